@@ -1,0 +1,170 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Span;
+
+/// A named set of behaviours from which a lab file starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// Answers every event at once and does nothing else.
+    Noop,
+    /// Opens and reads the target of every workload event before it answers.
+    Scanner,
+    /// Reopens the target of every workload event and opens more files, one event at a time.
+    Pathological,
+}
+
+impl Preset {
+    /// All presets, in the order of the documentation.
+    pub const ALL: [Preset; 3] = [Preset::Noop, Preset::Scanner, Preset::Pathological];
+
+    /// The name in lab files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Preset::Noop => "noop",
+            Preset::Scanner => "scanner",
+            Preset::Pathological => "pathological",
+        }
+    }
+
+    /// The behaviour that this name stands for.
+    #[must_use]
+    pub fn behavior(self) -> Behavior {
+        match self {
+            Preset::Noop => Behavior::noop(),
+            Preset::Scanner => Behavior {
+                concurrency: Concurrency::new(8),
+                on_open: Reaction { reopen: true, read: true, ..Reaction::none() },
+                on_exec: Reaction { reopen: true, read: true, ..Reaction::none() },
+                ..Behavior::noop()
+            },
+            Preset::Pathological => Behavior {
+                concurrency: Concurrency::new(1),
+                on_open: Reaction { reopen: true, read: true, extra_opens: 4, ..Reaction::none() },
+                on_exec: Reaction { reopen: true, read: true, extra_opens: 4, ..Reaction::none() },
+                ..Behavior::noop()
+            },
+        }
+    }
+}
+
+/// How many decisions a client works on at once: 1 to [`Concurrency::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Concurrency(u16);
+
+impl Concurrency {
+    /// The most decisions one client works on at once; each takes a thread.
+    pub const MAX: u16 = 256;
+
+    /// A concurrency, forced into 1 to [`Concurrency::MAX`].
+    #[must_use]
+    pub const fn new(workers: u16) -> Concurrency {
+        if workers == 0 {
+            Concurrency(1)
+        } else if workers > Concurrency::MAX {
+            Concurrency(Concurrency::MAX)
+        } else {
+            Concurrency(workers)
+        }
+    }
+
+    /// The number of workers.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// Whose events set a client's reaction off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReactTo {
+    /// Only those that no client made.
+    Workload,
+    /// Those of the workload and of other clients.
+    Peers,
+    /// Those of the workload and of the client's own process.
+    #[serde(rename = "self")]
+    Own,
+    /// All of them.
+    All,
+}
+
+/// Whether the reaction comes before or after the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// The subject waits for the reaction.
+    Before,
+    /// The subject goes on; the reaction follows.
+    After,
+}
+
+/// What a client does when an event sets it off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reaction {
+    /// Opens the target again, by path.
+    pub reopen: bool,
+    /// Reads the reopened target from start to end.
+    pub read: bool,
+    /// Opens this many other files of the arena.
+    pub extra_opens: u32,
+    /// Before or after the answer.
+    pub when: When,
+}
+
+impl Reaction {
+    /// No reaction.
+    #[must_use]
+    pub const fn none() -> Reaction {
+        Reaction { reopen: false, read: false, extra_opens: 0, when: When::Before }
+    }
+
+    /// True when nothing is to be done.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        !self.reopen && self.extra_opens == 0
+    }
+
+    /// How many operations one reaction makes.
+    #[must_use]
+    pub const fn operations(&self) -> u64 {
+        self.reopen as u64 + self.extra_opens as u64
+    }
+}
+
+/// How one client behaves: its policy and its planned misbehaviour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behavior {
+    /// Decisions worked on at once; 1 is one event at a time.
+    pub concurrency: Concurrency,
+    /// The reaction to an AUTH open.
+    pub on_open: Reaction,
+    /// The reaction to an AUTH exec.
+    pub on_exec: Reaction,
+    /// Whose events set a reaction off.
+    pub react_to: ReactTo,
+    /// The share of the deadline, in percent (1 to 99), after which the client answers without having
+    /// finished; `None` lets the deadline hit.
+    pub answer_by_percent: Option<u8>,
+    /// Works this long on every event that sets it off, before its reaction.
+    pub delay: Span,
+}
+
+impl Behavior {
+    /// Answers every event at once.
+    #[must_use]
+    pub const fn noop() -> Behavior {
+        Behavior {
+            concurrency: Concurrency::new(1),
+            on_open: Reaction::none(),
+            on_exec: Reaction::none(),
+            react_to: ReactTo::Workload,
+            answer_by_percent: None,
+            delay: Span::from_nanos(0),
+        }
+    }
+}

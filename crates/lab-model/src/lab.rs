@@ -1,0 +1,242 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Behavior, BundleId, ClientId, Span};
+
+/// A lab with every default filled in and every rule checked: what the orchestrator runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lab {
+    /// The name, as the run store's folder.
+    pub name: String,
+    /// What, why and what to expect, in a sentence or two.
+    pub about: String,
+    /// The seed of everything that is drawn.
+    pub seed: u64,
+    /// The kernel to run on.
+    pub backend: BackendChoice,
+    /// How long a client may take to answer. Emulated by the warden where the kernel has no deadline.
+    pub deadline: Span,
+    /// The clients, in the order of the lab file; at least one.
+    pub clients: Vec<Client>,
+    /// How long each phase lasts.
+    pub phases: Phases,
+    /// What drives the lab; at least one load.
+    pub workload: Vec<Workload>,
+    /// What must hold for exit code 0.
+    pub expect: Vec<Expectation>,
+    /// Limits that keep a lab from harming its machine.
+    pub safety: Safety,
+}
+
+/// The kernel a lab runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackendChoice {
+    /// The first that works here.
+    Auto,
+    /// macOS Endpoint Security.
+    EndpointSecurity,
+    /// Linux fanotify permission events.
+    Fanotify,
+    /// The simulator.
+    Sim,
+}
+
+impl BackendChoice {
+    /// The name in lab files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            BackendChoice::Auto => "auto",
+            BackendChoice::EndpointSecurity => "endpoint-security",
+            BackendChoice::Fanotify => "fanotify",
+            BackendChoice::Sim => "sim",
+        }
+    }
+}
+
+/// One client of a lab.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// Its name in this lab.
+    pub id: ClientId,
+    /// Its bundle's name; distinct from every other client's.
+    pub bundle_id: BundleId,
+    /// What it does.
+    pub behavior: Behavior,
+}
+
+/// The parts of a run, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PhaseKind {
+    /// The workload without any client: what an operation costs by itself.
+    Baseline,
+    /// The workload with all clients answering at once: what being asked costs.
+    Control,
+    /// The workload with the clients as the lab file has them.
+    Storm,
+    /// No workload: does it calm down?
+    Drain,
+}
+
+impl PhaseKind {
+    /// All phases in the order of a run.
+    pub const ALL: [PhaseKind; 4] =
+        [PhaseKind::Baseline, PhaseKind::Control, PhaseKind::Storm, PhaseKind::Drain];
+
+    /// The name in lab files, traces and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            PhaseKind::Baseline => "baseline",
+            PhaseKind::Control => "control",
+            PhaseKind::Storm => "storm",
+            PhaseKind::Drain => "drain",
+        }
+    }
+
+    /// The number in the trace.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        match self {
+            PhaseKind::Baseline => 1,
+            PhaseKind::Control => 2,
+            PhaseKind::Storm => 3,
+            PhaseKind::Drain => 4,
+        }
+    }
+
+    /// The phase with this number.
+    #[must_use]
+    pub fn from_code(code: u16) -> Option<PhaseKind> {
+        PhaseKind::ALL.into_iter().find(|phase| phase.code() == code)
+    }
+}
+
+/// One phase of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Which one.
+    pub kind: PhaseKind,
+    /// How long it lasts at the most.
+    pub span: Span,
+}
+
+/// How long each phase lasts; a zero leaves the phase out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phases {
+    /// Without clients.
+    pub baseline: Span,
+    /// With clients that answer at once.
+    pub control: Span,
+    /// The experiment; longer than zero.
+    pub storm: Span,
+    /// The longest wait for calm after the storm.
+    pub drain: Span,
+}
+
+impl Phases {
+    /// The phases that take place, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Phase> {
+        let spans = [self.baseline, self.control, self.storm, self.drain];
+        PhaseKind::ALL
+            .into_iter()
+            .zip(spans)
+            .filter(|(_, span)| !span.is_zero())
+            .map(|(kind, span)| Phase { kind, span })
+    }
+}
+
+/// One load on the lab.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// Opens files as fast as it can, or at a rate.
+    OpenStorm(OpenStorm),
+    /// Runs programs as fast as it can, or at a rate.
+    ExecStorm(ExecStorm),
+}
+
+/// Opens and closes files of the arena.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenStorm {
+    /// Threads that open, each one file at a time: 1 to 256.
+    pub workers: u16,
+    /// Files in the arena: 1 to 1,000,000.
+    pub files: u32,
+    /// The folder below the arena that holds them; relative, without `..`.
+    pub directory: String,
+    /// Bytes in each file.
+    pub file_bytes: u32,
+    /// Closed loop or planned schedule.
+    pub rate: Rate,
+    /// Stops after this many operations in a phase; `None` goes on until the phase ends.
+    pub operations_max: Option<u64>,
+}
+
+/// Runs programs from the arena.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecStorm {
+    /// Threads that run programs, each one at a time: 1 to 256.
+    pub workers: u16,
+    /// The program to run.
+    pub program: ExecProgram,
+    /// Closed loop or planned schedule.
+    pub rate: Rate,
+    /// Stops after this many operations in a phase; `None` goes on until the phase ends.
+    pub operations_max: Option<u64>,
+}
+
+/// The programs the lab can run; all of them end at once with status 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExecProgram {
+    /// Statically linked, a few hundred bytes: two AUTH events a client on fanotify.
+    Static,
+    /// Dynamically linked against the machine's C library: five AUTH events a client on fanotify.
+    Dynamic,
+}
+
+/// How fast a load runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rate {
+    /// Closed loop: the next operation starts when the last one ended.
+    Max,
+    /// Open loop: this many operations a second over all workers, on a planned schedule; latency counts from
+    /// the planned start.
+    PerSecond(u32),
+}
+
+/// A condition on the run's report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expectation {
+    /// The condition as written, such as `headroom.p01 > 50%`.
+    pub text: String,
+    /// True for a condition that has to hold at some time in the run, not at its end.
+    pub sometimes: bool,
+}
+
+/// Limits that keep a lab from harming its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Safety {
+    /// The most a single trace file may grow to, in bytes; what comes after is counted as lost.
+    pub trace_bytes_max: u64,
+    /// The size of the arena's file system, in bytes.
+    pub arena_bytes_max: u64,
+    /// The longest a whole run may take before the warden ends it.
+    pub run_max: Span,
+    /// The baseline ends early after this many operations: they are cheap, and each one is recorded.
+    pub baseline_operations_max: u64,
+}
+
+impl Default for Safety {
+    fn default() -> Safety {
+        Safety {
+            trace_bytes_max: 4 << 30,
+            arena_bytes_max: 256 << 20,
+            run_max: Span::from_secs(600),
+            baseline_operations_max: 200_000,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The nouns of the lab, and nothing else.
+//!
+//! Every other crate may use this one; this one uses none of them. It holds no policy, reads no clock and
+//! does no I/O. Words are those of the field: *client*, *subject*, *target*, *operation*, *decision*.
+#![forbid(unsafe_code)]
+
+mod behavior;
+mod event;
+mod identity;
+mod lab;
+mod span;
+mod time;
+
+pub use behavior::{Behavior, Concurrency, Preset, ReactTo, Reaction, When};
+pub use event::{Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict};
+pub use identity::{BundleId, ClientId, InvalidIdentity};
+pub use lab::{
+    BackendChoice, Client, ExecProgram, ExecStorm, Expectation, Lab, OpenStorm, Phase, PhaseKind, Phases, Rate,
+    Safety, Workload,
+};
+pub use span::{InvalidSpan, Span};
+pub use time::{Ticks, Timebase};
