@@ -15,7 +15,9 @@ pub enum InvalidIdentity {
     #[error("\"{0}\" is no client ID: 1 to 32 lower-case letters, digits and hyphens, a letter first")]
     Client(String),
     /// Not a reverse-DNS name.
-    #[error("\"{0}\" is no bundle ID: at least two parts of letters, digits and hyphens joined by dots, such as com.example.alpha")]
+    #[error(
+        "\"{0}\" is no bundle ID: at least two parts of letters, digits and hyphens joined by dots, such as com.example.alpha"
+    )]
     Bundle(String),
 }
 
@@ -110,7 +112,8 @@ mod tests {
         for good in ["com.example.alpha", "dev.lab", "com.Example.a-b.c2"] {
             assert!(good.parse::<BundleId>().is_ok(), "{good}");
         }
-        for bad in ["", "alpha", "com..alpha", ".com.alpha", "com.alpha.", "com.al pha", "com/alpha.x", "1.2"] {
+        for bad in ["", "alpha", "com..alpha", ".com.alpha", "com.alpha.", "com.al pha", "com/alpha.x", "1.2"]
+        {
             assert!(bad.parse::<BundleId>().is_err(), "{bad}");
         }
     }

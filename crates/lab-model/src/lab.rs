@@ -188,7 +188,9 @@ pub struct ExecStorm {
 }
 
 /// The programs the lab can run; all of them end at once with status 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ExecProgram {
     /// Statically linked, a few hundred bytes: two AUTH events a client on fanotify.

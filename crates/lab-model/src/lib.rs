@@ -12,11 +12,13 @@ mod span;
 mod time;
 
 pub use behavior::{Behavior, Concurrency, Preset, ReactTo, Reaction, When};
-pub use event::{Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict};
+pub use event::{
+    Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict,
+};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{
-    BackendChoice, Client, ExecProgram, ExecStorm, Expectation, Lab, OpenStorm, Phase, PhaseKind, Phases, Rate,
-    Safety, Workload,
+    BackendChoice, Client, ExecProgram, ExecStorm, Expectation, Lab, OpenStorm, Phase, PhaseKind, Phases,
+    Rate, Safety, Workload,
 };
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};

@@ -12,7 +12,9 @@ pub struct Span(Duration);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSpan {
     /// The unit is absent or not one of the six.
-    #[error("\"{0}\" is not a length of time: write a whole number and a unit, such as 250us, 500ms, 3s or 2m")]
+    #[error(
+        "\"{0}\" is not a length of time: write a whole number and a unit, such as 250us, 500ms, 3s or 2m"
+    )]
     Form(String),
     /// The number does not fit.
     #[error("\"{0}\" is too long a time")]
@@ -87,7 +89,8 @@ impl fmt::Display for Span {
         if nanoseconds == 0 {
             return f.write_str("0s");
         }
-        let (unit, scale) = UNITS.iter().find(|(_, scale)| nanoseconds % scale == 0).unwrap_or(&("ns", 1));
+        let (unit, scale) =
+            UNITS.iter().find(|(_, scale)| nanoseconds.is_multiple_of(*scale)).unwrap_or(&("ns", 1));
         write!(f, "{}{unit}", nanoseconds / scale)
     }
 }
