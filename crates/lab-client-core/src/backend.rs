@@ -71,6 +71,10 @@ pub trait Backend: Send + Sync + 'static {
     /// The `errno` of handing over the answer.
     fn answer(&self, token: Self::Token, verdict: Verdict) -> Result<(), u32>;
 
+    /// Writes a path by which the client's own process can open the event's file again, in the way that
+    /// every client is asked about, followed by a zero byte.
+    fn reopen_path(&self, token: Self::Token, path: &mut Vec<u8>);
+
     /// Finds out which file an event was about; its path only when `with_path` says so of the file. May
     /// block briefly: never called on the path to an answer.
     fn file(&self, token: Self::Token, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts>;

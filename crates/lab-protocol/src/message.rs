@@ -110,6 +110,8 @@ pub enum Reply {
         pid: u32,
         /// The IDs of all its threads.
         threads: Vec<u64>,
+        /// A client's descriptor of its kernel queue, by which the warden can look at it.
+        queue: Option<i32>,
     },
     /// The order took effect.
     Done,
