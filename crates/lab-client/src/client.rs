@@ -99,8 +99,14 @@ pub(crate) fn run(control: &mut Control) -> Result<()> {
 }
 
 #[cfg(target_os = "linux")]
-fn start(control: &mut Control, welcome: &Welcome, assignment: &ClientAssignment, trace: TraceWriter) -> Result<()> {
-    lab_backend_fanotify::confine::raise_descriptor_limit().context("cannot raise the limit on descriptors")?;
+fn start(
+    control: &mut Control,
+    welcome: &Welcome,
+    assignment: &ClientAssignment,
+    trace: TraceWriter,
+) -> Result<()> {
+    lab_backend_fanotify::confine::raise_descriptor_limit()
+        .context("cannot raise the limit on descriptors")?;
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
     let group = lab_backend_fanotify::Group::create(Path::new(&welcome.arena))?;
     let queue = Some(group.descriptor());
@@ -192,37 +198,51 @@ fn apply<B: Backend>(shared: &Shared<B>, behavior: &Behavior) {
 }
 
 /// Starts the workers, the housekeeper and, last, the reader; returns the IDs of all threads.
-fn start_threads<B: Backend>(shared: &Arc<Shared<B>>, workers: u16, writer: ControlWriter) -> Result<Vec<u64>> {
+fn start_threads<B: Backend>(
+    shared: &Arc<Shared<B>>,
+    workers: u16,
+    writer: ControlWriter,
+) -> Result<Vec<u64>> {
+    type Body = Box<dyn FnOnce(&mpsc::Sender<u64>) + Send>;
     let (announce, announced) = mpsc::channel();
-    let mut spawn = |name: String, body: Box<dyn FnOnce(&mpsc::Sender<u64>) + Send>| {
+    let spawn = |name: String, body: Body| {
         let announce = announce.clone();
         thread::Builder::new().name(name).spawn(move || body(&announce)).context("cannot start a thread")
     };
     for number in 0..workers {
         let shared = Arc::clone(shared);
-        spawn(format!("worker-{number}"), Box::new(move |announce| {
-            shared.queue.register(usize::from(number));
-            register(&shared.trace, announce, ThreadPurpose::Worker, number);
-            Worker::new(shared, number).run()
-        }))?;
+        spawn(
+            format!("worker-{number}"),
+            Box::new(move |announce| {
+                shared.queue.register(usize::from(number));
+                register(&shared.trace, announce, ThreadPurpose::Worker, number);
+                Worker::new(shared, number).run()
+            }),
+        )?;
     }
     let housekept = Arc::clone(shared);
-    spawn("housekeeper".to_owned(), Box::new(move |announce| {
-        register(&housekept.trace, announce, ThreadPurpose::Housekeeper, 0);
-        housekeeper::run(&housekept)
-    }))?;
+    spawn(
+        "housekeeper".to_owned(),
+        Box::new(move |announce| {
+            register(&housekept.trace, announce, ThreadPurpose::Housekeeper, 0);
+            housekeeper::run(&housekept)
+        }),
+    )?;
     let read = Arc::clone(shared);
-    spawn("reader".to_owned(), Box::new(move |announce| {
-        register(&read.trace, announce, ThreadPurpose::Reader, 0);
-        let mut reader = Reader::new(Arc::clone(&read));
-        let message = match read.backend.receive(&mut reader) {
-            Ok(()) => format!("the kernel gives no more events; {} were lost", reader.lost_events()),
-            Err(error) => error.to_string(),
-        };
-        // Without its reader a client only stands in the way; its end allows what is pending.
-        drop(writer.reply(&Reply::Failed { message, mend: None }));
-        std::process::exit(1);
-    }))?;
+    spawn(
+        "reader".to_owned(),
+        Box::new(move |announce| {
+            register(&read.trace, announce, ThreadPurpose::Reader, 0);
+            let mut reader = Reader::new(Arc::clone(&read));
+            let message = match read.backend.receive(&mut reader) {
+                Ok(()) => format!("the kernel gives no more events; {} were lost", reader.lost_events()),
+                Err(error) => error.to_string(),
+            };
+            // Without its reader a client only stands in the way; its end allows what is pending.
+            drop(writer.reply(&Reply::Failed { message, mend: None }));
+            std::process::exit(1);
+        }),
+    )?;
     register(&shared.trace, &announce, ThreadPurpose::Control, 0);
     let count = usize::from(workers) + 3;
     (0..count).map(|_| announced.recv().context("a thread ended while it started")).collect()
@@ -231,6 +251,7 @@ fn start_threads<B: Backend>(shared: &Arc<Shared<B>>, workers: u16, writer: Cont
 fn register(trace: &TraceWriter, announce: &mpsc::Sender<u64>, purpose: ThreadPurpose, number: u16) {
     let tid = thread_id();
     trace.thread(&ThreadMark { at: clock::now(), tid, purpose, number });
-    // The receiver waits for all announcements, so it is there.
-    drop(announce.send(tid));
+    if announce.send(tid).is_err() {
+        tracing::error!("nobody waits for the threads any more");
+    }
 }

@@ -72,7 +72,11 @@ fn fall_back<B: Backend>(shared: &Shared<B>, now: Ticks) -> bool {
 fn note_losses<B: Backend>(shared: &Shared<B>, noted: &mut Noted) {
     let lost = shared.lost_events.load(Ordering::Relaxed);
     if lost > noted.lost_events {
-        shared.trace.loss(&Loss { at: clock::now(), kind: LossKind::Events, count: lost - noted.lost_events });
+        shared.trace.loss(&Loss {
+            at: clock::now(),
+            kind: LossKind::Events,
+            count: lost - noted.lost_events,
+        });
         noted.lost_events = lost;
     }
     if !noted.paths_full && shared.paths.full() {

@@ -50,7 +50,13 @@ impl<B: Backend> Reader<B> {
         self.lost
     }
 
-    fn keep(&mut self, event: &Event<B::Token>, record: RecordId, task: Task, answer_by: Option<Ticks>) -> bool {
+    fn keep(
+        &mut self,
+        event: &Event<B::Token>,
+        record: RecordId,
+        task: Task,
+        answer_by: Option<Ticks>,
+    ) -> bool {
         let shared = &self.shared;
         let Some(slot) = shared.pending.take() else { return false };
         let ticket = shared.pending.open(slot, record, event.token, answer_by);

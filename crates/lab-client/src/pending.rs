@@ -12,7 +12,7 @@ use lab_model::Ticks;
 use lab_trace::{PENDING_SLOTS, RecordId};
 
 #[derive(Debug)]
-struct Slot<T> {
+struct Slot<T: Copy> {
     state: AtomicU64,
     /// 0 when nobody is to answer early.
     answer_by: AtomicU64,
@@ -22,7 +22,7 @@ struct Slot<T> {
 
 /// All slots of a client.
 #[derive(Debug)]
-pub(crate) struct PendingTable<T> {
+pub(crate) struct PendingTable<T: Copy> {
     slots: Box<[Slot<T>]>,
     free: ArrayQueue<u16>,
     used: AtomicUsize,

@@ -94,7 +94,9 @@ impl<J> WorkQueue<J> {
                     continue;
                 }
                 while place.sleeps.load(Ordering::SeqCst) {
-                    if worker >= self.limit.load(Ordering::SeqCst) && place.sleeps.swap(false, Ordering::SeqCst) {
+                    if worker >= self.limit.load(Ordering::SeqCst)
+                        && place.sleeps.swap(false, Ordering::SeqCst)
+                    {
                         self.asleep.fetch_sub(1, Ordering::SeqCst);
                         break;
                     }

@@ -27,7 +27,11 @@ pub(crate) struct Participants {
 }
 
 impl Participants {
-    pub(crate) fn new(own: Actor, threads: impl IntoIterator<Item = (u64, Actor)>, clients: Vec<Actor>) -> Self {
+    pub(crate) fn new(
+        own: Actor,
+        threads: impl IntoIterator<Item = (u64, Actor)>,
+        clients: Vec<Actor>,
+    ) -> Self {
         Participants { own, threads: threads.into_iter().collect(), clients }
     }
 

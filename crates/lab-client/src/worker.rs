@@ -1,11 +1,6 @@
 //! A worker: does what a task asks for, one decision at a time.
 
-use std::{
-    ffi::CStr,
-    os::fd::AsFd,
-    sync::Arc,
-    thread,
-};
+use std::{ffi::CStr, fs::File, io::Read, os::unix::fs::MetadataExt, sync::Arc, thread};
 
 use lab_client_core::{Backend, FileFacts, OperationPlan, Outcome, PlannedTarget, Step, Task};
 use lab_model::{Approval, Cause, FileId, OperationKind, ThreadId, Ticks, Verdict};
@@ -122,8 +117,9 @@ impl<B: Backend> Worker<B> {
         let mut target = None;
         match opened {
             Ok(file) => {
+                let mut file = File::from(file);
                 if plan.read {
-                    end.bytes = read_through(&file, &mut self.content);
+                    end.bytes = read_through(&mut file, &mut self.content);
                 }
                 target = self.target(&file);
                 drop(file);
@@ -138,21 +134,18 @@ impl<B: Backend> Worker<B> {
         trace.board().add(Counter::OperationsEnded, 1);
     }
 
-    fn target(&self, file: &impl AsFd) -> Option<lab_trace::Target> {
-        let facts = nix::sys::stat::fstat(file.as_fd()).ok()?;
-        // On some systems these are narrower or signed.
-        #[expect(clippy::unnecessary_fallible_conversions, reason = "st_dev is signed on macOS")]
-        let device = u64::try_from(facts.st_dev).ok()?;
-        let file = FileId { device, inode: facts.st_ino };
+    fn target(&self, file: &File) -> Option<lab_trace::Target> {
+        let facts = file.metadata().ok()?;
+        let file = FileId { device: facts.dev(), inode: facts.ino() };
         self.shared.paths.target(&self.shared.trace, &FileFacts { file, path: None })
     }
 }
 
 /// Reads a file from start to end and returns how many bytes came.
-fn read_through(file: &impl AsFd, buffer: &mut [u8]) -> u64 {
+fn read_through(file: &mut File, buffer: &mut [u8]) -> u64 {
     let mut total = 0;
     while total < CONTENT_BYTES_MAX {
-        match nix::unistd::read(file.as_fd(), buffer) {
+        match file.read(buffer) {
             Ok(0) | Err(_) => break,
             Ok(bytes) => total += bytes as u64,
         }
