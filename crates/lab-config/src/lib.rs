@@ -9,17 +9,23 @@
 
 mod diagnostic;
 mod expect;
+mod explain;
 mod nearest;
 mod raw;
 mod read;
 mod render;
 mod resolve;
 mod scalar;
+mod schema;
 mod tree;
+mod write;
 
 use lab_model::Lab;
 
 pub use diagnostic::{Color, Diagnostic, Related, Report};
+pub use explain::{explain, field_paths, nearest_field};
+pub use schema::{schema, schema_text};
+pub use write::to_yaml;
 
 use crate::{
     raw::RawLab,

@@ -22,6 +22,7 @@ records! {
         #[expect(dead_code, reason = "there is one version, and reading checked it")]
         schema: SchemaVersion,
         /// The lab's name: 1 to 64 lower-case letters, digits and hyphens. The run store's folder is named so.
+        #[schemars(extend("pattern" = "^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"))]
         name: String,
         /// What the lab shows, in a sentence or two.
         about [default]: String,
@@ -61,9 +62,14 @@ records! {
     #[schemars(rename = "Client")]
     "a client" RawClient {
         /// The client's name in this lab: 1 to 32 lower-case letters, digits and hyphens, a letter first.
+        #[schemars(extend("pattern" = "^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"))]
         id: String,
         /// The bundle's reverse-DNS name, distinct from every other client's. Left out, it is
         /// `org.eslab.<lab>.<id>`.
+        #[schemars(extend(
+            "pattern" = "^[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+$",
+            "maxLength" = 155
+        ))]
         bundle_id [default]: String,
         /// What the client does: a preset, or fields that override those of `defaults`.
         behavior [default]: BehaviorEntry,
@@ -75,7 +81,7 @@ records! {
         /// How many.
         count: Bounded<1, 9_999>,
         /// What their names begin with.
-        #[schemars(extend("default" = "client"))]
+        #[schemars(extend("default" = "client", "pattern" = "^[a-z][a-z0-9-]*$"))]
         prefix [default]: String,
         /// What they do: a preset, or fields that override those of `defaults`.
         behavior [default]: BehaviorEntry,
@@ -178,7 +184,10 @@ records! {
     }
 
     /// A condition in its long form; exactly one of `text` and `sometimes`.
-    #[schemars(rename = "LongExpectation")]
+    #[schemars(
+        rename = "LongExpectation",
+        extend("oneOf" = [{ "required": ["text"] }, { "required": ["sometimes"] }])
+    )]
     "an expectation" RawLongExpectation {
         /// A condition that has to hold at the end of the run.
         text [default]: String,

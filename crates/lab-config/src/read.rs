@@ -80,10 +80,6 @@ impl<T> Field<T> {
     pub(crate) fn value(&self) -> Option<&T> {
         self.given().map(|at| &at.value)
     }
-
-    pub(crate) fn is_absent(&self) -> bool {
-        matches!(self, Field::Absent)
-    }
 }
 
 impl<T: JsonSchema> JsonSchema for Field<T> {
@@ -148,6 +144,8 @@ impl<T: JsonSchema> JsonSchema for List<T> {
 pub(crate) struct Fields<'a> {
     entries: BTreeMap<&'a str, &'a Node>,
     place: Range<usize>,
+    /// Valid keys that an unknown key was probably meant to be: not to be reported as missing as well.
+    misspelt: Vec<String>,
 }
 
 impl<'a> Fields<'a> {
@@ -159,11 +157,18 @@ impl<'a> Fields<'a> {
         problems: &mut Problems<'_>,
     ) -> Option<Fields<'a>> {
         let Value::Map(entries) = &node.value else {
-            problems.wrong_type(node, &format!("{what}, a mapping"), &format!("`{}: …`", keys[0]));
+            let message =
+                format!("expected {what} to be a mapping, found {}", node.describe(problems.source));
+            problems.add(
+                Diagnostic::new(node.place.clone(), message)
+                    .label("expected a mapping")
+                    .help(format!("its keys are {}", listed(keys))),
+            );
             return None;
         };
         let mut known: BTreeMap<&str, &Node> = BTreeMap::new();
         let mut places: BTreeMap<&str, Range<usize>> = BTreeMap::new();
+        let mut misspelt = Vec::new();
         for (key, value) in entries {
             let Value::Text(name) = &key.value else {
                 let written = problems.source[key.place.clone()].to_owned();
@@ -185,20 +190,29 @@ impl<'a> Fields<'a> {
                 known.insert(name, value);
             } else {
                 problems.add(unknown_key(key.place.clone(), name, what, keys));
+                misspelt.extend(nearest(name, keys.iter().copied()).map(str::to_owned));
             }
         }
-        Some(Fields { entries: known, place: node.place.clone() })
+        if known.is_empty() && !entries.is_empty() {
+            misspelt = keys.iter().map(|key| (*key).to_owned()).collect();
+        }
+        Some(Fields { entries: known, place: node.place.clone(), misspelt })
     }
 
     pub(crate) fn optional<T: Read>(&self, key: &str, problems: &mut Problems<'_>) -> Field<T> {
         match self.entries.get(key) {
+            None if self.is_misspelt(key) => Field::Bad,
             None => Field::Absent,
             Some(node) => At::read(node, problems).map_or(Field::Bad, Field::Given),
         }
     }
 
+    fn is_misspelt(&self, key: &str) -> bool {
+        self.misspelt.iter().any(|meant| meant == key)
+    }
+
     pub(crate) fn require(&self, key: &str, what: &str, problems: &mut Problems<'_>) {
-        if !self.entries.contains_key(key) {
+        if !self.entries.contains_key(key) && !self.is_misspelt(key) {
             let diagnostic =
                 Diagnostic::new(self.place.clone(), format!("{what} has no `{key}`, which is required"))
                     .help(format!("add `{key}: …`; `lab explain {key}` tells what it means"));
@@ -209,13 +223,16 @@ impl<'a> Fields<'a> {
 
 fn unknown_key(place: Range<usize>, name: &str, what: &str, keys: &[&str]) -> Diagnostic {
     let diagnostic = Diagnostic::new(place, format!("unknown key `{}` in {what}", shortened(name)));
-    let list = || keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     match nearest(name, keys.iter().copied()) {
-        Some(near) => {
-            diagnostic.label(format!("did you mean `{near}`?")).help(format!("valid keys: {}", list()))
-        }
-        None => diagnostic.label("no such key").help(format!("valid keys: {}", list())),
+        Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
+        None => diagnostic.label("no such key"),
     }
+    .help(format!("valid keys: {}", listed(keys)))
+}
+
+/// Words as a message lists them.
+pub(crate) fn listed(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Declares the mappings of a lab file: each becomes a struct, a part of the JSON Schema and a reader that

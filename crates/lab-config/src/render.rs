@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 
 use crate::{Color, Diagnostic, Report};
@@ -37,7 +39,7 @@ fn groups<'a>(report: &'a Report, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> 
         "" => primary,
         label => primary.label(one_line(label)),
     };
-    let mut snippet = Snippet::source(window.text)
+    let mut snippet = Snippet::source(without_c1(window.text))
         .line_start(window.line)
         .path(one_line(&report.label))
         .annotation(primary);
@@ -54,7 +56,14 @@ fn groups<'a>(report: &'a Report, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> 
 
 /// A text from the file, fit to stand in a message: one line, no control characters.
 fn one_line(text: &str) -> String {
-    normalize_untrusted_str(&text.replace(['\n', '\r', '\t'], " "))
+    normalize_untrusted_str(&without_c1(&text.replace(['\n', '\r', '\t'], " ")))
+}
+
+/// The text without the control characters U+0080 to U+009F, which some terminals obey and the renderer lets
+/// pass. Their stand-in has as many bytes, so places stay where they are.
+fn without_c1(text: &str) -> Cow<'_, str> {
+    let is_c1 = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
+    if text.contains(is_c1) { text.replace(is_c1, "\u{b7}").into() } else { text.into() }
 }
 
 /// The whole lines of the source that one mistake touches, so that rendering does not cost the whole file.
@@ -72,7 +81,7 @@ impl<'a> Window<'a> {
         let start = source[..first].rfind('\n').map_or(0, |newline| newline + 1);
         let end = source[last..].find('\n').map_or(source.len(), |newline| last + newline);
         let line = source[..start].bytes().filter(|byte| *byte == b'\n').count() + 1;
-        Window { text: &source[start..end], start, line }
+        Window { text: source[start..end].trim_end_matches('\r'), start, line }
     }
 
     fn span(&self, place: &std::ops::Range<usize>) -> std::ops::Range<usize> {

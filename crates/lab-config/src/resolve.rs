@@ -21,6 +21,9 @@ use crate::{
 /// The longest name of a lab, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
+/// The longest client ID, in bytes.
+const CLIENT_ID_BYTES_MAX: usize = 32;
+
 /// The longest a single phase may last: a day.
 const PHASE_MAX: Span = Span::from_secs(86_400);
 
@@ -74,13 +77,20 @@ fn lab_name(name: &At<String>, problems: &mut Problems<'_>) -> Option<String> {
     let diagnostic =
         Diagnostic::new(name.place.clone(), format!("`{}` cannot be a lab's name", shortened(text)))
             .label("expected 1 to 64 lower-case letters, digits and hyphens");
-    let mended: String = text.to_lowercase().chars().map(|c| if valid(c) { c } else { '-' }).collect();
-    let mended = mended.trim_matches('-');
-    problems.add(match mended.len() {
-        1..=NAME_BYTES_MAX => diagnostic.help(format!("write `{mended}`")),
-        _ => diagnostic.help("the run store's folder and the bundle IDs are named so"),
+    problems.add(match mended_word(text, NAME_BYTES_MAX) {
+        Some(mended) => diagnostic.help(format!("write `{mended}`")),
+        None => diagnostic.help("the run store's folder and the bundle IDs are named so"),
     });
     None
+}
+
+/// The nearest text of lower-case letters, digits and hyphens that begins with a letter.
+fn mended_word(text: &str, bytes_max: usize) -> Option<String> {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let mended: String = text.to_lowercase().chars().map(|c| if valid(c) { c } else { '-' }).collect();
+    let start = mended.find(|c: char| c.is_ascii_lowercase())?;
+    let mended = mended[start..].trim_end_matches('-');
+    (mended.len() <= bytes_max).then(|| mended.to_owned())
 }
 
 fn deadline(field: &Field<Span>, problems: &mut Problems<'_>) -> Span {
@@ -208,7 +218,10 @@ fn client_id(
     let Ok(id) = text.parse::<ClientId>() else {
         let diagnostic = Diagnostic::new(place, format!("`{}` is not a client ID", shortened(text)))
             .label("expected 1 to 32 lower-case letters, digits and hyphens, a letter first");
-        problems.add(diagnostic);
+        problems.add(match mended_word(text, CLIENT_ID_BYTES_MAX) {
+            Some(mended) => diagnostic.help(format!("write `{mended}`")),
+            None => diagnostic.help("write for example `alpha`"),
+        });
         return None;
     };
     if let Some(first) = ids.get(text) {
@@ -369,22 +382,22 @@ fn arena_bytes(workload: &Workload) -> u64 {
 
 fn one_workload(at: &At<RawWorkload>, problems: &mut Problems<'_>) -> Option<Workload> {
     let RawWorkload { open_storm, exec_storm } = &at.value;
-    if open_storm.is_absent() == exec_storm.is_absent() {
-        let message = match open_storm {
-            Field::Absent => "a load names what it does",
-            _ => "one load cannot be two storms",
-        };
-        let diagnostic = Diagnostic::new(at.place.clone(), message)
-            .label("expected `open_storm` or `exec_storm`")
-            .help("give each load an item of its own: `- open_storm: {}`");
-        problems.add(diagnostic);
-        return None;
-    }
-    match (open_storm.value(), exec_storm.value()) {
-        (Some(storm), _) => Some(Workload::OpenStorm(resolve_open_storm(storm, problems))),
-        (_, Some(storm)) => Some(Workload::ExecStorm(resolve_exec_storm(storm))),
-        _ => None,
-    }
+    let message = match (open_storm, exec_storm) {
+        (Field::Given(storm), Field::Absent) => {
+            return Some(Workload::OpenStorm(resolve_open_storm(&storm.value, problems)));
+        }
+        (Field::Absent, Field::Given(storm)) => {
+            return Some(Workload::ExecStorm(resolve_exec_storm(&storm.value)));
+        }
+        (Field::Absent, Field::Absent) => "a load names what it does",
+        (Field::Given(_), Field::Given(_)) => "one load cannot be two storms",
+        (Field::Bad, _) | (_, Field::Bad) => return None,
+    };
+    let diagnostic = Diagnostic::new(at.place.clone(), message)
+        .label("expected `open_storm` or `exec_storm`")
+        .help("give each load an item of its own: `- open_storm: {}`");
+    problems.add(diagnostic);
+    None
 }
 
 fn resolve_open_storm(raw: &RawOpenStorm, problems: &mut Problems<'_>) -> OpenStorm {
@@ -495,19 +508,24 @@ fn long_expectation(
     clients: Option<&[String]>,
     problems: &mut Problems<'_>,
 ) -> Option<Expectation> {
-    if long.text.is_absent() == long.sometimes.is_absent() {
-        let message = match long.text {
-            Field::Absent => "an expectation needs a condition",
-            _ => "an expectation has one condition: `text` or `sometimes`, not both",
-        };
-        let diagnostic = Diagnostic::new(place.clone(), message)
-            .label("expected either `text` or `sometimes`")
-            .help("write for example `- sometimes: cascade.depth >= 2`");
-        problems.add(diagnostic);
-        return None;
-    }
+    let (text, sometimes) = match (&long.text, &long.sometimes) {
+        (Field::Given(text), Field::Absent) => (text, false),
+        (Field::Absent, Field::Given(text)) => (text, true),
+        (Field::Bad, _) | (_, Field::Bad) => return None,
+        (given, _) => {
+            let message = match given {
+                Field::Absent => "an expectation needs a condition",
+                _ => "an expectation has one condition: `text` or `sometimes`, not both",
+            };
+            let diagnostic = Diagnostic::new(place.clone(), message)
+                .label("expected either `text` or `sometimes`")
+                .help("write for example `- sometimes: cascade.depth >= 2`");
+            problems.add(diagnostic);
+            return None;
+        }
+    };
     let abort = long.abort.value().copied().unwrap_or(false);
-    if let (true, true, Some(at)) = (abort, !long.sometimes.is_absent(), long.abort.given()) {
+    if let (true, true, Some(at)) = (abort, sometimes, long.abort.given()) {
         let message = "a condition that has to hold at some time cannot end the run early";
         let diagnostic = Diagnostic::new(at.place.clone(), message)
             .label("not with `sometimes`")
@@ -520,11 +538,6 @@ fn long_expectation(
             .help("add `abort: true`, or remove `after`");
         problems.add(diagnostic);
     }
-    let (text, sometimes) = match (long.text.given(), long.sometimes.given()) {
-        (Some(text), _) => (text, false),
-        (_, Some(text)) => (text, true),
-        _ => return None,
-    };
     let after = long.after.value().copied().unwrap_or_default();
     let parsed = expectation(text, clients, problems)?;
     Some(Expectation { sometimes, abort, after, ..parsed })

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::{
     Diagnostic,
     nearest::nearest,
-    read::{Problems, Read},
+    read::{Problems, Read, listed},
     tree::{Node, Value, shortened},
 };
 
@@ -55,9 +55,15 @@ impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
     }
 }
 
+/// The number that a text stands for to a person, though not to YAML.
+fn meant_number(text: &str) -> Option<String> {
+    let digits: String = text.chars().filter(|c| !matches!(c, '_' | ',' | ' ')).collect();
+    let number = digits.parse::<u64>().ok()?;
+    Some(format!("`{number}`, without quotes, separators or leading zeros"))
+}
+
 fn range(min: u64, max: u64) -> String {
     match max {
-        u64::MAX if min == 0 => "a whole number".to_owned(),
         u64::MAX => format!("a whole number of {min} or more"),
         _ => format!("a whole number from {min} to {max}"),
     }
@@ -67,7 +73,12 @@ impl<const MIN: u64, const MAX: u64> Read for Bounded<MIN, MAX> {
     fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
         let expected = range(MIN, MAX);
         let Value::Integer(number) = node.value else {
-            problems.wrong_type(node, &expected, &format!("`{}`", MIN.max(1)));
+            let example = match &node.value {
+                Value::Text(text) => meant_number(text),
+                _ => None,
+            };
+            let example = example.unwrap_or_else(|| format!("`{}`", MIN.max(1)));
+            problems.wrong_type(node, &expected, &example);
             return None;
         };
         match u64::try_from(number) {
@@ -155,8 +166,7 @@ pub(crate) trait Choice: Copy + 'static {
 
 /// Reads one of a few words; offers the nearest when it is none of them.
 pub(crate) fn read_choice<T: Choice>(node: &Node, problems: &mut Problems<'_>) -> Option<T> {
-    let words = T::WORDS.iter().map(|(word, _)| *word);
-    let list = words.clone().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
     let Value::Text(text) = &node.value else {
         problems.wrong_type(node, T::WHAT, &format!("`{}`", T::WORDS[0].0));
         return None;
@@ -165,7 +175,7 @@ pub(crate) fn read_choice<T: Choice>(node: &Node, problems: &mut Problems<'_>) -
         return Some(*value);
     }
     let diagnostic = Diagnostic::new(node.place.clone(), format!("`{}` is not {}", shortened(text), T::WHAT))
-        .help(format!("valid words: {list}"));
+        .help(format!("valid words: {}", listed(&words)));
     problems.add(match nearest(text, words) {
         Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
         None => diagnostic.label("no such word"),
@@ -191,16 +201,16 @@ choices! {
     Preset, "a preset", [
         "noop" => Preset::Noop, "scanner" => Preset::Scanner, "pathological" => Preset::Pathological,
     ];
-    ReactTo, "whose events to react to", [
+    ReactTo, "a value of `react_to`", [
         "workload" => ReactTo::Workload, "peers" => ReactTo::Peers, "self" => ReactTo::Own,
         "all" => ReactTo::All,
     ];
-    When, "when to react", ["before" => When::Before, "after" => When::After];
+    When, "a value of `when`", ["before" => When::Before, "after" => When::After];
     BackendChoice, "a backend", [
         "auto" => BackendChoice::Auto, "endpoint-security" => BackendChoice::EndpointSecurity,
         "fanotify" => BackendChoice::Fanotify, "sim" => BackendChoice::Sim,
     ];
-    ExecProgram, "a program of the lab", [
+    ExecProgram, "a value of `program`", [
         "static" => ExecProgram::Static, "dynamic" => ExecProgram::Dynamic,
     ];
 }
@@ -234,10 +244,9 @@ impl JsonSchema for RawRate {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let per_second = generator.subschema_for::<PerSecond>();
         json_schema!({
-            "description": "How fast a load runs: `max` starts the next operation when the last one ended; a \
-                number plans so many operations a second over all workers, and latency counts from the \
-                planned start.",
-            "anyOf": [{ "const": "max" }, per_second]
+            "description": "`max` starts the next operation when the last one ended; a number plans so many \
+                operations a second over all workers, and latency counts from the planned start.",
+            "anyOf": [{ "const": "max", "description": "Closed loop." }, per_second]
         })
     }
 }
@@ -269,9 +278,8 @@ impl JsonSchema for AnswerBy {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let percent = generator.subschema_for::<Percent>();
         json_schema!({
-            "description": "The share of the deadline, in percent, after which the client answers without \
-                having finished; `never` lets the deadline hit.",
-            "anyOf": [{ "const": "never" }, percent]
+            "description": "A percentage of the deadline, or `never`.",
+            "anyOf": [{ "const": "never", "description": "Lets the deadline hit." }, percent]
         })
     }
 }

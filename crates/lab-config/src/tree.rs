@@ -96,18 +96,44 @@ pub(crate) fn parse(source: &str) -> Result<Node, Box<Diagnostic>> {
 
 /// Turns the library's error into a mistake at its place, with what mends it.
 fn syntax(source: &str, error: &serde_saphyr::Error) -> Diagnostic {
+    let error = error.without_snippet();
     let place = error.location().map_or(0..0, |location| place_of(source, &location));
     let place = if place.is_empty() { place.start..one_char_on(source, place.start) } else { place };
-    let text = error.without_snippet().to_string();
-    let message = text.split(" at line ").next().unwrap_or(&text).trim_end_matches([' ', ',', '.', ':']);
-    let mut diagnostic = Diagnostic::new(place.clone(), format!("not readable as YAML: {message}"));
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or(&text).trim_end_matches([' ', ',', '.', ':']);
+    let message = format!("not readable as YAML: {text}");
     let line_start = source[..place.start].rfind('\n').map_or(0, |newline| newline + 1);
     let line = source[line_start..].lines().next().unwrap_or_default();
-    let indentation = line.len() - line.trim_start().len();
-    if line[..indentation].contains('\t') {
-        diagnostic = diagnostic.help("indent with spaces: YAML allows no tabs there");
+    let indentation = &line[..line.len() - line.trim_start().len()];
+    match error {
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            Diagnostic::new(place, "a lab file is one YAML document; a second one begins here")
+                .help("remove the `---` and what follows, or make a file of its own of it")
+        }
+        serde_saphyr::Error::UnsupportedTag { .. } => {
+            // The library places the tagged value; the tag stands before it.
+            let tag = source[line_start..place.start].rfind('!').map_or(place.start, |at| line_start + at);
+            Diagnostic::new(tag..place.end, "a lab file has no YAML tags")
+                .help("remove the word that begins with `!`")
+        }
+        serde_saphyr::Error::UnknownAnchor { .. } => Diagnostic::new(place, message)
+            .help("`*name` repeats what an earlier `&name` marks; put text that begins with `*` in quotes"),
+        serde_saphyr::Error::Budget { .. } | serde_saphyr::Error::AliasReplayLimitExceeded { .. } => {
+            Diagnostic::new(place, format!("more than a lab file may hold: {text}"))
+        }
+        _ if indentation.contains('\t') => {
+            Diagnostic::new(place, message).help("indent with spaces: YAML allows no tabs there")
+        }
+        _ if text.contains("mapping values") => Diagnostic::new(place, message)
+            .help("put text that contains `: ` in quotes, and indent the keys of one mapping alike"),
+        _ if text.contains("flow ") => {
+            Diagnostic::new(place, message).help("is a `{`, a `[` or a quote above this place left open?")
+        }
+        _ if text.contains("unexpected character") => {
+            Diagnostic::new(place, message).help("put text that begins with a special sign in quotes")
+        }
+        _ => Diagnostic::new(place, message),
     }
-    diagnostic
 }
 
 fn one_char_on(source: &str, at: usize) -> usize {
