@@ -1,0 +1,610 @@
+//! What a run showed: the content of `report.json`, and what every report renders.
+//!
+//! Times are nanoseconds; instants count from the run's first record (`origin`). An absent value is `null`
+//! and means *not known*, never zero. Lists that were capped say so beside themselves.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The version of this structure. A reader refuses a higher one.
+pub const SCHEMA: u32 = 1;
+
+/// Everything that a run showed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Findings {
+    /// The version of this structure: 1.
+    pub schema: u32,
+    /// The lab's name.
+    pub lab: String,
+    /// What the lab is about, from the lab file.
+    pub about: String,
+    /// The run's folder name (its time).
+    pub run: String,
+    /// The line that runs the same lab again.
+    pub replay: String,
+    /// The kernel it ran on: `fanotify`, `endpoint-security` or `sim`.
+    pub backend: String,
+    /// The seed.
+    pub seed: u64,
+    /// The deadline the clients had, in nanoseconds.
+    pub deadline_ns: u64,
+    /// The machine it ran on.
+    pub machine: Machine,
+    /// How the storm ended up.
+    pub outcome: Outcome,
+    /// The rule that decided the outcome, with its numbers, in one sentence.
+    pub outcome_rule: String,
+    /// At most three findings, the weightiest first.
+    pub findings: Vec<Finding>,
+    /// The lab file's expectations.
+    pub expectations: Vec<Expectation>,
+    /// The phases that took place, in order.
+    pub phases: Vec<Phase>,
+    /// Counts over the whole run, which add up.
+    pub totals: Totals,
+    /// Counts over the storm only, which add up.
+    pub storm: Totals,
+    /// Decisions in cascades of the storm's completed root operations, for each of those operations.
+    pub amplification: Option<f64>,
+    /// The spectral radius of `gain`, with a bootstrap interval over cascades.
+    pub loop_gain: Option<Interval>,
+    /// `gain[i][j]`: events that land on client i for each client-caused event handled by client j.
+    pub gain: Vec<Vec<f64>>,
+    /// `drive[i][j]`: events that land on client i for each workload event handled by client j.
+    pub drive: Vec<Vec<f64>>,
+    /// Cascade sizes: what the gain predicts and what was seen.
+    pub prediction: Option<Prediction>,
+    /// Who made what each client had to approve, in the storm and after it.
+    pub causes: Causes,
+    /// The trees of operations and decisions below the root operations.
+    pub cascades: Cascades,
+    /// In which order the clients were asked and for how long: one line a client, over root operations.
+    pub pipeline: Pipeline,
+    /// Clients that waited for each other.
+    pub wait_cycles: Vec<WaitCycle>,
+    /// Calm after the storm.
+    pub drain: Option<Drain>,
+    /// What each client did, in the lab file's order.
+    pub clients: Vec<Client>,
+    /// Rates, queues and headroom over time.
+    pub series: Series,
+    /// Disturbances, planned or not.
+    pub faults: Vec<FaultMark>,
+    /// The price of being asked, in nanoseconds of a median operation.
+    pub cost: Cost,
+    /// What was not observed, in sentences.
+    pub not_observed: Vec<String>,
+}
+
+/// The machine a run took place on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Machine {
+    /// Kernel name and release.
+    pub kernel: String,
+    /// Machine type.
+    pub machine: String,
+    /// Processors.
+    pub cpus: u32,
+    /// Version of the lab that ran.
+    pub version: String,
+}
+
+/// How a storm ended up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Every cascade ended and the queues stayed bounded.
+    Stable,
+    /// Every cascade ended, but the queues grew for the whole storm.
+    Saturated,
+    /// The cascades feed themselves.
+    Divergent,
+    /// Clients waited for each other in a circle.
+    Deadlocked,
+    /// Too little evidence.
+    Unknown,
+}
+
+impl Outcome {
+    /// The word in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Stable => "stable",
+            Outcome::Saturated => "saturated",
+            Outcome::Divergent => "divergent",
+            Outcome::Deadlocked => "deadlocked",
+            Outcome::Unknown => "unknown",
+        }
+    }
+}
+
+/// One thing worth knowing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// One sentence in plain words with its numbers.
+    pub text: String,
+    /// What would mend it, if anything needs mending.
+    pub advice: Option<String>,
+    /// The report section that shows it: `clients`, `causes`, `cascades`, `waiting`, `drain`, `cost`, `pipeline`.
+    pub section: String,
+    /// How bad: `bad`, `warn`, `info`.
+    pub weight: String,
+}
+
+/// One expectation and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Expectation {
+    /// The condition as written in the lab file.
+    pub text: String,
+    /// Whether it held; `null` when the run cannot say.
+    pub held: Option<bool>,
+    /// The value that was seen, as text.
+    pub observed: String,
+}
+
+/// A value with the interval that holds 95 % of its bootstrap samples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Interval {
+    /// The estimate.
+    pub value: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+/// A distribution of times in nanoseconds, from a histogram with three significant digits. All zero with `count` 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Latency {
+    /// How many values.
+    pub count: u64,
+    /// The mean.
+    pub mean: u64,
+    /// The smallest.
+    pub min: u64,
+    /// The median.
+    pub p50: u64,
+    /// 90 % are at most this.
+    pub p90: u64,
+    /// 99 % are at most this.
+    pub p99: u64,
+    /// 99.9 % are at most this.
+    pub p999: u64,
+    /// The largest.
+    pub max: u64,
+}
+
+/// One phase that took place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Phase {
+    /// `baseline`, `control`, `storm` or `drain`.
+    pub name: String,
+    /// When it began, in nanoseconds from the run's origin.
+    pub began_ns: u64,
+    /// How long it lasted.
+    pub seconds: f64,
+    /// Root operations that began in it and completed.
+    pub root_ops: u64,
+    /// Root operations that began in it and never completed.
+    pub root_ops_unfinished: u64,
+    /// Root operations that ended with an error.
+    pub root_ops_failed: u64,
+    /// Root operations completed a second.
+    pub ops_per_second: f64,
+    /// How long root operations took (from the planned start in an open loop).
+    pub op_latency_ns: Latency,
+    /// The latency spectrum: (share of operations in percent, nanoseconds), rising.
+    pub spectrum: Vec<(f64, u64)>,
+}
+
+/// Counts that add up: `decisions = explained + unexplained`, and `decisions = sum(by_approval) + unanswered`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// Operations made by the workload.
+    pub root_ops: u64,
+    /// Operations made by lab processes, roots included.
+    pub operations: u64,
+    /// Operations that did not end before their process did.
+    pub operations_unfinished: u64,
+    /// Decisions recorded.
+    pub decisions: u64,
+    /// Decisions joined to the operation that caused them.
+    pub explained: u64,
+    /// Decisions that no recorded operation accounts for.
+    pub unexplained: u64,
+    /// Decisions about the client's own process.
+    pub own_process: u64,
+    /// Decisions read and never answered: the client died, or the run ended.
+    pub unanswered: u64,
+    /// Decisions answered with a denial.
+    pub denied: u64,
+    /// Answered decisions by how they came about (`rule`, `own-process`, `peer`, ...); zero counts are left out.
+    pub by_approval: BTreeMap<String, u64>,
+    /// Records that did not fit a trace or were damaged.
+    pub lost: u64,
+    /// Places in a trace that hold damage.
+    pub damaged: u64,
+    /// Decisions whose file was not resolved.
+    pub targets_unknown: u64,
+}
+
+/// Cascade sizes: what the gain predicts and what was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Prediction {
+    /// First decisions plus drive times (I - G) inverse; `null` when the gain is 1 or more.
+    pub predicted_size: Option<f64>,
+    /// The mean number of decisions in a completed cascade.
+    pub observed_size: f64,
+}
+
+/// The cause matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Causes {
+    /// The approving clients.
+    pub rows: Vec<String>,
+    /// Who made the events.
+    pub columns: Vec<CauseColumn>,
+    /// `decisions[row][column]`. A row sums to the client's decisions in the storm and drain.
+    pub decisions: Vec<Vec<u64>>,
+    /// Decisions of all rows: `Σ decisions`.
+    pub total: u64,
+    /// How a client could have told, from what the kernel showed it: the same rows, columns `own`, `own-helper`,
+    /// `peer`, `workload`.
+    pub observed: Vec<[u64; 4]>,
+    /// Decisions really caused by clients (by whatever process) that looked like the workload to the approver.
+    pub misattributed: u64,
+}
+
+/// A column of the cause matrix.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct CauseColumn {
+    /// The heading: `workload`, a client's ID, a daemon's name, `external`, `unexplained`.
+    pub name: String,
+    /// `workload`, `client`, `helper`, `daemon`, `external` or `unexplained`.
+    pub kind: String,
+}
+
+/// The trees below the storm's root operations.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cascades {
+    /// Completed cascades looked at.
+    pub count: u64,
+    /// Cascades still going on when the run ended.
+    pub unfinished: u64,
+    /// Levels of operations: the root operation is 1.
+    pub depth: Distribution,
+    /// Decisions in a cascade.
+    pub size: Distribution,
+    /// From the root's start to the last answer below it.
+    pub duration_ns: Latency,
+    /// The worst three, as trees.
+    pub worst: Vec<CascadeTree>,
+    /// Cause chains over all cascades, as a flame graph: path of frames from the root, decisions below it (inclusive).
+    pub flame: Vec<FlameFrame>,
+}
+
+/// A distribution of whole numbers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Distribution {
+    /// The smallest.
+    pub min: u64,
+    /// The median.
+    pub p50: u64,
+    /// 99 % are at most this.
+    pub p99: u64,
+    /// The largest.
+    pub max: u64,
+    /// The mean.
+    pub mean: f64,
+    /// How often each value occurred: (value, count), rising, at most 64 entries (the last takes the rest).
+    pub histogram: Vec<(u64, u64)>,
+}
+
+/// One cascade as a tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CascadeTree {
+    /// Why it is shown: `largest`, `deepest`, `longest`.
+    pub why: String,
+    /// Its decisions.
+    pub size: u64,
+    /// Its levels of operations.
+    pub depth: u64,
+    /// From the root's start to the last answer.
+    pub duration_ns: u64,
+    /// Its nodes in depth-first order, at most 200.
+    pub nodes: Vec<CascadeNode>,
+    /// Nodes left out.
+    pub omitted: u64,
+}
+
+/// An operation or decision in a cascade.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CascadeNode {
+    /// Levels below the root, which is 0; an operation's decisions are one further, their operations two.
+    pub level: u32,
+    /// `open`, `exec` or `decision`.
+    pub kind: String,
+    /// The process that made it or decided: `driver` or a client's ID.
+    pub actor: String,
+    /// The target's path relative to the arena; `null` when unknown.
+    pub path: Option<String>,
+    /// When it began, from the cascade's start.
+    pub began_ns: u64,
+    /// How long it took; `null` when it never ended.
+    pub took_ns: Option<u64>,
+    /// A decision's approval, or an operation's error.
+    pub note: String,
+}
+
+/// One frame of the flame graph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FlameFrame {
+    /// Frames from the root, such as `["workload open", "alpha", "bravo"]`.
+    pub stack: Vec<String>,
+    /// Decisions at or below this frame.
+    pub decisions: u64,
+    /// Decisions at this frame itself.
+    pub own: u64,
+}
+
+/// The order and the sums of the pipeline, over completed root operations of the storm.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pipeline {
+    /// One stage a client, in the order in which they were asked most often.
+    pub stages: Vec<Stage>,
+    /// Root operations whose clients were asked one after another without overlap, in percent.
+    pub serial_percent: Option<f64>,
+    /// The orders that occurred: client IDs and how often, the most frequent first, at most 8.
+    pub orders: Vec<(Vec<String>, u64)>,
+    /// Median over root operations of the sum of the clients' decision times.
+    pub sum_ns: u64,
+    /// Median over root operations of the longest of the clients' decision times.
+    pub max_ns: u64,
+    /// Median over root operations of the time the operation took.
+    pub op_ns: u64,
+    /// The slowest root operations of the storm and where their time went, at most 10.
+    pub slowest: Vec<SlowOperation>,
+}
+
+/// One client's part in the root operations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stage {
+    /// The client.
+    pub client: String,
+    /// Median time from the operation's start to the client's read.
+    pub read_ns: u64,
+    /// Median time from the operation's start to the client's answer.
+    pub answered_ns: u64,
+    /// How often it was the last to answer.
+    pub last: u64,
+}
+
+/// A slow operation and its critical path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SlowOperation {
+    /// `open` or `exec`.
+    pub kind: String,
+    /// The target relative to the arena; `null` when unknown.
+    pub path: Option<String>,
+    /// When it began, from the run's origin.
+    pub began_ns: u64,
+    /// How long it took.
+    pub took_ns: u64,
+    /// Where the time went, in order: (who and what, nanoseconds). Sums to `took_ns`.
+    pub steps: Vec<(String, u64)>,
+}
+
+/// Clients that waited for each other in a circle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WaitCycle {
+    /// The clients, each waiting for the next, the last for the first.
+    pub members: Vec<String>,
+    /// When the circle closed, from the run's origin.
+    pub began_ns: u64,
+    /// How long it lasted; `null` when it never ended.
+    pub lasted_ns: Option<u64>,
+    /// What ended it: `deadline kill`, `answer`, `process end`, `end of run`.
+    pub ended_by: String,
+    /// The records that prove it, one sentence each, naming trace and record.
+    pub evidence: Vec<String>,
+}
+
+/// Calm after the storm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Drain {
+    /// Decisions read after the storm's end.
+    pub decisions: u64,
+    /// From the storm's end to the last decision read; `null` when there was none.
+    pub last_ns: Option<u64>,
+    /// The time in which the rate of decisions halved; `null` when it cannot be told.
+    pub half_life_ns: Option<u64>,
+    /// Events still in flight when the run ended.
+    pub in_flight: u64,
+    /// Whether it fell quiet before the drain ended.
+    pub quiet: bool,
+}
+
+/// What one client did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Client {
+    /// Its ID.
+    pub id: String,
+    /// Its bundle ID.
+    pub bundle_id: String,
+    /// Its switches, by name, as text.
+    pub behavior: BTreeMap<String, String>,
+    /// Decisions in storm and drain.
+    pub decisions: u64,
+    /// Of those, about its own process.
+    pub own_process: u64,
+    /// Of those, never answered.
+    pub unanswered: u64,
+    /// Of those, how they came about.
+    pub by_approval: BTreeMap<String, u64>,
+    /// Operations it made in storm and drain.
+    pub operations: u64,
+    /// From read to answer.
+    pub latency_ns: Latency,
+    /// The same of decisions not about its own process.
+    pub latency_others_ns: Latency,
+    /// The same by event kind.
+    pub latency_by_event_ns: BTreeMap<String, Latency>,
+    /// The latency spectrum of `latency_others_ns`: (percent, nanoseconds), rising.
+    pub spectrum: Vec<(f64, u64)>,
+    /// The same of the control phase.
+    pub control_spectrum: Vec<(f64, u64)>,
+    /// From read to the start of work.
+    pub queue_ns: Latency,
+    /// Work in which it did not wait for an operation of its own.
+    pub work_ns: Latency,
+    /// Waiting in its own operations for other clients' answers.
+    pub blocked_ns: Latency,
+    /// Share of the deadline left when the answer left.
+    pub headroom: Headroom,
+    /// Decisions answered after their deadline, or unanswered because the warden killed the client for them.
+    pub deadline_misses: u64,
+    /// The ten decisions with the least headroom, worst first.
+    pub closest_calls: Vec<Call>,
+    /// Who made it decide: (subject and kind, decisions, nanoseconds of its time), the most first, at most 20.
+    pub blame_in: Vec<Blame>,
+    /// The files it was asked about most, at most 20.
+    pub top_paths: Vec<Blame>,
+    /// The extensions it was asked about most, at most 10.
+    pub top_extensions: Vec<Blame>,
+    /// Decisions that its own operations brought upon others, each client by itself: direct and with all that followed.
+    pub blame_out: Vec<Inflicted>,
+    /// Its ten decisions that inflicted most on others.
+    pub costliest: Vec<Call>,
+    /// What it and each other client did to each other.
+    pub peers: Vec<Peer>,
+    /// Decisions a mitigation would have spared it.
+    pub avoidable: Vec<Avoidable>,
+    /// Records of its trace that were lost or damaged.
+    pub lost: u64,
+    /// How it ended: `clean`, `deadline kill`, `killed (signal 9)`, `exit 3`, `unknown`.
+    pub end: String,
+}
+
+/// Headroom, as shares from 0 to 1 (negative when answered after the deadline).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Headroom {
+    /// The lowest; `null` without any answered decision.
+    pub min: Option<f64>,
+    /// 1 % have at most this.
+    pub p01: Option<f64>,
+    /// The median.
+    pub p50: Option<f64>,
+}
+
+/// One decision with the chain that led to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Call {
+    /// Its place in the client's trace.
+    pub record: u64,
+    /// When it was read, from the run's origin.
+    pub read_ns: u64,
+    /// From read to answer; `null` when never answered.
+    pub took_ns: Option<u64>,
+    /// Headroom as a share; `null` when unanswered.
+    pub headroom: Option<f64>,
+    /// The target relative to the arena.
+    pub path: Option<String>,
+    /// How it came about.
+    pub approval: String,
+    /// From the root operation to this decision, such as `driver open f7`, `alpha decides`, `alpha open f7`.
+    pub chain: Vec<String>,
+    /// Decisions that followed from it.
+    pub inflicted: u64,
+}
+
+/// One line of a ranking.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Blame {
+    /// What it is.
+    pub name: String,
+    /// `workload`, `client`, `own`, `unexplained`, ...
+    pub kind: String,
+    /// Decisions.
+    pub decisions: u64,
+    /// Time from read to answer, summed.
+    pub total_ns: u64,
+}
+
+/// What one client's operations brought upon another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Inflicted {
+    /// The client that had to decide.
+    pub client: String,
+    /// Decisions about this client's own operations.
+    pub exclusive: u64,
+    /// Decisions anywhere below this client's decisions.
+    pub inclusive: u64,
+}
+
+/// What two clients did to each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Peer {
+    /// The other client.
+    pub client: String,
+    /// Its events that this client decided on.
+    pub received: u64,
+    /// This client's events that it decided on.
+    pub inflicted: u64,
+    /// Nanoseconds this client waited for its answers.
+    pub waited_ns: u64,
+    /// Nanoseconds it waited for this client's answers.
+    pub made_wait_ns: u64,
+}
+
+/// Decisions that one change would have spared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Avoidable {
+    /// The change, in words: `cache allows`, `mute own process`, `allow other clients' events`.
+    pub change: String,
+    /// Decisions it would have spared this client.
+    pub decisions: u64,
+    /// Their share of all its decisions, 0 to 1.
+    pub share: f64,
+    /// What it would blind the client to.
+    pub blind_spot: String,
+}
+
+/// A disturbance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FaultMark {
+    /// When, from the run's origin.
+    pub at_ns: u64,
+    /// What: `deadline kill`, `run too long`, `interrupted`, ...
+    pub kind: String,
+    /// On whom.
+    pub actor: String,
+}
+
+/// Rates, queues and headroom over time, in equal buckets over the whole run (at most 240).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Series {
+    /// The length of one bucket.
+    pub bucket_ns: u64,
+    /// Decisions read in each bucket, for each column of the cause matrix.
+    pub decisions_by_cause: Vec<Vec<u64>>,
+    /// The most decisions pending at once in each bucket, for each client.
+    pub pending_max: Vec<Vec<u64>>,
+    /// The lowest headroom in each bucket, for each client; `null` where nothing was answered.
+    pub headroom_min: Vec<Vec<Option<f64>>>,
+    /// Root operations completed in each bucket.
+    pub root_ops: Vec<u64>,
+}
+
+/// The price of being asked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cost {
+    /// Median root operation without clients.
+    pub baseline_ns: Option<u64>,
+    /// Median root operation with clients that answer at once.
+    pub control_ns: Option<u64>,
+    /// Median root operation in the storm.
+    pub storm_ns: Option<u64>,
+}

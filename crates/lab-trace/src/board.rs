@@ -1,0 +1,159 @@
+//! The live board: what the warden sees of a running process, by shared memory and without asking it.
+//!
+//! Counters only grow. A slot is free when its first word is 0. Its other words are written before the
+//! first, so a reader that sees a busy slot sees its content (or that of a later use, never a mixture of
+//! an older one: a reader checks the first word again).
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+use std::{fs::OpenOptions, io, path::Path};
+
+use lab_model::Ticks;
+
+use crate::{
+    layout::{BOARD_OFFSET, RECORDS_OFFSET},
+    mapped::Region,
+};
+
+/// Decisions that may wait for a worker or be worked on at once in one client.
+pub const PENDING_SLOTS: usize = 4096;
+/// Operations that may be under way at once in one process.
+pub const OPERATION_SLOTS: usize = 1024;
+
+const COUNTER_WORDS: usize = 64;
+const SLOT_WORDS: usize = 3;
+const PENDING_AT: usize = COUNTER_WORDS;
+const OPERATIONS_AT: usize = PENDING_AT + PENDING_SLOTS * SLOT_WORDS;
+pub(crate) const BOARD_WORDS: usize = OPERATIONS_AT + OPERATION_SLOTS * SLOT_WORDS;
+
+/// What a process counts on its board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Reads of the kernel's queue that have returned.
+    Reads = 0,
+    /// Events read.
+    Events = 1,
+    /// Events answered, by anyone in the process.
+    Answers = 2,
+    /// Events answered by the deadline budget.
+    Fallbacks = 3,
+    /// Operations begun.
+    OperationsBegun = 4,
+    /// Operations ended.
+    OperationsEnded = 5,
+    /// The phase the process is in, by number.
+    Phase = 6,
+}
+
+/// The board of one process. Cloning it makes another handle to the same memory.
+#[derive(Clone, Debug)]
+pub struct Board {
+    region: Arc<Region>,
+}
+
+/// A busy slot as the warden sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotView {
+    /// Its place.
+    pub slot: usize,
+    /// Since when it is busy.
+    pub since: Ticks,
+    /// The record that it is about.
+    pub record: u64,
+    /// The thread that waits: a decision's subject, an operation's own thread.
+    pub tid: u64,
+}
+
+impl Board {
+    pub(crate) fn new(region: Arc<Region>) -> Board {
+        assert!(region.words().len() >= BOARD_WORDS, "the board has its room");
+        Board { region }
+    }
+
+    fn word(&self, at: usize) -> &AtomicU64 {
+        &self.region.words()[at]
+    }
+
+    /// Adds to a counter.
+    pub fn add(&self, counter: Counter, amount: u64) {
+        self.word(counter as usize).fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Sets a counter that only one thread writes.
+    pub fn set(&self, counter: Counter, value: u64) {
+        self.word(counter as usize).store(value, Ordering::Relaxed);
+    }
+
+    /// Reads a counter.
+    #[must_use]
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.word(counter as usize).load(Ordering::Relaxed)
+    }
+
+    fn occupy(&self, base: usize, slot: usize, since: Ticks, record: u64, tid: u64) {
+        let at = base + slot * SLOT_WORDS;
+        self.word(at + 1).store(record, Ordering::Relaxed);
+        self.word(at + 2).store(tid, Ordering::Relaxed);
+        self.word(at).store(since.0.max(1), Ordering::Release);
+    }
+
+    fn view(&self, base: usize, slot: usize) -> Option<SlotView> {
+        let at = base + slot * SLOT_WORDS;
+        let since = self.word(at).load(Ordering::Acquire);
+        let view = SlotView {
+            slot,
+            since: Ticks(since),
+            record: self.word(at + 1).load(Ordering::Relaxed),
+            tid: self.word(at + 2).load(Ordering::Relaxed),
+        };
+        std::sync::atomic::fence(Ordering::Acquire);
+        (since != 0 && self.word(at).load(Ordering::Relaxed) == since).then_some(view)
+    }
+
+    /// Shows a decision as pending in `slot`, which must be below [`PENDING_SLOTS`] and free.
+    pub fn pend(&self, slot: usize, since: Ticks, record: u64, tid: u64) {
+        self.occupy(PENDING_AT, slot, since, record, tid);
+    }
+
+    /// Frees a decision's slot.
+    pub fn settle(&self, slot: usize) {
+        self.word(PENDING_AT + slot * SLOT_WORDS).store(0, Ordering::Release);
+    }
+
+    /// Shows an operation as under way in `slot`, which must be below [`OPERATION_SLOTS`] and free.
+    pub fn operate(&self, slot: usize, since: Ticks, record: u64, tid: u64) {
+        self.occupy(OPERATIONS_AT, slot, since, record, tid);
+    }
+
+    /// Frees an operation's slot.
+    pub fn rest(&self, slot: usize) {
+        self.word(OPERATIONS_AT + slot * SLOT_WORDS).store(0, Ordering::Release);
+    }
+
+    /// The decisions that are pending now.
+    pub fn pending(&self) -> impl Iterator<Item = SlotView> {
+        (0..PENDING_SLOTS).filter_map(|slot| self.view(PENDING_AT, slot))
+    }
+
+    /// The operations that are under way now.
+    pub fn operations(&self) -> impl Iterator<Item = SlotView> {
+        (0..OPERATION_SLOTS).filter_map(|slot| self.view(OPERATIONS_AT, slot))
+    }
+}
+
+impl Board {
+    /// Maps the board of another process's trace, to watch it.
+    ///
+    /// # Errors
+    /// Those of opening and mapping the file, and [`io::ErrorKind::UnexpectedEof`] when it is too short.
+    pub fn attach(trace: &Path) -> io::Result<Board> {
+        let file = OpenOptions::new().read(true).write(true).open(trace)?;
+        if file.metadata()?.len() < RECORDS_OFFSET as u64 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let region = Region::map(&file, BOARD_OFFSET, RECORDS_OFFSET - BOARD_OFFSET)?;
+        Ok(Board::new(Arc::new(region)))
+    }
+}

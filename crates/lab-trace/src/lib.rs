@@ -1,0 +1,32 @@
+//! The lab's binary trace: one file a process, mapped memory, fixed-size records.
+//!
+//! A record part is committed by one store, so what was committed before a `SIGKILL` is there after it, and
+//! every part carries a check of its own, so damage is reported and never believed. Loss is counted in the
+//! header. The format is specified in `docs/formats/trace.md`.
+//!
+//! This crate reads no clock and starts no thread: ticks come in as arguments, and a process calls
+//! [`TraceWriter::grow`] from a thread of its own choice. Only `mapped` contains unsafe code.
+#![deny(unsafe_code)]
+
+mod board;
+mod header;
+mod layout;
+mod mapped;
+mod reader;
+mod record;
+mod writer;
+
+pub use board::{Board, Counter, OPERATION_SLOTS, PENDING_SLOTS, SlotView};
+pub use header::{Header, HostFacts, Identity};
+pub use layout::{
+    CHUNK_RECORDS, FORMAT_MAJOR, FORMAT_MINOR, HEADER_BYTES, METADATA_BYTES_MAX, PATH_BYTES_MAX,
+    RECORD_BYTES, RECORDS_OFFSET,
+};
+pub use mapped::MappedTrace;
+pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
+pub use record::{
+    Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, Loss, LossKind, Operation, OperationBegin,
+    OperationEnd, Part, PathFragment, PhaseMark, ProcessMark, ProcessMarkKind, Record, Target, ThreadMark,
+    ThreadPurpose,
+};
+pub use writer::{RecordId, TraceWriter, WriterOptions};

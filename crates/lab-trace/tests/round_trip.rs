@@ -1,0 +1,147 @@
+//! What is written is read back, and what was not committed is not invented.
+
+use std::path::PathBuf;
+
+use lab_model::{
+    Actor, Approval, Cause, EventKind, OperationKind, Role, SubjectClass, ThreadId, Ticks, Timebase, Verdict,
+};
+use lab_trace::{
+    Damage, DecisionBegin, DecisionEnd, Entry, Header, Identity, MappedTrace, OperationBegin, Part, Record,
+    RecordId, Target, Trace, TraceWriter, WriterOptions,
+};
+
+fn scratch(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join(format!("{name}.trace"));
+    drop(std::fs::remove_file(&path));
+    path
+}
+
+fn header() -> Header {
+    Header {
+        created: Ticks(5),
+        created_unix_ns: 1_700_000_000_000_000_000,
+        timebase: Timebase::NANOSECONDS,
+        actor: Actor(3),
+        role: Role::Client,
+        pid: 77,
+        salt: 0xDEAD_BEEF,
+        identity: Identity { name: "alpha".into(), ..Identity::default() },
+    }
+}
+
+fn begin(read: u64) -> DecisionBegin {
+    DecisionBegin {
+        read: Ticks(read),
+        subject: ThreadId { pid: 1, tid: 2, generation: 3 },
+        kernel: None,
+        deadline: Some(Ticks(read + 10)),
+        sequence: 9,
+        event: EventKind::AuthOpen,
+        class: SubjectClass::Peer,
+        actor: Actor(4),
+    }
+}
+
+fn end(answered: u64) -> DecisionEnd {
+    DecisionEnd {
+        started: Some(Ticks(answered - 1)),
+        answered: Ticks(answered),
+        verdict: Verdict::Allow,
+        approval: Approval::Rule,
+        error: 0,
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let path = scratch("what_is_written");
+    let writer = TraceWriter::create(&path, &header(), WriterOptions::default()).unwrap();
+    let target = Target { inode: 12, device: 0x1_0002, path: 1 };
+    let id = writer.begin_decision(&begin(100));
+    writer.end_decision(id, &end(110));
+    writer.decision_target(id, &target);
+    let name = vec![0xff; 300];
+    assert_eq!(writer.path(&name), 1);
+    let operation = OperationBegin {
+        started: Ticks(101),
+        subject: ThreadId { pid: 0, tid: 8, generation: 0 },
+        cause: Cause::Decision { client: Actor(3), record: id.0 },
+        planned: None,
+        kind: OperationKind::Open,
+        worker: 7,
+        phase: None,
+    };
+    let _unfinished = writer.begin_operation(&operation);
+    writer.close(Ticks(200)).unwrap();
+
+    let map = MappedTrace::open(&path).unwrap();
+    let trace = Trace::parse(map.bytes()).unwrap();
+    assert_eq!(trace.header, header());
+    assert_eq!((trace.closed, trace.lost, trace.tail().cut_bytes), (Some(Ticks(200)), 0, 0));
+    let entries: Vec<Entry> = trace.entries().collect();
+    assert_eq!(entries.len(), 5, "one decision, three pieces of a path, one operation");
+    let Entry::Record { record: Record::Decision(decision), .. } = &entries[0] else { panic!("{entries:?}") };
+    assert_eq!(decision.begin, begin(100));
+    assert_eq!(decision.end, Part::Present(end(110)));
+    assert_eq!(decision.target, Part::Present(target));
+    let read: Vec<u8> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Record { record: Record::Path(fragment), .. } => Some(fragment.bytes.clone()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!(read, name);
+    let Entry::Record { record: Record::Operation(read), .. } = &entries[4] else { panic!("{entries:?}") };
+    assert_eq!(read.begin, operation);
+    assert_eq!(read.end, Part::Absent);
+}
+
+#[test]
+fn a_claim_without_a_commit_is_told_apart() {
+    let path = scratch("a_claim");
+    let writer = TraceWriter::create(&path, &header(), WriterOptions::default()).unwrap();
+    let _never_begun = writer.claim_operation();
+    let id = writer.begin_decision(&begin(1));
+    let map = MappedTrace::open(&path).unwrap();
+    let trace = Trace::parse(map.bytes()).unwrap();
+    assert_eq!(trace.closed, None);
+    let entries: Vec<Entry> = trace.entries().collect();
+    assert_eq!(entries[0], Entry::Damaged { index: 0, damage: Damage::Uncommitted });
+    assert!(matches!(&entries[1], Entry::Record { index, .. } if *index == id.0));
+    assert_eq!(entries.len(), 2);
+}
+
+#[test]
+fn what_does_not_fit_is_counted() {
+    let path = scratch("what_does_not_fit");
+    let writer = TraceWriter::create(&path, &header(), WriterOptions { bytes_max: 0 }).unwrap();
+    for read in 0..lab_trace::CHUNK_RECORDS + 10 {
+        let id = writer.begin_decision(&begin(read));
+        writer.end_decision(id, &end(read + 1));
+    }
+    writer.end_decision(RecordId::LOST, &end(5));
+    assert_eq!(writer.lost(), 10);
+    writer.close(Ticks(9)).unwrap();
+    let map = MappedTrace::open(&path).unwrap();
+    let trace = Trace::parse(map.bytes()).unwrap();
+    assert_eq!(trace.lost, 10);
+    assert_eq!(trace.entries().count() as u64, lab_trace::CHUNK_RECORDS);
+}
+
+#[test]
+fn a_live_trace_is_readable_and_its_board_shows_what_is_pending() {
+    let path = scratch("a_live_trace");
+    let writer = TraceWriter::create(&path, &header(), WriterOptions::default()).unwrap();
+    writer.board().pend(3, Ticks(50), 17, 99);
+    let pending: Vec<_> = writer.board().pending().collect();
+    assert_eq!(pending.len(), 1);
+    assert_eq!(
+        (pending[0].slot, pending[0].since, pending[0].record, pending[0].tid),
+        (3, Ticks(50), 17, 99)
+    );
+    writer.board().settle(3);
+    assert_eq!(writer.board().pending().count(), 0);
+}
