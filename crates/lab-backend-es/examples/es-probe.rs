@@ -4,16 +4,9 @@
 
 #[cfg(target_os = "macos")]
 fn main() -> std::process::ExitCode {
-    use lab_backend_es::{Answer, Cache, EsClient, Facts, Gap, Observer};
+    use lab_backend_es::{Cache, EsBackend, EsClient};
 
-    struct Nothing;
-    impl Observer for Nothing {
-        fn answered(&self, _: &Facts, _: &Answer) {}
-        fn lost(&self, _: &Gap) {}
-        fn panicked(&self, _: &Facts) {}
-    }
-
-    match EsClient::connect(Nothing, Cache::Off, |_| {}) {
+    match EsClient::connect(&EsBackend::new(1), Cache::Off) {
         Ok(_client) => {
             eprintln!("connected: signature, Full Disk Access, privilege and a client slot are there");
             std::process::ExitCode::SUCCESS

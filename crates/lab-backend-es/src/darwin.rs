@@ -21,8 +21,8 @@ use endpoint_sec::{AuditToken, Event, File, Process, sys};
 use lab_model::{EventKind, FileId, ThreadId, Ticks, Timebase, Verdict};
 
 use crate::{
-    Cache, Connection, Delivery, Desk, Facts, Message, MuteStep, NewClientResult, Observer, ProcessId,
-    RespondError, Responder, Signer, StepFailed, SystemVersion, Target, Window,
+    Cache, Connection, EsBackend, Facts, Message, MuteStep, NewClientResult, ProcessId, RespondError,
+    Responder, Signer, StepFailed, SystemVersion, Target, Window,
 };
 
 /// Reads `mach_absolute_time`.
@@ -189,36 +189,32 @@ impl Responder for EsResponder {
 }
 
 /// A connected client. It stays on the thread that made it, because it has to be deleted there.
-pub struct EsClient<O: Observer + 'static> {
-    desk: Arc<Desk<EsResponder, O>>,
+pub struct EsClient {
+    backend: Arc<EsBackend<EsResponder>>,
     client: NonNull<sys::es_client_t>,
     stays_on_its_thread: PhantomData<*mut ()>,
 }
 
-impl<O: Observer + 'static> EsClient<O> {
-    /// Connects to Endpoint Security; `client` gets every delivery, on a queue of the framework.
+impl EsClient {
+    /// Connects to Endpoint Security; every message goes to `backend`, on a queue of the framework.
     ///
     /// Connecting empties the result caches of all clients of the machine. Nothing arrives before
-    /// [`start`](crate::start) has confined and subscribed the client.
+    /// [`start`](crate::start) has confined and subscribed the client, which is how everything the client ever
+    /// opens can be open by then.
     ///
     /// # Errors
     /// With the framework's own result, which has [advice](NewClientResult::advice).
     #[doc(alias = "es_new_client")]
-    pub fn connect(
-        observer: O,
-        cache: Cache,
-        client: impl Fn(Delivery<EsResponder, O>) + Send + Sync + 'static,
-    ) -> Result<EsClient<O>, NewClientResult> {
+    pub fn connect(backend: &Arc<EsBackend<EsResponder>>, cache: Cache) -> Result<EsClient, NewClientResult> {
         // First of all: without it the bindings manage messages as macOS 10.15 did.
         let version = system_version().unwrap_or(SystemVersion::OLDEST);
         endpoint_sec::version::set_runtime_version(version.major, version.minor, version.patch);
 
-        let desk = Desk::new(observer);
-        let intake = Arc::clone(&desk);
+        let intake = Arc::clone(backend);
         let handler = RcBlock::new(move |_: NonNull<sys::es_client_t>, raw: NonNull<sys::es_message_t>| {
             // SAFETY: the framework hands a live message to its handler; `from_raw` retains it.
             let message = unsafe { endpoint_sec::Message::from_raw(raw) };
-            intake.handle(EsMessage { message, raw }, cache, &client);
+            intake.handle(EsMessage { message, raw }, cache);
         });
         let mut connection: *mut sys::es_client_t = ptr::null_mut();
         // SAFETY: `connection` is a valid place for the result; the framework retains the block, which owns all
@@ -226,26 +222,20 @@ impl<O: Observer + 'static> EsClient<O> {
         let result = unsafe { sys::es_new_client(&raw mut connection, &handler) };
         match (NewClientResult::from_code(result.0), NonNull::new(connection)) {
             (NewClientResult::Success, Some(client)) => {
-                desk.open(EsResponder { client });
-                Ok(EsClient { desk, client, stays_on_its_thread: PhantomData })
+                backend.desk().open(EsResponder { client });
+                Ok(EsClient { backend: Arc::clone(backend), client, stays_on_its_thread: PhantomData })
             }
             (NewClientResult::Success, None) => Err(NewClientResult::Internal),
             (refusal, _) => Err(refusal),
         }
     }
-
-    /// The desk, which any thread may use.
-    #[must_use]
-    pub fn desk(&self) -> &Arc<Desk<EsResponder, O>> {
-        &self.desk
-    }
 }
 
-impl<O: Observer + 'static> Drop for EsClient<O> {
+impl Drop for EsClient {
     fn drop(&mut self) {
         // The order matters: no new events, then no answers on their way, then no connection.
         let _unsubscribed = self.unsubscribe_all();
-        let _responder = self.desk.close();
+        let _responder = self.backend.desk().close();
         // SAFETY: this is the creating thread (the type is not Send), and the desk has given the connection back.
         let _deleted = unsafe { sys::es_delete_client(self.client.as_ptr()) };
     }
@@ -259,7 +249,7 @@ fn c_path(path: &[u8]) -> Result<CString, StepFailed> {
     CString::new(path).map_err(|_| StepFailed::Mute("mute a path with a zero byte".to_owned()))
 }
 
-impl<O: Observer + 'static> Connection for EsClient<O> {
+impl Connection for EsClient {
     fn mute(&mut self, step: &MuteStep) -> Result<(), StepFailed> {
         let client = self.client.as_ptr();
         let result = match step {

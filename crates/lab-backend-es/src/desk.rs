@@ -6,7 +6,7 @@ use std::{
     },
 };
 
-use lab_model::{Approval, Ticks, Verdict};
+use lab_model::{Ticks, Verdict};
 
 use crate::{Cache, Facts, Gap, Message, RespondError, Responder, Sequences, message::respond};
 
@@ -76,8 +76,10 @@ struct Slot<R: Responder, O: Observer> {
 /// Why an answer is what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grounds {
-    /// Somebody decided, in this way.
-    Decided(Approval),
+    /// Somebody decided.
+    Decided,
+    /// The budget ran out first.
+    Expired,
     /// Everybody who could have decided dropped the question.
     Abandoned,
 }
@@ -228,8 +230,8 @@ impl<R: Responder, O: Observer> Question<R, O> {
     }
 
     /// Answers, from any thread; `None` when somebody else was first, and then nothing is sent.
-    pub fn answer(&self, verdict: Verdict, approval: Approval) -> Option<Answer> {
-        self.slot.answer(verdict, Grounds::Decided(approval))
+    pub fn answer(&self, verdict: Verdict) -> Option<Answer> {
+        self.slot.answer(verdict, Grounds::Decided)
     }
 
     /// A handle for the timer that answers when the budget runs out.
@@ -248,6 +250,6 @@ impl<R: Responder, O: Observer> Clone for Question<R, O> {
 impl<R: Responder, O: Observer> Watch<R, O> {
     /// Answers because the budget has run out; `None` when the question has its answer.
     pub fn expire(&self, verdict: Verdict) -> Option<Answer> {
-        self.slot.upgrade()?.answer(verdict, Grounds::Decided(Approval::DeadlineFallback))
+        self.slot.upgrade()?.answer(verdict, Grounds::Expired)
     }
 }

@@ -6,6 +6,7 @@
 //! the handler that a whole machine waits for.
 
 mod advice;
+mod backend;
 #[cfg(target_os = "macos")]
 mod darwin;
 mod desk;
@@ -18,6 +19,7 @@ mod version;
 mod window;
 
 pub use advice::{Advice, NewClientResult, RespondError};
+pub use backend::{Counts, EsBackend, Ticket};
 #[cfg(target_os = "macos")]
 pub use darwin::{EsClient, EsMessage, EsResponder, now, timebase};
 pub use desk::{Answer, Delivery, Desk, Grounds, Notice, Observer, Question, Watch};

@@ -18,7 +18,7 @@ use lab_backend_es::{
     fake::{DEFAULT_MUTED_EXECUTABLE, DEFAULT_MUTED_TARGET, FakeMachine, FakeResponder, Fate, Happening},
     start,
 };
-use lab_model::{Approval, EventKind, FileId, ThreadId, Verdict};
+use lab_model::{EventKind, FileId, ThreadId, Verdict};
 
 /// Steele and Vigna's SplitMix64: a whole schedule from one seed.
 struct Dice(u64);
@@ -139,11 +139,11 @@ fn run_schedule(seed: u64, totals: &mut Totals) {
                 let (question, watch) = open.swap_remove(dice.below(open.len()));
                 let verdict = if dice.below(5) == 0 { Verdict::Deny } else { Verdict::Allow };
                 let twin = question.clone();
-                let first = question.answer(verdict, Approval::Rule);
+                let first = question.answer(verdict);
                 if first.is_none() {
                     lost_races += 1;
                 }
-                assert_eq!(twin.answer(Verdict::Deny, Approval::Rule), None, "seed {seed}");
+                assert_eq!(twin.answer(Verdict::Deny), None, "seed {seed}");
                 drop((question, twin));
                 assert_eq!(watch.expire(Verdict::Allow), None, "seed {seed}");
             }
@@ -284,8 +284,7 @@ fn threads_that_race_for_one_question_send_one_answer() {
         wins
     };
     let wins: usize = std::thread::scope(|scope| {
-        let worker =
-            scope.spawn(|| race(&|question| question.answer(Verdict::Allow, Approval::Rule).is_some()));
+        let worker = scope.spawn(|| race(&|question| question.answer(Verdict::Allow).is_some()));
         let timer = scope.spawn(|| race(&|question| question.watch().expire(Verdict::Deny).is_some()));
         [worker, timer].map(|thread| thread.join().unwrap()).iter().sum()
     });
@@ -318,7 +317,7 @@ fn a_connection_is_never_deleted_under_an_answer() {
             scope.spawn(|| {
                 gate.wait();
                 for question in open.drain(..) {
-                    question.answer(Verdict::Allow, Approval::Rule).unwrap();
+                    question.answer(Verdict::Allow).unwrap();
                 }
             });
             gate.wait();
@@ -404,7 +403,7 @@ fn an_answer_carries_what_was_left() {
     desk.handle(message, Cache::Off, |delivery| {
         let Delivery::Question(question) = delivery else { panic!("an AUTH event is a question") };
         machine.advance(50);
-        answer = question.answer(Verdict::Allow, Approval::Rule).map(|answer| (answer, *question.facts()));
+        answer = question.answer(Verdict::Allow).map(|answer| (answer, *question.facts()));
     });
     let (answer, facts) = answer.unwrap();
     assert_eq!(facts.window.left(answer.entry), 70);
