@@ -124,6 +124,7 @@ fn rules_across_fields() {
         with("phases: { baseline: 1s, storm: 5s }", "safety: { run_max: 5s }")
     });
     check("no_workload", 1, with("\n  - open_storm: { workers: 2, files: 500, rate: max }", " []"));
+    check("too_many_items", 1, format!("{GOOD}{}", "  - lost == 0\n".repeat(256)));
     check("load_without_storm", 1, with("open_storm: { workers: 2, files: 500, rate: max }", "{}"));
     check("arena_too_small", 1, with("files: 500", "files: 100000"));
     check("read_without_reopen", 1, with("behavior: scanner", "behavior: { on_open: { read: true } }"));
