@@ -7,8 +7,10 @@
 //! in as arguments. It holds no meaning of its own beside the rules of a lab file.
 #![forbid(unsafe_code)]
 
+mod clients;
+mod condition;
 mod diagnostic;
-mod expect;
+mod expectations;
 mod explain;
 mod nearest;
 mod raw;

@@ -13,8 +13,17 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= WORD_CHARS_MAX)
-        .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= length.max(candidate.len()).div_ceil(3))
+        .filter_map(|candidate| {
+            let other = candidate.chars().count();
+            let allowed = length.max(other).div_ceil(3);
+            // The difference in length is the least that the distance can be, and costs nothing to know.
+            let distance = if length.abs_diff(other) > allowed {
+                None
+            } else {
+                Some(distance(&lower, &candidate.to_lowercase()))
+            };
+            distance.filter(|distance| *distance <= allowed).map(|distance| (distance, candidate))
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

@@ -14,6 +14,9 @@ use crate::{
     tree::{Node, Value},
 };
 
+/// The most clients that a lab file can ask for; the machine allows fewer.
+const CLIENTS_MAX: usize = 9_999;
+
 records! {
     /// A lab: N clients under N bundle IDs, what drives them, and what must hold.
     #[schemars(rename = "Lab")]
@@ -79,7 +82,7 @@ records! {
     #[schemars(rename = "ClientCount")]
     "`clients`" RawClientCount {
         /// How many.
-        count: Bounded<1, 9_999>,
+        count: Bounded<1, { CLIENTS_MAX as u64 }>,
         /// What their names begin with.
         #[schemars(extend("default" = "client", "pattern" = "^[a-z][a-z0-9-]*$"))]
         prefix [default]: String,
@@ -271,7 +274,7 @@ pub(crate) enum RawClients {
 impl Read for RawClients {
     fn read(node: &Node, problems: &mut Problems<'_>) -> Option<RawClients> {
         match &node.value {
-            Value::List(nodes) => Some(RawClients::List(List::of(nodes, problems))),
+            Value::List(nodes) => Some(RawClients::List(List::of(nodes, CLIENTS_MAX, problems))),
             Value::Map(_) => {
                 RawClientCount::read(node, problems).map(|count| RawClients::Count(count.into()))
             }
@@ -297,7 +300,7 @@ impl JsonSchema for RawClients {
         let count = generator.subschema_for::<RawClientCount>();
         json_schema!({
             "description": "The clients: a list, or `{ count: N }` for N alike.",
-            "anyOf": [{ "type": "array", "minItems": 1, "items": client }, count]
+            "anyOf": [{ "type": "array", "minItems": 1, "maxItems": CLIENTS_MAX, "items": client }, count]
         })
     }
 }

@@ -24,11 +24,16 @@ impl<'a> Problems<'a> {
     }
 
     pub(crate) fn add(&mut self, diagnostic: Diagnostic) {
-        if self.found.len() < DIAGNOSTICS_MAX {
-            self.found.push(diagnostic);
-        } else {
+        if self.is_full() {
             self.more += 1;
+        } else {
+            self.found.push(diagnostic);
         }
+    }
+
+    /// True when further mistakes are only counted, so that their help need not be worked out.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() >= DIAGNOSTICS_MAX
     }
 
     /// Adds that `node` is not what was expected, with one example of what would be.
@@ -40,6 +45,9 @@ impl<'a> Problems<'a> {
         self.add(diagnostic);
     }
 }
+
+/// The most items of a list of loads or expectations.
+const LIST_ITEMS_MAX: usize = 256;
 
 /// A value of a lab file, read from the tree.
 pub(crate) trait Read: Sized {
@@ -108,8 +116,14 @@ pub(crate) struct List<T> {
 }
 
 impl<T: Read> List<T> {
-    pub(crate) fn of(nodes: &[Node], problems: &mut Problems<'_>) -> List<T> {
-        let items: Vec<At<T>> = nodes.iter().filter_map(|node| At::read(node, problems)).collect();
+    /// Reads at most `items_max` items.
+    pub(crate) fn of(nodes: &[Node], items_max: usize, problems: &mut Problems<'_>) -> List<T> {
+        if let Some(first_too_many) = nodes.get(items_max) {
+            let message = format!("the list has {} items, at most {} are allowed", nodes.len(), items_max);
+            problems.add(Diagnostic::new(first_too_many.place.clone(), message).label("the first too many"));
+        }
+        let read = nodes.iter().take(items_max);
+        let items: Vec<At<T>> = read.filter_map(|node| At::read(node, problems)).collect();
         List { complete: items.len() == nodes.len(), items }
     }
 }
@@ -117,7 +131,7 @@ impl<T: Read> List<T> {
 impl<T: Read> Read for List<T> {
     fn read(node: &Node, problems: &mut Problems<'_>) -> Option<List<T>> {
         match &node.value {
-            Value::List(nodes) => Some(List::of(nodes, problems)),
+            Value::List(nodes) => Some(List::of(nodes, LIST_ITEMS_MAX, problems)),
             _ => {
                 problems.wrong_type(node, "a list", "`- …` on a line of its own for each item");
                 None
@@ -136,7 +150,9 @@ impl<T: JsonSchema> JsonSchema for List<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        <Vec<T>>::json_schema(generator)
+        let mut schema = <Vec<T>>::json_schema(generator);
+        schema.insert("maxItems".to_owned(), LIST_ITEMS_MAX.into());
+        schema
     }
 }
 
@@ -172,7 +188,7 @@ impl<'a> Fields<'a> {
         for (key, value) in entries {
             let Value::Text(name) = &key.value else {
                 let written = problems.source[key.place.clone()].to_owned();
-                problems.add(unknown_key(key.place.clone(), &written, what, keys));
+                problems.add(unknown_key(key.place.clone(), &written, what, keys, None));
                 continue;
             };
             let name = name.as_str();
@@ -189,8 +205,9 @@ impl<'a> Fields<'a> {
             if keys.contains(&name) {
                 known.insert(name, value);
             } else {
-                problems.add(unknown_key(key.place.clone(), name, what, keys));
-                misspelt.extend(nearest(name, keys.iter().copied()).map(str::to_owned));
+                let near = if problems.is_full() { None } else { nearest(name, keys.iter().copied()) };
+                problems.add(unknown_key(key.place.clone(), name, what, keys, near));
+                misspelt.extend(near.map(str::to_owned));
             }
         }
         if known.is_empty() && !entries.is_empty() {
@@ -221,9 +238,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn unknown_key(place: Range<usize>, name: &str, what: &str, keys: &[&str]) -> Diagnostic {
+fn unknown_key(place: Range<usize>, name: &str, what: &str, keys: &[&str], near: Option<&str>) -> Diagnostic {
     let diagnostic = Diagnostic::new(place, format!("unknown key `{}` in {what}", shortened(name)));
-    match nearest(name, keys.iter().copied()) {
+    match near {
         Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
         None => diagnostic.label("no such key"),
     }

@@ -1,18 +1,19 @@
 //! From the lab file as written to the lab as it runs: defaults filled in, rules across fields checked.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::ops::Range;
 
 use lab_model::{
-    BackendChoice, Behavior, BundleId, Client, ClientId, Concurrency, ExecProgram, ExecStorm, Expectation,
-    Lab, OpenStorm, Phases, Rate, Reaction, Safety, Span, Workload,
+    BackendChoice, Behavior, Concurrency, ExecProgram, ExecStorm, Lab, OpenStorm, Phases, Rate, Reaction,
+    Safety, Span, Workload,
 };
 
 use crate::{
     Diagnostic, Limits,
-    expect::condition,
+    clients::clients,
+    expectations::expectations,
     raw::{
-        BehaviorEntry, RawBehavior, RawClient, RawClientCount, RawClients, RawExecStorm, RawExpectation,
-        RawLab, RawLongExpectation, RawOpenStorm, RawPhases, RawReaction, RawSafety, RawWorkload,
+        BehaviorEntry, RawBehavior, RawExecStorm, RawLab, RawOpenStorm, RawPhases, RawReaction, RawSafety,
+        RawWorkload,
     },
     read::{At, Field, List, Problems},
     tree::shortened,
@@ -21,17 +22,11 @@ use crate::{
 /// The longest name of a lab, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// The longest client ID, in bytes.
-const CLIENT_ID_BYTES_MAX: usize = 32;
-
 /// The longest a single phase may last: a day.
 const PHASE_MAX: Span = Span::from_secs(86_400);
 
 /// The bytes a file takes up in the arena at least, and is rounded up to.
 const ARENA_PAGE_BYTES: u64 = 4096;
-
-/// Client IDs that the reports use for something else.
-const RESERVED_IDS: [&str; 3] = ["workload", "external", "other"];
 
 /// Resolves a lab; `None` when there are mistakes, all of which are then in `problems`.
 pub(crate) fn resolve(raw: &RawLab, limits: &Limits, problems: &mut Problems<'_>) -> Option<Lab> {
@@ -43,7 +38,8 @@ pub(crate) fn resolve(raw: &RawLab, limits: &Limits, problems: &mut Problems<'_>
     };
     let clients = clients(&raw.clients, name.as_deref(), &base, limits, problems);
     let safety = safety(raw.safety.value(), problems);
-    let phases = phases(&raw.phases, &safety, problems);
+    let run_max = raw.safety.value().and_then(|safety| safety.run_max.given());
+    let phases = phases(&raw.phases, &safety, run_max.map(|at| &at.place), problems);
     let workload = workloads(&raw.workload, &safety, problems);
     let client_ids = clients
         .as_ref()
@@ -85,7 +81,7 @@ fn lab_name(name: &At<String>, problems: &mut Problems<'_>) -> Option<String> {
 }
 
 /// The nearest text of lower-case letters, digits and hyphens that begins with a letter.
-fn mended_word(text: &str, bytes_max: usize) -> Option<String> {
+pub(crate) fn mended_word(text: &str, bytes_max: usize) -> Option<String> {
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let mended: String = text.to_lowercase().chars().map(|c| if valid(c) { c } else { '-' }).collect();
     let start = mended.find(|c: char| c.is_ascii_lowercase())?;
@@ -107,7 +103,7 @@ fn deadline(field: &Field<Span>, problems: &mut Problems<'_>) -> Span {
 }
 
 /// A behaviour: the preset it names, else `base`, with the written fields laid over it.
-fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Problems<'_>) -> Behavior {
+pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Problems<'_>) -> Behavior {
     let start = written.preset.value().map_or_else(|| base.clone(), |preset| preset.behavior());
     Behavior {
         concurrency: written
@@ -140,176 +136,13 @@ fn reaction(field: &Field<RawReaction>, base: Reaction, problems: &mut Problems<
     }
 }
 
-/// The clients, when all of them are good.
-fn clients(
-    field: &Field<RawClients>,
-    lab: Option<&str>,
-    base: &Behavior,
-    limits: &Limits,
+/// The phases; without any of them written, the place of `run_max` is that of a run too long for it.
+fn phases(
+    field: &Field<RawPhases>,
+    safety: &Safety,
+    run_max_place: Option<&Range<usize>>,
     problems: &mut Problems<'_>,
-) -> Option<Vec<Client>> {
-    let written = field.given()?;
-    let (clients, count) = match &written.value {
-        RawClients::List(list) => {
-            if list.items.is_empty() && list.complete {
-                let diagnostic = Diagnostic::new(written.place.clone(), "a lab has at least one client")
-                    .label("no clients")
-                    .help("add for example `- { id: alpha }`");
-                problems.add(diagnostic);
-            }
-            (listed_clients(list, lab, base, problems), list.items.len())
-        }
-        RawClients::Count(count) => counted_clients(count, lab, base, problems),
-    };
-    if count > usize::from(limits.clients_max) {
-        let max = limits.clients_max;
-        let diagnostic = Diagnostic::new(
-            written.place.clone(),
-            format!("{count} clients are more than the kernel allows"),
-        )
-        .label(format!("at most {max} here"))
-        .help(
-            "on Linux the limit is fs.fanotify.max_user_groups; raise it with sysctl, or use fewer clients",
-        );
-        problems.add(diagnostic);
-        return None;
-    }
-    clients
-}
-
-fn listed_clients(
-    list: &List<RawClient>,
-    lab: Option<&str>,
-    base: &Behavior,
-    problems: &mut Problems<'_>,
-) -> Option<Vec<Client>> {
-    let mut ids = BTreeMap::new();
-    let mut bundle_ids = BTreeMap::new();
-    let clients: Vec<Option<Client>> = list
-        .items
-        .iter()
-        .map(|at| {
-            let id = at.value.id.given().and_then(|id| client_id(id, &mut ids, problems));
-            let bundle_id = bundle_id(at, id.as_ref(), lab, &mut bundle_ids, problems);
-            let behavior = match at.value.behavior.value() {
-                Some(BehaviorEntry(written)) => behavior(written, base, problems),
-                None => base.clone(),
-            };
-            Some(Client { id: id?, bundle_id: bundle_id?, behavior })
-        })
-        .collect();
-    if list.complete && !clients.is_empty() { clients.into_iter().collect() } else { None }
-}
-
-fn client_id(
-    written: &At<String>,
-    ids: &mut BTreeMap<String, Range<usize>>,
-    problems: &mut Problems<'_>,
-) -> Option<ClientId> {
-    let text = &written.value;
-    let place = written.place.clone();
-    if RESERVED_IDS.contains(&text.as_str()) {
-        let diagnostic = Diagnostic::new(place, format!("no client can be named `{text}`"))
-            .label("the reports use this word for something else")
-            .help("choose another name, such as `alpha`");
-        problems.add(diagnostic);
-        return None;
-    }
-    let Ok(id) = text.parse::<ClientId>() else {
-        let diagnostic = Diagnostic::new(place, format!("`{}` is not a client ID", shortened(text)))
-            .label("expected 1 to 32 lower-case letters, digits and hyphens, a letter first");
-        problems.add(match mended_word(text, CLIENT_ID_BYTES_MAX) {
-            Some(mended) => diagnostic.help(format!("write `{mended}`")),
-            None => diagnostic.help("write for example `alpha`"),
-        });
-        return None;
-    };
-    if let Some(first) = ids.get(text) {
-        let diagnostic = Diagnostic::new(place, format!("two clients have the ID `{text}`"))
-            .label("used again here")
-            .related(first.clone(), "first used here")
-            .help("give each client an ID of its own");
-        problems.add(diagnostic);
-        return None;
-    }
-    ids.insert(text.clone(), place);
-    Some(id)
-}
-
-fn bundle_id(
-    client: &At<RawClient>,
-    id: Option<&ClientId>,
-    lab: Option<&str>,
-    seen: &mut BTreeMap<String, Range<usize>>,
-    problems: &mut Problems<'_>,
-) -> Option<BundleId> {
-    let (text, place) = match &client.value.bundle_id {
-        Field::Given(at) => (at.value.clone(), at.place.clone()),
-        Field::Bad => return None,
-        Field::Absent => (default_bundle_id(lab?, id?), client.value.id.given()?.place.clone()),
-    };
-    let Ok(bundle_id) = text.parse::<BundleId>() else {
-        let diagnostic = Diagnostic::new(place, format!("`{}` is not a reverse-DNS name", shortened(&text)))
-            .label("expected parts of letters, digits and hyphens, joined by dots")
-            .help(match id {
-                Some(id) => format!("write for example `com.example.{id}`"),
-                None => "write for example `com.example.alpha`".to_owned(),
-            });
-        problems.add(diagnostic);
-        return None;
-    };
-    // Two names that differ in case only would be one folder on macOS.
-    if let Some(first) = seen.get(&text.to_ascii_lowercase()) {
-        let diagnostic = Diagnostic::new(place, format!("two clients have the bundle ID `{text}`"))
-            .label("used again here")
-            .related(first.clone(), "first used here")
-            .help("give each client a bundle ID of its own, or leave it out");
-        problems.add(diagnostic);
-        return None;
-    }
-    seen.insert(text.to_ascii_lowercase(), place);
-    Some(bundle_id)
-}
-
-fn default_bundle_id(lab: &str, client: &ClientId) -> String {
-    format!("org.eslab.{lab}.{client}")
-}
-
-/// N clients alike and how many were asked for.
-fn counted_clients(
-    written: &RawClientCount,
-    lab: Option<&str>,
-    base: &Behavior,
-    problems: &mut Problems<'_>,
-) -> (Option<Vec<Client>>, usize) {
-    let behavior = match written.behavior.value() {
-        Some(BehaviorEntry(written)) => behavior(written, base, problems),
-        None => base.clone(),
-    };
-    let Some(count) = written.count.value().map(|count| count.get::<usize>()) else { return (None, 0) };
-    let prefix = written.prefix.value().map_or("client", String::as_str);
-    let width = count.to_string().len().max(2);
-    if format!("{prefix}-{count:0width$}").parse::<ClientId>().is_err() {
-        if let Some(at) = written.prefix.given() {
-            let diagnostic = Diagnostic::new(
-                at.place.clone(),
-                format!("`{}` cannot begin a client ID", shortened(prefix)),
-            )
-            .label("expected lower-case letters, digits and hyphens, a letter first")
-            .help("a client ID has at most 32 letters, the number included; write for example `client`");
-            problems.add(diagnostic);
-        }
-        return (None, count);
-    }
-    let client = |number: usize| {
-        let id = format!("{prefix}-{number:0width$}").parse::<ClientId>().ok()?;
-        let bundle_id = default_bundle_id(lab?, &id).parse().ok()?;
-        Some(Client { id, bundle_id, behavior: behavior.clone() })
-    };
-    ((1..=count).map(client).collect(), count)
-}
-
-fn phases(field: &Field<RawPhases>, safety: &Safety, problems: &mut Problems<'_>) -> Phases {
+) -> Phases {
     let raw = field.value();
     let mut span = |written: Option<&Field<Span>>, default: Span| {
         let Some(at) = written.and_then(Field::given) else { return default };
@@ -335,10 +168,11 @@ fn phases(field: &Field<RawPhases>, safety: &Safety, problems: &mut Problems<'_>
         problems.add(diagnostic);
     }
     let total = phases.iter().map(|phase| phase.span.nanos()).fold(0, u64::saturating_add);
-    if let (true, Some(at)) = (total > safety.run_max.nanos(), field.given()) {
+    let place = field.given().map(|at| &at.place).or(run_max_place);
+    if let (true, Some(place)) = (total > safety.run_max.nanos(), place) {
         let total = Span::from_nanos(total);
         let message = format!("the phases take {total}, a run at most {}", safety.run_max);
-        let diagnostic = Diagnostic::new(at.place.clone(), message)
+        let diagnostic = Diagnostic::new(place.clone(), message)
             .label("longer than `safety.run_max`")
             .help("shorten the phases, or raise `run_max` under `safety`");
         problems.add(diagnostic);
@@ -448,99 +282,6 @@ fn check_directory(at: &At<String>, problems: &mut Problems<'_>) {
         .label(why)
         .help("write a path below the arena, such as `files` or `files/deep`");
     problems.add(diagnostic);
-}
-
-fn expectations(
-    field: &Field<List<RawExpectation>>,
-    clients: Option<&[String]>,
-    problems: &mut Problems<'_>,
-) -> Vec<Expectation> {
-    let Some(list) = field.value() else { return Vec::new() };
-    list.items
-        .iter()
-        .filter_map(|at| match &at.value {
-            RawExpectation::Short(text) => {
-                let text = At { value: text.clone(), place: at.place.clone() };
-                expectation(&text, clients, problems)
-            }
-            RawExpectation::Long(long) => long_expectation(long, &at.place, clients, problems),
-        })
-        .collect()
-}
-
-/// A plain expectation: one that has to hold at the end of the run.
-fn expectation(
-    text: &At<String>,
-    clients: Option<&[String]>,
-    problems: &mut Problems<'_>,
-) -> Option<Expectation> {
-    match condition(&text.value, clients) {
-        Ok(parsed) => Some(Expectation {
-            text: text.value.clone(),
-            metric: parsed.metric,
-            comparison: parsed.comparison,
-            value: parsed.value,
-            sometimes: false,
-            abort: false,
-            after: Span::default(),
-        }),
-        Err(mut diagnostic) => {
-            diagnostic.place = inside(problems.source, text, &diagnostic.place);
-            problems.add(*diagnostic);
-            None
-        }
-    }
-}
-
-/// The place of a part of a text; the text's whole place when it is not written out literally.
-fn inside(source: &str, text: &At<String>, part: &Range<usize>) -> Range<usize> {
-    let literal = (text.place.start..=text.place.start + 1)
-        .find(|start| source.get(*start..).is_some_and(|rest| rest.starts_with(&text.value)));
-    match literal {
-        Some(start) if !part.is_empty() => start + part.start..start + part.end,
-        _ => text.place.clone(),
-    }
-}
-
-fn long_expectation(
-    long: &RawLongExpectation,
-    place: &Range<usize>,
-    clients: Option<&[String]>,
-    problems: &mut Problems<'_>,
-) -> Option<Expectation> {
-    let (text, sometimes) = match (&long.text, &long.sometimes) {
-        (Field::Given(text), Field::Absent) => (text, false),
-        (Field::Absent, Field::Given(text)) => (text, true),
-        (Field::Bad, _) | (_, Field::Bad) => return None,
-        (given, _) => {
-            let message = match given {
-                Field::Absent => "an expectation needs a condition",
-                _ => "an expectation has one condition: `text` or `sometimes`, not both",
-            };
-            let diagnostic = Diagnostic::new(place.clone(), message)
-                .label("expected either `text` or `sometimes`")
-                .help("write for example `- sometimes: cascade.depth >= 2`");
-            problems.add(diagnostic);
-            return None;
-        }
-    };
-    let abort = long.abort.value().copied().unwrap_or(false);
-    if let (true, true, Some(at)) = (abort, sometimes, long.abort.given()) {
-        let message = "a condition that has to hold at some time cannot end the run early";
-        let diagnostic = Diagnostic::new(at.place.clone(), message)
-            .label("not with `sometimes`")
-            .help("remove `abort`, or write `text` for `sometimes`");
-        problems.add(diagnostic);
-    }
-    if let (false, Some(at)) = (abort, long.after.given()) {
-        let diagnostic = Diagnostic::new(at.place.clone(), "`after` has no meaning without `abort: true`")
-            .label("when an aborting condition is first looked at")
-            .help("add `abort: true`, or remove `after`");
-        problems.add(diagnostic);
-    }
-    let after = long.after.value().copied().unwrap_or_default();
-    let parsed = expectation(text, clients, problems)?;
-    Some(Expectation { sometimes, abort, after, ..parsed })
 }
 
 fn safety(raw: Option<&RawSafety>, problems: &mut Problems<'_>) -> Safety {

@@ -59,6 +59,10 @@ fn large_files_are_refused_and_large_mistakes_are_cut() {
     assert!(report.to_string().contains("mistakes (the first 50 are shown)"), "{}", report.diagnostics.len());
     let clients: String = (0..9_000).map(|_| "  - { id: a }\n").collect();
     refused(format!("schema: 1\nname: x\nclients:\n{clients}workload: [{{ open_storm: {{}} }}]\n"));
+    let conditions: String = (0..20_000).map(|n| format!("  - gain.client-{n}.client-x.zzz > 1\n")).collect();
+    let workload = "clients: { count: 128 }\nworkload: [open_storm: {}]";
+    let report = refused(format!("schema: 1\nname: x\n{workload}\nexpect:\n{conditions}"));
+    assert!(report.contains("the first 50 are shown"), "{report}");
     refused(format!("schema: 1\nname: {}\n", "é".repeat(400_000)));
     refused(format!("name: [{}]", "1,".repeat(400_000)));
     refused("\n".repeat(SOURCE_BYTES_MAX));

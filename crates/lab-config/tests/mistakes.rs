@@ -120,7 +120,11 @@ fn rules_across_fields() {
     check("path_odd", 1, with("files: 500", "directory: a//b"));
     check("storm_zero", 1, with("storm: 5s", "storm: 0s"));
     check("phases_longer_than_run", 1, with("storm: 5s", "storm: 20m"));
+    check("default_phases_longer_than_run", 1, {
+        with("phases: { baseline: 1s, storm: 5s }", "safety: { run_max: 5s }")
+    });
     check("no_workload", 1, with("\n  - open_storm: { workers: 2, files: 500, rate: max }", " []"));
+    check("too_many_items", 1, format!("{GOOD}{}", "  - lost == 0\n".repeat(256)));
     check("load_without_storm", 1, with("open_storm: { workers: 2, files: 500, rate: max }", "{}"));
     check("arena_too_small", 1, with("files: 500", "files: 100000"));
     check("read_without_reopen", 1, with("behavior: scanner", "behavior: { on_open: { read: true } }"));
@@ -165,6 +169,17 @@ expect:
   - { sometimes: cascade.depth => 2 }
 ";
     check("many_mistakes", 16, source);
+}
+
+/// An alias repeats a value; a mistake in it is still one mistake.
+#[test]
+fn aliases() {
+    let twice = "{ id: alpha, behavior: &slow { concurrency: 1 } }\n  - { id: bravo, behavior: *slow }";
+    let source = with("{ id: alpha }\n  - { id: bravo }", twice);
+    let lab = parse("x", &source, &Limits::default()).unwrap();
+    assert_eq!(lab.clients[0].behavior, lab.clients[1].behavior);
+    check("mistake_behind_an_alias", 1, source.replace("concurrency: 1", "concurrency: 0"));
+    check("merge_key", 1, with("{ id: bravo }", "{ id: bravo, <<: { behavior: noop } }"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use std::{cmp::Ordering, fmt};
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,36 @@ pub struct Expectation {
     pub abort: bool,
     /// How long into the storm an aborting condition is first looked at.
     pub after: Span,
+}
+
+impl Expectation {
+    /// Tells whether a count meets the condition; `None` when the condition is about a word.
+    #[must_use]
+    pub fn holds_for_count(&self, measured: u64) -> Option<bool> {
+        match &self.value {
+            Expected::Number(number) => Some(self.comparison.holds(number.order_of_count(measured))),
+            Expected::Word(_) => None,
+        }
+    }
+
+    /// Tells whether a number in the metric's unit meets the condition; `None` when it is not a number, or
+    /// when the condition is about a word.
+    #[must_use]
+    pub fn holds_for_number(&self, measured: f64) -> Option<bool> {
+        match &self.value {
+            Expected::Number(number) => number.order_of(measured).map(|order| self.comparison.holds(order)),
+            Expected::Word(_) => None,
+        }
+    }
+
+    /// Tells whether a word meets the condition; `None` when the condition is about a number.
+    #[must_use]
+    pub fn holds_for_word(&self, measured: &str) -> Option<bool> {
+        match &self.value {
+            Expected::Word(word) => Some(self.comparison.holds(measured.cmp(word.as_str()))),
+            Expected::Number(_) => None,
+        }
+    }
 }
 
 /// How a measured value has to stand to the expected one.
@@ -94,8 +124,9 @@ pub enum Expected {
     Word(String),
 }
 
-/// A number of 0 or more, exactly as it was written in decimal.
+/// A number of 0 or more, exactly as it was written in decimal: `0`, `12.5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Decimal {
     digits: u64,
     scale: u8,
@@ -159,6 +190,43 @@ impl Decimal {
     #[must_use]
     pub fn to_f64(self) -> f64 {
         self.to_string().parse().unwrap_or(f64::NAN)
+    }
+}
+
+/// What is wrong with a text that should be a [`Decimal`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not a number: write digits, and a point with digits after it if need be")]
+pub struct InvalidDecimal(String);
+
+impl FromStr for Decimal {
+    type Err = InvalidDecimal;
+
+    fn from_str(text: &str) -> Result<Decimal, InvalidDecimal> {
+        let digits_only = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let read = || {
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+            if !digits_only(whole) || !digits_only(fraction) {
+                return None;
+            }
+            let fraction = fraction.trim_end_matches('0');
+            let scale = u8::try_from(fraction.len()).ok()?;
+            Decimal::new(format!("{whole}{fraction}").parse().ok()?, scale)
+        };
+        read().ok_or_else(|| InvalidDecimal(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Decimal {
+    type Error = InvalidDecimal;
+
+    fn try_from(text: String) -> Result<Decimal, InvalidDecimal> {
+        text.parse()
+    }
+}
+
+impl From<Decimal> for String {
+    fn from(number: Decimal) -> String {
+        number.to_string()
     }
 }
 
@@ -265,6 +333,41 @@ mod tests {
         ] {
             assert_eq!(number.to_string(), text);
         }
+    }
+
+    #[test]
+    fn decimals_read_back_as_written() {
+        for text in ["0", "0.5", "0.001", "12.5", "1", "18446744073709551615", "0.000000000000000001"] {
+            assert_eq!(text.parse::<Decimal>().unwrap().to_string(), text);
+        }
+        assert_eq!("007.50".parse::<Decimal>().unwrap().to_string(), "7.5");
+        let long = format!("0.{}", "1".repeat(300));
+        for bad in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1_000", "18446744073709551616", &long] {
+            assert!(bad.parse::<Decimal>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn expectations_hold_for_what_they_are_about() {
+        let about = |value| Expectation {
+            text: String::new(),
+            metric: String::new(),
+            comparison: Comparison::Equal,
+            value,
+            sometimes: false,
+            abort: false,
+            after: Span::default(),
+        };
+        let zero = about(Expected::Number(Decimal::from(0)));
+        assert_eq!([0, 1].map(|count| zero.holds_for_count(count)), [Some(true), Some(false)]);
+        assert_eq!([0.0, 0.1, f64::NAN].map(|n| zero.holds_for_number(n)), [Some(true), Some(false), None]);
+        assert_eq!(zero.holds_for_word("stable"), None);
+        let stable = about(Expected::Word("stable".to_owned()));
+        assert_eq!(
+            ["stable", "divergent"].map(|word| stable.holds_for_word(word)),
+            [Some(true), Some(false)]
+        );
+        assert_eq!((stable.holds_for_count(0), stable.holds_for_number(0.0)), (None, None));
     }
 
     #[test]

@@ -16,7 +16,9 @@ pub use behavior::{Behavior, Concurrency, Preset, ReactTo, Reaction, When};
 pub use event::{
     Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict,
 };
-pub use expectation::{Comparison, Decimal, Expectation, Expected, METRICS, Metric, MetricUnit, OUTCOMES};
+pub use expectation::{
+    Comparison, Decimal, Expectation, Expected, InvalidDecimal, METRICS, Metric, MetricUnit, OUTCOMES,
+};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{
     BackendChoice, Client, ExecProgram, ExecStorm, Lab, OpenStorm, Phase, PhaseKind, Phases, Rate, Safety,

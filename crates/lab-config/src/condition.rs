@@ -197,7 +197,7 @@ fn value(text: &str, shape: &Shape, metric: &Metric) -> Result<Expected, Box<Dia
     let (number, unit) = written.split_at(unit_start);
     let unit = unit.trim_start();
     let name = &text[shape.metric.clone()];
-    let Some(number) = decimal(number) else {
+    let Ok(number) = number.parse::<Decimal>() else {
         return Err(wrong(format!("`{}` is not a number", shortened(written)))
             .label("expected a number of 0 or more")
             .help(unit_help(metric.unit, name))
@@ -230,18 +230,6 @@ fn unit_help(unit: MetricUnit, name: &str) -> String {
         MetricUnit::Word(_) => "stable",
     };
     format!("compare `{name}` for example with `{example}`")
-}
-
-/// A number in decimal: digits, and a point with digits after it.
-fn decimal(text: &str) -> Option<Decimal> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits_only = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits_only(whole) || !digits_only(fraction) {
-        return None;
-    }
-    let fraction = fraction.trim_end_matches('0');
-    let scale = u8::try_from(fraction.len()).ok()?;
-    Decimal::new(format!("{whole}{fraction}").parse().ok()?, scale)
 }
 
 /// The number in the metric's own unit.
