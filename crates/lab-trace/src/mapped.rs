@@ -49,15 +49,16 @@ pub struct MappedTrace {
 }
 
 impl MappedTrace {
-    /// Maps a trace for reading. The run that wrote it must be over: a file that is cut while it is mapped
-    /// ends the reading process.
+    /// Maps a trace for reading. Its writer must be gone, or at least not close it meanwhile: closing cuts the
+    /// file, and touching what was cut off ends the reading process. In a trace that is still being written, a
+    /// part that is being stored at that moment may read as damaged; what was committed before reads whole.
     ///
     /// # Errors
     /// Those of opening and mapping the file.
     pub fn open(path: &Path) -> io::Result<MappedTrace> {
         let file = File::open(path)?;
-        // SAFETY: the caller promises that nobody shortens the file any more. Its content is only ever
-        // interpreted through checked reads of bytes.
+        // SAFETY: the caller promises that nobody shortens the file any more. A writer may still store to it:
+        // its content is only ever copied out as bytes and then believed or refused by its check.
         let map = unsafe { Mmap::map(&file)? };
         // Only advice: reading works without it.
         let _advice = map.advise(Advice::Sequential);
