@@ -35,9 +35,8 @@ impl Region {
     pub(crate) fn words(&self) -> &[AtomicU64] {
         let (start, words) = (self.map.as_ptr().cast::<AtomicU64>(), self.map.len() / 8);
         // SAFETY: the mapping is page-aligned, `len` bytes long, readable and writable, and lives as long as
-        // `self`. Other processes may change it at any time, which atomics allow. The file is never shortened
-        // below a stretch while it is mapped: the writer allocates before it maps and cuts only on closing,
-        // when it writes no more.
+        // `self`. Other processes may change it at any time, which atomics allow. The writer allocates a
+        // stretch before it maps it, and closing cuts off only places that it gives to nobody any more.
         unsafe { std::slice::from_raw_parts(start, words) }
     }
 }
