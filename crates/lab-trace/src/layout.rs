@@ -116,12 +116,12 @@ mod tests {
     /// The example of `docs/formats/trace.md`.
     #[test]
     fn the_check_is_the_specified_one() {
-        let words = [1_000, 4_711, 0, 0, 1_001_000, 1, 0xffff_0000_0001];
-        assert_eq!(MULTIPLIERS[0], 0x9E37_79B9_7F4A_7C15);
-        assert_eq!(commit(0x5EED_5EED, 2, Span::Begin, 1, &words), EXAMPLE);
+        let check = |span, words: &[u64]| commit(0x5EED_5EED, 0, span, 1, words);
+        let begin = [2_000, 4_711, 0, 0, 1_002_000, 0, 0xffff_0000_0001];
+        assert_eq!(check(Span::Begin, &begin), 0x25fa_5c63_2e9f_1a01);
+        assert_eq!(check(Span::End, &[2_100, 2_900, 0x0101, 0]), 0x160e_4727_35c3_5401);
+        assert_eq!(check(Span::Target, &[99, 0x0000_0001_0010_0002]), 0x976b_88b9_8a7e_fe01);
     }
-
-    const EXAMPLE: u64 = 0x64b7df7becffcb01;
 
     /// A flip adds or takes a power of two and, from bit 32 on, a second one; whatever the word was, the sum
     /// must then change by more than the eight low bits that the commit word drops.

@@ -239,3 +239,62 @@ fn decode(salt: u32, index: u64, words: &[u64; RECORD_WORDS]) -> Result<Record, 
     let end = map(end, |words| Some(OperationEnd::from_words(words)));
     Ok(Record::Operation(Operation { begin, end, target }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes a place whose parts are committed as they should be.
+    fn committed(kind: u8, mut words: [u64; RECORD_WORDS]) -> Result<Record, Damage> {
+        let parted = kind == kind::DECISION || kind == kind::OPERATION;
+        let spans: &[Span] = if parted { &[Span::Begin, Span::End, Span::Target] } else { &[Span::Whole] };
+        for &span in spans {
+            let at = span.commit_word();
+            words[at] = commit(1, 5, span, kind, &words[at + 1..=at + span.words()]);
+        }
+        decode(1, 5, &words)
+    }
+
+    fn with(word: usize, value: u64) -> [u64; RECORD_WORDS] {
+        let mut words = [0; RECORD_WORDS];
+        words[6] = 1; // an operation's kind
+        words[11] = 0x0101; // a decision's verdict and how it came about
+        words[word] = value;
+        words
+    }
+
+    #[test]
+    fn what_a_later_minor_version_adds_reads_as_unknown_and_never_as_something_else() {
+        let unknown = |kind| Err(Damage::Unknown { kind });
+        assert_eq!(committed(9, [0; RECORD_WORDS]), unknown(9), "a kind");
+        assert_eq!(committed(255, [7; RECORD_WORDS]), unknown(255), "a kind");
+        assert!(committed(kind::DECISION, with(7, 3 << 16)).is_ok());
+        assert_eq!(committed(kind::DECISION, with(7, 4 << 16)), unknown(kind::DECISION), "a class");
+        assert!(committed(kind::OPERATION, with(6, 1)).is_ok());
+        assert_eq!(committed(kind::OPERATION, with(6, 3)), unknown(kind::OPERATION), "an operation");
+        assert_eq!(committed(kind::OPERATION, with(6, 1 | 3 << 16)), unknown(kind::OPERATION), "a cause");
+        assert_eq!(committed(kind::OPERATION, with(7, 5)), unknown(kind::OPERATION), "a phase");
+        assert_eq!(committed(kind::PHASE, with(2, 5)), unknown(kind::PHASE), "a phase");
+        assert_eq!(
+            committed(kind::PHASE, with(2, 1 | 2 << 16)),
+            unknown(kind::PHASE),
+            "neither begin nor end"
+        );
+        assert_eq!(
+            committed(kind::PATH, with(1, 112 << 32 | 1 << 48)),
+            unknown(kind::PATH),
+            "behind its end"
+        );
+    }
+
+    #[test]
+    fn an_unknown_value_in_a_later_part_spoils_that_part_only() {
+        for how in [0x0103, 0x0901, 0] {
+            let Ok(Record::Decision(decision)) = committed(kind::DECISION, with(11, how)) else {
+                panic!("the record is lost with its end");
+            };
+            assert_eq!(decision.end, Part::Damaged, "{how:#x}");
+            assert!(decision.target.present().is_some());
+        }
+    }
+}
