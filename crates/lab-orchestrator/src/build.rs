@@ -25,7 +25,8 @@ pub fn programs(workspace: &Path) -> Result<Programs, Failure> {
         Failure::new(FailureKind::Bug, format!("cannot build the client and the driver: {error}"))
             .mend("the compiler's messages above say why; cargo and a C compiler must be on PATH")
     };
-    let arguments = ["build", "--quiet", "--profile", PROFILE, "--package", "lab-client", "--package", "lab-driver"];
+    let arguments =
+        ["build", "--quiet", "--profile", PROFILE, "--package", "lab-client", "--package", "lab-driver"];
     duct::cmd("cargo", arguments).dir(workspace).stdout_to_stderr().run().map_err(|error| failed(&error))?;
     let target = target_folder(workspace).map_err(|error| failed(&error))?.join(PROFILE);
     Ok(Programs { client: target.join("lab-client"), driver: target.join("lab-driver") })

@@ -24,7 +24,8 @@ pub struct Found {
 #[must_use]
 pub fn down(runs: &Path) -> Vec<Found> {
     let each = RunFolder::all(runs).into_iter().map(|folder| {
-        let active = fs::read(folder.active()).ok().and_then(|text| serde_json::from_slice::<Active>(&text).ok());
+        let active =
+            fs::read(folder.active()).ok().and_then(|text| serde_json::from_slice::<Active>(&text).ok());
         let ended = active.map(|active| end(&active)).unwrap_or_default();
         Found { run: folder.root().to_owned(), ended, removed: folder.uninstall() }
     });

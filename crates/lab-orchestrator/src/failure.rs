@@ -72,7 +72,9 @@ impl Failure {
     pub fn output(what: &str, error: &std::io::Error) -> Failure {
         let failure = Failure::new(FailureKind::Output, format!("{what}: {error}"));
         match error.kind() {
-            std::io::ErrorKind::StorageFull => failure.mend("free some space, or name another folder with --runs"),
+            std::io::ErrorKind::StorageFull => {
+                failure.mend("free some space, or name another folder with --runs")
+            }
             _ => failure.mend("name a folder that can be written with --runs"),
         }
     }
@@ -92,13 +94,16 @@ impl From<lab_backend_fanotify::GroupError> for Failure {
         use lab_backend_fanotify::GroupError;
         let message = error.to_string();
         match error {
-            GroupError::Privilege => Failure::new(FailureKind::Privilege, message).mend("run it as root: sudo -E cargo lab …"),
-            GroupError::Absent => {
-                Failure::new(FailureKind::BackendMissing, message).mend("use a kernel with it, or --backend sim")
+            GroupError::Privilege => {
+                Failure::new(FailureKind::Privilege, message).mend("run it as root: sudo -E cargo lab …")
             }
+            GroupError::Absent => Failure::new(FailureKind::BackendMissing, message)
+                .mend("use a kernel with it, or --backend sim"),
             GroupError::TooMany => Failure::new(FailureKind::NoSlot, message)
                 .mend("raise it: sysctl fs.fanotify.max_user_groups=256"),
-            GroupError::NotAnArena { .. } | GroupError::Other { .. } => Failure::new(FailureKind::Bug, message),
+            GroupError::NotAnArena { .. } | GroupError::Other { .. } => {
+                Failure::new(FailureKind::Bug, message)
+            }
         }
     }
 }

@@ -81,7 +81,8 @@ fn capacity(_: &Lab) -> Result<(), Failure> {
 /// Writes the resolved lab and the plan, and installs the bundles.
 fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<Plan, Failure> {
     let output = |what: &'static str| move |error: std::io::Error| Failure::output(what, &error);
-    fs::write(folder.lab(), lab_config::to_yaml(request.lab)).map_err(output("cannot write the resolved lab"))?;
+    fs::write(folder.lab(), lab_config::to_yaml(request.lab))
+        .map_err(output("cannot write the resolved lab"))?;
     let bundles = lab_bundle::package(&request.programs.client, &request.lab.clients, &folder.bundles())
         .map_err(|error| bundle_failure(&error))?;
     lab_bundle::verify(&bundles).map_err(|error| bundle_failure(&error))?;
@@ -89,7 +90,8 @@ fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<Plan, Failure> {
         lab: request.lab.clone(),
         run: folder.root().to_owned(),
         clients: bundles.into_iter().map(|bundle| (bundle.client, bundle.executable)).collect(),
-        driver: install_driver(&request.programs.driver, folder).map_err(output("cannot install the driver"))?,
+        driver: install_driver(&request.programs.driver, folder)
+            .map_err(output("cannot install the driver"))?,
         terminal: request.terminal,
         cpus: Vec::new(),
     };
@@ -126,7 +128,8 @@ fn confined(request: &Request<'_>, folder: &RunFolder, _plan: &Plan) -> Result<R
     arguments.push(&plan_text);
     // The signals are listened for before there is anything to end.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(FailureKind::Bug, format!("no event loop: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| Failure::new(FailureKind::Bug, format!("no event loop: {error}")))?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let pid = lab_backend_fanotify::confine::spawn_first_process(request.program, &arguments).map_err(
@@ -158,7 +161,9 @@ struct Signals {
 impl Signals {
     fn listen() -> Result<Signals, Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Failure::new(FailureKind::Bug, format!("cannot listen for signals: {error}")))
+            signal(kind).map_err(|error| {
+                Failure::new(FailureKind::Bug, format!("cannot listen for signals: {error}"))
+            })
         };
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
@@ -182,7 +187,9 @@ async fn watch(pid: u32, signals: &mut Signals) -> Result<(), Failure> {
                 return Err(Failure::new(FailureKind::Bug, message));
             }
             Ok(_) => {}
-            Err(error) => return Err(Failure::new(FailureKind::Bug, format!("the conductor is gone: {error}"))),
+            Err(error) => {
+                return Err(Failure::new(FailureKind::Bug, format!("the conductor is gone: {error}")));
+            }
         }
         tokio::select! {
             _ = signals.child.recv() => continue,

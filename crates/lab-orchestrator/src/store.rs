@@ -24,7 +24,8 @@ impl RunFolder {
     /// [`FailureKind::Output`] when it cannot be written.
     pub fn create(runs: &Path, lab: &str) -> Result<RunFolder, Failure> {
         let of_lab = runs.join(lab);
-        let failed = |error: &io::Error| Failure::output(&format!("cannot write to {}", of_lab.display()), error);
+        let failed =
+            |error: &io::Error| Failure::output(&format!("cannot write to {}", of_lab.display()), error);
         fs::create_dir_all(&of_lab).map_err(|error| failed(&error))?;
         let of_lab = of_lab.canonicalize().map_err(|error| failed(&error))?;
         let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
@@ -44,7 +45,10 @@ impl RunFolder {
                 Err(error) => return Err(failed(&error)),
             }
         }
-        Err(Failure::new(FailureKind::Output, format!("{} has a thousand runs of this second", of_lab.display())))
+        Err(Failure::new(
+            FailureKind::Output,
+            format!("{} has a thousand runs of this second", of_lab.display()),
+        ))
     }
 
     /// The folder of a run that exists: a path to it, `LAB/TIME`, or `LAB` for the latest run of that lab.
@@ -72,7 +76,11 @@ impl RunFolder {
     pub fn all(runs: &Path) -> Vec<RunFolder> {
         let below = |path: &Path| -> Vec<PathBuf> {
             let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
-            entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| !path.is_symlink()).collect()
+            entries
+                .filter_map(Result::ok)
+                .map(|entry| entry.path())
+                .filter(|path| !path.is_symlink())
+                .collect()
         };
         let mut found: Vec<RunFolder> = below(runs)
             .iter()

@@ -26,7 +26,8 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn find(arguments: &Arguments) -> Result<Places, Stop> {
-        let here = env::current_dir().map_err(|error| Stop::bug(format!("there is no working directory: {error}")))?;
+        let here = env::current_dir()
+            .map_err(|error| Stop::bug(format!("there is no working directory: {error}")))?;
         // The folder this program was built from serves when it still exists, whatever the working directory.
         let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/"));
         let home = here.ancestors().chain([built_from]).find(|folder| folder.join(CONFIGS).is_dir());
@@ -56,7 +57,10 @@ impl Places {
             return if direct.is_file() {
                 Ok(direct)
             } else {
-                Err(Stop::usage(format!("there is no lab file {name}"), "name a lab of `lab list`, or a path to a lab file"))
+                Err(Stop::usage(
+                    format!("there is no lab file {name}"),
+                    "name a lab of `lab list`, or a path to a lab file",
+                ))
             };
         }
         let file = self.configs.join(format!("{name}.yaml"));
@@ -75,8 +79,9 @@ impl Places {
     /// Reads a lab; its mistakes go to standard error.
     pub(crate) fn read(&self, name: &str) -> Result<Lab, Stop> {
         let file = self.lab_file(name)?;
-        let source = fs::read(&file)
-            .map_err(|error| Stop::usage(format!("cannot read {}: {error}", file.display()), "check the file's mode"))?;
+        let source = fs::read(&file).map_err(|error| {
+            Stop::usage(format!("cannot read {}: {error}", file.display()), "check the file's mode")
+        })?;
         let label = relative(&file).display().to_string();
         lab_config::parse(&label, source, &limits()).map_err(|report| {
             eprint_report(&report);

@@ -33,7 +33,9 @@ pub(crate) fn style() -> Style {
 pub(crate) fn print(text: &str) -> Result<(), Stop> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Stop::output("cannot write the output", &error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Stop::output("cannot write the output", &error))
+        }
         _ => Ok(()),
     }
 }

@@ -34,7 +34,8 @@ pub(super) fn fill(arena: &Path, workload: &[Workload], driver: &Path) -> io::Re
 fn find(file: HostFile, machine: Machine) -> io::Result<PathBuf> {
     let mut places = file.candidates(machine).iter().map(PathBuf::from);
     places.find(|place| place.is_file()).ok_or_else(|| {
-        let message = format!("this machine has no {file:?} where one is expected: {:?}", file.candidates(machine));
+        let message =
+            format!("this machine has no {file:?} where one is expected: {:?}", file.candidates(machine));
         io::Error::new(io::ErrorKind::NotFound, message)
     })
 }

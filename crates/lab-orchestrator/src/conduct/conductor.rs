@@ -3,7 +3,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use lab_model::{Actor, Behavior, ClientId, Phase, PhaseKind, Role, Span, Ticks};
 use lab_process::{clock, host_facts, process_id};
 use lab_protocol::{
-    Assignment, ClientAssignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment, Welcome,
+    Assignment, ClientAssignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment,
+    Welcome,
 };
 use lab_trace::{
     Fault, FaultKind, Header, Identity, PhaseMark, ProcessMark, ProcessMarkKind, TraceWriter, WriterOptions,
@@ -78,7 +79,19 @@ impl Conductor {
         listen_for_signals(&report)?;
         let progress = Progress::new(plan.terminal);
         let (processes, warden) = (BTreeMap::new(), Warden::default());
-        Ok(Conductor { plan, folder, trace, events, report, processes, warden, progress, began, stopped: None, salt })
+        Ok(Conductor {
+            plan,
+            folder,
+            trace,
+            events,
+            report,
+            processes,
+            warden,
+            progress,
+            began,
+            stopped: None,
+            salt,
+        })
     }
 
     /// Leads the lab through all its phases and ends it, whatever happens in between.
@@ -164,9 +177,10 @@ impl Conductor {
 
     /// Tells every client which threads belong to whom.
     async fn announce(&mut self) -> Result<(), Failure> {
-        let threads = self.processes.values().flat_map(|process| {
-            process.threads.iter().map(move |&thread| (thread, process.actor))
-        });
+        let threads = self
+            .processes
+            .values()
+            .flat_map(|process| process.threads.iter().map(move |&thread| (thread, process.actor)));
         let threads: Vec<(u64, Actor)> = threads.collect();
         let clients: Vec<Actor> = self.clients().collect();
         for actor in clients.clone() {
@@ -178,7 +192,8 @@ impl Conductor {
 
     /// Gives every client the behaviour of the lab file.
     async fn behave(&mut self) -> Result<(), Failure> {
-        let behaviors: Vec<Behavior> = self.plan.lab.clients.iter().map(|client| client.behavior.clone()).collect();
+        let behaviors: Vec<Behavior> =
+            self.plan.lab.clients.iter().map(|client| client.behavior.clone()).collect();
         for (behavior, number) in behaviors.into_iter().zip(FIRST_CLIENT..) {
             self.order(Actor(number), &Order::Behave { behavior: Box::new(behavior) }).await?;
         }
@@ -244,8 +259,12 @@ impl Conductor {
             Some(driver) if driver.alive() => Ok(()),
             driver => {
                 let why = driver.and_then(|driver| driver.failure.clone());
-                let why = why.unwrap_or_else(|| format!("see {}", self.folder.logs().join("driver.log").display()));
-                Err(Failure::new(FailureKind::Bug, format!("the driver ended in the {}: {why}", phase.kind.name())))
+                let why =
+                    why.unwrap_or_else(|| format!("see {}", self.folder.logs().join("driver.log").display()));
+                Err(Failure::new(
+                    FailureKind::Bug,
+                    format!("the driver ended in the {}: {why}", phase.kind.name()),
+                ))
             }
         }
     }
@@ -300,7 +319,10 @@ impl Conductor {
     /// Waits until every process has carried out its orders.
     async fn all_settled(&mut self, within: Duration, what: &str) -> Result<(), Failure> {
         let settled = |conductor: &Conductor| {
-            conductor.processes.values().all(|process| !matches!(process.state, State::Starting | State::Ordered))
+            conductor
+                .processes
+                .values()
+                .all(|process| !matches!(process.state, State::Starting | State::Ordered))
         };
         let waited = self.until(Some(within), None, settled).await;
         if let Some(process) = self.processes.values().find(|process| process.failure.is_some()) {
@@ -310,7 +332,8 @@ impl Conductor {
         match waited {
             Waited::Met | Waited::Stopped => Ok(()),
             Waited::TimedOut => {
-                let slow = self.processes.values().find(|p| matches!(p.state, State::Starting | State::Ordered));
+                let slow =
+                    self.processes.values().find(|p| matches!(p.state, State::Starting | State::Ordered));
                 let name = slow.map_or("a process", |process| process.name.as_str());
                 Err(Failure::new(FailureKind::Bug, format!("{name} did not {what} within {within:?}")))
             }
@@ -432,7 +455,12 @@ impl Conductor {
     }
 }
 
-fn orchestrator_trace(plan: &Plan, folder: &RunFolder, salt: u32, created: Ticks) -> Result<TraceWriter, Failure> {
+fn orchestrator_trace(
+    plan: &Plan,
+    folder: &RunFolder,
+    salt: u32,
+    created: Ticks,
+) -> Result<TraceWriter, Failure> {
     let header = Header {
         created,
         created_unix_ns: clock::unix_nanoseconds(),

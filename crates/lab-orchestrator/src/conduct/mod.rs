@@ -33,7 +33,8 @@ enum Event {
 pub fn conduct(plan: &Path) -> Result<(), Failure> {
     let bug = |message: String| Failure::new(FailureKind::Bug, message);
     let text = fs::read(plan).map_err(|error| bug(format!("cannot read {}: {error}", plan.display())))?;
-    let plan: Plan = serde_json::from_slice(&text).map_err(|error| bug(format!("the plan is damaged: {error}")))?;
+    let plan: Plan =
+        serde_json::from_slice(&text).map_err(|error| bug(format!("the plan is damaged: {error}")))?;
     enter(&plan)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| bug(format!("cannot start the event loop: {error}")))?;

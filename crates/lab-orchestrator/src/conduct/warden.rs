@@ -46,7 +46,13 @@ pub(super) struct Glance {
 }
 
 impl Warden {
-    pub(super) fn watch_client(&mut self, actor: Actor, trace: &Path, pid: u32, queue: Option<i32>) -> io::Result<()> {
+    pub(super) fn watch_client(
+        &mut self,
+        actor: Actor,
+        trace: &Path,
+        pid: u32,
+        queue: Option<i32>,
+    ) -> io::Result<()> {
         let watched = Watched { board: Board::attach(trace)?, pid, queue, reads: 0, stuck: None };
         self.clients.insert(actor, watched);
         Ok(())
@@ -71,7 +77,9 @@ impl Warden {
             let oldest = watched.board.pending().min_by_key(|slot| slot.since);
             if let Some(slot) = oldest.filter(|slot| now.since(slot.since) >= deadline_ticks) {
                 found.push(Overdue { actor, pid, record: Some(slot.record) });
-            } else if look_at_queues && watched.unread_since(now).is_some_and(|at| now.since(at) >= deadline_ticks) {
+            } else if look_at_queues
+                && watched.unread_since(now).is_some_and(|at| now.since(at) >= deadline_ticks)
+            {
                 found.push(Overdue { actor, pid, record: None });
             }
         }
@@ -110,7 +118,9 @@ impl Watched {
 #[cfg(target_os = "linux")]
 fn has_unread(pid: u32, queue: Option<i32>) -> bool {
     // A client that is ending has no queue to look at.
-    queue.is_some_and(|queue| lab_backend_fanotify::confine::unread_events(pid, queue).is_ok_and(|events| events > 0))
+    queue.is_some_and(|queue| {
+        lab_backend_fanotify::confine::unread_events(pid, queue).is_ok_and(|events| events > 0)
+    })
 }
 
 #[cfg(not(target_os = "linux"))]
