@@ -243,3 +243,30 @@ fn the_target_is_the_file_that_was_opened() {
     let target = record.operations[0].target.present().unwrap();
     assert_eq!((target.inode, u64::from(target.device)), (facts.ino(), facts.dev()));
 }
+
+/// Prints what the driver achieves; run it in a release build on an idle machine:
+/// `cargo test --release -p lab-driver --test driver -- --ignored --nocapture --test-threads 1`
+#[test]
+#[ignore = "a measurement, not a check"]
+fn measure() {
+    for (name, workload) in [
+        ("open, 1 worker", open(1, 500, Rate::Max, None)),
+        ("open, 2 workers", open(2, 500, Rate::Max, None)),
+        ("exec static, 1 worker", exec(1, ExecProgram::Static, None)),
+        ("exec static, 2 workers", exec(2, ExecProgram::Static, None)),
+        ("exec dynamic, 1 worker", exec(1, ExecProgram::Dynamic, None)),
+    ] {
+        let mut rig = Rig::new("measure", vec![workload]);
+        rig.ready();
+        let made = rig.drive(order(PhaseKind::Storm, Span::from_secs(3), None));
+        let record = rig.finish();
+        let mut latencies: Vec<u64> = record
+            .operations
+            .iter()
+            .filter_map(|one| Some(one.end.present()?.ended.since(one.begin.started)))
+            .collect();
+        latencies.sort_unstable();
+        let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];
+        println!("{name:24} {:8} a second, latency p50 {} ns, p99 {} ns", made / 3, at(50), at(99));
+    }
+}
