@@ -23,6 +23,7 @@ pub(crate) fn run(findings: &Findings) -> Page {
     Page {
         title: visible(&findings.lab),
         kind: "Run report",
+        client: None,
         origin: origin(findings),
         verdict: verdict(findings),
         findings: findings.findings.iter().take(FINDINGS_MAX).map(remark).collect(),
@@ -361,10 +362,10 @@ fn gain(findings: &Findings) -> Section {
             } else if gain.low >= 1.0 {
                 "at or above 1, so cascades feed themselves"
             } else {
-                "and its interval holds 1, so whether cascades end cannot be told"
+                "the interval holds 1, so whether cascades end cannot be told"
             };
             lead.push(format!(
-                "Loop gain {} (95 % between {} and {}): {verdict}.",
+                "Loop gain {} (95% between {} and {}): {verdict}.",
                 number(gain.value),
                 number(gain.low),
                 number(gain.high)
@@ -411,7 +412,7 @@ fn gain(findings: &Findings) -> Section {
 fn matrix(caption: &str, findings: &Findings, values: &[Vec<f64>]) -> Table {
     let mut columns = vec![Column::words("lands on")];
     columns.extend(findings.clients.iter().map(|client| Column::numbers(visible(&client.id))));
-    let mut table = Table::new(caption, columns);
+    let mut table = Table::new(caption, columns).first(16);
     for (client, row) in findings.clients.iter().zip(values) {
         let mut cells = vec![Cell::words(&client.id)];
         cells.extend(row.iter().map(|value| Cell::number(*value)));
@@ -607,7 +608,7 @@ fn slowest(findings: &Findings) -> Table {
         Column::numbers("took"),
         Column::words("where the time went"),
     ];
-    let mut table = Table::new("Slowest root operations", columns);
+    let mut table = Table::new("Slowest root operations", columns).first(3);
     table.rows = findings
         .pipeline
         .slowest
@@ -741,6 +742,8 @@ fn phases(findings: &Findings) -> Table {
         .phases
         .iter()
         .map(|phase| {
+            let measured =
+                |value| if phase.op_latency_ns.count == 0 { Cell::unknown() } else { Cell::time(value) };
             vec![
                 Cell::words(&phase.name),
                 Cell::number(phase.seconds),
@@ -748,10 +751,10 @@ fn phases(findings: &Findings) -> Table {
                 Cell::count(phase.root_ops_unfinished),
                 Cell::count(phase.root_ops_failed),
                 Cell::number(phase.ops_per_second.round()),
-                Cell::time(phase.op_latency_ns.p50),
-                Cell::time(phase.op_latency_ns.p99),
-                Cell::time(phase.op_latency_ns.p999),
-                Cell::time(phase.op_latency_ns.max),
+                measured(phase.op_latency_ns.p50),
+                measured(phase.op_latency_ns.p99),
+                measured(phase.op_latency_ns.p999),
+                measured(phase.op_latency_ns.max),
             ]
         })
         .collect();

@@ -19,12 +19,30 @@ pub(crate) struct Table {
     pub(crate) footer: Option<Vec<Cell>>,
     /// What was left out.
     pub(crate) note: Option<String>,
+    /// The most rows that a terminal shows.
+    pub(crate) terminal_rows: usize,
 }
+
+/// The most rows that a terminal shows of one table.
+const TERMINAL_ROWS_MAX: usize = 64;
 
 impl Table {
     /// An empty table.
     pub(crate) fn new(caption: impl Into<String>, columns: Vec<Column>) -> Table {
-        Table { caption: caption.into(), columns, rows: Vec::new(), footer: None, note: None }
+        Table {
+            caption: caption.into(),
+            columns,
+            rows: Vec::new(),
+            footer: None,
+            note: None,
+            terminal_rows: TERMINAL_ROWS_MAX,
+        }
+    }
+
+    /// The same table, of which a terminal shows only the first rows.
+    pub(crate) fn first(mut self, rows: usize) -> Table {
+        self.terminal_rows = rows;
+        self
     }
 
     /// Keeps the first `most` rows and says how many were left out.
