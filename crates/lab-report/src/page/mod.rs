@@ -8,7 +8,7 @@ mod client;
 mod run;
 mod tables;
 
-pub(crate) use client::client;
+pub(crate) use client::{client, total};
 pub(crate) use run::run;
 pub(crate) use tables::{Cell, Column, Table};
 
