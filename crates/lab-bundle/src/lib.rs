@@ -8,11 +8,14 @@
 mod architecture;
 mod error;
 mod package;
+mod seal;
+pub mod signature;
 mod template;
 mod verify;
 
 pub use architecture::{Architecture, Container, Machine};
 pub use error::{BundleError, TemplateError};
 pub use package::{Bundle, package};
+pub use seal::{ENTITLEMENT, ENTITLEMENTS, sign_ad_hoc, verify_signatures};
 pub use template::{DaemonIdentity, Template};
 pub use verify::{Check, Subject, verify};
