@@ -1,6 +1,6 @@
 //! Whether this machine can run a lab on fanotify, found out without marking anything.
 
-use std::{fs, io};
+use std::fs;
 
 use crate::{GroupError, sys};
 
@@ -32,10 +32,12 @@ pub fn capacity() -> Result<Capacity, GroupError> {
             });
         }
     }
-    Ok(Capacity { groups_max: groups_max().unwrap_or(GROUPS_DEFAULT) })
+    Ok(Capacity { groups_max: groups_max() })
 }
 
-fn groups_max() -> io::Result<u32> {
-    let text = fs::read_to_string("/proc/sys/fs/fanotify/max_user_groups")?;
-    text.trim().parse().map_err(io::Error::other)
+/// The groups one user may have, as `fs.fanotify.max_user_groups` says; the kernel's default if it cannot be read.
+#[must_use]
+pub fn groups_max() -> u32 {
+    let text = fs::read_to_string("/proc/sys/fs/fanotify/max_user_groups").unwrap_or_default();
+    text.trim().parse().unwrap_or(GROUPS_DEFAULT)
 }

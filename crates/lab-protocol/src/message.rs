@@ -12,6 +12,8 @@ pub enum Order {
     Participants {
         /// Thread and process, of every lab process that runs.
         threads: Vec<(u64, Actor)>,
+        /// Which of those processes are clients.
+        clients: Vec<Actor>,
     },
     /// To a client: behave like this from now on. Answered by [`Reply::Done`].
     Behave {

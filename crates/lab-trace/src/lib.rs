@@ -20,7 +20,7 @@ pub use board::{Board, Counter, OPERATION_SLOTS, PENDING_SLOTS, SlotView};
 pub use header::{Header, HostFacts, Identity};
 pub use layout::{
     CHUNK_RECORDS, FORMAT_MAJOR, FORMAT_MINOR, HEADER_BYTES, METADATA_BYTES_MAX, PATH_BYTES_MAX,
-    RECORD_BYTES, RECORDS_OFFSET,
+    RECORD_BYTES, RECORDS_OFFSET, TRACE_BYTES_MAX,
 };
 pub use mapped::MappedTrace;
 pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
