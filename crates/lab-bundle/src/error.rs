@@ -37,6 +37,20 @@ pub enum BundleError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// An executable cannot be signed.
+    #[error("cannot sign {}", path.display())]
+    Signature {
+        /// The executable.
+        path: PathBuf,
+        /// Why not.
+        source: crate::signature::SignatureError,
+    },
+    /// A file that the seal of our bundles does not cover.
+    #[error("{} is not part of a client's bundle and would not be sealed", path.display())]
+    UnsealedFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// A template cannot be filled.
     #[error(transparent)]
     Template(#[from] TemplateError),

@@ -45,10 +45,16 @@ pub enum Subject {
     OwnCopy,
     /// Its header names an architecture, and all bundles have the same one.
     Architecture,
+    /// There is a code signature, and all that it vouches for is as it was signed.
+    Signature,
+    /// The signing identifier is the lab's bundle ID.
+    SigningIdentifier,
+    /// The signature carries the Endpoint Security entitlement.
+    Entitlement,
 }
 
 impl Subject {
-    /// All of them, in the order of a bundle's checks.
+    /// What every bundle is checked for, in order.
     pub const ALL: [Subject; 7] = [
         Subject::InfoPlist,
         Subject::Identifier,
@@ -58,6 +64,9 @@ impl Subject {
         Subject::OwnCopy,
         Subject::Architecture,
     ];
+
+    /// What a signed bundle is checked for besides, in order.
+    pub const SIGNED: [Subject; 3] = [Subject::Signature, Subject::SigningIdentifier, Subject::Entitlement];
 
     /// The name in lists of checks.
     #[must_use]
@@ -70,6 +79,9 @@ impl Subject {
             Subject::Executable => "executable",
             Subject::OwnCopy => "own-copy",
             Subject::Architecture => "architecture",
+            Subject::Signature => "signature",
+            Subject::SigningIdentifier => "signing-identifier",
+            Subject::Entitlement => "entitlement",
         }
     }
 }
@@ -134,6 +146,8 @@ pub fn verify(bundles: &[Bundle]) -> Result<Vec<Check>, BundleError> {
                 Subject::Executable => executable(content),
                 Subject::OwnCopy => own_copy(content, &inodes),
                 Subject::Architecture => architecture(content, common),
+                // Not in `ALL`: see `verify_signatures`.
+                Subject::Signature | Subject::SigningIdentifier | Subject::Entitlement => continue,
             };
             checks.push(Check { client: bundle.client.clone(), subject, passed, found });
         }
@@ -141,7 +155,7 @@ pub fn verify(bundles: &[Bundle]) -> Result<Vec<Check>, BundleError> {
     Ok(checks)
 }
 
-fn equal(found: Option<&str>, wanted: &str) -> (bool, String) {
+pub(crate) fn equal(found: Option<&str>, wanted: &str) -> (bool, String) {
     match found {
         Some(found) if found == wanted => (true, found.to_owned()),
         Some(found) => (false, format!("{found}, wanted {wanted}")),
