@@ -110,7 +110,7 @@ fn converse(control: &mut UnixStream, replies: &Replies) -> Result<Outcome, Serv
         Some(Order::Welcome(welcome)) => Driver::start(&welcome, replies.clone())?,
         Some(_) => return Err(ServeError::Protocol("the first order was no welcome".to_owned())),
     };
-    replies.send(&Reply::Ready { pid: std::process::id(), threads: driver.threads.clone() });
+    replies.send(&Reply::Ready { pid: std::process::id(), threads: driver.threads.clone(), queue: None });
     loop {
         match next_order(control)? {
             None => return Ok(Outcome::Abandoned),

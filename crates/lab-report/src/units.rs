@@ -33,11 +33,6 @@ fn three_digits(value: u64, unit: u64, name: &str) -> String {
     }
 }
 
-/// Writes a time or what stands for *not known*.
-pub(crate) fn maybe_time(nanoseconds: Option<u64>) -> String {
-    nanoseconds.map_or_else(|| UNKNOWN.to_owned(), time)
-}
-
 /// Writes a count with its thousands apart: `1,234,567`.
 pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -56,21 +51,21 @@ pub(crate) fn counted(value: u64, noun: &str) -> String {
     if value == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(value)) }
 }
 
-/// Writes a share from 0 to 1 in percent. Only nothing is `0 %`, and only everything is `100 %`.
+/// Writes a share from 0 to 1 in percent. Only nothing is `0%`, and only everything is `100%`.
 pub(crate) fn share(share: f64) -> String {
     let percent = share * 100.0;
     if !percent.is_finite() {
         UNKNOWN.to_owned()
     } else if percent == 0.0 {
-        "0 %".to_owned()
+        "0%".to_owned()
     } else if percent > 0.0 && percent < 0.1 {
-        "< 0.1 %".to_owned()
+        "< 0.1%".to_owned()
     } else if percent > 99.9 && percent < 100.0 {
-        "> 99.9 %".to_owned()
+        "> 99.9%".to_owned()
     } else if (percent - percent.round()).abs() < 1e-9 {
-        format!("{percent:.0} %")
+        format!("{percent:.0}%")
     } else {
-        format!("{percent:.1} %")
+        format!("{percent:.1}%")
     }
 }
 
@@ -146,12 +141,12 @@ mod tests {
         assert_eq!(count(999), "999");
         assert_eq!(count(1_000), "1,000");
         assert_eq!(count(12_345_678), "12,345,678");
-        assert_eq!(share(0.25), "25 %");
-        assert_eq!(share(0.2534), "25.3 %");
-        assert_eq!(share(0.00001), "< 0.1 %");
-        assert_eq!(share(0.99999), "> 99.9 %");
-        assert_eq!(share(1.0), "100 %");
-        assert_eq!(share(-0.5), "-50 %");
+        assert_eq!(share(0.25), "25%");
+        assert_eq!(share(0.2534), "25.3%");
+        assert_eq!(share(0.00001), "< 0.1%");
+        assert_eq!(share(0.99999), "> 99.9%");
+        assert_eq!(share(1.0), "100%");
+        assert_eq!(share(-0.5), "-50%");
         assert_eq!(number(0.0), "0");
         assert_eq!(number(1.004), "1.00");
         assert_eq!(number(-12.5), "-12.50");

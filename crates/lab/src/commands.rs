@@ -209,8 +209,8 @@ fn report(places: &Places, run: Option<&str>, client: Option<&str>, format: Form
         (Format::Text, Some(id)) => {
             lab_report::text::client(findings, id, &terminal::style()).unwrap_or_default()
         }
-        (Format::Html, None) => String::new(),
-        (Format::Html, Some(id)) => String::new(),
+        (Format::Html, None) => lab_report::html::run(findings),
+        (Format::Html, Some(id)) => lab_report::html::client(findings, id).unwrap_or_default(),
         (Format::Json, None) => lab_report::json::to_string(findings),
         (Format::Json, Some(id)) => client_json(findings, id)?,
     };

@@ -12,7 +12,6 @@ pub(crate) fn calls(caption: &str, calls: &[Call]) -> Table {
         Column::numbers("read at").hint("from the run's first record"),
         Column::numbers("took").hint("from read to answer"),
         Column::numbers("headroom").hint("share of the deadline left when the answer left"),
-        Column::words("target").wide(),
         Column::words("approval"),
         Column::words("chain from the root operation"),
         Column::numbers("inflicted").hint("decisions that followed from it").wide(),
@@ -30,9 +29,8 @@ pub(crate) fn calls(caption: &str, calls: &[Call]) -> Table {
                 Cell::time(call.read_ns),
                 took,
                 Cell::maybe_share(call.headroom),
-                Cell::code(&shown_path(call.path.as_deref())),
                 Cell::words(&call.approval),
-                Cell::code(&call.chain.join(" › ")),
+                Cell::code(&chain(call)),
                 Cell::count(call.inflicted),
             ]
         })
@@ -40,27 +38,42 @@ pub(crate) fn calls(caption: &str, calls: &[Call]) -> Table {
     table
 }
 
-/// A ranking of who or what took decisions and time.
+/// The chain that led to a decision; its file when nothing led to it.
+fn chain(call: &Call) -> String {
+    if call.chain.is_empty() {
+        format!("{} (cause not known)", shown_path(call.path.as_deref()))
+    } else {
+        call.chain.join(" › ")
+    }
+}
+
+/// A ranking of who or what took decisions and time; the kind is left out where it only repeats the name.
 pub(crate) fn blame(caption: &str, name: &'static str, ranking: &[Blame], all: u64) -> Table {
-    let columns = vec![
-        Column::words(name),
-        Column::words("kind"),
+    let kinds = ranking.iter().any(|line| line.kind != name);
+    let mut columns = vec![Column::words(name)];
+    if kinds {
+        columns.push(Column::words("kind"));
+    }
+    columns.extend([
         Column::numbers("decisions"),
         Column::numbers("share").hint("of all this client's decisions"),
         Column::numbers("time").hint("from read to answer, summed"),
-    ];
+    ]);
     let mut table = Table::new(caption, columns);
     table.rows = ranking
         .iter()
         .map(|line| {
             let share = units::ratio(line.decisions, all);
-            vec![
-                Cell::code(&line.name),
-                Cell::words(&line.kind),
+            let mut row = vec![Cell::code(&line.name)];
+            if kinds {
+                row.push(Cell::words(&line.kind));
+            }
+            row.extend([
                 Cell::count(line.decisions),
                 Cell::share(share).bar(share),
                 Cell::time(line.total_ns),
-            ]
+            ]);
+            row
         })
         .collect();
     table

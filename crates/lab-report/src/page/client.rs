@@ -14,13 +14,15 @@ use crate::{
 
 /// Builds the report of the client with this ID; `None` when there is no such client.
 pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {
-    let client = findings.clients.iter().find(|client| client.id == id)?;
+    let place = findings.clients.iter().position(|client| client.id == id)?;
+    let client = &findings.clients[place];
     let mut origin_of_client =
         vec![("client of", visible(&findings.lab)), ("bundle", visible(&client.bundle_id))];
     origin_of_client.extend(origin(findings));
     Some(Page {
         title: visible(&client.id),
         kind: "Client report",
+        client: Some(place),
         origin: origin_of_client,
         verdict: verdict(findings, client),
         findings: Vec::new(),
@@ -87,7 +89,7 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
                 mood: headroom_mood(least),
                 value: maybe_share(least),
                 rest: format!(
-                    "the lowest; 1 % had at most {}, the median {}",
+                    "the lowest; p01 {}, median {}",
                     maybe_share(client.headroom.p01),
                     maybe_share(client.headroom.p50)
                 ),
@@ -124,7 +126,7 @@ fn headroom(client: &Client) -> Section {
     let mut lead = Vec::new();
     lead.push(match client.headroom.min {
         Some(least) => format!(
-            "The closest call left {} of the deadline; 1 % of decisions left at most {}, half of them {}.",
+            "The closest call left {} of the deadline; p01 {}, median {}.",
             share(least),
             maybe_share(client.headroom.p01),
             maybe_share(client.headroom.p50)
@@ -220,7 +222,7 @@ fn blame_in(client: &Client) -> Section {
     ];
     for (caption, name, ranking) in rankings {
         if !ranking.is_empty() {
-            blocks.push(Block::Table(blame(caption, name, ranking, client.decisions)));
+            blocks.push(Block::Table(blame(caption, name, ranking, client.decisions).first(10)));
         }
     }
     let lead = match client.blame_in.first() {
@@ -265,7 +267,9 @@ fn blame_out(client: &Client) -> Section {
         blocks.push(Block::Table(table));
     }
     if !client.costliest.is_empty() {
-        blocks.push(Block::Table(calls("The decisions that brought most upon others", &client.costliest)));
+        blocks.push(Block::Table(
+            calls("The decisions that brought most upon others", &client.costliest).first(5),
+        ));
     }
     Section { id: "blame-out", title: "What it did to the others", lead, blocks }
 }

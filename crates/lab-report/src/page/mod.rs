@@ -8,7 +8,7 @@ mod client;
 mod run;
 mod tables;
 
-pub(crate) use client::client;
+pub(crate) use client::{client, total};
 pub(crate) use run::run;
 pub(crate) use tables::{Cell, Column, Table};
 
@@ -21,6 +21,8 @@ pub(crate) struct Page {
     pub(crate) title: String,
     /// What it is: `Run report`, `Client report`.
     pub(crate) kind: &'static str,
+    /// The place of the client it is about, in a client report.
+    pub(crate) client: Option<usize>,
     /// Where it comes from: names and values.
     pub(crate) origin: Vec<(&'static str, String)>,
     /// The block that comes first.

@@ -23,6 +23,7 @@ pub(crate) fn run(findings: &Findings) -> Page {
     Page {
         title: visible(&findings.lab),
         kind: "Run report",
+        client: None,
         origin: origin(findings),
         verdict: verdict(findings),
         findings: findings.findings.iter().take(FINDINGS_MAX).map(remark).collect(),
@@ -118,7 +119,9 @@ fn deadline_fact(findings: &Findings) -> Fact {
     let lowest = findings
         .clients
         .iter()
-        .filter_map(|client| client.headroom.min.map(|least| (least, &client.id)))
+        .filter_map(|client| {
+            client.headroom.min.filter(|least| least.is_finite()).map(|least| (least, &client.id))
+        })
         .min_by(|one, other| one.0.total_cmp(&other.0));
     let rest = lowest.map_or_else(
         || "no decision was answered".to_owned(),
@@ -201,7 +204,6 @@ fn bad_above_zero(value: u64) -> Cell {
 fn clients(findings: &Findings) -> Section {
     let columns = vec![
         Column::words("client"),
-        Column::words("bundle ID").wide(),
         Column::numbers("decisions").hint("in storm and drain"),
         Column::numbers("own").hint("of those, about its own process"),
         Column::numbers("p50").hint("median time from read to answer"),
@@ -251,13 +253,12 @@ fn float_len(length: usize) -> u64 {
 fn client_row(client: &Client) -> Vec<Cell> {
     vec![
         Cell::client(&client.id),
-        Cell::code(&client.bundle_id),
         Cell::count(client.decisions),
         Cell::count(client.own_process),
-        Cell::time(client.latency_ns.p50),
-        Cell::time(client.latency_ns.p99),
-        Cell::time(client.latency_ns.max),
-        Cell::time(client.queue_ns.p99),
+        Cell::measured(&client.latency_ns, client.latency_ns.p50),
+        Cell::measured(&client.latency_ns, client.latency_ns.p99),
+        Cell::measured(&client.latency_ns, client.latency_ns.max),
+        Cell::measured(&client.queue_ns, client.queue_ns.p99),
         Cell::count(client.operations),
         Cell::maybe_share(client.headroom.min).mood(headroom_mood(client.headroom.min)),
         bad_above_zero(client.deadline_misses),
@@ -334,7 +335,7 @@ fn cause_table(findings: &Findings) -> Table {
     let mut columns = vec![Column::words("approver")];
     columns.extend(causes.columns.iter().map(|column| Column::numbers(visible(&column.name))));
     columns.push(Column::numbers("sum"));
-    let mut table = Table::new("Decisions by approver (row) and cause (column)", columns);
+    let mut table = Table::new("Decisions by approver (row) and cause (column)", columns).folded();
     let mut sums = vec![0_u64; causes.columns.len()];
     for (row, counts) in causes.rows.iter().zip(&causes.decisions) {
         let mut cells = vec![Cell::client(row)];
@@ -361,10 +362,10 @@ fn gain(findings: &Findings) -> Section {
             } else if gain.low >= 1.0 {
                 "at or above 1, so cascades feed themselves"
             } else {
-                "and its interval holds 1, so whether cascades end cannot be told"
+                "the interval holds 1, so whether cascades end cannot be told"
             };
             lead.push(format!(
-                "Loop gain {} (95 % between {} and {}): {verdict}.",
+                "Loop gain {} (95% between {} and {}): {verdict}.",
                 number(gain.value),
                 number(gain.low),
                 number(gain.high)
@@ -394,30 +395,62 @@ fn gain(findings: &Findings) -> Section {
                 .to_owned(),
             wide: false,
         }));
-        blocks.push(Block::Table(matrix(
-            "Drive: events on the row per workload event handled by the column",
-            findings,
-            &findings.drive,
-        )));
-        blocks.push(Block::Table(matrix(
-            "Gain: events on the row per client-caused event handled by the column",
-            findings,
-            &findings.gain,
-        )));
+        let drive = "Drive: events on the row per workload event handled by the column";
+        blocks.push(Block::Table(matrix(drive, findings, &findings.drive)));
+        if findings.gain.iter().flatten().all(|value| *value == 0.0) {
+            lead.push(
+                "No client makes events in answer to other clients' or its own: the gain is 0 everywhere."
+                    .to_owned(),
+            );
+        } else {
+            let gain = "Gain: events on the row per client-caused event handled by the column";
+            blocks.push(Block::Table(matrix(gain, findings, &findings.gain)));
+        }
     }
     Section { id: "gain", title: "Does it feed itself", lead, blocks }
 }
 
+/// The most clients whose matrices are shown in full; of more, the strongest pairs are.
+const MATRIX_CLIENTS_MAX: usize = 6;
+/// The most pairs that are shown instead.
+const PAIRS_MAX: usize = 12;
+
 fn matrix(caption: &str, findings: &Findings, values: &[Vec<f64>]) -> Table {
+    if findings.clients.len() > MATRIX_CLIENTS_MAX {
+        return pairs(caption, findings, values);
+    }
     let mut columns = vec![Column::words("lands on")];
     columns.extend(findings.clients.iter().map(|client| Column::numbers(visible(&client.id))));
-    let mut table = Table::new(caption, columns);
+    let mut table = Table { compact: true, ..Table::new(caption, columns) };
     for (client, row) in findings.clients.iter().zip(values) {
         let mut cells = vec![Cell::words(&client.id)];
         cells.extend(row.iter().map(|value| Cell::number(*value)));
         cells.resize(table.columns.len(), Cell::unknown());
         table.rows.push(cells);
     }
+    table
+}
+
+fn pairs(caption: &str, findings: &Findings, values: &[Vec<f64>]) -> Table {
+    let columns = vec![Column::words("lands on"), Column::words("handled by"), Column::numbers("events")];
+    let mut table = Table::new(format!("{caption}; the strongest pairs"), columns);
+    let mut pairs: Vec<(f64, &str, &str)> = Vec::new();
+    for (target, row) in findings.clients.iter().zip(values) {
+        pairs.extend(
+            findings
+                .clients
+                .iter()
+                .zip(row)
+                .map(|(source, value)| (*value, target.id.as_str(), source.id.as_str())),
+        );
+    }
+    pairs.retain(|(value, ..)| *value > 0.0);
+    pairs.sort_by(|one, other| other.0.total_cmp(&one.0));
+    table.rows = pairs
+        .into_iter()
+        .map(|(value, target, source)| vec![Cell::client(target), Cell::client(source), Cell::number(value)])
+        .collect();
+    table.cap(PAIRS_MAX);
     table
 }
 
@@ -607,7 +640,7 @@ fn slowest(findings: &Findings) -> Table {
         Column::numbers("took"),
         Column::words("where the time went"),
     ];
-    let mut table = Table::new("Slowest root operations", columns);
+    let mut table = Table::new("Slowest root operations", columns).first(3).folded();
     table.rows = findings
         .pipeline
         .slowest
@@ -644,7 +677,12 @@ fn waiting(findings: &Findings) -> Section {
             Some(lasted) => format!("lasted {} and was ended by {}", time(lasted), visible(&cycle.ended_by)),
             None => format!("never ended ({})", visible(&cycle.ended_by)),
         };
-        let caption = format!("{} closed at {}, {lasted}", members.join(" → "), time(cycle.began_ns));
+        let caption = format!(
+            "{} → {} closed at {}, {lasted}",
+            members.join(" → "),
+            members.first().map_or("", String::as_str),
+            time(cycle.began_ns)
+        );
         blocks.push(Block::Picture(Picture { drawing: Drawing::WaitCycle(place), caption, wide: false }));
         blocks.push(Block::List(cycle.evidence.iter().map(|line| visible(line)).collect()));
     }
@@ -741,6 +779,7 @@ fn phases(findings: &Findings) -> Table {
         .phases
         .iter()
         .map(|phase| {
+            let measured = |value| Cell::measured(&phase.op_latency_ns, value);
             vec![
                 Cell::words(&phase.name),
                 Cell::number(phase.seconds),
@@ -748,10 +787,10 @@ fn phases(findings: &Findings) -> Table {
                 Cell::count(phase.root_ops_unfinished),
                 Cell::count(phase.root_ops_failed),
                 Cell::number(phase.ops_per_second.round()),
-                Cell::time(phase.op_latency_ns.p50),
-                Cell::time(phase.op_latency_ns.p99),
-                Cell::time(phase.op_latency_ns.p999),
-                Cell::time(phase.op_latency_ns.max),
+                measured(phase.op_latency_ns.p50),
+                measured(phase.op_latency_ns.p99),
+                measured(phase.op_latency_ns.p999),
+                measured(phase.op_latency_ns.max),
             ]
         })
         .collect();

@@ -1,5 +1,7 @@
 //! Tables: cells that are text for people and, beside it, the value to sort by.
 
+use lab_analysis::findings::Latency;
+
 use super::Mood;
 use crate::{
     units::{self, UNKNOWN},
@@ -19,12 +21,62 @@ pub(crate) struct Table {
     pub(crate) footer: Option<Vec<Cell>>,
     /// What was left out.
     pub(crate) note: Option<String>,
+    /// The most rows that a terminal shows.
+    pub(crate) terminal_rows: usize,
+    /// Whether a picture beside it shows the same, so that it need not stand open.
+    pub(crate) folded: bool,
+    /// Whether its cells are so short that half the page is enough.
+    pub(crate) compact: bool,
 }
+
+/// The most rows that a terminal shows of one table.
+const TERMINAL_ROWS_MAX: usize = 64;
 
 impl Table {
     /// An empty table.
     pub(crate) fn new(caption: impl Into<String>, columns: Vec<Column>) -> Table {
-        Table { caption: caption.into(), columns, rows: Vec::new(), footer: None, note: None }
+        Table {
+            caption: caption.into(),
+            columns,
+            rows: Vec::new(),
+            footer: None,
+            note: None,
+            terminal_rows: TERMINAL_ROWS_MAX,
+            folded: false,
+            compact: false,
+        }
+    }
+
+    /// The same table, of which a terminal shows only the first rows.
+    pub(crate) fn first(mut self, rows: usize) -> Table {
+        self.terminal_rows = rows;
+        self
+    }
+
+    /// The same table, folded where a picture shows it.
+    pub(crate) fn folded(mut self) -> Table {
+        self.folded = true;
+        self
+    }
+
+    /// Whether two of its kind stand side by side.
+    pub(crate) fn half(&self) -> bool {
+        !self.folded && (self.columns.len() <= 4 || self.compact)
+    }
+
+    /// The first rows.
+    pub(crate) fn shown(&self, most: usize) -> &[Vec<Cell>] {
+        &self.rows[..self.rows.len().min(most)]
+    }
+
+    /// How many rows are not among the first.
+    pub(crate) fn left_out(&self, most: usize) -> usize {
+        self.rows.len().saturating_sub(most)
+    }
+
+    /// The cells of a row with their columns.
+    pub(crate) fn cells<'a>(&'a self, row: &'a [Cell]) -> impl Iterator<Item = (&'a Column, &'a Cell)> {
+        self.columns.iter().zip(row)
     }
 
     /// Keeps the first `most` rows and says how many were left out.
@@ -117,9 +169,9 @@ impl Cell {
         Cell { text: units::time(value), sort: Some(units::float(value)), ..Cell::default() }
     }
 
-    /// A time that may not be known.
-    pub(crate) fn maybe_time(value: Option<u64>) -> Cell {
-        value.map_or_else(Cell::unknown, Cell::time)
+    /// A time of a distribution, which has none when nothing was measured.
+    pub(crate) fn measured(latency: &Latency, value: u64) -> Cell {
+        if latency.count == 0 { Cell::unknown() } else { Cell::time(value) }
     }
 
     /// A share from 0 to 1.
@@ -140,6 +192,11 @@ impl Cell {
     /// Not known.
     pub(crate) fn unknown() -> Cell {
         Cell { text: UNKNOWN.to_owned(), ..Cell::default() }
+    }
+
+    /// Whether a sign shows the mood.
+    pub(crate) fn marked(&self) -> bool {
+        self.mood != Mood::Plain
     }
 
     /// The same cell in a mood.

@@ -87,7 +87,7 @@ impl Writer {
             let value = if fact.rest.is_empty() {
                 fact.value.clone()
             } else {
-                format!("{}: {}", fact.value, fact.rest)
+                format!("{} – {}", fact.value, fact.rest)
             };
             let lead = format!("{:label$}  ", fact.label);
             if fact.mood == Mood::Plain || fact.mood == Mood::Good {
@@ -158,7 +158,6 @@ impl Writer {
     /// Series have spark lines for drawings; the other pictures' numbers stand in the tables beside them.
     fn sparks(&mut self, drawing: Drawing, caption: &str, page: &Page, findings: &Findings) {
         let series = &findings.series;
-        let own = findings.clients.iter().position(|client| visible(&client.id) == page.title);
         let client_names = findings.clients.iter().map(|client| client.id.as_str());
         let named: Vec<(&str, &Vec<u64>)> = match drawing {
             Drawing::Rate => {
@@ -167,7 +166,7 @@ impl Writer {
             }
             Drawing::Queue => client_names.zip(&series.pending_max).collect(),
             Drawing::ClientQueue => {
-                client_names.zip(&series.pending_max).skip(own.unwrap_or(0)).take(1).collect()
+                client_names.zip(&series.pending_max).skip(page.client.unwrap_or(0)).take(1).collect()
             }
             _ => return,
         };
@@ -218,10 +217,31 @@ fn width(text: &str) -> usize {
     columns
 }
 
+/// Splits text at spaces, but never between a number and its unit.
+fn words(text: &str) -> Vec<&str> {
+    let mut words: Vec<&str> = Vec::new();
+    let mut began = 0;
+    for (at, _) in text.match_indices(' ').chain(std::iter::once((text.len(), " "))) {
+        let next = text
+            .get(at + 1..)
+            .unwrap_or_default()
+            .split([' ', ',', '.', ';', ')'])
+            .next()
+            .unwrap_or_default();
+        let number = text[began..at].ends_with(|sign: char| sign.is_ascii_digit());
+        if number && matches!(next, "ns" | "µs" | "us" | "ms" | "s" | "min" | "h") {
+            continue;
+        }
+        words.push(&text[began..at]);
+        began = at + 1;
+    }
+    words
+}
+
 /// Breaks text at spaces into lines of at most `room` columns; a longer word is cut.
 fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split(' ') {
+    for word in words(text) {
         let mut word = word;
         let last = lines.len() - 1;
         let taken = width(&lines[last]);
@@ -255,6 +275,7 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("abcdefghij k", 4), ["abcd", "efgh", "ij k"]);
         assert_eq!(wrap("", 4), [""]);
+        assert_eq!(wrap("took 12.3 ms, at 5 s", 12), ["took", "12.3 ms, at", "5 s"]);
     }
 
     #[test]
