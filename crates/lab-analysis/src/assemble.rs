@@ -48,7 +48,8 @@ pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
     let roster = Roster::new(context.lab, traces);
     let timeline = Timeline::new(&roster, traces);
     let mut merge = Merge::new(traces);
-    let mut engine = Engine::new(context.lab, &roster, &timeline, traces);
+    let mut engine =
+        Engine::new(context.lab, &roster, &timeline, traces, context.backend != "endpoint-security");
     engine.run(&mut merge);
     let show = Show {
         traces,

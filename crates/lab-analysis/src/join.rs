@@ -51,6 +51,8 @@ pub(crate) struct Engine<'a> {
     last_parent: Vec<u64>,
     open: Vec<Vec<u32>>,
     workers: Vec<usize>,
+    readers: Vec<usize>,
+    own_events: bool,
     next_end: usize,
     overdue: BTreeSet<(u16, u64)>,
     forest: Forest,
@@ -97,6 +99,7 @@ impl<'a> Engine<'a> {
         roster: &'a Roster,
         timeline: &'a Timeline,
         traces: &[Trace<'_>],
+        own_events: bool,
     ) -> Engine<'a> {
         let (clients, columns) = (roster.clients.len(), roster.columns.len());
         let (children, last_parent) = children(roster, traces);
@@ -118,6 +121,8 @@ impl<'a> Engine<'a> {
             last_parent,
             open: vec![Vec::new(); clients],
             workers: roster.clients.iter().map(|member| member.workers).collect(),
+            readers: vec![1; clients],
+            own_events,
             next_end: 0,
             overdue: overdue.collect(),
             forest: Forest::new(clients),
@@ -221,8 +226,14 @@ impl<'a> Engine<'a> {
     }
 
     fn look(&mut self) {
-        let scene =
-            Scene { ops: &self.ops, decisions: &self.decisions, open: &self.open, workers: &self.workers };
+        let scene = Scene {
+            ops: &self.ops,
+            decisions: &self.decisions,
+            open: &self.open,
+            workers: &self.workers,
+            readers: &self.readers,
+            own_events: self.own_events,
+        };
         self.waiting.look(&scene);
     }
 

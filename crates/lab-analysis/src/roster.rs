@@ -31,7 +31,8 @@ pub(crate) struct Member {
     pub(crate) behavior: BTreeMap<String, String>,
     pub(crate) workers: usize,
     pub(crate) react_to: Option<ReactTo>,
-    pub(crate) reacts: bool,
+    /// It works on events before it answers them.
+    pub(crate) works_first: bool,
 }
 
 /// All participants.
@@ -75,11 +76,12 @@ impl Roster {
             let name = &header.identity.name;
             let unnamed = is_unnamed(trace);
             let (role, actor) = (header.role, header.actor.0);
-            let client = (role == Role::Client).then(|| match (unnamed, only_choice) {
-                (false, _) => self.client_of(name.clone()),
-                (true, Some(client)) => client,
-                (true, None) => self.client_of(format!("unnamed-{actor}")),
-            });
+            let client =
+                matches!(role, Role::Client | Role::External).then(|| match (unnamed, only_choice) {
+                    (false, _) => self.client_of(name.clone()),
+                    (true, Some(client)) => client,
+                    (true, None) => self.client_of(format!("unnamed-{actor}")),
+                });
             let name = match client {
                 Some(client) => self.clients[usize::from(client)].id.clone(),
                 None if unnamed => format!("{}-{actor}", role_name(role)),
@@ -218,7 +220,9 @@ impl Member {
             behavior: switches,
             workers: usize::from(behavior.concurrency.get()),
             react_to: Some(behavior.react_to),
-            reacts: !(behavior.on_open.is_none() && behavior.on_exec.is_none()),
+            works_first: works_first(&behavior.on_open)
+                || works_first(&behavior.on_exec)
+                || !behavior.delay.is_zero(),
         }
     }
 
@@ -229,9 +233,13 @@ impl Member {
             behavior: BTreeMap::new(),
             workers: 1,
             react_to: None,
-            reacts: true,
+            works_first: true,
         }
     }
+}
+
+fn works_first(reaction: &Reaction) -> bool {
+    !reaction.is_none() && reaction.when == When::Before
 }
 
 fn reaction(reaction: &Reaction) -> String {

@@ -345,6 +345,16 @@ impl Drop for Run {
 
 /// Analyses traces given as bytes; those that are none are passed as unreadable.
 pub(crate) fn analyse_bytes(lab: &Lab, bytes: &[&[u8]]) -> Findings {
+    analyse_bytes_on(lab, bytes, "fanotify")
+}
+
+/// Analyses a run as one of another kernel.
+pub(crate) fn analyse_on(run: &Run, backend: &str) -> Findings {
+    let bytes: Vec<&[u8]> = run.maps.iter().map(MappedTrace::bytes).collect();
+    analyse_bytes_on(&run.lab, &bytes, backend)
+}
+
+fn analyse_bytes_on(lab: &Lab, bytes: &[&[u8]], backend: &str) -> Findings {
     let (mut traces, mut unreadable) = (Vec::new(), Vec::new());
     for (place, bytes) in bytes.iter().enumerate() {
         match Trace::parse(bytes) {
@@ -352,7 +362,7 @@ pub(crate) fn analyse_bytes(lab: &Lab, bytes: &[&[u8]]) -> Findings {
             Err(error) => unreadable.push((format!("trace {place}"), error.to_string())),
         }
     }
-    let context = Context { lab, run: "run", backend: "fanotify", replay: "replay", unreadable: &unreadable };
+    let context = Context { lab, run: "run", backend, replay: "replay", unreadable: &unreadable };
     lab_analysis::analyse(&traces, &context)
 }
 
