@@ -141,9 +141,18 @@ impl Assembly<'_> {
             not_observed: Vec::new(),
         };
         findings.expectations = expect::check(&lab.expect, &findings);
-        findings.findings = narrate::narrate(&findings, engine.stages.last_to_answer());
+        findings.findings = narrate::narrate(&findings, engine.stages.last_to_answer(), &self.unread());
         findings.not_observed = self.not_observed(&findings, &losses);
         findings
+    }
+
+    /// Operations that hung at the end without a pending decision: which clients had not read their event.
+    fn unread(&self) -> Vec<(Vec<String>, u64)> {
+        let clients = |bits: u128| {
+            let members = (0_u32..128).zip(&self.roster.clients);
+            members.filter(move |(bit, _)| bits >> bit & 1 == 1).map(|(_, member)| member.id.clone())
+        };
+        self.engine.unread.iter().map(|(&bits, &count)| (clients(bits).collect(), count)).collect()
     }
 
     fn machine(&self) -> Machine {
@@ -251,7 +260,7 @@ impl Assembly<'_> {
             self.timeline.faults.iter().find(|fault| {
                 fault.kind == FaultKind::DeadlineKill && member(fault.actor) && within(fault.at)
             });
-        let closing = self.timeline.closing();
+        let closing = self.timeline.closing;
         let death = self.timeline.ends.iter().find(|end| member(end.actor) && within(end.at));
         let (ended_by, at) = if let Some(kill) = kill {
             ("deadline kill", Some(kill.at.min(cycle.resolved)))

@@ -491,3 +491,51 @@ fn expectations_are_checked_against_the_findings() {
     assert_eq!(findings.expectations[2].text, "sometimes: cascade.depth ? 2");
     assert_eq!(findings.expectations[4].observed, "stable");
 }
+
+#[test]
+fn a_stopped_client_is_named() {
+    let mut builder = builder("stopped", 2);
+    let mut now = 1000;
+    for _ in 0..30 {
+        now = builder.scanned_open(now, 900, 100) + 50;
+    }
+    let driver = builder.driver();
+    builder.operation(driver, Op { end: None, ..Op::root(now, 0, 900) });
+    builder.decision(1, Dec::at_once(now + 10, 900, SubjectClass::Workload));
+    builder.phase(PhaseKind::Storm, 500, now + 500 * MS);
+    builder.phase(PhaseKind::Drain, now + 500 * MS, now + 900 * MS);
+    for process in 1..=3 {
+        builder.ended(process, now + 950 * MS, 9);
+    }
+    check(&builder.finish(), |findings| {
+        assert_eq!(
+            findings.findings[0].text,
+            "1 operation hung when the run ended: client-2 had not read its event."
+        );
+        assert_eq!(findings.outcome, Outcome::Unknown, "{}", findings.outcome_rule);
+        assert_eq!(findings.drain.as_ref().unwrap().in_flight, 1);
+    });
+}
+
+#[test]
+fn queues_that_grow_are_saturated() {
+    // One client with one worker, asked twice as fast as it answers; all is answered in the end.
+    let mut builder = builder("saturated", 1);
+    let driver = builder.driver();
+    let mut free = 0;
+    for root in 0..400 {
+        let at = 1000 + root * 500;
+        free = free.max(at + 10) + 1000;
+        builder.operation(driver, Op::root(at, free + 10, 900 + root));
+        builder.decision(1, Dec { started: Some(free - 1000), ..Dec::worked(at + 10, 900 + root, free) });
+    }
+    builder.phase(PhaseKind::Storm, 500, 201_000);
+    builder.phase(PhaseKind::Drain, 201_000, 2 * MS);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.outcome, Outcome::Saturated, "{}", findings.outcome_rule);
+        let drain = findings.drain.as_ref().unwrap();
+        assert!(drain.quiet && drain.half_life_ns.is_none(), "nothing was read after the storm");
+        assert!(findings.clients[0].queue_ns.p50 > 50_000);
+        assert_eq!(findings.series.pending_max[0].iter().max(), Some(&201));
+    });
+}

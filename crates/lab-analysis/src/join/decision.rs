@@ -294,7 +294,7 @@ impl Engine<'_> {
             self.reactions_due += u64::from(dec.children_left);
         }
         if dec.cascade != NONE && ending != Ending::Itself {
-            let closing = self.timeline.closing();
+            let closing = self.timeline.closing;
             self.forest.get_mut(dec.cascade).cut |= ending == Ending::Run || at > closing;
         }
         self.forget(slot);

@@ -162,7 +162,7 @@ impl Engine<'_> {
                 decision.op = NONE;
             }
         }
-        let closing = self.timeline.closing();
+        let closing = self.timeline.closing;
         let cascade = self.forest.get_mut(op.cascade);
         let in_storm = cascade.in_storm();
         if ending == Ending::Itself {
