@@ -66,6 +66,12 @@ pub struct Findings {
     pub wait_cycles: Vec<WaitCycle>,
     /// Calm after the storm.
     pub drain: Option<Drain>,
+    /// From read to answer, over all clients, in storm and drain.
+    #[serde(default)]
+    pub latency_ns: Latency,
+    /// Share of the deadline left, over all clients, in storm and drain.
+    #[serde(default)]
+    pub headroom: Headroom,
     /// What each client did, in the lab file's order.
     pub clients: Vec<Client>,
     /// Rates, queues and headroom over time.

@@ -64,6 +64,8 @@ pub(crate) struct Side {
     pub(crate) unknown: u64,
     /// Records that came further out of order than the window.
     pub(crate) late: u64,
+    /// Threads that read events.
+    pub(crate) readers: usize,
 }
 
 impl Side {
@@ -209,7 +211,9 @@ impl Source<'_> {
             }
             Record::Path(fragment) => self.side.note_path(&fragment, record),
             Record::Thread(mark) => {
-                threads.insert(mark.tid, mark.purpose == ThreadPurpose::Reader);
+                let reads = mark.purpose == ThreadPurpose::Reader;
+                threads.insert(mark.tid, reads);
+                self.side.readers += usize::from(reads);
             }
             Record::Loss(loss) => match loss.kind {
                 LossKind::Events => {

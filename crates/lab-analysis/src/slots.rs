@@ -63,6 +63,8 @@ pub(crate) struct Op {
     pub(crate) covered: u64,
     /// Its decisions that are not answered yet.
     pub(crate) pending: Vec<u32>,
+    /// The clients that read an event of it, as bits.
+    pub(crate) asked_by: u128,
     /// For root operations: who was asked, in the order of reading.
     pub(crate) asked: Vec<Asked>,
 }

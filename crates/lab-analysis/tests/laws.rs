@@ -369,3 +369,173 @@ fn paths_show_as_themselves() {
         assert_eq!(findings.pipeline.slowest[0].path.as_deref(), Some("files/a \"<b>\"\n\\xff.txt"));
     });
 }
+
+#[test]
+fn a_fallback_that_breaks_a_circle_is_named_as_an_answer() {
+    let (mut builder, ..) = locked("fallback", 1);
+    let fallback = 800 * MS;
+    let driver = builder.driver();
+    builder.operation(driver, Op::root(1000, fallback + MS, 900));
+    builder.operation(driver, Op::root(1001, fallback + MS, 901));
+    let late = |dec: Dec, started| Dec { approval: Approval::DeadlineFallback, started, ..dec };
+    let first = builder.decision(1, late(Dec::worked(1010, 900, fallback + 10), Some(1015)));
+    let second = builder.decision(2, Dec::worked(1012, 901, fallback + 500));
+    builder.operation(1, Op::child(1020, fallback + 900, 11, 1, first));
+    builder.operation(2, Op::child(1022, fallback + 300, 21, 2, second));
+    let peer = |read, tid, answered| Dec { class: SubjectClass::Peer, ..Dec::worked(read, tid, answered) };
+    builder.decision(2, Dec { started: Some(fallback + 600), ..peer(1030, 11, fallback + 800) });
+    // Queued to the last, then answered by the budget: that lets client-2 go on.
+    builder.decision(1, late(peer(1031, 21, fallback + 200), None));
+    builder.phase(PhaseKind::Storm, 500, 1500 * MS);
+    builder.phase(PhaseKind::Drain, 1500 * MS, 1600 * MS);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.outcome, Outcome::Deadlocked);
+        assert_eq!(findings.wait_cycles.len(), 1);
+        assert_eq!(findings.wait_cycles[0].ended_by, "answer");
+        assert_eq!(findings.wait_cycles[0].lasted_ns, Some(fallback + 300 - 1031));
+        assert_eq!(findings.clients[0].deadline_misses, 0);
+        assert_eq!(findings.clients[0].by_approval["deadline-fallback"], 2);
+        assert_eq!(findings.clients[0].queue_ns.max, fallback + 200 - 1031, "queued until the fallback");
+    });
+}
+
+#[test]
+fn a_reader_that_opens_waits_for_itself() {
+    for (backend, deadlock) in [("fanotify", true), ("endpoint-security", false)] {
+        let mut builder = builder(&format!("reader-{backend}"), 1);
+        builder.thread(1, 5, lab_trace::ThreadPurpose::Reader);
+        let driver = builder.driver();
+        builder.operation(driver, Op { end: None, ..Op::root(1000, 0, 900) });
+        let decision = builder.decision(1, Dec::never(1010, 900, SubjectClass::Workload));
+        builder.operation(1, Op { end: None, ..Op::child(1020, 0, 5, 1, decision) });
+        builder.phase(PhaseKind::Storm, 500, 2000);
+        let run = builder.finish();
+        let findings = synthetic::analyse_on(&run, backend);
+        sums_hold(&findings);
+        assert_eq!(findings.wait_cycles.len(), usize::from(deadlock), "{backend}");
+        if deadlock {
+            assert_eq!(findings.wait_cycles[0].members, ["client-1"]);
+            assert!(findings.wait_cycles[0].evidence[0].contains("has not read the event"));
+            assert!(findings.findings[0].text.starts_with("client-1 waited for itself"));
+        }
+    }
+}
+
+#[test]
+fn every_metric_of_the_lab_file_is_known_to_a_full_run() {
+    use lab_analysis::Measured;
+    use lab_model::MetricUnit;
+    let mut builder = builder("metrics", 2);
+    let driver = builder.driver();
+    let mut now = 1000;
+    for (phase, roots) in [(PhaseKind::Baseline, 5), (PhaseKind::Control, 5)] {
+        for _ in 0..roots {
+            builder.operation(driver, Op { phase: Some(phase), ..Op::root(now, now + 90, 900) });
+            now += 100;
+        }
+    }
+    let began = now;
+    for _ in 0..30 {
+        now = builder.scanned_open(now, 900, 100) + 50;
+    }
+    builder.phase(PhaseKind::Storm, began, now - 20_000);
+    builder.phase(PhaseKind::Drain, now - 20_000, now + 50_000);
+    let findings = builder.finish().analyse();
+    let paths = lab_analysis::metric_paths("client-1", "control");
+    assert!(paths.len() >= lab_model::METRICS.len(), "{paths:?}");
+    for (path, unit) in paths {
+        let measured = lab_analysis::metric(&findings, &path);
+        let fits = matches!(
+            (&measured, unit),
+            (Some(Measured::Word(_)), MetricUnit::Word(_))
+                | (Some(Measured::Count(_)), MetricUnit::Count)
+                | (Some(Measured::Number(_)), MetricUnit::Ratio | MetricUnit::Share)
+                | (Some(Measured::Time(_)), MetricUnit::Time)
+        );
+        assert!(fits, "{path}: {measured:?} is no {unit:?}");
+    }
+}
+
+#[test]
+fn expectations_are_checked_against_the_findings() {
+    let mut run = storm("expect", 3, 40);
+    let expectation = |metric: &str, comparison, value: &str, sometimes| {
+        let number = value.parse::<lab_model::Decimal>().ok();
+        lab_model::Expectation {
+            text: format!("{metric} ? {value}"),
+            metric: metric.into(),
+            comparison,
+            value: number.map_or(Expected::Word(value.into()), Expected::Number),
+            sometimes,
+            abort: false,
+            after: lab_model::Span::default(),
+        }
+    };
+    use lab_model::{Comparison::*, Expected};
+    run.lab.expect = vec![
+        expectation("deadline.misses", Equal, "0", false),
+        expectation("loop_gain", Below, "1", false),
+        expectation("cascade.depth", AtLeast, "2", true),
+        expectation("cascade.depth", AtLeast, "3", true),
+        expectation("outcome", Equal, "deadlocked", false),
+        expectation("amplification", Below, "12", false),
+        expectation("op_latency.control.p50", Below, "1000000", false),
+        expectation("decisions", Below, "100", true),
+        expectation("loop_gain", Above, "0.5", true),
+    ];
+    let findings = run.analyse();
+    let held: Vec<Option<bool>> = findings.expectations.iter().map(|one| one.held).collect();
+    let expected = [Some(true), Some(true), Some(true), Some(false), Some(false), Some(false), None];
+    assert_eq!(held[..7], expected, "{:?}", findings.expectations);
+    assert_eq!(held[7..], [Some(true), None], "{:?}", findings.expectations);
+    assert_eq!(findings.expectations[2].text, "sometimes: cascade.depth ? 2");
+    assert_eq!(findings.expectations[4].observed, "stable");
+}
+
+#[test]
+fn a_stopped_client_is_named() {
+    let mut builder = builder("stopped", 2);
+    let mut now = 1000;
+    for _ in 0..30 {
+        now = builder.scanned_open(now, 900, 100) + 50;
+    }
+    let driver = builder.driver();
+    builder.operation(driver, Op { end: None, ..Op::root(now, 0, 900) });
+    builder.decision(1, Dec::at_once(now + 10, 900, SubjectClass::Workload));
+    builder.phase(PhaseKind::Storm, 500, now + 500 * MS);
+    builder.phase(PhaseKind::Drain, now + 500 * MS, now + 900 * MS);
+    for process in 1..=3 {
+        builder.ended(process, now + 950 * MS, 9);
+    }
+    check(&builder.finish(), |findings| {
+        assert_eq!(
+            findings.findings[0].text,
+            "1 operation hung when the run ended: client-2 had not read its event."
+        );
+        assert_eq!(findings.outcome, Outcome::Unknown, "{}", findings.outcome_rule);
+        assert_eq!(findings.drain.as_ref().unwrap().in_flight, 1);
+    });
+}
+
+#[test]
+fn queues_that_grow_are_saturated() {
+    // One client with one worker, asked twice as fast as it answers; all is answered in the end.
+    let mut builder = builder("saturated", 1);
+    let driver = builder.driver();
+    let mut free = 0;
+    for root in 0..400 {
+        let at = 1000 + root * 500;
+        free = free.max(at + 10) + 1000;
+        builder.operation(driver, Op::root(at, free + 10, 900 + root));
+        builder.decision(1, Dec { started: Some(free - 1000), ..Dec::worked(at + 10, 900 + root, free) });
+    }
+    builder.phase(PhaseKind::Storm, 500, 201_000);
+    builder.phase(PhaseKind::Drain, 201_000, 2 * MS);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.outcome, Outcome::Saturated, "{}", findings.outcome_rule);
+        let drain = findings.drain.as_ref().unwrap();
+        assert!(drain.quiet && drain.half_life_ns.is_none(), "nothing was read after the storm");
+        assert!(findings.clients[0].queue_ns.p50 > 50_000);
+        assert_eq!(findings.series.pending_max[0].iter().max(), Some(&201));
+    });
+}

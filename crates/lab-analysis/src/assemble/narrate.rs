@@ -16,10 +16,15 @@ const HEADROOM_LOW: f64 = 0.5;
 const LAST_SHARE: f64 = 0.5;
 
 /// Says what matters most: what is bad, then what comes close, then what is remarkable.
-pub(super) fn narrate(findings: &Findings, last: Option<(usize, f64)>) -> Vec<Finding> {
+pub(super) fn narrate(
+    findings: &Findings,
+    last: Option<(usize, f64)>,
+    unread: &[(Vec<String>, u64)],
+) -> Vec<Finding> {
     let candidates = [
         deadlock(findings),
         divergence(findings),
+        hung(unread),
         misses(findings),
         lost(findings),
         saturation(findings),
@@ -83,6 +88,22 @@ fn divergence(findings: &Findings) -> Option<Finding> {
         "drain",
         text,
         Some("Let the clients react to the workload only, or not to each other."),
+    ))
+}
+
+fn hung(unread: &[(Vec<String>, u64)]) -> Option<Finding> {
+    let (clients, count) = unread.iter().max_by_key(|(_, count)| *count)?;
+    let noun = if *count == 1 { "operation hung" } else { "operations hung" };
+    let who = match &clients[..] {
+        [one] => format!("{one} had not read its event"),
+        several => format!("the next of {} had not read its event", list(several)),
+    };
+    let text = format!("{count} {noun} when the run ended: {who}.");
+    Some(finding(
+        "bad",
+        "waiting",
+        text,
+        Some("Look whether that client was stopped, or its reading thread busy."),
     ))
 }
 

@@ -72,7 +72,7 @@ impl Engine<'_> {
             read: item.at,
             started: end.and_then(|end| end.started).map(|started| started.0.max(item.at)),
             answered: end.map_or(NEVER, |end| end.answered.0.max(item.at)),
-            at_once: self.at_once(client, decision, children_left),
+            at_once: self.at_once(client, decision),
             own: decision.begin.class == SubjectClass::Own,
             counted: false,
             op: NONE,
@@ -97,12 +97,9 @@ impl Engine<'_> {
     }
 
     /// True when the reader answers without a worker, as far as the record or the client's settings say.
-    fn at_once(&self, client: u16, decision: &Decision, children_left: u8) -> bool {
+    fn at_once(&self, client: u16, decision: &Decision) -> bool {
         if let Some(end) = decision.end.present() {
             return end.started.is_none() && end.approval != Approval::DeadlineFallback;
-        }
-        if children_left > 0 {
-            return false;
         }
         let member = &self.roster.clients[usize::from(client)];
         let class = decision.begin.class;
@@ -112,7 +109,7 @@ impl Engine<'_> {
             Some(ReactTo::Peers) => !matches!(class, SubjectClass::Own | SubjectClass::OwnHelper),
             Some(ReactTo::Own) => class != SubjectClass::Peer,
         };
-        !(reacts && member.reacts)
+        !(reacts && member.works_first)
     }
 
     fn entry(
@@ -186,6 +183,7 @@ impl Engine<'_> {
     fn attribute(&mut self, op_slot: u32, slot: u32, dec: &Dec) {
         let Some(op) = self.ops.get_mut(op_slot) else { return };
         op.pending.push(slot);
+        op.asked_by |= operation::bit(dec.client);
         let mut asked_place = NONE;
         if op.root {
             asked_place = u32::try_from(op.asked.len()).unwrap_or(NONE);
@@ -296,7 +294,7 @@ impl Engine<'_> {
             self.reactions_due += u64::from(dec.children_left);
         }
         if dec.cascade != NONE && ending != Ending::Itself {
-            let closing = self.timeline.closing();
+            let closing = self.timeline.closing;
             self.forest.get_mut(dec.cascade).cut |= ending == Ending::Run || at > closing;
         }
         self.forget(slot);
