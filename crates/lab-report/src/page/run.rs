@@ -1,6 +1,6 @@
 //! The run report: one page across all clients.
 
-use lab_analysis::findings::{Client, Expectation, Finding, Findings, Outcome};
+use lab_analysis::findings::{CascadeTree, Client, Expectation, Finding, Findings, Interval, Outcome};
 
 use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Picture, Remark, Section, Table, Tree, Verdict,
@@ -220,7 +220,7 @@ fn clients(findings: &Findings) -> Section {
     let mut table = Table::new("What each client did, in storm and drain", columns);
     table.rows = findings.clients.iter().map(client_row).collect();
     let mut lead = Vec::new();
-    if let Some(amplification) = findings.amplification {
+    if let Some(amplification) = findings.amplification.filter(|amplification| amplification.is_finite()) {
         lead.push(format!(
             "Each of the workload's {} brought {} decisions upon {}.",
             counted(findings.storm.root_ops, "operation"),
@@ -355,7 +355,8 @@ fn cause_table(findings: &Findings) -> Table {
 
 fn gain(findings: &Findings) -> Section {
     let mut lead = Vec::new();
-    match findings.loop_gain {
+    let known = |gain: &Interval| gain.value.is_finite() && gain.low.is_finite() && gain.high.is_finite();
+    match findings.loop_gain.filter(known) {
         Some(gain) => {
             let verdict = if gain.high < 1.0 {
                 "below 1, so every cascade ends"
@@ -498,7 +499,7 @@ fn picture(drawing: Drawing, caption: &str, wide: bool) -> Block {
     Block::Picture(Picture { drawing, caption: caption.to_owned(), wide })
 }
 
-fn tree(cascade: &lab_analysis::findings::CascadeTree) -> Block {
+fn tree(cascade: &CascadeTree) -> Block {
     let lines = cascade
         .nodes
         .iter()
