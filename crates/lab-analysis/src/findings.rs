@@ -66,6 +66,12 @@ pub struct Findings {
     pub wait_cycles: Vec<WaitCycle>,
     /// Calm after the storm.
     pub drain: Option<Drain>,
+    /// From read to answer, over all clients, in storm and drain.
+    #[serde(default)]
+    pub latency_ns: Latency,
+    /// Share of the deadline left, over all clients, in storm and drain.
+    #[serde(default)]
+    pub headroom: Headroom,
     /// What each client did, in the lab file's order.
     pub clients: Vec<Client>,
     /// Rates, queues and headroom over time.
@@ -458,9 +464,9 @@ pub struct Client {
     pub control_spectrum: Vec<(f64, u64)>,
     /// From read to the start of work.
     pub queue_ns: Latency,
-    /// Work in which it did not wait for an operation of its own.
+    /// From the start of work to the answer, without `blocked_ns`. Queue, work and blocked sum up to the decision.
     pub work_ns: Latency,
-    /// Waiting in its own operations for other clients' answers.
+    /// Waiting in its own operations for other clients' answers, up to its own answer.
     pub blocked_ns: Latency,
     /// Share of the deadline left when the answer left.
     pub headroom: Headroom,

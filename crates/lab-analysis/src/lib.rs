@@ -1,7 +1,30 @@
 //! Traces in, findings out.
 //!
 //! Streams the traces of one run and says what the clients did to each other. Memory is bounded by what is
-//! open at one time, not by what was recorded. Pure: bytes come in as arguments, nothing is read or written.
+//! open at one time, not by what was recorded (but for one byte a record, which says how many operations a
+//! decision will have caused). Pure: bytes come in as arguments, nothing is read or written.
 #![forbid(unsafe_code)]
 
+mod assemble;
+mod cascade;
+mod drain;
+mod expect;
 pub mod findings;
+mod gain;
+mod join;
+mod latency;
+mod ledger;
+mod merge;
+mod outcome;
+mod phases;
+mod pipeline;
+mod roster;
+mod series;
+mod show;
+mod slots;
+mod timeline;
+mod totals;
+mod waiting;
+
+pub use assemble::{Context, analyse};
+pub use expect::{Measured, metric, metric_paths};

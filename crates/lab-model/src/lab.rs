@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Behavior, BundleId, ClientId, Span};
+use crate::{Behavior, BundleId, ClientId, Expectation, Span};
 
 /// A lab with every default filled in and every rule checked: what the orchestrator runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,15 +208,6 @@ pub enum Rate {
     /// Open loop: this many operations a second over all workers, on a planned schedule; latency counts from
     /// the planned start.
     PerSecond(u32),
-}
-
-/// A condition on the run's report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expectation {
-    /// The condition as written, such as `headroom.p01 > 50%`.
-    pub text: String,
-    /// True for a condition that has to hold at some time in the run, not at its end.
-    pub sometimes: bool,
 }
 
 /// Limits that keep a lab from harming its machine.

@@ -6,6 +6,7 @@
 
 mod behavior;
 mod event;
+mod expectation;
 mod identity;
 mod lab;
 mod span;
@@ -15,10 +16,13 @@ pub use behavior::{Behavior, Concurrency, Preset, ReactTo, Reaction, When};
 pub use event::{
     Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict,
 };
+pub use expectation::{
+    Comparison, Decimal, Expectation, Expected, InvalidDecimal, METRICS, Metric, MetricUnit, OUTCOMES,
+};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{
-    BackendChoice, Client, ExecProgram, ExecStorm, Expectation, Lab, OpenStorm, Phase, PhaseKind, Phases,
-    Rate, Safety, Workload,
+    BackendChoice, Client, ExecProgram, ExecStorm, Lab, OpenStorm, Phase, PhaseKind, Phases, Rate, Safety,
+    Workload,
 };
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};

@@ -1,6 +1,6 @@
 //! The reader: believes nothing that its check does not confirm, and never panics on any bytes.
 
-use lab_model::Ticks;
+use lab_model::{Cause, Ticks};
 
 use crate::{
     header::{Header, LIVE_CLOSED, LIVE_LOST},
@@ -112,6 +112,30 @@ impl<'a> Trace<'a> {
         Entries { records: &records[..places * RECORD_BYTES], index: 0, salt: self.header.salt }
     }
 
+    /// One place by its number; `None` behind the last.
+    #[must_use]
+    pub fn entry(&self, index: u64) -> Option<Entry> {
+        let start = usize::try_from(index).ok()?.checked_mul(RECORD_BYTES)?.checked_add(RECORDS_OFFSET)?;
+        let record = self.bytes.get(start..start.checked_add(RECORD_BYTES)?)?;
+        Entries { records: record, index, salt: self.header.salt }.next()
+    }
+
+    /// The causes of the trace's operations, in record order, without reading anything else: a first look at
+    /// which decisions had consequences. What cannot be believed is left out.
+    pub fn causes(&self) -> impl Iterator<Item = Cause> + '_ {
+        let records = self.bytes.get(RECORDS_OFFSET..).unwrap_or_default();
+        records.chunks_exact(RECORD_BYTES).zip(0_u64..).filter_map(|(record, index)| {
+            if record[4] != kind::OPERATION {
+                return None;
+            }
+            let words = words_of(record);
+            match part(self.header.salt, index, kind::OPERATION, Span::Begin, &words) {
+                Part::Present(begin) => OperationBegin::from_words(begin).map(|begin| begin.cause),
+                Part::Absent | Part::Damaged => None,
+            }
+        })
+    }
+
     /// What comes behind the last whole place.
     #[must_use]
     pub fn tail(&self) -> Tail {
@@ -150,15 +174,20 @@ impl Iterator for Entries<'_> {
         self.records = rest;
         let index = self.index;
         self.index += 1;
-        let mut words = [0_u64; RECORD_WORDS];
-        for (word, bytes) in words.iter_mut().zip(record.chunks_exact(8)) {
-            *word = bytes.try_into().map_or(0, u64::from_le_bytes);
-        }
+        let words = words_of(record);
         Some(match decode(self.salt, index, &words) {
             Ok(record) => Entry::Record { index, record },
             Err(damage) => Entry::Damaged { index, damage },
         })
     }
+}
+
+fn words_of(record: &[u8]) -> [u64; RECORD_WORDS] {
+    let mut words = [0_u64; RECORD_WORDS];
+    for (word, bytes) in words.iter_mut().zip(record.chunks_exact(8)) {
+        *word = bytes.try_into().map_or(0, u64::from_le_bytes);
+    }
+    words
 }
 
 /// A part's words if its commit holds.

@@ -1,0 +1,289 @@
+//! From the counts of the pass to the findings.
+
+use std::cmp::Reverse;
+
+use lab_model::{Lab, PhaseKind, Role};
+use lab_trace::{FaultKind, Trace};
+
+use crate::{
+    expect,
+    findings::{Cascades, Causes, Cost, FaultMark, Findings, Machine, Prediction, SCHEMA, WaitCycle},
+    join::Engine,
+    latency::{Times, Used},
+    merge::Merge,
+    outcome,
+    roster::Roster,
+    series::Buckets,
+    show::Show,
+    slots::NEVER,
+    timeline::Timeline,
+    waiting::Cycle,
+};
+
+mod client;
+mod narrate;
+mod observed;
+
+/// How long after the fact the orchestrator may write it down, in nanoseconds.
+const MARK_SLACK_NS: u64 = 100_000_000;
+
+/// What the analysis has to know beside the traces.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The lab as it ran, with every default filled in.
+    pub lab: &'a Lab,
+    /// The run's folder name.
+    pub run: &'a str,
+    /// The kernel it ran on: `fanotify`, `endpoint-security` or `sim`.
+    pub backend: &'a str,
+    /// The line that runs the same lab again.
+    pub replay: &'a str,
+    /// Traces that could not be read at all: name and reason.
+    pub unreadable: &'a [(String, String)],
+}
+
+/// Says what the traces of one run show. The same traces give the same findings.
+#[must_use]
+pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
+    let roster = Roster::new(context.lab, traces);
+    let timeline = Timeline::new(&roster, traces);
+    let mut merge = Merge::new(traces);
+    let mut engine = Engine::new(context.lab, &roster, &timeline, traces);
+    engine.run(&mut merge);
+    let show = Show {
+        traces,
+        roster: &roster,
+        merge: &merge,
+        known_paths: &engine.known_paths,
+        origin: timeline.origin,
+    };
+    Assembly { context, engine: &engine, show: &show, timeline: &timeline, roster: &roster }.findings()
+}
+
+/// All that the findings are put together from.
+struct Assembly<'a> {
+    context: &'a Context<'a>,
+    engine: &'a Engine<'a>,
+    show: &'a Show<'a>,
+    timeline: &'a Timeline,
+    roster: &'a Roster,
+}
+
+impl Assembly<'_> {
+    fn findings(&self) -> Findings {
+        let (lab, engine) = (self.context.lab, self.engine);
+        let losses = self.losses();
+        let (totals, storm) = engine.counts.finish(losses.lost, losses.damaged);
+        let loop_gain = engine.gain.loop_gain();
+        let mut buckets = engine.buckets.clone();
+        let (causes, keep) = self.causes(losses.lost > 0, &mut buckets);
+        let wait_cycles: Vec<WaitCycle> =
+            engine.waiting.cycles.iter().map(|cycle| self.cycle(cycle)).collect();
+        let drain = engine.drain.finish(self.timeline);
+        let mut backlog = engine.backlog.clone();
+        let completed = engine.tally.size.mean().map_or(0, |_| engine.tally.duration.count());
+        let (outcome, outcome_rule) = outcome::decide(&outcome::Evidence {
+            cycles: &wait_cycles,
+            loop_gain,
+            drain: drain.as_ref(),
+            cascades: completed,
+            unfinished: engine.tally.unfinished,
+            decisions: storm.decisions,
+            lost: losses.lost,
+            levels: backlog.levels(),
+            lateness: backlog.lateness(),
+        });
+        let name = |client: u16| self.roster.clients[usize::from(client)].id.clone();
+        let path = |trace: u16, record: u64| self.show.operation_path(trace, record);
+        let (mut latency, mut used) = (Times::default(), Used::default());
+        for account in &engine.accounts {
+            latency.add(&account.latency);
+            used.add(&account.used);
+        }
+        let mut findings = Findings {
+            schema: SCHEMA,
+            lab: lab.name.clone(),
+            about: lab.about.clone(),
+            run: self.context.run.into(),
+            replay: self.context.replay.into(),
+            backend: self.context.backend.into(),
+            seed: lab.seed,
+            deadline_ns: lab.deadline.nanos(),
+            machine: self.machine(),
+            outcome,
+            outcome_rule,
+            findings: Vec::new(),
+            expectations: Vec::new(),
+            phases: engine.phases.finish(self.timeline),
+            totals,
+            storm,
+            amplification: self.amplification(),
+            loop_gain,
+            gain: engine.gain.gain(),
+            drive: engine.gain.drive(),
+            prediction: self.prediction(loop_gain.map_or(0.0, |gain| gain.value)),
+            causes,
+            cascades: self.cascades(),
+            pipeline: engine.stages.finish(self.timeline.origin, &name, &path),
+            wait_cycles,
+            drain,
+            latency_ns: latency.summary(),
+            headroom: used.headroom(),
+            clients: self.clients(&losses),
+            series: buckets.finish(self.timeline.last, &keep),
+            faults: self.faults(),
+            cost: Cost {
+                baseline_ns: engine.phases.median(PhaseKind::Baseline),
+                control_ns: engine.phases.median(PhaseKind::Control),
+                storm_ns: engine.phases.median(PhaseKind::Storm),
+            },
+            not_observed: Vec::new(),
+        };
+        findings.expectations = expect::check(&lab.expect, &findings);
+        findings.findings = narrate::narrate(&findings, engine.stages.last_to_answer());
+        findings.not_observed = self.not_observed(&findings, &losses);
+        findings
+    }
+
+    fn machine(&self) -> Machine {
+        let headers = || self.show.traces.iter().map(|trace| &trace.header);
+        let orchestrator = headers().find(|header| header.role == Role::Orchestrator);
+        let Some(header) = orchestrator.or_else(|| headers().next()) else { return Machine::default() };
+        let host = &header.identity.host;
+        Machine {
+            kernel: host.kernel.clone(),
+            machine: host.machine.clone(),
+            cpus: u32::try_from(host.cpus.len()).unwrap_or(u32::MAX),
+            version: header.identity.version.clone(),
+        }
+    }
+
+    fn amplification(&self) -> Option<f64> {
+        let tally = &self.engine.tally;
+        let roots = tally.completed_roots;
+        (roots > 0).then(|| tally.decisions_of_completed as f64 / roots as f64)
+    }
+
+    fn prediction(&self, loop_gain: f64) -> Option<Prediction> {
+        let observed_size = self.engine.tally.size.mean()?;
+        Some(Prediction { predicted_size: self.engine.gain.predicted_size(loop_gain), observed_size })
+    }
+
+    /// The cause matrix, and which columns it keeps: workload and clients always, others when they are not empty.
+    fn causes(&self, lossy: bool, buckets: &mut Buckets) -> (Causes, Vec<bool>) {
+        let (external, unexplained) = (self.roster.external(), self.roster.unexplained());
+        let mut rows: Vec<Vec<u64>> = self
+            .engine
+            .accounts
+            .iter()
+            .map(|account| account.causes.iter().map(|&(decisions, _)| decisions).collect())
+            .collect();
+        if lossy {
+            // With records missing, an unknown thread may well be one of the lab's.
+            for row in &mut rows {
+                row[unexplained] += std::mem::take(&mut row[external]);
+            }
+            buckets.fold(external, unexplained);
+        }
+        let clients = self.roster.clients.len();
+        let keep: Vec<bool> = (0..self.roster.columns.len())
+            .map(|column| column <= clients || buckets.has(column) || rows.iter().any(|row| row[column] > 0))
+            .collect();
+        let kept = |row: Vec<u64>| row.into_iter().zip(&keep).filter(|&(_, &keep)| keep);
+        let decisions: Vec<Vec<u64>> =
+            rows.into_iter().map(|row| kept(row).map(|(count, _)| count).collect()).collect();
+        let columns = self.roster.columns.iter().zip(&keep).filter(|&(_, &keep)| keep);
+        let causes = Causes {
+            rows: self.roster.clients.iter().map(|member| member.id.clone()).collect(),
+            columns: columns.map(|(column, _)| column.clone()).collect(),
+            total: decisions.iter().flatten().sum(),
+            decisions,
+            observed: self.engine.accounts.iter().map(|account| account.observed).collect(),
+            misattributed: self.engine.accounts.iter().map(|account| account.misattributed).sum(),
+        };
+        (causes, keep)
+    }
+
+    fn cascades(&self) -> Cascades {
+        let tally = &self.engine.tally;
+        let mut worst = Vec::new();
+        for (why, kept) in
+            [("largest", &tally.largest), ("deepest", &tally.deepest), ("longest", &tally.longest)]
+        {
+            worst.extend(kept.as_ref().map(|kept| self.show.tree(why, kept)));
+        }
+        Cascades {
+            count: tally.duration.count(),
+            unfinished: tally.unfinished,
+            depth: tally.depth.summary(),
+            size: tally.size.summary(),
+            duration_ns: tally.duration.summary(),
+            worst,
+            flame: self.engine.flame.frames(|client| self.roster.clients[usize::from(client)].id.clone()),
+        }
+    }
+
+    fn faults(&self) -> Vec<FaultMark> {
+        let kind = |kind: FaultKind| match kind {
+            FaultKind::DeadlineKill => "deadline kill".to_owned(),
+            FaultKind::RunTooLong => "run too long".to_owned(),
+            FaultKind::Interrupted => "interrupted".to_owned(),
+            FaultKind::Other(code) => format!("fault {code}"),
+        };
+        let faults = self.timeline.faults.iter().map(|fault| FaultMark {
+            at_ns: fault.at.saturating_sub(self.timeline.origin),
+            kind: kind(fault.kind),
+            actor: self.roster.name_of(fault.actor),
+        });
+        faults.collect()
+    }
+
+    fn cycle(&self, cycle: &Cycle) -> WaitCycle {
+        let client = |actor: u16| {
+            let trace = self.roster.trace_of(actor)?;
+            self.roster.participants[usize::from(trace)].client
+        };
+        let member = |actor: u16| cycle.links.iter().any(|link| Some(link.waiter) == client(actor));
+        let until = cycle.resolved.saturating_add(MARK_SLACK_NS);
+        let within = |at: u64| at >= cycle.began && at <= until;
+        let kill =
+            self.timeline.faults.iter().find(|fault| {
+                fault.kind == FaultKind::DeadlineKill && member(fault.actor) && within(fault.at)
+            });
+        let closing = self.timeline.closing();
+        let death = self.timeline.ends.iter().find(|end| member(end.actor) && within(end.at));
+        let (ended_by, at) = if let Some(kill) = kill {
+            ("deadline kill", Some(kill.at.min(cycle.resolved)))
+        } else if let Some(death) = death.filter(|death| death.at < closing) {
+            ("process end", Some(death.at.min(cycle.resolved)))
+        } else if cycle.resolved != NEVER && cycle.resolved <= closing {
+            ("answer", Some(cycle.resolved))
+        } else {
+            ("end of run", None)
+        };
+        WaitCycle {
+            members: cycle
+                .links
+                .iter()
+                .map(|link| self.roster.clients[usize::from(link.waiter)].id.clone())
+                .collect(),
+            began_ns: cycle.began.saturating_sub(self.timeline.origin),
+            lasted_ns: at.map(|at| at.saturating_sub(cycle.began)),
+            ended_by: ended_by.into(),
+            evidence: self.show.evidence(cycle),
+        }
+    }
+}
+
+/// The `most` largest by decisions, then time, then name.
+fn ranked(mut lines: Vec<crate::findings::Blame>, most: usize) -> Vec<crate::findings::Blame> {
+    lines.sort_by(|a, b| {
+        (Reverse(a.decisions), Reverse(a.total_ns), &a.name).cmp(&(
+            Reverse(b.decisions),
+            Reverse(b.total_ns),
+            &b.name,
+        ))
+    });
+    lines.truncate(most);
+    lines
+}

@@ -1,0 +1,220 @@
+//! One client's part of the findings.
+
+use std::collections::BTreeMap;
+
+use lab_trace::FaultKind;
+
+use super::{Assembly, observed::Losses, ranked};
+use crate::{
+    findings::{Avoidable, Blame, Call, Client, Inflicted, Peer},
+    ledger::{Account, Ranking},
+    totals::by_approval,
+};
+
+/// The lines of a ranking of subjects or files.
+const LINES_MAX: usize = 20;
+
+/// The lines of a ranking of extensions.
+const EXTENSIONS_MAX: usize = 10;
+
+impl Assembly<'_> {
+    pub(super) fn clients(&self, losses: &Losses) -> Vec<Client> {
+        (0..self.roster.clients.len()).map(|place| self.client(place, losses)).collect()
+    }
+
+    fn client(&self, place: usize, losses: &Losses) -> Client {
+        let member = &self.roster.clients[place];
+        let account = &self.engine.accounts[place];
+        let (top_paths, top_extensions) = self.files(account);
+        Client {
+            id: member.id.clone(),
+            bundle_id: self.bundle_id(place),
+            behavior: member.behavior.clone(),
+            decisions: account.decisions,
+            own_process: account.own,
+            unanswered: account.unanswered,
+            by_approval: by_approval(&account.by_approval),
+            operations: account.operations,
+            latency_ns: account.latency.summary(),
+            latency_others_ns: account.others.summary(),
+            latency_by_event_ns: account
+                .by_event
+                .iter()
+                .map(|(event, times)| (event.name().to_owned(), times.summary()))
+                .collect(),
+            spectrum: account.others.spectrum(),
+            control_spectrum: account.control.spectrum(),
+            queue_ns: account.queue.summary(),
+            work_ns: account.work.summary(),
+            blocked_ns: account.blocked.summary(),
+            headroom: account.used.headroom(),
+            deadline_misses: account.misses,
+            closest_calls: self.calls(&account.closest),
+            blame_in: self.blame_in(place, account),
+            top_paths,
+            top_extensions,
+            blame_out: self.blame_out(account),
+            costliest: self.calls(&account.costliest),
+            peers: self.peers(place),
+            avoidable: self.avoidable(account),
+            lost: losses.by_client[place],
+            end: self.end(place),
+        }
+    }
+
+    fn bundle_id(&self, place: usize) -> String {
+        let member = &self.roster.clients[place];
+        if !member.bundle_id.is_empty() {
+            return member.bundle_id.clone();
+        }
+        let mine = self.of_client(place).next();
+        mine.and_then(|trace| self.show.traces[trace].header.identity.bundle_id.clone()).unwrap_or_default()
+    }
+
+    /// The traces of a client.
+    fn of_client(&self, place: usize) -> impl Iterator<Item = usize> {
+        let participants = self.roster.participants.iter().enumerate();
+        participants
+            .filter(move |(_, participant)| participant.client.map(usize::from) == Some(place))
+            .map(|(trace, _)| trace)
+    }
+
+    fn calls(&self, ranking: &Ranking) -> Vec<Call> {
+        ranking.entries.iter().filter_map(|ranked| self.show.call(ranked)).collect()
+    }
+
+    fn blame_in(&self, place: usize, account: &Account) -> Vec<Blame> {
+        let lines = self.roster.columns.iter().enumerate().zip(&account.causes);
+        let lines = lines.filter(|(_, (decisions, _))| *decisions > 0);
+        let lines = lines.map(|((column, heading), &(decisions, total_ns))| Blame {
+            name: heading.name.clone(),
+            kind: if column == place + 1 { "own".into() } else { heading.kind.clone() },
+            decisions,
+            total_ns,
+        });
+        ranked(lines.collect(), LINES_MAX)
+    }
+
+    fn files(&self, account: &Account) -> (Vec<Blame>, Vec<Blame>) {
+        // The table's order is unknown: everything is sorted before it is shown.
+        let mut files: Vec<_> = account.files.iter().map(|(&file, &tally)| (file, tally)).collect();
+        files.sort_unstable_by_key(|&(file, tally)| {
+            (std::cmp::Reverse(tally.decisions), std::cmp::Reverse(tally.total_ns), file)
+        });
+        let mut paths = Vec::new();
+        let mut extensions: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for (file, tally) in files {
+            let path = self.show.file(tally.path.0, tally.path.1, file);
+            let extension = path.as_deref().map_or("(unknown)", extension);
+            let sums = extensions.entry(extension.to_owned()).or_default();
+            sums.0 += tally.decisions;
+            sums.1 = sums.1.saturating_add(tally.total_ns);
+            if paths.len() < LINES_MAX {
+                paths.push(Blame {
+                    name: path.unwrap_or_else(|| format!("(inode {})", file.0)),
+                    kind: "file".into(),
+                    decisions: tally.decisions,
+                    total_ns: tally.total_ns,
+                });
+            }
+        }
+        let extensions = extensions.into_iter().map(|(name, (decisions, total_ns))| Blame {
+            name,
+            kind: "extension".into(),
+            decisions,
+            total_ns,
+        });
+        (paths, ranked(extensions.collect(), EXTENSIONS_MAX))
+    }
+
+    fn blame_out(&self, account: &Account) -> Vec<Inflicted> {
+        let both = account.exclusive.iter().zip(&account.inclusive);
+        self.roster
+            .clients
+            .iter()
+            .zip(both)
+            .map(|(member, (&exclusive, &inclusive))| Inflicted {
+                client: member.id.clone(),
+                exclusive,
+                inclusive,
+            })
+            .collect()
+    }
+
+    fn peers(&self, place: usize) -> Vec<Peer> {
+        let accounts = &self.engine.accounts;
+        let others = (0..accounts.len()).filter(|&other| other != place);
+        others
+            .map(|other| Peer {
+                client: self.roster.clients[other].id.clone(),
+                received: accounts[other].exclusive[place],
+                inflicted: accounts[place].exclusive[other],
+                waited_ns: accounts[place].waited_ns[other],
+                made_wait_ns: accounts[other].waited_ns[place],
+            })
+            .collect()
+    }
+
+    fn avoidable(&self, account: &Account) -> Vec<Avoidable> {
+        let asked_again: u64 = account.files.values().map(|tally| tally.allowed.saturating_sub(1)).sum();
+        let own = account.own;
+        let peers = account.observed[2];
+        let line = |change: &str, decisions: u64, blind_spot: &str| Avoidable {
+            change: change.into(),
+            decisions,
+            share: if account.decisions == 0 { 0.0 } else { decisions as f64 / account.decisions as f64 },
+            blind_spot: blind_spot.into(),
+        };
+        vec![
+            line(
+                "cache allows",
+                asked_again,
+                "A file that was allowed once is not looked at again until it is written to.",
+            ),
+            line(
+                "mute own process",
+                own,
+                "Whatever runs inside the client's own process, a hijacked one included, is never looked at.",
+            ),
+            line(
+                "allow other clients' events",
+                peers,
+                "A file that another client opens, or is made to open, passes unseen.",
+            ),
+        ]
+    }
+
+    /// How the client's processes ended; the last one speaks for it.
+    fn end(&self, place: usize) -> String {
+        let mine = |actor: u16| {
+            let trace = self.roster.trace_of(actor).map(usize::from);
+            trace.is_some_and(|trace| self.roster.participants[trace].client.map(usize::from) == Some(place))
+        };
+        let killed = self
+            .timeline
+            .faults
+            .iter()
+            .any(|fault| fault.kind == FaultKind::DeadlineKill && mine(fault.actor));
+        if killed {
+            return "deadline kill".into();
+        }
+        let Some(end) = self.timeline.ends.iter().rev().find(|end| mine(end.actor)) else {
+            return "unknown".into();
+        };
+        let (signal, code) = (end.status & 0x7f, (end.status >> 8) & 0xff);
+        match (signal, code) {
+            (0, 0) => "clean".into(),
+            (0, code) => format!("exit {code}"),
+            (signal, _) => format!("killed (signal {signal})"),
+        }
+    }
+}
+
+/// The extension of a path's last part.
+fn extension(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() && !extension.is_empty() => extension,
+        _ => "(none)",
+    }
+}

@@ -1,0 +1,211 @@
+//! At most three findings in plain words.
+
+use crate::{
+    findings::{Finding, Findings, Outcome},
+    outcome::list,
+    show::milliseconds,
+};
+
+/// The findings in a report.
+const FINDINGS_MAX: usize = 3;
+
+/// Headroom below this is worth a warning.
+const HEADROOM_LOW: f64 = 0.5;
+
+/// The share of operations in which one client answered last from which everybody waits for it.
+const LAST_SHARE: f64 = 0.5;
+
+/// Says what matters most: what is bad, then what comes close, then what is remarkable.
+pub(super) fn narrate(findings: &Findings, last: Option<(usize, f64)>) -> Vec<Finding> {
+    let candidates = [
+        deadlock(findings),
+        divergence(findings),
+        misses(findings),
+        lost(findings),
+        saturation(findings),
+        near_miss(findings),
+        own_making(findings),
+        waited_for(findings, last),
+        cost(findings),
+        nothing(findings),
+    ];
+    candidates.into_iter().flatten().take(FINDINGS_MAX).collect()
+}
+
+fn finding(weight: &str, section: &str, text: String, advice: Option<&str>) -> Finding {
+    Finding { text, advice: advice.map(str::to_owned), section: section.into(), weight: weight.into() }
+}
+
+fn deadlock(findings: &Findings) -> Option<Finding> {
+    let cycle = findings.wait_cycles.first()?;
+    let lasted = match (cycle.lasted_ns, cycle.ended_by.as_str()) {
+        (Some(lasted), by) => {
+            format!("for {} ms, until it was ended by {}", milliseconds(lasted), article(by))
+        }
+        (None, _) => "until the end of the run".into(),
+    };
+    let who = if cycle.members.len() == 1 {
+        format!("{} waited for itself", cycle.members[0])
+    } else {
+        format!("{} waited for each other", list(&cycle.members))
+    };
+    let text = format!("{who} from {} ms on, {lasted}.", milliseconds(cycle.began_ns));
+    Some(finding(
+        "bad",
+        "waiting",
+        text,
+        Some(
+            "Answer first and open later, or answer other clients' events at once: no number of workers removes the cycle.",
+        ),
+    ))
+}
+
+fn article(ended_by: &str) -> String {
+    match ended_by {
+        "answer" => "an answer".into(),
+        other => format!("a {other}"),
+    }
+}
+
+fn divergence(findings: &Findings) -> Option<Finding> {
+    if findings.outcome != Outcome::Divergent {
+        return None;
+    }
+    let gain = findings.loop_gain?;
+    let in_flight = findings.drain.as_ref().map_or(0, |drain| drain.in_flight);
+    let text = format!(
+        "Each event of a client brings {:.2} more on average, so the cascades feed themselves: {in_flight} events were \
+         still in flight at the end.",
+        gain.value
+    );
+    Some(finding(
+        "bad",
+        "drain",
+        text,
+        Some("Let the clients react to the workload only, or not to each other."),
+    ))
+}
+
+fn misses(findings: &Findings) -> Option<Finding> {
+    let total: u64 = findings.clients.iter().map(|client| client.deadline_misses).sum();
+    if total == 0 {
+        return None;
+    }
+    let who: Vec<String> = findings
+        .clients
+        .iter()
+        .filter(|client| client.deadline_misses > 0)
+        .map(|client| format!("{} {}", client.id, client.deadline_misses))
+        .collect();
+    let noun = if total == 1 { "deadline was" } else { "deadlines were" };
+    let text = format!("{total} {noun} missed ({}).", list(&who));
+    Some(finding(
+        "bad",
+        "clients",
+        text,
+        Some("Set a deadline budget: answer in time, finish the work later."),
+    ))
+}
+
+fn lost(findings: &Findings) -> Option<Finding> {
+    let lost = findings.totals.lost;
+    (lost > 0).then(|| {
+        let text =
+            format!("{lost} records were lost or damaged; the counts are too low by at least as much.");
+        finding("bad", "clients", text, None)
+    })
+}
+
+fn saturation(findings: &Findings) -> Option<Finding> {
+    (findings.outcome == Outcome::Saturated).then(|| {
+        finding(
+            "warn",
+            "drain",
+            findings.outcome_rule.clone(),
+            Some("Lower the load, add workers, or open less."),
+        )
+    })
+}
+
+fn near_miss(findings: &Findings) -> Option<Finding> {
+    let lowest = |client: &&crate::findings::Client| client.headroom.min.unwrap_or(f64::INFINITY);
+    let client = findings.clients.iter().min_by(|a, b| lowest(a).total_cmp(&lowest(b)))?;
+    let headroom = client.headroom.min.filter(|&headroom| (0.0..HEADROOM_LOW).contains(&headroom))?;
+    let text =
+        format!("{} came closest to its deadline: {:.1} % of it were left.", client.id, headroom * 100.0);
+    Some(finding("warn", "clients", text, None))
+}
+
+fn own_making(findings: &Findings) -> Option<Finding> {
+    let causes = &findings.causes;
+    let by_clients: u64 = causes
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| matches!(column.kind.as_str(), "client" | "helper" | "daemon"))
+        .map(|(place, _)| causes.decisions.iter().map(|row| row[place]).sum::<u64>())
+        .sum();
+    if causes.total == 0 || by_clients == 0 {
+        return None;
+    }
+    let percent = by_clients as f64 * 100.0 / causes.total as f64;
+    let amplification = findings.amplification.unwrap_or(0.0);
+    let lab = amplification * by_clients as f64 / causes.total as f64;
+    let text = if is_whole(amplification) && is_whole(lab) {
+        format!(
+            "{lab:.0} of {amplification:.0} decisions for each operation of the workload ({percent:.1} %) were about \
+             the clients' own operations."
+        )
+    } else {
+        format!(
+            "{by_clients} of {} decisions ({percent:.1} %) were about the clients' own operations; each operation of \
+             the workload cost {amplification:.1} decisions.",
+            causes.total
+        )
+    };
+    Some(finding(
+        "warn",
+        "causes",
+        text,
+        Some(
+            "Mute the own process and answer other clients' events at once, as far as the blind spots allow.",
+        ),
+    ))
+}
+
+fn is_whole(value: f64) -> bool {
+    (value - value.round()).abs() < 1e-6
+}
+
+fn waited_for(findings: &Findings, last: Option<(usize, f64)>) -> Option<Finding> {
+    let (client, share) = last.filter(|&(_, share)| share >= LAST_SHARE)?;
+    let client = findings.clients.get(client).filter(|_| findings.clients.len() > 1)?;
+    let text = format!(
+        "{} answered last in {:.1} % of the workload's operations; its median decision took {} ms.",
+        client.id,
+        share * 100.0,
+        milliseconds(client.latency_others_ns.p50)
+    );
+    Some(finding("info", "pipeline", text, None))
+}
+
+fn cost(findings: &Findings) -> Option<Finding> {
+    let cost = &findings.cost;
+    let (name, before) = match (cost.control_ns, cost.baseline_ns) {
+        (Some(control), _) if control > 0 => ("clients that answer at once", control),
+        (_, Some(baseline)) if baseline > 0 => ("no clients", baseline),
+        _ => return None,
+    };
+    let storm = cost.storm_ns?;
+    let text = format!(
+        "A median operation of the workload took {} ms, {:.1} times as long as with {name}.",
+        milliseconds(storm),
+        storm as f64 / before as f64
+    );
+    Some(finding("info", "cost", text, None))
+}
+
+fn nothing(findings: &Findings) -> Option<Finding> {
+    (findings.totals.decisions == 0)
+        .then(|| finding("bad", "clients", "No client was asked about anything.".into(), None))
+}

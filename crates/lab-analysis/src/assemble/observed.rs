@@ -1,0 +1,175 @@
+//! What was lost, and what the traces cannot show.
+
+use lab_model::Role;
+
+use super::Assembly;
+use crate::{findings::Findings, merge::WINDOW};
+
+/// What is missing from the traces.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Losses {
+    /// Records that did not fit, events that the kernel dropped, damaged places.
+    pub(super) lost: u64,
+    /// Places with damage, damaged parts of records and cut tails included.
+    pub(super) damaged: u64,
+    /// By client.
+    pub(super) by_client: Vec<u64>,
+}
+
+impl Assembly<'_> {
+    pub(super) fn losses(&self) -> Losses {
+        let mut losses = Losses { by_client: vec![0; self.roster.clients.len()], ..Losses::default() };
+        let sides = self.show.merge.sides();
+        for ((trace, participant), side) in self.show.traces.iter().zip(&self.roster.participants).zip(sides)
+        {
+            let cut = u64::from(trace.tail().cut_bytes > 0);
+            let damaged = side.damaged + side.parts_damaged + cut;
+            let lost =
+                trace.lost.saturating_add(side.events_lost).saturating_add(side.damaged).saturating_add(cut);
+            losses.lost = losses.lost.saturating_add(lost);
+            losses.damaged += damaged;
+            if let Some(client) = participant.client {
+                let sum = &mut losses.by_client[usize::from(client)];
+                *sum = sum.saturating_add(lost).saturating_add(side.parts_damaged);
+            }
+        }
+        losses
+    }
+
+    /// Everything that a reader of the report has to know is missing from it.
+    pub(super) fn not_observed(&self, findings: &Findings, losses: &Losses) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (name, why) in self.context.unreadable {
+            notes.push(format!("The trace {name} could not be read: {why}."));
+        }
+        notes.extend(self.roster.remarks.iter().cloned());
+        self.missing_traces(&mut notes);
+        for trace in 0..self.show.traces.len() {
+            self.trace_notes(trace, &mut notes);
+        }
+        self.join_notes(findings, &mut notes);
+        self.cap_notes(&mut notes);
+        if losses.lost > 0 {
+            notes.push(
+                "Records are missing, so a decision about an unknown thread counts as unexplained, not as external."
+                    .into(),
+            );
+        }
+        if self.context.backend == "fanotify" {
+            notes.push(
+                "fanotify gives no kernel time: how long an event lay in the kernel's queue before it was read is not \
+                 known by itself; it is part of the operation's time."
+                    .into(),
+            );
+        }
+        notes
+    }
+
+    fn missing_traces(&self, notes: &mut Vec<String>) {
+        let has = |role: Role| self.roster.participants.iter().any(|participant| participant.role == role);
+        if !has(Role::Orchestrator) {
+            notes.push(
+                "There is no trace of the orchestrator: phases are taken from the operations, faults and ends of \
+                 processes are unknown."
+                    .into(),
+            );
+        } else if self.timeline.phases.is_empty() {
+            notes.push("No phase was marked.".into());
+        }
+        if !has(Role::Driver) {
+            notes.push("There is no trace of the driver: what the workload did is unknown.".into());
+        }
+        for (place, member) in (0_u16..).zip(&self.roster.clients) {
+            if !self.roster.participants.iter().any(|participant| participant.client == Some(place)) {
+                notes.push(format!("There is no trace of {}.", member.id));
+            }
+        }
+        for column in self.roster.columns.iter().filter(|column| column.kind == "external") {
+            if column.name != "external" && column.name != "orchestrator" {
+                notes.push(format!("{} takes part, but the lab did not build it.", column.name));
+            }
+        }
+    }
+
+    fn trace_notes(&self, place: usize, notes: &mut Vec<String>) {
+        let trace = &self.show.traces[place];
+        let name = &self.roster.participants[place].name;
+        let sides = self.show.merge.sides();
+        let side = sides[place];
+        let mut note = |count: u64, text: &str| {
+            if count > 0 {
+                notes.push(format!("{name}'s trace: {count} {text}."));
+            }
+        };
+        note(trace.lost, "records did not fit and were lost");
+        note(side.events_lost, "events were dropped by the kernel");
+        note(side.damaged, "records are damaged and were left out");
+        note(side.parts_damaged, "ends or targets of records are damaged and count as absent");
+        note(side.uncommitted, "records were begun and never committed (the process was cut off)");
+        note(side.unknown, "records are of a kind this version does not know");
+        note(side.unresolved, "paths or targets were not resolved");
+        note(
+            side.late,
+            &format!("records were more than {WINDOW} places out of order and may be joined wrongly"),
+        );
+        let cut = trace.tail().cut_bytes;
+        if cut > 0 {
+            notes.push(format!("{name}'s trace is cut: {cut} bytes at its end are no whole record."));
+        }
+        if trace.closed.is_none() {
+            notes.push(format!(
+                "{name}'s trace was not closed: its process was cut off, and what it had not committed is missing."
+            ));
+        }
+    }
+
+    fn join_notes(&self, findings: &Findings, notes: &mut Vec<String>) {
+        let counts = &self.engine.counts;
+        let mut note = |count: u64, text: &str| {
+            if count > 0 {
+                notes.push(format!("{count} {text}."));
+            }
+        };
+        note(
+            counts.mismatched,
+            "decisions were about another file than the operation their thread was in; they count as unexplained",
+        );
+        note(
+            counts.orphans,
+            "operations name a cause that is not in the traces; what followed from them belongs to no cascade",
+        );
+        note(
+            counts.misplaced,
+            "decisions lie in the trace of a process that is no client; they are left out of all counts",
+        );
+        note(findings.totals.targets_unknown, "decisions have no resolved file");
+        note(findings.totals.unanswered, "decisions were never answered; they have no latency");
+        note(findings.totals.operations_unfinished, "operations have no recorded end");
+    }
+
+    fn cap_notes(&self, notes: &mut Vec<String>) {
+        let engine = self.engine;
+        let mut note = |count: u64, text: &str| {
+            if count > 0 {
+                notes.push(format!("{count} {text}."));
+            }
+        };
+        note(
+            engine.flame.folded,
+            "cause chains were too long or too many for the flame graph and count at an ancestor",
+        );
+        note(engine.waiting.more_cycles, "further wait cycles are not listed");
+        note(
+            engine.waiting.looks_left_out,
+            "moments at which clients might have waited in a circle were not looked at",
+        );
+        let left_out: u64 = engine.accounts.iter().map(|account| account.files_left_out).sum();
+        note(left_out, "decisions were about files beyond the 65,536 that are counted for each client");
+        if self.roster.clients.len() > 128 {
+            notes.push(
+                "What followed from the decisions of clients beyond the 128th is not counted inclusively."
+                    .into(),
+            );
+        }
+    }
+}

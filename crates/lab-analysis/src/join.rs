@@ -1,0 +1,247 @@
+//! The one pass over all records: joins each decision to the operation that caused it, each operation to the
+//! decision during which it was made, and tells every count about it.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap},
+};
+
+use lab_model::{Approval, Cause, Lab, OperationKind, PhaseKind, ReactTo, SubjectClass, Verdict};
+use lab_trace::{Decision, FaultKind, Operation, Trace};
+
+use crate::{
+    cascade::{Flame, Forest, NOWHERE, Node, Origin, Tally},
+    drain::DrainTally,
+    gain::Gain,
+    ledger::{Account, CHAIN_MAX, Entry, Ranked, Step, inflict},
+    merge::{Body, Item, Merge},
+    phases::PhaseTally,
+    pipeline::Stages,
+    roster::Roster,
+    series::{Backlog, Buckets},
+    slots::{Asked, By, Dec, NEVER, NOBODY, NONE, Op, Slab, Table},
+    timeline::Timeline,
+    totals::Counts,
+    waiting::{Scene, Waiting},
+};
+
+/// A wait that lasted this share of the deadline is worth a look at the wait-for graph when it ends.
+const LOOK_SHARE: u64 = 10;
+
+/// Marks a decision's place among the ends.
+const DECISION: u32 = 1 << 31;
+
+/// The files of which a path is remembered for traces that do not have it.
+const PATHS_KNOWN_MAX: usize = 65_536;
+
+/// Everything that the pass counts.
+#[derive(Debug)]
+pub(crate) struct Engine<'a> {
+    pub(crate) roster: &'a Roster,
+    pub(crate) timeline: &'a Timeline,
+    deadline: u64,
+    ops: Slab<Op>,
+    decisions: Slab<Dec>,
+    by_thread: Table<u64, u32>,
+    by_record: Table<(u16, u64), u32>,
+    ends: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Operations still to come for each record, per trace; 255 stands for 255 or more.
+    children: Vec<Vec<u8>>,
+    /// The last record of each trace that had a consequence: what came later was perhaps not reacted to yet.
+    last_parent: Vec<u64>,
+    open: Vec<Vec<u32>>,
+    workers: Vec<usize>,
+    next_end: usize,
+    overdue: BTreeSet<(u16, u64)>,
+    forest: Forest,
+    scratch: Vec<u64>,
+    closing_seen: bool,
+    finishing: bool,
+    pub(crate) open_in_storm: u64,
+    pub(crate) reactions_due: u64,
+    pub(crate) tally: Tally,
+    pub(crate) flame: Flame,
+    pub(crate) gain: Gain,
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) waiting: Waiting,
+    pub(crate) phases: PhaseTally,
+    pub(crate) stages: Stages,
+    pub(crate) buckets: Buckets,
+    pub(crate) backlog: Backlog,
+    pub(crate) drain: DrainTally,
+    pub(crate) counts: Counts,
+    /// A path for files, from whichever trace named one.
+    pub(crate) known_paths: Table<(u64, u32), (u16, u32)>,
+}
+
+/// How many operations each decision of each trace will have caused.
+fn children(roster: &Roster, traces: &[Trace<'_>]) -> (Vec<Vec<u8>>, Vec<u64>) {
+    let mut children: Vec<Vec<u8>> =
+        traces.iter().map(|trace| vec![0; trace.entries().remaining()]).collect();
+    let mut last = vec![0; traces.len()];
+    for cause in traces.iter().flat_map(Trace::causes) {
+        let Cause::Decision { client, record } = cause else { continue };
+        let Some(trace) = roster.trace_of(client.0).map(usize::from) else { continue };
+        let place = usize::try_from(record).unwrap_or(usize::MAX);
+        if let Some(count) = children[trace].get_mut(place) {
+            *count = count.saturating_add(1);
+            last[trace] = last[trace].max(record);
+        }
+    }
+    (children, last)
+}
+
+impl<'a> Engine<'a> {
+    pub(crate) fn new(
+        lab: &Lab,
+        roster: &'a Roster,
+        timeline: &'a Timeline,
+        traces: &[Trace<'_>],
+    ) -> Engine<'a> {
+        let (clients, columns) = (roster.clients.len(), roster.columns.len());
+        let (children, last_parent) = children(roster, traces);
+        let kills = timeline.faults.iter().filter(|fault| fault.kind == FaultKind::DeadlineKill);
+        let overdue = kills.filter_map(|kill| Some((roster.trace_of(kill.actor)?, kill.detail)));
+        let storm = timeline.marked(PhaseKind::Storm);
+        let began = storm.map_or(timeline.origin, |storm| storm.began);
+        let ended = timeline.storm_end().unwrap_or(timeline.last);
+        Engine {
+            roster,
+            timeline,
+            deadline: lab.deadline.nanos().max(1),
+            ops: Slab::default(),
+            decisions: Slab::default(),
+            by_thread: Table::default(),
+            by_record: Table::default(),
+            ends: BinaryHeap::new(),
+            children,
+            last_parent,
+            open: vec![Vec::new(); clients],
+            workers: roster.clients.iter().map(|member| member.workers).collect(),
+            next_end: 0,
+            overdue: overdue.collect(),
+            forest: Forest::new(clients),
+            scratch: Vec::new(),
+            closing_seen: false,
+            finishing: false,
+            open_in_storm: 0,
+            reactions_due: 0,
+            tally: Tally::default(),
+            flame: Flame::new(),
+            gain: Gain::new(clients, lab.seed),
+            accounts: vec![Account::new(clients, columns); clients],
+            waiting: Waiting::default(),
+            phases: PhaseTally::default(),
+            stages: Stages::new(clients),
+            buckets: Buckets::new(timeline, columns, clients),
+            backlog: Backlog::new(began, ended),
+            drain: DrainTally::new(ended, timeline.closing()),
+            counts: Counts::default(),
+            known_paths: Table::default(),
+        }
+    }
+
+    /// Runs the pass.
+    pub(crate) fn run(&mut self, merge: &mut Merge<'_>) {
+        while let Some(item) = merge.next() {
+            self.advance(item.at);
+            match &item.body {
+                Body::Operation(operation) => self.operation(&item, operation, merge),
+                Body::Decision(decision) => self.decision(&item, decision, merge),
+            }
+        }
+        self.finish();
+    }
+
+    /// Lets everything end that ended before `at`.
+    fn advance(&mut self, at: u64) {
+        loop {
+            let end = self.ends.peek().map_or(NEVER, |Reverse((end, _))| *end);
+            let death = self.timeline.ends.get(self.next_end).map_or(NEVER, |death| death.at);
+            let next = end.min(death);
+            if !self.closing_seen && self.timeline.closing() < at.min(next) {
+                self.closing_seen = true;
+                self.drain.in_flight = self.open_in_storm + self.reactions_due;
+            }
+            if next >= at {
+                return;
+            }
+            if death < end {
+                self.next_end += 1;
+                self.process_ended(self.next_end - 1);
+            } else if let Some(Reverse((end, place))) = self.ends.pop() {
+                if place & DECISION == 0 {
+                    self.end_operation(place, end, Ending::Itself);
+                } else {
+                    self.answer(place & !DECISION, end, Ending::Itself);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.advance(NEVER);
+        self.look();
+        if !self.closing_seen {
+            self.closing_seen = true;
+            self.drain.in_flight = self.open_in_storm + self.reactions_due;
+        }
+        let last = self.timeline.last;
+        for slot in self.decisions.used() {
+            if self.decisions.get(slot).is_some_and(|decision| decision.pending) {
+                self.answer(slot, last, Ending::Run);
+            }
+        }
+        for slot in self.ops.used() {
+            self.end_operation(slot, last, Ending::Run);
+        }
+        self.finishing = true;
+        // Decisions whose announced operations never came (damaged in between) still hold their cascades.
+        for slot in self.decisions.used() {
+            self.forget(slot);
+        }
+    }
+
+    /// A process is gone: what it left unanswered or unfinished ends with it.
+    fn process_ended(&mut self, place: usize) {
+        let death = self.timeline.ends[place];
+        let Some(trace) = self.roster.trace_of(death.actor) else { return };
+        self.look();
+        for slot in self.decisions.used() {
+            let decision = self.decisions.get(slot);
+            if decision.is_some_and(|dec| dec.trace == trace && dec.pending && dec.answered == NEVER) {
+                self.answer(slot, death.at, Ending::Process);
+            }
+        }
+        for slot in self.ops.used() {
+            if self.ops.get(slot).is_some_and(|op| op.trace == trace && op.ended == NEVER) {
+                self.end_operation(slot, death.at, Ending::Process);
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        let scene =
+            Scene { ops: &self.ops, decisions: &self.decisions, open: &self.open, workers: &self.workers };
+        self.waiting.look(&scene);
+    }
+
+    fn phase_of(&self, named: Option<PhaseKind>, at: u64) -> Option<PhaseKind> {
+        let unmarked = self.timeline.phases.is_empty().then_some(PhaseKind::Storm);
+        named.or_else(|| self.timeline.phase_at(at)).or(unmarked)
+    }
+}
+
+/// Why something is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It ended as recorded.
+    Itself,
+    /// Its process ended.
+    Process,
+    /// The run ended.
+    Run,
+}
+
+mod decision;
+mod operation;

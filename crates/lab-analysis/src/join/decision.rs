@@ -1,0 +1,325 @@
+//! Decisions: read, joined to their operation, answered.
+
+use super::*;
+
+impl Engine<'_> {
+    pub(super) fn decision(&mut self, item: &Item, decision: &Decision, merge: &Merge<'_>) {
+        let trace = usize::from(item.trace);
+        let Some(client) = self.roster.participants[trace].client else {
+            self.counts.misplaced += 1;
+            return;
+        };
+        let op = self.find(item.at, decision);
+        let mut dec = self.describe(item, decision, client, op);
+        let phase = match op {
+            Some(_) => self.forest.get(dec.cascade).phase,
+            None => self.phase_of(None, item.at),
+        };
+        let entry = self.entry(item, decision, op, &dec, merge);
+        dec.counted = matches!(phase, Some(PhaseKind::Storm | PhaseKind::Drain));
+        let end = decision.end.present();
+        self.counts.decision(&entry, op.is_some(), end.map(|end| end.verdict), phase);
+        if dec.counted {
+            self.accounts[usize::from(client)].decide(&entry);
+            inflict(&mut self.accounts, client, &entry);
+            self.judge(item, decision, &mut dec);
+            self.drain.read(item.at);
+        } else if let (Some(PhaseKind::Control), Some(took), false) = (phase, entry.took, entry.own) {
+            self.accounts[usize::from(client)].control.record(took);
+        }
+        self.buckets.read(item.at, client, entry.column);
+        self.backlog.more(item.at, 1);
+        let slot = self.decisions.insert(dec);
+        if let Some(op) = op {
+            self.attribute(op, slot, &dec);
+        }
+        if dec.children_left > 0 {
+            self.by_record.insert((item.trace, item.record), slot);
+        }
+        if dec.answered != NEVER {
+            self.ends.push(Reverse((dec.answered, slot | DECISION)));
+        }
+    }
+
+    /// The operation in whose interval the subject's thread was asked about.
+    fn find(&mut self, at: u64, decision: &Decision) -> Option<u32> {
+        let subject = &decision.begin.subject;
+        let &slot = self.by_thread.get(&subject.tid)?;
+        let op = self.ops.get(slot)?;
+        if at < op.started || at > op.ended {
+            return None;
+        }
+        // An exec asks about its interpreter and loader too, so only an open has one target.
+        let target = decision.target.present().filter(|target| target.inode != 0);
+        if let (OperationKind::Open, Some(mine), Some(target)) = (op.kind, op.target, target) {
+            let devices = mine.1 != 0 && target.device != 0 && mine.1 != target.device;
+            if mine.0 != target.inode || devices {
+                self.counts.mismatched += 1;
+                return None;
+            }
+        }
+        Some(slot)
+    }
+
+    fn describe(&mut self, item: &Item, decision: &Decision, client: u16, op: Option<u32>) -> Dec {
+        let end = decision.end.present();
+        let place = usize::try_from(item.record).unwrap_or(usize::MAX);
+        let children_left = self.children[usize::from(item.trace)].get(place).copied().unwrap_or(0);
+        let mut dec = Dec {
+            client,
+            trace: item.trace,
+            record: item.record,
+            read: item.at,
+            started: end.and_then(|end| end.started).map(|started| started.0.max(item.at)),
+            answered: end.map_or(NEVER, |end| end.answered.0.max(item.at)),
+            at_once: self.at_once(client, decision, children_left),
+            own: decision.begin.class == SubjectClass::Own,
+            counted: false,
+            op: NONE,
+            cascade: NONE,
+            node: NOWHERE,
+            depth: 0,
+            flame: 0,
+            above: 0,
+            about_client: true,
+            pending: true,
+            children_left,
+            child: NONE,
+            asked: NONE,
+            blocked: 0,
+        };
+        if let Some(op) = op.and_then(|op| self.ops.get(op)) {
+            dec.own = op.trace == item.trace && op.kind == OperationKind::Open;
+            (dec.cascade, dec.node, dec.depth) = (op.cascade, op.node, op.depth);
+            (dec.flame, dec.above, dec.about_client) = (op.flame, op.above, !op.root);
+        }
+        dec
+    }
+
+    /// True when the reader answers without a worker, as far as the record or the client's settings say.
+    fn at_once(&self, client: u16, decision: &Decision, children_left: u8) -> bool {
+        if let Some(end) = decision.end.present() {
+            return end.started.is_none() && end.approval != Approval::DeadlineFallback;
+        }
+        if children_left > 0 {
+            return false;
+        }
+        let member = &self.roster.clients[usize::from(client)];
+        let class = decision.begin.class;
+        let reacts = match member.react_to {
+            None | Some(ReactTo::All) => true,
+            Some(ReactTo::Workload) => class == SubjectClass::Workload,
+            Some(ReactTo::Peers) => !matches!(class, SubjectClass::Own | SubjectClass::OwnHelper),
+            Some(ReactTo::Own) => class != SubjectClass::Peer,
+        };
+        !(reacts && member.reacts)
+    }
+
+    fn entry(
+        &self,
+        item: &Item,
+        decision: &Decision,
+        op: Option<u32>,
+        dec: &Dec,
+        merge: &Merge<'_>,
+    ) -> Entry {
+        let op = op.and_then(|op| self.ops.get(op));
+        let end = decision.end.present();
+        let target = decision.target.present();
+        let column = match op {
+            Some(op) => usize::from(op.column),
+            None if merge.is_lab_thread(decision.begin.subject.tid) => self.roster.unexplained(),
+            None => self.roster.external(),
+        };
+        Entry {
+            column,
+            owner: op.map_or(NOBODY, |op| op.owner),
+            own: dec.own,
+            event: decision.begin.event,
+            class: decision.begin.class,
+            took: end.map(|end| end.answered.0.saturating_sub(item.at)),
+            approval: end.map(|end| end.approval),
+            allowed: end.is_some_and(|end| end.verdict == Verdict::Allow),
+            file: target.filter(|target| target.inode != 0).map(|target| (target.inode, target.device)),
+            path: (item.trace, target.map_or(0, |target| target.path)),
+            above: dec.above,
+        }
+    }
+
+    /// Measures a decision against its deadline.
+    fn judge(&mut self, item: &Item, decision: &Decision, dec: &mut Dec) {
+        let killed = dec.answered == NEVER && self.overdue.contains(&(item.trace, item.record));
+        let deadline = decision.begin.deadline.map(|deadline| deadline.0);
+        let budget = deadline.map_or(self.deadline, |deadline| deadline.saturating_sub(item.at));
+        let took = dec.answered.saturating_sub(item.at);
+        let account = &mut self.accounts[usize::from(dec.client)];
+        let late = dec.answered != NEVER && deadline.is_some_and(|deadline| dec.answered > deadline);
+        account.misses += u64::from(late || killed);
+        let score = if dec.answered != NEVER && deadline.is_some() {
+            let headroom = account.used.record(took, budget);
+            self.buckets.headroom(dec.answered, dec.client, headroom);
+            1.0 - headroom
+        } else if killed {
+            f64::INFINITY
+        } else {
+            return;
+        };
+        if account.closest.wants(score) {
+            let (mut chain, mut chain_cut) = (Vec::new(), false);
+            if dec.cascade != NONE {
+                (chain, chain_cut) = operation::chain(&self.forest.get(dec.cascade).nodes, dec.node);
+            }
+            chain.push((item.trace, item.record, true));
+            account.closest.insert(Ranked {
+                score,
+                trace: item.trace,
+                record: item.record,
+                chain,
+                chain_cut,
+                inflicted: 0,
+                node: None,
+            });
+        }
+    }
+
+    /// Hangs a decision below its operation and counts what that means for others.
+    fn attribute(&mut self, op_slot: u32, slot: u32, dec: &Dec) {
+        let Some(op) = self.ops.get_mut(op_slot) else { return };
+        op.pending.push(slot);
+        let mut asked_place = NONE;
+        if op.root {
+            asked_place = u32::try_from(op.asked.len()).unwrap_or(NONE);
+            let queued = if dec.answered == NEVER { 0 } else { queued(dec) };
+            let (client, read, answered) = (dec.client, dec.read, dec.answered);
+            op.asked.push(Asked { client, read, answered, queued, blocked: 0 });
+        }
+        let (by, owner, covered) = (op.by, op.owner, op.covered);
+        if dec.answered != NEVER {
+            op.covered = covered.max(dec.answered);
+        }
+        self.forest.hold(dec.cascade);
+        let parent = dec.node;
+        let node = Node { parent, count: 1, trace: dec.trace, decision: true, record: dec.record };
+        let node = self.forest.attach(dec.cascade, node);
+        let cascade = self.forest.get_mut(dec.cascade);
+        cascade.decisions += 1;
+        if dec.answered != NEVER {
+            cascade.last = cascade.last.max(dec.answered);
+        }
+        let mut flame = dec.flame;
+        if cascade.in_storm() {
+            flame = self.flame.count(dec.flame, dec.client);
+            let judged = dec.record <= self.last_parent[usize::from(dec.trace)]
+                || self.last_parent[usize::from(dec.trace)] == 0;
+            self.gain.event(cascade, dec.client, dec.about_client, judged);
+            if let Some(by) = by {
+                self.gain.landing(cascade, dec.client, by.client, by.about_client);
+            }
+        }
+        let account = &mut self.accounts[usize::from(dec.client)];
+        let kept = self
+            .forest
+            .get(dec.cascade)
+            .nodes
+            .get(node as usize)
+            .is_some_and(|kept| kept.record == dec.record && kept.trace == dec.trace);
+        if let Some(ranked) = account
+            .closest
+            .entries
+            .iter_mut()
+            .find(|r| r.record == dec.record && r.trace == dec.trace && kept)
+        {
+            let cascade = self.forest.get_mut(dec.cascade);
+            ranked.node = Some((cascade.serial, node));
+            cascade.watched = true;
+        }
+        if let Some(mine) = self.decisions.get_mut(slot) {
+            (mine.op, mine.node, mine.flame, mine.asked) = (op_slot, node, flame, asked_place);
+        }
+        if owner != NOBODY && owner != dec.client && dec.answered != NEVER {
+            self.wait(by, owner, covered, dec);
+        }
+    }
+
+    /// Counts that a client waited in an operation of its own for another's answer.
+    fn wait(&mut self, by: Option<By>, owner: u16, covered: u64, dec: &Dec) {
+        if !dec.counted {
+            return;
+        }
+        let account = &mut self.accounts[usize::from(owner)];
+        let waited = &mut account.waited_ns[usize::from(dec.client)];
+        *waited = waited.saturating_add(dec.answered.saturating_sub(dec.read));
+        let Some(by) = by else { return };
+        if let Some(parent) =
+            self.decisions.get_mut(by.slot).filter(|dec| (dec.client, dec.record) == (by.client, by.record))
+        {
+            let until = dec.answered.min(parent.answered);
+            let blocked = until.saturating_sub(dec.read.max(covered));
+            parent.blocked = parent.blocked.saturating_add(blocked);
+        }
+    }
+
+    pub(super) fn answer(&mut self, slot: u32, at: u64, ending: Ending) {
+        let Some(&dec) = self.decisions.get(slot) else { return };
+        if !dec.pending {
+            return;
+        }
+        let fallback = dec.answered.saturating_sub(dec.read) >= self.deadline / LOOK_SHARE;
+        if ending == Ending::Itself && fallback && !dec.at_once {
+            self.look();
+        }
+        if let Some(dec) = self.decisions.get_mut(slot) {
+            dec.pending = false;
+        }
+        if let Some(op) = self.ops.get_mut(dec.op) {
+            op.pending.retain(|&other| other != slot);
+            if let Some(asked) = op.asked.get_mut(dec.asked as usize) {
+                asked.blocked = dec.blocked;
+            }
+        }
+        if dec.counted && ending == Ending::Itself {
+            let account = &mut self.accounts[usize::from(dec.client)];
+            if !dec.at_once {
+                let queued = queued(&dec);
+                account.queue.record(queued);
+                if dec.started.is_some() {
+                    let held = dec.answered.saturating_sub(dec.read).saturating_sub(queued);
+                    account.work.record(held.saturating_sub(dec.blocked));
+                    account.blocked.record(dec.blocked.min(held));
+                }
+            }
+        }
+        self.buckets.answered(at, dec.client);
+        self.backlog.less(at, 1);
+        if dec.children_left > 0 && dec.children_left < u8::MAX && ending == Ending::Itself {
+            self.backlog.more(at, u64::from(dec.children_left));
+            self.reactions_due += u64::from(dec.children_left);
+        }
+        if dec.cascade != NONE && ending != Ending::Itself {
+            let closing = self.timeline.closing();
+            self.forest.get_mut(dec.cascade).cut |= ending == Ending::Run || at > closing;
+        }
+        self.forget(slot);
+    }
+
+    /// Frees a decision that is answered and whose operations have all come.
+    pub(super) fn forget(&mut self, slot: u32) {
+        let Some(dec) = self.decisions.get(slot) else { return };
+        if dec.pending || (dec.children_left > 0 && !self.finishing) {
+            return;
+        }
+        let Some(dec) = self.decisions.remove(slot) else { return };
+        self.by_record.remove(&(dec.trace, dec.record));
+        if dec.cascade != NONE {
+            self.release(dec.cascade);
+        }
+    }
+}
+
+/// How long a decision lay before work on it began, or until its answer when no work did.
+fn queued(dec: &Dec) -> u64 {
+    if dec.at_once {
+        return 0;
+    }
+    dec.started.unwrap_or(dec.answered).min(dec.answered).saturating_sub(dec.read)
+}

@@ -1,0 +1,253 @@
+//! Operations: begun, given their place in a cascade, ended.
+
+use super::*;
+
+/// Where an operation hangs.
+struct Place {
+    cascade: u32,
+    parent: u32,
+    depth: u32,
+    flame: u32,
+    above: u128,
+    by: Option<By>,
+}
+
+impl Engine<'_> {
+    pub(super) fn operation(&mut self, item: &Item, operation: &Operation, merge: &Merge<'_>) {
+        let participant = &self.roster.participants[usize::from(item.trace)];
+        let (owner, column) = (participant.client.unwrap_or(NOBODY), participant.column);
+        let begin = &operation.begin;
+        let phase = self.phase_of(begin.phase, item.at);
+        let place = self.place(item, operation, phase);
+        let root = begin.cause == Cause::Workload;
+        let end = operation.end.present();
+        let ended = end.map_or(NEVER, |end| end.ended.0.max(item.at));
+        let target = operation.target.present().filter(|target| target.inode != 0);
+        let cascade = self.forest.get_mut(place.cascade);
+        cascade.operations += 1;
+        cascade.depth = cascade.depth.max(u64::from(place.depth));
+        let (in_storm, phase) = (cascade.in_storm(), cascade.phase);
+        let node =
+            Node { parent: place.parent, count: 0, trace: item.trace, decision: false, record: item.record };
+        let node = self.forest.attach(place.cascade, node);
+        self.counts.operation(root, end.is_none(), phase);
+        if root {
+            self.phases.begin(phase, item.at, end.map(|end| (end, begin.planned.unwrap_or(begin.started).0)));
+        }
+        if let (Some(planned), true, Some(PhaseKind::Storm)) = (begin.planned, root, phase) {
+            self.backlog.started(item.at, planned.0);
+        }
+        if let Some(target) = target.filter(|target| target.path != 0) {
+            let key = (target.inode, target.device);
+            if self.known_paths.len() < PATHS_KNOWN_MAX {
+                self.known_paths.entry(key).or_insert((item.trace, target.path));
+            }
+        }
+        let in_scope = matches!(phase, Some(PhaseKind::Storm | PhaseKind::Drain));
+        if let Some(account) = self.accounts.get_mut(usize::from(owner)).filter(|_| in_scope) {
+            account.operations += 1;
+        }
+        let slot = self.ops.insert(Op {
+            trace: item.trace,
+            record: item.record,
+            started: item.at,
+            ended,
+            tid: begin.subject.tid,
+            kind: begin.kind,
+            owner,
+            column,
+            by_reader: owner != NOBODY && merge.is_reader(begin.subject.tid),
+            root,
+            by: place.by,
+            cascade: place.cascade,
+            node,
+            depth: place.depth,
+            flame: place.flame,
+            above: place.above,
+            target: target.map(|target| (target.inode, target.device)),
+            covered: item.at,
+            pending: Vec::new(),
+            asked: Vec::new(),
+        });
+        self.by_thread.insert(begin.subject.tid, slot);
+        if let Some(open) = self.open.get_mut(usize::from(owner)) {
+            open.push(slot);
+        }
+        if let Some(parent) = place.by.and_then(|by| self.decisions.get_mut(by.slot)) {
+            parent.child = slot;
+        }
+        if let Some(by) = place.by {
+            self.forget(by.slot);
+        }
+        self.open_in_storm += u64::from(in_storm);
+        if ended != NEVER {
+            self.ends.push(Reverse((ended, slot)));
+        }
+    }
+
+    /// Finds the decision during which an operation was made, or opens a cascade.
+    fn place(&mut self, item: &Item, operation: &Operation, phase: Option<PhaseKind>) -> Place {
+        let kind = operation.begin.kind;
+        let origin = match operation.begin.cause {
+            Cause::Workload => Origin::Workload,
+            Cause::Housekeeping => Origin::Housekeeping,
+            Cause::Decision { client, record } => {
+                if let Some(place) = self.place_below(item, client.0, record) {
+                    return place;
+                }
+                self.counts.orphans += 1;
+                Origin::Orphan
+            }
+        };
+        Place {
+            cascade: self.forest.open(origin, kind, phase, item.at),
+            parent: NOWHERE,
+            depth: 1,
+            flame: Flame::root(kind),
+            above: 0,
+            by: None,
+        }
+    }
+
+    fn place_below(&mut self, item: &Item, client: u16, record: u64) -> Option<Place> {
+        let trace = self.roster.trace_of(client)?;
+        let &slot = self.by_record.get(&(trace, record))?;
+        let parent = self.decisions.get_mut(slot)?;
+        if parent.children_left < u8::MAX {
+            parent.children_left = parent.children_left.saturating_sub(1);
+            if !parent.pending {
+                self.backlog.less(item.at, 1);
+                self.reactions_due = self.reactions_due.saturating_sub(1);
+            }
+        }
+        if parent.cascade == NONE {
+            return None;
+        }
+        self.forest.hold(parent.cascade);
+        Some(Place {
+            cascade: parent.cascade,
+            parent: parent.node,
+            depth: parent.depth.saturating_add(1),
+            flame: parent.flame,
+            above: parent.above | bit(parent.client),
+            by: Some(By { client: parent.client, slot, record, about_client: parent.about_client }),
+        })
+    }
+
+    pub(super) fn end_operation(&mut self, slot: u32, at: u64, ending: Ending) {
+        let Some(op) = self.ops.get(slot) else { return };
+        let long = at.saturating_sub(op.started) >= self.deadline / LOOK_SHARE;
+        if op.owner != NOBODY && long && ending == Ending::Itself {
+            self.look();
+        }
+        let Some(op) = self.ops.remove(slot) else { return };
+        if self.by_thread.get(&op.tid) == Some(&slot) {
+            self.by_thread.remove(&op.tid);
+        }
+        if let Some(open) = self.open.get_mut(usize::from(op.owner)) {
+            open.retain(|&other| other != slot);
+        }
+        if let Some(parent) =
+            op.by.and_then(|by| self.decisions.get_mut(by.slot)).filter(|dec| dec.child == slot)
+        {
+            parent.child = NONE;
+        }
+        for &decision in &op.pending {
+            if let Some(decision) = self.decisions.get_mut(decision) {
+                decision.op = NONE;
+            }
+        }
+        let closing = self.timeline.closing();
+        let cascade = self.forest.get_mut(op.cascade);
+        let in_storm = cascade.in_storm();
+        if ending == Ending::Itself {
+            cascade.last = cascade.last.max(at);
+            cascade.root_completed |= op.root;
+        } else {
+            cascade.cut |= ending == Ending::Run || at > closing;
+        }
+        if op.root && ending == Ending::Itself {
+            self.buckets.root_completed(at);
+            if in_storm {
+                self.stages.add(&op);
+            }
+        }
+        self.open_in_storm -= u64::from(in_storm);
+        self.release(op.cascade);
+    }
+
+    /// Lets go of a cascade, and folds it into the counts when nothing in it is open any more.
+    pub(super) fn release(&mut self, slot: u32) {
+        if !self.forest.release(slot) {
+            return;
+        }
+        let cascade = self.forest.get(slot);
+        if cascade.in_storm() {
+            self.tally.add(cascade, &mut self.gain);
+        }
+        let in_scope = matches!(cascade.phase, Some(PhaseKind::Storm | PhaseKind::Drain));
+        if in_scope && cascade.operations > 1 {
+            self.rank(slot);
+        }
+        self.forest.close(slot);
+    }
+
+    /// Ranks a closed cascade's decisions by what followed from them.
+    fn rank(&mut self, slot: u32) {
+        let cascade = self.forest.get(slot);
+        let mut inclusive = std::mem::take(&mut self.scratch);
+        cascade.inclusive(&mut inclusive);
+        for (place, node) in (0_u32..).zip(&cascade.nodes) {
+            let followed = inclusive[place as usize].saturating_sub(1);
+            if !node.decision || followed == 0 {
+                continue;
+            }
+            let client = self.roster.participants[usize::from(node.trace)].client.unwrap_or(NOBODY);
+            let Some(account) = self.accounts.get_mut(usize::from(client)) else { continue };
+            if account.costliest.wants(followed as f64) {
+                let (chain, chain_cut) = chain(&cascade.nodes, place);
+                account.costliest.insert(Ranked {
+                    score: followed as f64,
+                    trace: node.trace,
+                    record: node.record,
+                    chain,
+                    chain_cut,
+                    inflicted: followed,
+                    node: None,
+                });
+            }
+        }
+        if cascade.watched {
+            for ranked in self.accounts.iter_mut().flat_map(|account| &mut account.closest.entries) {
+                if let Some((_, node)) = ranked.node.filter(|(serial, _)| *serial == cascade.serial) {
+                    ranked.inflicted = inclusive[node as usize].saturating_sub(1);
+                }
+            }
+        }
+        self.scratch = inclusive;
+    }
+}
+
+/// A client as a bit; clients beyond the 128th have none.
+fn bit(client: u16) -> u128 {
+    1_u128.checked_shl(u32::from(client)).unwrap_or(0)
+}
+
+/// The way from the root to a node, at most [`CHAIN_MAX`] steps: the root and the last ones.
+pub(super) fn chain(nodes: &[Node], place: u32) -> (Vec<Step>, bool) {
+    let mut steps = Vec::new();
+    let mut at = place;
+    while let Some(node) = nodes.get(at as usize) {
+        if steps.len() == CHAIN_MAX {
+            if let (Some(last), Some(root)) = (steps.last_mut(), nodes.first()) {
+                *last = (root.trace, root.record, root.decision);
+            }
+            steps.reverse();
+            return (steps, true);
+        }
+        steps.push((node.trace, node.record, node.decision));
+        at = node.parent;
+    }
+    steps.reverse();
+    (steps, false)
+}

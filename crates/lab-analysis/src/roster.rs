@@ -1,0 +1,253 @@
+//! Who took part: traces matched to the lab's clients, and the columns of the cause matrix.
+
+use std::collections::BTreeMap;
+
+use lab_model::{Lab, ReactTo, Reaction, Role, When};
+use lab_trace::Trace;
+
+use crate::findings::CauseColumn;
+
+/// The column of the workload.
+pub(crate) const WORKLOAD: u16 = 0;
+
+/// One process of the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Participant {
+    /// Its name in reports: a client's ID, `driver`, `orchestrator`.
+    pub(crate) name: String,
+    /// What it is there for.
+    pub(crate) role: Role,
+    /// The client it is, as a place in [`Roster::clients`].
+    pub(crate) client: Option<u16>,
+    /// The column of the cause matrix that its operations fall into.
+    pub(crate) column: u16,
+}
+
+/// One client of the lab.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: String,
+    pub(crate) bundle_id: String,
+    pub(crate) behavior: BTreeMap<String, String>,
+    pub(crate) workers: usize,
+    pub(crate) react_to: Option<ReactTo>,
+    pub(crate) reacts: bool,
+}
+
+/// All participants.
+#[derive(Clone, Debug)]
+pub(crate) struct Roster {
+    /// One for each trace, in the order of the traces.
+    pub(crate) participants: Vec<Participant>,
+    /// The lab file's clients in its order, then clients that only a trace knows.
+    pub(crate) clients: Vec<Member>,
+    /// Workload, clients, other traced processes, external, unexplained.
+    pub(crate) columns: Vec<CauseColumn>,
+    by_actor: BTreeMap<u16, u16>,
+    /// What was odd about the traces' identities.
+    pub(crate) remarks: Vec<String>,
+}
+
+impl Roster {
+    pub(crate) fn new(lab: &Lab, traces: &[Trace<'_>]) -> Roster {
+        let mut roster = Roster {
+            participants: Vec::with_capacity(traces.len()),
+            clients: lab.clients.iter().map(Member::of).collect(),
+            columns: Vec::new(),
+            by_actor: BTreeMap::new(),
+            remarks: Vec::new(),
+        };
+        roster.name_clients(traces);
+        roster.columns.push(CauseColumn { name: "workload".into(), kind: "workload".into() });
+        for member in &roster.clients {
+            roster.columns.push(CauseColumn { name: member.id.clone(), kind: "client".into() });
+        }
+        roster.place_others();
+        roster.columns.push(CauseColumn { name: "external".into(), kind: "external".into() });
+        roster.columns.push(CauseColumn { name: "unexplained".into(), kind: "unexplained".into() });
+        roster
+    }
+
+    fn name_clients(&mut self, traces: &[Trace<'_>]) {
+        let only_choice = self.only_choice(traces);
+        for (place, trace) in (0_u16..).zip(traces) {
+            let header = &trace.header;
+            let name = &header.identity.name;
+            let unnamed = is_unnamed(trace);
+            let (role, actor) = (header.role, header.actor.0);
+            let client = (role == Role::Client).then(|| match (unnamed, only_choice) {
+                (false, _) => self.client_of(name.clone()),
+                (true, Some(client)) => client,
+                (true, None) => self.client_of(format!("unnamed-{actor}")),
+            });
+            let name = match client {
+                Some(client) => self.clients[usize::from(client)].id.clone(),
+                None if unnamed => format!("{}-{actor}", role_name(role)),
+                None => name.clone(),
+            };
+            if unnamed {
+                self.remarks.push(format!(
+                    "The trace of process number {actor} does not say whose it is (damaged metadata); it is taken for \"{name}\"."
+                ));
+            }
+            if let Some(&other) = self.by_actor.get(&actor) {
+                self.remarks.push(format!(
+                    "The traces of {} and {name} carry the same process number {actor}; causes are looked up in the first.",
+                    self.participants[usize::from(other)].name
+                ));
+            } else {
+                self.by_actor.insert(actor, place);
+            }
+            self.participants.push(Participant { name, role, client, column: WORKLOAD });
+        }
+    }
+
+    /// The client that the only unnamed trace of a client must be, if every other client has a trace.
+    fn only_choice(&self, traces: &[Trace<'_>]) -> Option<u16> {
+        let clients = || traces.iter().filter(|trace| trace.header.role == Role::Client);
+        if clients().filter(|trace| is_unnamed(trace)).count() != 1 {
+            return None;
+        }
+        let named = |id: &str| clients().any(|trace| !is_unnamed(trace) && trace.header.identity.name == id);
+        let mut left = (0_u16..).zip(&self.clients).filter(|(_, member)| !named(&member.id));
+        let choice = left.next()?.0;
+        left.next().is_none().then_some(choice)
+    }
+
+    /// The client with this name, added if the lab does not know it.
+    fn client_of(&mut self, name: String) -> u16 {
+        let known = self.clients.iter().position(|member| member.id == name);
+        let place = known.unwrap_or_else(|| {
+            self.clients.push(Member::unknown(name));
+            self.clients.len() - 1
+        });
+        u16::try_from(place).unwrap_or(u16::MAX)
+    }
+
+    fn place_others(&mut self) {
+        for place in 0..self.participants.len() {
+            let participant = &self.participants[place];
+            let column = match (participant.client, participant.role) {
+                (Some(client), _) => client + 1,
+                (None, Role::Driver) => WORKLOAD,
+                (None, role) => {
+                    let name = participant.name.clone();
+                    let kind = match role {
+                        Role::Helper => "helper",
+                        Role::Daemon => "daemon",
+                        Role::Orchestrator | Role::Client | Role::Driver | Role::External => "external",
+                    };
+                    let known = self.columns.iter().position(|column| column.name == name);
+                    let place = known.unwrap_or_else(|| {
+                        self.columns.push(CauseColumn { name, kind: kind.into() });
+                        self.columns.len() - 1
+                    });
+                    u16::try_from(place).unwrap_or(WORKLOAD)
+                }
+            };
+            self.participants[place].column = column;
+        }
+    }
+
+    /// The trace of the process with this number.
+    pub(crate) fn trace_of(&self, actor: u16) -> Option<u16> {
+        self.by_actor.get(&actor).copied()
+    }
+
+    /// The name of the process with this number.
+    pub(crate) fn name_of(&self, actor: u16) -> String {
+        match self.trace_of(actor) {
+            Some(trace) => self.participants[usize::from(trace)].name.clone(),
+            None if actor == 0 => "orchestrator".into(),
+            None if actor == u16::MAX => "lab".into(),
+            None => format!("process {actor}"),
+        }
+    }
+
+    /// The column of decisions about processes outside the lab.
+    pub(crate) fn external(&self) -> usize {
+        self.columns.len() - 2
+    }
+
+    /// The column of decisions that nothing accounts for.
+    pub(crate) fn unexplained(&self) -> usize {
+        self.columns.len() - 1
+    }
+}
+
+/// True when a trace does not say whose it is.
+fn is_unnamed(trace: &Trace<'_>) -> bool {
+    !trace.metadata_whole || trace.header.identity.name.is_empty()
+}
+
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Orchestrator => "orchestrator",
+        Role::Client => "client",
+        Role::Driver => "driver",
+        Role::Helper => "helper",
+        Role::Daemon => "daemon",
+        Role::External => "external",
+    }
+}
+
+impl Member {
+    fn of(client: &lab_model::Client) -> Member {
+        let behavior = &client.behavior;
+        let mut switches = BTreeMap::new();
+        let mut put = |name: &str, value: String| switches.insert(name.to_owned(), value);
+        put("concurrency", behavior.concurrency.get().to_string());
+        put("on_open", reaction(&behavior.on_open));
+        put("on_exec", reaction(&behavior.on_exec));
+        put(
+            "react_to",
+            match behavior.react_to {
+                ReactTo::Workload => "workload",
+                ReactTo::Peers => "peers",
+                ReactTo::Own => "self",
+                ReactTo::All => "all",
+            }
+            .into(),
+        );
+        let answer_by = behavior.answer_by_percent.map(|percent| format!("{percent} % of the deadline"));
+        put("answer_by", answer_by.unwrap_or_else(|| "never".into()));
+        put("delay", behavior.delay.to_string());
+        Member {
+            id: client.id.to_string(),
+            bundle_id: client.bundle_id.to_string(),
+            behavior: switches,
+            workers: usize::from(behavior.concurrency.get()),
+            react_to: Some(behavior.react_to),
+            reacts: !(behavior.on_open.is_none() && behavior.on_exec.is_none()),
+        }
+    }
+
+    fn unknown(id: String) -> Member {
+        Member {
+            id,
+            bundle_id: String::new(),
+            behavior: BTreeMap::new(),
+            workers: 1,
+            react_to: None,
+            reacts: true,
+        }
+    }
+}
+
+fn reaction(reaction: &Reaction) -> String {
+    if reaction.is_none() {
+        return "nothing".into();
+    }
+    let mut parts = Vec::new();
+    if reaction.reopen {
+        parts.push(if reaction.read { "reopen and read".to_owned() } else { "reopen".to_owned() });
+    }
+    if reaction.extra_opens > 0 {
+        parts.push(format!("{} more opens", reaction.extra_opens));
+    }
+    let when = match reaction.when {
+        When::Before => "before the answer",
+        When::After => "after the answer",
+    };
+    format!("{}, {when}", parts.join(" and "))
+}

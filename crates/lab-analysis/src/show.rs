@@ -1,0 +1,258 @@
+//! Turns places in traces back into what a person reads: paths, chains, trees, evidence.
+
+use lab_model::{Approval, OperationKind};
+use lab_trace::{Decision, Entry, Operation, Part, Record, Trace};
+
+use crate::{
+    cascade::{Kept, Node},
+    findings::{Call, CascadeNode, CascadeTree},
+    latency::headroom,
+    ledger::{Ranked, Step},
+    merge::Merge,
+    pipeline::kind_name,
+    roster::Roster,
+    slots::Table,
+    waiting::{Cycle, Link},
+};
+
+/// The nodes of a tree in a report.
+const TREE_NODES_MAX: usize = 200;
+
+/// The pieces of one path that are put together.
+const PIECES_MAX: u64 = 64;
+
+/// All that is needed to show a record.
+pub(crate) struct Show<'a> {
+    pub(crate) traces: &'a [Trace<'a>],
+    pub(crate) roster: &'a Roster,
+    pub(crate) merge: &'a Merge<'a>,
+    pub(crate) known_paths: &'a Table<(u64, u32), (u16, u32)>,
+    pub(crate) origin: u64,
+}
+
+/// Bytes as text: what is not UTF-8 shows as `\xNN`.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
+impl Show<'_> {
+    pub(crate) fn name(&self, trace: u16) -> &str {
+        &self.roster.participants[usize::from(trace)].name
+    }
+
+    fn record(&self, trace: u16, record: u64) -> Option<Record> {
+        match self.traces.get(usize::from(trace))?.entry(record)? {
+            Entry::Record { record, .. } => Some(record),
+            Entry::Damaged { .. } => None,
+        }
+    }
+
+    fn nanoseconds(&self, trace: u16, ticks: u64) -> u64 {
+        self.traces[usize::from(trace)].header.timebase.nanoseconds(ticks)
+    }
+
+    /// A path by its number in a trace, relative to the arena.
+    pub(crate) fn path(&self, trace: u16, number: u32) -> Option<String> {
+        let first = self.merge.side(trace).path(number)?;
+        let mut bytes = Vec::new();
+        let mut length = usize::MAX;
+        for place in first..first + PIECES_MAX {
+            if bytes.len() >= length {
+                break;
+            }
+            match self.record(trace, place) {
+                Some(Record::Path(piece))
+                    if piece.path == number && u64::from(piece.fragment) == place - first =>
+                {
+                    length = usize::from(piece.length);
+                    bytes.extend_from_slice(&piece.bytes);
+                }
+                _ => return None,
+            }
+        }
+        let arena = self.traces[usize::from(trace)].header.identity.arena.as_bytes();
+        let inside = bytes.strip_prefix(arena).filter(|_| !arena.is_empty());
+        let inside = inside.map(|rest| rest.strip_prefix(b"/").unwrap_or(rest));
+        Some(text(inside.filter(|rest| !rest.is_empty()).unwrap_or(&bytes)))
+    }
+
+    /// A file's path by the number its trace gives, or as another trace named the file.
+    pub(crate) fn file(&self, trace: u16, number: u32, file: (u64, u32)) -> Option<String> {
+        self.path(trace, number).or_else(|| {
+            let &(trace, number) = self.known_paths.get(&file)?;
+            self.path(trace, number)
+        })
+    }
+
+    fn target(&self, trace: u16, target: &Part<lab_trace::Target>) -> Option<String> {
+        let target = target.present()?;
+        self.file(trace, target.path, (target.inode, target.device))
+    }
+
+    /// The path of the file that an operation was about.
+    pub(crate) fn operation_path(&self, trace: u16, record: u64) -> Option<String> {
+        match self.record(trace, record)? {
+            Record::Operation(operation) => self.target(trace, &operation.target),
+            _ => None,
+        }
+    }
+
+    fn step(&self, &(trace, record, decision): &Step) -> String {
+        let name = self.name(trace);
+        if decision {
+            return format!("{name} decides");
+        }
+        let Some(Record::Operation(operation)) = self.record(trace, record) else {
+            return format!("{name} operation");
+        };
+        let kind = kind_name(operation.begin.kind);
+        match self.target(trace, &operation.target) {
+            Some(path) => format!("{name} {kind} {path}"),
+            None => format!("{name} {kind}"),
+        }
+    }
+
+    /// A ranked decision in full; `None` when its record cannot be read again.
+    pub(crate) fn call(&self, ranked: &Ranked) -> Option<Call> {
+        let Record::Decision(decision) = self.record(ranked.trace, ranked.record)? else { return None };
+        let nanoseconds = |ticks: u64| self.nanoseconds(ranked.trace, ticks);
+        let read = nanoseconds(decision.begin.read.0);
+        let end = decision.end.present();
+        let took = end.map(|end| nanoseconds(end.answered.0).saturating_sub(read));
+        let budget = decision.begin.deadline.map(|deadline| nanoseconds(deadline.0).saturating_sub(read));
+        let mut chain: Vec<String> = ranked.chain.iter().map(|step| self.step(step)).collect();
+        if ranked.chain_cut && !chain.is_empty() {
+            chain.insert(1, "…".into());
+        }
+        Some(Call {
+            record: ranked.record,
+            read_ns: read.saturating_sub(self.origin),
+            took_ns: took,
+            headroom: took.zip(budget).map(|(took, budget)| headroom(took, budget)),
+            path: self.target(ranked.trace, &decision.target),
+            approval: approval(&decision).into(),
+            chain,
+            inflicted: ranked.inflicted,
+        })
+    }
+
+    /// A kept cascade as a tree, depth first.
+    pub(crate) fn tree(&self, why: &str, kept: &Kept) -> CascadeTree {
+        let mut children: Vec<Vec<usize>> = vec![Vec::new(); kept.nodes.len()];
+        for (place, node) in kept.nodes.iter().enumerate().skip(1) {
+            if let Some(siblings) = children.get_mut(node.parent as usize) {
+                siblings.push(place);
+            }
+        }
+        let mut nodes = Vec::new();
+        let mut stack = vec![(0_usize, 0_u32)];
+        while let Some((place, level)) = stack.pop() {
+            let Some(node) = kept.nodes.get(place).filter(|_| nodes.len() < TREE_NODES_MAX) else { break };
+            nodes.push(self.node(node, level, kept.began));
+            stack.extend(children[place].iter().rev().map(|&child| (child, level + 1)));
+        }
+        CascadeTree {
+            why: why.into(),
+            size: kept.size,
+            depth: kept.depth,
+            duration_ns: kept.duration,
+            omitted: kept.total_nodes.saturating_sub(nodes.len() as u64),
+            nodes,
+        }
+    }
+
+    fn node(&self, node: &Node, level: u32, origin: u64) -> CascadeNode {
+        let mut shown = CascadeNode {
+            level,
+            kind: if node.decision { "decision" } else { "operation" }.into(),
+            actor: self.name(node.trace).to_owned(),
+            path: None,
+            began_ns: 0,
+            took_ns: None,
+            note: String::new(),
+        };
+        let nanoseconds = |ticks: u64| self.nanoseconds(node.trace, ticks);
+        match self.record(node.trace, node.record) {
+            Some(Record::Decision(decision)) => {
+                let read = nanoseconds(decision.begin.read.0);
+                shown.began_ns = read.saturating_sub(origin);
+                let end = decision.end.present();
+                shown.took_ns = end.map(|end| nanoseconds(end.answered.0).saturating_sub(read));
+                shown.path = self.target(node.trace, &decision.target);
+                shown.note = approval(&decision).into();
+            }
+            Some(Record::Operation(operation)) => {
+                let started = nanoseconds(operation.begin.started.0);
+                shown.kind = kind_name(operation.begin.kind).into();
+                shown.began_ns = started.saturating_sub(origin);
+                let end = operation.end.present();
+                shown.took_ns = end.map(|end| nanoseconds(end.ended.0).saturating_sub(started));
+                shown.path = self.target(node.trace, &operation.target);
+                shown.note = operation_note(&operation);
+            }
+            _ => {}
+        }
+        shown
+    }
+
+    /// The sentences that prove a cycle, one an edge.
+    pub(crate) fn evidence(&self, cycle: &Cycle) -> Vec<String> {
+        cycle.links.iter().map(|link| self.edge(link)).collect()
+    }
+
+    fn edge(&self, link: &Link) -> String {
+        let client = |client: u16| self.roster.clients[usize::from(client)].id.as_str();
+        let (waiter, decider) = (client(link.waiter), client(link.decider));
+        let path = self.operation_path(link.op_trace, link.op_record);
+        let file = path.map_or_else(|| "a file".to_owned(), |path| format!("\"{path}\""));
+        let during = link.cause.map_or_else(String::new, |(_, record)| format!(" for its decision {record}"));
+        let state = match (link.queued, link.workers) {
+            (false, _) => "is working on it in an open of its own".to_owned(),
+            (true, 1) => "has not begun with it, because its only worker is in an open of its own".to_owned(),
+            (true, workers) => {
+                format!("has not begun with it, because all its {workers} workers are in opens of their own")
+            }
+        };
+        format!(
+            "{waiter} has been in its open of {file} (trace {waiter}, record {}){during} since {} ms; it waits for \
+             {decider}, which read the event (trace {decider}, record {}) at {} ms and {state}.",
+            link.op_record,
+            milliseconds(link.op_started.saturating_sub(self.origin)),
+            link.decision_record,
+            milliseconds(link.read.saturating_sub(self.origin)),
+        )
+    }
+}
+
+/// Nanoseconds as milliseconds with three decimals.
+pub(crate) fn milliseconds(nanoseconds: u64) -> String {
+    let microseconds = nanoseconds / 1000;
+    format!("{}.{:03}", microseconds / 1000, microseconds % 1000)
+}
+
+fn approval(decision: &Decision) -> &'static str {
+    match &decision.end {
+        Part::Present(end) => Approval::name(end.approval),
+        Part::Absent => "unanswered",
+        Part::Damaged => "damaged",
+    }
+}
+
+fn operation_note(operation: &Operation) -> String {
+    match &operation.end {
+        Part::Present(end) if end.error != 0 => format!("error {}", end.error),
+        Part::Present(end) if operation.begin.kind == OperationKind::Exec && end.status != 0 => {
+            format!("status {}", end.status)
+        }
+        Part::Present(_) => String::new(),
+        Part::Absent => "never ended".into(),
+        Part::Damaged => "damaged".into(),
+    }
+}

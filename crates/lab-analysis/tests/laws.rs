@@ -1,0 +1,371 @@
+//! What must come out of runs whose answer is known.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod synthetic;
+
+use std::path::Path;
+
+use lab_analysis::findings::{Findings, Outcome};
+use lab_model::{Approval, Cause, EventKind, OperationKind, PhaseKind, SubjectClass};
+use lab_trace::RecordId;
+use synthetic::{Builder, Dec, MS, Op, Run, actor, lab, one_at_a_time, sums_hold};
+
+fn builder(name: &str, clients: usize) -> Builder {
+    Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), name, lab(clients))
+}
+
+fn check(run: &Run, expect: impl FnOnce(&Findings)) {
+    let findings = run.analyse();
+    sums_hold(&findings);
+    expect(&findings);
+    let (first, second) = (serde_json::to_vec(&findings), serde_json::to_vec(&run.analyse()));
+    assert_eq!(first.unwrap(), second.unwrap(), "the same traces give the same bytes");
+}
+
+/// A storm of `roots` scanned opens and a quiet drain.
+fn storm(name: &str, clients: usize, roots: u64) -> Run {
+    let mut builder = builder(name, clients);
+    let mut now = 1000;
+    for root in 0..roots {
+        now = builder.scanned_open(now, 900, 100 + root % 10) + 50;
+    }
+    builder.phase(PhaseKind::Storm, 500, now);
+    builder.phase(PhaseKind::Drain, now, now + 1000);
+    for client in 1..=clients {
+        builder.ended(client, now + 2000, 0);
+    }
+    builder.finish()
+}
+
+#[test]
+fn each_root_open_costs_n_times_n_plus_one_decisions() {
+    for clients in [1, 2, 3, 6] {
+        let n = clients as u64;
+        check(&storm(&format!("law-{clients}"), clients, 60), |findings| {
+            let storm = &findings.storm;
+            assert_eq!(storm.root_ops, 60);
+            assert_eq!(storm.decisions, 60 * n * (n + 1), "N = {n}");
+            assert_eq!((storm.unexplained, storm.lost, storm.unanswered), (0, 0, 0));
+            assert_eq!(storm.operations, 60 * (n + 1));
+            assert_eq!(storm.own_process, 60 * n);
+            assert_eq!(findings.amplification, Some((n * (n + 1)) as f64));
+            let prediction = findings.prediction.as_ref().unwrap();
+            assert_eq!(prediction.observed_size, (n * (n + 1)) as f64);
+            assert!((prediction.predicted_size.unwrap() - prediction.observed_size).abs() < 1e-9);
+            assert_eq!(findings.loop_gain.unwrap().value, 0.0);
+            assert_eq!(findings.drive, vec![vec![1.0; clients]; clients]);
+            assert_eq!(findings.cascades.depth.max, 2);
+            assert_eq!((findings.cascades.count, findings.cascades.unfinished), (60, 0));
+            assert_eq!(findings.outcome, Outcome::Stable, "{}", findings.outcome_rule);
+            for row in &findings.causes.decisions {
+                assert_eq!(row, &vec![60; clients + 1], "1/(N+1) workload, the rest own and peers");
+            }
+            assert_eq!(findings.causes.misattributed, 0);
+            assert_eq!(findings.pipeline.serial_percent, Some(100.0).filter(|_| n > 1));
+            assert_eq!(findings.clients[0].end, "clean");
+        });
+    }
+}
+
+#[test]
+fn three_scanners_tell_their_story() {
+    check(&storm("story", 3, 60), |findings| {
+        let text = &findings.findings[0].text;
+        assert!(text.starts_with("9 of 12 decisions") && text.contains("75.0 %"), "{text}");
+        assert_eq!(findings.cascades.worst[0].nodes.len(), 16, "4 operations and 12 decisions");
+        assert_eq!(findings.cascades.worst[0].omitted, 0);
+        let flame = &findings.cascades.flame;
+        assert_eq!(flame[0].decisions, 60 * 12);
+        assert_eq!(flame.iter().map(|frame| frame.own).sum::<u64>(), 60 * 12);
+        let client = &findings.clients[0];
+        assert_eq!(client.costliest[0].inflicted, 3);
+        assert_eq!(client.closest_calls[0].chain, ["driver open", "client-1 decides"]);
+        assert_eq!(client.blame_out[1].exclusive, 60);
+        assert_eq!(client.blame_out[1].inclusive, 60);
+        assert_eq!(client.peers[0].received, 60);
+        assert!(client.peers[0].waited_ns > 0);
+        let (queue, work) = (client.queue_ns.mean, client.work_ns.mean);
+        assert_eq!(queue + work + client.blocked_ns.mean, 500, "the parts sum up to the decision");
+        assert_eq!(client.blocked_ns.mean, 20, "two peers of 10 ns each");
+    });
+}
+
+#[test]
+fn an_exec_owns_all_decisions_of_its_process() {
+    let mut builder = builder("exec", 2);
+    let exec =
+        |at: u64, tid: u64| Op { kind: OperationKind::Exec, inode: 500, ..Op::root(at, at + 900, tid) };
+    for (at, tid, events) in [(1000, 70, 2), (3000, 71, 5)] {
+        let driver = builder.driver();
+        builder.operation(driver, exec(at, tid));
+        for event in 0..events {
+            for client in [1, 2] {
+                let kind = if event == 0 { EventKind::AuthExec } else { EventKind::AuthOpen };
+                let read = at + 10 + event * 50 + client as u64 * 20;
+                let dec = Dec::at_once(read, tid, SubjectClass::Workload);
+                builder.decision(client, Dec { event: kind, inode: 500 + event, ..dec });
+            }
+        }
+    }
+    check(&builder.finish(), |findings| {
+        assert_eq!((findings.totals.decisions, findings.totals.unexplained), (14, 0));
+        assert_eq!(findings.cascades.size.histogram, [(4, 1), (10, 1)]);
+        assert_eq!(findings.clients[0].latency_by_event_ns["auth_exec"].count, 2);
+        assert_eq!(findings.causes.decisions, [[7, 0, 0], [7, 0, 0]]);
+    });
+}
+
+#[test]
+fn what_no_operation_accounts_for_is_counted_apart() {
+    let mut builder = builder("unexplained", 1);
+    builder.phase(PhaseKind::Storm, 500, 9000);
+    let end = builder.scanned_open(1000, 900, 100);
+    builder.thread(1, 55, lab_trace::ThreadPurpose::Housekeeper);
+    builder.decision(1, Dec::at_once(end + 10, 900, SubjectClass::Workload));
+    builder.decision(1, Dec::at_once(end + 30, 55, SubjectClass::Own));
+    builder.decision(1, Dec::at_once(end + 50, 4444, SubjectClass::Workload));
+    let driver = builder.driver();
+    builder.operation(driver, Op::root(5000, 6000, 900));
+    builder.decision(1, Dec { inode: 101, ..Dec::at_once(5100, 900, SubjectClass::Workload) });
+    check(&builder.finish(), |findings| {
+        let totals = &findings.totals;
+        assert_eq!((totals.decisions, totals.explained, totals.unexplained), (6, 2, 4));
+        let kinds: Vec<&str> = findings.causes.columns.iter().map(|column| column.kind.as_str()).collect();
+        assert_eq!(kinds, ["workload", "client", "external", "unexplained"]);
+        assert_eq!(findings.causes.decisions, [[1, 1, 3, 1]]);
+        assert!(findings.not_observed.iter().any(|note| note.contains("another file")));
+    });
+}
+
+/// Two clients of `workers` workers each open what the other asks about. Returns the builder after the wait.
+fn locked(name: &str, workers: u16) -> (Builder, RecordId, RecordId) {
+    let mut lab = lab(2);
+    for client in &mut lab.clients {
+        client.behavior = one_at_a_time(workers);
+    }
+    let builder = Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), name, lab);
+    (builder, RecordId(0), RecordId(0))
+}
+
+#[test]
+fn two_clients_that_wait_for_each_other_are_a_deadlock() {
+    let (mut builder, ..) = locked("deadlock", 1);
+    let kill = 1000 * MS + 1000;
+    let open_ended = |op: Op| Op { end: None, ..op };
+    let driver = builder.driver();
+    builder.operation(driver, Op::root(1000, kill + MS, 900));
+    builder.operation(driver, Op::root(1001, kill + 3 * MS, 901));
+    let first = builder.decision(1, Dec::never(1010, 900, SubjectClass::Workload));
+    let second = builder.decision(2, Dec::worked(1012, 901, kill + 2 * MS));
+    builder.operation(1, open_ended(Op::child(1020, 0, 11, 1, first)));
+    let of_second = builder.operation(2, Op::child(1022, kill + MS / 3, 21, 2, second));
+    builder.decision(1, Dec::at_once(1023, 11, SubjectClass::Own));
+    builder.decision(2, Dec::at_once(1024, 21, SubjectClass::Own));
+    let queued = Dec { approval: Approval::Rule, ..Dec::worked(1030, 11, kill + 3 * MS) };
+    builder.decision(2, Dec { started: Some(kill + 2 * MS), class: SubjectClass::Peer, ..queued });
+    let overdue = builder.decision(1, Dec::never(1031, 21, SubjectClass::Peer));
+    builder.kill(1, kill, first);
+    builder.phase(PhaseKind::Storm, 500, 1500 * MS);
+    builder.phase(PhaseKind::Drain, 1500 * MS, 1600 * MS);
+    builder.ended(2, 1700 * MS, 0);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.outcome, Outcome::Deadlocked, "{}", findings.outcome_rule);
+        assert_eq!(findings.wait_cycles.len(), 1, "{:?}", findings.wait_cycles);
+        let cycle = &findings.wait_cycles[0];
+        assert_eq!(cycle.members, ["client-1", "client-2"]);
+        assert_eq!(cycle.ended_by, "deadline kill");
+        assert_eq!(cycle.began_ns, 1031 - 500, "when the last edge closed");
+        assert_eq!(cycle.lasted_ns, Some(kill - 1031));
+        assert!(cycle.evidence[1].contains(&format!("record {}", of_second.0)), "{:?}", cycle.evidence);
+        assert!(cycle.evidence[1].contains(&format!("record {}", overdue.0)), "{:?}", cycle.evidence);
+        assert_eq!(findings.clients[0].deadline_misses, 1);
+        assert_eq!(findings.clients[0].end, "deadline kill");
+        assert_eq!(findings.clients[0].unanswered, 2);
+        assert_eq!(findings.drain.as_ref().unwrap().in_flight, 0);
+    });
+}
+
+#[test]
+fn a_long_wait_that_resolves_itself_is_no_deadlock() {
+    // The same waits, but each client has a second worker that takes the other's event in the end.
+    let (mut builder, ..) = locked("transient", 2);
+    let late = 400 * MS;
+    let driver = builder.driver();
+    builder.operation(driver, Op::root(1000, late + 5000, 900));
+    builder.operation(driver, Op::root(1001, late + 5000, 901));
+    let first = builder.decision(1, Dec::worked(1010, 900, late + 2000));
+    let second = builder.decision(2, Dec::worked(1012, 901, late + 2000));
+    builder.operation(1, Op::child(1020, late + 1000, 11, 1, first));
+    builder.operation(2, Op::child(1022, late + 1000, 21, 2, second));
+    builder.decision(2, Dec { class: SubjectClass::Peer, ..Dec::worked(1030, 11, late) });
+    builder.decision(1, Dec { class: SubjectClass::Peer, ..Dec::worked(1031, 21, late) });
+    builder.phase(PhaseKind::Storm, 500, 1500 * MS);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.wait_cycles, []);
+        assert_eq!(findings.outcome, Outcome::Unknown, "two cascades are too few: {}", findings.outcome_rule);
+    });
+}
+
+#[test]
+fn a_deadlock_nobody_breaks_lasts_to_the_end() {
+    let (mut builder, ..) = locked("for-ever", 1);
+    let open_ended = |op: Op| Op { end: None, ..op };
+    let driver = builder.driver();
+    for (client, tid, worker) in [(1, 900, 11), (2, 901, 21)] {
+        let at = 1000 + client as u64;
+        builder.operation(driver, open_ended(Op::root(at, 0, tid)));
+        let decision = builder.decision(client, Dec::never(at + 10, tid, SubjectClass::Workload));
+        builder.operation(client, open_ended(Op::child(at + 20, 0, worker, client, decision)));
+    }
+    builder.decision(2, Dec::never(1100, 11, SubjectClass::Peer));
+    builder.decision(1, Dec::never(1101, 21, SubjectClass::Peer));
+    builder.phase(PhaseKind::Storm, 500, 2000);
+    builder.phase(PhaseKind::Drain, 2000, 3000);
+    for process in 1..=3 {
+        builder.ended(process, 4000, 9);
+    }
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.outcome, Outcome::Deadlocked);
+        assert_eq!(findings.wait_cycles[0].ended_by, "end of run");
+        assert_eq!(findings.wait_cycles[0].lasted_ns, None);
+        assert_eq!(findings.drain.as_ref().unwrap().in_flight, 4);
+        assert_eq!(findings.cascades.unfinished, 2);
+    });
+}
+
+#[test]
+fn an_echo_is_divergent() {
+    // Two clients answer first and open later, whenever the other opened something.
+    let mut lab = lab(2);
+    for client in &mut lab.clients {
+        client.behavior = one_at_a_time(1);
+        client.behavior.on_open.when = lab_model::When::After;
+    }
+    let mut builder = Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), "echo", lab);
+    let driver = builder.driver();
+    builder.operation(driver, Op::root(1000, 1100, 900));
+    let mut last = builder.decision(1, Dec::at_once(1010, 900, SubjectClass::Workload));
+    builder.decision(2, Dec::at_once(1030, 900, SubjectClass::Workload));
+    let (mut client, mut now) = (1, 2000);
+    for _ in 0..400 {
+        let (other, tid) = (3 - client, client as u64 * 10);
+        builder.operation(client, Op::child(now, now + 90, tid, client, last));
+        builder.decision(client, Dec::at_once(now + 20, tid, SubjectClass::Own));
+        last = builder.decision(other, Dec::at_once(now + 50, tid, SubjectClass::Peer));
+        (client, now) = (other, now + 100);
+    }
+    builder.phase(PhaseKind::Storm, 500, 5000);
+    builder.phase(PhaseKind::Drain, 5000, now - 250);
+    for process in 1..=3 {
+        builder.ended(process, now, 9);
+    }
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.outcome, Outcome::Divergent, "{}", findings.outcome_rule);
+        let gain = findings.loop_gain.unwrap().value;
+        assert!((gain - 1.0).abs() < 0.02, "{gain}");
+        assert!(findings.drain.as_ref().unwrap().in_flight > 0);
+        assert_eq!(findings.totals.unexplained, 0);
+        assert_eq!(findings.cascades.worst[1].depth, 401);
+        assert_eq!(findings.prediction.as_ref().and_then(|prediction| prediction.predicted_size), None);
+    });
+}
+
+#[test]
+fn a_client_killed_in_mid_storm_leaves_counts_that_add_up() {
+    let mut builder = builder("killed", 2);
+    let mut now = 1000;
+    for _ in 0..30 {
+        now = builder.scanned_open(now, 900, 100) + 50;
+    }
+    let driver = builder.driver();
+    builder.operation(driver, Op::root(now, now + 900, 900));
+    builder.decision(1, Dec::at_once(now + 10, 900, SubjectClass::Workload));
+    builder.decision(2, Dec::never(now + 30, 900, SubjectClass::Workload));
+    builder.ended(2, now + 800, 9);
+    builder.phase(PhaseKind::Storm, 500, now + 5000);
+    builder.phase(PhaseKind::Drain, now + 5000, now + 9000);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.clients[1].end, "killed (signal 9)");
+        assert_eq!(findings.totals.unanswered, 1);
+        assert_eq!(findings.clients[1].deadline_misses, 0, "nobody killed it for a deadline");
+        assert_eq!(findings.outcome, Outcome::Stable, "{}", findings.outcome_rule);
+        assert_eq!(findings.cascades.unfinished, 0);
+    });
+}
+
+#[test]
+fn late_answers_are_misses() {
+    let mut builder = builder("late", 1);
+    let driver = builder.driver();
+    builder.operation(driver, Op::root(1000, 1500 * MS + 1000, 900));
+    builder.decision(1, Dec::worked(1010, 900, 1500 * MS));
+    builder.phase(PhaseKind::Storm, 500, 2000 * MS);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.clients[0].deadline_misses, 1);
+        assert!(findings.clients[0].headroom.min.unwrap() < -0.49);
+        assert_eq!(findings.findings[0].section, "clients");
+        assert!(findings.findings[0].text.starts_with("1 deadline was missed"));
+    });
+}
+
+#[test]
+fn an_empty_run_is_unknown() {
+    check(&builder("empty", 3).finish(), |findings| {
+        assert_eq!(findings.outcome, Outcome::Unknown);
+        assert_eq!(findings.totals.decisions, 0);
+        assert_eq!(findings.clients.len(), 3);
+        assert_eq!((findings.amplification, findings.loop_gain), (None, None));
+    });
+    let findings = synthetic::analyse_bytes(&lab(2), &[]);
+    sums_hold(&findings);
+    assert!(findings.not_observed.iter().any(|note| note.contains("no trace of client-2")));
+}
+
+#[test]
+fn records_out_of_order_are_put_right() {
+    let mut builder = builder("disorder", 1);
+    let driver = builder.driver();
+    // The driver's thread was interrupted between reading the clock and claiming its place.
+    builder.decision(1, Dec::at_once(1050, 900, SubjectClass::Workload));
+    for root in 1..1000 {
+        let at = 1000 + root * 1000;
+        builder.operation(driver, Op::root(at, at + 500, 901));
+        builder.decision(1, Dec::at_once(at + 50, 901, SubjectClass::Workload));
+    }
+    builder.operation(driver, Op::root(1000, 1500, 900));
+    builder.phase(PhaseKind::Storm, 500, 3 * MS);
+    check(&builder.finish(), |findings| {
+        assert_eq!((findings.totals.decisions, findings.totals.unexplained), (1000, 0));
+    });
+}
+
+#[test]
+fn a_cause_that_is_not_there_makes_an_orphan() {
+    let mut builder = builder("orphan", 1);
+    let cause = Cause::Decision { client: actor(1), record: u64::MAX };
+    builder.operation(1, Op { cause, ..Op::root(1000, 1500, 11) });
+    builder.decision(1, Dec::at_once(1050, 11, SubjectClass::Own));
+    check(&builder.finish(), |findings| {
+        assert_eq!((findings.totals.explained, findings.cascades.count), (1, 0));
+        assert!(findings.not_observed.iter().any(|note| note.contains("a cause that is not in the traces")));
+    });
+}
+
+#[test]
+fn paths_show_as_themselves() {
+    let mut builder = builder("paths", 1);
+    let driver = builder.driver();
+    let name = b"/arena/files/a \"<b>\"\n\xff.txt";
+    let number = builder.path(driver, name);
+    let id = builder.operation(driver, Op::root(1000, 1500, 900));
+    let target = lab_trace::Target { inode: 100, device: synthetic::DEVICE, path: number };
+    builder.writers[driver].operation_target(id, &target);
+    builder.decision(1, Dec::at_once(1050, 900, SubjectClass::Workload));
+    builder.phase(PhaseKind::Storm, 500, 2000);
+    check(&builder.finish(), |findings| {
+        let client = &findings.clients[0];
+        assert_eq!(client.top_paths[0].name, "files/a \"<b>\"\n\\xff.txt");
+        assert_eq!(client.top_extensions[0].name, "txt");
+        assert_eq!(findings.pipeline.slowest[0].path.as_deref(), Some("files/a \"<b>\"\n\\xff.txt"));
+    });
+}

@@ -1,0 +1,388 @@
+//! Builds the traces of runs that never took place, record by record, through the real writer.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses a part of it; a failed unwrap is a failed test"
+)]
+
+use std::path::{Path, PathBuf};
+
+use lab_analysis::{Context, findings::Findings};
+use lab_model::{
+    Actor, Approval, BackendChoice, Behavior, Cause, Client, Concurrency, EventKind, Lab, OpenStorm,
+    OperationKind, PhaseKind, Phases, Preset, Rate, ReactTo, Reaction, Role, Safety, Span, SubjectClass,
+    ThreadId, Ticks, Timebase, Verdict, Workload,
+};
+use lab_trace::{
+    DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, MappedTrace, OperationBegin,
+    OperationEnd, PhaseMark, ProcessMark, ProcessMarkKind, RecordId, Target, ThreadMark, ThreadPurpose,
+    Trace, TraceWriter, WriterOptions,
+};
+
+pub(crate) const MS: u64 = 1_000_000;
+pub(crate) const DEADLINE: u64 = 1000 * MS;
+pub(crate) const DEVICE: u32 = 9;
+
+/// A lab of scanners that react to the workload.
+pub(crate) fn lab(clients: usize) -> Lab {
+    let client = |place: usize| Client {
+        id: format!("client-{place}").parse().unwrap(),
+        bundle_id: format!("com.example.client-{place}").parse().unwrap(),
+        behavior: Preset::Scanner.behavior(),
+    };
+    Lab {
+        name: "synthetic".into(),
+        about: "A run that never took place.".into(),
+        seed: 42,
+        backend: BackendChoice::Sim,
+        deadline: Span::from_nanos(DEADLINE),
+        clients: (1..=clients).map(client).collect(),
+        phases: Phases {
+            baseline: Span::default(),
+            control: Span::default(),
+            storm: Span::from_secs(1),
+            drain: Span::from_secs(1),
+        },
+        workload: vec![Workload::OpenStorm(OpenStorm {
+            workers: 1,
+            files: 10,
+            directory: "files".into(),
+            file_bytes: 0,
+            rate: Rate::Max,
+            operations_max: None,
+        })],
+        expect: Vec::new(),
+        safety: Safety::default(),
+    }
+}
+
+/// Opens one event at a time and reacts to the workload and to peers.
+pub(crate) fn one_at_a_time(workers: u16) -> Behavior {
+    let reaction = Reaction { reopen: true, ..Reaction::none() };
+    Behavior {
+        concurrency: Concurrency::new(workers),
+        on_open: reaction,
+        react_to: ReactTo::Peers,
+        ..Behavior::noop()
+    }
+}
+
+/// An operation to record.
+#[derive(Clone, Copy)]
+pub(crate) struct Op {
+    pub(crate) at: u64,
+    pub(crate) end: Option<u64>,
+    pub(crate) tid: u64,
+    pub(crate) cause: Cause,
+    pub(crate) kind: OperationKind,
+    pub(crate) phase: Option<PhaseKind>,
+    pub(crate) inode: u64,
+}
+
+impl Op {
+    pub(crate) fn root(at: u64, end: u64, tid: u64) -> Op {
+        let (cause, kind) = (Cause::Workload, OperationKind::Open);
+        Op { at, end: Some(end), tid, cause, kind, phase: Some(PhaseKind::Storm), inode: 100 }
+    }
+
+    pub(crate) fn child(at: u64, end: u64, tid: u64, client: usize, decision: RecordId) -> Op {
+        let cause = Cause::Decision { client: actor(client), record: decision.0 };
+        Op { cause, ..Op::root(at, end, tid) }
+    }
+}
+
+/// A decision to record.
+#[derive(Clone, Copy)]
+pub(crate) struct Dec {
+    pub(crate) read: u64,
+    pub(crate) tid: u64,
+    pub(crate) started: Option<u64>,
+    pub(crate) answered: Option<u64>,
+    pub(crate) class: SubjectClass,
+    pub(crate) approval: Approval,
+    pub(crate) event: EventKind,
+    pub(crate) inode: u64,
+}
+
+impl Dec {
+    /// Answered by the reader at once.
+    pub(crate) fn at_once(read: u64, tid: u64, class: SubjectClass) -> Dec {
+        let own = class == SubjectClass::Own;
+        Dec {
+            read,
+            tid,
+            started: None,
+            answered: Some(read.saturating_add(10)),
+            class,
+            approval: if own { Approval::OwnProcess } else { Approval::Rule },
+            event: EventKind::AuthOpen,
+            inode: 100,
+        }
+    }
+
+    /// Worked on by a worker.
+    pub(crate) fn worked(read: u64, tid: u64, answered: u64) -> Dec {
+        Dec {
+            started: Some(read.saturating_add(5)),
+            answered: Some(answered),
+            ..Dec::at_once(read, tid, SubjectClass::Workload)
+        }
+    }
+
+    /// Never answered.
+    pub(crate) fn never(read: u64, tid: u64, class: SubjectClass) -> Dec {
+        Dec { answered: None, ..Dec::at_once(read, tid, class) }
+    }
+}
+
+pub(crate) fn actor(client: usize) -> Actor {
+    Actor(u16::try_from(client).unwrap())
+}
+
+/// A run in the making: process 0 is the orchestrator, 1 to N the clients, N+1 the driver.
+pub(crate) struct Builder {
+    pub(crate) lab: Lab,
+    pub(crate) writers: Vec<TraceWriter>,
+    pub(crate) files: Vec<PathBuf>,
+    written: u64,
+    /// The wait status of each process's end; `None` leaves the mark out.
+    pub(crate) latest: u64,
+}
+
+impl Builder {
+    pub(crate) fn new(folder: &Path, name: &str, lab: Lab) -> Builder {
+        let clients = lab.clients.len();
+        let (mut writers, mut files) = (Vec::new(), Vec::new());
+        for place in 0..clients + 2 {
+            let (role, text) = match place {
+                0 => (Role::Orchestrator, "orchestrator".to_owned()),
+                place if place <= clients => (Role::Client, lab.clients[place - 1].id.to_string()),
+                _ => (Role::Driver, "driver".to_owned()),
+            };
+            let header = Header {
+                created: Ticks(1),
+                created_unix_ns: 0,
+                timebase: Timebase::NANOSECONDS,
+                actor: actor(place),
+                role,
+                pid: 1000 + u32::try_from(place).unwrap(),
+                salt: 77 + u32::try_from(place).unwrap(),
+                identity: Identity { name: text.clone(), arena: "/arena".into(), ..Identity::default() },
+            };
+            let path = folder.join(format!("{name}-{text}.trace"));
+            drop(std::fs::remove_file(&path));
+            writers.push(TraceWriter::create(&path, &header, WriterOptions { bytes_max: 8 << 30 }).unwrap());
+            files.push(path);
+        }
+        Builder { lab, writers, files, written: 0, latest: 0 }
+    }
+
+    pub(crate) fn driver(&self) -> usize {
+        self.lab.clients.len() + 1
+    }
+
+    fn grow(&mut self, at: u64) {
+        self.latest = self.latest.max(at);
+        self.written += 1;
+        if self.written.is_multiple_of(1024) {
+            for writer in &self.writers {
+                writer.grow().unwrap();
+            }
+        }
+    }
+
+    pub(crate) fn operation(&mut self, process: usize, op: Op) -> RecordId {
+        self.grow(op.end.unwrap_or(op.at));
+        let writer = &self.writers[process];
+        let id = writer.begin_operation(&OperationBegin {
+            started: Ticks(op.at),
+            subject: ThreadId { pid: 0, tid: op.tid, generation: 0 },
+            cause: op.cause,
+            planned: None,
+            kind: op.kind,
+            worker: 0,
+            phase: op.phase,
+        });
+        if let Some(end) = op.end {
+            writer.end_operation(
+                id,
+                &OperationEnd { ended: Ticks(end), error: 0, status: 0, finished: None, bytes: 0 },
+            );
+        }
+        if op.inode != 0 {
+            writer.operation_target(id, &Target { inode: op.inode, device: DEVICE, path: 0 });
+        }
+        id
+    }
+
+    pub(crate) fn decision(&mut self, client: usize, dec: Dec) -> RecordId {
+        self.grow(dec.answered.unwrap_or(dec.read));
+        let writer = &self.writers[client];
+        let id = writer.begin_decision(&DecisionBegin {
+            read: Ticks(dec.read),
+            subject: ThreadId { pid: 0, tid: dec.tid, generation: 0 },
+            kernel: None,
+            deadline: Some(Ticks(dec.read.saturating_add(DEADLINE))),
+            sequence: 0,
+            event: dec.event,
+            class: dec.class,
+            actor: Actor::UNKNOWN,
+        });
+        if let Some(answered) = dec.answered {
+            writer.end_decision(
+                id,
+                &DecisionEnd {
+                    started: dec.started.map(Ticks),
+                    answered: Ticks(answered),
+                    verdict: Verdict::Allow,
+                    approval: dec.approval,
+                    error: 0,
+                },
+            );
+        }
+        if dec.inode != 0 {
+            writer.decision_target(id, &Target { inode: dec.inode, device: DEVICE, path: 0 });
+        }
+        id
+    }
+
+    pub(crate) fn phase(&mut self, phase: PhaseKind, began: u64, ended: u64) {
+        self.grow(ended);
+        for (at, begins) in [(began, true), (ended, false)] {
+            self.writers[0].phase(&PhaseMark { at: Ticks(at), phase, begins });
+        }
+    }
+
+    pub(crate) fn kill(&mut self, client: usize, at: u64, overdue: RecordId) {
+        self.grow(at);
+        let kind = FaultKind::DeadlineKill;
+        self.writers[0].fault(&Fault { at: Ticks(at), kind, actor: actor(client), detail: overdue.0 });
+        self.ended(client, at + MS / 10, 9);
+    }
+
+    pub(crate) fn ended(&mut self, process: usize, at: u64, status: i32) {
+        self.grow(at);
+        self.writers[0].process(&ProcessMark {
+            at: Ticks(at),
+            actor: actor(process),
+            kind: ProcessMarkKind::Ended,
+            pid: 0,
+            status,
+        });
+    }
+
+    pub(crate) fn thread(&mut self, process: usize, tid: u64, purpose: ThreadPurpose) {
+        self.grow(1);
+        self.writers[process].thread(&ThreadMark { at: Ticks(1), tid, purpose, number: 0 });
+    }
+
+    pub(crate) fn path(&mut self, process: usize, path: &[u8]) -> u32 {
+        self.writers[process].path(path)
+    }
+
+    /// One root open that every client scans by opening the file again, as fanotify delivers it: one client
+    /// after another. Returns when the root operation ended. Makes N(N+1) decisions and N+1 operations.
+    pub(crate) fn scanned_open(&mut self, at: u64, tid: u64, inode: u64) -> u64 {
+        let clients = self.lab.clients.len();
+        let mut now = at + 100;
+        let each = 200 + clients as u64 * 100;
+        let end = now + clients as u64 * (each + 50);
+        let driver = self.driver();
+        self.operation(driver, Op { inode, ..Op::root(at, end, tid) });
+        for client in 1..=clients {
+            let answered = now + each;
+            let worker = client as u64 * 1000 + tid;
+            let decision = self.decision(client, Dec { inode, ..Dec::worked(now, tid, answered) });
+            let child = Op { inode, ..Op::child(now + 20, answered - 10, worker, client, decision) };
+            self.operation(client, child);
+            let mut read = now + 40;
+            for other in 1..=clients {
+                let class = if other == client { SubjectClass::Own } else { SubjectClass::Peer };
+                self.decision(other, Dec { inode, ..Dec::at_once(read, worker, class) });
+                read += 90;
+            }
+            now = answered + 50;
+        }
+        end
+    }
+
+    /// Closes the traces and maps them.
+    pub(crate) fn finish(self) -> Run {
+        for writer in &self.writers {
+            writer.close(Ticks(self.latest + 1)).unwrap();
+        }
+        let maps = self.files.iter().map(|path| MappedTrace::open(path).unwrap()).collect();
+        Run { lab: self.lab, maps, files: self.files }
+    }
+}
+
+/// A run whose traces are there to be analysed.
+pub(crate) struct Run {
+    pub(crate) lab: Lab,
+    pub(crate) maps: Vec<MappedTrace>,
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Run {
+    pub(crate) fn analyse(&self) -> Findings {
+        let bytes: Vec<&[u8]> = self.maps.iter().map(MappedTrace::bytes).collect();
+        analyse_bytes(&self.lab, &bytes)
+    }
+
+    pub(crate) fn copies(&self) -> Vec<Vec<u8>> {
+        self.maps.iter().map(|map| map.bytes().to_vec()).collect()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        for path in &self.files {
+            drop(std::fs::remove_file(path));
+        }
+    }
+}
+
+/// Analyses traces given as bytes; those that are none are passed as unreadable.
+pub(crate) fn analyse_bytes(lab: &Lab, bytes: &[&[u8]]) -> Findings {
+    let (mut traces, mut unreadable) = (Vec::new(), Vec::new());
+    for (place, bytes) in bytes.iter().enumerate() {
+        match Trace::parse(bytes) {
+            Ok(trace) => traces.push(trace),
+            Err(error) => unreadable.push((format!("trace {place}"), error.to_string())),
+        }
+    }
+    let context = Context { lab, run: "run", backend: "fanotify", replay: "replay", unreadable: &unreadable };
+    lab_analysis::analyse(&traces, &context)
+}
+
+/// The sums that hold for every run whatsoever.
+pub(crate) fn sums_hold(findings: &Findings) {
+    for totals in [&findings.totals, &findings.storm] {
+        assert_eq!(totals.decisions, totals.explained + totals.unexplained);
+        assert_eq!(totals.decisions, totals.by_approval.values().sum::<u64>() + totals.unanswered);
+    }
+    let causes = &findings.causes;
+    assert_eq!(causes.rows.len(), findings.clients.len());
+    for (place, client) in findings.clients.iter().enumerate() {
+        assert_eq!(causes.decisions[place].len(), causes.columns.len());
+        assert_eq!(causes.decisions[place].iter().sum::<u64>(), client.decisions, "{}", client.id);
+        assert_eq!(causes.observed[place].iter().sum::<u64>(), client.decisions, "{}", client.id);
+        assert_eq!(client.by_approval.values().sum::<u64>() + client.unanswered, client.decisions);
+        assert_eq!(client.latency_ns.count + client.unanswered, client.decisions);
+        if causes.columns.len() <= 20 {
+            assert_eq!(client.blame_in.iter().map(|line| line.decisions).sum::<u64>(), client.decisions);
+        }
+    }
+    assert_eq!(causes.decisions.iter().flatten().sum::<u64>(), causes.total);
+    for operation in &findings.pipeline.slowest {
+        assert_eq!(operation.steps.iter().map(|(_, time)| time).sum::<u64>(), operation.took_ns);
+    }
+    assert_eq!(findings.series.decisions_by_cause.len(), causes.columns.len());
+    let over_time: u64 = findings.series.decisions_by_cause.iter().flatten().sum();
+    assert_eq!(over_time, findings.totals.decisions);
+    assert_eq!(
+        findings.latency_ns.count,
+        findings.clients.iter().map(|client| client.latency_ns.count).sum::<u64>()
+    );
+}

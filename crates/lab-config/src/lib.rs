@@ -1,0 +1,105 @@
+//! Lab files: YAML in, a validated [`lab_model::Lab`] out.
+//!
+//! A mistake never stops the reading where it can be helped: a [`Report`] holds all mistakes of a file, each
+//! with its line and column, the place underlined, and what mends it.
+//!
+//! This crate must not read files, look at the machine or print: the text and the machine's [`Limits`] come
+//! in as arguments. It holds no meaning of its own beside the rules of a lab file.
+#![forbid(unsafe_code)]
+
+mod clients;
+mod condition;
+mod diagnostic;
+mod expectations;
+mod explain;
+mod nearest;
+mod raw;
+mod read;
+mod render;
+mod resolve;
+mod scalar;
+mod schema;
+mod tree;
+mod write;
+
+use lab_model::Lab;
+
+pub use diagnostic::{Color, Diagnostic, Related, Report};
+pub use explain::{explain, field_paths, nearest_field};
+pub use schema::{schema, schema_text};
+pub use write::to_yaml;
+
+use crate::{
+    raw::RawLab,
+    read::{Problems, Read},
+    tree::Value,
+};
+
+/// The largest lab file that is read, in bytes.
+pub const SOURCE_BYTES_MAX: usize = 1 << 20;
+
+/// What the machine allows; measured by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most clients that one lab can have. On Linux this is `fs.fanotify.max_user_groups`.
+    pub clients_max: u16,
+}
+
+impl Default for Limits {
+    /// The limits of a Linux kernel that nobody has tuned: 128 fanotify groups a user.
+    fn default() -> Limits {
+        Limits { clients_max: 128 }
+    }
+}
+
+/// Reads a lab file; `label` is the file's name as the user knows it.
+///
+/// # Errors
+///
+/// All mistakes of the file, when there is at least one.
+pub fn parse(label: &str, source: impl AsRef<[u8]>, limits: &Limits) -> Result<Lab, Report> {
+    let source = source.as_ref();
+    let text = text_of(source).map_err(|unreadable| {
+        let (text, diagnostic) = *unreadable;
+        Report::new(label, &text, vec![diagnostic], 0)
+    })?;
+    let mut problems = Problems::new(text);
+    let lab =
+        match tree::parse(text) {
+            Ok(node) if matches!(node.value, Value::Null) => {
+                problems.add(Diagnostic::new(0..0, "the lab file is empty").help(
+                    "begin with `schema: 1`; `lab explain schema` and the labs that ship show the rest",
+                ));
+                None
+            }
+            Ok(node) => RawLab::read(&node, &mut problems)
+                .and_then(|raw| resolve::resolve(&raw, limits, &mut problems)),
+            Err(diagnostic) => {
+                problems.add(*diagnostic);
+                None
+            }
+        };
+    match lab {
+        Some(lab) if problems.found.is_empty() => Ok(lab),
+        _ => Err(Report::new(label, text, problems.found, problems.more)),
+    }
+}
+
+/// The source as text without a byte order mark, when it is short enough and UTF-8.
+fn text_of(source: &[u8]) -> Result<&str, Box<(String, Diagnostic)>> {
+    if source.len() > SOURCE_BYTES_MAX {
+        let message = format!("the file has {} bytes, a lab file at most {SOURCE_BYTES_MAX}", source.len());
+        return Err(Box::new((String::new(), Diagnostic::new(0..0, message))));
+    }
+    let source = source.strip_prefix("\u{feff}".as_bytes()).unwrap_or(source);
+    std::str::from_utf8(source).map_err(|error| {
+        let (good, bad) = source.split_at(error.valid_up_to());
+        let lossy = String::from_utf8_lossy(source).into_owned();
+        let place = good.len()..good.len() + char::REPLACEMENT_CHARACTER.len_utf8();
+        let byte = bad.first().copied().unwrap_or_default();
+        let diagnostic = Diagnostic::new(place, format!("the byte 0x{byte:02x} is not UTF-8"))
+            .label("not text")
+            .help("save the file as UTF-8");
+        Box::new((lossy, diagnostic))
+    })
+}

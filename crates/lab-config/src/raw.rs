@@ -1,0 +1,341 @@
+//! The lab file as it is written, apart from the model: what may be left out is a [`Field`].
+//!
+//! The documentation of the fields is the JSON Schema's and the text of `lab explain`, so it is written for
+//! the person who writes a lab file.
+
+use std::borrow::Cow;
+
+use lab_model::{BackendChoice, ExecProgram, Preset, ReactTo, Span, When};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::{
+    read::{At, Field, List, Problems, Read, records},
+    scalar::{AnswerBy, Bounded, RawRate, SchemaVersion},
+    tree::{Node, Value},
+};
+
+/// The most clients that a lab file can ask for; the machine allows fewer.
+const CLIENTS_MAX: usize = 9_999;
+
+records! {
+    /// A lab: N clients under N bundle IDs, what drives them, and what must hold.
+    #[schemars(rename = "Lab")]
+    "the lab file" RawLab {
+        /// The version of this format.
+        #[expect(dead_code, reason = "there is one version, and reading checked it")]
+        schema: SchemaVersion,
+        /// The lab's name: 1 to 64 lower-case letters, digits and hyphens. The run store's folder is named so.
+        #[schemars(extend("pattern" = "^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"))]
+        name: String,
+        /// What the lab shows, in a sentence or two.
+        about [default]: String,
+        /// The seed of everything that is drawn. The same seed draws the same.
+        #[schemars(extend("default" = 42))]
+        seed [default]: Bounded<0, { u64::MAX }>,
+        /// The kernel to run on.
+        #[schemars(extend("default" = "auto"))]
+        backend [default]: BackendChoice,
+        /// How long a client may take to answer. The warden kills a client that is later, where the kernel
+        /// does not.
+        #[schemars(extend("default" = "5s"))]
+        deadline [default]: Span,
+        /// What every client starts from.
+        defaults [default]: RawDefaults,
+        /// The clients: a list, or `{ count: N }` for N alike.
+        clients: RawClients,
+        /// How long each phase of a run lasts.
+        phases [default]: RawPhases,
+        /// What drives the lab: at least one load. All of them run at the same time.
+        #[schemars(extend("minItems" = 1))]
+        workload: List<RawWorkload>,
+        /// What must hold for exit code 0.
+        expect [default]: List<RawExpectation>,
+        /// Limits that keep the lab from harming its machine.
+        safety [default]: RawSafety,
+    }
+
+    /// What every client starts from.
+    #[schemars(rename = "Defaults")]
+    "`defaults`" RawDefaults {
+        /// The behaviour of every client that does not say otherwise: a preset, or its fields.
+        behavior [default]: BehaviorEntry,
+    }
+
+    /// One client: one process that answers AUTH events, in a bundle of its own.
+    #[schemars(rename = "Client")]
+    "a client" RawClient {
+        /// The client's name in this lab: 1 to 32 lower-case letters, digits and hyphens, a letter first.
+        #[schemars(extend("pattern" = "^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"))]
+        id: String,
+        /// The bundle's reverse-DNS name, distinct from every other client's. Left out, it is
+        /// `org.eslab.<lab>.<id>`.
+        #[schemars(extend(
+            "pattern" = "^[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+$",
+            "maxLength" = 155
+        ))]
+        bundle_id [default]: String,
+        /// What the client does: a preset, or fields that override those of `defaults`.
+        behavior [default]: BehaviorEntry,
+    }
+
+    /// N clients that are alike, named `client-01` and so on.
+    #[schemars(rename = "ClientCount")]
+    "`clients`" RawClientCount {
+        /// How many.
+        count: Bounded<1, { CLIENTS_MAX as u64 }>,
+        /// What their names begin with.
+        #[schemars(extend("default" = "client", "pattern" = "^[a-z][a-z0-9-]*$"))]
+        prefix [default]: String,
+        /// What they do: a preset, or fields that override those of `defaults`.
+        behavior [default]: BehaviorEntry,
+    }
+
+    /// How a client behaves. A field that is left out comes from `preset`, or, without one, from `defaults`.
+    #[schemars(rename = "Behavior")]
+    "a behavior" RawBehavior {
+        /// The preset to start from.
+        preset [default]: Preset,
+        /// Decisions worked on at once; 1 is one event at a time.
+        concurrency [default]: Bounded<1, 256>,
+        /// The reaction to an AUTH open.
+        on_open [default]: RawReaction,
+        /// The reaction to an AUTH exec.
+        on_exec [default]: RawReaction,
+        /// Whose events set a reaction off.
+        react_to [default]: ReactTo,
+        /// The share of the deadline after which the client answers without having finished, or `never`.
+        answer_by_percent [default]: AnswerBy,
+        /// Works this long on every event that sets it off, before its reaction.
+        delay [default]: Span,
+    }
+
+    /// What a client does when an event sets it off.
+    #[schemars(rename = "Reaction")]
+    "a reaction" RawReaction {
+        /// Opens the target again, by path.
+        reopen [default]: bool,
+        /// Reads the reopened target from start to end.
+        read [default]: bool,
+        /// Opens this many other files of the arena.
+        extra_opens [default]: Bounded<0, 1_000>,
+        /// Before the answer, while the subject waits, or after it.
+        when [default]: When,
+    }
+
+    /// How long each phase lasts, one after the other; `0s` leaves one out.
+    #[schemars(rename = "Phases")]
+    "`phases`" RawPhases {
+        /// The workload without any client: what an operation costs by itself.
+        #[schemars(extend("default" = "1s"))]
+        baseline [default]: Span,
+        /// The workload with all clients answering at once: what being asked costs.
+        #[schemars(extend("default" = "1s"))]
+        control [default]: Span,
+        /// The workload with the clients as the lab file has them; longer than zero.
+        #[schemars(extend("default" = "3s"))]
+        storm [default]: Span,
+        /// No workload: does it calm down? The longest wait for it.
+        #[schemars(extend("default" = "5s"))]
+        drain [default]: Span,
+    }
+
+    /// One load; exactly one of its keys.
+    #[schemars(rename = "Workload", extend("minProperties" = 1, "maxProperties" = 1))]
+    "a load" RawWorkload {
+        /// Opens and closes files of the arena.
+        open_storm [default]: RawOpenStorm,
+        /// Runs programs from the arena.
+        exec_storm [default]: RawExecStorm,
+    }
+
+    /// Opens and closes files of the arena.
+    #[schemars(rename = "OpenStorm")]
+    "`open_storm`" RawOpenStorm {
+        /// Threads that open, each one file at a time.
+        #[schemars(extend("default" = 2))]
+        workers [default]: Bounded<1, 256>,
+        /// Files in the arena.
+        #[schemars(extend("default" = 500))]
+        files [default]: Bounded<1, 1_000_000>,
+        /// The folder below the arena that holds them.
+        #[schemars(extend("default" = "files"))]
+        directory [default]: String,
+        /// Bytes in each file.
+        #[schemars(extend("default" = 4096))]
+        file_bytes [default]: Bounded<0, { 1 << 30 }>,
+        /// How fast.
+        #[schemars(extend("default" = "max"))]
+        rate [default]: RawRate,
+        /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
+        operations_max [default]: Bounded<1, { u64::MAX }>,
+    }
+
+    /// Runs programs from the arena.
+    #[schemars(rename = "ExecStorm")]
+    "`exec_storm`" RawExecStorm {
+        /// Threads that run programs, each one at a time.
+        #[schemars(extend("default" = 1))]
+        workers [default]: Bounded<1, 256>,
+        /// The program to run; it ends at once with status 0.
+        #[schemars(extend("default" = "static"))]
+        program [default]: ExecProgram,
+        /// How fast.
+        #[schemars(extend("default" = "max"))]
+        rate [default]: RawRate,
+        /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
+        operations_max [default]: Bounded<1, { u64::MAX }>,
+    }
+
+    /// A condition in its long form; exactly one of `text` and `sometimes`.
+    #[schemars(
+        rename = "LongExpectation",
+        extend("oneOf" = [{ "required": ["text"] }, { "required": ["sometimes"] }])
+    )]
+    "an expectation" RawLongExpectation {
+        /// A condition that has to hold at the end of the run.
+        text [default]: String,
+        /// A condition that has to hold at some time in the run, else the lab proved nothing.
+        sometimes [default]: String,
+        /// Ends the run as soon as the condition no longer holds.
+        #[schemars(extend("default" = false))]
+        abort [default]: bool,
+        /// How long into the storm an aborting condition is first looked at.
+        #[schemars(extend("default" = "0s"))]
+        after [default]: Span,
+    }
+
+    /// Limits that keep the lab from harming its machine.
+    #[schemars(rename = "Safety")]
+    "`safety`" RawSafety {
+        /// The most a single trace file may grow to, in bytes; what comes after is counted as lost.
+        #[schemars(extend("default" = 4_294_967_296_u64))]
+        trace_bytes_max [default]: Bounded<{ 1 << 20 }, { 1 << 40 }>,
+        /// The size of the arena's file system, in bytes.
+        #[schemars(extend("default" = 268_435_456))]
+        arena_bytes_max [default]: Bounded<{ 1 << 20 }, { 1 << 40 }>,
+        /// The longest a whole run may take before the warden ends it.
+        #[schemars(extend("default" = "10m"))]
+        run_max [default]: Span,
+        /// The baseline ends early after this many operations: they are cheap, and each one is recorded.
+        #[schemars(extend("default" = 200_000))]
+        baseline_operations_max [default]: Bounded<1, { u64::MAX }>,
+    }
+}
+
+/// A behaviour as it may be written: a preset's name, or a mapping.
+#[derive(Clone, Debug)]
+pub(crate) struct BehaviorEntry(pub(crate) RawBehavior);
+
+impl Read for BehaviorEntry {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<BehaviorEntry> {
+        match &node.value {
+            Value::Map(_) => RawBehavior::read(node, problems).map(BehaviorEntry),
+            Value::Text(_) => At::read(node, problems).map(|preset| {
+                BehaviorEntry(RawBehavior {
+                    preset: Field::Given(preset),
+                    concurrency: Field::Absent,
+                    on_open: Field::Absent,
+                    on_exec: Field::Absent,
+                    react_to: Field::Absent,
+                    answer_by_percent: Field::Absent,
+                    delay: Field::Absent,
+                })
+            }),
+            _ => {
+                problems.wrong_type(node, "a preset or a mapping", "`scanner`, or `{ preset: scanner }`");
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for BehaviorEntry {
+    fn schema_name() -> Cow<'static, str> {
+        "BehaviorEntry".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let preset = generator.subschema_for::<Preset>();
+        let fields = generator.subschema_for::<RawBehavior>();
+        json_schema!({
+            "description": "How a client behaves: the name of a preset, or a mapping of its fields.",
+            "anyOf": [preset, fields]
+        })
+    }
+}
+
+/// The clients as they may be written: a list, or how many.
+#[derive(Clone, Debug)]
+pub(crate) enum RawClients {
+    List(List<RawClient>),
+    Count(Box<RawClientCount>),
+}
+
+impl Read for RawClients {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<RawClients> {
+        match &node.value {
+            Value::List(nodes) => Some(RawClients::List(List::of(nodes, CLIENTS_MAX, problems))),
+            Value::Map(_) => {
+                RawClientCount::read(node, problems).map(|count| RawClients::Count(count.into()))
+            }
+            _ => {
+                problems.wrong_type(
+                    node,
+                    "a list of clients or how many",
+                    "`- { id: alpha }`, or `clients: { count: 3 }`",
+                );
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for RawClients {
+    fn schema_name() -> Cow<'static, str> {
+        "Clients".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let client = generator.subschema_for::<RawClient>();
+        let count = generator.subschema_for::<RawClientCount>();
+        json_schema!({
+            "description": "The clients: a list, or `{ count: N }` for N alike.",
+            "anyOf": [{ "type": "array", "minItems": 1, "maxItems": CLIENTS_MAX, "items": client }, count]
+        })
+    }
+}
+
+/// An expectation as it may be written: the condition, or its long form.
+#[derive(Clone, Debug)]
+pub(crate) enum RawExpectation {
+    Short(String),
+    Long(RawLongExpectation),
+}
+
+impl Read for RawExpectation {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<RawExpectation> {
+        match &node.value {
+            Value::Text(text) => Some(RawExpectation::Short(text.clone())),
+            Value::Map(_) => RawLongExpectation::read(node, problems).map(RawExpectation::Long),
+            _ => {
+                problems.wrong_type(node, "a condition", "`deadline.misses == 0`");
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for RawExpectation {
+    fn schema_name() -> Cow<'static, str> {
+        "Expectation".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let long = generator.subschema_for::<RawLongExpectation>();
+        json_schema!({
+            "description": "A condition on the run's report: a metric, a comparison and a value, such as \
+                `headroom.p01 > 50%`; or its long form.",
+            "anyOf": [{ "type": "string", "examples": ["deadline.misses == 0", "headroom.p01 > 50%"] }, long]
+        })
+    }
+}

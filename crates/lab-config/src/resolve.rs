@@ -1,0 +1,305 @@
+//! From the lab file as written to the lab as it runs: defaults filled in, rules across fields checked.
+
+use std::ops::Range;
+
+use lab_model::{
+    BackendChoice, Behavior, Concurrency, ExecProgram, ExecStorm, Lab, OpenStorm, Phases, Rate, Reaction,
+    Safety, Span, Workload,
+};
+
+use crate::{
+    Diagnostic, Limits,
+    clients::clients,
+    expectations::expectations,
+    raw::{
+        BehaviorEntry, RawBehavior, RawExecStorm, RawLab, RawOpenStorm, RawPhases, RawReaction, RawSafety,
+        RawWorkload,
+    },
+    read::{At, Field, List, Problems},
+    tree::shortened,
+};
+
+/// The longest name of a lab, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// The longest a single phase may last: a day.
+const PHASE_MAX: Span = Span::from_secs(86_400);
+
+/// The bytes a file takes up in the arena at least, and is rounded up to.
+const ARENA_PAGE_BYTES: u64 = 4096;
+
+/// Resolves a lab; `None` when there are mistakes, all of which are then in `problems`.
+pub(crate) fn resolve(raw: &RawLab, limits: &Limits, problems: &mut Problems<'_>) -> Option<Lab> {
+    let name = raw.name.given().and_then(|name| lab_name(name, problems));
+    let defaults = raw.defaults.value().and_then(|defaults| defaults.behavior.value());
+    let base = match defaults {
+        Some(BehaviorEntry(written)) => behavior(written, &Behavior::noop(), problems),
+        None => Behavior::noop(),
+    };
+    let clients = clients(&raw.clients, name.as_deref(), &base, limits, problems);
+    let safety = safety(raw.safety.value(), problems);
+    let run_max = raw.safety.value().and_then(|safety| safety.run_max.given());
+    let phases = phases(&raw.phases, &safety, run_max.map(|at| &at.place), problems);
+    let workload = workloads(&raw.workload, &safety, problems);
+    let client_ids = clients
+        .as_ref()
+        .map(|clients| clients.iter().map(|client| client.id.as_str().to_owned()).collect::<Vec<String>>());
+    let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
+    let deadline = deadline(&raw.deadline, problems);
+    Some(Lab {
+        name: name?,
+        about: raw.about.value().cloned().unwrap_or_default(),
+        seed: raw.seed.value().map_or(42, |seed| seed.0),
+        backend: raw.backend.value().copied().unwrap_or(BackendChoice::Auto),
+        deadline,
+        clients: clients?,
+        phases,
+        workload,
+        expect,
+        safety,
+    })
+}
+
+fn lab_name(name: &At<String>, problems: &mut Problems<'_>) -> Option<String> {
+    let text = name.value.as_str();
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text.chars().all(valid)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if good {
+        return Some(text.to_owned());
+    }
+    let diagnostic =
+        Diagnostic::new(name.place.clone(), format!("`{}` cannot be a lab's name", shortened(text)))
+            .label("expected 1 to 64 lower-case letters, digits and hyphens");
+    problems.add(match mended_word(text, NAME_BYTES_MAX) {
+        Some(mended) => diagnostic.help(format!("write `{mended}`")),
+        None => diagnostic.help("the run store's folder and the bundle IDs are named so"),
+    });
+    None
+}
+
+/// The nearest text of lower-case letters, digits and hyphens that begins with a letter.
+pub(crate) fn mended_word(text: &str, bytes_max: usize) -> Option<String> {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let mended: String = text.to_lowercase().chars().map(|c| if valid(c) { c } else { '-' }).collect();
+    let start = mended.find(|c: char| c.is_ascii_lowercase())?;
+    let mended = mended[start..].trim_end_matches('-');
+    (mended.len() <= bytes_max).then(|| mended.to_owned())
+}
+
+fn deadline(field: &Field<Span>, problems: &mut Problems<'_>) -> Span {
+    const DEADLINE: Span = Span::from_secs(5);
+    let Some(at) = field.given() else { return DEADLINE };
+    if at.value.is_zero() || at.value > PHASE_MAX {
+        let diagnostic =
+            Diagnostic::new(at.place.clone(), format!("a deadline of {} is no deadline", at.value))
+                .label("expected more than 0s and at most 24h")
+                .help("macOS gives a client up to a minute; the lab's default is `5s`");
+        problems.add(diagnostic);
+    }
+    at.value
+}
+
+/// A behaviour: the preset it names, else `base`, with the written fields laid over it.
+pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Problems<'_>) -> Behavior {
+    let start = written.preset.value().map_or_else(|| base.clone(), |preset| preset.behavior());
+    Behavior {
+        concurrency: written
+            .concurrency
+            .value()
+            .map_or(start.concurrency, |workers| Concurrency::new(workers.get())),
+        on_open: reaction(&written.on_open, start.on_open, problems),
+        on_exec: reaction(&written.on_exec, start.on_exec, problems),
+        react_to: written.react_to.value().copied().unwrap_or(start.react_to),
+        answer_by_percent: written.answer_by_percent.value().map_or(start.answer_by_percent, |by| by.0),
+        delay: written.delay.value().copied().unwrap_or(start.delay),
+    }
+}
+
+fn reaction(field: &Field<RawReaction>, base: Reaction, problems: &mut Problems<'_>) -> Reaction {
+    let Some(written) = field.value() else { return base };
+    let reopen = written.reopen.value().copied().unwrap_or(base.reopen);
+    let read = written.read.value().copied().unwrap_or(base.read);
+    if let (false, Some(At { value: true, place })) = (reopen, written.read.given()) {
+        let diagnostic = Diagnostic::new(place.clone(), "a target that is not reopened cannot be read")
+            .label("needs `reopen: true`")
+            .help("add `reopen: true`, or remove `read: true`");
+        problems.add(diagnostic);
+    }
+    Reaction {
+        reopen,
+        read: read && reopen,
+        extra_opens: written.extra_opens.value().map_or(base.extra_opens, |opens| opens.get()),
+        when: written.when.value().copied().unwrap_or(base.when),
+    }
+}
+
+/// The phases; without any of them written, the place of `run_max` is that of a run too long for it.
+fn phases(
+    field: &Field<RawPhases>,
+    safety: &Safety,
+    run_max_place: Option<&Range<usize>>,
+    problems: &mut Problems<'_>,
+) -> Phases {
+    let raw = field.value();
+    let mut span = |written: Option<&Field<Span>>, default: Span| {
+        let Some(at) = written.and_then(Field::given) else { return default };
+        if at.value > PHASE_MAX {
+            let diagnostic =
+                Diagnostic::new(at.place.clone(), format!("a phase of {} is too long", at.value))
+                    .label("at most 24h");
+            problems.add(diagnostic);
+        }
+        at.value
+    };
+    let phases = Phases {
+        baseline: span(raw.map(|raw| &raw.baseline), Span::from_secs(1)),
+        control: span(raw.map(|raw| &raw.control), Span::from_secs(1)),
+        storm: span(raw.map(|raw| &raw.storm), Span::from_secs(3)),
+        drain: span(raw.map(|raw| &raw.drain), Span::from_secs(5)),
+    };
+    if let (true, Some(at)) = (phases.storm.is_zero(), raw.and_then(|raw| raw.storm.given())) {
+        let diagnostic =
+            Diagnostic::new(at.place.clone(), "the storm is the experiment: it cannot be left out")
+                .label("expected more than 0s")
+                .help("write for example `storm: 3s`");
+        problems.add(diagnostic);
+    }
+    let total = phases.iter().map(|phase| phase.span.nanos()).fold(0, u64::saturating_add);
+    let place = field.given().map(|at| &at.place).or(run_max_place);
+    if let (true, Some(place)) = (total > safety.run_max.nanos(), place) {
+        let total = Span::from_nanos(total);
+        let message = format!("the phases take {total}, a run at most {}", safety.run_max);
+        let diagnostic = Diagnostic::new(place.clone(), message)
+            .label("longer than `safety.run_max`")
+            .help("shorten the phases, or raise `run_max` under `safety`");
+        problems.add(diagnostic);
+    }
+    phases
+}
+
+fn workloads(
+    field: &Field<List<RawWorkload>>,
+    safety: &Safety,
+    problems: &mut Problems<'_>,
+) -> Vec<Workload> {
+    let Some(list) = field.given() else { return Vec::new() };
+    if list.value.items.is_empty() && list.value.complete {
+        let diagnostic = Diagnostic::new(list.place.clone(), "a lab has at least one load")
+            .label("nothing drives the lab")
+            .help("add for example `- open_storm: {}`");
+        problems.add(diagnostic);
+    }
+    let workload: Vec<Workload> =
+        list.value.items.iter().filter_map(|at| one_workload(at, problems)).collect();
+    let bytes = workload.iter().map(arena_bytes).fold(0, u64::saturating_add);
+    if bytes > safety.arena_bytes_max {
+        let message = format!("the files take {bytes} bytes, the arena holds {}", safety.arena_bytes_max);
+        let diagnostic = Diagnostic::new(list.place.clone(), message)
+            .label("more than `safety.arena_bytes_max`")
+            .help("fewer or smaller files, or raise `arena_bytes_max` under `safety`");
+        problems.add(diagnostic);
+    }
+    workload
+}
+
+fn arena_bytes(workload: &Workload) -> u64 {
+    match workload {
+        Workload::OpenStorm(storm) => {
+            u64::from(storm.files) * u64::from(storm.file_bytes).next_multiple_of(ARENA_PAGE_BYTES)
+        }
+        Workload::ExecStorm(_) => 0,
+    }
+}
+
+fn one_workload(at: &At<RawWorkload>, problems: &mut Problems<'_>) -> Option<Workload> {
+    let RawWorkload { open_storm, exec_storm } = &at.value;
+    let message = match (open_storm, exec_storm) {
+        (Field::Given(storm), Field::Absent) => {
+            return Some(Workload::OpenStorm(resolve_open_storm(&storm.value, problems)));
+        }
+        (Field::Absent, Field::Given(storm)) => {
+            return Some(Workload::ExecStorm(resolve_exec_storm(&storm.value)));
+        }
+        (Field::Absent, Field::Absent) => "a load names what it does",
+        (Field::Given(_), Field::Given(_)) => "one load cannot be two storms",
+        (Field::Bad, _) | (_, Field::Bad) => return None,
+    };
+    let diagnostic = Diagnostic::new(at.place.clone(), message)
+        .label("expected `open_storm` or `exec_storm`")
+        .help("give each load an item of its own: `- open_storm: {}`");
+    problems.add(diagnostic);
+    None
+}
+
+fn resolve_open_storm(raw: &RawOpenStorm, problems: &mut Problems<'_>) -> OpenStorm {
+    if let Some(at) = raw.directory.given() {
+        check_directory(at, problems);
+    }
+    OpenStorm {
+        workers: raw.workers.value().map_or(2, |workers| workers.get()),
+        files: raw.files.value().map_or(500, |files| files.get()),
+        directory: raw.directory.value().cloned().unwrap_or_else(|| "files".to_owned()),
+        file_bytes: raw.file_bytes.value().map_or(4096, |bytes| bytes.get()),
+        rate: raw.rate.value().map_or(Rate::Max, |rate| rate.0),
+        operations_max: raw.operations_max.value().map(|max| max.0),
+    }
+}
+
+fn resolve_exec_storm(raw: &RawExecStorm) -> ExecStorm {
+    ExecStorm {
+        workers: raw.workers.value().map_or(1, |workers| workers.get()),
+        program: raw.program.value().copied().unwrap_or(ExecProgram::Static),
+        rate: raw.rate.value().map_or(Rate::Max, |rate| rate.0),
+        operations_max: raw.operations_max.value().map(|max| max.0),
+    }
+}
+
+/// Checks that a path stays in the arena: relative, of plain names only.
+fn check_directory(at: &At<String>, problems: &mut Problems<'_>) {
+    const BYTES_MAX: usize = 255;
+    let path = at.value.as_str();
+    let why = if path.starts_with('/') {
+        "an absolute path"
+    } else if path.split('/').any(|part| part == "..") {
+        "`..` leads out of it"
+    } else if path.is_empty() || path.split('/').any(|part| part.is_empty() || part == ".") {
+        "expected plain names joined by `/`"
+    } else if path.len() > BYTES_MAX {
+        "longer than 255 bytes"
+    } else if path.contains(char::is_control) {
+        "control characters are not allowed"
+    } else {
+        return;
+    };
+    let message = match why {
+        "an absolute path" | "`..` leads out of it" => format!("`{}` leaves the arena", shortened(path)),
+        _ => format!("`{}` is not a folder's path", shortened(path)),
+    };
+    let diagnostic = Diagnostic::new(at.place.clone(), message)
+        .label(why)
+        .help("write a path below the arena, such as `files` or `files/deep`");
+    problems.add(diagnostic);
+}
+
+fn safety(raw: Option<&RawSafety>, problems: &mut Problems<'_>) -> Safety {
+    let default = Safety::default();
+    let Some(raw) = raw else { return default };
+    if let Some(at) = raw.run_max.given().filter(|at| at.value.is_zero() || at.value > PHASE_MAX) {
+        let diagnostic =
+            Diagnostic::new(at.place.clone(), format!("a run cannot be limited to {}", at.value))
+                .label("expected more than 0s and at most 24h");
+        problems.add(diagnostic);
+    }
+    Safety {
+        trace_bytes_max: raw.trace_bytes_max.value().map_or(default.trace_bytes_max, |max| max.0),
+        arena_bytes_max: raw.arena_bytes_max.value().map_or(default.arena_bytes_max, |max| max.0),
+        run_max: raw.run_max.value().copied().unwrap_or(default.run_max),
+        baseline_operations_max: raw
+            .baseline_operations_max
+            .value()
+            .map_or(default.baseline_operations_max, |max| max.0),
+    }
+}

@@ -1,0 +1,164 @@
+use std::fmt::{self, Write};
+
+use lab_model::{Behavior, Client, Expectation, Lab, PhaseKind, Rate, Reaction, When, Workload};
+
+use crate::scalar::Choice;
+
+/// The lab as a lab file with every default written out; reads back as the same lab.
+#[must_use]
+pub fn to_yaml(lab: &Lab) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let written = write_lab(&mut text, lab);
+    debug_assert!(written.is_ok());
+    text
+}
+
+/// A behaviour as the fields of a lab file, each on a line that begins with `indent`.
+pub(crate) fn behavior_to_yaml(behavior: &Behavior, indent: &str) -> String {
+    let mut text = String::new();
+    let written = write_behavior(&mut text, behavior, indent);
+    debug_assert!(written.is_ok());
+    text
+}
+
+fn write_lab(out: &mut String, lab: &Lab) -> fmt::Result {
+    writeln!(out, "# The lab as it ran: every default is written out.")?;
+    writeln!(out, "schema: 1")?;
+    writeln!(out, "name: {}", Scalar(&lab.name))?;
+    writeln!(out, "about: {}", Scalar(&lab.about))?;
+    writeln!(out, "seed: {}", lab.seed)?;
+    writeln!(out, "backend: {}", lab.backend.name())?;
+    writeln!(out, "deadline: {}", lab.deadline)?;
+    writeln!(out, "clients:")?;
+    for client in &lab.clients {
+        write_client(out, client)?;
+    }
+    let spans = [lab.phases.baseline, lab.phases.control, lab.phases.storm, lab.phases.drain];
+    let phases: Vec<String> =
+        PhaseKind::ALL.iter().zip(spans).map(|(phase, span)| format!("{}: {span}", phase.name())).collect();
+    writeln!(out, "phases: {{ {} }}", phases.join(", "))?;
+    writeln!(out, "workload:")?;
+    for workload in &lab.workload {
+        write_workload(out, workload)?;
+    }
+    if lab.expect.is_empty() {
+        writeln!(out, "expect: []")?;
+    } else {
+        writeln!(out, "expect:")?;
+    }
+    for expectation in &lab.expect {
+        write_expectation(out, expectation)?;
+    }
+    writeln!(out, "safety:")?;
+    writeln!(out, "  trace_bytes_max: {}", lab.safety.trace_bytes_max)?;
+    writeln!(out, "  arena_bytes_max: {}", lab.safety.arena_bytes_max)?;
+    writeln!(out, "  run_max: {}", lab.safety.run_max)?;
+    writeln!(out, "  baseline_operations_max: {}", lab.safety.baseline_operations_max)
+}
+
+fn write_client(out: &mut String, client: &Client) -> fmt::Result {
+    writeln!(out, "  - id: {}", Scalar(client.id.as_str()))?;
+    writeln!(out, "    bundle_id: {}", Scalar(client.bundle_id.as_str()))?;
+    writeln!(out, "    behavior:")?;
+    write_behavior(out, &client.behavior, "      ")
+}
+
+fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::Result {
+    writeln!(out, "{indent}concurrency: {}", behavior.concurrency.get())?;
+    writeln!(out, "{indent}on_open: {}", Flow(&behavior.on_open))?;
+    writeln!(out, "{indent}on_exec: {}", Flow(&behavior.on_exec))?;
+    writeln!(out, "{indent}react_to: {}", word(behavior.react_to))?;
+    match behavior.answer_by_percent {
+        Some(percent) => writeln!(out, "{indent}answer_by_percent: {percent}")?,
+        None => writeln!(out, "{indent}answer_by_percent: never")?,
+    }
+    writeln!(out, "{indent}delay: {}", behavior.delay)
+}
+
+fn write_workload(out: &mut String, workload: &Workload) -> fmt::Result {
+    let operations_max = match workload {
+        Workload::OpenStorm(storm) => {
+            writeln!(out, "  - open_storm:")?;
+            writeln!(out, "      workers: {}", storm.workers)?;
+            writeln!(out, "      files: {}", storm.files)?;
+            writeln!(out, "      directory: {}", Scalar(&storm.directory))?;
+            writeln!(out, "      file_bytes: {}", storm.file_bytes)?;
+            write_rate(out, storm.rate)?;
+            storm.operations_max
+        }
+        Workload::ExecStorm(storm) => {
+            writeln!(out, "  - exec_storm:")?;
+            writeln!(out, "      workers: {}", storm.workers)?;
+            writeln!(out, "      program: {}", word(storm.program))?;
+            write_rate(out, storm.rate)?;
+            storm.operations_max
+        }
+    };
+    operations_max.map_or(Ok(()), |max| writeln!(out, "      operations_max: {max}"))
+}
+
+fn write_rate(out: &mut String, rate: Rate) -> fmt::Result {
+    match rate {
+        Rate::Max => writeln!(out, "      rate: max"),
+        Rate::PerSecond(rate) => writeln!(out, "      rate: {rate}"),
+    }
+}
+
+fn write_expectation(out: &mut String, expectation: &Expectation) -> fmt::Result {
+    let text = Scalar(&expectation.text);
+    if expectation.sometimes {
+        writeln!(out, "  - sometimes: {text}")?;
+    } else if expectation.abort {
+        writeln!(out, "  - text: {text}")?;
+    } else {
+        writeln!(out, "  - {text}")?;
+    }
+    if expectation.abort {
+        writeln!(out, "    abort: true")?;
+        writeln!(out, "    after: {}", expectation.after)?;
+    }
+    Ok(())
+}
+
+/// The word for a value in lab files.
+fn word<T: Choice + PartialEq>(value: T) -> &'static str {
+    T::WORDS.iter().find(|(_, meaning)| *meaning == value).map_or("", |(word, _)| word)
+}
+
+/// A reaction as a mapping on one line.
+struct Flow<'a>(&'a Reaction);
+
+impl fmt::Display for Flow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Reaction { reopen, read, extra_opens, when } = *self.0;
+        let when: When = when;
+        write!(f, "{{ reopen: {reopen}, read: {read}, extra_opens: {extra_opens}, when: {} }}", word(when))
+    }
+}
+
+/// A text as a YAML scalar: as it is when it can be nothing else, else in double quotes.
+struct Scalar<'a>(&'a str);
+
+impl fmt::Display for Scalar<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0;
+        let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte))
+            && !["true", "false", "null"].contains(&text.to_ascii_lowercase().as_str());
+        if plain {
+            return f.write_str(text);
+        }
+        f.write_char('"')?;
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                '\n' => f.write_str("\\n")?,
+                ' '..='~' => f.write_char(c)?,
+                c if c.is_alphanumeric() => f.write_char(c)?,
+                c => write!(f, "\\U{:08x}", u32::from(c))?,
+            }
+        }
+        f.write_char('"')
+    }
+}

@@ -1,0 +1,164 @@
+//! A resolved lab, written out, reads back as the same lab.
+#![allow(clippy::unwrap_used, reason = "generated labs are valid by construction")]
+
+use lab_config::{Limits, parse, to_yaml};
+use lab_model::{
+    BackendChoice, Behavior, Client, Concurrency, ExecProgram, ExecStorm, Lab, OpenStorm, Phases, Rate,
+    ReactTo, Reaction, Safety, Span, When, Workload,
+};
+use proptest::prelude::*;
+
+fn span(seconds_max: u64) -> impl Strategy<Value = Span> {
+    prop_oneof![
+        (1..=seconds_max).prop_map(Span::from_secs),
+        (1..=seconds_max * 1_000).prop_map(Span::from_millis),
+        (1..=seconds_max * 1_000_000_000).prop_map(Span::from_nanos),
+    ]
+}
+
+fn span_or_zero(seconds_max: u64) -> impl Strategy<Value = Span> {
+    prop_oneof![1 => Just(Span::default()), 4 => span(seconds_max)]
+}
+
+prop_compose! {
+    fn reaction()(
+        reopen in any::<bool>(),
+        read in any::<bool>(),
+        extra_opens in 0..=1_000_u32,
+        when in prop_oneof![Just(When::Before), Just(When::After)],
+    ) -> Reaction {
+        Reaction { reopen, read: read && reopen, extra_opens, when }
+    }
+}
+
+prop_compose! {
+    fn behavior()(
+        concurrency in 1..=256_u16,
+        on_open in reaction(),
+        on_exec in reaction(),
+        react_to in prop_oneof![
+            Just(ReactTo::Workload), Just(ReactTo::Peers), Just(ReactTo::Own), Just(ReactTo::All)
+        ],
+        answer_by_percent in proptest::option::of(1..=99_u8),
+        delay in span_or_zero(3_600),
+    ) -> Behavior {
+        let concurrency = Concurrency::new(concurrency);
+        Behavior { concurrency, on_open, on_exec, react_to, answer_by_percent, delay }
+    }
+}
+
+fn rate() -> impl Strategy<Value = Rate> {
+    prop_oneof![Just(Rate::Max), (1..=10_000_000_u32).prop_map(Rate::PerSecond)]
+}
+
+prop_compose! {
+    fn open_storm()(
+        workers in 1..=256_u16,
+        files in 1..=500_u32,
+        directory in "[a-z]{1,5}|[a-zé '\"#:&*!0-9_-]{1,8}(/[a-z.]{3,6}x){0,2}",
+        file_bytes in 0..=65_536_u32,
+        rate in rate(),
+        operations_max in proptest::option::of(1..=u64::MAX),
+    ) -> OpenStorm {
+        OpenStorm { workers, files, directory, file_bytes, rate, operations_max }
+    }
+}
+
+prop_compose! {
+    fn exec_storm()(
+        workers in 1..=256_u16,
+        program in prop_oneof![Just(ExecProgram::Static), Just(ExecProgram::Dynamic)],
+        rate in rate(),
+        operations_max in proptest::option::of(1..=u64::MAX),
+    ) -> ExecStorm {
+        ExecStorm { workers, program, rate, operations_max }
+    }
+}
+
+fn workload() -> impl Strategy<Value = Workload> {
+    prop_oneof![open_storm().prop_map(Workload::OpenStorm), exec_storm().prop_map(Workload::ExecStorm)]
+}
+
+/// Expectations come from the reader itself: only it knows what a condition's text means.
+fn expect_items() -> impl Strategy<Value = Vec<String>> {
+    let condition = prop_oneof![
+        Just("deadline.misses == 0"),
+        Just("headroom.p01>50.5%"),
+        Just("outcome != divergent"),
+        Just("op_latency.storm.p99 <= 1.5ms"),
+        Just("gain.c0.c0 < 0.25"),
+    ];
+    let item = (condition, 0..4_u8, span_or_zero(60)).prop_map(|(text, kind, after)| match kind {
+        0 => format!("{{ sometimes: {text} }}"),
+        1 => format!("{{ text: {text}, abort: true, after: {after} }}"),
+        2 => format!("{{ text: {text} }}"),
+        _ => text.to_owned(),
+    });
+    proptest::collection::vec(item, 0..4)
+}
+
+fn expectations(items: &[String]) -> Vec<lab_model::Expectation> {
+    let list: String = items.iter().map(|item| format!("  - {item}\n")).collect();
+    let expect = if items.is_empty() { String::new() } else { format!("expect:\n{list}") };
+    let source =
+        format!("schema: 1\nname: x\nclients: [{{ id: c0 }}]\nworkload: [open_storm: {{}}]\n{expect}");
+    parse("x", source, &Limits::default()).unwrap().expect
+}
+
+prop_compose! {
+    fn clients()(behaviors in proptest::collection::vec(behavior(), 1..5), named in any::<bool>()) -> Vec<Client> {
+        let client = |(index, behavior): (usize, Behavior)| Client {
+            id: format!("c{index}").parse().unwrap(),
+            bundle_id: match named {
+                true => format!("com.example.C{index}").parse().unwrap(),
+                false => format!("org.eslab.x.c{index}").parse().unwrap(),
+            },
+            behavior,
+        };
+        behaviors.into_iter().enumerate().map(client).collect()
+    }
+}
+
+prop_compose! {
+    fn lab()(
+        name in "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?|true|null|no|1e5|0x10|123",
+        about in any::<String>(),
+        seed in any::<u64>(),
+        backend in prop_oneof![
+            Just(BackendChoice::Auto), Just(BackendChoice::EndpointSecurity), Just(BackendChoice::Fanotify),
+            Just(BackendChoice::Sim)
+        ],
+        deadline in span(60),
+        clients in clients(),
+        baseline in span_or_zero(50),
+        control in span_or_zero(50),
+        storm in span(50),
+        drain in span_or_zero(50),
+        workload in proptest::collection::vec(workload(), 1..4),
+        expect in expect_items(),
+        limits in (1_u64 << 20..=1 << 40, 1_u64 << 30..=1 << 40, 1..=u64::MAX),
+        run_max in 300..=3_600_u64,
+    ) -> Lab {
+        let (trace_bytes_max, arena_bytes_max, baseline_operations_max) = limits;
+        let run_max = Span::from_secs(run_max);
+        Lab {
+            name, about, seed, backend, deadline, clients, workload,
+            phases: Phases { baseline, control, storm, drain },
+            expect: expectations(&expect),
+            safety: Safety { trace_bytes_max, arena_bytes_max, run_max, baseline_operations_max },
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_written_lab_reads_back_as_itself(lab in lab()) {
+        let text = to_yaml(&lab);
+        match parse("resolved.yaml", &text, &Limits::default()) {
+            Ok(again) => prop_assert_eq!(again, lab, "{}", text),
+            Err(report) => prop_assert!(false, "{}\n{}", report, text),
+        }
+    }
+}
