@@ -17,7 +17,10 @@ fn pages() -> &'static [(String, String)] {
         for (name, findings) in fixtures::all() {
             pages.push((name.to_owned(), html::run(&findings)));
             for client in findings.clients.iter().take(8) {
-                pages.push((format!("{name}, client {}", client.id), html::client(&findings, &client.id).unwrap()));
+                pages.push((
+                    format!("{name}, client {}", client.id),
+                    html::client(&findings, &client.id).unwrap(),
+                ));
             }
         }
         pages
@@ -89,7 +92,9 @@ fn every_page_is_well_formed_whatever_the_names() {
 #[test]
 fn hostile_names_are_text() {
     let page = run_of("hostile");
-    assert!(page.contains("&#60;script&#62;alert(1)&#60;/script&#62;") || page.contains("&lt;script&gt;alert(1)"));
+    assert!(
+        page.contains("&#60;script&#62;alert(1)&#60;/script&#62;") || page.contains("&lt;script&gt;alert(1)")
+    );
     assert_eq!(page.matches("<script").count(), 1, "only the report's own script");
     assert!(!page.contains("<img") && !page.contains("<!--") && !page.contains("<b>"));
     let steering = page.chars().find(|&sign| (sign.is_control() && sign != '\n') || sign == '\u{202e}');
@@ -121,8 +126,19 @@ fn nothing_comes_from_a_network() {
 fn every_picture_is_there_with_words_for_who_does_not_see_it() {
     let stable = run_of("stable");
     let names = [
-        "cause-matrix", "gain-graph", "flame", "cascade-size", "cascade-depth", "rate", "queue", "headroom",
-        "phase-spectrum", "clients-spectrum", "waterfall", "slow-operations", "cost",
+        "cause-matrix",
+        "gain-graph",
+        "flame",
+        "cascade-size",
+        "cascade-depth",
+        "rate",
+        "queue",
+        "headroom",
+        "phase-spectrum",
+        "clients-spectrum",
+        "waterfall",
+        "slow-operations",
+        "cost",
     ];
     for name in names {
         assert!(stable.contains(&format!("<svg id=\"picture-{name}\" role=\"img\" aria-label=\"")), "{name}");
@@ -137,7 +153,13 @@ fn every_picture_is_there_with_words_for_who_does_not_see_it() {
 #[test]
 fn what_was_capped_says_so() {
     let page = run_of("hostile");
-    for said in ["16 more left out", "more rows left out", "frames left out", "the 10 most involved of 48 clients", "worst 8 of 48"] {
+    for said in [
+        "16 more left out",
+        "more rows left out",
+        "frames left out",
+        "the 10 most involved of 48 clients",
+        "worst 8 of 48",
+    ] {
         assert!(page.contains(said), "{said}");
     }
 }

@@ -63,7 +63,12 @@ pub(super) fn draw(findings: &Findings, id: &str) -> String {
                 format!("{name} decided {} times on events of {} ({part})", count(*decisions), cause.name)
             } else {
                 // There may be thousands of these cells: their tips must be short.
-                format!("{} ← {}: {}", clip(name, TIP_NAME_MAX), clip(&cause.name, TIP_NAME_MAX), count(*decisions))
+                format!(
+                    "{} ← {}: {}",
+                    clip(name, TIP_NAME_MAX),
+                    clip(&cause.name, TIP_NAME_MAX),
+                    count(*decisions)
+                )
             };
             let x = label + cell * length(column);
             let own = cause.name == *name;

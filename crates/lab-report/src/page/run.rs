@@ -219,6 +219,9 @@ fn clients(findings: &Findings) -> Section {
     ];
     let mut table = Table::new("What each client did, in storm and drain", columns);
     table.rows = findings.clients.iter().map(client_row).collect();
+    if findings.clients.len() > 1 && findings.latency_ns.count > 0 {
+        table.footer = Some(all_clients(findings));
+    }
     let mut lead = Vec::new();
     if let Some(amplification) = findings.amplification.filter(|amplification| amplification.is_finite()) {
         lead.push(format!(
@@ -265,6 +268,29 @@ fn client_row(client: &Client) -> Vec<Cell> {
         bad_above_zero(client.unanswered),
         bad_above_zero(client.lost),
         Cell::words(&client.end).mood(end_mood(&client.end)),
+    ]
+}
+
+/// The row below the clients: all of them together.
+fn all_clients(findings: &Findings) -> Vec<Cell> {
+    let sum = |of: fn(&Client) -> u64| {
+        Cell::count(findings.clients.iter().fold(0_u64, |sum, client| sum.saturating_add(of(client))))
+    };
+    let latency = &findings.latency_ns;
+    vec![
+        Cell::words("all"),
+        sum(|client| client.decisions),
+        sum(|client| client.own_process),
+        Cell::measured(latency, latency.p50),
+        Cell::measured(latency, latency.p99),
+        Cell::measured(latency, latency.max),
+        Cell::words(""),
+        sum(|client| client.operations),
+        Cell::maybe_share(findings.headroom.min),
+        sum(|client| client.deadline_misses),
+        sum(|client| client.unanswered),
+        sum(|client| client.lost),
+        Cell::words(""),
     ]
 }
 
