@@ -6,11 +6,16 @@ use super::{
     palette,
     svg::{Anchor, Svg, fit},
 };
-use crate::units::{count, length, ratio, share};
+use crate::{
+    units::{count, length, ratio, share},
+    visible::clip,
+};
 
 /// With more columns than this, cells are too narrow for numbers.
 const NUMBERED_COLUMNS_MAX: usize = 10;
 
+/// The most signs of a name in the tip of a cell without a number.
+const TIP_NAME_MAX: usize = 16;
 /// From this strength on, text stands in the other colour.
 const STRONG: f64 = 0.72;
 
@@ -54,8 +59,17 @@ pub(super) fn draw(findings: &Findings, id: &str) -> String {
             let cause = &causes.columns[column];
             let strength = ratio(*decisions, strongest);
             let part = share(ratio(*decisions, causes.total));
-            let tip =
-                format!("{name} decided {} times on events of {} ({part})", count(*decisions), cause.name);
+            let tip = if numbered {
+                format!("{name} decided {} times on events of {} ({part})", count(*decisions), cause.name)
+            } else {
+                // There may be thousands of these cells: their tips must be short.
+                format!(
+                    "{} ← {}: {}",
+                    clip(name, TIP_NAME_MAX),
+                    clip(&cause.name, TIP_NAME_MAX),
+                    count(*decisions)
+                )
+            };
             let x = label + cell * length(column);
             let own = cause.name == *name;
             let class = if own { "heat own" } else { "heat" };

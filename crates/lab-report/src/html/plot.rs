@@ -81,6 +81,33 @@ fn share(value: f64, from: f64, to: f64) -> f64 {
     if to > from && value.is_finite() { ((value - from) / (to - from)).clamp(-0.2, 1.2) } else { 0.0 }
 }
 
+/// A path in steps through the values of equal buckets from `start` on; a gap where there is no value.
+pub(super) fn steps(start: f64, bucket: f64, heights: impl IntoIterator<Item = Option<f64>>) -> String {
+    let mut path = String::new();
+    let mut x = start;
+    let mut last: Option<String> = None;
+    for height in heights {
+        let height = height.map(short);
+        if height != last {
+            // The line runs on to here, and only then changes its height.
+            if last.is_some() {
+                path.push_str(&format!("H{}", short(x)));
+            }
+            match (&height, &last) {
+                (Some(y), Some(_)) => path.push_str(&format!("V{y}")),
+                (Some(y), None) => path.push_str(&format!("M{} {y}", short(x))),
+                (None, _) => {}
+            }
+            last = height;
+        }
+        x += bucket;
+    }
+    if last.is_some() {
+        path.push_str(&format!("H{}", short(x)));
+    }
+    path
+}
+
 /// A path through points; a gap where there is none.
 pub(super) fn path(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> String {
     let mut path = String::new();
@@ -96,4 +123,21 @@ pub(super) fn path(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> Stri
         }
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_run_on_where_nothing_changes_and_end_where_nothing_is_known() {
+        assert_eq!(steps(0.0, 10.0, [Some(5.0), Some(5.0), Some(7.0)]), "M0 5H20V7H30");
+        assert_eq!(steps(0.0, 10.0, [None, Some(1.0), None, Some(2.0)]), "M10 1H20M30 2H40");
+        assert_eq!(steps(0.0, 10.0, []), "");
+    }
+
+    #[test]
+    fn paths_have_gaps() {
+        assert_eq!(path([Some((0.0, 1.0)), Some((2.0, 3.0)), None, Some((4.0, 5.0))]), "M0 1L2 3M4 5");
+    }
 }

@@ -4,7 +4,7 @@ use lab_analysis::findings::Findings;
 
 use super::{
     palette,
-    plot::{Plot, path},
+    plot::{Plot, steps},
     svg::{Anchor, Svg, fit, round_up, short, spread},
 };
 use crate::units::{count, float, length, number, share, time};
@@ -104,21 +104,16 @@ pub(super) fn rate(findings: &Findings, id: &str) -> String {
     let mut below = vec![0.0; buckets];
     let mut labels = Vec::new();
     for (area, top) in areas.iter().zip(&tops) {
-        let edge = |values: &[f64]| -> Vec<Option<(f64, f64)>> {
-            values
-                .iter()
-                .enumerate()
-                .flat_map(|(place, value)| {
-                    let y = plot.up(value.min(plot.high));
-                    let x = plot.x + step * length(place);
-                    [Some((x, y)), Some((x + step, y))]
-                })
-                .collect()
+        let edge = |values: &[f64]| -> Vec<Option<f64>> {
+            values.iter().map(|value| Some(plot.up(value.min(plot.high)))).collect()
         };
-        let outline = edge(top).into_iter().chain(edge(&below).into_iter().rev());
+        let upper = steps(plot.x, step, edge(top));
+        // The lower edge is drawn from right to left, so that both make one outline.
+        let lower = steps(plot.x + plot.width, -step, edge(&below).into_iter().rev());
+        let outline = format!("{upper}{}Z", lower.replacen('M', "L", 1));
         let most = area.values.iter().flatten().copied().fold(0.0, f64::max);
         svg.path(
-            &format!("{}Z", path(outline)),
+            &outline,
             &format!("area {}", area.class),
             None,
             &format!("{}: at most {}/s", area.name, number(most.round())),
@@ -259,16 +254,10 @@ fn drawn(svg: &mut Svg, plot: &Plot, lines: Vec<Labelled>, what: &str) {
     let all = lines.len();
     for (place, (line, text)) in lines.into_iter().enumerate() {
         let step = plot.width / length(line.values.len().max(1));
-        let points = line.values.iter().enumerate().flat_map(|(place, value)| match value {
-            Some(value) => {
-                let (x, y) = (plot.x + step * length(place), plot.up(*value));
-                [Some((x, y)), Some((x + step, y))]
-            }
-            None => [None, None],
-        });
+        let heights = line.values.iter().map(|value| value.map(|value| plot.up(value)));
         let unnamed = place >= NAMED_MAX;
         let class = if unnamed { "l kx hint".to_owned() } else { format!("l {}", line.class) };
-        svg.path(&path(points), &class, None, &format!("{}: {what} {text}", line.name));
+        svg.path(&steps(plot.x, step, heights), &class, None, &format!("{}: {what} {text}", line.name));
         if !unnamed {
             let last = line.values.iter().rev().flatten().next().copied().unwrap_or(plot.low);
             labels.push((plot.up(last), line.class, format!("{} {what} {text}", fit(&line.name, 60.0))));

@@ -1,6 +1,6 @@
 //! The run report: one page across all clients.
 
-use lab_analysis::findings::{Client, Expectation, Finding, Findings, Outcome};
+use lab_analysis::findings::{CascadeTree, Client, Expectation, Finding, Findings, Interval, Outcome};
 
 use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Picture, Remark, Section, Table, Tree, Verdict,
@@ -219,8 +219,11 @@ fn clients(findings: &Findings) -> Section {
     ];
     let mut table = Table::new("What each client did, in storm and drain", columns);
     table.rows = findings.clients.iter().map(client_row).collect();
+    if findings.clients.len() > 1 && findings.latency_ns.count > 0 {
+        table.footer = Some(all_clients(findings));
+    }
     let mut lead = Vec::new();
-    if let Some(amplification) = findings.amplification {
+    if let Some(amplification) = findings.amplification.filter(|amplification| amplification.is_finite()) {
         lead.push(format!(
             "Each of the workload's {} brought {} decisions upon {}.",
             counted(findings.storm.root_ops, "operation"),
@@ -265,6 +268,29 @@ fn client_row(client: &Client) -> Vec<Cell> {
         bad_above_zero(client.unanswered),
         bad_above_zero(client.lost),
         Cell::words(&client.end).mood(end_mood(&client.end)),
+    ]
+}
+
+/// The row below the clients: all of them together.
+fn all_clients(findings: &Findings) -> Vec<Cell> {
+    let sum = |of: fn(&Client) -> u64| {
+        Cell::count(findings.clients.iter().fold(0_u64, |sum, client| sum.saturating_add(of(client))))
+    };
+    let latency = &findings.latency_ns;
+    vec![
+        Cell::words("all"),
+        sum(|client| client.decisions),
+        sum(|client| client.own_process),
+        Cell::measured(latency, latency.p50),
+        Cell::measured(latency, latency.p99),
+        Cell::measured(latency, latency.max),
+        Cell::words(""),
+        sum(|client| client.operations),
+        Cell::maybe_share(findings.headroom.min),
+        sum(|client| client.deadline_misses),
+        sum(|client| client.unanswered),
+        sum(|client| client.lost),
+        Cell::words(""),
     ]
 }
 
@@ -355,7 +381,8 @@ fn cause_table(findings: &Findings) -> Table {
 
 fn gain(findings: &Findings) -> Section {
     let mut lead = Vec::new();
-    match findings.loop_gain {
+    let known = |gain: &Interval| gain.value.is_finite() && gain.low.is_finite() && gain.high.is_finite();
+    match findings.loop_gain.filter(known) {
         Some(gain) => {
             let verdict = if gain.high < 1.0 {
                 "below 1, so every cascade ends"
@@ -498,7 +525,7 @@ fn picture(drawing: Drawing, caption: &str, wide: bool) -> Block {
     Block::Picture(Picture { drawing, caption: caption.to_owned(), wide })
 }
 
-fn tree(cascade: &lab_analysis::findings::CascadeTree) -> Block {
+fn tree(cascade: &CascadeTree) -> Block {
     let lines = cascade
         .nodes
         .iter()
