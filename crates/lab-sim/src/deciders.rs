@@ -42,7 +42,7 @@ impl<S: Sink> Machine<'_, S> {
             }
         }
         self.apply(client, By::Reader);
-        let at = read + self.cost(count as u64 * self.costs.decide);
+        let at = read + count as u64 * self.costs.decide;
         self.clients[client].batch.at = at;
         at + self.batch_cost(client, By::Reader)
     }

@@ -64,7 +64,7 @@ fn bucket(value: u64) -> usize {
     }
     let shift = value.ilog2() - PARTS_BITS;
     let part = (value >> shift) - PARTS;
-    (shift as usize + 1) * PARTS as usize + usize::try_from(part).unwrap_or(0)
+    usize::try_from((u64::from(shift) + 1) * PARTS + part).unwrap_or(0)
 }
 
 /// The largest value of a bucket.

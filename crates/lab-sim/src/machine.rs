@@ -135,7 +135,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             costs,
             sink,
             now: EPOCH,
-            agenda: Agenda::default(),
+            agenda: Agenda::new(costs.cores),
             processors: Processors::new(costs.cores),
             threads: Vec::new(),
             operations: Slab::default(),
@@ -244,19 +244,15 @@ impl<'a, S: Sink> Machine<'a, S> {
     }
 
     fn dispatch(&mut self, thread: u32, begin: Begin) {
-        let mut from = begin.from;
-        if begin.was_idle {
-            from += self.cost(self.costs.idle_exit);
-        }
-        if begin.switches {
-            from += self.cost(self.costs.context_switch);
-        }
+        let idle = if begin.was_idle { self.costs.idle_exit } else { 0 };
+        let switch = if begin.switches { self.costs.context_switch } else { 0 };
+        let from = begin.from + self.cost(idle + switch);
         let state = &mut self.threads[thread as usize];
         state.state = State::Running;
         state.last_core = begin.core;
         state.since = from;
         let end = self.enter(thread, from);
-        self.agenda.enter(end, Happening::WorkDone { core: begin.core });
+        self.agenda.work(end, begin.core);
     }
 
     fn work_done(&mut self, core: u32) {
@@ -267,7 +263,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             let free = self.now + self.tail;
             if next == Next::Continue && !self.turn_over(thread) {
                 let end = self.enter(thread, free);
-                self.agenda.enter(end, Happening::WorkDone { core });
+                self.agenda.work(end, core);
                 return;
             }
             self.processors.stay_busy(core, free);

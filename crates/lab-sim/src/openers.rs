@@ -8,7 +8,7 @@ use crate::{
     Kernel, Sink,
     client::{Client, Decision, ES_QUEUE_MAX, Plan, Subject},
     machine::{Machine, NONE, Next, State, Step},
-    operation::{Lineage, Linkage, Operation, passes},
+    operation::{Asked, Lineage, Linkage, Operation, passes},
     slab::Key,
 };
 
@@ -22,7 +22,7 @@ impl<S: Sink> Machine<'_, S> {
         } else {
             self.worker_operation(thread, start)
         };
-        let asking = self.asking_cost(&operation);
+        let asking = self.asking_cost(0, operation.subject.client);
         let key = self.operations.insert(operation);
         self.threads[thread as usize].operation = key;
         start + self.cost(entry) + asking
@@ -100,12 +100,11 @@ impl<S: Sink> Machine<'_, S> {
         }
     }
 
-    /// What the next questions will cost the opener; nothing when there are none.
-    fn asking_cost(&mut self, operation: &Operation) -> u64 {
+    /// What the next questions will cost the opener, from this place in the order on; 0 when there are none.
+    fn asking_cost(&mut self, place: u16, own: u32) -> u64 {
         let mut asked = 0;
         let mut wakes = 0;
-        let own = operation.subject.client;
-        for &client in self.order.get(usize::from(operation.place)..).unwrap_or_default() {
+        for &client in self.order.get(usize::from(place)..).unwrap_or_default() {
             let state = &self.clients[usize::from(client)];
             if !state.listening || (self.kernel == Kernel::EndpointSecurity && u32::from(client) == own) {
                 continue;
@@ -124,17 +123,18 @@ impl<S: Sink> Machine<'_, S> {
 
     pub(crate) fn enter_resume(&mut self, thread: u32, start: u64) -> u64 {
         let key = self.threads[thread as usize].operation;
-        let Some(operation) = self.operations.get(key).copied() else { return start };
-        let mut left = operation;
-        if self.kernel == Kernel::EndpointSecurity || usize::from(left.place) >= self.order.len() {
-            left.pass += 1;
-            left.place = 0;
+        let Some(operation) = self.operations.get(key) else { return start };
+        let (kind, own, denied) = (operation.kind, operation.subject.client, operation.denied);
+        let (mut pass, mut place) = (usize::from(operation.pass), operation.place);
+        let passes = operation.passes.len();
+        if self.kernel == Kernel::EndpointSecurity || usize::from(place) >= self.order.len() {
+            (pass, place) = (pass + 1, 0);
         }
-        let asking = if usize::from(left.pass) < left.passes.len() { self.asking_cost(&left) } else { 0 };
-        if asking > 0 && !operation.denied {
+        let asking = if pass < passes && !denied { self.asking_cost(place, own) } else { 0 };
+        if asking > 0 {
             return start + asking;
         }
-        let exit = match operation.kind {
+        let exit = match kind {
             OperationKind::Open => self.costs.open_exit,
             OperationKind::Exec => self.costs.exec_exit,
         };
@@ -152,25 +152,22 @@ impl<S: Sink> Machine<'_, S> {
 
     /// Puts the next questions about an operation; false when there are none.
     fn ask(&mut self, key: Key) -> bool {
-        let Some(mut operation) = self.operations.get(key).copied() else { return false };
-        let asked = match self.kernel {
-            Kernel::Fanotify => self.ask_one(key, &mut operation),
-            Kernel::EndpointSecurity => self.ask_all(key, &mut operation),
-        };
-        if let Some(kept) = self.operations.get_mut(key) {
-            (kept.pass, kept.place, kept.waiting) = (operation.pass, operation.place, operation.waiting);
+        match self.kernel {
+            Kernel::Fanotify => self.ask_one(key),
+            Kernel::EndpointSecurity => self.ask_all(key),
         }
-        asked
     }
 
     /// fanotify: one group after the other, pass after pass; a deny ends it all.
-    fn ask_one(&mut self, key: Key, operation: &mut Operation) -> bool {
+    fn ask_one(&mut self, key: Key) -> bool {
+        let Some(operation) = self.operations.get_mut(key) else { return false };
         while !operation.denied && usize::from(operation.pass) < operation.passes.len() {
             while let Some(&client) = self.order.get(usize::from(operation.place)) {
                 operation.place += 1;
                 if self.clients[usize::from(client)].listening {
                     operation.waiting = 1;
-                    self.put(key, operation, client);
+                    let question = operation.question(&self.files);
+                    self.put(key, question, client);
                     return true;
                 }
             }
@@ -181,14 +178,20 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     /// Endpoint Security: every client but the subject's own at once; the operation waits for all of them.
-    fn ask_all(&mut self, key: Key, operation: &mut Operation) -> bool {
-        // `place` tells whether this pass was asked already.
-        operation.pass += u8::from(operation.place > 0);
-        while !operation.denied && usize::from(operation.pass) < operation.passes.len() {
+    fn ask_all(&mut self, key: Key) -> bool {
+        loop {
+            let Some(operation) = self.operations.get_mut(key) else { return false };
+            // `place` tells whether this pass was asked already.
+            operation.pass += u8::from(operation.place > 0);
+            if operation.denied || usize::from(operation.pass) >= operation.passes.len() {
+                return false;
+            }
             operation.place = 1;
+            let (question, own) = (operation.question(&self.files), operation.subject.client);
+            let mut asked = 0;
             for client in 0..u16::try_from(self.clients.len()).unwrap_or(u16::MAX) {
                 let state = &mut self.clients[usize::from(client)];
-                if !state.listening || u32::from(client) == operation.subject.client {
+                if !state.listening || u32::from(client) == own {
                     continue;
                 }
                 state.sequence += 1;
@@ -197,34 +200,35 @@ impl<S: Sink> Machine<'_, S> {
                     self.tally.dropped += 1;
                     continue;
                 }
-                operation.waiting += 1;
-                self.put(key, operation, client);
+                asked += 1;
+                self.put(key, question, client);
             }
-            if operation.waiting > 0 {
+            if asked > 0 {
+                // Nobody has answered yet: an answer leaves at the end of a piece of work, which this is not.
+                if let Some(operation) = self.operations.get_mut(key) {
+                    operation.waiting = asked;
+                }
                 return true;
             }
-            operation.pass += 1;
         }
-        false
     }
 
     /// Puts one question into a client's queue.
-    fn put(&mut self, key: Key, operation: &Operation, client: u16) {
-        let pass = operation.passes[usize::from(operation.pass)];
-        let file = pass.program.map_or(operation.file, |program| self.files.program(program));
+    fn put(&mut self, operation: Key, question: Asked, client: u16) {
+        let Asked { file, event, subject, lineage } = question;
         let state = &mut self.clients[usize::from(client)];
-        let class = match operation.subject.client {
+        let class = match subject.client {
             NONE => SubjectClass::Workload,
             own if own == u32::from(client) => SubjectClass::Own,
             _ => SubjectClass::Peer,
         };
         let due = self.now.saturating_add(self.script.deadline);
-        let decision = Decision {
-            operation: key,
+        let key = state.decisions.insert(Decision {
+            operation,
             file,
-            event: pass.event,
+            event,
             class,
-            subject: operation.subject,
+            subject,
             asked: self.now,
             due,
             sequence: state.sequence,
@@ -237,14 +241,13 @@ impl<S: Sink> Machine<'_, S> {
             settled: false,
             worker: NONE,
             budgeted: false,
-        };
-        let key = state.decisions.insert(decision);
+        });
         state.queue.push_back(key);
         state.unanswered += 1;
         let reader = state.reader;
         self.pending += 1;
-        self.tally.asked(client, operation.lineage, self.pending);
-        if matches!(operation.lineage, Lineage::Feedback(_)) && self.script.draining() {
+        self.tally.asked(client, lineage, self.pending);
+        if matches!(lineage, Lineage::Feedback(_)) && self.script.draining() {
             self.tally.feeds_itself_late |= self.script.quarter_of(self.now) == 3;
         }
         self.wake(reader);

@@ -3,7 +3,7 @@
 use lab_model::{EventKind, OperationKind};
 use lab_trace::RecordId;
 
-use crate::{Kernel, client::Subject, files::Program};
+use crate::{Files, Kernel, client::Subject, files::Program};
 
 /// An open or exec under way.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,25 @@ pub(crate) struct Operation {
     pub(crate) ended: u64,
     pub(crate) planned: Option<u64>,
     pub(crate) lineage: Lineage,
+}
+
+/// A question as the kernel puts it to each client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) file: u32,
+    pub(crate) event: EventKind,
+    pub(crate) subject: Subject,
+    pub(crate) lineage: Lineage,
+}
+
+impl Operation {
+    /// The question of the pass it is in.
+    #[inline]
+    pub(crate) fn question(&self, files: &Files) -> Asked {
+        let pass = self.passes[usize::from(self.pass)];
+        let file = pass.program.map_or(self.file, |program| files.program(program));
+        Asked { file, event: pass.event, subject: self.subject, lineage: self.lineage }
+    }
 }
 
 /// Where an operation stands in its cascade.

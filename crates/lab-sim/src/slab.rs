@@ -1,14 +1,10 @@
 /// Things that come and go, each with a place that is used again. No allocation once it is as large as it gets.
+///
+/// A place's generation is odd while something is there, so that one comparison tells whether a name is good.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    places: Vec<Place<T>>,
+    places: Vec<(u32, T)>,
     free: Vec<u32>,
-}
-
-#[derive(Debug)]
-struct Place<T> {
-    generation: u32,
-    content: Option<T>,
 }
 
 /// A thing's name: stays wrong for good once the thing has gone.
@@ -20,7 +16,7 @@ pub(crate) struct Key {
 
 impl Key {
     /// The name of nothing.
-    pub(crate) const NONE: Key = Key { place: u32::MAX, generation: u32::MAX };
+    pub(crate) const NONE: Key = Key { place: u32::MAX, generation: 0 };
 }
 
 impl<T> Default for Slab<T> {
@@ -29,46 +25,49 @@ impl<T> Default for Slab<T> {
     }
 }
 
-impl<T> Slab<T> {
+impl<T: Copy> Slab<T> {
+    #[inline]
     pub(crate) fn insert(&mut self, content: T) -> Key {
         if let Some(place) = self.free.pop() {
             let found = &mut self.places[place as usize];
-            found.content = Some(content);
-            return Key { place, generation: found.generation };
+            let generation = found.0.wrapping_add(1);
+            *found = (generation, content);
+            return Key { place, generation };
         }
         let place = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
         assert!(place < u32::MAX, "a table holds fewer than 2^32 things");
-        self.places.push(Place { generation: 0, content: Some(content) });
-        Key { place, generation: 0 }
+        self.places.push((1, content));
+        Key { place, generation: 1 }
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let found = self.places.get_mut(key.place as usize)?;
-        if found.generation != key.generation {
+        if found.0 != key.generation {
             return None;
         }
-        let content = found.content.take()?;
-        found.generation = found.generation.wrapping_add(1);
+        found.0 = found.0.wrapping_add(1);
         self.free.push(key.place);
-        Some(content)
+        Some(found.1)
     }
 
     #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         let found = self.places.get(key.place as usize)?;
-        if found.generation == key.generation { found.content.as_ref() } else { None }
+        if found.0 == key.generation { Some(&found.1) } else { None }
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let found = self.places.get_mut(key.place as usize)?;
-        if found.generation == key.generation { found.content.as_mut() } else { None }
+        if found.0 == key.generation { Some(&mut found.1) } else { None }
     }
 
     /// The name of what is at a place now.
+    #[inline]
     pub(crate) fn key_at(&self, place: u32) -> Option<Key> {
-        let found = self.places.get(place as usize)?;
-        found.content.as_ref().map(|_| Key { place, generation: found.generation })
+        let &(generation, _) = self.places.get(place as usize)?;
+        (generation % 2 == 1).then_some(Key { place, generation })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -77,9 +76,8 @@ impl<T> Slab<T> {
 
     /// All things, in the order of their places.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.places.iter().zip(0_u32..).filter_map(|(found, place)| {
-            let content = found.content.as_ref()?;
-            Some((Key { place, generation: found.generation }, content))
+        self.places.iter().zip(0_u32..).filter_map(|((generation, content), place)| {
+            (generation % 2 == 1).then_some((Key { place, generation: *generation }, content))
         })
     }
 }
