@@ -31,6 +31,7 @@ mod histogram;
 mod machine;
 mod openers;
 mod operation;
+mod plan;
 mod processors;
 mod random;
 mod script;
@@ -43,6 +44,9 @@ mod warden;
 pub use costs::Costs;
 pub use files::Files;
 pub use histogram::Histogram;
-pub use simulation::{Hit, Kernel, Options, Outcome, PhaseSummary, Summary, search, simulate};
+pub use plan::{Plan, Rehearsal, RootPlan, plan};
+pub use simulation::{
+    Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
+};
 pub use sink::{Counting, Sink, TraceFile, Traces};
 pub use tally::{Cut, Cycle};

@@ -4,7 +4,7 @@ use lab_model::{Approval, Lab, PhaseKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Costs, Counting, Cut, Cycle, Histogram, Sink,
+    Costs, Counting, Cut, Cycle, Histogram, Sink, Traces,
     machine::Machine,
     tally::{Tally, index},
 };
@@ -245,4 +245,34 @@ pub fn search(
         let summary = simulate(lab, &Options { seed, ..*options }, &mut Counting::default());
         find(&summary).then_some(Hit { seed, summary })
     })
+}
+
+/// Two runs that should have been the same were not: a bug of the simulator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("two runs with one seed differ in the trace of {process}, at byte {byte}")]
+pub struct Difference {
+    /// Whose trace.
+    pub process: String,
+    /// Where they first differ.
+    pub byte: usize,
+}
+
+/// Runs a lab twice and compares the traces byte for byte.
+///
+/// # Errors
+/// The first [`Difference`].
+pub fn check_determinism(lab: &Lab, options: &Options) -> Result<Summary, Difference> {
+    let run = || {
+        let mut traces = Traces::new(lab.safety.trace_bytes_max);
+        let summary = simulate(lab, options, &mut traces);
+        (summary, traces.into_files())
+    };
+    let ((summary, first), (_, second)) = (run(), run());
+    for (one, other) in first.iter().zip(&second) {
+        if one != other {
+            let same = one.bytes.iter().zip(&other.bytes).take_while(|(a, b)| a == b).count();
+            return Err(Difference { process: one.name.clone(), byte: same });
+        }
+    }
+    Ok(summary)
 }

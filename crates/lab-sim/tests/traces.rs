@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use common::{KERNELS, exec_storm, lab, peer_scanner, scanner};
 use lab_model::{Actor, Cause, ExecProgram, Lab, PhaseKind, Span, When};
-use lab_sim::{Costs, Kernel, Options, Outcome, TraceFile, Traces, search, simulate};
+use lab_sim::{Costs, Kernel, Options, Outcome, TraceFile, Traces, check_determinism, search, simulate};
 use lab_trace::{Decision, Entry, FaultKind, Operation, ProcessMarkKind, Record, Trace};
 
 fn files(lab: &Lab, options: &Options) -> Vec<TraceFile> {
@@ -43,6 +43,7 @@ fn the_same_seed_gives_the_same_bytes() {
         let options = Options::new(&lab, kernel);
         let first = files(&lab, &options);
         assert!(first == files(&lab, &options), "{kernel:?}");
+        assert!(check_determinism(&lab, &options).is_ok());
         assert!(first != files(&lab, &Options { seed: 43, ..options }), "{kernel:?}: the seed matters");
     }
 }

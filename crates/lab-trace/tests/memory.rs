@@ -1,4 +1,5 @@
 //! A trace in memory has the bytes of a trace in a file.
+#![allow(clippy::unwrap_used, reason = "a test that cannot write has failed")]
 
 use std::path::PathBuf;
 
@@ -79,7 +80,7 @@ macro_rules! write_all {
         $trace.process(&ProcessMark { at: Ticks(4), actor: Actor(1), kind, pid: 5, status: 9 });
         $trace.thread(&ThreadMark { at: Ticks(5), tid: 6, purpose: ThreadPurpose::Worker, number: 1 });
         for at in 0..CHUNK_RECORDS + 5 {
-            let _ = $trace.begin_decision(&decision(at));
+            assert!(!$trace.begin_decision(&decision(at)).is_lost());
         }
     }};
 }
