@@ -6,9 +6,9 @@
 use lab_model::Ticks;
 
 use crate::{
-    header::{Header, LIVE_CLAIMED, LIVE_CLOSED, LIVE_LOST},
+    header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
     layout::{
-        CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES, RECORDS_OFFSET, Span, commit,
+        CHUNK_BYTES, CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES, RECORDS_OFFSET, Span, commit,
     },
     record::{
         DecisionBegin, DecisionEnd, Fault, Loss, OperationBegin, OperationEnd, PathFragment, PhaseMark,
@@ -34,13 +34,13 @@ impl MemoryTrace {
     pub fn new(header: &Header, options: WriterOptions) -> Option<MemoryTrace> {
         let mut bytes = header.encode()?;
         bytes.resize(RECORDS_OFFSET, 0);
-        let records = options.bytes_max.saturating_sub(RECORDS_OFFSET as u64) / RECORD_BYTES as u64;
         // A file grows by whole chunks and has at least one, and so does this.
-        let records_max = records.div_ceil(CHUNK_RECORDS).max(1) * CHUNK_RECORDS;
+        let chunks = options.bytes_max.saturating_sub(RECORDS_OFFSET as u64) / CHUNK_BYTES as u64;
+        let records_max = chunks.max(1) * CHUNK_RECORDS;
         Some(MemoryTrace { bytes, salt: header.salt, next: 0, paths: 0, lost: 0, records_max })
     }
 
-    /// Records claimed so far, whether they fitted or not.
+    /// Records that have their place.
     #[must_use]
     pub fn claimed(&self) -> u64 {
         self.next
@@ -55,7 +55,7 @@ impl MemoryTrace {
     /// The bytes of a trace whose process was cut off now.
     #[must_use]
     pub fn cut_off(mut self) -> Vec<u8> {
-        self.live(LIVE_CLAIMED, self.next);
+        self.live(LIVE_PLACES, self.next.min(self.records_max));
         self.live(LIVE_LOST, self.lost);
         self.bytes
     }
@@ -69,7 +69,7 @@ impl MemoryTrace {
 
     /// Records that an event was read.
     pub fn begin_decision(&mut self, begin: &DecisionBegin) -> RecordId {
-        let id = self.claim(1);
+        let id = self.claim();
         self.store(id, Span::Begin, kind::DECISION, &begin.words());
         id
     }
@@ -86,7 +86,7 @@ impl MemoryTrace {
 
     /// Records the beginning of an operation.
     pub fn begin_operation(&mut self, begin: &OperationBegin) -> RecordId {
-        let id = self.claim(1);
+        let id = self.claim();
         self.store(id, Span::Begin, kind::OPERATION, &begin.words());
         id
     }
@@ -126,30 +126,36 @@ impl MemoryTrace {
         self.whole(kind::THREAD, &mark.words());
     }
 
-    /// Records a path, cut at [`PATH_BYTES_MAX`], and returns its number.
+    /// Records a path, cut at [`PATH_BYTES_MAX`], and returns its number; 0 when it does not fit whole.
     pub fn path(&mut self, bytes: &[u8]) -> u32 {
         let bytes = &bytes[..bytes.len().min(PATH_BYTES_MAX)];
-        self.paths = self.paths.wrapping_add(1);
         let fragments = bytes.len().div_ceil(PATH_FRAGMENT_BYTES).max(1);
-        let RecordId(first) = self.claim(fragments as u64);
-        for (fragment, place) in (first..).take(fragments).enumerate() {
-            if let Some(words) = PathFragment::words(self.paths, bytes, fragment) {
-                self.store(RecordId(place), Span::Whole, kind::PATH, &words);
+        let number = self.paths.checked_add(1).filter(|_| self.next + fragments as u64 <= self.records_max);
+        let Some(number) = number else {
+            self.lost += fragments as u64;
+            return 0;
+        };
+        self.paths = number;
+        for fragment in 0..fragments {
+            if let Some(words) = PathFragment::words(number, bytes, fragment) {
+                self.whole(kind::PATH, &words);
             }
         }
-        self.paths
+        number
     }
 
-    fn claim(&mut self, records: u64) -> RecordId {
-        let first = self.next;
-        self.next += records;
-        let kept = usize::try_from(self.next.min(self.records_max)).unwrap_or(usize::MAX);
-        self.bytes.resize(RECORDS_OFFSET + kept * RECORD_BYTES, 0);
-        RecordId(first)
+    fn claim(&mut self) -> RecordId {
+        if self.next >= self.records_max {
+            self.lost += 1;
+            return RecordId::LOST;
+        }
+        self.next += 1;
+        self.bytes.resize(self.bytes.len() + RECORD_BYTES, 0);
+        RecordId(self.next - 1)
     }
 
     fn whole(&mut self, kind: u8, words: &[u64; 15]) {
-        let id = self.claim(1);
+        let id = self.claim();
         self.store(id, Span::Whole, kind, words);
     }
 
@@ -160,12 +166,8 @@ impl MemoryTrace {
         let record = start
             .and_then(|start| start.checked_add(RECORDS_OFFSET))
             .and_then(|start| self.bytes.get_mut(start..start.checked_add(RECORD_BYTES)?));
-        let Some(record) = record else {
-            if matches!(span, Span::Begin | Span::Whole) {
-                self.lost += 1;
-            }
-            return;
-        };
+        // What did not fit was counted when it was claimed.
+        let Some(record) = record else { return };
         let place = span.commit_word();
         let commit = commit(self.salt, index, span, kind, words);
         let all = std::iter::once(&commit).chain(words);
