@@ -1,12 +1,12 @@
 //! The live board: what the warden sees of a running process, by shared memory and without asking it.
 //!
-//! Counters only grow. A slot is free when its first word is 0. Its other words are written before the
-//! first, so a reader that sees a busy slot sees its content (or that of a later use, never a mixture of
-//! an older one: a reader checks the first word again).
+//! Counters only grow. A slot is free when its first word is 0. Its other words are written after that 0 and
+//! before the first word of the next use, and a reader checks the first word again, so it never takes a
+//! mixture of two uses for one, unless both began at the same tick.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering, fence},
 };
 use std::{fs::OpenOptions, io, path::Path};
 
@@ -94,6 +94,8 @@ impl Board {
 
     fn occupy(&self, base: usize, slot: usize, since: Ticks, record: u64, tid: u64) {
         let at = base + slot * SLOT_WORDS;
+        // A reader that sees a word of this use must see, when it looks again, that the last use is over.
+        fence(Ordering::Release);
         self.word(at + 1).store(record, Ordering::Relaxed);
         self.word(at + 2).store(tid, Ordering::Relaxed);
         self.word(at).store(since.0.max(1), Ordering::Release);
@@ -108,27 +110,31 @@ impl Board {
             record: self.word(at + 1).load(Ordering::Relaxed),
             tid: self.word(at + 2).load(Ordering::Relaxed),
         };
-        std::sync::atomic::fence(Ordering::Acquire);
+        fence(Ordering::Acquire);
         (since != 0 && self.word(at).load(Ordering::Relaxed) == since).then_some(view)
     }
 
     /// Shows a decision as pending in `slot`, which must be below [`PENDING_SLOTS`] and free.
     pub fn pend(&self, slot: usize, since: Ticks, record: u64, tid: u64) {
+        assert!(slot < PENDING_SLOTS, "a slot of the board");
         self.occupy(PENDING_AT, slot, since, record, tid);
     }
 
     /// Frees a decision's slot.
     pub fn settle(&self, slot: usize) {
+        assert!(slot < PENDING_SLOTS, "a slot of the board");
         self.word(PENDING_AT + slot * SLOT_WORDS).store(0, Ordering::Release);
     }
 
     /// Shows an operation as under way in `slot`, which must be below [`OPERATION_SLOTS`] and free.
     pub fn operate(&self, slot: usize, since: Ticks, record: u64, tid: u64) {
+        assert!(slot < OPERATION_SLOTS, "a slot of the board");
         self.occupy(OPERATIONS_AT, slot, since, record, tid);
     }
 
     /// Frees an operation's slot.
     pub fn rest(&self, slot: usize) {
+        assert!(slot < OPERATION_SLOTS, "a slot of the board");
         self.word(OPERATIONS_AT + slot * SLOT_WORDS).store(0, Ordering::Release);
     }
 

@@ -8,9 +8,12 @@ use crate::{
     reader::TraceError,
 };
 
-/// The words of the header that the writer changes while it runs; they lie outside the header's check.
-pub(crate) const LIVE_CLAIMED: usize = 16;
+// The words of the header that the writer changes while it runs; they lie outside the header's check.
+/// The places claimed and mapped, as of the last growth; exact once the trace is closed.
+pub(crate) const LIVE_PLACES: usize = 16;
+/// When the trace was closed, in ticks; 0 before.
 pub(crate) const LIVE_CLOSED: usize = 17;
+/// Records that did not fit.
 pub(crate) const LIVE_LOST: usize = 18;
 
 const CHECKED_BYTES: usize = 72;
@@ -122,15 +125,20 @@ impl Header {
         if major != FORMAT_MAJOR {
             return Err(TraceError::Version { major, minor });
         }
-        let role = u16::from_le_bytes(array(bytes, 50));
-        let role = Role::from_code(role).ok_or(TraceError::DamagedHeader)?;
+        let sizes = [u32::from_le_bytes(array(bytes, 12)), u32::from_le_bytes(array(bytes, 16))];
+        if sizes.map(|size| usize::try_from(size).ok()) != [Some(HEADER_BYTES), Some(RECORD_BYTES)] {
+            return Err(TraceError::DamagedHeader);
+        }
+        let code = u16::from_le_bytes(array(bytes, 50));
+        let role = Role::from_code(code).ok_or(TraceError::UnknownRole { code })?;
         let timebase = Timebase {
             numer: u32::from_le_bytes(array(bytes, 40)).max(1),
             denom: u32::from_le_bytes(array(bytes, 44)).max(1),
         };
-        let metadata = usize::try_from(u32::from_le_bytes(array(bytes, 64))).unwrap_or(usize::MAX);
-        let metadata = bytes.get(HEADER_BYTES..HEADER_BYTES.saturating_add(metadata));
-        let identity = metadata
+        let identity = usize::try_from(u32::from_le_bytes(array(bytes, 64)))
+            .ok()
+            .filter(|&length| length <= METADATA_BYTES_MAX)
+            .and_then(|length| bytes.get(HEADER_BYTES..HEADER_BYTES + length))
             .filter(|text| crc32fast::hash(text) == u32::from_le_bytes(array(bytes, 68)))
             .and_then(|text| serde_json::from_slice::<Identity>(text).ok());
         let whole = identity.is_some();

@@ -5,7 +5,7 @@ pub(crate) const MAGIC: [u8; 8] = *b"ESLABTRC";
 
 /// A reader refuses another major version.
 pub const FORMAT_MAJOR: u16 = 1;
-/// A reader accepts a higher minor version: it only adds record kinds.
+/// A reader accepts a higher minor version: it only adds record kinds and values, which read as unknown.
 pub const FORMAT_MINOR: u16 = 0;
 
 /// The fixed header, in bytes.
@@ -26,6 +26,9 @@ pub const CHUNK_RECORDS: u64 = 8192;
 /// The unit in which a file grows, in bytes.
 pub(crate) const CHUNK_BYTES: usize = 8192 * RECORD_BYTES;
 const _: () = assert!(CHUNK_BYTES as u64 == CHUNK_RECORDS * RECORD_BYTES as u64, "both say the same");
+
+/// The largest trace, in bytes (32 GiB): its chunks must stay below the mappings a process may have.
+pub const TRACE_BYTES_MAX: u64 = 32 << 30;
 
 /// The longest path that is recorded, in bytes (`PATH_MAX`); a longer one is cut there.
 pub const PATH_BYTES_MAX: usize = 4096;
@@ -64,21 +67,74 @@ impl Span {
     }
 }
 
-/// The commit word of a part: the check in the low half, the kind above it. Never zero, because no kind is.
-pub(crate) fn commit(salt: u32, index: u64, span: Span, kind: u8, words: &[u64]) -> u64 {
-    let [a, b, c, d, e, f, g, h] = index.to_le_bytes();
-    let (low, high) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
-    let part = match span {
-        Span::Begin | Span::Whole => 0,
-        Span::End => 1,
-        Span::Target => 2,
-    };
-    let seed = salt ^ low.wrapping_mul(0x9E37_79B9) ^ high ^ (u32::from(kind) << 8) ^ part;
-    let mut bytes = [0_u8; 15 * 8];
-    for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
+/// The multiplier of every word of a record by its place, and in the last place that of the record's index:
+/// the powers 1 to 17 of the golden ratio's 64 bits. All are odd, so no change of one word goes unseen.
+const MULTIPLIERS: [u64; RECORD_WORDS + 1] = {
+    let golden: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut powers = [golden; RECORD_WORDS + 1];
+    let mut place = 1;
+    while place < powers.len() {
+        powers[place] = powers[place - 1].wrapping_mul(golden);
+        place += 1;
     }
-    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
-    hasher.update(&bytes[..words.len() * 8]);
-    u64::from(hasher.finalize()) | (u64::from(kind) << 32)
+    powers
+};
+
+/// Brings a word's high half to bear on its low half, so that changes of the highest bits of two words do
+/// not cancel in the sum. Distinct words stay distinct.
+const fn folded(word: u64) -> u64 {
+    word ^ (word >> 32)
+}
+
+/// The commit word of a part: the kind in the low byte, the check above it. Never zero, because no kind is.
+///
+/// A sum of products instead of a CRC, because the products do not wait for each other and no table has to
+/// be in the cache while an answer is due.
+#[inline]
+pub(crate) fn commit(salt: u32, index: u64, span: Span, kind: u8, words: &[u64]) -> u64 {
+    let place = span.commit_word();
+    let about = u64::from(salt) | (u64::from(kind) << 32) | ((place as u64) << 40);
+    let start = folded(about)
+        .wrapping_mul(MULTIPLIERS[0])
+        .wrapping_add(folded(index).wrapping_mul(MULTIPLIERS[RECORD_WORDS]));
+    let sum = words
+        .iter()
+        .zip(&MULTIPLIERS[place + 1..])
+        .fold(start, |sum, (&word, &multiplier)| sum.wrapping_add(folded(word).wrapping_mul(multiplier)));
+    (sum & !0xff) | u64::from(kind)
+}
+
+/// The kind that a record's first word names; 0 in an empty place.
+pub(crate) const fn kind_of(first: u64) -> u8 {
+    first.to_le_bytes()[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of `docs/formats/trace.md`.
+    #[test]
+    fn the_check_is_the_specified_one() {
+        let check = |span, words: &[u64]| commit(0x5EED_5EED, 0, span, 1, words);
+        let begin = [2_000, 4_711, 0, 0, 1_002_000, 0, 0xffff_0000_0001];
+        assert_eq!(check(Span::Begin, &begin), 0x25fa_5c63_2e9f_1a01);
+        assert_eq!(check(Span::End, &[2_100, 2_900, 0x0101, 0]), 0x160e_4727_35c3_5401);
+        assert_eq!(check(Span::Target, &[99, 0x0000_0001_0010_0002]), 0x976b_88b9_8a7e_fe01);
+    }
+
+    /// A flip adds or takes a power of two and, from bit 32 on, a second one; whatever the word was, the sum
+    /// must then change by more than the eight low bits that the commit word drops.
+    #[test]
+    fn no_single_flipped_bit_goes_unseen() {
+        for multiplier in MULTIPLIERS {
+            for bit in 0..64 {
+                let folded = if bit < 32 { 0 } else { 1_u64 << (bit - 32) };
+                for change in [(1_u64 << bit).wrapping_add(folded), (1_u64 << bit).wrapping_sub(folded)] {
+                    let moved = change.wrapping_mul(multiplier);
+                    assert!(moved.min(moved.wrapping_neg()) > 0xff, "bit {bit} of {multiplier:#x}");
+                }
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod board;
 mod header;
 mod layout;
 mod mapped;
+mod memory;
 mod reader;
 mod record;
 mod writer;
@@ -20,9 +21,10 @@ pub use board::{Board, Counter, OPERATION_SLOTS, PENDING_SLOTS, SlotView};
 pub use header::{Header, HostFacts, Identity};
 pub use layout::{
     CHUNK_RECORDS, FORMAT_MAJOR, FORMAT_MINOR, HEADER_BYTES, METADATA_BYTES_MAX, PATH_BYTES_MAX,
-    RECORD_BYTES, RECORDS_OFFSET,
+    RECORD_BYTES, RECORDS_OFFSET, TRACE_BYTES_MAX,
 };
 pub use mapped::MappedTrace;
+pub use memory::MemoryTrace;
 pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
 pub use record::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, Loss, LossKind, Operation, OperationBegin,

@@ -35,9 +35,8 @@ impl Region {
     pub(crate) fn words(&self) -> &[AtomicU64] {
         let (start, words) = (self.map.as_ptr().cast::<AtomicU64>(), self.map.len() / 8);
         // SAFETY: the mapping is page-aligned, `len` bytes long, readable and writable, and lives as long as
-        // `self`. Other processes may change it at any time, which atomics allow. The file is never shortened
-        // below a stretch while it is mapped: the writer allocates before it maps and cuts only on closing,
-        // when it writes no more.
+        // `self`. Other processes may change it at any time, which atomics allow. The writer allocates a
+        // stretch before it maps it, and closing cuts off only places that it gives to nobody any more.
         unsafe { std::slice::from_raw_parts(start, words) }
     }
 }
@@ -49,15 +48,16 @@ pub struct MappedTrace {
 }
 
 impl MappedTrace {
-    /// Maps a trace for reading. The run that wrote it must be over: a file that is cut while it is mapped
-    /// ends the reading process.
+    /// Maps a trace for reading. Its writer must be gone, or at least not close it meanwhile: closing cuts the
+    /// file, and touching what was cut off ends the reading process. In a trace that is still being written, a
+    /// part that is being stored at that moment may read as damaged; what was committed before reads whole.
     ///
     /// # Errors
     /// Those of opening and mapping the file.
     pub fn open(path: &Path) -> io::Result<MappedTrace> {
         let file = File::open(path)?;
-        // SAFETY: the caller promises that nobody shortens the file any more. Its content is only ever
-        // interpreted through checked reads of bytes.
+        // SAFETY: the caller promises that nobody shortens the file any more. A writer may still store to it:
+        // its content is only ever copied out as bytes and then believed or refused by its check.
         let map = unsafe { Mmap::map(&file)? };
         // Only advice: reading works without it.
         let _advice = map.advise(Advice::Sequential);

@@ -3,8 +3,8 @@
 use lab_model::{Cause, Ticks};
 
 use crate::{
-    header::{Header, LIVE_CLOSED, LIVE_LOST},
-    layout::{HEADER_BYTES, RECORD_BYTES, RECORD_WORDS, RECORDS_OFFSET, Span, commit},
+    header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
+    layout::{RECORD_BYTES, RECORD_WORDS, RECORDS_OFFSET, Span, commit, kind_of},
     record::{
         Decision, DecisionBegin, DecisionEnd, Operation, OperationBegin, OperationEnd, Part, Record, Target,
         kind, whole,
@@ -26,6 +26,12 @@ pub enum TraceError {
     /// The header's check does not hold.
     #[error("the trace's header is damaged")]
     DamagedHeader,
+    /// A later version wrote it, for a kind of process that this one does not know.
+    #[error("the trace belongs to a process of an unknown role ({code})")]
+    UnknownRole {
+        /// The role's number.
+        code: u16,
+    },
     /// Another major version wrote it.
     #[error("the trace has format {major}.{minor}; this program reads format 1")]
     Version {
@@ -47,6 +53,7 @@ pub struct Trace<'a> {
     pub closed: Option<Ticks>,
     /// Records that did not fit, as the writer counted them.
     pub lost: u64,
+    places: u64,
     bytes: &'a [u8],
 }
 
@@ -72,7 +79,8 @@ pub enum Entry {
 /// Why a place holds no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// It was claimed and never committed: the process was ended in between.
+    /// It was claimed and never committed: the process was ended in between, the claim was given up, or the
+    /// record came while the file was too short for it (and is counted in [`Trace::lost`]).
     Uncommitted,
     /// Its check does not hold.
     Check,
@@ -83,11 +91,24 @@ pub enum Damage {
     },
 }
 
-/// What comes behind the last record.
+/// What is missing at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
-    /// Bytes at the end that are no whole record: the file was cut.
+    /// Bytes missing of the part before the records: the file was cut within it.
+    pub head_missing_bytes: usize,
+    /// Bytes at the end that are no whole place: the file was cut within it.
     pub cut_bytes: usize,
+    /// Whole places that the writer had claimed and the file no longer has; of an unclosed trace at least so
+    /// many.
+    pub missing_places: u64,
+}
+
+impl Tail {
+    /// True when the end of the file is missing.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.head_missing_bytes > 0 || self.cut_bytes > 0 || self.missing_places > 0
+    }
 }
 
 impl<'a> Trace<'a> {
@@ -99,17 +120,35 @@ impl<'a> Trace<'a> {
         let (header, metadata_whole) = Header::decode(bytes)?;
         let live = |word: usize| word_at(bytes, word).unwrap_or(0);
         let closed = Some(live(LIVE_CLOSED)).filter(|&at| at != 0).map(Ticks);
-        Ok(Trace { header, metadata_whole, closed, lost: live(LIVE_LOST), bytes })
+        Ok(Trace { header, metadata_whole, closed, lost: live(LIVE_LOST), places: live(LIVE_PLACES), bytes })
     }
 
-    /// The places of the trace in order, up to the last one that is not empty.
+    fn records(&self) -> &'a [u8] {
+        self.bytes.get(RECORDS_OFFSET..).unwrap_or_default()
+    }
+
+    /// The places of the trace in order: of a closed trace those that were claimed, else up to the last one
+    /// that is not empty.
     #[must_use]
     pub fn entries(&self) -> Entries<'a> {
-        let records = self.bytes.get(RECORDS_OFFSET..).unwrap_or_default();
-        let used =
-            records.chunks_exact(RECORD_BYTES).rposition(|record| record.iter().any(|&byte| byte != 0));
-        let places = used.map_or(0, |last| last + 1);
+        let records = self.records();
+        let used = records.chunks_exact(RECORD_BYTES).rposition(|place| place.iter().any(|&byte| byte != 0));
+        let used = used.map_or(0, |last| last + 1);
+        let claimed =
+            if self.closed.is_some() { usize::try_from(self.places).unwrap_or(usize::MAX) } else { 0 };
+        let places = claimed.min(records.len() / RECORD_BYTES).max(used);
         Entries { records: &records[..places * RECORD_BYTES], index: 0, salt: self.header.salt }
+    }
+
+    /// What is missing at the end of the file.
+    #[must_use]
+    pub fn tail(&self) -> Tail {
+        let records = self.records().len();
+        Tail {
+            head_missing_bytes: RECORDS_OFFSET.saturating_sub(self.bytes.len()),
+            cut_bytes: records % RECORD_BYTES,
+            missing_places: self.places.saturating_sub((records / RECORD_BYTES) as u64),
+        }
     }
 
     /// One place by its number; `None` behind the last.
@@ -123,9 +162,8 @@ impl<'a> Trace<'a> {
     /// The causes of the trace's operations, in record order, without reading anything else: a first look at
     /// which decisions had consequences. What cannot be believed is left out.
     pub fn causes(&self) -> impl Iterator<Item = Cause> + '_ {
-        let records = self.bytes.get(RECORDS_OFFSET..).unwrap_or_default();
-        records.chunks_exact(RECORD_BYTES).zip(0_u64..).filter_map(|(record, index)| {
-            if record[4] != kind::OPERATION {
+        self.records().chunks_exact(RECORD_BYTES).zip(0_u64..).filter_map(|(record, index)| {
+            if record[0] != kind::OPERATION {
                 return None;
             }
             let words = words_of(record);
@@ -134,14 +172,6 @@ impl<'a> Trace<'a> {
                 Part::Absent | Part::Damaged => None,
             }
         })
-    }
-
-    /// What comes behind the last whole place.
-    #[must_use]
-    pub fn tail(&self) -> Tail {
-        let records = self.bytes.len().saturating_sub(RECORDS_OFFSET);
-        let missing_head = RECORDS_OFFSET.saturating_sub(self.bytes.len().max(HEADER_BYTES));
-        Tail { cut_bytes: if missing_head > 0 { missing_head } else { records % RECORD_BYTES } }
     }
 }
 
@@ -214,7 +244,7 @@ fn map<T>(part: Part<&[u64]>, decode: impl FnOnce(&[u64]) -> Option<T>) -> Part<
 }
 
 fn decode(salt: u32, index: u64, words: &[u64; RECORD_WORDS]) -> Result<Record, Damage> {
-    let kind = words[0].to_le_bytes()[4];
+    let kind = kind_of(words[0]);
     let parted = kind == kind::DECISION || kind == kind::OPERATION;
     let span = if parted { Span::Begin } else { Span::Whole };
     let unknown = Damage::Unknown { kind };
@@ -230,9 +260,69 @@ fn decode(salt: u32, index: u64, words: &[u64; RECORD_WORDS]) -> Result<Record, 
     let target = map(part(salt, index, kind, Span::Target, words), |words| Some(Target::from_words(words)));
     if kind == kind::DECISION {
         let end = map(end, DecisionEnd::from_words);
-        return Ok(Record::Decision(Decision { begin: DecisionBegin::from_words(begin), end, target }));
+        let begin = DecisionBegin::from_words(begin).ok_or(unknown)?;
+        return Ok(Record::Decision(Decision { begin, end, target }));
     }
     let begin = OperationBegin::from_words(begin).ok_or(unknown)?;
     let end = map(end, |words| Some(OperationEnd::from_words(words)));
     Ok(Record::Operation(Operation { begin, end, target }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes a place whose parts are committed as they should be.
+    fn committed(kind: u8, mut words: [u64; RECORD_WORDS]) -> Result<Record, Damage> {
+        let parted = kind == kind::DECISION || kind == kind::OPERATION;
+        let spans: &[Span] = if parted { &[Span::Begin, Span::End, Span::Target] } else { &[Span::Whole] };
+        for &span in spans {
+            let at = span.commit_word();
+            words[at] = commit(1, 5, span, kind, &words[at + 1..=at + span.words()]);
+        }
+        decode(1, 5, &words)
+    }
+
+    fn with(word: usize, value: u64) -> [u64; RECORD_WORDS] {
+        let mut words = [0; RECORD_WORDS];
+        words[6] = 1; // an operation's kind
+        words[11] = 0x0101; // a decision's verdict and how it came about
+        words[word] = value;
+        words
+    }
+
+    #[test]
+    fn what_a_later_minor_version_adds_reads_as_unknown_and_never_as_something_else() {
+        let unknown = |kind| Err(Damage::Unknown { kind });
+        assert_eq!(committed(9, [0; RECORD_WORDS]), unknown(9), "a kind");
+        assert_eq!(committed(255, [7; RECORD_WORDS]), unknown(255), "a kind");
+        assert!(committed(kind::DECISION, with(7, 3 << 16)).is_ok());
+        assert_eq!(committed(kind::DECISION, with(7, 4 << 16)), unknown(kind::DECISION), "a class");
+        assert!(committed(kind::OPERATION, with(6, 1)).is_ok());
+        assert_eq!(committed(kind::OPERATION, with(6, 3)), unknown(kind::OPERATION), "an operation");
+        assert_eq!(committed(kind::OPERATION, with(6, 1 | 3 << 16)), unknown(kind::OPERATION), "a cause");
+        assert_eq!(committed(kind::OPERATION, with(7, 5)), unknown(kind::OPERATION), "a phase");
+        assert_eq!(committed(kind::PHASE, with(2, 5)), unknown(kind::PHASE), "a phase");
+        assert_eq!(
+            committed(kind::PHASE, with(2, 1 | 2 << 16)),
+            unknown(kind::PHASE),
+            "neither begin nor end"
+        );
+        assert_eq!(
+            committed(kind::PATH, with(1, 112 << 32 | 1 << 48)),
+            unknown(kind::PATH),
+            "behind its end"
+        );
+    }
+
+    #[test]
+    fn an_unknown_value_in_a_later_part_spoils_that_part_only() {
+        for how in [0x0103, 0x0901, 0] {
+            let Ok(Record::Decision(decision)) = committed(kind::DECISION, with(11, how)) else {
+                panic!("the record is lost with its end");
+            };
+            assert_eq!(decision.end, Part::Damaged, "{how:#x}");
+            assert!(decision.target.present().is_some());
+        }
+    }
 }

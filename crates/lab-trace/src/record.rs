@@ -32,7 +32,7 @@ pub enum Record {
 pub enum Part<T> {
     /// It was never committed.
     Absent,
-    /// It was committed, and its check does not hold.
+    /// It was committed, and its check does not hold, or it has a value that this version does not know.
     Damaged,
     /// It was committed and its check holds.
     Present(T),
@@ -418,12 +418,13 @@ const fn class_code(class: SubjectClass) -> u64 {
     }
 }
 
-const fn class_from(code: u16) -> SubjectClass {
-    match code & 0xff {
-        1 => SubjectClass::Own,
-        2 => SubjectClass::OwnHelper,
-        3 => SubjectClass::Peer,
-        _ => SubjectClass::Workload,
+const fn class_from(code: u16) -> Option<SubjectClass> {
+    match code {
+        0 => Some(SubjectClass::Workload),
+        1 => Some(SubjectClass::Own),
+        2 => Some(SubjectClass::OwnHelper),
+        3 => Some(SubjectClass::Peer),
+        _ => None,
     }
 }
 
@@ -440,17 +441,18 @@ impl DecisionBegin {
         ]
     }
 
-    pub(crate) fn from_words(words: &[u64]) -> DecisionBegin {
-        DecisionBegin {
+    /// `None` for a class of subject that this version does not know.
+    pub(crate) fn from_words(words: &[u64]) -> Option<DecisionBegin> {
+        Some(DecisionBegin {
             read: Ticks(words[0]),
             subject: ThreadId { tid: words[1], pid: low(words[2]), generation: high(words[2]) },
             kernel: ticks(words[3]),
             deadline: ticks(words[4]),
             sequence: words[5],
             event: EventKind::from_code(u16_at(words[6], 0)),
-            class: class_from(u16_at(words[6], 16)),
+            class: class_from(u16_at(words[6], 16))?,
             actor: Actor(u16_at(words[6], 32)),
-        }
+        })
     }
 }
 
@@ -504,7 +506,7 @@ impl OperationBegin {
         ]
     }
 
-    /// `None` for a kind of operation or cause that this version does not know.
+    /// `None` for a kind of operation, a cause or a phase that this version does not know.
     pub(crate) fn from_words(words: &[u64]) -> Option<OperationBegin> {
         let cause = match u16_at(words[5], 16) {
             0 => Cause::Workload,
@@ -519,7 +521,10 @@ impl OperationBegin {
             planned: ticks(words[4]),
             kind: OperationKind::from_code(u16_at(words[5], 0))?,
             worker: u16_at(words[5], 48),
-            phase: PhaseKind::from_code(u16_at(words[6], 0)),
+            phase: match u16_at(words[6], 0) {
+                0 => None,
+                code => Some(PhaseKind::from_code(code)?),
+            },
         })
     }
 }
@@ -550,7 +555,12 @@ impl PhaseMark {
 
     fn from_words(words: &[u64]) -> Option<PhaseMark> {
         let phase = PhaseKind::from_code(u16_at(words[1], 0))?;
-        Some(PhaseMark { at: Ticks(words[0]), phase, begins: u16_at(words[1], 16) == 1 })
+        let begins = match u16_at(words[1], 16) {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        Some(PhaseMark { at: Ticks(words[0]), phase, begins })
     }
 }
 
@@ -647,6 +657,9 @@ impl PathFragment {
         let (length, fragment) = (u16_at(words[0], 32), u16_at(words[0], 48));
         let before = usize::from(fragment) * PATH_FRAGMENT_BYTES;
         let left = usize::from(length).checked_sub(before)?;
+        if left == 0 && fragment > 0 {
+            return None;
+        }
         let mut bytes: Vec<u8> = words[1..].iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.truncate(left.min(PATH_FRAGMENT_BYTES));
         Some(PathFragment { path: low(words[0]), length, fragment, bytes })

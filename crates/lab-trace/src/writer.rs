@@ -14,10 +14,10 @@ use lab_model::Ticks;
 
 use crate::{
     board::{BOARD_WORDS, Board},
-    header::{Header, LIVE_CLAIMED, LIVE_CLOSED, LIVE_LOST},
+    header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
     layout::{
         BOARD_OFFSET, CHUNK_BYTES, CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES,
-        RECORD_WORDS, RECORDS_OFFSET, Span, commit,
+        RECORD_WORDS, RECORDS_OFFSET, Span, TRACE_BYTES_MAX, commit,
     },
     mapped::Region,
     record::{
@@ -28,6 +28,8 @@ use crate::{
 
 /// The chunks that are kept mapped ahead of the writer.
 const CHUNKS_AHEAD: u64 = 2;
+/// Set in the next place when the trace is closed: what is claimed after that lies in no chunk and is lost.
+const CLOSED: u64 = 1 << 63;
 
 /// The place of a record in its trace, from 0; or [`RecordId::LOST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +49,8 @@ impl RecordId {
 /// Limits of a trace.
 #[derive(Clone, Copy, Debug)]
 pub struct WriterOptions {
-    /// The largest size of the file in bytes; what comes after is counted as lost.
+    /// The largest size of the file in bytes, at most [`TRACE_BYTES_MAX`]; what comes after is counted as
+    /// lost. There is always room for [`CHUNK_RECORDS`] records.
     pub bytes_max: u64,
 }
 
@@ -58,6 +61,9 @@ impl Default for WriterOptions {
 }
 
 /// Writes one trace. Cloning makes another handle to the same trace.
+///
+/// A forked child shares the memory of the records and not the counter of places: it may only call
+/// [`TraceWriter::begin_claimed`].
 #[derive(Clone, Debug)]
 pub struct TraceWriter {
     shared: Arc<Shared>,
@@ -69,39 +75,66 @@ struct Shared {
     salt: u32,
     head: Region,
     board: Board,
-    next: AtomicU64,
-    paths: AtomicU64,
     chunks: Box<[OnceLock<Region>]>,
-    /// How many chunks are mapped; held while mapping more. Never taken by a thread that records.
-    grown: Mutex<u64>,
+    /// Held while mapping more and while closing. Never taken by a thread that records.
+    growth: Mutex<Growth>,
+    next: Alone,
+    paths: Alone,
+}
+
+/// A counter that shares its cache lines with nothing, least of all with what every record reads.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Alone(AtomicU64);
+
+#[derive(Debug, Default)]
+struct Growth {
+    /// How many chunks are mapped.
+    chunks: u64,
+    closed: bool,
+}
+
+/// A place that lies in a mapped chunk.
+struct Place<'a> {
+    index: u64,
+    words: &'a [AtomicU64],
 }
 
 impl TraceWriter {
     /// Creates the trace at `path`, which must not exist, and maps its first chunks.
     ///
     /// # Errors
-    /// Those of creating, allocating and mapping the file (a full disk among them), and
-    /// [`io::ErrorKind::InvalidInput`] when the header's metadata is too large.
+    /// Those of creating, allocating and mapping the file (a full disk among them; nothing is left behind),
+    /// and [`io::ErrorKind::InvalidInput`] when the header's metadata or the limit is too large.
     pub fn create(path: &Path, header: &Header, options: WriterOptions) -> io::Result<TraceWriter> {
-        let encoded = header.encode().ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "the trace's metadata is larger than its room")
-        })?;
+        let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
+        let encoded =
+            header.encode().ok_or_else(|| invalid("the trace's metadata is larger than its room"))?;
+        if options.bytes_max > TRACE_BYTES_MAX {
+            return Err(invalid("the trace's limit is above 32 GiB"));
+        }
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        TraceWriter::begin(file, header.salt, &encoded, options).inspect_err(|_| {
+            // The reason that counts is the one at hand.
+            drop(std::fs::remove_file(path));
+        })
+    }
+
+    fn begin(file: File, salt: u32, header: &[u8], options: WriterOptions) -> io::Result<TraceWriter> {
         allocate(&file, 0, RECORDS_OFFSET)?;
-        write_at_start(&file, &encoded)?;
+        write_at(&file, header, 0)?;
         let head = Region::map(&file, 0, RECORDS_OFFSET)?;
         let board = Board::new(Arc::new(Region::map(&file, BOARD_OFFSET, RECORDS_OFFSET - BOARD_OFFSET)?));
-        let records_max = options.bytes_max.saturating_sub(RECORDS_OFFSET as u64) / RECORD_BYTES as u64;
-        let chunks = (0..records_max.div_ceil(CHUNK_RECORDS).max(1)).map(|_| OnceLock::new()).collect();
+        let chunks = options.bytes_max.saturating_sub(RECORDS_OFFSET as u64) / CHUNK_BYTES as u64;
         let shared = Shared {
             file,
-            salt: header.salt,
+            salt,
             head,
             board,
-            next: AtomicU64::new(0),
-            paths: AtomicU64::new(0),
-            chunks,
-            grown: Mutex::new(0),
+            chunks: (0..chunks.max(1)).map(|_| OnceLock::new()).collect(),
+            growth: Mutex::default(),
+            next: Alone::default(),
+            paths: Alone::default(),
         };
         let writer = TraceWriter { shared: Arc::new(shared) };
         writer.grow()?;
@@ -121,21 +154,24 @@ impl TraceWriter {
     /// Those of allocating and mapping. The trace goes on without: what does not fit is counted.
     pub fn grow(&self) -> io::Result<bool> {
         let shared = &self.shared;
-        let mut grown = shared.grown.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = shared.next.load(Ordering::Relaxed);
-        let wanted = (next / CHUNK_RECORDS + 1 + CHUNKS_AHEAD).min(shared.chunks.len() as u64);
-        let before = *grown;
-        while *grown < wanted {
-            let place = usize::try_from(*grown).map_err(io::Error::other)?;
+        let mut growth = shared.growth.lock().unwrap_or_else(PoisonError::into_inner);
+        if growth.closed {
+            return Ok(false);
+        }
+        let claimed = self.claimed();
+        let wanted = (claimed / CHUNK_RECORDS + 1 + CHUNKS_AHEAD).min(shared.chunks.len() as u64);
+        let before = growth.chunks;
+        while growth.chunks < wanted {
+            let place = usize::try_from(growth.chunks).map_err(io::Error::other)?;
             let offset = RECORDS_OFFSET + place * CHUNK_BYTES;
             allocate(&shared.file, offset, CHUNK_BYTES)?;
             let region = Region::map(&shared.file, offset, CHUNK_BYTES)?;
             region.populate();
             assert!(shared.chunks[place].set(region).is_ok(), "a chunk is mapped once");
-            *grown += 1;
+            growth.chunks += 1;
         }
-        shared.live(LIVE_CLAIMED).store(next, Ordering::Relaxed);
-        Ok(*grown > before)
+        shared.live(LIVE_PLACES).store(claimed.min(growth.chunks * CHUNK_RECORDS), Ordering::Relaxed);
+        Ok(growth.chunks > before)
     }
 
     /// Records that did not fit so far.
@@ -147,68 +183,72 @@ impl TraceWriter {
     /// Records claimed so far, whether they fitted or not.
     #[must_use]
     pub fn claimed(&self) -> u64 {
-        self.shared.next.load(Ordering::Relaxed)
+        self.shared.next.0.load(Ordering::Relaxed) & !CLOSED
     }
 
-    /// Marks the trace as whole and cuts the unused rest. No thread may record any more.
+    /// Marks the trace as whole and cuts the unused rest. A record begun after that is counted as lost; the
+    /// missing parts of an earlier one may still come, for its place stays in the file. Closing again does
+    /// nothing.
     ///
     /// # Errors
     /// Those of cutting the file; the trace is whole all the same.
     pub fn close(&self, at: Ticks) -> io::Result<()> {
         let shared = &self.shared;
-        let mapped = *shared.grown.lock().unwrap_or_else(PoisonError::into_inner) * CHUNK_RECORDS;
-        let claimed = shared.next.load(Ordering::Acquire);
-        shared.live(LIVE_CLAIMED).store(claimed, Ordering::Relaxed);
+        let mut growth = shared.growth.lock().unwrap_or_else(PoisonError::into_inner);
+        if growth.closed {
+            return Ok(());
+        }
+        growth.closed = true;
+        // In one step with the count: whoever claims later gets no place in what is cut off below.
+        let claimed = shared.next.0.fetch_or(CLOSED, Ordering::AcqRel);
+        let places = claimed.min(growth.chunks * CHUNK_RECORDS);
+        shared.live(LIVE_PLACES).store(places, Ordering::Relaxed);
         shared.live(LIVE_CLOSED).store(at.0.max(1), Ordering::Release);
-        shared.file.set_len(RECORDS_OFFSET as u64 + claimed.min(mapped) * RECORD_BYTES as u64)
+        shared.file.set_len(RECORDS_OFFSET as u64 + places * RECORD_BYTES as u64)
     }
 
     /// Records that an event was read.
     #[must_use]
     pub fn begin_decision(&self, begin: &DecisionBegin) -> RecordId {
-        let id = self.shared.claim(1);
-        self.shared.store(id, Span::Begin, kind::DECISION, &begin.words());
-        id
+        self.shared.begin(Span::Begin, kind::DECISION, &begin.words())
     }
 
     /// Records the answer to it.
     pub fn end_decision(&self, id: RecordId, end: &DecisionEnd) {
-        self.shared.store(id, Span::End, kind::DECISION, &end.words());
+        self.shared.add(id, Span::End, kind::DECISION, &end.words());
     }
 
     /// Records what file a decision was about.
     pub fn decision_target(&self, id: RecordId, target: &Target) {
-        self.shared.store(id, Span::Target, kind::DECISION, &target.words());
+        self.shared.add(id, Span::Target, kind::DECISION, &target.words());
     }
 
     /// Takes the place of an operation whose beginning another process will record (an exec's new process).
     #[must_use]
     pub fn claim_operation(&self) -> RecordId {
-        self.shared.claim(1)
+        self.shared.claim().map_or(RecordId::LOST, |place| RecordId(place.index))
     }
 
     /// Records the beginning of an operation in a place that was claimed. Makes no allocation, takes no lock
     /// and calls nothing, so a forked child may call it before its exec.
     pub fn begin_claimed(&self, id: RecordId, begin: &OperationBegin) {
-        self.shared.store(id, Span::Begin, kind::OPERATION, &begin.words());
+        self.shared.add(id, Span::Begin, kind::OPERATION, &begin.words());
     }
 
     /// Records the beginning of an operation.
     #[must_use]
     pub fn begin_operation(&self, begin: &OperationBegin) -> RecordId {
-        let id = self.claim_operation();
-        self.begin_claimed(id, begin);
-        id
+        self.shared.begin(Span::Begin, kind::OPERATION, &begin.words())
     }
 
     /// Records its end.
     pub fn end_operation(&self, id: RecordId, end: &OperationEnd) {
-        self.shared.store(id, Span::End, kind::OPERATION, &end.words());
+        self.shared.add(id, Span::End, kind::OPERATION, &end.words());
     }
 
     /// Records what file an operation was about.
     pub fn operation_target(&self, id: RecordId, target: &Target) {
-        self.shared.store(id, Span::Target, kind::OPERATION, &target.words());
+        self.shared.add(id, Span::Target, kind::OPERATION, &target.words());
     }
 
     /// Records the begin or end of a phase.
@@ -236,17 +276,24 @@ impl TraceWriter {
         self.shared.whole(kind::THREAD, &mark.words());
     }
 
-    /// Records a path, cut at [`PATH_BYTES_MAX`], and returns its number.
+    /// Records a path, cut at [`PATH_BYTES_MAX`], and returns its number; 0 when it did not fit as a whole,
+    /// and then its records are counted as lost and none of them is written.
     #[must_use]
     pub fn path(&self, bytes: &[u8]) -> u32 {
+        let shared = &self.shared;
         let bytes = &bytes[..bytes.len().min(PATH_BYTES_MAX)];
-        let number = self.shared.paths.fetch_add(1, Ordering::Relaxed) + 1;
-        let number = u32::try_from(number).unwrap_or(0);
         let fragments = bytes.len().div_ceil(PATH_FRAGMENT_BYTES).max(1);
-        let RecordId(first) = self.shared.claim(fragments as u64);
-        for (fragment, place) in (first..).take(fragments).enumerate() {
+        let first = shared.next.0.fetch_add(fragments as u64, Ordering::Relaxed);
+        let number = shared.paths.0.fetch_add(1, Ordering::Relaxed) + 1;
+        let last = first + fragments as u64 - 1;
+        // Chunks are mapped in order: where the last piece has a place, all have.
+        let (Ok(number), Some(_)) = (u32::try_from(number), shared.place(last)) else {
+            shared.live(LIVE_LOST).fetch_add(fragments as u64, Ordering::Relaxed);
+            return 0;
+        };
+        for (fragment, index) in (first..=last).enumerate() {
             if let Some(words) = PathFragment::words(number, bytes, fragment) {
-                self.shared.store(RecordId(place), Span::Whole, kind::PATH, &words);
+                shared.add(RecordId(index), Span::Whole, kind::PATH, &words);
             }
         }
         number
@@ -258,56 +305,79 @@ impl Shared {
         &self.head.words()[word]
     }
 
-    fn claim(&self, records: u64) -> RecordId {
-        RecordId(self.next.fetch_add(records, Ordering::Relaxed))
+    fn place(&self, index: u64) -> Option<Place<'_>> {
+        let chunk = self.chunks.get(usize::try_from(index / CHUNK_RECORDS).ok()?)?.get()?;
+        let start = usize::try_from(index % CHUNK_RECORDS).ok()? * RECORD_WORDS;
+        Some(Place { index, words: chunk.words().get(start..start + RECORD_WORDS)? })
+    }
+
+    /// Takes the next place; counts a loss when the file does not reach it.
+    fn claim(&self) -> Option<Place<'_>> {
+        let place = self.place(self.next.0.fetch_add(1, Ordering::Relaxed));
+        if place.is_none() {
+            self.live(LIVE_LOST).fetch_add(1, Ordering::Relaxed);
+        }
+        place
+    }
+
+    /// Writes the first part of a record in the next place.
+    fn begin(&self, span: Span, kind: u8, words: &[u64]) -> RecordId {
+        let Some(place) = self.claim() else { return RecordId::LOST };
+        place.store(self.salt, span, kind, words);
+        RecordId(place.index)
     }
 
     fn whole(&self, kind: u8, words: &[u64; 15]) {
-        let id = self.claim(1);
-        self.store(id, Span::Whole, kind, words);
+        let _place = self.begin(Span::Whole, kind, words);
     }
 
+    /// Writes a part in a place that was claimed before; a lost record has none.
+    fn add(&self, RecordId(index): RecordId, span: Span, kind: u8, words: &[u64]) {
+        if let Some(place) = self.place(index) {
+            place.store(self.salt, span, kind, words);
+        }
+    }
+}
+
+impl Place<'_> {
     /// Stores a part's words and then, with one store, its commit.
-    fn store(&self, RecordId(index): RecordId, span: Span, kind: u8, words: &[u64]) {
-        debug_assert_eq!(words.len(), span.words());
-        let Some(record) = self.record(index) else {
-            if matches!(span, Span::Begin | Span::Whole) {
-                self.live(LIVE_LOST).fetch_add(1, Ordering::Relaxed);
-            }
-            return;
-        };
-        let place = span.commit_word();
-        for (cell, word) in record[place + 1..].iter().zip(words) {
+    #[inline]
+    fn store(&self, salt: u32, span: Span, kind: u8, words: &[u64]) {
+        assert!(words.len() == span.words(), "a part has its words");
+        let at = span.commit_word();
+        for (cell, word) in self.words[at + 1..].iter().zip(words) {
             cell.store(word.to_le(), Ordering::Relaxed);
         }
-        record[place].store(commit(self.salt, index, span, kind, words).to_le(), Ordering::Release);
-    }
-
-    fn record(&self, index: u64) -> Option<&[AtomicU64]> {
-        let chunk = self.chunks.get(usize::try_from(index / CHUNK_RECORDS).ok()?)?.get()?;
-        let start = usize::try_from(index % CHUNK_RECORDS).ok()? * RECORD_WORDS;
-        chunk.words().get(start..start + RECORD_WORDS)
+        self.words[at].store(commit(salt, self.index, span, kind, words).to_le(), Ordering::Release);
     }
 }
 
 const _: () = assert!(BOARD_OFFSET + BOARD_WORDS * 8 <= RECORDS_OFFSET, "the board ends before the records");
 
 /// Makes room on the disk, so that a later store cannot fail: storing to a hole of a full disk is a `SIGBUS`.
+/// `offset` is the end of the file.
 #[cfg(target_os = "linux")]
 fn allocate(file: &File, offset: usize, bytes: usize) -> io::Result<()> {
-    let offset = nix::libc::off_t::try_from(offset).map_err(io::Error::other)?;
-    let bytes = nix::libc::off_t::try_from(bytes).map_err(io::Error::other)?;
-    nix::fcntl::posix_fallocate(file, offset, bytes).map_err(io::Error::from)
+    use nix::errno::Errno;
+    let at = nix::libc::off_t::try_from(offset).map_err(io::Error::other)?;
+    let length = nix::libc::off_t::try_from(bytes).map_err(io::Error::other)?;
+    loop {
+        match nix::fcntl::posix_fallocate(file, at, length) {
+            Err(Errno::EINTR) => {}
+            // The C library that does not help itself where the file system cannot.
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return write_at(file, &vec![0; bytes], offset),
+            done => return done.map_err(io::Error::from),
+        }
+    }
 }
 
-/// Makes room on the disk by writing zeros, so that a later store cannot fail.
+/// Makes room on the disk by writing zeros, so that a later store cannot fail. `offset` is the file's end.
 #[cfg(not(target_os = "linux"))]
 fn allocate(file: &File, offset: usize, bytes: usize) -> io::Result<()> {
-    use std::os::unix::fs::FileExt;
-    file.write_all_at(&vec![0; bytes], offset as u64)
+    write_at(file, &vec![0; bytes], offset)
 }
 
-fn write_at_start(file: &File, bytes: &[u8]) -> io::Result<()> {
+fn write_at(file: &File, bytes: &[u8], offset: usize) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
-    file.write_all_at(bytes, 0)
+    file.write_all_at(bytes, offset as u64)
 }

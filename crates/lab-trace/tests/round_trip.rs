@@ -145,3 +145,63 @@ fn a_live_trace_is_readable_and_its_board_shows_what_is_pending() {
     writer.board().settle(3);
     assert_eq!(writer.board().pending().count(), 0);
 }
+
+#[test]
+fn a_record_that_was_lost_stays_lost_when_the_file_grows_after_all() {
+    let path = scratch("stays_lost");
+    let writer = TraceWriter::create(&path, &header(), WriterOptions::default()).unwrap();
+    let mapped = 3 * lab_trace::CHUNK_RECORDS;
+    for read in 0..mapped {
+        assert!(!writer.begin_decision(&begin(read)).is_lost());
+    }
+    let lost = [writer.begin_decision(&begin(1)), writer.claim_operation()];
+    assert!(lost.iter().all(|id| id.is_lost()), "{lost:?}");
+    assert!(writer.grow().unwrap());
+    for id in lost {
+        writer.end_decision(id, &end(2));
+    }
+    assert_eq!(writer.begin_decision(&begin(3)), RecordId(mapped + 2));
+    writer.close(Ticks(9)).unwrap();
+    let map = MappedTrace::open(&path).unwrap();
+    let trace = Trace::parse(map.bytes()).unwrap();
+    assert_eq!(trace.lost, 2);
+    let holes: Vec<Entry> = trace.entries().filter(|entry| matches!(entry, Entry::Damaged { .. })).collect();
+    let hole = |index| Entry::Damaged { index, damage: Damage::Uncommitted };
+    assert_eq!(holes, [hole(mapped), hole(mapped + 1)]);
+    assert_eq!(trace.entries().count() as u64, mapped + 3);
+}
+
+#[test]
+fn a_claim_given_up_at_the_very_end_of_a_closed_trace_is_seen() {
+    let path = scratch("last_claim");
+    let writer = TraceWriter::create(&path, &header(), WriterOptions::default()).unwrap();
+    let _first = writer.begin_decision(&begin(1));
+    let _given_up = writer.claim_operation();
+    writer.close(Ticks(9)).unwrap();
+    let map = MappedTrace::open(&path).unwrap();
+    let entries: Vec<Entry> = Trace::parse(map.bytes()).unwrap().entries().collect();
+    assert_eq!(entries.len(), 2);
+    assert_eq!(entries[1], Entry::Damaged { index: 1, damage: Damage::Uncommitted });
+}
+
+#[test]
+fn the_file_keeps_within_its_limit_and_the_limit_within_reason() {
+    let limit = lab_trace::RECORDS_OFFSET as u64 + (5 << 20) - 1;
+    let path = scratch("limit");
+    let writer = TraceWriter::create(&path, &header(), WriterOptions { bytes_max: limit }).unwrap();
+    for read in 0..6 * lab_trace::CHUNK_RECORDS {
+        if read % lab_trace::CHUNK_RECORDS == 0 {
+            writer.grow().unwrap();
+        }
+        let _kept_or_lost = writer.begin_decision(&begin(read));
+    }
+    assert_eq!(writer.lost(), 2 * lab_trace::CHUNK_RECORDS);
+    let length = std::fs::metadata(&path).unwrap().len();
+    assert_eq!(length, lab_trace::RECORDS_OFFSET as u64 + (4 << 20), "whole chunks below {limit}");
+
+    let path = scratch("limit_too_large");
+    let options = WriterOptions { bytes_max: lab_trace::TRACE_BYTES_MAX + 1 };
+    let error = TraceWriter::create(&path, &header(), options).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(!path.exists());
+}

@@ -1,0 +1,327 @@
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
+use lab_model::{FileId, Verdict};
+
+use crate::{
+    Answer, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, Observer, Question, RespondError, Responder,
+};
+
+/// The most notices kept for [`EsBackend::take_notices`]; what comes beyond is counted as lost.
+const NOTICES_MAX: usize = 16_384;
+
+/// A client's kernel, made of a [`Desk`] and the queue between the framework's thread and the client's own.
+///
+/// The framework calls its handler serially and must get it back at once, so the handler only files the
+/// question and wakes the thread in [`Backend::receive`]. Nothing is allocated for an event but the question.
+pub struct EsBackend<R: Responder + 'static> {
+    desk: Arc<Desk<R, Counts>>,
+    slots: Box<[Mutex<Filed<R>>]>,
+    counter: Mutex<Counter>,
+    arrived: Condvar,
+    notices: Mutex<VecDeque<Facts>>,
+}
+
+/// Stands for one pending answer: a place, and the number of its use, so that a token that was released
+/// cannot answer its successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    place: u32,
+    use_number: u32,
+}
+
+/// What a backend counted beside the client's own trace.
+#[derive(Debug, Default)]
+pub struct Counts {
+    lost: AtomicU64,
+    abandoned: AtomicU64,
+    late: AtomicU64,
+    refused: AtomicU64,
+    panics: AtomicU64,
+}
+
+struct Filed<R: Responder + 'static> {
+    use_number: u32,
+    question: Option<Question<R, Counts>>,
+}
+
+struct Counter {
+    waiting: Vec<Ticket>,
+    free: Vec<u32>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Questions are filed.
+    Open,
+    /// Nobody receives any more: questions are answered where they arrive.
+    Closed,
+}
+
+impl Counts {
+    /// Answers nobody gave: the question was dropped by whoever had it.
+    #[must_use]
+    pub fn abandoned(&self) -> u64 {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Answers that left after their deadline.
+    #[must_use]
+    pub fn late(&self) -> u64 {
+        self.late.load(Ordering::Acquire)
+    }
+
+    /// Answers that the kernel did not take.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Acquire)
+    }
+
+    /// Events over which the lab's own handler panicked.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Acquire)
+    }
+}
+
+impl Observer for Counts {
+    fn answered(&self, facts: &Facts, answer: &Answer) {
+        self.abandoned.fetch_add(u64::from(answer.grounds == Grounds::Abandoned), Ordering::AcqRel);
+        self.late.fetch_add(u64::from(answer.is_late(facts)), Ordering::AcqRel);
+        self.refused.fetch_add(u64::from(answer.result.is_err()), Ordering::AcqRel);
+    }
+
+    fn lost(&self, gap: &Gap) {
+        // Either number may be the only one; they count the same events.
+        self.lost.fetch_add(gap.of_all_kinds.max(gap.of_this_kind), Ordering::AcqRel);
+    }
+
+    fn panicked(&self, _: &Facts) {
+        self.panics.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<R: Responder + 'static> EsBackend<R> {
+    /// A backend for at most `pending_max` questions at a time; what comes beyond is allowed at once and
+    /// counted as lost. It has no connection until its [desk](EsBackend::desk) is opened.
+    #[must_use]
+    pub fn new(pending_max: u32) -> Arc<EsBackend<R>> {
+        let slots = (0..pending_max).map(|_| Mutex::new(Filed { use_number: 0, question: None })).collect();
+        let capacity = usize::try_from(pending_max).unwrap_or(usize::MAX);
+        let counter = Counter {
+            waiting: Vec::with_capacity(capacity),
+            free: (0..pending_max).rev().collect(),
+            state: State::Open,
+        };
+        Arc::new(EsBackend {
+            desk: Desk::new(Counts::default()),
+            slots,
+            counter: Mutex::new(counter),
+            arrived: Condvar::new(),
+            notices: Mutex::new(VecDeque::with_capacity(NOTICES_MAX)),
+        })
+    }
+
+    /// The desk that answers.
+    #[must_use]
+    pub fn desk(&self) -> &Arc<Desk<R, Counts>> {
+        &self.desk
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        self.desk.observer()
+    }
+
+    /// Takes in one message, on the framework's thread.
+    pub fn handle(&self, message: R::Message, cache: Cache) {
+        self.desk.handle(message, cache, |delivery| self.file_away(delivery));
+    }
+
+    /// Takes one delivery of the desk, on the framework's thread.
+    pub fn file_away(&self, delivery: Delivery<R, Counts>) {
+        match delivery {
+            Delivery::Notice(notice) => self.note(notice.facts),
+            Delivery::Question(question) => {
+                let mut counter = lock(&self.counter);
+                let place = if counter.state == State::Open { counter.free.pop() } else { None };
+                let Some(place) = place else {
+                    // Not under the lock: answering is a system call.
+                    drop(counter);
+                    if question.answer(Verdict::Allow).is_some() {
+                        self.counts().lost.fetch_add(1, Ordering::AcqRel);
+                    }
+                    return;
+                };
+                let use_number = self.occupy(place, question);
+                counter.waiting.push(Ticket { place, use_number });
+                drop(counter);
+                self.arrived.notify_one();
+            }
+        }
+    }
+
+    /// Takes the notices (forks, execs, exits) that have arrived since the last call, in order.
+    pub fn take_notices(&self) -> Vec<Facts> {
+        lock(&self.notices).drain(..).collect()
+    }
+
+    /// Lets [`Backend::receive`] return once it has handed over what has arrived.
+    pub fn close(&self) {
+        lock(&self.counter).state = State::Closed;
+        self.arrived.notify_all();
+    }
+
+    fn note(&self, facts: Facts) {
+        let mut notices = lock(&self.notices);
+        if notices.len() < NOTICES_MAX {
+            notices.push_back(facts);
+        } else {
+            self.counts().lost.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn slot(&self, place: u32) -> Option<MutexGuard<'_, Filed<R>>> {
+        self.slots.get(usize::try_from(place).ok()?).map(lock)
+    }
+
+    fn occupy(&self, place: u32, question: Question<R, Counts>) -> u32 {
+        let Some(mut slot) = self.slot(place) else { return 0 };
+        assert!(slot.question.is_none(), "a free place is empty");
+        slot.question = Some(question);
+        slot.use_number
+    }
+
+    /// The question behind a ticket; `None` when it has been released.
+    fn question(&self, ticket: Ticket) -> Option<Question<R, Counts>> {
+        let slot = self.slot(ticket.place)?;
+        if slot.use_number == ticket.use_number { slot.question.clone() } else { None }
+    }
+
+    /// Waits for events; the tickets that have arrived, or `None` when there will be no more.
+    fn wait(&self, batch: &mut Vec<Ticket>) -> Option<()> {
+        let mut counter = lock(&self.counter);
+        while counter.waiting.is_empty() {
+            if counter.state == State::Closed {
+                return None;
+            }
+            counter = self.arrived.wait(counter).unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::swap(&mut counter.waiting, batch);
+        Some(())
+    }
+
+    fn send(&self, ticket: Ticket, verdict: Verdict) -> Result<(), u32> {
+        let question = self.question(ticket).ok_or(RespondError::NotFound.code())?;
+        let answer = question.answer(verdict).ok_or(RespondError::Duplicate.code())?;
+        answer.result.map_err(RespondError::code)
+    }
+}
+
+/// Answers what is still open when the client's reader goes away, by a panic for instance.
+struct Reader<'a, R: Responder + 'static>(&'a EsBackend<R>);
+
+impl<R: Responder + 'static> Drop for Reader<'_, R> {
+    fn drop(&mut self) {
+        self.0.close();
+        if !std::thread::panicking() {
+            return;
+        }
+        for slot in &self.0.slots {
+            // Dropping the question answers it; a worker that still has it answers first, or not at all.
+            let question = lock(slot).question.take();
+            drop(question);
+        }
+    }
+}
+
+impl<R: Responder + 'static> Backend for EsBackend<R> {
+    type Token = Ticket;
+
+    fn receive<I: Intake<Ticket>>(&self, intake: &mut I) -> Result<(), BackendError> {
+        let reader = Reader(self);
+        let mut batch = Vec::with_capacity(self.slots.len());
+        let mut answers = Vec::with_capacity(self.slots.len());
+        while reader.0.wait(&mut batch).is_some() {
+            let lost = self.counts().lost.swap(0, Ordering::AcqRel);
+            if lost > 0 {
+                intake.lost(lost);
+            }
+            intake.batch();
+            for ticket in batch.drain(..) {
+                let Some(question) = self.question(ticket) else { continue };
+                match intake.event(&event_of(ticket, question.facts())) {
+                    Disposition::Answer(verdict) => answers.push((ticket, verdict)),
+                    Disposition::Keep => {}
+                }
+            }
+            intake.answering();
+            for (nth, (ticket, verdict)) in answers.drain(..).enumerate() {
+                let error = self.send(ticket, verdict).err().unwrap_or(0);
+                intake.answered(nth, error);
+            }
+        }
+        let lost = self.counts().lost.swap(0, Ordering::AcqRel);
+        if lost > 0 {
+            intake.lost(lost);
+        }
+        Ok(())
+    }
+
+    fn answer(&self, token: Ticket, verdict: Verdict) -> Result<(), u32> {
+        self.send(token, verdict)
+    }
+
+    fn reopen_path(&self, token: Ticket, path: &mut Vec<u8>) {
+        if let Some(question) = self.question(token)
+            && let Some(target) = question.message().target()
+        {
+            path.extend_from_slice(target.path);
+        }
+        path.push(0);
+    }
+
+    fn file(&self, token: Ticket, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
+        let question = self.question(token)?;
+        let file = question.facts().target?;
+        let path = if with_path(file) { question.message().target() } else { None };
+        Some(FileFacts { file, path: path.map(|target| target.path.to_vec()) })
+    }
+
+    fn release(&self, token: Ticket) {
+        let question = {
+            let Some(mut slot) = self.slot(token.place) else { return };
+            if slot.use_number != token.use_number {
+                return;
+            }
+            slot.use_number = slot.use_number.wrapping_add(1);
+            slot.question.take()
+        };
+        // Outside the slot's lock: the last owner releases the message, and answers it if nobody has.
+        drop(question);
+        lock(&self.counter).free.push(token.place);
+    }
+}
+
+fn event_of(token: Ticket, facts: &Facts) -> Event<Ticket> {
+    Event {
+        token,
+        event: facts.kind,
+        subject: facts.subject,
+        kernel: Some(facts.window.generated),
+        deadline: Some(facts.window.deadline),
+        sequence: facts.sequence_of_all.or(facts.sequence).unwrap_or(0),
+    }
+}

@@ -1,0 +1,389 @@
+//! A machine with Endpoint Security and one client, in memory: the contract without a Mac.
+//!
+//! It keeps what the headers promise: messages are delivered one after the other and in order, live until the
+//! last retainer lets go, and take one answer each, in the right form, before their deadline; a full queue
+//! drops events and allows them, visibly only by the sequence numbers; muting follows the framework's flow
+//! chart. What Apple does not promise it leaves out. Time passes only when it is told to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use lab_model::{EventKind, FileId, ThreadId, Ticks, Verdict};
+
+use crate::{
+    Cache, Connection, Facts, Message, MuteStep, ProcessId, RespondError, Responder, Signer, StepFailed,
+    Target, Window,
+};
+
+/// A program whose AUTH events a new connection does not see.
+pub const DEFAULT_MUTED_EXECUTABLE: &[u8] = b"/usr/libexec/watchdogd";
+/// Files whose AUTH events a new connection does not see; selected, when inverted without having been cleared.
+pub const DEFAULT_MUTED_TARGET: &[u8] = b"/private/var/db/protected/";
+
+/// Something that happens on the fake machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// Which event.
+    pub kind: EventKind,
+    /// The thread that acts.
+    pub subject: ThreadId,
+    /// The program that acts.
+    pub executable: Vec<u8>,
+    /// The file acted on.
+    pub target: Option<(Vec<u8>, FileId)>,
+    /// How long the kernel waits for an answer, in ticks.
+    pub window: u64,
+}
+
+/// How an AUTH event ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The kernel waits.
+    Waiting,
+    /// The client answered in time.
+    Answered(Verdict),
+    /// Nobody answered in time; allowed.
+    DeadlineMissed,
+    /// The queue was full; allowed without being asked.
+    QueueFull,
+    /// The client went away; allowed.
+    ClientGone,
+}
+
+/// What the fake machine counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// AUTH events that were asked about.
+    pub asked: u64,
+    /// AUTH events that the client answered in time.
+    pub answered: u64,
+    /// AUTH events allowed because the deadline passed.
+    pub missed: u64,
+    /// Events dropped because the queue was full.
+    pub dropped: u64,
+    /// AUTH events allowed because the client went away.
+    pub orphaned: u64,
+    /// Answers that the kernel refused: second ones, late ones, wrong forms.
+    pub refused: u64,
+    /// Messages handed out.
+    pub retained: u64,
+    /// Messages given back.
+    pub released: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    fate: Fate,
+    facts: Facts,
+}
+
+#[derive(Debug)]
+struct State {
+    now: Ticks,
+    connected: bool,
+    subscribed: BTreeSet<EventKind>,
+    queue: VecDeque<(usize, Arc<Happening>)>,
+    queue_max: usize,
+    entries: Vec<Entry>,
+    sequence: BTreeMap<EventKind, u64>,
+    sequence_of_all: u64,
+    target_prefixes: BTreeSet<Vec<u8>>,
+    target_inverted: bool,
+    executables: BTreeSet<Vec<u8>>,
+    processes: BTreeSet<ProcessId>,
+    tally: Tally,
+}
+
+/// The fake machine. Clones are the same machine.
+#[derive(Clone, Debug)]
+pub struct FakeMachine {
+    state: Arc<Mutex<State>>,
+}
+
+/// A retained message of the fake machine.
+#[derive(Debug)]
+pub struct FakeMessage {
+    state: Arc<Mutex<State>>,
+    index: usize,
+    facts: Facts,
+    happening: Arc<Happening>,
+}
+
+/// The answering half of the fake connection.
+#[derive(Debug)]
+pub struct FakeResponder {
+    state: Arc<Mutex<State>>,
+}
+
+/// The creating thread's half of the fake connection.
+#[derive(Debug)]
+pub struct FakeConnection {
+    state: Arc<Mutex<State>>,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const fn is_question(kind: EventKind) -> bool {
+    matches!(kind, EventKind::AuthExec | EventKind::AuthOpen)
+}
+
+impl FakeMachine {
+    /// A machine whose client may have `queue_max` undelivered events.
+    #[must_use]
+    pub fn new(queue_max: usize) -> FakeMachine {
+        let state = State {
+            now: Ticks(1),
+            connected: false,
+            subscribed: BTreeSet::new(),
+            queue: VecDeque::new(),
+            queue_max,
+            entries: Vec::new(),
+            sequence: BTreeMap::new(),
+            sequence_of_all: 0,
+            target_prefixes: BTreeSet::from([DEFAULT_MUTED_TARGET.to_vec()]),
+            target_inverted: false,
+            executables: BTreeSet::from([DEFAULT_MUTED_EXECUTABLE.to_vec()]),
+            processes: BTreeSet::new(),
+            tally: Tally::default(),
+        };
+        FakeMachine { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Connects the client.
+    #[must_use]
+    pub fn connect(&self) -> (FakeConnection, FakeResponder) {
+        lock(&self.state).connected = true;
+        let state = || Arc::clone(&self.state);
+        (FakeConnection { state: state() }, FakeResponder { state: state() })
+    }
+
+    /// Lets something happen; its number when the client is asked or told, `None` when it is not to see it.
+    pub fn happen(&self, happening: Happening) -> Option<usize> {
+        let mut state = lock(&self.state);
+        if !state.connected || state.suppresses(&happening) {
+            return None;
+        }
+        let facts = state.next_facts(&happening);
+        let index = state.entries.len();
+        if is_question(happening.kind) {
+            state.tally.asked += 1;
+        }
+        if state.queue.len() < state.queue_max {
+            state.entries.push(Entry { fate: Fate::Waiting, facts });
+            state.queue.push_back((index, Arc::new(happening)));
+        } else {
+            state.tally.dropped += 1;
+            state.entries.push(Entry { fate: Fate::QueueFull, facts });
+        }
+        Some(index)
+    }
+
+    /// Takes the next message off the queue, retained.
+    #[must_use]
+    pub fn deliver(&self) -> Option<FakeMessage> {
+        let mut state = lock(&self.state);
+        let (index, happening) = state.queue.pop_front()?;
+        state.tally.retained += 1;
+        let facts = state.entries[index].facts;
+        drop(state);
+        Some(FakeMessage { state: Arc::clone(&self.state), index, facts, happening })
+    }
+
+    /// Lets time pass; AUTH events whose deadline passes are allowed and counted as missed.
+    pub fn advance(&self, ticks: u64) {
+        let mut state = lock(&self.state);
+        state.now = state.now.plus(ticks);
+        let now = state.now;
+        let mut missed = 0;
+        for entry in &mut state.entries {
+            if entry.facts.is_question && entry.fate == Fate::Waiting && entry.facts.window.is_missed(now) {
+                entry.fate = Fate::DeadlineMissed;
+                missed += 1;
+            }
+        }
+        state.tally.missed += missed;
+    }
+
+    /// How the event with this number ended.
+    #[must_use]
+    pub fn fate(&self, index: usize) -> Option<Fate> {
+        lock(&self.state).entries.get(index).map(|entry| entry.fate)
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        lock(&self.state).tally
+    }
+
+    /// Events that wait to be delivered.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        lock(&self.state).queue.len()
+    }
+}
+
+impl State {
+    fn next_facts(&mut self, happening: &Happening) -> Facts {
+        let sequence = self.sequence.entry(happening.kind).or_default();
+        let facts = Facts {
+            kind: happening.kind,
+            is_question: is_question(happening.kind),
+            window: Window { generated: self.now, deadline: self.now.plus(happening.window) },
+            subject: happening.subject,
+            subject_is_es_client: false,
+            target: happening.target.as_ref().map(|(_, file)| *file),
+            made: None,
+            sequence: Some(*sequence),
+            sequence_of_all: Some(self.sequence_of_all),
+        };
+        *sequence += 1;
+        self.sequence_of_all += 1;
+        facts
+    }
+
+    /// The framework's flow chart: subscription, process, executable, target.
+    fn suppresses(&self, happening: &Happening) -> bool {
+        let process = ProcessId { pid: happening.subject.pid, version: happening.subject.generation };
+        if !self.subscribed.contains(&happening.kind)
+            || self.processes.contains(&process)
+            || self.executables.contains(&happening.executable)
+        {
+            return true;
+        }
+        // Forks and exits have no target: no target-path muting touches them.
+        let Some((path, _)) = &happening.target else { return false };
+        let in_set = self.target_prefixes.iter().any(|prefix| path.starts_with(prefix));
+        in_set != self.target_inverted
+    }
+
+    fn respond(&mut self, index: usize, verdict: Verdict, form_fits: bool) -> Result<(), RespondError> {
+        let connected = self.connected;
+        let entry = &mut self.entries[index];
+        let outcome = match entry.fate {
+            _ if !connected => Err(RespondError::Internal),
+            _ if !form_fits => Err(RespondError::EventType),
+            Fate::Waiting => {
+                entry.fate = Fate::Answered(verdict);
+                Ok(())
+            }
+            Fate::Answered(_) => Err(RespondError::Duplicate),
+            Fate::DeadlineMissed | Fate::QueueFull | Fate::ClientGone => Err(RespondError::NotFound),
+        };
+        match outcome {
+            Ok(()) => self.tally.answered += 1,
+            Err(_) => self.tally.refused += 1,
+        }
+        outcome
+    }
+}
+
+impl Message for FakeMessage {
+    fn facts(&self) -> Facts {
+        self.facts
+    }
+
+    fn target(&self) -> Option<Target<'_>> {
+        self.happening.target.as_ref().map(|(path, _)| Target { path, truncated: false })
+    }
+
+    fn signer(&self) -> Signer<'_> {
+        Signer { signing_id: b"com.example.fake", team_id: b"", cdhash: [0; 20] }
+    }
+
+    fn executable(&self) -> &[u8] {
+        &self.happening.executable
+    }
+}
+
+impl FakeMessage {
+    /// The number that [`FakeMachine::happen`] gave it.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+}
+
+impl Drop for FakeMessage {
+    fn drop(&mut self) {
+        lock(&self.state).tally.released += 1;
+    }
+}
+
+impl Responder for FakeResponder {
+    type Message = FakeMessage;
+
+    fn respond_auth(&self, message: &FakeMessage, verdict: Verdict, _: Cache) -> Result<(), RespondError> {
+        let fits = message.facts.is_question && message.facts.kind != EventKind::AuthOpen;
+        lock(&self.state).respond(message.index, verdict, fits)
+    }
+
+    fn respond_flags(&self, message: &FakeMessage, flags: u32, _: Cache) -> Result<(), RespondError> {
+        let fits = message.facts.kind == EventKind::AuthOpen;
+        let verdict = if flags == 0 { Verdict::Deny } else { Verdict::Allow };
+        lock(&self.state).respond(message.index, verdict, fits)
+    }
+
+    fn now(&self) -> Ticks {
+        lock(&self.state).now
+    }
+}
+
+impl FakeConnection {
+    /// Deletes the connection: what the kernel still waits for is allowed, and what is queued is dropped.
+    pub fn delete(self, responder: Option<FakeResponder>) {
+        drop(responder);
+        let mut state = lock(&self.state);
+        state.connected = false;
+        state.queue.clear();
+        let mut orphaned = 0;
+        for entry in &mut state.entries {
+            if entry.facts.is_question && entry.fate == Fate::Waiting {
+                entry.fate = Fate::ClientGone;
+                orphaned += 1;
+            }
+        }
+        state.tally.orphaned += orphaned;
+    }
+}
+
+impl Connection for FakeConnection {
+    fn mute(&mut self, step: &MuteStep) -> Result<(), StepFailed> {
+        let mut state = lock(&self.state);
+        if !state.subscribed.is_empty() {
+            return Err(StepFailed::Mute("change the muting of a client that is subscribed".to_owned()));
+        }
+        match step {
+            MuteStep::ClearTargetPaths => state.target_prefixes.clear(),
+            MuteStep::MuteTargetPrefix(prefix) => {
+                state.target_prefixes.insert(prefix.clone());
+            }
+            MuteStep::InvertTargetPaths => state.target_inverted = !state.target_inverted,
+            MuteStep::MuteExecutable(path) => {
+                state.executables.insert(path.clone());
+            }
+            MuteStep::MuteProcess(words) => {
+                state.processes.insert(ProcessId::of_audit_token(*words));
+            }
+        }
+        Ok(())
+    }
+
+    fn target_paths_are_inverted(&mut self) -> Result<bool, StepFailed> {
+        Ok(lock(&self.state).target_inverted)
+    }
+
+    fn subscribe(&mut self, kinds: &[EventKind]) -> Result<(), StepFailed> {
+        lock(&self.state).subscribed.extend(kinds);
+        Ok(())
+    }
+
+    fn unsubscribe_all(&mut self) -> Result<(), StepFailed> {
+        lock(&self.state).subscribed.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! Endpoint Security, as the lab uses it: one message in, exactly one answer out.
+//!
+//! Almost everything here is portable and tested without a Mac: who answers, when, how often, what is muted
+//! and what a gap in the sequence numbers means. Only the module `darwin` calls the framework, and it decides
+//! nothing. Nothing in this crate may open a file, log, wait or talk to another process: its code runs inside
+//! the handler that a whole machine waits for.
+
+mod advice;
+mod backend;
+#[cfg(target_os = "macos")]
+mod darwin;
+mod desk;
+pub mod fake;
+mod fence;
+mod message;
+mod mute;
+mod sequence;
+mod version;
+mod window;
+
+pub use advice::{Advice, NewClientResult, RespondError};
+pub use backend::{Counts, EsBackend, Ticket};
+#[cfg(target_os = "macos")]
+pub use darwin::{EsClient, EsMessage, EsResponder, now, timebase};
+pub use desk::{Answer, Delivery, Desk, Grounds, Notice, Observer, Question, Watch};
+pub use fence::{Fence, Marker};
+pub use message::{Cache, Facts, Message, ProcessId, Responder, Signer, Target};
+pub use mute::{Connection, MutePlan, MuteStep, Refusal, Scope, StepFailed, start};
+pub use sequence::{Gap, Sequences};
+pub use version::{InvalidVersion, SystemVersion};
+pub use window::Window;

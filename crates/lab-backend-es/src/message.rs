@@ -1,0 +1,157 @@
+use lab_model::{EventKind, FileId, ThreadId, Ticks, Verdict};
+
+use crate::{RespondError, Window};
+
+/// One execution of a program: a pid alone is reused, the pair is not until the next start of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId {
+    /// The process.
+    pub pid: u32,
+    /// Changes with every fork and exec.
+    #[doc(alias = "pidversion")]
+    pub version: u32,
+}
+
+impl ProcessId {
+    /// Reads the pair out of the eight words of an audit token, in the order `auid, euid, egid, ruid, rgid,
+    /// pid, asid, pidversion`.
+    #[must_use]
+    #[doc(alias = "audit_token_t")]
+    pub const fn of_audit_token(words: [u32; 8]) -> ProcessId {
+        ProcessId { pid: words[5], version: words[7] }
+    }
+}
+
+/// What an event is, in fixed-size values that are read before the answer.
+///
+/// Paths and names are left in the retained message and looked at after the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Which event.
+    pub kind: EventKind,
+    /// True when the kernel waits for an answer.
+    pub is_question: bool,
+    /// From the event to its deadline; without meaning when nobody waits.
+    pub window: Window,
+    /// The thread that acted; `tid` is 0 when the kernel did not say.
+    pub subject: ThreadId,
+    /// True when the subject's program has the Endpoint Security entitlement, connected or not.
+    pub subject_is_es_client: bool,
+    /// The file acted on; `None` for events without one.
+    pub target: Option<FileId>,
+    /// The new process of a fork or an exec; `None` for other events.
+    pub made: Option<ProcessId>,
+    /// Counts the events of this kind for this client.
+    #[doc(alias = "seq_num")]
+    pub sequence: Option<u64>,
+    /// Counts all events for this client.
+    #[doc(alias = "global_seq_num")]
+    pub sequence_of_all: Option<u64>,
+}
+
+/// Who signed the program that acted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signer<'a> {
+    /// The signing identifier; empty when there is none.
+    pub signing_id: &'a [u8],
+    /// The team; empty for ad hoc and platform code.
+    pub team_id: &'a [u8],
+    /// The code directory's hash.
+    pub cdhash: [u8; 20],
+}
+
+/// The file acted on, by path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The path, as the kernel resolved it; any bytes but zero.
+    pub path: &'a [u8],
+    /// True when the kernel cut the path off.
+    pub truncated: bool,
+}
+
+/// One retained message. Dropping it releases it.
+#[doc(alias = "es_message_t")]
+pub trait Message: Send + Sync {
+    /// Reads the values that an answer may depend on.
+    fn facts(&self) -> Facts;
+
+    /// The file acted on; `None` for events without one.
+    fn target(&self) -> Option<Target<'_>>;
+
+    /// Who signed the program that acted.
+    fn signer(&self) -> Signer<'_>;
+
+    /// The program that acted, by path.
+    fn executable(&self) -> &[u8];
+}
+
+/// Whether the kernel may answer later events of the same kind by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cache {
+    /// Every event is asked about.
+    #[default]
+    Off,
+    /// The answer may serve later events on the same files, for other clients too.
+    On,
+}
+
+/// The half of a connection that any thread may use: it answers and tells the time.
+#[doc(alias = "es_client_t")]
+pub trait Responder: Send + Sync {
+    /// A retained message of this connection.
+    type Message: Message;
+
+    /// Answers an event that takes a verdict.
+    ///
+    /// # Errors
+    /// When the answer did not reach the kernel.
+    #[doc(alias = "es_respond_auth_result")]
+    fn respond_auth(
+        &self,
+        message: &Self::Message,
+        verdict: Verdict,
+        cache: Cache,
+    ) -> Result<(), RespondError>;
+
+    /// Answers an event that takes the set of permitted flags.
+    ///
+    /// # Errors
+    /// When the answer did not reach the kernel.
+    #[doc(alias = "es_respond_flags_result")]
+    fn respond_flags(&self, message: &Self::Message, flags: u32, cache: Cache) -> Result<(), RespondError>;
+
+    /// Reads the clock that deadlines are on.
+    #[doc(alias = "mach_absolute_time")]
+    fn now(&self) -> Ticks;
+}
+
+/// Permits everything: the event's own flags would, with caching, deny later opens with other flags.
+pub(crate) const ALL_FLAGS: u32 = u32::MAX;
+/// Permits nothing.
+pub(crate) const NO_FLAGS: u32 = 0;
+
+/// Answers in the form that the kind of the event takes: an open by flags, all others by verdict.
+pub(crate) fn respond<R: Responder>(
+    responder: &R,
+    message: &R::Message,
+    kind: EventKind,
+    verdict: Verdict,
+    cache: Cache,
+) -> Result<(), RespondError> {
+    match (kind, verdict) {
+        (EventKind::AuthOpen, Verdict::Allow) => responder.respond_flags(message, ALL_FLAGS, cache),
+        (EventKind::AuthOpen, Verdict::Deny) => responder.respond_flags(message, NO_FLAGS, cache),
+        (_, verdict) => responder.respond_auth(message, verdict, cache),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audit_token_names_one_execution() {
+        let words = [501, 0, 0, 501, 20, 4711, 100_003, 9];
+        assert_eq!(ProcessId::of_audit_token(words), ProcessId { pid: 4711, version: 9 });
+    }
+}

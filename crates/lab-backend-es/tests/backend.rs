@@ -1,0 +1,174 @@
+//! The backend trait over the fake machine: events go in on one thread, answers come from others.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use lab_backend_es::{
+    Cache, EsBackend, MutePlan, Scope, Ticket,
+    fake::{FakeMachine, FakeResponder, Happening},
+    start,
+};
+use lab_client_core::{Backend, Disposition, Event, Intake};
+use lab_model::{EventKind, FileId, ThreadId, Verdict};
+
+const KINDS: [EventKind; 3] = [EventKind::AuthOpen, EventKind::AuthExec, EventKind::NotifyFork];
+
+fn happening(kind: EventKind, inode: u64) -> Happening {
+    Happening {
+        kind,
+        subject: ThreadId { pid: 7, tid: 70, generation: 1 },
+        executable: b"/usr/local/bin/driver".to_vec(),
+        target: (kind != EventKind::NotifyFork)
+            .then(|| (format!("/arena/{inode}").into_bytes(), FileId { device: 1, inode })),
+        window: 1_000,
+    }
+}
+
+/// Keeps every second event for a worker and has the backend answer the others.
+struct TestIntake {
+    worker: mpsc::Sender<Event<Ticket>>,
+    done: mpsc::Sender<Ticket>,
+    batch: Vec<Ticket>,
+    seen: u64,
+    lost: Arc<Mutex<u64>>,
+    errors: Arc<Mutex<Vec<u32>>>,
+    panics_at: Option<u64>,
+}
+
+impl Intake<Ticket> for TestIntake {
+    fn batch(&mut self) {
+        self.batch.clear();
+    }
+
+    fn event(&mut self, event: &Event<Ticket>) -> Disposition {
+        self.seen += 1;
+        assert!(self.panics_at != Some(self.seen), "planned");
+        if self.seen.is_multiple_of(2) {
+            self.worker.send(*event).unwrap();
+            Disposition::Keep
+        } else {
+            self.batch.push(event.token);
+            Disposition::Answer(Verdict::Allow)
+        }
+    }
+
+    fn answering(&mut self) {}
+
+    fn answered(&mut self, nth: usize, error: u32) {
+        if error != 0 {
+            self.errors.lock().unwrap().push(error);
+        }
+        self.done.send(self.batch[nth]).unwrap();
+    }
+
+    fn lost(&mut self, events: u64) {
+        *self.lost.lock().unwrap() += events;
+    }
+}
+
+struct Outcome {
+    machine: FakeMachine,
+    backend: Arc<EsBackend<FakeResponder>>,
+    lost: u64,
+    errors: Vec<u32>,
+    reader_survived: bool,
+    paths: Vec<Vec<u8>>,
+}
+
+/// Runs `events` through a backend for `pending_max` questions, with a reader and a worker of its own.
+fn run(events: u64, pending_max: u32, panics_at: Option<u64>) -> Outcome {
+    let machine = FakeMachine::new(usize::try_from(events).unwrap() + 1);
+    let (mut connection, responder) = machine.connect();
+    let backend = EsBackend::new(pending_max);
+    backend.desk().open(responder);
+    start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
+    let (worker, work) = mpsc::channel::<Event<Ticket>>();
+    let (done, finished) = mpsc::channel::<Ticket>();
+    let (lost, errors) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let mut intake = TestIntake {
+        worker,
+        done,
+        batch: Vec::new(),
+        seen: 0,
+        lost: Arc::clone(&lost),
+        errors: Arc::clone(&errors),
+        panics_at,
+    };
+    let paths = Mutex::new(Vec::new());
+    let reader_survived = std::thread::scope(|scope| {
+        // The reader owns the intake: when it ends, by a panic too, the channels close and the others end.
+        let receiving = &backend;
+        let reader = scope.spawn(move || receiving.receive(&mut intake).unwrap());
+        scope.spawn(|| {
+            for event in work {
+                let mut path = Vec::new();
+                backend.reopen_path(event.token, &mut path);
+                // An error is the reader's panic having answered before.
+                let sent = backend.answer(event.token, Verdict::Deny);
+                let again = backend.answer(event.token, Verdict::Allow);
+                assert!(again.is_err(), "a second answer was sent after {sent:?}");
+                if let Some(facts) = backend.file(event.token, &|_| true) {
+                    assert_eq!(facts.path.as_deref(), Some(&path[..path.len() - 1]));
+                    paths.lock().unwrap().push(path);
+                }
+                backend.release(event.token);
+                assert!(backend.file(event.token, &|_| true).is_none(), "a released ticket still works");
+                assert!(backend.answer(event.token, Verdict::Allow).is_err());
+            }
+        });
+        scope.spawn(|| finished.into_iter().for_each(|token| backend.release(token)));
+        for number in 0..events {
+            let kind = KINDS[usize::try_from(number % 3).unwrap()];
+            machine.happen(happening(kind, number)).unwrap();
+            backend.handle(machine.deliver().unwrap(), Cache::Off);
+        }
+        backend.close();
+        reader.join().is_ok()
+    });
+    let (lost, errors) = (*lost.lock().unwrap(), errors.lock().unwrap().clone());
+    let paths = paths.into_inner().unwrap();
+    Outcome { machine, backend, lost, errors, reader_survived, paths }
+}
+
+#[test]
+fn every_event_is_answered_once_and_every_message_released() {
+    let outcome = run(3_000, 4_000, None);
+    let tally = outcome.machine.tally();
+    assert!(outcome.reader_survived);
+    assert_eq!((tally.asked, tally.answered, tally.refused), (2_000, 2_000, 0));
+    assert_eq!((tally.retained, tally.released), (3_000, 3_000));
+    assert_eq!(outcome.errors, Vec::<u32>::new());
+    assert_eq!((outcome.lost, outcome.backend.counts().abandoned()), (0, 0));
+    assert_eq!(outcome.paths.len(), 1_000);
+    assert!(outcome.paths.iter().all(|path| path.starts_with(b"/arena/") && path.ends_with(&[0])));
+    let forks = outcome.backend.take_notices();
+    assert_eq!(forks.len(), 1_000);
+    assert!(forks.iter().all(|facts| facts.kind == EventKind::NotifyFork));
+    assert_eq!(outcome.backend.desk().outstanding(), 0);
+}
+
+#[test]
+fn what_does_not_fit_is_allowed_at_once_and_counted() {
+    // One place: while its question is open, the others cannot be filed.
+    let outcome = run(3_000, 1, None);
+    let tally = outcome.machine.tally();
+    assert_eq!((tally.asked, tally.answered, tally.refused), (2_000, 2_000, 0));
+    assert_eq!((tally.retained, tally.released), (3_000, 3_000));
+    assert!(outcome.lost > 0, "two thousand questions cannot all have found the one place free");
+}
+
+#[test]
+fn a_panic_of_the_reader_leaves_no_question_unanswered() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<&str>() != Some(&"planned") {
+            usual(info);
+        }
+    }));
+    let outcome = run(3_000, 4_000, Some(100));
+    let tally = outcome.machine.tally();
+    assert!(!outcome.reader_survived, "the panic was planned");
+    assert_eq!((tally.asked, tally.answered, tally.refused), (2_000, 2_000, 0));
+    assert_eq!((tally.retained, tally.released), (3_000, 3_000));
+    assert_eq!(outcome.backend.desk().outstanding(), 0);
+}

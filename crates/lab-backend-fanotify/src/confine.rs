@@ -1,0 +1,75 @@
+//! Keeps a lab to itself, so that nothing outside can be frozen by it and nothing of it is left behind.
+//!
+//! The lab's first process is process 1 of a PID namespace of its own: whatever ends it ends all of the lab,
+//! however deeply its processes have forked. It lives in a mount namespace of its own, where every mount is
+//! private: the arena is a tmpfs that exists nowhere else and vanishes with the last process.
+
+use std::{ffi::CString, fs, io, os::unix::ffi::OsStrExt, path::Path};
+
+use nix::{
+    mount::{MsFlags, mount},
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
+
+use crate::sys;
+
+/// Starts a program as the first process of a lab: new PID namespace, new mount namespace, killed when the
+/// calling process dies. Returns its process ID as the caller sees it. The caller must have one thread only.
+///
+/// # Errors
+/// Those of `clone`: `EPERM` without `CAP_SYS_ADMIN`. A failed exec shows as exit status 127.
+pub fn spawn_first_process(program: &Path, arguments: &[&str]) -> io::Result<u32> {
+    let text = |bytes: &[u8]| CString::new(bytes).map_err(io::Error::other);
+    let program = text(program.as_os_str().as_bytes())?;
+    let mut argv = vec![program.clone()];
+    for argument in arguments {
+        argv.push(text(argument.as_bytes())?);
+    }
+    sys::spawn_first_process(&program, &argv).map(i32::unsigned_abs)
+}
+
+/// Sets the namespaces up, from their first process: makes every mount private, mounts a `/proc` that shows
+/// this PID namespace, and mounts the arena.
+///
+/// # Errors
+/// Those of `mount`, with what was tried.
+pub fn enter(arena: &Path, bytes_max: u64) -> io::Result<()> {
+    let none: Option<&str> = None;
+    let failed = |what: &'static str| move |error: nix::Error| io::Error::other(format!("{what}: {error}"));
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .map_err(failed("making mounts private"))?;
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("proc"), "/proc", Some("proc"), quiet | MsFlags::MS_NOEXEC, none)
+        .map_err(failed("mounting /proc"))?;
+    fs::create_dir_all(arena)?;
+    let options = format!("size={bytes_max},mode=755");
+    mount(Some("lab-arena"), arena, Some("tmpfs"), quiet, Some(options.as_str()))
+        .map_err(failed("mounting the arena's tmpfs"))
+}
+
+/// Raises the limit on open descriptors as far as allowed: a client holds one for every pending event, and
+/// without one the kernel denies the open. Returns the limit.
+///
+/// # Errors
+/// Those of `getrlimit` and `setrlimit`.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let most = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
+    let wanted = most.unwrap_or(hard).max(hard);
+    if setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
+        return Ok(wanted);
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
+}
+
+/// Events that a process's group has not read yet. The group's descriptor is copied for an instant: as long
+/// as the copy lives, the death of that process would not allow its pending events.
+///
+/// # Errors
+/// Those of `pidfd_open`, `pidfd_getfd` and `FIONREAD`.
+pub fn unread_events(pid: u32, descriptor: i32) -> io::Result<u64> {
+    use std::os::fd::AsFd;
+    let copy = sys::pidfd_getfd(pid, descriptor)?;
+    Ok(sys::bytes_waiting(copy.as_fd())? / sys::EVENT_BYTES as u64)
+}

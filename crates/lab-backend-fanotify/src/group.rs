@@ -1,0 +1,273 @@
+//! One client's fanotify group.
+
+use std::{
+    ffi::CString,
+    fs,
+    io::{self, Write},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+        unix::{ffi::OsStrExt, fs::MetadataExt},
+    },
+    path::Path,
+};
+
+use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
+use lab_model::{EventKind, FileId, ThreadId, Verdict};
+
+use crate::sys::{self, ANSWERS_MAX, EVENT_BYTES, Response};
+
+/// Bytes of one read: as many events as one `writev` can answer.
+const READ_BYTES: usize = ANSWERS_MAX * EVENT_BYTES;
+/// The version of `struct fanotify_event_metadata` that this code reads.
+const METADATA_VERSION: u8 = 3;
+
+/// The descriptor that came with an event: stands for the pending answer, and is the file itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventFd(RawFd);
+
+/// Why a group could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// The process may not have one.
+    #[error("fanotify permission events need CAP_SYS_ADMIN in the initial user namespace")]
+    Privilege,
+    /// The kernel was built without.
+    #[error("this kernel has no fanotify permission events (CONFIG_FANOTIFY_ACCESS_PERMISSIONS)")]
+    Absent,
+    /// This user has as many groups as allowed.
+    #[error("all fanotify groups of this user are taken (fs.fanotify.max_user_groups)")]
+    TooMany,
+    /// The arena is not a file system of the lab's own.
+    #[error("{path} is not a tmpfs of the lab's own, and nothing else may be marked")]
+    NotAnArena {
+        /// The path.
+        path: String,
+    },
+    /// Another failure.
+    #[error("{operation} failed: {source}")]
+    Other {
+        /// What was tried.
+        operation: &'static str,
+        /// The failure.
+        source: io::Error,
+    },
+}
+
+/// One client's fanotify group with its mark on the arena.
+#[derive(Debug)]
+pub struct Group {
+    fd: OwnedFd,
+}
+
+impl Group {
+    /// Creates the group and marks the arena's file system for opens and execs. From now on every open in
+    /// the arena waits until this group is read and answered.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    #[doc(alias = "fanotify_init")]
+    #[doc(alias = "fanotify_mark")]
+    pub fn create(arena: &Path) -> Result<Group, GroupError> {
+        refuse_foreign_file_systems(arena)?;
+        let flags = libc::FAN_CLASS_CONTENT
+            | libc::FAN_CLOEXEC
+            | libc::FAN_UNLIMITED_QUEUE
+            | libc::FAN_UNLIMITED_MARKS
+            | libc::FAN_REPORT_TID;
+        let event_flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_LARGEFILE;
+        let fd = sys::fanotify_init(flags, event_flags.unsigned_abs()).map_err(init_error)?;
+        let path = CString::new(arena.as_os_str().as_bytes())
+            .map_err(|_| GroupError::NotAnArena { path: arena.display().to_string() })?;
+        let mark = libc::FAN_MARK_ADD | libc::FAN_MARK_FILESYSTEM;
+        sys::fanotify_mark(fd.as_fd(), mark, libc::FAN_OPEN_PERM | libc::FAN_OPEN_EXEC_PERM, &path).map_err(
+            |source| match source.raw_os_error() {
+                Some(libc::EINVAL) => GroupError::Absent,
+                _ => GroupError::Other { operation: "fanotify_mark", source },
+            },
+        )?;
+        Ok(Group { fd })
+    }
+
+    /// The group's descriptor number, by which the warden can look at its queue.
+    #[must_use]
+    pub fn descriptor(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    fn flush<I: Intake<EventFd>>(&self, answers: &[Response], intake: &mut I) {
+        intake.answering();
+        let mut from = 0;
+        while from < answers.len() {
+            // The kernel takes the answers in order and stops at the first that it refuses.
+            let (taken, error) = match sys::write_answers(self.fd.as_fd(), &answers[from..]) {
+                Ok(taken) => (taken, 0),
+                Err(error) => (0, error_number(&error)),
+            };
+            for nth in from..from + taken {
+                intake.answered(nth, 0);
+            }
+            from += taken;
+            if error != 0 {
+                intake.answered(from, error);
+                from += 1;
+            }
+        }
+    }
+}
+
+fn error_number(error: &io::Error) -> u32 {
+    error.raw_os_error().unwrap_or(libc::EIO).unsigned_abs()
+}
+
+fn init_error(source: io::Error) -> GroupError {
+    match source.raw_os_error() {
+        Some(libc::EPERM) => GroupError::Privilege,
+        Some(libc::ENOSYS | libc::EINVAL) => GroupError::Absent,
+        Some(libc::EMFILE) => GroupError::TooMany,
+        _ => GroupError::Other { operation: "fanotify_init", source },
+    }
+}
+
+/// A filesystem mark freezes every process that touches that file system when its client hangs. So it may
+/// only be put on a tmpfs that is mounted just there, which on a lab's mount namespace is its own.
+fn refuse_foreign_file_systems(arena: &Path) -> Result<(), GroupError> {
+    let refuse = || GroupError::NotAnArena { path: arena.display().to_string() };
+    let device = |path: &Path| fs::metadata(path).map(|facts| facts.dev());
+    let own = device(arena).map_err(|_| refuse())?;
+    let parent = arena.parent().ok_or_else(refuse)?;
+    let kind = nix::sys::statfs::statfs(arena).map_err(|_| refuse())?.filesystem_type();
+    let mounted_here = device(parent).map_err(|_| refuse())? != own;
+    if mounted_here && kind == nix::sys::statfs::TMPFS_MAGIC { Ok(()) } else { Err(refuse()) }
+}
+
+/// One event as the kernel lays it out.
+struct Metadata {
+    length: usize,
+    version: u8,
+    mask: u64,
+    fd: i32,
+    tid: i32,
+}
+
+impl Metadata {
+    fn parse(bytes: &[u8]) -> Option<Metadata> {
+        let field = |from: usize, to: usize| bytes.get(from..to);
+        Some(Metadata {
+            length: usize::try_from(u32::from_ne_bytes(field(0, 4)?.try_into().ok()?)).ok()?,
+            version: *bytes.get(4)?,
+            mask: u64::from_ne_bytes(field(8, 16)?.try_into().ok()?),
+            fd: i32::from_ne_bytes(field(16, 20)?.try_into().ok()?),
+            tid: i32::from_ne_bytes(field(20, 24)?.try_into().ok()?),
+        })
+    }
+
+    fn event(&self) -> EventKind {
+        if self.mask & libc::FAN_OPEN_EXEC_PERM != 0 {
+            EventKind::AuthExec
+        } else if self.mask & libc::FAN_OPEN_PERM != 0 {
+            EventKind::AuthOpen
+        } else {
+            let [low, high, ..] = self.mask.to_le_bytes();
+            EventKind::Other(u16::from_le_bytes([low, high]))
+        }
+    }
+}
+
+impl Backend for Group {
+    type Token = EventFd;
+
+    fn receive<I: Intake<EventFd>>(&self, intake: &mut I) -> Result<(), BackendError> {
+        let mut buffer = vec![0; READ_BYTES];
+        let mut answers = [Response::default(); ANSWERS_MAX];
+        loop {
+            let bytes = match sys::read(self.fd.as_fd(), &mut buffer) {
+                Ok(bytes) => bytes,
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EINTR | libc::EAGAIN) => continue,
+                    // The kernel had no descriptor left for the event and has denied the open.
+                    Some(libc::EMFILE | libc::ENFILE) => {
+                        intake.lost(1);
+                        continue;
+                    }
+                    code => return Err(BackendError { operation: "read", code: code.unwrap_or(0) }),
+                },
+            };
+            intake.batch();
+            let mut count = 0;
+            let mut rest = &buffer[..bytes];
+            while let Some(metadata) = Metadata::parse(rest) {
+                if metadata.version != METADATA_VERSION || metadata.length < EVENT_BYTES {
+                    return Err(BackendError {
+                        operation: "fanotify version check",
+                        code: metadata.version.into(),
+                    });
+                }
+                rest = rest.get(metadata.length..).unwrap_or_default();
+                if metadata.fd < 0 {
+                    intake.lost(1);
+                    continue;
+                }
+                if let Disposition::Answer(verdict) = intake.event(&metadata.owned()) {
+                    answers[count] = response(metadata.fd, verdict);
+                    count += 1;
+                }
+            }
+            if count > 0 {
+                self.flush(&answers[..count], intake);
+            }
+        }
+    }
+
+    fn answer(&self, token: EventFd, verdict: Verdict) -> Result<(), u32> {
+        match sys::write_answers(self.fd.as_fd(), &[response(token.0, verdict)]) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error_number(&error)),
+        }
+    }
+
+    fn file(&self, token: EventFd, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
+        let facts = nix::sys::stat::fstat(sys::borrow(token.0)).ok()?;
+        let file = FileId { device: facts.st_dev, inode: facts.st_ino };
+        let link = || fs::read_link(format!("/proc/self/fd/{}", token.0)).ok();
+        let path = if with_path(file) {
+            link().map(|path| path.into_os_string().into_encoded_bytes())
+        } else {
+            None
+        };
+        Some(FileFacts { file, path })
+    }
+
+    fn reopen_path(&self, token: EventFd, path: &mut Vec<u8>) {
+        path.clear();
+        // Opening through /proc is an open like any other: fanotify asks everyone about it, this client included.
+        if write!(path, "/proc/self/fd/{}\0", token.0).is_err() {
+            path.push(0);
+        }
+    }
+
+    fn release(&self, token: EventFd) {
+        sys::close(token.0);
+    }
+}
+
+impl Metadata {
+    fn owned(&self) -> Event<EventFd> {
+        Event {
+            token: EventFd(self.fd),
+            event: self.event(),
+            // With FAN_REPORT_TID the kernel names the thread only.
+            subject: ThreadId { pid: 0, tid: u64::from(self.tid.unsigned_abs()), generation: 0 },
+            kernel: None,
+            deadline: None,
+            sequence: 0,
+        }
+    }
+}
+
+fn response(fd: RawFd, verdict: Verdict) -> Response {
+    let response = match verdict {
+        Verdict::Allow => libc::FAN_ALLOW,
+        Verdict::Deny => libc::FAN_DENY,
+    };
+    Response { fd, response }
+}

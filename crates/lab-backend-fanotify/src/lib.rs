@@ -1,0 +1,19 @@
+//! Linux fanotify permission events as a client's kernel.
+//!
+//! - [`Group`] is one client's fanotify group: it implements [`lab_client_core::Backend`].
+//! - [`confine`] keeps the lab to itself: a mount namespace of its own with a tmpfs arena, and a PID namespace
+//!   that ends every process of the lab when its first one ends.
+//! - [`probe`] says whether this machine can do all that.
+//!
+//! A group is created in the client's own process and never handed out, because pending events are allowed
+//! only when the last descriptor of the group is closed. The mark is always a filesystem mark on a tmpfs that
+//! the lab mounted itself, so that nothing outside can ever wait for it. Only `sys` contains unsafe code.
+#![deny(unsafe_code)]
+#![cfg(target_os = "linux")]
+
+pub mod confine;
+mod group;
+pub mod probe;
+mod sys;
+
+pub use group::{EventFd, Group, GroupError};

@@ -1,0 +1,106 @@
+use std::path::{Path, PathBuf};
+
+use lab_model::{BundleId, ClientId};
+
+/// What went wrong while packaging or reading bundles.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// Two clients share a name, and would share a folder.
+    #[error("two clients are called {client}")]
+    DuplicateClient {
+        /// The name that occurs twice.
+        client: ClientId,
+    },
+    /// Two clients share a bundle ID; macOS compares them without regard to case.
+    #[error("clients {first} and {second} have the same bundle ID {bundle_id}")]
+    DuplicateBundleId {
+        /// The client that has it first.
+        first: ClientId,
+        /// The client that has it again.
+        second: ClientId,
+        /// The bundle ID.
+        bundle_id: BundleId,
+    },
+    /// The executable to package is a folder, a device or another thing that is no file.
+    #[error("{} is no regular file and cannot be packaged", path.display())]
+    NotAFile {
+        /// What was to be packaged.
+        path: PathBuf,
+    },
+    /// A file or folder could not be read, written or moved.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried: a verb.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// An executable cannot be signed.
+    #[error("cannot sign {}", path.display())]
+    Signature {
+        /// The executable.
+        path: PathBuf,
+        /// Why not.
+        source: crate::signature::SignatureError,
+    },
+    /// A file that the seal of our bundles does not cover.
+    #[error("{} is not part of a client's bundle and would not be sealed", path.display())]
+    UnsealedFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A template cannot be filled.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+impl BundleError {
+    /// Makes an adapter for `map_err` that adds what was tried and where.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BundleError {
+        let path = path.to_path_buf();
+        move |source| BundleError::Io { action, path, source }
+    }
+}
+
+/// What is wrong with a template.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// It is no property list.
+    #[error("the template {name} is no property list")]
+    Syntax {
+        /// The template's file name.
+        name: &'static str,
+        /// The reader's reason.
+        source: plist::Error,
+    },
+    /// Its outermost value is no dictionary.
+    #[error("the template {name} is no dictionary")]
+    NotADictionary {
+        /// The template's file name.
+        name: &'static str,
+    },
+    /// It has a placeholder that nobody fills.
+    #[error("the template {name} has the unknown placeholder {placeholder}")]
+    UnknownPlaceholder {
+        /// The template's file name.
+        name: &'static str,
+        /// The placeholder as written.
+        placeholder: String,
+    },
+    /// A launchd job without a list of program arguments.
+    #[error("the template {name} has no ProgramArguments list")]
+    NoProgramArguments {
+        /// The template's file name.
+        name: &'static str,
+    },
+    /// The filled property list could not be written out.
+    #[error("the filled template {name} cannot be written as XML")]
+    Write {
+        /// The template's file name.
+        name: &'static str,
+        /// The writer's reason.
+        source: plist::Error,
+    },
+}

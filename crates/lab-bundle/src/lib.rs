@@ -1,0 +1,39 @@
+//! Makes N bundles out of one executable, and checks what was made.
+//!
+//! Each client of a lab becomes `ID.app/Contents/{Info.plist,MacOS/ID}` with its own bundle ID and its own
+//! copy of the executable: the same on Linux and on macOS, so that what is tested here is what a Mac runs.
+//! This crate must not know what a client does, or read a clock. Signing and installing are plans, as values,
+//! which a dry run prints and a Mac carries out.
+#![forbid(unsafe_code)]
+
+mod architecture;
+mod carry_out;
+mod error;
+mod job;
+mod launchd;
+mod package;
+mod profile;
+mod seal;
+pub mod signature;
+mod signing;
+mod step;
+mod template;
+mod verify;
+
+pub use architecture::{Architecture, Container, Machine};
+pub use carry_out::{StepError, carry_out, run};
+pub use error::{BundleError, TemplateError};
+pub use job::{CrashReport, Death, JobState};
+pub use launchd::{
+    InstalledJob, Places, installed_jobs, plan_install, plan_uninstall, print_job, restart_job, start_job,
+};
+pub use package::{Bundle, package};
+pub use profile::{Profile, ProfileError};
+pub use seal::{ENTITLEMENT, ENTITLEMENTS, sign_ad_hoc, verify_signatures};
+pub use signing::{
+    DeveloperId, Signing, SigningFacts, SigningFileError, SigningProblem, identities, list_identities,
+    plan_signing, problems,
+};
+pub use step::{Step, ToolCall};
+pub use template::{DaemonIdentity, Template};
+pub use verify::{Check, Subject, verify};

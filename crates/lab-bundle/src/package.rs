@@ -1,0 +1,134 @@
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use lab_model::{BundleId, Client, ClientId};
+
+use crate::{BundleError, Template};
+
+/// Anybody may run a client's executable, only its owner may change it.
+pub(crate) const EXECUTABLE_MODE: u32 = 0o755;
+
+/// One packaged client on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// The client it is for.
+    pub client: ClientId,
+    /// Its identity; the launchd label and the signing identifier are the same.
+    pub bundle_id: BundleId,
+    /// The folder `ID.app`.
+    pub root: PathBuf,
+    /// The client's own copy of the executable, below `root`.
+    pub executable: PathBuf,
+}
+
+impl Bundle {
+    /// Names the bundle of one client below the folder `into`; touches nothing.
+    #[must_use]
+    pub fn at(client: &Client, into: &Path) -> Bundle {
+        let root = into.join(format!("{}.app", client.id));
+        let executable = executable_below(&root, &client.id);
+        Bundle { client: client.id.clone(), bundle_id: client.bundle_id.clone(), root, executable }
+    }
+
+    /// The path of the bundle's `Info.plist`.
+    #[must_use]
+    pub fn info_plist(&self) -> PathBuf {
+        info_plist_below(&self.root)
+    }
+}
+
+/// Packages one executable as one bundle for each client, in the folder `into`, which is made if absent.
+///
+/// A second call replaces what the first one made. Each bundle is made under a name that begins with a dot
+/// and moved into place whole, so a crash at any moment leaves a bundle either absent or complete; the next
+/// call removes what a crash left. One packager at a time works on one folder.
+///
+/// # Errors
+/// When two clients share a name or a bundle ID (nothing is written then), or a file cannot be written.
+pub fn package(executable: &Path, clients: &[Client], into: &Path) -> Result<Vec<Bundle>, BundleError> {
+    refuse_duplicates(clients)?;
+    let kind = fs::metadata(executable).map_err(BundleError::io("read", executable))?;
+    if !kind.is_file() {
+        return Err(BundleError::NotAFile { path: executable.to_path_buf() });
+    }
+    let template = Template::embedded()?;
+    fs::create_dir_all(into).map_err(BundleError::io("make the folder", into))?;
+    clients.iter().map(|client| package_one(&template, executable, client, into)).collect()
+}
+
+fn package_one(
+    template: &Template,
+    executable: &Path,
+    client: &Client,
+    into: &Path,
+) -> Result<Bundle, BundleError> {
+    let bundle = Bundle::at(client, into);
+    let partial = into.join(format!(".{}.app.partial", client.id));
+    let replaced = into.join(format!(".{}.app.replaced", client.id));
+    remove_tree(&partial)?;
+    remove_tree(&replaced)?;
+
+    let copy = executable_below(&partial, &client.id);
+    if let Some(folder) = copy.parent() {
+        fs::create_dir_all(folder).map_err(BundleError::io("make the folder", folder))?;
+    }
+    let info = info_plist_below(&partial);
+    let text = template.info(&client.id, &client.bundle_id)?;
+    fs::write(&info, text).map_err(BundleError::io("write", &info))?;
+    fs::copy(executable, &copy).map_err(BundleError::io("copy the executable to", &copy))?;
+    fs::set_permissions(&copy, fs::Permissions::from_mode(EXECUTABLE_MODE))
+        .map_err(BundleError::io("make executable", &copy))?;
+
+    if moved_away(&bundle.root, &replaced)? {
+        fs::rename(&partial, &bundle.root).map_err(BundleError::io("move into place", &bundle.root))?;
+        remove_tree(&replaced)?;
+    } else {
+        fs::rename(&partial, &bundle.root).map_err(BundleError::io("move into place", &bundle.root))?;
+    }
+    Ok(bundle)
+}
+
+fn refuse_duplicates(clients: &[Client]) -> Result<(), BundleError> {
+    for (index, second) in clients.iter().enumerate() {
+        for first in &clients[..index] {
+            if first.id == second.id {
+                return Err(BundleError::DuplicateClient { client: second.id.clone() });
+            }
+            if first.bundle_id.as_str().eq_ignore_ascii_case(second.bundle_id.as_str()) {
+                return Err(BundleError::DuplicateBundleId {
+                    first: first.id.clone(),
+                    second: second.id.clone(),
+                    bundle_id: second.bundle_id.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn executable_below(root: &Path, client: &ClientId) -> PathBuf {
+    root.join("Contents").join("MacOS").join(client.as_str())
+}
+
+fn info_plist_below(root: &Path) -> PathBuf {
+    root.join("Contents").join("Info.plist")
+}
+
+/// Moves what is at `from` to `to`; false when nothing was there.
+fn moved_away(from: &Path, to: &Path) -> Result<bool, BundleError> {
+    match fs::rename(from, to) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(BundleError::io("replace", from)(error)),
+    }
+}
+
+fn remove_tree(path: &Path) -> Result<(), BundleError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(BundleError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}

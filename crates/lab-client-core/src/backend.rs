@@ -1,0 +1,101 @@
+use lab_model::{EventKind, FileId, ThreadId, Ticks, Verdict};
+
+/// An event as a kernel hands it over: owned, and with a token that stands for the pending answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<T> {
+    /// Stands for the pending answer and for what the kernel keeps until it is released.
+    pub token: T,
+    /// What is asked.
+    pub event: EventKind,
+    /// Who acts. Parts that the kernel does not give are 0.
+    pub subject: ThreadId,
+    /// When the kernel stamped it, if it does.
+    pub kernel: Option<Ticks>,
+    /// By when the kernel wants the answer, if it says.
+    pub deadline: Option<Ticks>,
+    /// The kernel's own sequence number, or 0.
+    pub sequence: u64,
+}
+
+/// What is known of a file once there is time to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Which file.
+    pub file: FileId,
+    /// Its path, if it was asked for and could be told.
+    pub path: Option<Vec<u8>>,
+}
+
+/// What becomes of an event that was just handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// The backend answers it, together with the others of the same batch.
+    Answer(Verdict),
+    /// Somebody will call [`Backend::answer`].
+    Keep,
+}
+
+/// What takes events in. Runs on the path to the answer: it must not block, open, allocate or log.
+pub trait Intake<T> {
+    /// A batch of events has been read.
+    fn batch(&mut self);
+
+    /// Takes one event of the batch.
+    fn event(&mut self, event: &Event<T>) -> Disposition;
+
+    /// All events of the batch were taken; the answers are about to leave.
+    fn answering(&mut self);
+
+    /// The answer to the `nth` event of the batch that was to be answered has been handed over; `error` is
+    /// the `errno` of doing so, or 0.
+    fn answered(&mut self, nth: usize, error: u32);
+
+    /// The kernel dropped events, or could not hand one over; how many, if it says.
+    fn lost(&mut self, events: u64);
+}
+
+/// What a kernel has to offer a client.
+pub trait Backend: Send + Sync + 'static {
+    /// Stands for one pending answer.
+    type Token: Copy + Send + Sync + std::fmt::Debug + 'static;
+
+    /// Takes events in until the kernel refuses to give any more. Called once, from one thread.
+    ///
+    /// # Errors
+    /// [`BackendError`] when reading fails.
+    fn receive<I: Intake<Self::Token>>(&self, intake: &mut I) -> Result<(), BackendError>;
+
+    /// Answers one event, from any thread. Must be called exactly once for an event that was kept.
+    ///
+    /// # Errors
+    /// The `errno` of handing over the answer.
+    fn answer(&self, token: Self::Token, verdict: Verdict) -> Result<(), u32>;
+
+    /// Writes a path by which the client's own process can open the event's file again, in the way that
+    /// every client is asked about, followed by a zero byte.
+    fn reopen_path(&self, token: Self::Token, path: &mut Vec<u8>);
+
+    /// Finds out which file an event was about; its path only when `with_path` says so of the file. May
+    /// block briefly: never called on the path to an answer.
+    fn file(&self, token: Self::Token, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts>;
+
+    /// Lets go of what the kernel keeps for an answered event.
+    fn release(&self, token: Self::Token);
+}
+
+/// Why a kernel gives no more events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendError {
+    /// What was tried.
+    pub operation: &'static str,
+    /// The `errno`, or the kernel's own number.
+    pub code: i32,
+}
+
+impl std::fmt::Display for BackendError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} failed with error {}", self.operation, self.code)
+    }
+}
+
+impl std::error::Error for BackendError {}

@@ -1,0 +1,200 @@
+use std::collections::{BTreeMap, VecDeque};
+
+use lab_model::{Approval, Span, Ticks, Verdict};
+
+use crate::{Admission, OperationPlan, Outcome, Policy, Question, Step, Task};
+
+/// What happens to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// An event was read. `id` is new and names it from now on; `draw` seeds what is drawn for it.
+    Event {
+        /// Its name.
+        id: u64,
+        /// What is known of it.
+        question: Question,
+        /// Seeds what the task draws.
+        draw: u64,
+    },
+    /// The wait or operation of this event is over.
+    Finished {
+        /// The event.
+        id: u64,
+    },
+    /// A time that [`Action::Arm`] asked for has come.
+    Timer {
+        /// The event.
+        id: u64,
+    },
+    /// Behave like this from now on. Work that has begun goes on as planned.
+    Behave(Box<Policy>),
+}
+
+/// What a client wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Answer this event; happens exactly once for each.
+    Answer {
+        /// The event.
+        id: u64,
+        /// The answer.
+        verdict: Verdict,
+        /// How it came about.
+        approval: Approval,
+        /// True when a worker answers; false for the reader and the timer.
+        worker: bool,
+    },
+    /// A worker takes this event up.
+    Start {
+        /// The event.
+        id: u64,
+    },
+    /// Let time pass for it, then say [`Input::Finished`].
+    Wait {
+        /// The event.
+        id: u64,
+        /// How long.
+        span: Span,
+    },
+    /// Make an operation for it, then say [`Input::Finished`].
+    Operate {
+        /// The event.
+        id: u64,
+        /// The operation.
+        plan: OperationPlan,
+    },
+    /// Say [`Input::Timer`] at that time, unless the event has settled.
+    Arm {
+        /// The event.
+        id: u64,
+        /// When.
+        at: Ticks,
+    },
+    /// Nothing more will be asked for this event.
+    Settled {
+        /// The event.
+        id: u64,
+    },
+}
+
+/// One client as a state machine: a queue, as many tasks under way as its concurrency allows, and one
+/// answer for every event.
+#[derive(Clone, Debug)]
+pub struct ClientCore {
+    policy: Policy,
+    queue: VecDeque<u64>,
+    pending: BTreeMap<u64, Pending>,
+    busy: u16,
+    queue_max: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Pending {
+    task: Task,
+    answered: bool,
+    under_way: bool,
+}
+
+impl ClientCore {
+    /// A client with this policy; it keeps at most `queue_max` events that are not settled, and answers
+    /// what comes beyond at once.
+    #[must_use]
+    pub fn new(policy: Policy, queue_max: usize) -> ClientCore {
+        ClientCore { policy, queue: VecDeque::new(), pending: BTreeMap::new(), busy: 0, queue_max }
+    }
+
+    /// Events that are not settled.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Tasks under way.
+    #[must_use]
+    pub fn busy(&self) -> u16 {
+        self.busy
+    }
+
+    /// Takes note of what happened and says what to do, in order, by appending to `actions`.
+    pub fn step(&mut self, _now: Ticks, input: Input, actions: &mut Vec<Action>) {
+        match input {
+            Input::Event { id, question, draw } => self.event(id, &question, draw, actions),
+            Input::Finished { id } => self.advance(id, Outcome::Finished, actions),
+            Input::Timer { id } => self.fall_back(id, actions),
+            Input::Behave(policy) => self.policy = *policy,
+        }
+        self.take_up(actions);
+    }
+
+    fn event(&mut self, id: u64, question: &Question, draw: u64, actions: &mut Vec<Action>) {
+        let answer = |verdict, approval| Action::Answer { id, verdict, approval, worker: false };
+        let (task, answered) = match self.policy.admit(question, draw) {
+            Admission::Answer { verdict, approval } => {
+                actions.extend([answer(verdict, approval), Action::Settled { id }]);
+                return;
+            }
+            Admission::AnswerThenWork { verdict, approval, task } => {
+                actions.push(answer(verdict, approval));
+                if self.pending.len() >= self.queue_max {
+                    actions.push(Action::Settled { id });
+                    return;
+                }
+                (task, true)
+            }
+            Admission::Work { .. } if self.pending.len() >= self.queue_max => {
+                actions.extend([answer(Verdict::Allow, Approval::QueueFull), Action::Settled { id }]);
+                return;
+            }
+            Admission::Work { task, answer_by } => {
+                actions.extend(answer_by.map(|at| Action::Arm { id, at }));
+                (task, false)
+            }
+        };
+        let fresh = self.pending.insert(id, Pending { task, answered, under_way: false }).is_none();
+        assert!(fresh, "an event has a name of its own");
+        self.queue.push_back(id);
+    }
+
+    fn take_up(&mut self, actions: &mut Vec<Action>) {
+        while self.busy < self.policy.behavior().concurrency.get() {
+            let Some(id) = self.queue.pop_front() else { return };
+            if let Some(pending) = self.pending.get_mut(&id) {
+                pending.under_way = true;
+            }
+            self.busy += 1;
+            actions.push(Action::Start { id });
+            self.advance(id, Outcome::Begin, actions);
+        }
+    }
+
+    fn advance(&mut self, id: u64, mut last: Outcome, actions: &mut Vec<Action>) {
+        let Some(pending) = self.pending.get_mut(&id).filter(|pending| pending.under_way) else { return };
+        loop {
+            match pending.task.step(last) {
+                Step::Wait(span) => return actions.push(Action::Wait { id, span }),
+                Step::Operate(plan) => return actions.push(Action::Operate { id, plan }),
+                Step::Answer { verdict, approval } => {
+                    if !pending.answered {
+                        pending.answered = true;
+                        actions.push(Action::Answer { id, verdict, approval, worker: true });
+                    }
+                    last = Outcome::Finished;
+                }
+                Step::Done => break,
+            }
+        }
+        assert!(pending.answered, "a task that is done has been answered");
+        self.pending.remove(&id);
+        self.busy -= 1;
+        actions.push(Action::Settled { id });
+    }
+
+    /// The budget has run out: answers what nobody has answered. Its task goes on.
+    fn fall_back(&mut self, id: u64, actions: &mut Vec<Action>) {
+        if let Some(pending) = self.pending.get_mut(&id).filter(|pending| !pending.answered) {
+            pending.answered = true;
+            let (verdict, approval) = (Verdict::Allow, Approval::DeadlineFallback);
+            actions.push(Action::Answer { id, verdict, approval, worker: false });
+        }
+    }
+}

@@ -1,0 +1,212 @@
+use lab_model::{
+    Approval, Behavior, EventKind, ReactTo, Reaction, Span, SubjectClass, Ticks, Timebase, Verdict, When,
+};
+
+use crate::{Budget, Task, budget};
+
+/// What a client knows of an event when it decides what to do with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// When it was read.
+    pub read: Ticks,
+    /// What is asked.
+    pub event: EventKind,
+    /// Whose process acts, as far as the client can tell.
+    pub class: SubjectClass,
+    /// The kernel's deadline, if it gives one.
+    pub deadline: Option<Ticks>,
+}
+
+/// What an event sets off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Answer at once; nothing follows.
+    Answer {
+        /// The answer.
+        verdict: Verdict,
+        /// How it came about.
+        approval: Approval,
+    },
+    /// Answer at once; the task follows.
+    AnswerThenWork {
+        /// The answer.
+        verdict: Verdict,
+        /// How it came about.
+        approval: Approval,
+        /// What follows.
+        task: Task,
+    },
+    /// The task gives the answer.
+    Work {
+        /// The work up to the answer and beyond.
+        task: Task,
+        /// Answer by then, finished or not.
+        answer_by: Option<Ticks>,
+    },
+}
+
+/// A client's behaviour, ready to decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    behavior: Behavior,
+    budget: Budget,
+    deadline: Span,
+    timebase: Timebase,
+}
+
+impl Policy {
+    /// A policy. `deadline` is the lab's own, for kernels that give none.
+    #[must_use]
+    pub fn new(behavior: Behavior, deadline: Span, timebase: Timebase) -> Policy {
+        let budget = Budget::new(behavior.answer_by_percent);
+        Policy { behavior, budget, deadline, timebase }
+    }
+
+    /// The behaviour.
+    #[must_use]
+    pub fn behavior(&self) -> &Behavior {
+        &self.behavior
+    }
+
+    /// True when the policy may answer before a task has finished, so that somebody must watch the time.
+    #[must_use]
+    pub fn watches_time(&self) -> bool {
+        self.behavior.answer_by_percent.is_some()
+    }
+
+    /// The deadline of an event: the kernel's, or the emulated one.
+    #[must_use]
+    pub fn deadline(&self, question: &Question) -> Ticks {
+        question.deadline.unwrap_or_else(|| budget::emulated(question.read, self.deadline, self.timebase))
+    }
+
+    /// Decides what an event sets off. `draw` seeds what the task draws at random.
+    ///
+    /// Events of the client's own process are always answered at once, whatever the behaviour says: a worker
+    /// of the client is blocked in that operation, and on fanotify nobody else could answer it. A reaction
+    /// to them follows the answer.
+    #[must_use]
+    pub fn admit(&self, question: &Question, draw: u64) -> Admission {
+        let (verdict, own) = (Verdict::Allow, question.class == SubjectClass::Own);
+        let approval = if own { Approval::OwnProcess } else { Approval::Rule };
+        let reaction = self.reaction(question);
+        let idle = reaction.is_none() && self.behavior.delay.is_zero();
+        if idle || !self.reacts_to(question.class) {
+            return Admission::Answer { verdict, approval };
+        }
+        if own || reaction.when == When::After {
+            let task = Task::after_answer(reaction, self.behavior.delay, draw);
+            return Admission::AnswerThenWork { verdict, approval, task };
+        }
+        let answer_by = self.budget.answer_by(question.read, Some(self.deadline(question)));
+        Admission::Work { task: Task::before_answer(reaction, self.behavior.delay, draw), answer_by }
+    }
+
+    fn reaction(&self, question: &Question) -> Reaction {
+        match question.event {
+            EventKind::AuthOpen => self.behavior.on_open,
+            EventKind::AuthExec => self.behavior.on_exec,
+            _ => Reaction::none(),
+        }
+    }
+
+    fn reacts_to(&self, class: SubjectClass) -> bool {
+        match class {
+            SubjectClass::Workload => true,
+            SubjectClass::Peer => matches!(self.behavior.react_to, ReactTo::Peers | ReactTo::All),
+            SubjectClass::Own | SubjectClass::OwnHelper => {
+                matches!(self.behavior.react_to, ReactTo::Own | ReactTo::All)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_model::Preset;
+
+    use super::*;
+
+    fn policy(behavior: Behavior) -> Policy {
+        Policy::new(behavior, Span::from_secs(1), Timebase::NANOSECONDS)
+    }
+
+    fn question(class: SubjectClass) -> Question {
+        Question { read: Ticks(1000), event: EventKind::AuthOpen, class, deadline: None }
+    }
+
+    fn kind(admission: &Admission) -> &'static str {
+        match admission {
+            Admission::Answer { .. } => "answer",
+            Admission::AnswerThenWork { .. } => "answer, then work",
+            Admission::Work { .. } => "work",
+        }
+    }
+
+    #[test]
+    fn whose_events_set_a_reaction_off() {
+        use ReactTo::{All, Own, Peers, Workload};
+        use SubjectClass as Class;
+        let before = [
+            (Workload, Class::Workload, "work"),
+            (Workload, Class::Peer, "answer"),
+            (Workload, Class::Own, "answer"),
+            (Workload, Class::OwnHelper, "answer"),
+            (Peers, Class::Workload, "work"),
+            (Peers, Class::Peer, "work"),
+            (Peers, Class::Own, "answer"),
+            (Own, Class::Peer, "answer"),
+            (Own, Class::Own, "answer, then work"),
+            (Own, Class::OwnHelper, "work"),
+            (All, Class::Peer, "work"),
+            (All, Class::Own, "answer, then work"),
+        ];
+        for (react_to, class, expected) in before {
+            let policy = policy(Behavior { react_to, ..Preset::Scanner.behavior() });
+            assert_eq!(kind(&policy.admit(&question(class), 1)), expected, "{react_to:?} {class:?}");
+        }
+    }
+
+    #[test]
+    fn own_events_are_marked_and_answered_at_once() {
+        for preset in Preset::ALL {
+            let admission = policy(preset.behavior()).admit(&question(SubjectClass::Own), 1);
+            let expected = Admission::Answer { verdict: Verdict::Allow, approval: Approval::OwnProcess };
+            assert_eq!(admission, expected, "{preset:?}");
+        }
+    }
+
+    #[test]
+    fn a_noop_never_works_and_a_delay_alone_is_work() {
+        let noop = policy(Behavior::noop());
+        assert_eq!(kind(&noop.admit(&question(SubjectClass::Workload), 1)), "answer");
+        let slow = policy(Behavior { delay: Span::from_millis(20), ..Behavior::noop() });
+        assert_eq!(kind(&slow.admit(&question(SubjectClass::Workload), 1)), "work");
+        assert_eq!(kind(&slow.admit(&question(SubjectClass::Peer), 1)), "answer");
+    }
+
+    #[test]
+    fn a_reaction_after_the_answer_does_not_hold_the_subject_up() {
+        let reaction = Reaction { when: When::After, ..Preset::Scanner.behavior().on_open };
+        let policy = policy(Behavior { on_open: reaction, ..Preset::Scanner.behavior() });
+        assert_eq!(kind(&policy.admit(&question(SubjectClass::Workload), 1)), "answer, then work");
+    }
+
+    #[test]
+    fn the_kernels_deadline_wins_over_the_labs() {
+        let policy = policy(Behavior { answer_by_percent: Some(50), ..Preset::Scanner.behavior() });
+        let mut question = question(SubjectClass::Workload);
+        assert_eq!(policy.deadline(&question), Ticks(1_000_001_000));
+        question.deadline = Some(Ticks(2000));
+        assert_eq!(policy.deadline(&question), Ticks(2000));
+        let Admission::Work { answer_by, .. } = policy.admit(&question, 1) else { panic!("works") };
+        assert_eq!(answer_by, Some(Ticks(1500)));
+    }
+
+    #[test]
+    fn events_without_a_reaction_are_answered() {
+        let policy = policy(Preset::Scanner.behavior());
+        let question = Question { event: EventKind::Other(99), ..question(SubjectClass::Workload) };
+        assert_eq!(kind(&policy.admit(&question, 1)), "answer");
+    }
+}

@@ -1,0 +1,182 @@
+use lab_model::{Approval, Reaction, Span, Verdict};
+
+/// The work on one decision, step by step.
+///
+/// Whoever runs it calls [`Task::step`] with how the last step went and does what comes back, until
+/// [`Step::Done`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    reaction: Reaction,
+    delay: Span,
+    draw: u64,
+    stage: Stage,
+    answers: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Delay,
+    Reopen,
+    Extra(u32),
+    Answer,
+    Done,
+}
+
+/// How the last step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There was none: the task begins.
+    Begin,
+    /// The wait is over, the answer has been handed over, or the operation has ended (well or not).
+    Finished,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Let this much time pass.
+    Wait(Span),
+    /// Make an operation and wait for its end.
+    Operate(OperationPlan),
+    /// Answer, unless somebody already has.
+    Answer {
+        /// The answer.
+        verdict: Verdict,
+        /// How it came about.
+        approval: Approval,
+    },
+    /// Nothing more.
+    Done,
+}
+
+/// An operation of the client's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperationPlan {
+    /// The file to open.
+    pub target: PlannedTarget,
+    /// Read it from start to end once it is open.
+    pub read: bool,
+}
+
+/// A file to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlannedTarget {
+    /// The one that the decision is about.
+    Same,
+    /// Another of the arena: this number, modulo how many there are.
+    Other(u64),
+}
+
+impl Task {
+    /// A task that ends with the answer.
+    #[must_use]
+    pub fn before_answer(reaction: Reaction, delay: Span, draw: u64) -> Task {
+        Task { reaction, delay, draw, stage: Stage::Delay, answers: true }
+    }
+
+    /// A task for a decision that has been answered.
+    #[must_use]
+    pub fn after_answer(reaction: Reaction, delay: Span, draw: u64) -> Task {
+        Task { reaction, delay, draw, stage: Stage::Delay, answers: false }
+    }
+
+    /// True when this task is the one to answer.
+    #[must_use]
+    pub const fn answers(&self) -> bool {
+        self.answers
+    }
+
+    /// Takes note of how the last step went and says what to do next.
+    ///
+    /// An operation that failed does not change what follows: a client must answer all the same.
+    pub fn step(&mut self, _last: Outcome) -> Step {
+        loop {
+            match self.stage {
+                Stage::Delay => {
+                    self.stage = Stage::Reopen;
+                    if !self.delay.is_zero() {
+                        return Step::Wait(self.delay);
+                    }
+                }
+                Stage::Reopen => {
+                    self.stage = Stage::Extra(0);
+                    if self.reaction.reopen {
+                        return self.operate(PlannedTarget::Same);
+                    }
+                }
+                Stage::Extra(done) if done < self.reaction.extra_opens => {
+                    self.stage = Stage::Extra(done + 1);
+                    return self.operate(PlannedTarget::Other(mix(self.draw, done)));
+                }
+                Stage::Extra(_) => self.stage = Stage::Answer,
+                Stage::Answer => {
+                    self.stage = Stage::Done;
+                    if self.answers {
+                        return Step::Answer { verdict: Verdict::Allow, approval: Approval::Rule };
+                    }
+                }
+                Stage::Done => return Step::Done,
+            }
+        }
+    }
+
+    fn operate(&self, target: PlannedTarget) -> Step {
+        Step::Operate(OperationPlan { target, read: self.reaction.read })
+    }
+}
+
+/// A number drawn from a seed and a place: the finaliser of SplitMix64.
+fn mix(seed: u64, place: u32) -> u64 {
+    let mut z = seed.wrapping_add(u64::from(place).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_model::Preset;
+
+    use super::*;
+
+    fn steps(mut task: Task) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut last = Outcome::Begin;
+        loop {
+            let step = task.step(last);
+            last = Outcome::Finished;
+            found.push(match step {
+                Step::Wait(span) => format!("wait {span}"),
+                Step::Operate(OperationPlan { target: PlannedTarget::Same, .. }) => "reopen".to_owned(),
+                Step::Operate(_) => "extra".to_owned(),
+                Step::Answer { .. } => "answer".to_owned(),
+                Step::Done => return found,
+            });
+        }
+    }
+
+    #[test]
+    fn presets_step_by_step() {
+        let of = |preset: Preset| steps(Task::before_answer(preset.behavior().on_open, Span::default(), 1));
+        assert_eq!(of(Preset::Noop), ["answer"]);
+        assert_eq!(of(Preset::Scanner), ["reopen", "answer"]);
+        assert_eq!(of(Preset::Pathological), ["reopen", "extra", "extra", "extra", "extra", "answer"]);
+    }
+
+    #[test]
+    fn after_the_answer_there_is_no_second_one() {
+        let task = Task::after_answer(Preset::Scanner.behavior().on_open, Span::from_millis(3), 1);
+        assert_eq!(steps(task), ["wait 3ms", "reopen"]);
+    }
+
+    #[test]
+    fn extra_files_follow_from_the_seed() {
+        let reaction = Preset::Pathological.behavior().on_open;
+        let targets = |draw| {
+            let mut task = Task::before_answer(reaction, Span::default(), draw);
+            (0..5).map(|_| task.step(Outcome::Finished)).collect::<Vec<_>>()
+        };
+        assert_eq!(targets(7), targets(7));
+        assert_ne!(targets(7), targets(8));
+    }
+}

@@ -1,0 +1,257 @@
+//! The client as a whole: setting up, and following orders.
+
+use std::{
+    ffi::CString,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+        mpsc,
+    },
+    thread,
+};
+
+use anyhow::{Context, Result, bail};
+use crossbeam_queue::ArrayQueue;
+use lab_client_core::{Backend, Policy};
+use lab_model::{Actor, Behavior, Role, Workload};
+use lab_process::{Control, ControlWriter, clock, create_trace, process_id, thread_id};
+use lab_protocol::{Assignment, ClientAssignment, Order, PROTOCOL, Reply, Welcome};
+use lab_trace::{PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
+
+use crate::{
+    housekeeper,
+    intake::Reader,
+    paths::Paths,
+    pending::PendingTable,
+    queue::WorkQueue,
+    settings::{Participants, Published, Settings},
+    worker::{Job, Worker},
+};
+
+/// Events that may wait for the housekeeper to look at their file, each with an open descriptor.
+const ANSWERED_MAX: usize = 8192;
+
+/// What the threads of a client share.
+pub(crate) struct Shared<B: Backend> {
+    pub(crate) actor: Actor,
+    pub(crate) seed: u64,
+    pub(crate) backend: B,
+    pub(crate) trace: TraceWriter,
+    pub(crate) settings: Published,
+    pub(crate) pending: PendingTable<B::Token>,
+    pub(crate) queue: WorkQueue<Job<B::Token>>,
+    pub(crate) answered: ArrayQueue<(B::Token, RecordId)>,
+    pub(crate) paths: Paths,
+    pub(crate) arena: Arena,
+    pub(crate) lost_events: AtomicU64,
+    pub(crate) watches_time: AtomicBool,
+}
+
+impl<B: Backend> Shared<B> {
+    /// Passes an answered event on to the housekeeper, or looks at it here when there are too many.
+    pub(crate) fn resolve(&self, token: B::Token, record: RecordId) {
+        if let Err((token, record)) = self.answered.push((token, record)) {
+            self.look_at(token, record);
+            self.backend.release(token);
+        }
+    }
+
+    /// Finds out which file an event was about and records it.
+    pub(crate) fn look_at(&self, token: B::Token, record: RecordId) {
+        let facts = self.backend.file(token, &|file| self.paths.wants(file));
+        if let Some(target) = facts.and_then(|facts| self.paths.target(&self.trace, &facts)) {
+            self.trace.decision_target(record, &target);
+        }
+    }
+}
+
+/// The arena's files, as far as clients open them on their own account.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    path: String,
+    workload: Vec<Workload>,
+}
+
+impl Arena {
+    /// Writes the path of a file, followed by a zero byte; false when the arena has none.
+    pub(crate) fn other(&self, draw: u64, path: &mut Vec<u8>) -> bool {
+        let Some(relative) = lab_workload::target(&self.workload, draw) else { return false };
+        let Ok(whole) = CString::new(format!("{}/{relative}", self.path)) else { return false };
+        path.clear();
+        path.extend_from_slice(whole.as_bytes_with_nul());
+        true
+    }
+}
+
+/// Follows the orchestrator's orders until it says that it is over.
+pub(crate) fn run(control: &mut Control) -> Result<()> {
+    let Order::Welcome(welcome) = control.order()? else { bail!("the first order was no welcome") };
+    if welcome.protocol != PROTOCOL {
+        bail!("the orchestrator speaks protocol {}, this client {PROTOCOL}", welcome.protocol);
+    }
+    let Assignment::Client(assignment) = welcome.assignment.clone() else {
+        bail!("a client was given the assignment of another process")
+    };
+    let trace = create_trace(&welcome, Role::Client, env!("CARGO_PKG_VERSION"))
+        .with_context(|| format!("cannot create the trace {}", welcome.trace.path))?;
+    start(control, &welcome, &assignment, trace)
+}
+
+#[cfg(target_os = "linux")]
+fn start(
+    control: &mut Control,
+    welcome: &Welcome,
+    assignment: &ClientAssignment,
+    trace: TraceWriter,
+) -> Result<()> {
+    lab_backend_fanotify::confine::raise_descriptor_limit()
+        .context("cannot raise the limit on descriptors")?;
+    // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
+    let group = lab_backend_fanotify::Group::create(Path::new(&welcome.arena))?;
+    let queue = Some(group.descriptor());
+    serve(control, welcome, assignment, trace, group, queue)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn start(_: &mut Control, _: &Welcome, _: &ClientAssignment, _: TraceWriter) -> Result<()> {
+    bail!("this build has no kernel to ask")
+}
+
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "no backend calls it there yet"))]
+fn serve<B: Backend>(
+    control: &mut Control,
+    welcome: &Welcome,
+    assignment: &ClientAssignment,
+    trace: TraceWriter,
+    backend: B,
+    queue: Option<i32>,
+) -> Result<()> {
+    let workers = assignment.workers_max.max(1);
+    let settings = Settings {
+        policy: policy(&assignment.behavior, assignment),
+        participants: Participants::new(welcome.actor, [], Vec::new()),
+    };
+    let shared = Arc::new(Shared {
+        actor: welcome.actor,
+        seed: welcome.seed,
+        backend,
+        trace,
+        settings: Published::new(settings),
+        pending: PendingTable::new(),
+        queue: WorkQueue::new(2 * PENDING_SLOTS, usize::from(workers)),
+        answered: ArrayQueue::new(ANSWERED_MAX),
+        paths: Paths::default(),
+        arena: Arena { path: welcome.arena.clone(), workload: assignment.workload.clone() },
+        lost_events: AtomicU64::new(0),
+        watches_time: AtomicBool::new(false),
+    });
+    apply(&shared, &assignment.behavior);
+    let threads = start_threads(&shared, workers, control.writer())?;
+    // Its own threads are known before the first event can come from one of them: workers only act on events.
+    let own = threads.iter().map(|&tid| (tid, welcome.actor));
+    let participants = Participants::new(welcome.actor, own, vec![welcome.actor]);
+    let current = shared.settings.current();
+    shared.settings.publish(Settings { policy: current.policy.clone(), participants });
+    control.writer().reply(&Reply::Ready { pid: process_id(), threads, queue })?;
+    follow(control, welcome, assignment, &shared)
+}
+
+fn follow<B: Backend>(
+    control: &mut Control,
+    welcome: &Welcome,
+    assignment: &ClientAssignment,
+    shared: &Shared<B>,
+) -> Result<()> {
+    loop {
+        let current = shared.settings.current();
+        match control.order()? {
+            Order::Participants { threads, clients } => {
+                let participants = Participants::new(welcome.actor, threads, clients);
+                shared.settings.publish(Settings { policy: current.policy.clone(), participants });
+            }
+            Order::Behave { behavior } => {
+                let policy = policy(&behavior, assignment);
+                shared.settings.publish(Settings { policy, participants: current.participants.clone() });
+                apply(shared, &behavior);
+            }
+            Order::Finish => {
+                while let Some((token, record)) = shared.answered.pop() {
+                    shared.look_at(token, record);
+                }
+                shared.trace.close(clock::now())?;
+                return Ok(control.writer().reply(&Reply::Closed { lost: shared.trace.lost() })?);
+            }
+            order => bail!("a client cannot follow the order {order:?}"),
+        }
+        control.writer().reply(&Reply::Done)?;
+    }
+}
+
+fn policy(behavior: &Behavior, assignment: &ClientAssignment) -> Policy {
+    Policy::new(behavior.clone(), assignment.deadline, clock::timebase())
+}
+
+fn apply<B: Backend>(shared: &Shared<B>, behavior: &Behavior) {
+    shared.watches_time.store(behavior.answer_by_percent.is_some(), std::sync::atomic::Ordering::Relaxed);
+    shared.queue.limit(usize::from(behavior.concurrency.get()));
+}
+
+/// Starts the workers, the housekeeper and, last, the reader; returns the IDs of all threads.
+fn start_threads<B: Backend>(
+    shared: &Arc<Shared<B>>,
+    workers: u16,
+    writer: ControlWriter,
+) -> Result<Vec<u64>> {
+    type Body = Box<dyn FnOnce(&mpsc::Sender<u64>) + Send>;
+    let (announce, announced) = mpsc::channel();
+    let spawn = |name: String, body: Body| {
+        let announce = announce.clone();
+        thread::Builder::new().name(name).spawn(move || body(&announce)).context("cannot start a thread")
+    };
+    for number in 0..workers {
+        let shared = Arc::clone(shared);
+        spawn(
+            format!("worker-{number}"),
+            Box::new(move |announce| {
+                shared.queue.register(usize::from(number));
+                register(&shared.trace, announce, ThreadPurpose::Worker, number);
+                Worker::new(shared, number).run()
+            }),
+        )?;
+    }
+    let housekept = Arc::clone(shared);
+    spawn(
+        "housekeeper".to_owned(),
+        Box::new(move |announce| {
+            register(&housekept.trace, announce, ThreadPurpose::Housekeeper, 0);
+            housekeeper::run(&housekept)
+        }),
+    )?;
+    let read = Arc::clone(shared);
+    spawn(
+        "reader".to_owned(),
+        Box::new(move |announce| {
+            register(&read.trace, announce, ThreadPurpose::Reader, 0);
+            let mut reader = Reader::new(Arc::clone(&read));
+            let message = match read.backend.receive(&mut reader) {
+                Ok(()) => format!("the kernel gives no more events; {} were lost", reader.lost_events()),
+                Err(error) => error.to_string(),
+            };
+            // Without its reader a client only stands in the way; its end allows what is pending.
+            drop(writer.reply(&Reply::Failed { message, mend: None }));
+            std::process::exit(1);
+        }),
+    )?;
+    register(&shared.trace, &announce, ThreadPurpose::Control, 0);
+    let count = usize::from(workers) + 3;
+    (0..count).map(|_| announced.recv().context("a thread ended while it started")).collect()
+}
+
+fn register(trace: &TraceWriter, announce: &mpsc::Sender<u64>, purpose: ThreadPurpose, number: u16) {
+    let tid = thread_id();
+    trace.thread(&ThreadMark { at: clock::now(), tid, purpose, number });
+    if announce.send(tid).is_err() {
+        tracing::error!("nobody waits for the threads any more");
+    }
+}

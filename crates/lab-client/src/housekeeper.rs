@@ -1,0 +1,86 @@
+//! The housekeeper: everything that must be done and that nobody waits for.
+//!
+//! It finds out which files the answered events were about and lets go of them, grows the trace ahead of the
+//! writers, and answers decisions whose deadline budget has run out.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+
+use lab_client_core::Backend;
+use lab_model::{Approval, Ticks, Verdict};
+use lab_process::{GROW_EVERY, clock};
+use lab_trace::{Counter, DecisionEnd, Loss, LossKind};
+
+use crate::client::Shared;
+
+/// The longest nap when there is nothing to do.
+const NAP_MAX: Duration = Duration::from_millis(16);
+
+/// What the housekeeper has already recorded, so that it is recorded once.
+#[derive(Debug, Default)]
+struct Noted {
+    trace_full: bool,
+    paths_full: bool,
+    lost_events: u64,
+}
+
+/// Works for ever; the process's end is the housekeeper's.
+pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
+    let mut noted = Noted::default();
+    let mut nap = GROW_EVERY;
+    loop {
+        let mut busy = false;
+        while let Some((token, record)) = shared.answered.pop() {
+            shared.look_at(token, record);
+            shared.backend.release(token);
+            busy = true;
+        }
+        busy |= fall_back(shared, clock::now());
+        match shared.trace.grow() {
+            Ok(grown) => busy |= grown,
+            Err(error) if !noted.trace_full => {
+                noted.trace_full = true;
+                tracing::warn!("the trace cannot grow, what follows is counted as lost: {error}");
+            }
+            Err(_) => {}
+        }
+        note_losses(shared, &mut noted);
+        let watches = shared.watches_time.load(Ordering::Relaxed);
+        nap = if busy || watches { GROW_EVERY } else { (nap * 2).min(NAP_MAX) };
+        thread::sleep(nap);
+    }
+}
+
+/// Answers what is nearly overdue; true when there was anything.
+fn fall_back<B: Backend>(shared: &Shared<B>, now: Ticks) -> bool {
+    let mut any = false;
+    for overdue in shared.pending.overdue(now) {
+        any = true;
+        let answered = clock::now();
+        let error = shared.backend.answer(overdue.token, Verdict::Allow).err().unwrap_or(0);
+        let (verdict, approval) = (Verdict::Allow, Approval::DeadlineFallback);
+        let end = DecisionEnd { started: None, answered, verdict, approval, error };
+        shared.trace.end_decision(overdue.record, &end);
+        shared.trace.board().add(Counter::Fallbacks, 1);
+    }
+    any
+}
+
+fn note_losses<B: Backend>(shared: &Shared<B>, noted: &mut Noted) {
+    let lost = shared.lost_events.load(Ordering::Relaxed);
+    if lost > noted.lost_events {
+        shared.trace.loss(&Loss {
+            at: clock::now(),
+            kind: LossKind::Events,
+            count: lost - noted.lost_events,
+        });
+        noted.lost_events = lost;
+    }
+    if !noted.paths_full && shared.paths.full() {
+        noted.paths_full = true;
+        shared.trace.loss(&Loss { at: clock::now(), kind: LossKind::Paths, count: 1 });
+    }
+}

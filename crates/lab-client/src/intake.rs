@@ -1,0 +1,142 @@
+//! The reader: takes events in and answers. Nothing here allocates, locks what a worker can hold, or calls the
+//! kernel, except to wake a worker that gets something to do.
+
+use std::sync::Arc;
+
+use lab_client_core::{Admission, Backend, Disposition, Event, Intake, Question, Task};
+use lab_model::{Approval, Ticks, Verdict};
+use lab_process::clock;
+use lab_trace::{Counter, DecisionBegin, DecisionEnd, RecordId};
+
+use crate::{
+    client::Shared,
+    settings::Followed,
+    worker::{Job, Owed},
+};
+
+/// The most events of one batch, as the backends read them.
+const BATCH_MAX: usize = 1024;
+
+/// The reader's own state.
+pub(crate) struct Reader<B: Backend> {
+    shared: Arc<Shared<B>>,
+    followed: Followed,
+    read: Ticks,
+    answered: Ticks,
+    reads: u64,
+    events: u64,
+    lost: u64,
+    batch: Vec<Answered<B::Token>>,
+}
+
+/// An event that is answered together with its batch.
+struct Answered<T> {
+    token: T,
+    record: RecordId,
+    verdict: Verdict,
+    approval: Approval,
+    then: Option<Task>,
+}
+
+impl<B: Backend> Reader<B> {
+    pub(crate) fn new(shared: Arc<Shared<B>>) -> Reader<B> {
+        let followed = Followed::new(&shared.settings);
+        let batch = Vec::with_capacity(BATCH_MAX);
+        Reader { shared, followed, read: Ticks(0), answered: Ticks(0), reads: 0, events: 0, lost: 0, batch }
+    }
+
+    /// Events that the kernel dropped or could not hand over.
+    pub(crate) fn lost_events(&self) -> u64 {
+        self.lost
+    }
+
+    fn keep(
+        &mut self,
+        event: &Event<B::Token>,
+        record: RecordId,
+        task: Task,
+        answer_by: Option<Ticks>,
+    ) -> bool {
+        let shared = &self.shared;
+        let Some(slot) = shared.pending.take() else { return false };
+        let ticket = shared.pending.open(slot, record, event.token, answer_by);
+        shared.trace.board().pend(usize::from(slot), self.read, record.0, event.subject.tid);
+        let job = Job { token: event.token, record, task, owed: Some(Owed { ticket }) };
+        if shared.queue.push(job).is_ok() {
+            return true;
+        }
+        // Cannot happen while there are at least as many places in the queue as slots, but if it does the
+        // event is answered like one that finds no slot.
+        shared.trace.board().settle(usize::from(slot));
+        let won = shared.pending.win(ticket);
+        shared.pending.give_back(slot);
+        !won
+    }
+}
+
+impl<B: Backend> Intake<B::Token> for Reader<B> {
+    fn batch(&mut self) {
+        self.read = clock::now();
+        self.reads += 1;
+        self.batch.clear();
+    }
+
+    fn event(&mut self, event: &Event<B::Token>) -> Disposition {
+        self.events += 1;
+        let settings = self.followed.settings(&self.shared.settings);
+        let (class, actor) = settings.participants.classify(event.subject.tid);
+        let question = Question { read: self.read, event: event.event, class, deadline: event.deadline };
+        let begin = DecisionBegin {
+            read: self.read,
+            subject: event.subject,
+            kernel: event.kernel,
+            deadline: Some(settings.policy.deadline(&question)),
+            sequence: event.sequence,
+            event: event.event,
+            class,
+            actor,
+        };
+        let admission = settings.policy.admit(&question, self.shared.seed.wrapping_add(self.events));
+        let record = self.shared.trace.begin_decision(&begin);
+        let (verdict, approval, then) = match admission {
+            Admission::Answer { verdict, approval } => (verdict, approval, None),
+            Admission::AnswerThenWork { verdict, approval, task } => (verdict, approval, Some(task)),
+            Admission::Work { task, answer_by } => {
+                if self.keep(event, record, task, answer_by) {
+                    return Disposition::Keep;
+                }
+                (Verdict::Allow, Approval::QueueFull, None)
+            }
+        };
+        self.batch.push(Answered { token: event.token, record, verdict, approval, then });
+        Disposition::Answer(verdict)
+    }
+
+    fn answering(&mut self) {
+        self.answered = clock::now();
+    }
+
+    fn answered(&mut self, nth: usize, error: u32) {
+        let Answered { token, record, verdict, approval, ref mut then } = self.batch[nth];
+        let end = DecisionEnd { started: None, answered: self.answered, verdict, approval, error };
+        let shared = &self.shared;
+        shared.trace.end_decision(record, &end);
+        let unwanted = match then.take() {
+            Some(task) => shared.queue.push(Job { token, record, task, owed: None }).is_err(),
+            None => true,
+        };
+        if unwanted {
+            shared.resolve(token, record);
+        }
+        if nth + 1 == self.batch.len() {
+            let board = shared.trace.board();
+            board.set(Counter::Reads, self.reads);
+            board.set(Counter::Events, self.events);
+        }
+    }
+
+    fn lost(&mut self, events: u64) {
+        self.lost += events;
+        self.shared.lost_events.store(self.lost, std::sync::atomic::Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,44 @@
+//! One client of a lab: the program that is packaged N times.
+//!
+//! Standard input is the control connection. Threads: *control* (this one) talks to the orchestrator; the
+//! *reader* takes events in and answers; *workers* do what the behaviour asks for; the *housekeeper* resolves
+//! targets after the answer, grows the trace and answers what is nearly overdue. The reader never opens,
+//! never logs, and takes no lock that a worker can hold.
+#![forbid(unsafe_code)]
+
+mod client;
+mod housekeeper;
+mod intake;
+mod paths;
+mod pending;
+mod queue;
+mod settings;
+mod worker;
+
+use std::process::ExitCode;
+
+use lab_process::Control;
+use lab_protocol::{FrameError, Reply};
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).without_time().init();
+    let outcome = Control::from_standard_input().map_err(anyhow::Error::from).and_then(|mut control| {
+        let writer = control.writer();
+        client::run(&mut control).inspect_err(|error| {
+            // The orchestrator may be gone, and then there is nobody to tell.
+            let told = writer.reply(&Reply::Failed { message: format!("{error:#}"), mend: None });
+            if let Err(error) = told {
+                tracing::debug!("nobody to tell: {error}");
+            }
+        })
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // The orchestrator is gone: ending is all that is left to do, and it allows what is pending.
+        Err(error) if matches!(error.downcast_ref(), Some(FrameError::Closed)) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What a client goes by at one time, and how the reader learns of a change without a lock on its way.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use lab_client_core::Policy;
+use lab_model::{Actor, SubjectClass};
+
+/// The policy, and whose threads are whose.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) policy: Policy,
+    pub(crate) participants: Participants,
+}
+
+/// Which thread belongs to which lab process.
+#[derive(Clone, Debug)]
+pub(crate) struct Participants {
+    own: Actor,
+    threads: HashMap<u64, Actor>,
+    clients: Vec<Actor>,
+}
+
+impl Participants {
+    pub(crate) fn new(
+        own: Actor,
+        threads: impl IntoIterator<Item = (u64, Actor)>,
+        clients: Vec<Actor>,
+    ) -> Self {
+        Participants { own, threads: threads.into_iter().collect(), clients }
+    }
+
+    /// Whose thread it is, as far as this client can tell, and which lab process's.
+    pub(crate) fn classify(&self, tid: u64) -> (SubjectClass, Actor) {
+        match self.threads.get(&tid) {
+            Some(&actor) if actor == self.own => (SubjectClass::Own, actor),
+            Some(&actor) if self.clients.contains(&actor) => (SubjectClass::Peer, actor),
+            Some(&actor) => (SubjectClass::Workload, actor),
+            None => (SubjectClass::Workload, Actor::UNKNOWN),
+        }
+    }
+}
+
+/// Where the control thread publishes settings. The lock is taken by that thread and, only after the version
+/// has changed, by the reader; never by a worker.
+#[derive(Debug)]
+pub(crate) struct Published {
+    version: AtomicU64,
+    current: Mutex<Arc<Settings>>,
+}
+
+impl Published {
+    pub(crate) fn new(settings: Settings) -> Published {
+        Published { version: AtomicU64::new(1), current: Mutex::new(Arc::new(settings)) }
+    }
+
+    pub(crate) fn current(&self) -> Arc<Settings> {
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn publish(&self, settings: Settings) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// The reader's own copy of what is published.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    seen: u64,
+    settings: Arc<Settings>,
+}
+
+impl Followed {
+    pub(crate) fn new(published: &Published) -> Followed {
+        Followed { seen: 0, settings: published.current() }
+    }
+
+    /// The settings now: one load, unless they have changed.
+    pub(crate) fn settings(&mut self, published: &Published) -> &Settings {
+        let version = published.version.load(Ordering::Acquire);
+        if version != self.seen {
+            self.settings = published.current();
+            self.seen = version;
+        }
+        &self.settings
+    }
+}

@@ -1,0 +1,154 @@
+//! A worker: does what a task asks for, one decision at a time.
+
+use std::{ffi::CStr, fs::File, io::Read, os::unix::fs::MetadataExt, sync::Arc, thread};
+
+use lab_client_core::{Backend, FileFacts, OperationPlan, Outcome, PlannedTarget, Step, Task};
+use lab_model::{Approval, Cause, FileId, OperationKind, ThreadId, Ticks, Verdict};
+use lab_process::{clock, process_id, thread_id};
+use lab_trace::{Counter, DecisionEnd, OperationBegin, OperationEnd, RecordId};
+use nix::{fcntl::OFlag, sys::stat::Mode};
+
+use crate::{client::Shared, pending::Ticket};
+
+/// The piece in which content is read, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+/// The most that is read of one file, in bytes.
+const CONTENT_BYTES_MAX: u64 = 64 << 20;
+
+/// A decision for a worker.
+#[derive(Debug)]
+pub(crate) struct Job<T> {
+    pub(crate) token: T,
+    pub(crate) record: RecordId,
+    pub(crate) task: Task,
+    /// What the worker still owes the subject; `None` when the reader has answered.
+    pub(crate) owed: Option<Owed>,
+}
+
+/// An answer that is still to be given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owed {
+    pub(crate) ticket: Ticket,
+}
+
+/// One worker thread's own state.
+pub(crate) struct Worker<B: Backend> {
+    shared: Arc<Shared<B>>,
+    number: u16,
+    subject: ThreadId,
+    path: Vec<u8>,
+    content: Vec<u8>,
+}
+
+impl<B: Backend> Worker<B> {
+    /// The worker of this number, on the calling thread.
+    pub(crate) fn new(shared: Arc<Shared<B>>, number: u16) -> Worker<B> {
+        let subject = ThreadId { pid: process_id(), tid: thread_id(), generation: 0 };
+        Worker { shared, number, subject, path: Vec::with_capacity(4096), content: vec![0; READ_BYTES] }
+    }
+
+    /// Works for ever; the process's end is the worker's.
+    pub(crate) fn run(mut self) -> ! {
+        loop {
+            let job = self.shared.queue.next(usize::from(self.number));
+            self.decide(job);
+        }
+    }
+
+    fn decide(&mut self, mut job: Job<B::Token>) {
+        let started = clock::now();
+        let mut last = Outcome::Begin;
+        loop {
+            match job.task.step(last) {
+                Step::Wait(span) => thread::sleep(span.duration()),
+                Step::Operate(plan) => self.operate(&job, plan),
+                Step::Answer { verdict, approval } => self.answer(&job, started, verdict, approval),
+                Step::Done => break,
+            }
+            last = Outcome::Finished;
+        }
+        if let Some(Owed { ticket }) = job.owed {
+            self.shared.trace.board().settle(usize::from(ticket.slot));
+            self.shared.pending.give_back(ticket.slot);
+        }
+        self.shared.resolve(job.token, job.record);
+    }
+
+    fn answer(&self, job: &Job<B::Token>, started: Ticks, verdict: Verdict, approval: Approval) {
+        let Some(Owed { ticket }) = job.owed else { return };
+        if !self.shared.pending.win(ticket) {
+            return;
+        }
+        let answered = clock::now();
+        let error = self.shared.backend.answer(job.token, verdict).err().unwrap_or(0);
+        let end = DecisionEnd { started: Some(started), answered, verdict, approval, error };
+        self.shared.trace.end_decision(job.record, &end);
+        self.shared.trace.board().add(Counter::Answers, 1);
+    }
+
+    fn operate(&mut self, job: &Job<B::Token>, plan: OperationPlan) {
+        match plan.target {
+            PlannedTarget::Same => self.shared.backend.reopen_path(job.token, &mut self.path),
+            PlannedTarget::Other(draw) => {
+                if !self.shared.arena.other(draw, &mut self.path) {
+                    return;
+                }
+            }
+        }
+        let trace = &self.shared.trace;
+        let slot = usize::from(self.number);
+        trace.board().add(Counter::OperationsBegun, 1);
+        let begin = OperationBegin {
+            started: clock::now(),
+            subject: self.subject,
+            cause: Cause::Decision { client: self.shared.actor, record: job.record.0 },
+            planned: None,
+            kind: OperationKind::Open,
+            worker: self.number,
+            phase: None,
+        };
+        let record = trace.begin_operation(&begin);
+        trace.board().operate(slot, begin.started, record.0, self.subject.tid);
+        let path = CStr::from_bytes_until_nul(&self.path).unwrap_or_default();
+        let opened = nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+        let ended = clock::now();
+        trace.board().rest(slot);
+        let mut end = OperationEnd { ended, error: 0, status: 0, finished: None, bytes: 0 };
+        let mut target = None;
+        match opened {
+            Ok(file) => {
+                let mut file = File::from(file);
+                if plan.read {
+                    end.bytes = read_through(&mut file, &mut self.content);
+                }
+                target = self.target(&file);
+                drop(file);
+                end.finished = plan.read.then(clock::now);
+            }
+            Err(error) => end.error = (error as i32).unsigned_abs(),
+        }
+        trace.end_operation(record, &end);
+        if let Some(target) = target {
+            trace.operation_target(record, &target);
+        }
+        trace.board().add(Counter::OperationsEnded, 1);
+    }
+
+    fn target(&self, file: &File) -> Option<lab_trace::Target> {
+        let facts = file.metadata().ok()?;
+        let file = FileId { device: facts.dev(), inode: facts.ino() };
+        self.shared.paths.target(&self.shared.trace, &FileFacts { file, path: None })
+    }
+}
+
+/// Reads a file from start to end and returns how many bytes came.
+fn read_through(file: &mut File, buffer: &mut [u8]) -> u64 {
+    let mut total = 0;
+    while total < CONTENT_BYTES_MAX {
+        match file.read(buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(bytes) => total += bytes as u64,
+        }
+    }
+    total
+}

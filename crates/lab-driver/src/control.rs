@@ -1,0 +1,337 @@
+//! The conversation with the orchestrator, and the threads that it sets up and ends.
+
+use std::{
+    io,
+    os::unix::net::UnixStream,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Sender},
+    },
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
+
+use lab_model::{Role, ThreadId, Workload};
+use lab_protocol::{Assignment, FrameError, Order, PROTOCOL, PhaseOrder, Reply, Welcome, receive};
+use lab_trace::{
+    Counter, Header, HostFacts, Identity, Loss, LossKind, OPERATION_SLOTS, ThreadMark, ThreadPurpose,
+    TraceWriter, WriterOptions,
+};
+use lab_workload::{PhaseLimits, schedules, workers};
+
+use crate::{
+    clock,
+    phase::{Job, Replies, Round},
+    program::Launcher,
+    sites::Sites,
+    thread,
+    worker::Worker,
+};
+
+/// How often the trace is grown. At half a million operations a second one chunk lasts 16 ms.
+const GROW_EVERY: Duration = Duration::from_millis(1);
+
+/// How the conversation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The orchestrator said so, and the trace is closed.
+    Finished,
+    /// The connection was lost; the trace is left as it is.
+    Abandoned,
+}
+
+/// Why the driver could not do what it was told. The orchestrator was told the same.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The orchestrator said something that has no place here.
+    #[error("the orchestrator and the driver do not understand each other: {0}")]
+    Protocol(String),
+    /// The arena is not what the workload needs.
+    #[error("{0}")]
+    Arena(String),
+    /// The trace could not be created.
+    #[error("cannot create the trace {path}: {error}")]
+    Trace {
+        /// Its path.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// A thread could not be started or equipped.
+    #[error("cannot start a thread of the driver: {0}")]
+    Thread(io::Error),
+}
+
+impl ServeError {
+    fn mend(&self) -> Option<String> {
+        let mend = match self {
+            ServeError::Protocol(_) => "use lab and lab-driver of one build",
+            ServeError::Arena(_) => return None,
+            ServeError::Trace { error, .. } => match error.kind() {
+                io::ErrorKind::StorageFull => "free space on the disk that holds the run's folder",
+                io::ErrorKind::AlreadyExists => "give each run a folder of its own",
+                _ => "make the run's folder writable",
+            },
+            ServeError::Thread(_) => "ask for fewer workers",
+        };
+        Some(mend.to_owned())
+    }
+}
+
+/// Does what the orchestrator orders over `control` until it says that it is over, or is gone.
+///
+/// # Errors
+/// [`ServeError`] when an order cannot be carried out.
+pub fn serve(mut control: UnixStream) -> Result<Outcome, ServeError> {
+    let replies = Replies::new(control.try_clone().map_err(ServeError::Thread)?);
+    let result = converse(&mut control, &replies);
+    if let Err(error) = &result {
+        replies.send(&Reply::Failed { message: error.to_string(), mend: error.mend() });
+    }
+    result
+}
+
+/// The next order; `None` when the connection is lost.
+fn next_order(control: &mut UnixStream) -> Result<Option<Order>, ServeError> {
+    match receive(control) {
+        Ok(order) => Ok(Some(order)),
+        Err(FrameError::Closed | FrameError::Io(_)) => Ok(None),
+        Err(error @ (FrameError::TooLong(_) | FrameError::Form(_))) => {
+            Err(ServeError::Protocol(error.to_string()))
+        }
+    }
+}
+
+fn converse(control: &mut UnixStream, replies: &Replies) -> Result<Outcome, ServeError> {
+    let mut driver = match next_order(control)? {
+        None => return Ok(Outcome::Abandoned),
+        Some(Order::Welcome(welcome)) => Driver::start(&welcome, replies.clone())?,
+        Some(_) => return Err(ServeError::Protocol("the first order was no welcome".to_owned())),
+    };
+    replies.send(&Reply::Ready { pid: std::process::id(), threads: driver.threads.clone(), queue: None });
+    loop {
+        match next_order(control)? {
+            None => return Ok(Outcome::Abandoned),
+            Some(Order::Drive(order)) => driver.drive(&order)?,
+            Some(Order::Halt) => {
+                driver.halt();
+                replies.send(&Reply::Done);
+            }
+            Some(Order::Finish) => {
+                let lost = driver.finish();
+                replies.send(&Reply::Closed { lost });
+                return Ok(Outcome::Finished);
+            }
+            Some(Order::Welcome(_) | Order::Participants { .. } | Order::Behave { .. }) => {
+                return Err(ServeError::Protocol("an order is not for a driver that runs".to_owned()));
+            }
+        }
+    }
+}
+
+/// A worker as the rest of the driver knows it.
+struct WorkerHandle {
+    /// Gives it work; closing it ends the worker.
+    jobs: Sender<Job>,
+    thread: JoinHandle<()>,
+}
+
+struct Driver {
+    workload: Vec<Workload>,
+    seed: u64,
+    writer: TraceWriter,
+    workers: Vec<WorkerHandle>,
+    /// The housekeeper, and what ends it.
+    housekeeper: (Arc<AtomicBool>, JoinHandle<()>),
+    threads: Vec<u64>,
+    round: Option<Arc<Round>>,
+    replies: Replies,
+}
+
+impl Driver {
+    fn start(welcome: &Welcome, replies: Replies) -> Result<Driver, ServeError> {
+        if welcome.protocol != PROTOCOL {
+            let version = format!("it speaks version {}, the driver {PROTOCOL}", welcome.protocol);
+            return Err(ServeError::Protocol(version));
+        }
+        let Assignment::Driver(assignment) = &welcome.assignment else {
+            return Err(ServeError::Protocol("a driver was told to be a client".to_owned()));
+        };
+        let workload = assignment.workload.clone();
+        let sites = Arc::new(Sites::new(&welcome.arena, &workload).map_err(ServeError::Arena)?);
+        let writer = create_trace(welcome)?;
+        let control = register(&writer, ThreadPurpose::Control, 0);
+        let (registered, registrations) = mpsc::channel();
+        let housekeeper = start_housekeeper(&writer, registered.clone())?;
+        let workers = start_workers(&workload, &writer, &sites, &registered)?;
+        drop(registered);
+        let expected = workers.len() + 1;
+        let mut threads = vec![control];
+        threads.extend(registrations.iter().take(expected));
+        let seed = welcome.seed ^ u64::from(welcome.actor.0).rotate_left(48);
+        Ok(Driver { workload, seed, writer, workers, housekeeper, threads, round: None, replies })
+    }
+
+    fn drive(&mut self, order: &PhaseOrder) -> Result<(), ServeError> {
+        if self.round.as_ref().is_some_and(|round| round.is_running()) {
+            return Err(ServeError::Protocol("a phase was ordered while another one runs".to_owned()));
+        }
+        let limits =
+            PhaseLimits { phase: order.phase, span: order.span, operations_max: order.operations_max };
+        let schedules = schedules(&self.workload, self.seed, &limits);
+        self.writer.board().set(Counter::Phase, u64::from(order.phase.code()));
+        // Before any worker can be through with it, so that the replies come in their order.
+        self.replies.send(&Reply::Done);
+        let round = Arc::new(Round::new(order, self.workers.len(), self.replies.clone()));
+        for (worker, schedule) in self.workers.iter().zip(schedules) {
+            let job = Job { round: Arc::clone(&round), schedule };
+            worker.jobs.send(job).map_err(|error| ServeError::Thread(io::Error::other(error.to_string())))?;
+        }
+        self.round = Some(round);
+        Ok(())
+    }
+
+    fn halt(&self) {
+        if let Some(round) = &self.round {
+            round.halt();
+        }
+    }
+
+    /// Waits for the operations under way, closes the trace and returns how many records did not fit.
+    fn finish(self) -> u64 {
+        self.halt();
+        for WorkerHandle { jobs, thread } in self.workers {
+            drop(jobs);
+            // A worker that panicked has said so; what it recorded is kept all the same.
+            let _panicked = thread.join();
+        }
+        let (over, housekeeper) = self.housekeeper;
+        over.store(true, Ordering::Relaxed);
+        let _panicked = housekeeper.join();
+        let lost = self.writer.lost();
+        // The trace is whole even when its unused rest could not be cut off.
+        let _uncut = self.writer.close(clock::now());
+        lost
+    }
+}
+
+fn create_trace(welcome: &Welcome) -> Result<TraceWriter, ServeError> {
+    let header = Header {
+        created: clock::now(),
+        created_unix_ns: clock::unix_nanoseconds(),
+        timebase: clock::timebase(),
+        actor: welcome.actor,
+        role: Role::Driver,
+        pid: std::process::id(),
+        salt: welcome.trace.salt,
+        identity: Identity {
+            name: welcome.name.clone(),
+            bundle_id: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            arena: welcome.arena.clone(),
+            settings: serde_json::to_value(&welcome.assignment).unwrap_or_default(),
+            host: host_facts(),
+        },
+    };
+    let options = WriterOptions { bytes_max: welcome.trace.bytes_max };
+    TraceWriter::create(Path::new(&welcome.trace.path), &header, options)
+        .map_err(|error| ServeError::Trace { path: welcome.trace.path.clone(), error })
+}
+
+fn host_facts() -> HostFacts {
+    let Ok(facts) = nix::sys::utsname::uname() else { return HostFacts::default() };
+    let text = |part: &std::ffi::OsStr| part.to_string_lossy().into_owned();
+    let kernel = format!("{} {}", text(facts.sysname()), text(facts.release()));
+    HostFacts { kernel, machine: text(facts.machine()), cpus: cpus() }
+}
+
+/// The processors this process may run on, where the kernel says.
+#[cfg(target_os = "linux")]
+fn cpus() -> Vec<u32> {
+    use nix::{
+        sched::{CpuSet, sched_getaffinity},
+        unistd::Pid,
+    };
+    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
+    let allowed = (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false));
+    allowed.filter_map(|cpu| u32::try_from(cpu).ok()).collect()
+}
+
+/// The processors this process may run on, where the kernel says.
+#[cfg(not(target_os = "linux"))]
+const fn cpus() -> Vec<u32> {
+    Vec::new()
+}
+
+/// Records the calling thread and returns its number.
+fn register(writer: &TraceWriter, purpose: ThreadPurpose, number: u16) -> u64 {
+    let tid = thread::id();
+    writer.thread(&ThreadMark { at: clock::now(), tid, purpose, number });
+    tid
+}
+
+fn start_workers(
+    workload: &[Workload],
+    writer: &TraceWriter,
+    sites: &Arc<Sites>,
+    registered: &Sender<u64>,
+) -> Result<Vec<WorkerHandle>, ServeError> {
+    let wanted = workers(workload);
+    if wanted > OPERATION_SLOTS {
+        let error =
+            format!("{wanted} workers are more than the {OPERATION_SLOTS} that the board has room for");
+        return Err(ServeError::Thread(io::Error::other(error)));
+    }
+    let mut started = Vec::with_capacity(wanted);
+    // In the order of the schedules: load by load.
+    for load in workload {
+        let (workers, runs_programs) = match load {
+            Workload::OpenStorm(storm) => (storm.workers, false),
+            Workload::ExecStorm(storm) => (storm.workers, true),
+        };
+        for _ in 0..workers {
+            let number = u16::try_from(started.len()).unwrap_or(u16::MAX);
+            let launcher = runs_programs.then(Launcher::new).transpose().map_err(ServeError::Thread)?;
+            let (jobs, receiver) = mpsc::channel();
+            let (writer, sites, registered) = (writer.clone(), Arc::clone(sites), registered.clone());
+            let body = move || {
+                thread::wake_exactly();
+                let tid = register(&writer, ThreadPurpose::Worker, number);
+                let subject = ThreadId { pid: std::process::id(), tid, generation: 0 };
+                let worker = Worker::new(number, subject, writer, sites, launcher);
+                // Nobody receives only if the driver is ending already.
+                let _ending = registered.send(tid);
+                drop(registered);
+                worker.serve(&receiver);
+            };
+            let thread = Builder::new().name(format!("worker-{number}")).spawn(body);
+            started.push(WorkerHandle { jobs, thread: thread.map_err(ServeError::Thread)? });
+        }
+    }
+    Ok(started)
+}
+
+fn start_housekeeper(
+    writer: &TraceWriter,
+    registered: Sender<u64>,
+) -> Result<(Arc<AtomicBool>, JoinHandle<()>), ServeError> {
+    let over = Arc::new(AtomicBool::new(false));
+    let (writer, is_over) = (writer.clone(), Arc::clone(&over));
+    let body = move || {
+        let _ending = registered.send(register(&writer, ThreadPurpose::Housekeeper, 0));
+        drop(registered);
+        let mut failed = false;
+        while !is_over.load(Ordering::Relaxed) {
+            // What does not fit is counted by the trace itself; here it is noted since when.
+            if writer.grow().is_err() && !failed {
+                failed = true;
+                writer.loss(&Loss { at: clock::now(), kind: LossKind::Records, count: writer.lost() });
+            }
+            std::thread::sleep(GROW_EVERY);
+        }
+    };
+    let thread = Builder::new().name("housekeeper".to_owned()).spawn(body).map_err(ServeError::Thread)?;
+    Ok((over, thread))
+}

@@ -1,0 +1,44 @@
+//! Serves the control socket that is its standard input. Started by `lab`, not by hand.
+//!
+//! With anything else as standard input it ends at once with status 0, which also makes a copy of it a
+//! program that the workload can run where the lab has no image of its own.
+#![deny(unsafe_code)]
+
+use std::{
+    io::{self, IsTerminal},
+    os::{fd::AsFd, unix::net::UnixStream},
+    process::ExitCode,
+};
+
+use nix::sys::stat::{SFlag, fstat};
+
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let stdin = io::stdin();
+    let is_socket = fstat(stdin.as_fd())
+        .is_ok_and(|facts| SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK);
+    if !is_socket {
+        if stdin.is_terminal() {
+            eprintln!("lab-driver: expects its control socket as standard input; `lab up NAME` starts it");
+            return ExitCode::from(EXIT_USAGE);
+        }
+        return ExitCode::SUCCESS;
+    }
+    lab_driver::seal_descriptors();
+    let control = match stdin.as_fd().try_clone_to_owned() {
+        Ok(control) => UnixStream::from(control),
+        Err(error) => {
+            eprintln!("lab-driver: cannot use the control socket: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Returning ends the other threads wherever they are: an operation may be waiting for a client's answer.
+    match lab_driver::serve(control) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab-driver: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Fills the arena before anything watches it.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use lab_model::Workload;
+use lab_workload::{Content, Ground, HostFile, elf::Machine};
+
+/// Creates the workload's files in the arena.
+pub(super) fn fill(arena: &Path, workload: &[Workload], driver: &Path) -> io::Result<()> {
+    let machine = Machine::this();
+    let ground = Ground { root: arena.display().to_string(), machine };
+    for entry in lab_workload::arena(workload, &ground).map_err(io::Error::other)? {
+        let path = arena.join(&entry.path);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let content = match entry.content {
+            Content::Fill { bytes, seed } => lab_workload::fill(bytes, seed),
+            Content::Image(image) => image,
+            Content::HostFile(HostFile::Driver) => fs::read(driver)?,
+            Content::HostFile(file) => fs::read(find(file, machine)?)?,
+        };
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(entry.mode).open(&path)?;
+        file.write_all(&content)?;
+    }
+    Ok(())
+}
+
+fn find(file: HostFile, machine: Machine) -> io::Result<PathBuf> {
+    let mut places = file.candidates(machine).iter().map(PathBuf::from);
+    places.find(|place| place.is_file()).ok_or_else(|| {
+        let message =
+            format!("this machine has no {file:?} where one is expected: {:?}", file.candidates(machine));
+        io::Error::new(io::ErrorKind::NotFound, message)
+    })
+}

@@ -1,0 +1,531 @@
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use lab_model::{Actor, Behavior, ClientId, Phase, PhaseKind, Role, Span, Ticks};
+use lab_process::{clock, host_facts, process_id};
+use lab_protocol::{
+    Assignment, ClientAssignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment,
+    Welcome,
+};
+use lab_trace::{
+    Fault, FaultKind, Header, Identity, PhaseMark, ProcessMark, ProcessMarkKind, TraceWriter, WriterOptions,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{
+    Event, arena,
+    process::{LabProcess, State},
+    progress::Progress,
+    warden::Warden,
+};
+use crate::{Failure, FailureKind, Plan, RunFolder};
+
+/// How often the warden looks.
+const WATCH_EVERY: Duration = Duration::from_millis(5);
+/// How long a process may take to become ready, or to follow an order that has nothing to wait for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// How long a process may take to close its trace before it is killed.
+const FINISH_WITHIN: Duration = Duration::from_secs(5);
+/// A drain is over when nothing has happened for this long.
+const QUIET_FOR: Duration = Duration::from_millis(150);
+/// The driver's number.
+const DRIVER: Actor = Actor(1);
+/// The number of the first client.
+const FIRST_CLIENT: u16 = 2;
+
+/// Why waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    /// What was waited for has come.
+    Met,
+    /// The time was over.
+    TimedOut,
+    /// The user or the warden wants the run to end.
+    Stopped,
+}
+
+/// Leads one lab.
+pub(super) struct Conductor {
+    plan: Plan,
+    folder: RunFolder,
+    trace: TraceWriter,
+    events: mpsc::Receiver<Event>,
+    report: mpsc::Sender<Event>,
+    processes: BTreeMap<Actor, LabProcess>,
+    warden: Warden,
+    progress: Progress,
+    began: Ticks,
+    stopped: Option<FailureKind>,
+    salt: u32,
+}
+
+impl Conductor {
+    /// Sets the arena up and the trace, and starts listening for signals.
+    pub(super) fn begin(plan: Plan) -> Result<Conductor, Failure> {
+        let folder = RunFolder::at(plan.run.clone());
+        let began = clock::now();
+        let salt = u32::try_from(began.0 & 0xffff_ffff).unwrap_or(1) | 1;
+        let (report, events) = mpsc::channel(1024);
+        let trace = orchestrator_trace(&plan, &folder, salt, began)?;
+        arena::fill(&folder.arena(), &plan.lab.workload, &plan.driver)
+            .map_err(|error| Failure::output("cannot fill the arena", &error))?;
+        listen_for_signals(&report)?;
+        let progress = Progress::new(plan.terminal);
+        let (processes, warden) = (BTreeMap::new(), Warden::default());
+        Ok(Conductor {
+            plan,
+            folder,
+            trace,
+            events,
+            report,
+            processes,
+            warden,
+            progress,
+            began,
+            stopped: None,
+            salt,
+        })
+    }
+
+    /// Leads the lab through all its phases and ends it, whatever happens in between.
+    pub(super) async fn run(&mut self) -> Result<(), Failure> {
+        let outcome = self.phases().await;
+        self.finish().await;
+        self.progress.clear();
+        outcome?;
+        match self.stopped {
+            Some(FailureKind::Interrupted) => Err(Failure::new(FailureKind::Interrupted, "interrupted")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn phases(&mut self) -> Result<(), Failure> {
+        self.start_driver().await?;
+        let phases: Vec<Phase> = self.plan.lab.phases.iter().collect();
+        for phase in phases {
+            if self.stopped.is_some() {
+                break;
+            }
+            match phase.kind {
+                PhaseKind::Baseline => {}
+                PhaseKind::Control => self.start_clients().await?,
+                PhaseKind::Storm => {
+                    self.start_clients().await?;
+                    self.behave().await?;
+                }
+                PhaseKind::Drain => {
+                    self.drain(phase.span).await?;
+                    continue;
+                }
+            }
+            self.drive(phase).await?;
+        }
+        Ok(())
+    }
+
+    async fn start_driver(&mut self) -> Result<(), Failure> {
+        let assignment = Assignment::Driver(DriverAssignment { workload: self.plan.lab.workload.clone() });
+        let program = self.plan.driver.clone();
+        self.start(DRIVER, "driver", Role::Driver, &program, assignment).await?;
+        self.all_settled(ANSWER_WITHIN, "become ready").await?;
+        let trace = self.folder.trace("driver");
+        self.warden.watch_driver(&trace).map_err(|error| Failure::output("cannot watch the driver", &error))
+    }
+
+    /// Starts all clients at once, unless they run already.
+    async fn start_clients(&mut self) -> Result<(), Failure> {
+        if self.clients().next().is_some() {
+            return Ok(());
+        }
+        let (lab, programs) = (self.plan.lab.clone(), self.plan.clients.clone());
+        self.progress.begin("start", &format!("{} clients", lab.clients.len()), self.warden.glance());
+        let programs: BTreeMap<ClientId, PathBuf> = programs.into_iter().collect();
+        for (client, number) in lab.clients.iter().zip(FIRST_CLIENT..) {
+            let program = programs.get(&client.id).ok_or_else(|| {
+                Failure::new(FailureKind::Bug, format!("the plan has no program for {}", client.id))
+            })?;
+            let assignment = Assignment::Client(ClientAssignment {
+                bundle_id: client.bundle_id.to_string(),
+                behavior: Behavior::noop(),
+                workers_max: client.behavior.concurrency.get(),
+                deadline: lab.deadline,
+                workload: lab.workload.clone(),
+            });
+            self.start(Actor(number), client.id.as_str(), Role::Client, program, assignment).await?;
+        }
+        self.all_settled(ANSWER_WITHIN, "become ready").await?;
+        self.watch_clients()?;
+        self.announce().await
+    }
+
+    fn watch_clients(&mut self) -> Result<(), Failure> {
+        for process in self.processes.values().filter(|process| process.role == Role::Client) {
+            let trace = self.folder.trace(&process.name);
+            self.warden
+                .watch_client(process.actor, &trace, process.pid, process.queue)
+                .map_err(|error| Failure::output(&format!("cannot watch {}", process.name), &error))?;
+        }
+        Ok(())
+    }
+
+    /// Tells every client which threads belong to whom.
+    async fn announce(&mut self) -> Result<(), Failure> {
+        let threads = self
+            .processes
+            .values()
+            .flat_map(|process| process.threads.iter().map(move |&thread| (thread, process.actor)));
+        let threads: Vec<(u64, Actor)> = threads.collect();
+        let clients: Vec<Actor> = self.clients().collect();
+        for actor in clients.clone() {
+            let order = Order::Participants { threads: threads.clone(), clients: clients.clone() };
+            self.order(actor, &order).await?;
+        }
+        self.all_settled(ANSWER_WITHIN, "learn of the others").await
+    }
+
+    /// Gives every client the behaviour of the lab file.
+    async fn behave(&mut self) -> Result<(), Failure> {
+        let behaviors: Vec<Behavior> =
+            self.plan.lab.clients.iter().map(|client| client.behavior.clone()).collect();
+        for (behavior, number) in behaviors.into_iter().zip(FIRST_CLIENT..) {
+            self.order(Actor(number), &Order::Behave { behavior: Box::new(behavior) }).await?;
+        }
+        self.all_settled(ANSWER_WITHIN, "change their behaviour").await
+    }
+
+    async fn start(
+        &mut self,
+        actor: Actor,
+        name: &str,
+        role: Role,
+        program: &std::path::Path,
+        assignment: Assignment,
+    ) -> Result<(), Failure> {
+        let log = self.folder.logs().join(format!("{name}.log"));
+        let mut process = LabProcess::start(program, (actor, name, role), &log, &self.report)
+            .map_err(|error| Failure::output(&format!("cannot start {}", program.display()), &error))?;
+        self.mark(actor, ProcessMarkKind::Started, process.pid, 0);
+        let welcome = Welcome {
+            protocol: PROTOCOL,
+            actor,
+            name: name.to_owned(),
+            seed: self.plan.lab.seed,
+            arena: self.folder.arena().display().to_string(),
+            trace: TraceAssignment {
+                path: self.folder.trace(name).display().to_string(),
+                salt: self.salt.wrapping_add(u32::from(actor.0)),
+                bytes_max: self.plan.lab.safety.trace_bytes_max,
+            },
+            assignment,
+        };
+        let sent = process.order(&Order::Welcome(Box::new(welcome))).await;
+        self.processes.insert(actor, process);
+        sent.map_err(|error| Failure::new(FailureKind::Bug, format!("cannot talk to {name}: {error}")))
+    }
+
+    async fn order(&mut self, actor: Actor, order: &Order) -> Result<(), Failure> {
+        let Some(process) = self.processes.get_mut(&actor) else { return Ok(()) };
+        let name = process.name.clone();
+        let sent = process.order(order).await;
+        sent.map_err(|error| Failure::new(FailureKind::Bug, format!("cannot talk to {name}: {error}")))
+    }
+
+    /// Runs the workload for one phase.
+    async fn drive(&mut self, phase: Phase) -> Result<(), Failure> {
+        if self.stopped.is_some() {
+            return Ok(());
+        }
+        self.progress.begin(phase.kind.name(), &format!("up to {}", phase.span), self.warden.glance());
+        let baseline = phase.kind == PhaseKind::Baseline;
+        let operations_max = baseline.then_some(self.plan.lab.safety.baseline_operations_max);
+        self.mark_phase(phase.kind, true);
+        let order = Order::Drive(PhaseOrder { phase: phase.kind, span: phase.span, operations_max });
+        self.order(DRIVER, &order).await?;
+        let idle = |conductor: &Conductor| !conductor.driver().is_some_and(|driver| driver.driving);
+        if self.until(None, Some(phase.span), idle).await == Waited::Stopped {
+            self.order(DRIVER, &Order::Halt).await?;
+            // The last operations end as soon as they are answered; the warden sees to that.
+            self.until(Some(FINISH_WITHIN + self.plan.lab.deadline.duration()), None, idle).await;
+        }
+        self.mark_phase(phase.kind, false);
+        match self.driver() {
+            Some(driver) if driver.alive() => Ok(()),
+            driver => {
+                let why = driver.and_then(|driver| driver.failure.clone());
+                let why =
+                    why.unwrap_or_else(|| format!("see {}", self.folder.logs().join("driver.log").display()));
+                Err(Failure::new(
+                    FailureKind::Bug,
+                    format!("the driver ended in the {}: {why}", phase.kind.name()),
+                ))
+            }
+        }
+    }
+
+    /// Waits until nothing happens any more, at most for `span`.
+    async fn drain(&mut self, span: Span) -> Result<(), Failure> {
+        self.progress.begin("drain", &format!("up to {span}"), self.warden.glance());
+        self.mark_phase(PhaseKind::Drain, true);
+        let until = Instant::now() + span.duration();
+        loop {
+            let before = self.warden.glance();
+            let left = until.saturating_duration_since(Instant::now()).min(QUIET_FOR);
+            let waited = self.until(Some(left), Some(span), |_| false).await;
+            let now = self.warden.glance();
+            let quiet = now.events == before.events && now.pending == 0 && left == QUIET_FOR;
+            if quiet || waited == Waited::Stopped || Instant::now() >= until {
+                break;
+            }
+        }
+        self.mark_phase(PhaseKind::Drain, false);
+        Ok(())
+    }
+
+    /// Lets every process close its trace and end; kills who does not.
+    async fn finish(&mut self) {
+        self.progress.begin("finish", "closing the traces", self.warden.glance());
+        let actors: Vec<Actor> = self.processes.keys().copied().collect();
+        for actor in actors {
+            // Whoever cannot be told is killed below.
+            drop(self.order(actor, &Order::Finish).await);
+        }
+        let gone = |conductor: &Conductor| {
+            conductor.processes.values().all(|process| matches!(process.state, State::Ended(_)))
+        };
+        let until = Instant::now() + FINISH_WITHIN;
+        while !gone(self) && Instant::now() < until {
+            self.stopped = self.stopped.filter(|kind| *kind == FailureKind::Interrupted);
+            self.pump(Duration::from_millis(20)).await;
+        }
+        for process in self.processes.values().filter(|process| !matches!(process.state, State::Ended(_))) {
+            end(process.pid);
+        }
+        let until = Instant::now() + FINISH_WITHIN;
+        while !gone(self) && Instant::now() < until {
+            self.pump(Duration::from_millis(20)).await;
+        }
+        if let Err(error) = self.trace.close(clock::now()) {
+            tracing::warn!("the orchestrator's trace keeps its unused end: {error}");
+        }
+    }
+
+    /// Waits until every process has carried out its orders.
+    async fn all_settled(&mut self, within: Duration, what: &str) -> Result<(), Failure> {
+        let settled = |conductor: &Conductor| {
+            conductor
+                .processes
+                .values()
+                .all(|process| !matches!(process.state, State::Starting | State::Ordered))
+        };
+        let waited = self.until(Some(within), None, settled).await;
+        if let Some(process) = self.processes.values().find(|process| process.failure.is_some()) {
+            let message = process.failure.clone().unwrap_or_default();
+            return Err(process_failure(&process.name, &message));
+        }
+        match waited {
+            Waited::Met | Waited::Stopped => Ok(()),
+            Waited::TimedOut => {
+                let slow =
+                    self.processes.values().find(|p| matches!(p.state, State::Starting | State::Ordered));
+                let name = slow.map_or("a process", |process| process.name.as_str());
+                Err(Failure::new(FailureKind::Bug, format!("{name} did not {what} within {within:?}")))
+            }
+        }
+    }
+
+    /// Takes events in and lets the warden watch, until the condition holds.
+    async fn until(
+        &mut self,
+        within: Option<Duration>,
+        shown: Option<Span>,
+        condition: impl Fn(&Conductor) -> bool,
+    ) -> Waited {
+        let (began, deadline) = (Instant::now(), self.plan.lab.deadline);
+        let deadline_ticks = clock::timebase().ticks(deadline.nanos());
+        let mut watch = interval(WATCH_EVERY);
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            if condition(self) {
+                return Waited::Met;
+            }
+            if self.stopped.is_some() && within.is_none() {
+                return Waited::Stopped;
+            }
+            if within.is_some_and(|within| began.elapsed() >= within) {
+                return Waited::TimedOut;
+            }
+            tokio::select! {
+                event = self.events.recv() => self.take(event),
+                _ = watch.tick() => {
+                    self.watch(deadline_ticks);
+                    if let Some(span) = shown {
+                        self.progress.show(began.elapsed(), span.duration(), self.warden.glance());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in what comes within this time.
+    async fn pump(&mut self, within: Duration) {
+        if let Ok(event) = tokio::time::timeout(within, self.events.recv()).await {
+            self.take(event);
+        }
+    }
+
+    fn take(&mut self, event: Option<Event>) {
+        match event {
+            Some(Event::Reply(actor, reply)) => {
+                if let Some(process) = self.processes.get_mut(&actor) {
+                    let ready = matches!(reply, Reply::Ready { .. });
+                    process.heard(reply);
+                    let pid = process.pid;
+                    if ready {
+                        self.mark(actor, ProcessMarkKind::Ready, pid, 0);
+                    }
+                }
+            }
+            Some(Event::Ended(actor, status)) => self.ended(actor, status),
+            Some(Event::Interrupted) => self.stop(FailureKind::Interrupted, FaultKind::Interrupted),
+            None => {}
+        }
+    }
+
+    fn ended(&mut self, actor: Actor, status: i32) {
+        self.warden.forget(actor);
+        let Some(process) = self.processes.get_mut(&actor) else { return };
+        let (pid, orderly) = (process.pid, process.state == State::Closed && status == 0);
+        if matches!(process.state, State::Starting) && process.failure.is_none() {
+            process.failure = Some(format!("it ended at once, {}", describe(status)));
+        }
+        process.ended(status);
+        if !orderly {
+            let text = format!("{} ended: {}", process.name, describe(status));
+            self.progress.note(&text);
+        }
+        self.mark(actor, ProcessMarkKind::Ended, pid, status);
+    }
+
+    /// Kills who is past the deadline, and ends a run that takes too long.
+    fn watch(&mut self, deadline_ticks: u64) {
+        let now = clock::now();
+        for overdue in self.warden.overdue(now, deadline_ticks) {
+            let detail = overdue.record.unwrap_or(u64::MAX);
+            let fault = Fault { at: now, kind: FaultKind::DeadlineKill, actor: overdue.actor, detail };
+            self.trace.fault(&fault);
+            end(overdue.pid);
+            self.warden.forget(overdue.actor);
+        }
+        let run_max = clock::timebase().ticks(self.plan.lab.safety.run_max.nanos());
+        if now.since(self.began) > run_max && self.stopped.is_none() {
+            self.stop(FailureKind::Bug, FaultKind::RunTooLong);
+            self.progress.note("the run takes longer than safety.run_max allows and is ended");
+        }
+        if let Err(error) = self.trace.grow() {
+            tracing::debug!("the orchestrator's trace cannot grow: {error}");
+        }
+    }
+
+    fn stop(&mut self, kind: FailureKind, fault: FaultKind) {
+        self.stopped.get_or_insert(kind);
+        self.trace.fault(&Fault { at: clock::now(), kind: fault, actor: Actor::ORCHESTRATOR, detail: 0 });
+    }
+
+    fn clients(&self) -> impl Iterator<Item = Actor> {
+        self.processes.values().filter(|process| process.role == Role::Client).map(|process| process.actor)
+    }
+
+    fn driver(&self) -> Option<&LabProcess> {
+        self.processes.get(&DRIVER)
+    }
+
+    fn mark(&self, actor: Actor, kind: ProcessMarkKind, pid: u32, status: i32) {
+        self.trace.process(&ProcessMark { at: clock::now(), actor, kind, pid, status });
+    }
+
+    fn mark_phase(&self, phase: PhaseKind, begins: bool) {
+        self.trace.phase(&PhaseMark { at: clock::now(), phase, begins });
+    }
+}
+
+fn orchestrator_trace(
+    plan: &Plan,
+    folder: &RunFolder,
+    salt: u32,
+    created: Ticks,
+) -> Result<TraceWriter, Failure> {
+    let header = Header {
+        created,
+        created_unix_ns: clock::unix_nanoseconds(),
+        timebase: clock::timebase(),
+        actor: Actor::ORCHESTRATOR,
+        role: Role::Orchestrator,
+        pid: process_id(),
+        salt,
+        identity: Identity {
+            name: "orchestrator".to_owned(),
+            bundle_id: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            arena: folder.arena().display().to_string(),
+            settings: serde_json::to_value(&plan.lab).unwrap_or_default(),
+            host: host_facts(),
+        },
+    };
+    let path = folder.trace("orchestrator");
+    TraceWriter::create(&path, &header, WriterOptions { bytes_max: plan.lab.safety.trace_bytes_max })
+        .map_err(|error| Failure::output(&format!("cannot create {}", path.display()), &error))
+}
+
+fn listen_for_signals(report: &mpsc::Sender<Event>) -> Result<(), Failure> {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut signals = signal(kind)
+            .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot listen for signals: {error}")))?;
+        let report = report.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                if report.send(Event::Interrupted).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Ends a process of the lab for good. One that has ended already is no error.
+fn end(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().filter(|&pid| pid > 1)
+        && let Err(error) = kill(Pid::from_raw(pid), Signal::SIGKILL)
+    {
+        tracing::debug!("cannot kill {pid}: {error}");
+    }
+}
+
+/// A wait status in words.
+fn describe(status: i32) -> String {
+    match (status & 0x7f, (status >> 8) & 0xff) {
+        (0, code) => format!("exit {code}"),
+        (signal, _) => format!("signal {signal}"),
+    }
+}
+
+/// What a process said of itself, as a failure of the run.
+fn process_failure(name: &str, message: &str) -> Failure {
+    let failure = |kind| Failure::new(kind, format!("{name}: {message}"));
+    if message.contains("No space left") {
+        failure(FailureKind::Output).mend("free some space, or name another folder with --runs")
+    } else if message.contains("max_user_groups") {
+        failure(FailureKind::NoSlot).mend("raise it: sysctl fs.fanotify.max_user_groups=256")
+    } else if message.contains("CAP_SYS_ADMIN") {
+        failure(FailureKind::Privilege).mend("run it as root")
+    } else {
+        failure(FailureKind::Bug)
+    }
+}

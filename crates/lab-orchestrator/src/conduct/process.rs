@@ -1,0 +1,164 @@
+//! One process of a lab, as the conductor sees it.
+
+use std::{
+    fs::File,
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
+    path::Path,
+    process::Stdio,
+};
+
+use lab_model::{Actor, Role};
+use lab_protocol::{FRAME_BYTES_MAX, FrameError, Order, Reply, decode, encode};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    process::{Child, Command},
+    sync::mpsc,
+};
+
+use super::Event;
+
+/// What a process is doing, as far as its replies tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It was started and has not said that it is ready.
+    Starting,
+    /// It is ready and has carried out every order.
+    Idle,
+    /// It has orders to carry out.
+    Ordered,
+    /// It has closed its trace.
+    Closed,
+    /// It has ended, with this wait status.
+    Ended(i32),
+}
+
+/// One process of a lab.
+#[derive(Debug)]
+pub(super) struct LabProcess {
+    pub(super) actor: Actor,
+    pub(super) name: String,
+    pub(super) role: Role,
+    pub(super) pid: u32,
+    pub(super) state: State,
+    pub(super) threads: Vec<u64>,
+    pub(super) queue: Option<i32>,
+    pub(super) driving: bool,
+    pub(super) failure: Option<String>,
+    orders: OwnedWriteHalf,
+    outstanding: u32,
+}
+
+impl LabProcess {
+    /// Starts a program with its control connection as standard input. What happens to it arrives on `events`.
+    pub(super) fn start(
+        program: &Path,
+        (actor, name, role): (Actor, &str, Role),
+        log: &Path,
+        events: &mpsc::Sender<Event>,
+    ) -> io::Result<LabProcess> {
+        let (own, other) = StdStream::pair()?;
+        own.set_nonblocking(true)?;
+        let (replies, orders) = UnixStream::from_std(own)?.into_split();
+        let child = Command::new(program)
+            .stdin(Stdio::from(OwnedFd::from(other)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(File::create(log)?))
+            .kill_on_drop(true)
+            .spawn()?;
+        let pid = child.id().unwrap_or(0);
+        tokio::spawn(listen(actor, replies, events.clone()));
+        tokio::spawn(wait(actor, child, events.clone()));
+        Ok(LabProcess {
+            actor,
+            name: name.to_owned(),
+            role,
+            pid,
+            state: State::Starting,
+            threads: Vec::new(),
+            queue: None,
+            driving: false,
+            failure: None,
+            orders,
+            outstanding: 0,
+        })
+    }
+
+    /// Sends an order. A process that is gone is not told; its end arrives as an event.
+    pub(super) async fn order(&mut self, order: &Order) -> Result<(), FrameError> {
+        if !self.alive() {
+            return Ok(());
+        }
+        let frame = encode(order)?;
+        if self.orders.write_all(&frame).await.is_ok() {
+            self.outstanding += 1;
+            if self.state == State::Idle {
+                self.state = State::Ordered;
+            }
+            self.driving |= matches!(order, Order::Drive(_));
+        }
+        Ok(())
+    }
+
+    pub(super) fn alive(&self) -> bool {
+        !matches!(self.state, State::Ended(_) | State::Closed)
+    }
+
+    /// Takes note of a reply.
+    pub(super) fn heard(&mut self, reply: Reply) {
+        match reply {
+            Reply::Ready { pid: _, threads, queue } => {
+                self.threads = threads;
+                self.queue = queue;
+                self.done(State::Idle);
+            }
+            Reply::Done => self.done(State::Idle),
+            Reply::PhaseEnded { .. } => self.driving = false,
+            Reply::Closed { .. } => self.done(State::Closed),
+            Reply::Failed { message, .. } => self.failure = Some(message),
+        }
+    }
+
+    fn done(&mut self, then: State) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        if self.outstanding == 0 || then == State::Closed {
+            self.state = then;
+        }
+    }
+
+    /// Takes note of its end.
+    pub(super) fn ended(&mut self, status: i32) {
+        self.state = State::Ended(status);
+        self.driving = false;
+        self.outstanding = 0;
+    }
+}
+
+async fn listen(actor: Actor, mut replies: OwnedReadHalf, events: mpsc::Sender<Event>) {
+    while let Ok(reply) = reply(&mut replies).await {
+        if events.send(Event::Reply(actor, reply)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn reply(stream: &mut OwnedReadHalf) -> Result<Reply, FrameError> {
+    let length = usize::try_from(stream.read_u32_le().await?).unwrap_or(usize::MAX);
+    if length > FRAME_BYTES_MAX {
+        return Err(FrameError::TooLong(length));
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    decode(&body)
+}
+
+async fn wait(actor: Actor, mut child: Child, events: mpsc::Sender<Event>) {
+    use std::os::unix::process::ExitStatusExt;
+    let status = child.wait().await.map_or(-1, ExitStatusExt::into_raw);
+    // The conductor may have ended first, and then nobody asks.
+    drop(events.send(Event::Ended(actor, status)).await);
+}

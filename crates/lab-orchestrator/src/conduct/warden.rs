@@ -1,0 +1,129 @@
+//! The warden: outside the pipeline, watches every client's board and ends who is past its deadline, as
+//! Endpoint Security does. It opens nothing in the arena and asks no client anything.
+
+use std::{collections::BTreeMap, io, path::Path};
+
+use lab_model::{Actor, Ticks};
+use lab_trace::{Board, Counter};
+
+/// How often unread queues are looked at, in ticks of the warden.
+const UNREAD_EVERY: u32 = 20;
+
+/// A client as the warden sees it.
+#[derive(Debug)]
+struct Watched {
+    board: Board,
+    pid: u32,
+    queue: Option<i32>,
+    /// Reads when progress was last seen, and since when there were unread events without any.
+    reads: u64,
+    stuck: Option<Ticks>,
+}
+
+/// Somebody is past the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Overdue {
+    pub(super) actor: Actor,
+    pub(super) pid: u32,
+    /// The record of the overdue decision; `None` for an event that was never read.
+    pub(super) record: Option<u64>,
+}
+
+/// The watch over all processes of a lab.
+#[derive(Debug, Default)]
+pub(super) struct Warden {
+    clients: BTreeMap<Actor, Watched>,
+    driver: Option<Board>,
+    rounds: u32,
+}
+
+/// What the boards show at one moment, for the progress line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Glance {
+    pub(super) operations: u64,
+    pub(super) events: u64,
+    pub(super) pending: usize,
+}
+
+impl Warden {
+    pub(super) fn watch_client(
+        &mut self,
+        actor: Actor,
+        trace: &Path,
+        pid: u32,
+        queue: Option<i32>,
+    ) -> io::Result<()> {
+        let watched = Watched { board: Board::attach(trace)?, pid, queue, reads: 0, stuck: None };
+        self.clients.insert(actor, watched);
+        Ok(())
+    }
+
+    pub(super) fn watch_driver(&mut self, trace: &Path) -> io::Result<()> {
+        self.driver = Some(Board::attach(trace)?);
+        Ok(())
+    }
+
+    pub(super) fn forget(&mut self, actor: Actor) {
+        self.clients.remove(&actor);
+    }
+
+    /// Whoever is past the deadline now.
+    pub(super) fn overdue(&mut self, now: Ticks, deadline_ticks: u64) -> Vec<Overdue> {
+        self.rounds = self.rounds.wrapping_add(1);
+        let look_at_queues = self.rounds.is_multiple_of(UNREAD_EVERY);
+        let mut found = Vec::new();
+        for (&actor, watched) in &mut self.clients {
+            let pid = watched.pid;
+            let oldest = watched.board.pending().min_by_key(|slot| slot.since);
+            if let Some(slot) = oldest.filter(|slot| now.since(slot.since) >= deadline_ticks) {
+                found.push(Overdue { actor, pid, record: Some(slot.record) });
+            } else if look_at_queues
+                && watched.unread_since(now).is_some_and(|at| now.since(at) >= deadline_ticks)
+            {
+                found.push(Overdue { actor, pid, record: None });
+            }
+        }
+        found
+    }
+
+    /// What the boards show.
+    pub(super) fn glance(&self) -> Glance {
+        let clients = self.clients.values();
+        Glance {
+            operations: self.driver.as_ref().map_or(0, |board| board.get(Counter::OperationsEnded)),
+            events: clients.clone().map(|watched| watched.board.get(Counter::Events)).sum(),
+            pending: clients.map(|watched| watched.board.pending().count()).sum(),
+        }
+    }
+}
+
+impl Watched {
+    /// Since when events wait that the client does not read. A lower bound: the watch begins when it is noticed.
+    fn unread_since(&mut self, now: Ticks) -> Option<Ticks> {
+        let reads = self.board.get(Counter::Reads);
+        if reads != self.reads {
+            self.reads = reads;
+            self.stuck = None;
+            return None;
+        }
+        if !has_unread(self.pid, self.queue) {
+            self.stuck = None;
+        } else if self.stuck.is_none() {
+            self.stuck = Some(now);
+        }
+        self.stuck
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn has_unread(pid: u32, queue: Option<i32>) -> bool {
+    // A client that is ending has no queue to look at.
+    queue.is_some_and(|queue| {
+        lab_backend_fanotify::confine::unread_events(pid, queue).is_ok_and(|events| events > 0)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_unread(_: u32, _: Option<i32>) -> bool {
+    false
+}

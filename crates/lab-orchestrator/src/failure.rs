@@ -1,0 +1,109 @@
+use std::fmt;
+
+/// How a run went wrong, as far as the caller of `lab` has to tell cases apart. The numbers are exit codes
+/// after `sysexits.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// A kernel interface is missing.
+    BackendMissing,
+    /// The lab itself is at fault.
+    Bug,
+    /// The run's folder cannot be written.
+    Output,
+    /// All of the kernel's client slots are taken.
+    NoSlot,
+    /// A privilege is missing.
+    Privilege,
+    /// The user interrupted it.
+    Interrupted,
+}
+
+impl FailureKind {
+    /// All kinds.
+    pub const ALL: [FailureKind; 6] = [
+        FailureKind::BackendMissing,
+        FailureKind::Bug,
+        FailureKind::Output,
+        FailureKind::NoSlot,
+        FailureKind::Privilege,
+        FailureKind::Interrupted,
+    ];
+
+    /// The exit code.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            FailureKind::BackendMissing => 69,
+            FailureKind::Bug => 70,
+            FailureKind::Output => 74,
+            FailureKind::NoSlot => 75,
+            FailureKind::Privilege => 77,
+            FailureKind::Interrupted => 130,
+        }
+    }
+}
+
+/// One clear sentence, what mends it, and the exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The kind.
+    pub kind: FailureKind,
+    /// What is wrong.
+    pub message: String,
+    /// What mends it.
+    pub mend: Option<String>,
+}
+
+impl Failure {
+    /// A failure without advice.
+    #[must_use]
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Failure {
+        Failure { kind, message: message.into(), mend: None }
+    }
+
+    /// The same failure with what mends it.
+    #[must_use]
+    pub fn mend(self, mend: impl Into<String>) -> Failure {
+        Failure { mend: Some(mend.into()), ..self }
+    }
+
+    /// A failure to write the run's folder.
+    #[must_use]
+    pub fn output(what: &str, error: &std::io::Error) -> Failure {
+        let failure = Failure::new(FailureKind::Output, format!("{what}: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::StorageFull => {
+                failure.mend("free some space, or name another folder with --runs")
+            }
+            _ => failure.mend("name a folder that can be written with --runs"),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(target_os = "linux")]
+impl From<lab_backend_fanotify::GroupError> for Failure {
+    fn from(error: lab_backend_fanotify::GroupError) -> Failure {
+        use lab_backend_fanotify::GroupError;
+        let message = error.to_string();
+        match error {
+            GroupError::Privilege => {
+                Failure::new(FailureKind::Privilege, message).mend("run it as root: sudo -E cargo lab …")
+            }
+            GroupError::Absent => Failure::new(FailureKind::BackendMissing, message)
+                .mend("use a kernel with it, or --backend sim"),
+            GroupError::TooMany => Failure::new(FailureKind::NoSlot, message)
+                .mend("raise it: sysctl fs.fanotify.max_user_groups=256"),
+            GroupError::NotAnArena { .. } | GroupError::Other { .. } => {
+                Failure::new(FailureKind::Bug, message)
+            }
+        }
+    }
+}

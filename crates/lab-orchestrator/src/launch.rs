@@ -1,0 +1,222 @@
+//! The launcher: what happens outside the lab, before and after it.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use lab_model::Lab;
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{Active, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder};
+
+/// What is to be launched.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The lab.
+    pub lab: &'a Lab,
+    /// The run store.
+    pub runs: &'a Path,
+    /// What to package.
+    pub programs: &'a Programs,
+    /// This program, which can become the conductor.
+    pub program: &'a Path,
+    /// The arguments that make it the conductor; the plan's path is added.
+    pub conductor_arguments: &'a [&'a str],
+    /// Whether progress can be drawn.
+    pub terminal: bool,
+}
+
+/// Packages the clients, runs the lab and takes everything away again except what it recorded. The calling
+/// process must have one thread. Returns the run's folder and how conducting it went.
+///
+/// # Errors
+/// [`Failure`] when nothing was started.
+pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>), Failure> {
+    capacity(request.lab)?;
+    let folder = RunFolder::create(request.runs, &request.lab.name)?;
+    let outcome = prepare(request, &folder).and_then(|plan| confined(request, &folder, &plan));
+    folder.uninstall();
+    match outcome {
+        Ok(conducted) => Ok((folder, conducted)),
+        Err(failure) => {
+            // Nothing was recorded, so nothing is worth keeping.
+            if let Err(error) = fs::remove_dir_all(folder.root()) {
+                tracing::debug!("the empty run stays behind: {error}");
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Refuses what the machine cannot do before anything is written.
+#[cfg(target_os = "linux")]
+fn capacity(lab: &Lab) -> Result<(), Failure> {
+    let capacity = lab_backend_fanotify::probe::capacity()?;
+    let wanted = u32::try_from(lab.clients.len()).unwrap_or(u32::MAX);
+    if wanted > capacity.groups_max {
+        let message = format!(
+            "the lab has {wanted} clients, and this user may have {} fanotify groups",
+            capacity.groups_max
+        );
+        let mend = format!("raise it: sysctl fs.fanotify.max_user_groups={}", wanted * 2);
+        return Err(Failure::new(FailureKind::NoSlot, message).mend(mend));
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn capacity(_: &Lab) -> Result<(), Failure> {
+    Err(Failure::new(FailureKind::BackendMissing, "live labs run on Linux in this version"))
+}
+
+/// Writes the resolved lab and the plan, and installs the bundles.
+fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<Plan, Failure> {
+    let output = |what: &'static str| move |error: std::io::Error| Failure::output(what, &error);
+    fs::write(folder.lab(), lab_config::to_yaml(request.lab))
+        .map_err(output("cannot write the resolved lab"))?;
+    let bundles = lab_bundle::package(&request.programs.client, &request.lab.clients, &folder.bundles())
+        .map_err(|error| bundle_failure(&error))?;
+    lab_bundle::verify(&bundles).map_err(|error| bundle_failure(&error))?;
+    let plan = Plan {
+        lab: request.lab.clone(),
+        run: folder.root().to_owned(),
+        clients: bundles.into_iter().map(|bundle| (bundle.client, bundle.executable)).collect(),
+        driver: install_driver(&request.programs.driver, folder)
+            .map_err(output("cannot install the driver"))?,
+        terminal: request.terminal,
+        cpus: Vec::new(),
+    };
+    let text = serde_json::to_vec_pretty(&plan)
+        .map_err(|error| Failure::new(FailureKind::Bug, format!("the plan cannot be written: {error}")))?;
+    fs::write(folder.plan(), text).map_err(output("cannot write the plan"))?;
+    Ok(plan)
+}
+
+/// The driver runs outside the bundles, from a copy of its own: a new build must not change a run.
+fn install_driver(driver: &Path, folder: &RunFolder) -> std::io::Result<PathBuf> {
+    let installed = folder.bundles().join("lab-driver");
+    fs::copy(driver, &installed)?;
+    fs::set_permissions(&installed, fs::Permissions::from_mode(0o755))?;
+    Ok(installed)
+}
+
+fn bundle_failure(error: &lab_bundle::BundleError) -> Failure {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    Failure::new(FailureKind::Output, message).mend("name a folder that can be written with --runs")
+}
+
+/// Runs the conductor in namespaces of its own and waits for its end.
+#[cfg(target_os = "linux")]
+fn confined(request: &Request<'_>, folder: &RunFolder, _plan: &Plan) -> Result<Result<(), Failure>, Failure> {
+    let plan = folder.plan();
+    let mut arguments = request.conductor_arguments.to_vec();
+    let plan_text = plan.to_string_lossy();
+    arguments.push(&plan_text);
+    // The signals are listened for before there is anything to end.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::new(FailureKind::Bug, format!("no event loop: {error}")))?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let pid = lab_backend_fanotify::confine::spawn_first_process(request.program, &arguments).map_err(
+            |error| match error.raw_os_error() {
+                Some(nix::libc::EPERM) => {
+                    Failure::new(FailureKind::Privilege, "a lab needs namespaces of its own (CAP_SYS_ADMIN)")
+                        .mend("run it as root")
+                }
+                _ => Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")),
+            },
+        )?;
+        mark_active(folder, pid);
+        Ok(watch(pid, &mut signals).await)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn confined(_: &Request<'_>, _: &RunFolder, _: &Plan) -> Result<Result<(), Failure>, Failure> {
+    Err(Failure::new(FailureKind::BackendMissing, "live labs run on Linux in this version"))
+}
+
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+    child: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new(FailureKind::Bug, format!("cannot listen for signals: {error}"))
+            })
+        };
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+            child: listen(SignalKind::child())?,
+        })
+    }
+}
+
+/// Waits for the conductor's end. The first signal asks it to end the lab, the third ends it at once.
+async fn watch(pid: u32, signals: &mut Signals) -> Result<(), Failure> {
+    let conductor = Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
+    let mut asked = 0;
+    loop {
+        match waitpid(conductor, Some(nix::sys::wait::WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, 0)) => return Ok(()),
+            Ok(WaitStatus::Exited(_, code)) => return Err(exit_failure(code)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                let message = format!("the conductor was ended by {signal}, and the lab with it");
+                return Err(Failure::new(FailureKind::Bug, message));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                return Err(Failure::new(FailureKind::Bug, format!("the conductor is gone: {error}")));
+            }
+        }
+        tokio::select! {
+            _ = signals.child.recv() => continue,
+            _ = signals.interrupt.recv() => asked += 1,
+            _ = signals.terminate.recv() => asked += 1,
+            _ = signals.hangup.recv() => asked += 1,
+        }
+        let signal = if asked < 3 { Signal::SIGTERM } else { Signal::SIGKILL };
+        if let Err(error) = kill(conductor, signal) {
+            tracing::debug!("the conductor has just ended: {error}");
+        }
+    }
+}
+
+/// The conductor has said what was wrong; its exit code says what kind of thing.
+fn exit_failure(code: i32) -> Failure {
+    let kind = FailureKind::ALL.into_iter().find(|kind| i32::from(kind.exit_code()) == code);
+    Failure::new(kind.unwrap_or(FailureKind::Bug), String::new())
+}
+
+fn mark_active(folder: &RunFolder, conductor: u32) {
+    let active =
+        Active { launcher: ProcessName::of(std::process::id()), conductor: ProcessName::of(conductor) };
+    let written = serde_json::to_vec(&active)
+        .map_err(std::io::Error::other)
+        .and_then(|text| fs::write(folder.active(), text));
+    if let Err(error) = written {
+        tracing::warn!("`lab down` will not find this run: {error}");
+    }
+}

@@ -1,0 +1,26 @@
+//! One live experiment from plan to teardown.
+//!
+//! Two processes share the work. The *launcher* ([`launch`]) is what the user started: it builds, packages,
+//! starts the conductor, passes signals on, and when the lab is over hands its traces to analysis. The
+//! *conductor* ([`conduct`]) is the first process of the lab's own namespaces and its warden: it starts the
+//! driver and the clients, leads them through the phases and ends them. Whatever kills either of them ends
+//! the whole lab, because the kernel ends a PID namespace with its first process.
+#![forbid(unsafe_code)]
+
+mod build;
+mod conduct;
+mod down;
+mod failure;
+mod launch;
+mod plan;
+mod review;
+mod store;
+
+pub use build::{Programs, programs};
+pub use conduct::conduct;
+pub use down::{Found, down};
+pub use failure::{Failure, FailureKind};
+pub use launch::{Request, launch};
+pub use plan::{Active, Plan, ProcessName};
+pub use review::{Review, review};
+pub use store::RunFolder;

@@ -1,0 +1,120 @@
+//! Hands a run's traces to analysis and writes what comes out beside them.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use lab_analysis::{Context, analyse, findings::Findings};
+use lab_model::{BackendChoice, Lab};
+use lab_trace::{MappedTrace, Trace};
+
+use crate::{Failure, FailureKind, RunFolder};
+
+/// What the traces of a run show.
+#[derive(Clone, Debug)]
+pub struct Review {
+    /// The lab as it ran.
+    pub lab: Lab,
+    /// The findings.
+    pub findings: Findings,
+}
+
+/// Reads a run's traces. The run must be over.
+///
+/// # Errors
+/// [`FailureKind::Output`] when the resolved lab or the folder of traces cannot be read. A trace that cannot
+/// be read is listed in the findings.
+pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
+    let lab = read_lab(folder)?;
+    let unreadable_folder = |error: io::Error| {
+        let message = format!("cannot read {}: {error}", folder.traces().display());
+        Failure::new(FailureKind::Output, message)
+    };
+    let mut files = Vec::new();
+    let mut unreadable = Vec::new();
+    for path in trace_files(&folder.traces()).map_err(unreadable_folder)? {
+        match MappedTrace::open(&path) {
+            Ok(map) => files.push((name_of(&path), map)),
+            Err(error) => unreadable.push((name_of(&path), error.to_string())),
+        }
+    }
+    let mut traces = Vec::new();
+    for (name, map) in &files {
+        match Trace::parse(map.bytes()) {
+            Ok(trace) => traces.push(trace),
+            Err(error) => unreadable.push((name.clone(), error.to_string())),
+        }
+    }
+    let context = Context {
+        lab: &lab,
+        run: &folder.name(),
+        backend: backend_name(lab.backend),
+        replay: &format!("lab up {} --seed {}", lab.name, lab.seed),
+        unreadable: &unreadable,
+    };
+    let findings = analyse(&traces, &context);
+    Ok(Review { lab, findings })
+}
+
+const fn backend_name(backend: BackendChoice) -> &'static str {
+    match backend {
+        BackendChoice::Auto => "unknown",
+        other => other.name(),
+    }
+}
+
+fn read_lab(folder: &RunFolder) -> Result<Lab, Failure> {
+    let path = folder.lab();
+    let source = fs::read(&path).map_err(|error| {
+        Failure::new(FailureKind::Output, format!("cannot read {}: {error}", path.display()))
+    })?;
+    // What has run was within the limits of its machine, which need not be this one.
+    let limits = lab_config::Limits { clients_max: u16::MAX };
+    lab_config::parse(&path.display().to_string(), source, &limits).map_err(|report| {
+        Failure::new(FailureKind::Output, format!("the run's resolved lab is damaged:\n{report}"))
+    })
+}
+
+fn trace_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .filter(|path| path.as_ref().map_or(true, |path| path.extension().is_some_and(|end| end == "trace")))
+        .collect::<io::Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+impl Review {
+    /// Writes `report.json`, `report.html` and a page for every client into the run's folder.
+    ///
+    /// # Errors
+    /// [`FailureKind::Output`].
+    pub fn write(&self, folder: &RunFolder) -> Result<(), Failure> {
+        let write = |path: PathBuf, text: &str| {
+            replace(&path, text.as_bytes())
+                .map_err(|error| Failure::output(&format!("cannot write {}", path.display()), &error))
+        };
+        write(folder.root().join("report.json"), &lab_report::json::to_string(&self.findings))?;
+        write(folder.root().join("report.html"), &lab_report::html::run(&self.findings))?;
+        for client in &self.findings.clients {
+            if let Some(page) = lab_report::html::client(&self.findings, &client.id) {
+                write(folder.clients().join(lab_report::html::file_name(&client.id)), &page)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file whole or not at all.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = fs::File::create(&fresh)?;
+    file.write_all(bytes)?;
+    fs::rename(fresh, path)
+}

@@ -1,0 +1,186 @@
+//! The run store: `runs/<lab>/<time>/`, with a link `latest` to the newest.
+
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use crate::{Failure, FailureKind};
+
+/// The folder of one run and where everything in it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder {
+    root: PathBuf,
+}
+
+/// The folder that marks a mount point; empty on the outside, it is removed with the run.
+const ARENA: &str = "arena";
+
+impl RunFolder {
+    /// Creates the folder of a new run of `lab` below `runs` and points `latest` at it.
+    ///
+    /// # Errors
+    /// [`FailureKind::Output`] when it cannot be written.
+    pub fn create(runs: &Path, lab: &str) -> Result<RunFolder, Failure> {
+        let of_lab = runs.join(lab);
+        let failed =
+            |error: &io::Error| Failure::output(&format!("cannot write to {}", of_lab.display()), error);
+        fs::create_dir_all(&of_lab).map_err(|error| failed(&error))?;
+        let of_lab = of_lab.canonicalize().map_err(|error| failed(&error))?;
+        let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+        for attempt in 1..1000 {
+            let name = if attempt == 1 { time.clone() } else { format!("{time}.{attempt}") };
+            let root = of_lab.join(&name);
+            match fs::create_dir(&root) {
+                Ok(()) => {
+                    let folder = RunFolder { root };
+                    for part in [folder.traces(), folder.logs(), folder.clients(), folder.arena()] {
+                        fs::create_dir(part).map_err(|error| failed(&error))?;
+                    }
+                    point_latest(&of_lab, &name).map_err(|error| failed(&error))?;
+                    return Ok(folder);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+        Err(Failure::new(
+            FailureKind::Output,
+            format!("{} has a thousand runs of this second", of_lab.display()),
+        ))
+    }
+
+    /// The folder of a run that exists: a path to it, `LAB/TIME`, or `LAB` for the latest run of that lab.
+    /// Without a name, the latest run of all.
+    #[must_use]
+    pub fn find(runs: &Path, name: Option<&str>) -> Option<RunFolder> {
+        let folder = |root: PathBuf| {
+            let root = root.canonicalize().ok()?;
+            root.join("traces").is_dir().then_some(RunFolder { root })
+        };
+        match name {
+            Some(name) => folder(PathBuf::from(name))
+                .or_else(|| folder(runs.join(name)))
+                .or_else(|| folder(runs.join(name).join("latest"))),
+            None => {
+                let mut all = RunFolder::all(runs);
+                all.sort_by_key(|run| run.name());
+                all.pop()
+            }
+        }
+    }
+
+    /// Every run of the store.
+    #[must_use]
+    pub fn all(runs: &Path) -> Vec<RunFolder> {
+        let below = |path: &Path| -> Vec<PathBuf> {
+            let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+            entries
+                .filter_map(Result::ok)
+                .map(|entry| entry.path())
+                .filter(|path| !path.is_symlink())
+                .collect()
+        };
+        let mut found: Vec<RunFolder> = below(runs)
+            .iter()
+            .flat_map(|lab| below(lab))
+            .filter(|run| run.join("traces").is_dir())
+            .map(|root| RunFolder { root })
+            .collect();
+        found.sort_by(|a, b| a.root.cmp(&b.root));
+        found
+    }
+
+    /// A run's folder at a path that is known to be one.
+    #[must_use]
+    pub fn at(root: PathBuf) -> RunFolder {
+        RunFolder { root }
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The run's name: its time.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// The resolved lab.
+    #[must_use]
+    pub fn lab(&self) -> PathBuf {
+        self.root.join("lab.yaml")
+    }
+
+    /// What the conductor is told.
+    #[must_use]
+    pub fn plan(&self) -> PathBuf {
+        self.root.join("plan.json")
+    }
+
+    /// The process IDs of a run that goes on; there only while it does.
+    #[must_use]
+    pub fn active(&self) -> PathBuf {
+        self.root.join("active.json")
+    }
+
+    /// The traces.
+    #[must_use]
+    pub fn traces(&self) -> PathBuf {
+        self.root.join("traces")
+    }
+
+    /// The trace of one process.
+    #[must_use]
+    pub fn trace(&self, process: &str) -> PathBuf {
+        self.traces().join(format!("{process}.trace"))
+    }
+
+    /// What the processes said on standard error.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// The clients' reports.
+    #[must_use]
+    pub fn clients(&self) -> PathBuf {
+        self.root.join("clients")
+    }
+
+    /// The bundles, while they are installed.
+    #[must_use]
+    pub fn bundles(&self) -> PathBuf {
+        self.root.join("bundles")
+    }
+
+    /// The arena's mount point.
+    #[must_use]
+    pub fn arena(&self) -> PathBuf {
+        self.root.join(ARENA)
+    }
+
+    /// Removes what only a running lab needs: bundles, the mount point and the marker. Idempotent. Returns
+    /// what was there.
+    pub fn uninstall(&self) -> Vec<PathBuf> {
+        let removed = |path: PathBuf, result: io::Result<()>| result.is_ok().then_some(path);
+        [
+            removed(self.bundles(), fs::remove_dir_all(self.bundles())),
+            removed(self.arena(), fs::remove_dir(self.arena())),
+            removed(self.active(), fs::remove_file(self.active())),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+fn point_latest(of_lab: &Path, name: &str) -> io::Result<()> {
+    let (link, fresh) = (of_lab.join("latest"), of_lab.join(format!(".latest-{name}")));
+    symlink(name, &fresh)?;
+    fs::rename(fresh, link)
+}

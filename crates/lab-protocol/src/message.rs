@@ -1,0 +1,137 @@
+use lab_model::{Actor, Behavior, PhaseKind, Span, Workload};
+use serde::{Deserialize, Serialize};
+
+/// What the orchestrator tells a process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub enum Order {
+    /// The first order: who the process is and what it is there for. Answered by [`Reply::Ready`].
+    Welcome(Box<Welcome>),
+    /// To a client: which threads belong to which lab process. Replaces what was said before.
+    /// Answered by [`Reply::Done`].
+    Participants {
+        /// Thread and process, of every lab process that runs.
+        threads: Vec<(u64, Actor)>,
+        /// Which of those processes are clients.
+        clients: Vec<Actor>,
+    },
+    /// To a client: behave like this from now on. Answered by [`Reply::Done`].
+    Behave {
+        /// The behaviour.
+        behavior: Box<Behavior>,
+    },
+    /// To the driver: make the workload's operations. Answered by [`Reply::Done`] at once and by
+    /// [`Reply::PhaseEnded`] when the last operation has ended.
+    Drive(PhaseOrder),
+    /// To the driver: begin no further operation. Answered by [`Reply::Done`].
+    Halt,
+    /// To everyone: close the trace and end with status 0. Answered by [`Reply::Closed`].
+    Finish,
+}
+
+/// Who a process is and what it is there for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The version of this protocol.
+    pub protocol: u32,
+    /// Its number in the run.
+    pub actor: Actor,
+    /// Its name in the lab.
+    pub name: String,
+    /// The seed of what it draws; each process mixes its own number in.
+    pub seed: u64,
+    /// The arena, as the process sees it.
+    pub arena: String,
+    /// Where it writes its trace.
+    pub trace: TraceAssignment,
+    /// What it is there for.
+    pub assignment: Assignment,
+}
+
+/// Where a process writes its trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceAssignment {
+    /// The file, which does not exist yet.
+    pub path: String,
+    /// The seed of its checks.
+    pub salt: u32,
+    /// The largest size in bytes.
+    pub bytes_max: u64,
+}
+
+/// What a process is there for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "role", rename_all = "snake_case")]
+pub enum Assignment {
+    /// To answer events.
+    Client(ClientAssignment),
+    /// To make the workload's operations.
+    Driver(DriverAssignment),
+}
+
+/// A client's part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientAssignment {
+    /// Its bundle ID.
+    pub bundle_id: String,
+    /// How it behaves at first.
+    pub behavior: Behavior,
+    /// The most workers any order will ask for; their threads start before the first event.
+    pub workers_max: u16,
+    /// How long it may take to answer.
+    pub deadline: Span,
+    /// The workload, from which it knows the arena's files.
+    pub workload: Vec<Workload>,
+}
+
+/// The driver's part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DriverAssignment {
+    /// What to do.
+    pub workload: Vec<Workload>,
+}
+
+/// One phase of the workload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseOrder {
+    /// Which phase; recorded with every operation.
+    pub phase: PhaseKind,
+    /// Begin no operation after this long.
+    pub span: Span,
+    /// Begin no more than this many operations over all loads; `None` for no such limit.
+    pub operations_max: Option<u64>,
+}
+
+/// What a process answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// It is set up: a client has its group and mark, its threads run and its trace is open.
+    Ready {
+        /// Its process ID.
+        pid: u32,
+        /// The IDs of all its threads.
+        threads: Vec<u64>,
+        /// A client's descriptor of its kernel queue, by which the warden can look at it.
+        queue: Option<i32>,
+    },
+    /// The order took effect.
+    Done,
+    /// The driver's last operation of a phase has ended.
+    PhaseEnded {
+        /// Operations begun in the phase.
+        operations: u64,
+    },
+    /// The trace is closed; the process ends now.
+    Closed {
+        /// Records that did not fit.
+        lost: u64,
+    },
+    /// It cannot do what it was told, and ends.
+    Failed {
+        /// Why, in one sentence.
+        message: String,
+        /// What mends it, if that is known.
+        mend: Option<String>,
+    },
+}

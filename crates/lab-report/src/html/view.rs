@@ -1,0 +1,116 @@
+//! Fills the templates and keeps the file within its bound.
+
+use askama::Template;
+use lab_analysis::findings::Findings;
+
+use super::{BYTES_MAX, assets, filters, picture};
+use crate::page::{Block, Drawing, Page, Section, Table, Tree};
+
+const CHECKS_MAX: usize = 24;
+const LIST_MAX: usize = 24;
+const TREE_LINES_MAX: usize = 120;
+/// A longer tree stands folded.
+const OPEN_LINES_MAX: usize = 40;
+/// The most rows of a table, and how many are left when the file would be too large.
+const ROWS_MAX: [usize; 2] = [100, 12];
+/// A picture of which no more is left than a sentence.
+const LEFT_OUT: &str =
+    "<p class=\"note\">Left out, because the report would be too large; report.json has its numbers.</p>";
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Report<'a> {
+    page: &'a Page,
+    sections: &'a [SectionView<'a>],
+    policy: &'static str,
+    style: &'static str,
+    script: &'static str,
+    clients: &'static str,
+    rows_max: usize,
+}
+
+struct SectionView<'a> {
+    section: &'a Section,
+    blocks: Vec<Shown<'a>>,
+}
+
+enum Shown<'a> {
+    Table(&'a Table),
+    Picture { id: String, svg: String, caption: &'a str, wide: bool, tall: bool },
+    Tree { tree: &'a Tree, open: bool },
+    List(&'a [String]),
+}
+
+/// Writes a page.
+pub(super) fn render(page: &Page, findings: &Findings) -> String {
+    let mut sections: Vec<SectionView<'_>> =
+        page.sections.iter().map(|section| view(section, page, findings)).collect();
+    let mut html = String::new();
+    for rows_max in ROWS_MAX {
+        html = filled(page, &sections, rows_max);
+        if html.len() <= BYTES_MAX {
+            return html;
+        }
+    }
+    while html.len() > BYTES_MAX && leave_largest_out(&mut sections) {
+        html = filled(page, &sections, ROWS_MAX[1]);
+    }
+    html
+}
+
+fn filled(page: &Page, sections: &[SectionView<'_>], rows_max: usize) -> String {
+    let report = Report {
+        page,
+        sections,
+        policy: assets::POLICY,
+        style: assets::STYLE,
+        script: assets::SCRIPT,
+        clients: if page.client.is_some() { "" } else { "clients/" },
+        rows_max,
+    };
+    // Writing into memory has no way to fail, and no filter of ours returns an error.
+    report.render().unwrap_or_default()
+}
+
+fn view<'a>(section: &'a Section, page: &Page, findings: &Findings) -> SectionView<'a> {
+    let mut first_tree = true;
+    let blocks = section
+        .blocks
+        .iter()
+        .map(|block| match block {
+            Block::Table(table) => Shown::Table(table),
+            Block::List(items) => Shown::List(items),
+            Block::Tree(tree) => Shown::Tree {
+                tree,
+                open: std::mem::take(&mut first_tree) && tree.lines.len() <= OPEN_LINES_MAX,
+            },
+            Block::Picture(picture) => Shown::Picture {
+                id: picture::id(picture.drawing),
+                svg: picture::draw(picture.drawing, findings, page.client),
+                caption: &picture.caption,
+                wide: picture.wide,
+                tall: matches!(picture.drawing, Drawing::GainGraph | Drawing::Waterfall),
+            },
+        })
+        .collect();
+    SectionView { section, blocks }
+}
+
+/// Replaces the largest picture that is left by a sentence; false when there is none.
+fn leave_largest_out(sections: &mut [SectionView<'_>]) -> bool {
+    let largest = sections
+        .iter_mut()
+        .flat_map(|section| &mut section.blocks)
+        .filter_map(|block| match block {
+            Shown::Picture { svg, .. } if svg.len() > LEFT_OUT.len() => Some(svg),
+            _ => None,
+        })
+        .max_by_key(|svg| svg.len());
+    match largest {
+        Some(svg) => {
+            LEFT_OUT.clone_into(svg);
+            true
+        }
+        None => false,
+    }
+}

@@ -1,0 +1,13 @@
+//! Findings in, reports out.
+//!
+//! The same findings as text for a terminal, as JSON for machines and as one self-contained HTML file each.
+//! Text and HTML walk one and the same [`page`], so that neither shows a number which the other does not.
+//! Pure: nothing is read, no clock, no environment; a report of the same findings is the same bytes.
+#![forbid(unsafe_code)]
+
+pub mod html;
+pub mod json;
+mod page;
+pub mod text;
+mod units;
+mod visible;

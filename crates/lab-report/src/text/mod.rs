@@ -1,0 +1,24 @@
+//! The reports as text for a terminal. Writes nowhere: the caller prints, and decides whether there is colour.
+
+mod render;
+mod spark;
+mod style;
+mod table;
+
+pub use style::Style;
+
+use lab_analysis::findings::Findings;
+
+use crate::page;
+
+/// Writes the report across all clients.
+#[must_use]
+pub fn run(findings: &Findings, style: &Style) -> String {
+    render::render(&page::run(findings), findings, style)
+}
+
+/// Writes one client's report; `None` when no client has this ID.
+#[must_use]
+pub fn client(findings: &Findings, id: &str, style: &Style) -> Option<String> {
+    Some(render::render(&page::client(findings, id)?, findings, style))
+}

@@ -1,0 +1,285 @@
+//! Walks a page and writes it as text.
+
+use lab_analysis::findings::Findings;
+
+use super::{Style, spark::spark, table::lines};
+use crate::{
+    page::{Block, Drawing, Mood, Page, Section, Tree, Verdict},
+    units,
+    visible::{clip, visible},
+};
+
+/// How far the content of a section stands in.
+const INDENT: usize = 2;
+/// The most lines of a tree that a terminal shows.
+const TREE_LINES_MAX: usize = 30;
+/// The most series that a terminal shows as spark lines.
+const SPARKS_MAX: usize = 8;
+
+/// Writes a page.
+pub(super) fn render(page: &Page, findings: &Findings, style: &Style) -> String {
+    let mut text = Writer { style: *style, text: String::new() };
+    text.verdict(page);
+    for (place, finding) in page.findings.iter().enumerate() {
+        if place == 0 {
+            text.heading("Findings");
+        }
+        let mark = style.mark(finding.mood);
+        text.wrapped(&format!("{mark} "), &finding.text, INDENT);
+        if let Some(advice) = &finding.advice {
+            text.wrapped(&style.faint("→ "), advice, INDENT + 2);
+        }
+    }
+    for section in &page.sections {
+        text.section(section, page, findings);
+    }
+    text.line("");
+    text.line(&format!("Run {}", style.signs(&visible(&findings.run))));
+    text.text
+}
+
+struct Writer {
+    style: Style,
+    text: String,
+}
+
+impl Writer {
+    /// Adds a line as it is.
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    fn heading(&mut self, title: &str) {
+        self.line("");
+        let title = self.style.strong(title);
+        self.line(&title);
+    }
+
+    /// Adds a paragraph behind a lead-in; further lines stand below its first word.
+    fn wrapped(&mut self, lead: &str, text: &str, indent: usize) {
+        let lead_width = width(lead);
+        let room = self.style.columns().saturating_sub(indent + lead_width).max(20);
+        let text = self.style.signs(text);
+        for (place, line) in wrap(&text, room).into_iter().enumerate() {
+            let before = if place == 0 { lead.to_owned() } else { " ".repeat(lead_width) };
+            self.line(&format!("{}{before}{line}", " ".repeat(indent)));
+        }
+    }
+
+    fn verdict(&mut self, page: &Page) {
+        let Verdict { mood, headline, checks, facts } = &page.verdict;
+        let title = self.style.strong(&page.title);
+        let (mark, headline) = (self.style.mark(*mood), self.style.mood(*mood, headline));
+        self.line(&format!("{mark} {title}: {headline}"));
+        let widest =
+            checks.iter().map(|check| width(&self.style.signs(&check.text))).max().unwrap_or(0).min(60);
+        for check in checks {
+            let mark = self.style.mark(check.mood);
+            let text = self.style.signs(&check.text);
+            let gap = " ".repeat(widest.saturating_sub(width(&text)) + 2);
+            let marked =
+                " ".repeat(if self.style.unicode { 1 } else { 5_usize.saturating_sub(width(&mark)) });
+            self.wrapped(&format!("{mark}{marked}{text}{gap}"), &check.observed, INDENT);
+        }
+        let label = facts.iter().map(|fact| fact.label.len()).max().unwrap_or(0);
+        for fact in facts {
+            let value = if fact.rest.is_empty() {
+                fact.value.clone()
+            } else {
+                format!("{} – {}", fact.value, fact.rest)
+            };
+            let lead = format!("{:label$}  ", fact.label);
+            if fact.mood == Mood::Plain || fact.mood == Mood::Good {
+                self.wrapped(&lead, &value, INDENT);
+            } else {
+                let lead = format!("{lead}{} ", self.style.mark(fact.mood));
+                self.wrapped(&lead, &value, INDENT);
+            }
+        }
+        let origin: Vec<String> = page.origin.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let lead = format!("{:label$}  ", "From");
+        self.wrapped(&lead, &origin.join(" · "), INDENT);
+    }
+
+    fn section(&mut self, section: &Section, page: &Page, findings: &Findings) {
+        self.heading(section.title);
+        for sentence in &section.lead {
+            self.wrapped("", sentence, INDENT);
+        }
+        for block in &section.blocks {
+            match block {
+                Block::Table(table) => {
+                    let caption = self.style.faint(&table.caption);
+                    self.line("");
+                    self.line(&format!("  {caption}"));
+                    for line in lines(table, &self.style, INDENT) {
+                        self.line(&format!("  {line}"));
+                    }
+                }
+                Block::List(items) => items.iter().for_each(|item| {
+                    let dash = self.style.signs("– ");
+                    self.wrapped(&dash, item, INDENT);
+                }),
+                Block::Tree(tree) => self.tree(tree),
+                Block::Picture(picture) => {
+                    if let Drawing::WaitCycle(_) = picture.drawing {
+                        self.wrapped("", &picture.caption, INDENT);
+                    }
+                    self.sparks(picture.drawing, &picture.caption, page, findings);
+                }
+            }
+        }
+    }
+
+    fn tree(&mut self, tree: &Tree) {
+        self.line("");
+        let caption = self.style.faint(&tree.caption);
+        self.line(&format!("  {caption}"));
+        let room = self.style.columns() - INDENT;
+        for (level, what, when) in tree.lines.iter().take(TREE_LINES_MAX) {
+            let depth = usize::try_from(*level).unwrap_or(0).min(20);
+            let when = self.style.signs(when);
+            let left = room.saturating_sub(depth * 2 + width(&when) + 2).max(16);
+            let what = self.style.signs(&clip(what, left));
+            let gap = " ".repeat(left.saturating_sub(width(&what)) + 2);
+            self.line(&format!("  {}{what}{gap}{when}", "  ".repeat(depth)));
+        }
+        let cut = tree.lines.len().saturating_sub(TREE_LINES_MAX);
+        if cut > 0 {
+            let cut = units::number(units::length(cut));
+            self.line(&format!("  {cut} more lines in the HTML report"));
+        }
+        if let Some(note) = &tree.note {
+            self.line(&format!("  {note}"));
+        }
+    }
+
+    /// Series have spark lines for drawings; the other pictures' numbers stand in the tables beside them.
+    fn sparks(&mut self, drawing: Drawing, caption: &str, page: &Page, findings: &Findings) {
+        let series = &findings.series;
+        let client_names = findings.clients.iter().map(|client| client.id.as_str());
+        let named: Vec<(&str, &Vec<u64>)> = match drawing {
+            Drawing::Rate => {
+                let names = findings.causes.columns.iter().map(|column| column.name.as_str());
+                names.zip(&series.decisions_by_cause).collect()
+            }
+            Drawing::Queue => client_names.zip(&series.pending_max).collect(),
+            Drawing::ClientQueue => {
+                client_names.zip(&series.pending_max).skip(page.client.unwrap_or(0)).take(1).collect()
+            }
+            _ => return,
+        };
+        self.line("");
+        let caption = self.style.faint(caption);
+        self.line(&format!("  {caption}"));
+        let label = named.iter().map(|(name, _)| width(name)).max().unwrap_or(0).min(20);
+        for (name, values) in named.iter().take(SPARKS_MAX) {
+            let name = self.style.signs(&clip(&visible(name), 20));
+            let room = self.style.columns().saturating_sub(label + 26).max(10);
+            let line = spark(values, room, &self.style);
+            let peak = values.iter().copied().max().unwrap_or(0);
+            let peak = if drawing == Drawing::Rate {
+                per_second(peak, series.bucket_ns)
+            } else {
+                units::count(peak)
+            };
+            let bar = self.style.signs("·");
+            self.line(&format!("  {name:label$} {bar}{line}{bar} max {peak}"));
+        }
+        if named.len() > SPARKS_MAX {
+            self.line(&format!("  {} more left out", named.len() - SPARKS_MAX));
+        }
+    }
+}
+
+fn per_second(decisions: u64, bucket_ns: u64) -> String {
+    let seconds = units::float(bucket_ns) / 1e9;
+    if seconds > 0.0 {
+        format!("{}/s", units::number((units::float(decisions) / seconds).round()))
+    } else {
+        units::count(decisions)
+    }
+}
+
+/// Columns that text takes, escape sequences apart.
+fn width(text: &str) -> usize {
+    let mut columns = 0;
+    let mut in_escape = false;
+    for character in text.chars() {
+        match character {
+            '\u{1b}' => in_escape = true,
+            'm' if in_escape => in_escape = false,
+            _ if in_escape => {}
+            _ => columns += 1,
+        }
+    }
+    columns
+}
+
+/// Splits text at spaces, but never between a number and its unit.
+fn words(text: &str) -> Vec<&str> {
+    let mut words: Vec<&str> = Vec::new();
+    let mut began = 0;
+    for (at, _) in text.match_indices(' ').chain(std::iter::once((text.len(), " "))) {
+        let next = text
+            .get(at + 1..)
+            .unwrap_or_default()
+            .split([' ', ',', '.', ';', ')'])
+            .next()
+            .unwrap_or_default();
+        let number = text[began..at].ends_with(|sign: char| sign.is_ascii_digit());
+        if number && matches!(next, "ns" | "µs" | "us" | "ms" | "s" | "min" | "h") {
+            continue;
+        }
+        words.push(&text[began..at]);
+        began = at + 1;
+    }
+    words
+}
+
+/// Breaks text at spaces into lines of at most `room` columns; a longer word is cut.
+fn wrap(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in words(text) {
+        let mut word = word;
+        let last = lines.len() - 1;
+        let taken = width(&lines[last]);
+        if taken > 0 && taken + 1 + width(word) <= room {
+            lines[last].push(' ');
+            lines[last].push_str(word);
+            continue;
+        }
+        if taken > 0 {
+            lines.push(String::new());
+        }
+        while width(word) > room {
+            let cut = word.char_indices().nth(room).map_or(word.len(), |(at, _)| at);
+            let last = lines.len() - 1;
+            lines[last].push_str(&word[..cut]);
+            lines.push(String::new());
+            word = &word[cut..];
+        }
+        let last = lines.len() - 1;
+        lines[last].push_str(word);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrapping_keeps_every_word_and_cuts_only_what_is_too_long() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("abcdefghij k", 4), ["abcd", "efgh", "ij k"]);
+        assert_eq!(wrap("", 4), [""]);
+        assert_eq!(wrap("took 12.3 ms, at 5 s", 12), ["took", "12.3 ms, at", "5 s"]);
+    }
+
+    #[test]
+    fn escape_sequences_take_no_room() {
+        assert_eq!(width("\u{1b}[31;1mFAIL\u{1b}[0m"), 4);
+    }
+}

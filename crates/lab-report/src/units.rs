@@ -1,0 +1,158 @@
+//! Numbers for people: times with three significant digits, thousands apart, shares in percent.
+
+/// Shows what is not known.
+pub(crate) const UNKNOWN: &str = "–";
+
+/// Writes nanoseconds in the unit that suits them: `812 ns`, `12.3 µs`, `1.20 ms`, `3.20 s`, `2 min 5 s`.
+pub(crate) fn time(nanoseconds: u64) -> String {
+    // A value that would round up to 1000 of a unit is written as 1.00 of the next one.
+    match nanoseconds {
+        0..1_000 => format!("{nanoseconds} ns"),
+        1_000..999_500 => three_digits(nanoseconds, 1_000, "µs"),
+        999_500..999_500_000 => three_digits(nanoseconds, 1_000_000, "ms"),
+        999_500_000..59_950_000_000 => three_digits(nanoseconds, 1_000_000_000, "s"),
+        _ => {
+            let seconds = nanoseconds.saturating_add(500_000_000) / 1_000_000_000;
+            if seconds < 3600 {
+                format!("{} min {} s", seconds / 60, seconds % 60)
+            } else {
+                format!("{} h {} min", count(seconds / 3600), seconds % 3600 / 60)
+            }
+        }
+    }
+}
+
+fn three_digits(value: u64, unit: u64, name: &str) -> String {
+    let number = ratio(value, unit);
+    if number < 9.995 {
+        format!("{number:.2} {name}")
+    } else if number < 99.95 {
+        format!("{number:.1} {name}")
+    } else {
+        format!("{number:.0} {name}")
+    }
+}
+
+/// Writes a count with its thousands apart: `1,234,567`.
+pub(crate) fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Writes a count with its noun: `1 open`, `2 opens`.
+pub(crate) fn counted(value: u64, noun: &str) -> String {
+    if value == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(value)) }
+}
+
+/// Writes a share from 0 to 1 in percent. Only nothing is `0%`, and only everything is `100%`.
+pub(crate) fn share(share: f64) -> String {
+    let percent = share * 100.0;
+    if !percent.is_finite() {
+        UNKNOWN.to_owned()
+    } else if percent == 0.0 {
+        "0%".to_owned()
+    } else if percent > 0.0 && percent < 0.1 {
+        "< 0.1%".to_owned()
+    } else if percent > 99.9 && percent < 100.0 {
+        "> 99.9%".to_owned()
+    } else if (percent - percent.round()).abs() < 1e-9 {
+        format!("{percent:.0}%")
+    } else {
+        format!("{percent:.1}%")
+    }
+}
+
+/// Writes a share or what stands for *not known*.
+pub(crate) fn maybe_share(value: Option<f64>) -> String {
+    value.map_or_else(|| UNKNOWN.to_owned(), share)
+}
+
+/// Writes a plain number with at most two decimals: `0`, `0.25`, `12`, `1,204`.
+pub(crate) fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return UNKNOWN.to_owned();
+    }
+    let whole = value.round();
+    if (value - whole).abs() < 1e-9 || value.abs() >= 1000.0 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, sign apart")]
+        let magnitude = whole.abs() as u64;
+        return format!("{}{}", if whole < 0.0 { "-" } else { "" }, count(magnitude));
+    }
+    if value.abs() >= 100.0 { format!("{value:.1}") } else { format!("{value:.2}") }
+}
+
+/// One count over another; 0 over nothing.
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// A count as a floating number, for drawing.
+#[expect(clippy::cast_precision_loss, reason = "for drawing")]
+pub(crate) fn float(value: u64) -> f64 {
+    value as f64
+}
+
+/// A length as a floating number, for drawing.
+#[expect(clippy::cast_precision_loss, reason = "for drawing")]
+pub(crate) fn length(value: usize) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_and_never_a_thousand_of_a_unit() {
+        let cases = [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 µs"),
+            (9_994, "9.99 µs"),
+            (9_996, "10.0 µs"),
+            (12_345, "12.3 µs"),
+            (99_960, "100 µs"),
+            (999_499, "999 µs"),
+            (999_500, "1.00 ms"),
+            (1_204_000, "1.20 ms"),
+            (3_200_000_000, "3.20 s"),
+            (59_949_999_999, "59.9 s"),
+            (59_950_000_000, "1 min 0 s"),
+            (125_000_000_000, "2 min 5 s"),
+            (7_260_000_000_000, "2 h 1 min"),
+        ];
+        for (nanoseconds, expected) in cases {
+            assert_eq!(time(nanoseconds), expected, "{nanoseconds}");
+        }
+        assert!(time(u64::MAX).contains(" h "));
+    }
+
+    #[test]
+    fn counts_and_shares() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_000), "1,000");
+        assert_eq!(count(12_345_678), "12,345,678");
+        assert_eq!(share(0.25), "25%");
+        assert_eq!(share(0.2534), "25.3%");
+        assert_eq!(share(0.00001), "< 0.1%");
+        assert_eq!(share(0.99999), "> 99.9%");
+        assert_eq!(share(1.0), "100%");
+        assert_eq!(share(-0.5), "-50%");
+        assert_eq!(number(0.0), "0");
+        assert_eq!(number(1.004), "1.00");
+        assert_eq!(number(-12.5), "-12.50");
+        assert_eq!(number(12_345.6), "12,346");
+        assert_eq!(number(f64::INFINITY), UNKNOWN);
+        assert_eq!(counted(1, "open"), "1 open");
+        assert_eq!(counted(2, "open"), "2 opens");
+    }
+}

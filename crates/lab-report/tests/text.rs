@@ -1,0 +1,88 @@
+//! The text reports and `report.json`, as a person and a program get them.
+
+mod fixtures;
+
+use lab_report::{json, text, text::Style};
+
+fn unicode() -> Style {
+    Style { color: false, width: 110, unicode: true }
+}
+
+#[test]
+fn run_reports_read_well() {
+    for (name, findings) in fixtures::all().into_iter().filter(|(name, _)| *name != "hostile") {
+        insta::assert_snapshot!(format!("run-{name}"), text::run(&findings, &unicode()));
+    }
+}
+
+#[test]
+fn a_plain_report_is_ascii() {
+    let report = text::run(&fixtures::stable(), &Style::plain());
+    assert!(report.is_ascii());
+    insta::assert_snapshot!("run-stable-plain", report);
+    for (name, findings) in fixtures::all() {
+        assert!(text::run(&findings, &Style::plain()).is_ascii(), "{name}");
+    }
+}
+
+#[test]
+fn client_reports_read_well() {
+    insta::assert_snapshot!("client-stable", text::client(&fixtures::stable(), "bravo", &unicode()).unwrap());
+    insta::assert_snapshot!(
+        "client-deadlocked",
+        text::client(&fixtures::deadlocked(), "alpha", &unicode()).unwrap()
+    );
+    assert_eq!(text::client(&fixtures::stable(), "nobody", &unicode()), None);
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal() {
+    for width in [80, 100, 140] {
+        let style = Style { color: false, width, unicode: true };
+        for (name, findings) in fixtures::all().into_iter().filter(|(name, _)| *name != "hostile") {
+            for line in text::run(&findings, &style).lines() {
+                assert!(line.chars().count() <= width, "{name} at {width}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_names_steer_no_terminal() {
+    let findings = fixtures::hostile();
+    let reports = [
+        text::run(&findings, &unicode()),
+        text::client(&findings, &findings.clients[3].id, &unicode()).unwrap(),
+    ];
+    for report in reports {
+        let bad = report.chars().find(|&sign| (sign.is_control() && sign != '\n') || sign == '\u{202e}');
+        assert_eq!(bad, None);
+    }
+}
+
+#[test]
+fn colour_only_where_it_was_asked_for() {
+    let colored = text::run(&fixtures::deadlocked(), &Style { color: true, width: 100, unicode: true });
+    assert!(colored.contains("\u{1b}[31;1m✗\u{1b}[0m"));
+    assert!(!text::run(&fixtures::deadlocked(), &unicode()).contains('\u{1b}'));
+}
+
+#[test]
+fn json_keeps_its_keys_in_order_and_reads_back() {
+    let findings = fixtures::deadlocked();
+    let written = json::to_string(&findings);
+    let read: lab_analysis::findings::Findings = serde_json::from_str(&written).unwrap();
+    assert!(read == findings, "something was lost on the way there and back");
+    assert_eq!(written, json::to_string(&findings));
+    insta::assert_snapshot!("json-empty", json::to_string(&fixtures::empty()));
+}
+
+#[test]
+fn the_committed_schema_is_that_of_the_structure() {
+    let committed = include_str!("../../../docs/reference/report.schema.json");
+    assert_eq!(
+        json::schema(),
+        committed,
+        "run: cargo run -p lab-report --example schema > docs/reference/report.schema.json"
+    );
+}

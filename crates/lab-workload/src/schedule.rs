@@ -1,0 +1,309 @@
+use lab_model::{ExecProgram, PhaseKind, Rate, Span, Workload};
+
+use crate::random::Random;
+
+const SECOND: u128 = 1_000_000_000;
+
+/// What a phase allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseLimits {
+    /// Which phase: each has streams of its own.
+    pub phase: PhaseKind,
+    /// An open loop plans the operations that start before this time has passed.
+    pub span: Span,
+    /// No more than this many operations over all loads.
+    pub operations_max: Option<u64>,
+}
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Opens this file of the load.
+    Open {
+        /// The file's number within its storm.
+        file: u32,
+    },
+    /// Runs this program.
+    Exec(ExecProgram),
+}
+
+/// One operation to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The load it belongs to, by its place in the workload.
+    pub load: usize,
+    /// What to do.
+    pub action: Action,
+    /// When to start, in nanoseconds from the phase's start; `None` for as soon as the last one has ended.
+    pub offset: Option<u64>,
+}
+
+/// The operations of one worker in one phase, in order. Endless for a closed loop without a limit.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    load: usize,
+    work: Work,
+    /// `None` for a closed loop.
+    pace: Option<Pace>,
+    remaining: u64,
+    random: Random,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    Open { files: u32 },
+    Exec(ExecProgram),
+}
+
+/// The place of the next operation among all of its load, the step to the one after it, and their rate.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    next: u64,
+    step: u64,
+    rate: u32,
+}
+
+impl Schedule {
+    /// How many operations are left; `u64::MAX` for no end.
+    #[must_use]
+    pub const fn remaining(&self) -> u64 {
+        self.remaining
+    }
+}
+
+impl Iterator for Schedule {
+    type Item = Planned;
+
+    fn next(&mut self) -> Option<Planned> {
+        if self.remaining == 0 {
+            return None;
+        }
+        if self.remaining != u64::MAX {
+            self.remaining -= 1;
+        }
+        let offset = self.pace.as_mut().map(|pace| {
+            let offset = u128::from(pace.next) * SECOND / u128::from(pace.rate);
+            pace.next += pace.step;
+            u64::try_from(offset).unwrap_or(u64::MAX)
+        });
+        let action = match self.work {
+            Work::Open { files } => Action::Open { file: self.random.below(files) },
+            Work::Exec(program) => Action::Exec(program),
+        };
+        Some(Planned { load: self.load, action, offset })
+    }
+}
+
+/// A load as far as it matters for the schedule.
+struct Load {
+    workers: u16,
+    work: Work,
+    rate: Rate,
+    operations_max: Option<u64>,
+}
+
+impl Load {
+    fn of(workload: &Workload) -> Load {
+        match workload {
+            Workload::OpenStorm(storm) => Load {
+                workers: storm.workers,
+                work: Work::Open { files: storm.files },
+                rate: storm.rate,
+                operations_max: storm.operations_max,
+            },
+            Workload::ExecStorm(storm) => Load {
+                workers: storm.workers,
+                work: Work::Exec(storm.program),
+                rate: storm.rate,
+                operations_max: storm.operations_max,
+            },
+        }
+    }
+
+    /// The most operations it may make in a phase of this length; `u64::MAX` for no limit.
+    fn most(&self, span: Span) -> u64 {
+        let own = self.operations_max.unwrap_or(u64::MAX);
+        match (self.work, self.rate) {
+            (Work::Open { files: 0 }, _) => 0,
+            (_, Rate::Max) => own,
+            (_, Rate::PerSecond(rate)) => {
+                // Operation k starts at k seconds / rate: as many as start before the span has passed.
+                let planned = (u128::from(span.nanos()) * u128::from(rate)).div_ceil(SECOND);
+                own.min(u64::try_from(planned).unwrap_or(u64::MAX - 1))
+            }
+        }
+    }
+}
+
+/// The workers of all loads together.
+#[must_use]
+pub fn workers(workload: &[Workload]) -> usize {
+    workload.iter().map(|load| usize::from(Load::of(load).workers)).sum()
+}
+
+/// The schedule of each worker, load by load. The same arguments give the same schedules.
+#[must_use]
+pub fn schedules(workload: &[Workload], seed: u64, limits: &PhaseLimits) -> Vec<Schedule> {
+    let loads: Vec<Load> = workload.iter().map(Load::of).collect();
+    let shares = shares(&loads, limits);
+    let mut schedules = Vec::with_capacity(workers(workload));
+    for (load, (settings, share)) in loads.iter().zip(shares).enumerate() {
+        for worker in 0..settings.workers {
+            let place = u64::from(worker);
+            let pace = match settings.rate {
+                Rate::Max => None,
+                Rate::PerSecond(rate) => {
+                    Some(Pace { next: place, step: u64::from(settings.workers), rate: rate.max(1) })
+                }
+            };
+            let stream = [u64::from(limits.phase.code()), schedules.len() as u64];
+            schedules.push(Schedule {
+                load,
+                work: settings.work,
+                pace,
+                remaining: part(share, u64::from(settings.workers), place),
+                random: Random::new(seed, &stream),
+            });
+        }
+    }
+    schedules
+}
+
+/// Part `place` of `whole` split into `parts`: the first ones get one more where it does not divide.
+const fn part(whole: u64, parts: u64, place: u64) -> u64 {
+    if whole == u64::MAX {
+        return u64::MAX;
+    }
+    whole / parts + (place < whole % parts) as u64
+}
+
+/// How many operations each load may make: never more together than the phase allows, and exactly as many
+/// if the loads have that many. What one load does not need goes to the others, evenly by worker.
+fn shares(loads: &[Load], limits: &PhaseLimits) -> Vec<u64> {
+    let most: Vec<u64> = loads.iter().map(|load| load.most(limits.span)).collect();
+    let Some(mut left) = limits.operations_max else { return most };
+    // Worker by worker, the least needy first, each taking no more than an even share of what is left.
+    let mut needs: Vec<(u64, usize)> = Vec::new();
+    for (load, (settings, &most)) in loads.iter().zip(&most).enumerate() {
+        let workers = u64::from(settings.workers);
+        needs.extend((0..workers).map(|place| (part(most, workers, place), load)));
+    }
+    needs.sort_unstable();
+    let mut shares = vec![0; loads.len()];
+    for (taken, &(need, load)) in needs.iter().enumerate() {
+        let even = left / (needs.len() - taken) as u64;
+        let share = need.min(even);
+        shares[load] += share;
+        left -= share;
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_model::{ExecStorm, OpenStorm};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn open(workers: u16, files: u32, rate: Rate, operations_max: Option<u64>) -> Workload {
+        Workload::OpenStorm(OpenStorm {
+            workers,
+            files,
+            directory: "files".to_owned(),
+            file_bytes: 1,
+            rate,
+            operations_max,
+        })
+    }
+
+    fn limits(milliseconds: u64, operations_max: Option<u64>) -> PhaseLimits {
+        PhaseLimits { phase: PhaseKind::Storm, span: Span::from_millis(milliseconds), operations_max }
+    }
+
+    fn plan(workload: &[Workload], seed: u64, limits: &PhaseLimits) -> Vec<Vec<Planned>> {
+        schedules(workload, seed, limits).into_iter().map(|schedule| schedule.take(1000).collect()).collect()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_plan() {
+        let workload = [open(2, 500, Rate::Max, None)];
+        let first = plan(&workload, 42, &limits(1000, None));
+        assert_eq!(first, plan(&workload, 42, &limits(1000, None)));
+        assert_ne!(first, plan(&workload, 43, &limits(1000, None)));
+        assert_ne!(first[0], first[1], "each worker has a stream of its own");
+        let control = PhaseLimits { phase: PhaseKind::Control, ..limits(1000, None) };
+        assert_ne!(first, plan(&workload, 42, &control), "and each phase");
+        assert!(first.iter().flatten().all(|planned| planned.offset.is_none()));
+        let files = first.iter().flatten().filter_map(|planned| match planned.action {
+            Action::Open { file } => Some(file),
+            Action::Exec(_) => None,
+        });
+        assert_eq!(files.clone().count(), 2000);
+        assert!(files.max().unwrap() < 500);
+    }
+
+    #[test]
+    fn an_open_loop_is_evenly_spaced_and_does_not_drift() {
+        let workload = [open(3, 10, Rate::PerSecond(7), None)];
+        let mut offsets: Vec<u64> =
+            plan(&workload, 1, &limits(3000, None)).iter().flatten().filter_map(|one| one.offset).collect();
+        offsets.sort_unstable();
+        let exact: Vec<u64> = (0..21).map(|k| k * 1_000_000_000 / 7).collect();
+        assert_eq!(offsets, exact);
+        let second = plan(&workload, 1, &limits(3000, None))[1][0].offset;
+        assert_eq!(second, Some(142_857_142), "the workers take turns");
+        let late = [open(1, 1, Rate::PerSecond(1_000_000_000), None)];
+        let last = schedules(&late, 1, &limits(1000, None))[0].remaining();
+        assert_eq!(last, 1_000_000_000);
+    }
+
+    #[test]
+    fn an_open_loop_ends_with_its_span() {
+        let count = |rate, milliseconds| {
+            let workload = [open(2, 10, Rate::PerSecond(rate), None)];
+            schedules(&workload, 1, &limits(milliseconds, None)).iter().map(Schedule::remaining).sum::<u64>()
+        };
+        assert_eq!(count(500, 1000), 500);
+        assert_eq!(count(3, 1000), 3);
+        assert_eq!(count(3, 1001), 4, "the fourth starts when a second has passed");
+        assert_eq!(count(1, 500), 1);
+    }
+
+    #[test]
+    fn a_slow_load_leaves_its_share_to_the_others() {
+        let exec = ExecStorm {
+            workers: 1,
+            program: ExecProgram::Static,
+            rate: Rate::PerSecond(10),
+            operations_max: None,
+        };
+        let workload = [open(1, 5, Rate::Max, None), Workload::ExecStorm(exec)];
+        let remaining: Vec<u64> =
+            schedules(&workload, 1, &limits(1000, Some(200))).iter().map(Schedule::remaining).collect();
+        assert_eq!(remaining, [190, 10]);
+    }
+
+    proptest! {
+        #[test]
+        fn limits_are_split_exactly(
+            loads in prop::collection::vec((1_u16..6, prop::option::of(0_u64..40)), 1..4),
+            phase in prop::option::of(0_u64..100),
+        ) {
+            let workload: Vec<Workload> =
+                loads.iter().map(|&(workers, most)| open(workers, 3, Rate::Max, most)).collect();
+            let made = schedules(&workload, 9, &limits(1, phase));
+            prop_assert_eq!(made.len(), workers(&workload));
+            let of_load = |load: usize| {
+                let own = made.iter().filter(|schedule| schedule.load == load).map(Schedule::remaining);
+                own.fold(0_u64, u64::saturating_add)
+            };
+            let all = loads.iter().map(|load| load.1.unwrap_or(u64::MAX)).fold(0, u64::saturating_add);
+            let total = made.iter().map(Schedule::remaining).fold(0, u64::saturating_add);
+            prop_assert_eq!(total, phase.map_or(all, |phase| phase.min(all)));
+            for (load, (_, most)) in loads.iter().enumerate() {
+                prop_assert!(of_load(load) <= most.unwrap_or(u64::MAX));
+            }
+        }
+    }
+}

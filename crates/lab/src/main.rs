@@ -1,0 +1,75 @@
+//! The multi-client chaos lab: `lab up three-clients`.
+//!
+//! This binary parses the command line, finds lab files and the run store, and prints. What it does lies in the
+//! crates below it.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod commands;
+mod labs;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use lab_orchestrator::FailureKind;
+
+use crate::arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; anything else is a wrong use of the command line (EX_USAGE).
+            let code = if error.use_stderr() { 64 } else { 0 };
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| "warn".into()))
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    match commands::run(&arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(stop) => {
+            if !stop.message.is_empty() {
+                terminal::complain(&stop.message, stop.mend.as_deref());
+            }
+            ExitCode::from(stop.code)
+        }
+    }
+}
+
+/// Why a command ended early: what to say, and the exit code.
+#[derive(Debug)]
+struct Stop {
+    code: u8,
+    message: String,
+    mend: Option<String>,
+}
+
+impl Stop {
+    /// A wrong use of the command line.
+    fn usage(message: impl Into<String>, mend: impl Into<String>) -> Stop {
+        Stop { code: 64, message: message.into(), mend: Some(mend.into()) }
+    }
+
+    /// The lab itself is at fault.
+    fn bug(message: impl Into<String>) -> Stop {
+        Stop { code: FailureKind::Bug.exit_code(), message: message.into(), mend: None }
+    }
+
+    /// Standard output or a file cannot be written.
+    fn output(what: &str, error: &std::io::Error) -> Stop {
+        lab_orchestrator::Failure::output(what, error).into()
+    }
+}
+
+impl From<lab_orchestrator::Failure> for Stop {
+    fn from(failure: lab_orchestrator::Failure) -> Stop {
+        Stop { code: failure.kind.exit_code(), message: failure.message, mend: failure.mend }
+    }
+}
