@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod calibrate;
 mod client;
 mod costs;
 mod deciders;
@@ -41,6 +42,7 @@ mod slab;
 mod tally;
 mod warden;
 
+pub use calibrate::{Calibration, Measured, Spread, calibrate, measure};
 pub use costs::Costs;
 pub use files::Files;
 pub use histogram::Histogram;
