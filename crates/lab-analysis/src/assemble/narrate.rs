@@ -16,10 +16,7 @@ const HEADROOM_LOW: f64 = 0.5;
 const HELD_FACTOR: u64 = 2;
 
 /// Says what matters most: what is bad, then what comes close, then what is remarkable.
-pub(super) fn narrate(
-    findings: &Findings,
-    unread: &[(Vec<String>, u64)],
-) -> Vec<Finding> {
+pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec<Finding> {
     let candidates = [
         deadlock(findings),
         divergence(findings),
