@@ -118,7 +118,8 @@ fn report(out: &mut impl Write, clients: u16, [reference, lab]: &[Vec<Round>; 2]
         let (least, middle, most) = (ratios[0], ratios[ratios.len() / 2], ratios[ratios.len() - 1]);
         (text(reference), text(lab), format!("{middle:.3} [{least:.3}, {most:.3}]"))
     };
-    let named: [(&str, fn(&Round) -> u64); 3] =
+    type Named = (&'static str, fn(&Round) -> u64);
+    let named: [Named; 3] =
         [("p50 ns", |round| round.p50), ("p99 ns", |round| round.p99), ("opens/s", |round| round.per_second)];
     writeln!(out, "{clients} client{}", if clients == 1 { "" } else { "s" })?;
     for (name, of) in named {
