@@ -1,9 +1,9 @@
 //! At most three findings in plain words.
 
 use crate::{
-    findings::{Finding, Findings, Outcome},
+    expect::time,
+    findings::{Finding, Findings, Outcome, Stage},
     outcome::list,
-    show::milliseconds,
 };
 
 /// The findings in a report.
@@ -12,15 +12,14 @@ const FINDINGS_MAX: usize = 3;
 /// Headroom below this is worth a warning.
 const HEADROOM_LOW: f64 = 0.5;
 
-/// The share of operations in which one client answered last from which everybody waits for it.
-const LAST_SHARE: f64 = 0.5;
+/// The share from which everybody waits for one client: of the time, or of the operations it answered last.
+const WAITED_SHARE: f64 = 0.5;
+
+/// From here on the clients count as asked one after another.
+const SERIAL_PERCENT: f64 = 90.0;
 
 /// Says what matters most: what is bad, then what comes close, then what is remarkable.
-pub(super) fn narrate(
-    findings: &Findings,
-    last: Option<(usize, f64)>,
-    unread: &[(Vec<String>, u64)],
-) -> Vec<Finding> {
+pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec<Finding> {
     let candidates = [
         deadlock(findings),
         divergence(findings),
@@ -30,7 +29,7 @@ pub(super) fn narrate(
         saturation(findings),
         near_miss(findings),
         own_making(findings),
-        waited_for(findings, last),
+        waited_for(findings),
         cost(findings),
         nothing(findings),
     ];
@@ -43,26 +42,22 @@ fn finding(weight: &str, section: &str, text: String, advice: Option<&str>) -> F
 
 fn deadlock(findings: &Findings) -> Option<Finding> {
     let cycle = findings.wait_cycles.first()?;
-    let lasted = match (cycle.lasted_ns, cycle.ended_by.as_str()) {
-        (Some(lasted), by) => {
-            format!("for {} ms, until it was ended by {}", milliseconds(lasted), article(by))
-        }
-        (None, _) => "until the end of the run".into(),
+    let lasted = match cycle.lasted_ns {
+        Some(lasted) => format!("for {}, until {} ended it", time(lasted), article(&cycle.ended_by)),
+        None => "until the end of the run".into(),
     };
     let who = if cycle.members.len() == 1 {
         format!("{} waited for itself", cycle.members[0])
     } else {
         format!("{} waited for each other", list(&cycle.members))
     };
-    let text = format!("{who} from {} ms on, {lasted}.", milliseconds(cycle.began_ns));
-    Some(finding(
-        "bad",
-        "waiting",
-        text,
-        Some(
-            "Answer first and open later, or answer other clients' events at once: no number of workers removes the cycle.",
-        ),
-    ))
+    let more = match findings.wait_cycles.len() {
+        1 => String::new(),
+        all => format!(" It was the first of {all} such circles."),
+    };
+    let text = format!("{who} from {} on, {lasted}.{more}", time(cycle.began_ns));
+    let advice = "Answer first and open later, or answer other clients' events at once: no number of workers removes the cycle.";
+    Some(finding("bad", "waiting", text, Some(advice)))
 }
 
 fn article(ended_by: &str) -> String {
@@ -178,9 +173,14 @@ fn own_making(findings: &Findings) -> Option<Finding> {
              the clients' own operations."
         )
     } else {
+        // Below one decision an operation, most were made when no client was there to be asked.
+        let each = if amplification < 1.0 {
+            String::new()
+        } else {
+            format!("; each operation of the workload cost {amplification:.1} decisions")
+        };
         format!(
-            "{by_clients} of {} decisions ({percent:.1} %) were about the clients' own operations; each operation of \
-             the workload cost {amplification:.1} decisions.",
+            "{by_clients} of {} decisions ({percent:.1} %) were about the clients' own operations{each}.",
             causes.total
         )
     };
@@ -198,15 +198,34 @@ fn is_whole(value: f64) -> bool {
     (value - value.round()).abs() < 1e-6
 }
 
-fn waited_for(findings: &Findings, last: Option<(usize, f64)>) -> Option<Finding> {
-    let (client, share) = last.filter(|&(_, share)| share >= LAST_SHARE)?;
-    let client = findings.clients.get(client).filter(|_| findings.clients.len() > 1)?;
-    let text = format!(
-        "{} answered last in {:.1} % of the workload's operations; its median decision took {} ms.",
-        client.id,
-        share * 100.0,
-        milliseconds(client.latency_others_ns.p50)
-    );
+/// One after another, the slowest counts; side by side, the last one.
+fn waited_for(findings: &Findings) -> Option<Finding> {
+    let pipeline = &findings.pipeline;
+    if pipeline.stages.len() < 2 || pipeline.op_ns == 0 {
+        return None;
+    }
+    let text = if pipeline.serial_percent? >= SERIAL_PERCENT {
+        let held = |stage: &&Stage| stage.answered_ns.saturating_sub(stage.read_ns);
+        let slowest = pipeline.stages.iter().max_by_key(held)?;
+        let share = held(&slowest) as f64 / pipeline.op_ns as f64;
+        if share < WAITED_SHARE {
+            return None;
+        }
+        format!(
+            "{} held a median operation of the workload for {} of its {}.",
+            slowest.client,
+            time(held(&slowest)),
+            time(pipeline.op_ns)
+        )
+    } else {
+        let all: u64 = pipeline.stages.iter().map(|stage| stage.last).sum();
+        let last = pipeline.stages.iter().max_by_key(|stage| stage.last)?;
+        let share = last.last as f64 / all.max(1) as f64;
+        if share < WAITED_SHARE {
+            return None;
+        }
+        format!("{} answered last in {:.1} % of the workload's operations.", last.client, share * 100.0)
+    };
     Some(finding("info", "pipeline", text, None))
 }
 
@@ -219,8 +238,8 @@ fn cost(findings: &Findings) -> Option<Finding> {
     };
     let storm = cost.storm_ns?;
     let text = format!(
-        "A median operation of the workload took {} ms, {:.1} times as long as with {name}.",
-        milliseconds(storm),
+        "A median operation of the workload took {}, {:.1} times as long as with {name}.",
+        time(storm),
         storm as f64 / before as f64
     );
     Some(finding("info", "cost", text, None))
