@@ -466,7 +466,7 @@ pub struct Client {
     pub queue_ns: Latency,
     /// From the start of work to the answer, without `blocked_ns`. Queue, work and blocked sum up to the decision.
     pub work_ns: Latency,
-    /// Waiting in its own operations for other clients' answers, up to its own answer.
+    /// Waiting in its own operations, up to its own answer.
     pub blocked_ns: Latency,
     /// Share of the deadline left when the answer left.
     pub headroom: Headroom,

@@ -209,7 +209,7 @@ fn steps(began: u64, ended: u64, asked: &[Asked], name: &impl Fn(u16) -> String)
         let queued = asked.queued.min(held);
         let blocked = asked.blocked.min(held - queued);
         step(format!("{who}: queued"), queued);
-        step(format!("{who}: waits for other clients"), blocked);
+        step(format!("{who}: waits in its own operations"), blocked);
         step(format!("{who}: works"), held - queued - blocked);
         reached = answered.max(read);
     }

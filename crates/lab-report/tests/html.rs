@@ -1,5 +1,5 @@
 //! The HTML reports: whole, escaped, small, and asking nothing of any network.
-#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "fixtures")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod fixtures;
 

@@ -22,13 +22,16 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod calibrate;
 mod client;
 mod costs;
 mod deciders;
 mod driver;
 mod files;
 mod histogram;
+mod ladder;
 mod machine;
+mod minimize;
 mod openers;
 mod operation;
 mod plan;
@@ -38,15 +41,22 @@ mod script;
 mod simulation;
 mod sink;
 mod slab;
+mod sweep;
 mod tally;
+mod trials;
 mod warden;
 
+pub use calibrate::{Calibration, Measured, Spread, calibrate, measure};
 pub use costs::Costs;
 pub use files::Files;
 pub use histogram::Histogram;
+pub use ladder::{Ladder, Mitigation, Rung, ladder};
+pub use minimize::{Minimized, minimize};
 pub use plan::{Plan, Rehearsal, RootPlan, plan};
 pub use simulation::{
     Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
 };
 pub use sink::{Counting, Sink, TraceFile, Traces};
+pub use sweep::{Axis, Cell, cells, run_cell};
 pub use tally::{Cut, Cycle};
+pub use trials::{Range, Trials, trials};

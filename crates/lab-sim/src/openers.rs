@@ -23,9 +23,11 @@ impl<S: Sink> Machine<'_, S> {
             self.worker_operation(thread, start)
         };
         let asking = self.asking_cost(0, operation.subject.client);
+        // Without anybody to ask, the call goes straight on to its return.
+        let rest = asking.unwrap_or_else(|| self.exit_cost(operation.kind));
         let key = self.operations.insert(operation);
         self.threads[thread as usize].operation = key;
-        start + self.cost(entry) + asking
+        start + self.cost(entry) + rest
     }
 
     /// The next operation of the driver's schedule, and what it costs up to the first question.
@@ -100,8 +102,8 @@ impl<S: Sink> Machine<'_, S> {
         }
     }
 
-    /// What the next questions will cost the opener, from this place in the order on; 0 when there are none.
-    fn asking_cost(&mut self, place: u16, own: u32) -> u64 {
+    /// What the next questions will cost the opener, from this place in the order on.
+    fn asking_cost(&mut self, place: u16, own: u32) -> Option<u64> {
         let mut asked = 0;
         let mut wakes = 0;
         for &client in self.order.get(usize::from(place)..).unwrap_or_default() {
@@ -115,10 +117,15 @@ impl<S: Sink> Machine<'_, S> {
                 break;
             }
         }
-        if asked == 0 {
-            return 0;
-        }
-        self.cost(asked * self.costs.ask + wakes * self.costs.wake_up)
+        (asked > 0).then(|| self.cost(asked * self.costs.ask + wakes * self.costs.wake_up))
+    }
+
+    /// What is left of a call after the last answer.
+    fn exit_cost(&mut self, kind: OperationKind) -> u64 {
+        self.cost(match kind {
+            OperationKind::Open => self.costs.open_exit,
+            OperationKind::Exec => self.costs.exec_exit,
+        })
     }
 
     pub(crate) fn enter_resume(&mut self, thread: u32, start: u64) -> u64 {
@@ -130,15 +137,8 @@ impl<S: Sink> Machine<'_, S> {
         if self.kernel == Kernel::EndpointSecurity || usize::from(place) >= self.order.len() {
             (pass, place) = (pass + 1, 0);
         }
-        let asking = if pass < passes && !denied { self.asking_cost(place, own) } else { 0 };
-        if asking > 0 {
-            return start + asking;
-        }
-        let exit = match kind {
-            OperationKind::Open => self.costs.open_exit,
-            OperationKind::Exec => self.costs.exec_exit,
-        };
-        start + self.cost(exit)
+        let asking = if pass < passes && !denied { self.asking_cost(place, own) } else { None };
+        start + asking.unwrap_or_else(|| self.exit_cost(kind))
     }
 
     pub(crate) fn leave_open(&mut self, thread: u32) -> Next {

@@ -103,6 +103,20 @@ fn median(clients: usize, kernel: Kernel, costs: Costs) -> u64 {
 }
 
 #[test]
+fn without_clients_an_open_costs_what_was_measured() {
+    let mut lab = lab(1, &scanner(), 400);
+    lab.phases.baseline = Span::from_secs(1);
+    let summary = run_with(&lab, Kernel::Fanotify, Costs::pinned());
+    // The close comes after the call has returned: 1.5 µs with it.
+    let baseline = summary.phase(PhaseKind::Baseline).and_then(|phase| phase.root_latency.mean());
+    assert_eq!(baseline, Some(1_200));
+    lab.workload = vec![exec_storm(ExecProgram::Static, 20)];
+    let summary = run_with(&lab, Kernel::Fanotify, Costs::pinned());
+    let baseline = summary.phase(PhaseKind::Baseline).and_then(|phase| phase.root_latency.mean());
+    assert_eq!(baseline, Some(410_000));
+}
+
+#[test]
 fn the_cost_of_an_open_is_what_was_measured() {
     for clients in [1, 3, 12, 24] {
         let pinned = median(clients, Kernel::Fanotify, Costs::pinned());

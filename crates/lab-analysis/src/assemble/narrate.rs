@@ -1,9 +1,9 @@
 //! At most three findings in plain words.
 
 use crate::{
-    expect::time,
     findings::{Finding, Findings, Outcome, Stage},
     outcome::list,
+    show::duration,
 };
 
 /// The findings in a report.
@@ -12,11 +12,8 @@ const FINDINGS_MAX: usize = 3;
 /// Headroom below this is worth a warning.
 const HEADROOM_LOW: f64 = 0.5;
 
-/// The share from which everybody waits for one client: of the time, or of the operations it answered last.
-const WAITED_SHARE: f64 = 0.5;
-
-/// From here on the clients count as asked one after another.
-const SERIAL_PERCENT: f64 = 90.0;
+/// A client stands out when it holds operations this many times as long as any other.
+const HELD_FACTOR: u64 = 2;
 
 /// Says what matters most: what is bad, then what comes close, then what is remarkable.
 pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec<Finding> {
@@ -43,7 +40,7 @@ fn finding(weight: &str, section: &str, text: String, advice: Option<&str>) -> F
 fn deadlock(findings: &Findings) -> Option<Finding> {
     let cycle = findings.wait_cycles.first()?;
     let lasted = match cycle.lasted_ns {
-        Some(lasted) => format!("for {}, until {} ended it", time(lasted), article(&cycle.ended_by)),
+        Some(lasted) => format!("for {}, until {} ended it", duration(lasted), article(&cycle.ended_by)),
         None => "until the end of the run".into(),
     };
     let who = if cycle.members.len() == 1 {
@@ -55,7 +52,7 @@ fn deadlock(findings: &Findings) -> Option<Finding> {
         1 => String::new(),
         all => format!(" It was the first of {all} such circles."),
     };
-    let text = format!("{who} from {} on, {lasted}.{more}", time(cycle.began_ns));
+    let text = format!("{who} from {} on, {lasted}.{more}", duration(cycle.began_ns));
     let advice = "Answer first and open later, or answer other clients' events at once: no number of workers removes the cycle.";
     Some(finding("bad", "waiting", text, Some(advice)))
 }
@@ -198,34 +195,23 @@ fn is_whole(value: f64) -> bool {
     (value - value.round()).abs() < 1e-6
 }
 
-/// One after another, the slowest counts; side by side, the last one.
+/// The client that held the workload's operations longest, if one stands out. Who merely comes last in a serial
+/// pipeline has not for that reason held anything up.
 fn waited_for(findings: &Findings) -> Option<Finding> {
-    let pipeline = &findings.pipeline;
-    if pipeline.stages.len() < 2 || pipeline.op_ns == 0 {
+    let held = |stage: &Stage| stage.answered_ns.saturating_sub(stage.read_ns);
+    let stages = &findings.pipeline.stages;
+    let longest = stages.iter().max_by_key(|stage| held(stage)).filter(|_| stages.len() > 1)?;
+    let others = stages.iter().filter(|stage| stage.client != longest.client).map(held).max().unwrap_or(0);
+    if held(longest) < HELD_FACTOR * others {
         return None;
     }
-    let text = if pipeline.serial_percent? >= SERIAL_PERCENT {
-        let held = |stage: &&Stage| stage.answered_ns.saturating_sub(stage.read_ns);
-        let slowest = pipeline.stages.iter().max_by_key(held)?;
-        let share = held(&slowest) as f64 / pipeline.op_ns as f64;
-        if share < WAITED_SHARE {
-            return None;
-        }
-        format!(
-            "{} held a median operation of the workload for {} of its {}.",
-            slowest.client,
-            time(held(&slowest)),
-            time(pipeline.op_ns)
-        )
-    } else {
-        let all: u64 = pipeline.stages.iter().map(|stage| stage.last).sum();
-        let last = pipeline.stages.iter().max_by_key(|stage| stage.last)?;
-        let share = last.last as f64 / all.max(1) as f64;
-        if share < WAITED_SHARE {
-            return None;
-        }
-        format!("{} answered last in {:.1} % of the workload's operations.", last.client, share * 100.0)
-    };
+    let text = format!(
+        "The workload waited longest for {}: {} of a median operation's {}, the next client held it for {}.",
+        longest.client,
+        duration(held(longest)),
+        duration(findings.pipeline.op_ns),
+        duration(others)
+    );
     Some(finding("info", "pipeline", text, None))
 }
 
@@ -239,7 +225,7 @@ fn cost(findings: &Findings) -> Option<Finding> {
     let storm = cost.storm_ns?;
     let text = format!(
         "A median operation of the workload took {}, {:.1} times as long as with {name}.",
-        time(storm),
+        duration(storm),
         storm as f64 / before as f64
     );
     Some(finding("info", "cost", text, None))

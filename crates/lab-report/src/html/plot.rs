@@ -50,7 +50,7 @@ impl Plot {
         while at <= self.to + step * 1e-6 && ticks < 20 {
             let x = self.across(at);
             svg.line([x, self.y + self.height, x, self.y + self.height + 4.0], "axis");
-            svg.text(x, self.y + self.height + 17.0, Anchor::Middle, "s", &format!("{} s", trimmed(at)));
+            svg.text(x, self.y + self.height + 17.0, Anchor::Middle, "s", &moment(at, self.to));
             at += step;
             ticks += 1;
         }
@@ -69,6 +69,16 @@ impl Plot {
             }
         }
     }
+}
+
+/// A moment in seconds, in the unit that suits the length of the axis.
+fn moment(seconds: f64, end: f64) -> String {
+    let (factor, unit) = match end {
+        end if end >= 1.0 => (1.0, "s"),
+        end if end >= 1e-3 => (1e3, "ms"),
+        _ => (1e6, "µs"),
+    };
+    format!("{} {unit}", trimmed(seconds * factor))
 }
 
 /// A number without the zeros behind its point.

@@ -214,6 +214,11 @@ pub(crate) struct Tree {
     pub(crate) note: Option<String>,
 }
 
+/// A picture with its caption, as a block.
+fn picture(drawing: Drawing, caption: &str, wide: bool) -> Block {
+    Block::Picture(Picture { drawing, caption: caption.to_owned(), wide })
+}
+
 /// A path or name as it can be shown, or what stands for *not known*.
 pub(crate) fn shown_path(path: Option<&str>) -> String {
     path.map_or_else(|| "(path unknown)".to_owned(), visible)
