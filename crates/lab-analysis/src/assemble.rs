@@ -6,6 +6,7 @@ use lab_model::{Lab, PhaseKind, Role};
 use lab_trace::{FaultKind, Trace};
 
 use crate::{
+    cascade::Kept,
     expect,
     findings::{Cascades, Causes, Cost, FaultMark, Findings, Machine, Prediction, SCHEMA, WaitCycle},
     join::Engine,
@@ -122,7 +123,7 @@ impl Assembly<'_> {
             loop_gain,
             gain: engine.gain.gain(),
             drive: engine.gain.drive(),
-            prediction: self.prediction(loop_gain.map_or(0.0, |gain| gain.value)),
+            prediction: self.prediction(loop_gain.map_or(0.0, |gain| gain.high)),
             causes,
             cascades: self.cascades(),
             pipeline: engine.stages.finish(self.timeline.origin, &name, &path),
@@ -216,12 +217,18 @@ impl Assembly<'_> {
 
     fn cascades(&self) -> Cascades {
         let tally = &self.engine.tally;
-        let mut worst = Vec::new();
-        for (why, kept) in
-            [("largest", &tally.largest), ("deepest", &tally.deepest), ("longest", &tally.longest)]
-        {
-            worst.extend(kept.as_ref().map(|kept| self.show.tree(why, kept)));
+        let candidates =
+            [("largest", &tally.largest), ("deepest", &tally.deepest), ("longest", &tally.longest)];
+        // One cascade is often several of these; it is shown once.
+        let mut kept: Vec<(String, &Kept)> = Vec::new();
+        for (why, candidate) in candidates {
+            let Some(candidate) = candidate else { continue };
+            match kept.iter_mut().find(|(_, other)| other.serial == candidate.serial) {
+                Some((reasons, _)) => reasons.push_str(&format!(", {why}")),
+                None => kept.push((why.to_owned(), candidate)),
+            }
         }
+        let worst = kept.iter().map(|(why, kept)| self.show.tree(why, kept)).collect();
         Cascades {
             count: tally.duration.count(),
             unfinished: tally.unfinished,

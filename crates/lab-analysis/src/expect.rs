@@ -5,7 +5,10 @@
 
 use lab_model::{Expectation, METRICS, MetricUnit};
 
-use crate::findings::{Client, Expectation as Checked, Findings, Headroom, Latency};
+use crate::{
+    findings::{Client, Expectation as Checked, Findings, Headroom, Latency},
+    show::duration,
+};
 
 /// A number or word of the report.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,20 +148,9 @@ fn show(path: &str, measured: &Measured) -> String {
     match measured {
         Measured::Count(count) => count.to_string(),
         Measured::Word(word) => word.clone(),
-        Measured::Time(nanoseconds) => time(*nanoseconds),
+        Measured::Time(nanoseconds) => duration(*nanoseconds),
         Measured::Number(number) if path.contains("headroom") => format!("{:.1} %", number * 100.0),
         Measured::Number(number) => format!("{number:.3}"),
-    }
-}
-
-/// Nanoseconds with a unit that suits their size.
-pub(crate) fn time(nanoseconds: u64) -> String {
-    let value = nanoseconds as f64;
-    match nanoseconds {
-        0..1_000 => format!("{nanoseconds} ns"),
-        1_000..1_000_000 => format!("{:.1} µs", value / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.2} ms", value / 1e6),
-        _ => format!("{:.2} s", value / 1e9),
     }
 }
 

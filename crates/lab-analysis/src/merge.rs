@@ -95,7 +95,6 @@ struct Source<'a> {
     trace: u16,
     entries: Entries<'a>,
     timebase: Timebase,
-    closed: bool,
     window: VecDeque<Item>,
     side: Side,
 }
@@ -117,7 +116,6 @@ impl<'a> Merge<'a> {
             trace,
             entries: bytes.entries(),
             timebase: bytes.header.timebase,
-            closed: bytes.closed.is_some(),
             window: VecDeque::new(),
             side: Side::default(),
         });
@@ -186,8 +184,6 @@ impl Source<'_> {
 
     fn damaged(&mut self, damage: Damage) {
         match damage {
-            // A process that closed its trace had committed everything it claimed.
-            Damage::Uncommitted if self.closed => self.side.damaged += 1,
             Damage::Uncommitted => self.side.uncommitted += 1,
             Damage::Check => self.side.damaged += 1,
             Damage::Unknown { .. } => self.side.unknown += 1,

@@ -3,7 +3,7 @@
 use crate::{
     findings::{Finding, Findings, Outcome, Stage},
     outcome::list,
-    show::{duration, milliseconds},
+    show::duration,
 };
 
 /// The findings in a report.
@@ -39,26 +39,22 @@ fn finding(weight: &str, section: &str, text: String, advice: Option<&str>) -> F
 
 fn deadlock(findings: &Findings) -> Option<Finding> {
     let cycle = findings.wait_cycles.first()?;
-    let lasted = match (cycle.lasted_ns, cycle.ended_by.as_str()) {
-        (Some(lasted), by) => {
-            format!("for {}, until it was ended by {}", duration(lasted), article(by))
-        }
-        (None, _) => "until the end of the run".into(),
+    let lasted = match cycle.lasted_ns {
+        Some(lasted) => format!("for {}, until {} ended it", duration(lasted), article(&cycle.ended_by)),
+        None => "until the end of the run".into(),
     };
     let who = if cycle.members.len() == 1 {
         format!("{} waited for itself", cycle.members[0])
     } else {
         format!("{} waited for each other", list(&cycle.members))
     };
-    let text = format!("{who} from {} ms on, {lasted}.", milliseconds(cycle.began_ns));
-    Some(finding(
-        "bad",
-        "waiting",
-        text,
-        Some(
-            "Answer first and open later, or answer other clients' events at once: no number of workers removes the cycle.",
-        ),
-    ))
+    let more = match findings.wait_cycles.len() {
+        1 => String::new(),
+        all => format!(" It was the first of {all} such circles."),
+    };
+    let text = format!("{who} from {} on, {lasted}.{more}", duration(cycle.began_ns));
+    let advice = "Answer first and open later, or answer other clients' events at once: no number of workers removes the cycle.";
+    Some(finding("bad", "waiting", text, Some(advice)))
 }
 
 fn article(ended_by: &str) -> String {
@@ -174,9 +170,14 @@ fn own_making(findings: &Findings) -> Option<Finding> {
              the clients' own operations."
         )
     } else {
+        // Below one decision an operation, most were made when no client was there to be asked.
+        let each = if amplification < 1.0 {
+            String::new()
+        } else {
+            format!("; each operation of the workload cost {amplification:.1} decisions")
+        };
         format!(
-            "{by_clients} of {} decisions ({percent:.1} %) were about the clients' own operations; each operation of \
-             the workload cost {amplification:.1} decisions.",
+            "{by_clients} of {} decisions ({percent:.1} %) were about the clients' own operations{each}.",
             causes.total
         )
     };
