@@ -141,7 +141,7 @@ impl Assembly<'_> {
             not_observed: Vec::new(),
         };
         findings.expectations = expect::check(&lab.expect, &findings);
-        findings.findings = narrate::narrate(&findings, engine.stages.last_to_answer(), &self.unread());
+        findings.findings = narrate::narrate(&findings, &self.unread());
         findings.not_observed = self.not_observed(&findings, &losses);
         findings
     }

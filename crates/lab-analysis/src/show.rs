@@ -240,6 +240,25 @@ impl Show<'_> {
     }
 }
 
+/// A length of time in the unit that suits it, with three digits that matter.
+pub(crate) fn duration(nanoseconds: u64) -> String {
+    let value = nanoseconds as f64;
+    let (value, unit) = match nanoseconds {
+        0..1_000 => return format!("{nanoseconds} ns"),
+        1_000..1_000_000 => (value / 1e3, "µs"),
+        1_000_000..1_000_000_000 => (value / 1e6, "ms"),
+        _ => (value / 1e9, "s"),
+    };
+    let decimals = if value < 10.0 {
+        2
+    } else if value < 100.0 {
+        1
+    } else {
+        0
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
 /// Nanoseconds as milliseconds with three decimals.
 pub(crate) fn milliseconds(nanoseconds: u64) -> String {
     let microseconds = nanoseconds / 1000;

@@ -59,8 +59,6 @@ pub(crate) struct Op {
     /// The clients whose decisions lie above it, as bits.
     pub(crate) above: u128,
     pub(crate) target: Option<(u64, u32)>,
-    /// Up to here its waiting for others is accounted for.
-    pub(crate) covered: u64,
     /// Its decisions that are not answered yet.
     pub(crate) pending: Vec<u32>,
     /// The clients that read an event of it, as bits.

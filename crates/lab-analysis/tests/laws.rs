@@ -86,7 +86,7 @@ fn three_scanners_tell_their_story() {
         assert!(client.peers[0].waited_ns > 0);
         let (queue, work) = (client.queue_ns.mean, client.work_ns.mean);
         assert_eq!(queue + work + client.blocked_ns.mean, 500, "the parts sum up to the decision");
-        assert_eq!(client.blocked_ns.mean, 20, "two peers of 10 ns each");
+        assert_eq!(client.blocked_ns.mean, 470, "the whole of its operation");
     });
 }
 
@@ -254,6 +254,7 @@ fn an_echo_is_divergent() {
         last = builder.decision(other, Dec::at_once(now + 50, tid, SubjectClass::Peer));
         (client, now) = (other, now + 100);
     }
+    builder.operation(client, Op { end: None, ..Op::child(now, 0, client as u64 * 10, client, last) });
     builder.phase(PhaseKind::Storm, 500, 5000);
     builder.phase(PhaseKind::Drain, 5000, now - 250);
     for process in 1..=3 {
@@ -265,7 +266,11 @@ fn an_echo_is_divergent() {
         assert!((gain - 1.0).abs() < 0.02, "{gain}");
         assert!(findings.drain.as_ref().unwrap().in_flight > 0);
         assert_eq!(findings.totals.unexplained, 0);
-        assert_eq!(findings.cascades.worst[1].depth, 401);
+        assert_eq!(findings.cascades.worst[1].depth, 402);
+        assert_eq!((findings.cascades.count, findings.cascades.unfinished), (0, 1));
+        let below =
+            |client: usize| findings.clients[client].blame_out.iter().map(|line| line.inclusive).sum::<u64>();
+        assert_eq!((below(0), below(1)), (800, 798), "all below the first, all but two below its echo");
         assert_eq!(findings.prediction.as_ref().and_then(|prediction| prediction.predicted_size), None);
     });
 }
@@ -537,5 +542,99 @@ fn queues_that_grow_are_saturated() {
         assert!(drain.quiet && drain.half_life_ns.is_none(), "nothing was read after the storm");
         assert!(findings.clients[0].queue_ns.p50 > 50_000);
         assert_eq!(findings.series.pending_max[0].iter().max(), Some(&201));
+    });
+}
+
+#[test]
+fn a_circle_with_a_way_out_is_no_deadlock() {
+    // client-1 and client-2 wait for each other, but client-2's other worker waits for client-3, whose only
+    // worker waits for client-4, which is slow and will answer: then everything goes on.
+    let mut lab = lab(4);
+    for (client, workers) in lab.clients.iter_mut().zip([1, 2, 1, 1]) {
+        client.behavior = one_at_a_time(workers);
+    }
+    let mut builder = Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), "way-out", lab);
+    let slow = 400 * MS;
+    let driver = builder.driver();
+    for (place, client, answered, until) in
+        [(0, 1, 5700, 5500), (1, 2, 7500, 7000), (2, 2, 4500, 4000), (3, 3, 2500, 2000)]
+    {
+        let (at, tid) = (1000 + place, 900 + place);
+        builder.operation(driver, Op::root(at, slow + 20_000, tid));
+        let decision = builder.decision(client, Dec::worked(at + 10, tid, slow + answered));
+        builder.operation(client, Op::child(at + 20, slow + until, place, client, decision));
+    }
+    let peer = |read, tid, started, answered| Dec {
+        class: SubjectClass::Peer,
+        started: Some(started),
+        ..Dec::worked(read, tid, answered)
+    };
+    builder.decision(4, peer(1050, 3, 1060, slow));
+    builder.decision(3, peer(1051, 2, slow + 2600, slow + 3000));
+    builder.decision(1, peer(1052, 1, slow + 6000, slow + 6500));
+    builder.decision(2, peer(1053, 0, slow + 4600, slow + 5000));
+    builder.phase(PhaseKind::Storm, 500, 1500 * MS);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.wait_cycles, []);
+        assert_eq!(findings.totals.decisions, 8);
+    });
+}
+
+#[test]
+fn reactions_after_the_answer_find_their_cause_each() {
+    for reactions in [2, 200, 300] {
+        let mut builder = builder(&format!("several-{reactions}"), 1);
+        let driver = builder.driver();
+        builder.operation(driver, Op::root(1000, 1100, 900));
+        let decision = builder.decision(1, Dec::at_once(1010, 900, SubjectClass::Workload));
+        for step in 0..reactions {
+            let at = 50_000 + step * 1000;
+            builder.operation(1, Op::child(at, at + 100, 11, 1, decision));
+            builder.decision(1, Dec::at_once(at + 10, 11, SubjectClass::Own));
+        }
+        builder.phase(PhaseKind::Storm, 500, MS);
+        check(&builder.finish(), |findings| {
+            assert_eq!(findings.cascades.size.max, 1 + reactions);
+            assert_eq!(findings.clients[0].costliest[0].inflicted, reactions);
+            assert!(!findings.not_observed.iter().any(|note| note.contains("cause")));
+        });
+    }
+}
+
+#[test]
+fn waiting_for_two_at_once_counts_once() {
+    // As Endpoint Security delivers: both peers are asked at the same time.
+    let mut builder = builder("parallel", 3);
+    let driver = builder.driver();
+    builder.operation(driver, Op::root(1000, 2000, 900));
+    let decision = builder.decision(1, Dec::worked(1010, 900, 1900));
+    builder.operation(1, Op::child(1100, 1800, 11, 1, decision));
+    let peer = |read, answered| Dec { class: SubjectClass::Peer, ..Dec::worked(read, 11, answered) };
+    builder.decision(2, peer(1200, 1500));
+    builder.decision(3, peer(1300, 1700));
+    builder.phase(PhaseKind::Storm, 500, 3000);
+    check(&builder.finish(), |findings| {
+        let client = &findings.clients[0];
+        assert_eq!(client.blocked_ns.max, 500, "from 1200 to 1700");
+        assert_eq!((client.queue_ns.max, client.work_ns.max), (5, 385));
+        assert_eq!((client.peers[0].waited_ns, client.peers[1].waited_ns), (300, 400), "each by itself");
+    });
+}
+
+#[test]
+fn a_driver_that_dies_leaves_its_cascade_unfinished() {
+    let mut builder = builder("driver-dies", 1);
+    let end = builder.scanned_open(1000, 900, 100);
+    let driver = builder.driver();
+    builder.operation(driver, Op { end: None, ..Op::root(end + 50, 0, 900) });
+    builder.decision(1, Dec::at_once(end + 60, 900, SubjectClass::Workload));
+    builder.ended(driver, end + 500, 9);
+    builder.phase(PhaseKind::Storm, 500, end + 1000);
+    builder.phase(PhaseKind::Drain, end + 1000, end + 2000);
+    check(&builder.finish(), |findings| {
+        assert_eq!((findings.cascades.count, findings.cascades.unfinished), (1, 1));
+        assert_eq!(findings.phases[0].root_ops_unfinished, 1);
+        assert_eq!(findings.drain.as_ref().unwrap().in_flight, 0, "what is dead is not in flight");
+        assert_eq!(findings.amplification, Some(2.0), "over the one that completed");
     });
 }

@@ -8,7 +8,8 @@ use lab_model::Ticks;
 use crate::{
     header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
     layout::{
-        CHUNK_BYTES, CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES, RECORDS_OFFSET, Span, commit,
+        CHUNK_BYTES, CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES, RECORDS_OFFSET, Span,
+        commit,
     },
     record::{
         DecisionBegin, DecisionEnd, Fault, Loss, OperationBegin, OperationEnd, PathFragment, PhaseMark,

@@ -80,7 +80,8 @@ macro_rules! write_all {
         $trace.process(&ProcessMark { at: Ticks(4), actor: Actor(1), kind, pid: 5, status: 9 });
         $trace.thread(&ThreadMark { at: Ticks(5), tid: 6, purpose: ThreadPurpose::Worker, number: 1 });
         for at in 0..CHUNK_RECORDS + 5 {
-            assert!(!$trace.begin_decision(&decision(at)).is_lost());
+            // Whether it fits is the options' business.
+            let _place = $trace.begin_decision(&decision(at));
         }
     }};
 }

@@ -1,9 +1,9 @@
 //! At most three findings in plain words.
 
 use crate::{
-    findings::{Finding, Findings, Outcome},
+    findings::{Finding, Findings, Outcome, Stage},
     outcome::list,
-    show::milliseconds,
+    show::{duration, milliseconds},
 };
 
 /// The findings in a report.
@@ -12,13 +12,12 @@ const FINDINGS_MAX: usize = 3;
 /// Headroom below this is worth a warning.
 const HEADROOM_LOW: f64 = 0.5;
 
-/// The share of operations in which one client answered last from which everybody waits for it.
-const LAST_SHARE: f64 = 0.5;
+/// A client stands out when it holds operations this many times as long as any other.
+const HELD_FACTOR: u64 = 2;
 
 /// Says what matters most: what is bad, then what comes close, then what is remarkable.
 pub(super) fn narrate(
     findings: &Findings,
-    last: Option<(usize, f64)>,
     unread: &[(Vec<String>, u64)],
 ) -> Vec<Finding> {
     let candidates = [
@@ -30,7 +29,7 @@ pub(super) fn narrate(
         saturation(findings),
         near_miss(findings),
         own_making(findings),
-        waited_for(findings, last),
+        waited_for(findings),
         cost(findings),
         nothing(findings),
     ];
@@ -45,7 +44,7 @@ fn deadlock(findings: &Findings) -> Option<Finding> {
     let cycle = findings.wait_cycles.first()?;
     let lasted = match (cycle.lasted_ns, cycle.ended_by.as_str()) {
         (Some(lasted), by) => {
-            format!("for {} ms, until it was ended by {}", milliseconds(lasted), article(by))
+            format!("for {}, until it was ended by {}", duration(lasted), article(by))
         }
         (None, _) => "until the end of the run".into(),
     };
@@ -198,14 +197,22 @@ fn is_whole(value: f64) -> bool {
     (value - value.round()).abs() < 1e-6
 }
 
-fn waited_for(findings: &Findings, last: Option<(usize, f64)>) -> Option<Finding> {
-    let (client, share) = last.filter(|&(_, share)| share >= LAST_SHARE)?;
-    let client = findings.clients.get(client).filter(|_| findings.clients.len() > 1)?;
+/// The client that held the workload's operations longest, if one stands out. Who merely comes last in a serial
+/// pipeline has not for that reason held anything up.
+fn waited_for(findings: &Findings) -> Option<Finding> {
+    let held = |stage: &Stage| stage.answered_ns.saturating_sub(stage.read_ns);
+    let stages = &findings.pipeline.stages;
+    let longest = stages.iter().max_by_key(|stage| held(stage)).filter(|_| stages.len() > 1)?;
+    let others = stages.iter().filter(|stage| stage.client != longest.client).map(held).max().unwrap_or(0);
+    if held(longest) < HELD_FACTOR * others {
+        return None;
+    }
     let text = format!(
-        "{} answered last in {:.1} % of the workload's operations; its median decision took {} ms.",
-        client.id,
-        share * 100.0,
-        milliseconds(client.latency_others_ns.p50)
+        "The workload waited longest for {}: {} of a median operation's {}, the next client held it for {}.",
+        longest.client,
+        duration(held(longest)),
+        duration(findings.pipeline.op_ns),
+        duration(others)
     );
     Some(finding("info", "pipeline", text, None))
 }
@@ -219,8 +226,8 @@ fn cost(findings: &Findings) -> Option<Finding> {
     };
     let storm = cost.storm_ns?;
     let text = format!(
-        "A median operation of the workload took {} ms, {:.1} times as long as with {name}.",
-        milliseconds(storm),
+        "A median operation of the workload took {}, {:.1} times as long as with {name}.",
+        duration(storm),
         storm as f64 / before as f64
     );
     Some(finding("info", "cost", text, None))

@@ -191,10 +191,7 @@ impl Engine<'_> {
             let (client, read, answered) = (dec.client, dec.read, dec.answered);
             op.asked.push(Asked { client, read, answered, queued, blocked: 0 });
         }
-        let (by, owner, covered) = (op.by, op.owner, op.covered);
-        if dec.answered != NEVER {
-            op.covered = covered.max(dec.answered);
-        }
+        let (by, owner) = (op.by, op.owner);
         self.forest.hold(dec.cascade);
         let parent = dec.node;
         let node = Node { parent, count: 1, trace: dec.trace, decision: true, record: dec.record };
@@ -235,25 +232,16 @@ impl Engine<'_> {
             (mine.op, mine.node, mine.flame, mine.asked) = (op_slot, node, flame, asked_place);
         }
         if owner != NOBODY && owner != dec.client && dec.answered != NEVER {
-            self.wait(by, owner, covered, dec);
+            self.wait(owner, dec);
         }
     }
 
     /// Counts that a client waited in an operation of its own for another's answer.
-    fn wait(&mut self, by: Option<By>, owner: u16, covered: u64, dec: &Dec) {
-        if !dec.counted {
-            return;
-        }
-        let account = &mut self.accounts[usize::from(owner)];
-        let waited = &mut account.waited_ns[usize::from(dec.client)];
-        *waited = waited.saturating_add(dec.answered.saturating_sub(dec.read));
-        let Some(by) = by else { return };
-        if let Some(parent) =
-            self.decisions.get_mut(by.slot).filter(|dec| (dec.client, dec.record) == (by.client, by.record))
-        {
-            let until = dec.answered.min(parent.answered);
-            let blocked = until.saturating_sub(dec.read.max(covered));
-            parent.blocked = parent.blocked.saturating_add(blocked);
+    fn wait(&mut self, owner: u16, dec: &Dec) {
+        if dec.counted {
+            let account = &mut self.accounts[usize::from(owner)];
+            let waited = &mut account.waited_ns[usize::from(dec.client)];
+            *waited = waited.saturating_add(dec.answered.saturating_sub(dec.read));
         }
     }
 

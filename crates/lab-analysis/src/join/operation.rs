@@ -69,7 +69,6 @@ impl Engine<'_> {
             flame: place.flame,
             above: place.above,
             target: target.map(|target| (target.inode, target.device)),
-            covered: item.at,
             pending: Vec::new(),
             asked_by: 0,
             asked: Vec::new(),
@@ -80,6 +79,10 @@ impl Engine<'_> {
         }
         if let Some(parent) = place.by.and_then(|by| self.decisions.get_mut(by.slot)) {
             parent.child = slot;
+            // A thread of its own makes it, so the decision waits for all of it: the others' answers, its own
+            // reader's, and the kernel's way from one to the next.
+            let waited = ended.min(parent.answered).saturating_sub(item.at);
+            parent.blocked = parent.blocked.saturating_add(waited);
         }
         if let Some(by) = place.by {
             self.forget(by.slot);
