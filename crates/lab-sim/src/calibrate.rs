@@ -3,7 +3,9 @@
 //! A run measures what the model needs in three places: the baseline (an operation without clients), the
 //! control (what being asked costs) and the clients' own operations (what reading costs). Single costs such as
 //! a context switch do not show in a trace, so the parts of a question keep their proportions and are scaled
-//! together until a simulated control phase takes as long as the live one did.
+//! together until a simulated control phase takes as long as the live one did. What a worker's part in a
+//! decision costs beside its operations shows in no phase by itself: it is what a storm that ends takes longer
+//! than that.
 
 use lab_model::{Lab, OperationKind, PhaseKind, Rate, Role, Span, Workload};
 use lab_trace::{Entry, Operation, Record, Trace, TraceError};
@@ -113,10 +115,17 @@ pub struct Calibration {
     pub scale_permille: u64,
     /// The simulated median of the control phase over the measured one; `None` where none was measured.
     pub control_ratio: Option<f64>,
+    /// The same of the storm; `None` where it was not fitted: nothing measured, nothing for a worker to do, or
+    /// a storm whose cascades do not end. Far from 1 when no cost of a worker explains what was measured.
+    pub storm_ratio: Option<f64>,
 }
 
 /// The scales that are tried, in thousandths: from a machine ten times as fast to one forty times as slow.
 const SCALES: (u64, u64) = (100, 40_000);
+/// What a worker may cost for one decision beside its operations, in nanoseconds.
+const HAND_OVERS: (u64, u64) = (0, 1_000_000);
+/// The most decisions that one simulated phase takes to fit.
+const DECISIONS_MAX: u64 = 5_000_000;
 
 /// Fits the costs to what was measured in a run of `lab`, beginning with `start`.
 #[must_use]
@@ -139,24 +148,46 @@ pub fn calibrate(lab: &Lab, kernel: Kernel, start: Costs, measured: &Measured) -
         let kibibytes = bytes.div_ceil(1024);
         base.read_content = content.saturating_sub(base.close + kibibytes * base.read_kibibyte);
     }
-    let wanted = measured.control_open.or(measured.control_exec);
-    let Some(wanted) = wanted else {
-        return Calibration { costs: base, scale_permille: 1000, control_ratio: None };
-    };
-    // More cost never makes the control phase faster, so halving the interval finds the scale.
-    let (mut low, mut high) = SCALES;
+    let (costs, scale_permille, control_ratio) = fit_control(lab, kernel, base, measured);
+    let (costs, storm_ratio) = fit_storm(lab, kernel, costs, measured);
+    Calibration { costs, scale_permille, control_ratio, storm_ratio }
+}
+
+/// Scales the parts of a question until the control phase takes as long as it did.
+fn fit_control(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (Costs, u64, Option<f64>) {
+    let Some(wanted) = measured.control_open.or(measured.control_exec) else { return (base, 1000, None) };
+    let median = |permille| root_median(lab, kernel, scaled(base, permille), PhaseKind::Control);
+    let scale = least(SCALES, |permille| median(permille).is_none_or(|found| found >= wanted));
+    let ratio = median(scale).map(|found| found as f64 / wanted.max(1) as f64);
+    (scaled(base, scale), scale, ratio)
+}
+
+/// Raises what a worker costs until the storm takes as long as it did.
+fn fit_storm(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (Costs, Option<f64>) {
+    let works = |client: &lab_model::Client| !client.behavior.on_open.is_none();
+    let wanted = measured.storm_open.filter(|_| lab.clients.iter().any(works));
+    let Some(Spread { p50: wanted, .. }) = wanted else { return (base, None) };
+    let with = |hand_over| Costs { hand_over, ..base };
+    let median = |hand_over| root_median(lab, kernel, with(hand_over), PhaseKind::Storm);
+    if median(base.hand_over).is_none() {
+        return (base, None);
+    }
+    let hand_over = least(HAND_OVERS, |hand_over| median(hand_over).is_none_or(|found| found >= wanted));
+    let ratio = median(hand_over).map(|found| found as f64 / wanted.max(1) as f64);
+    (with(hand_over), ratio)
+}
+
+/// The least number between two for which something is true that stays true from there on; the highest if it
+/// never is.
+fn least((mut low, mut high): (u64, u64), mut is_enough: impl FnMut(u64) -> bool) -> u64 {
+    if is_enough(low) {
+        return low;
+    }
     while high - low > 1 {
         let middle = low.midpoint(high);
-        if control_median(lab, kernel, scaled(base, middle)).is_some_and(|found| found < wanted) {
-            low = middle;
-        } else {
-            high = middle;
-        }
+        if is_enough(middle) { high = middle } else { low = middle }
     }
-    let costs = scaled(base, high);
-    let found = control_median(lab, kernel, costs);
-    let control_ratio = found.map(|found| found as f64 / wanted.max(1) as f64);
-    Calibration { costs, scale_permille: high, control_ratio }
+    high
 }
 
 fn is_dynamic(lab: &Lab) -> bool {
@@ -184,20 +215,21 @@ fn scaled(costs: Costs, permille: u64) -> Costs {
     }
 }
 
-/// The median root operation of a simulated control phase.
-fn control_median(lab: &Lab, kernel: Kernel, costs: Costs) -> Option<u64> {
+/// The median root operation of one simulated phase with a few operations; `None` if they do not all end well.
+fn root_median(lab: &Lab, kernel: Kernel, costs: Costs, phase: PhaseKind) -> Option<u64> {
     const OPERATIONS: u64 = 500;
-    let mut control = lab.clone();
-    control.phases.baseline = Span::default();
-    control.phases.control = Span::from_secs(10);
-    control.phases.storm = Span::default();
-    control.phases.drain = Span::default();
-    // Opens are what the scale is fitted to if there are any.
+    let span = |kind, longest| if kind == phase { longest } else { Span::default() };
+    let mut short = lab.clone();
+    short.phases.baseline = Span::default();
+    short.phases.control = span(PhaseKind::Control, Span::from_secs(10));
+    short.phases.storm = span(PhaseKind::Storm, Span::from_secs(10));
+    short.phases.drain = span(PhaseKind::Storm, Span::from_millis(200));
+    // Opens are what is fitted if there are any.
     let opens = |load: &Workload| matches!(load, Workload::OpenStorm(_));
-    if control.workload.iter().any(opens) {
-        control.workload.retain(opens);
+    if short.workload.iter().any(opens) {
+        short.workload.retain(opens);
     }
-    for load in &mut control.workload {
+    for load in &mut short.workload {
         let (rate, most) = match load {
             Workload::OpenStorm(storm) => (storm.rate, &mut storm.operations_max),
             Workload::ExecStorm(storm) => (storm.rate, &mut storm.operations_max),
@@ -205,7 +237,8 @@ fn control_median(lab: &Lab, kernel: Kernel, costs: Costs) -> Option<u64> {
         let limit = if rate == Rate::Max { OPERATIONS } else { OPERATIONS / 5 };
         *most = Some(most.unwrap_or(limit).min(limit));
     }
-    let options = Options { costs, ..Options::new(&control, kernel) };
-    let summary = simulate(&control, &options, &mut Counting::default());
-    summary.phase(PhaseKind::Control).and_then(|phase| phase.root_latency.at(500))
+    let options = Options { costs, decisions_max: DECISIONS_MAX, ..Options::new(&short, kernel) };
+    let summary = simulate(&short, &options, &mut Counting::default());
+    let well = summary.kills == 0 && summary.in_flight == 0 && summary.cut.is_none();
+    summary.phase(phase).filter(|_| well).and_then(|phase| phase.root_latency.at(500))
 }

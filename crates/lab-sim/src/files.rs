@@ -97,16 +97,10 @@ impl Files {
         self.programs
     }
 
-    /// How many files there are.
+    /// How many files there are; their numbers are those below.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.programs as usize + 4
-    }
-
-    /// True for an arena without a file, which there is not: programs always have a number.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        false
+    pub fn count(&self) -> u32 {
+        self.programs + 4
     }
 
     /// The bytes in a file.
@@ -179,8 +173,7 @@ mod tests {
             "one folder, one file"
         );
         assert_eq!(files.path(files.of(1, Action::Exec(ExecProgram::Dynamic))), "bin/dynamic");
-        let all: std::collections::BTreeSet<String> =
-            (0..).take(files.len()).map(|n| files.path(n)).collect();
+        let all: std::collections::BTreeSet<String> = (0..files.count()).map(|n| files.path(n)).collect();
         assert_eq!(all.len(), 4 + 3 + 4);
         assert_eq!((files.bytes(0), files.bytes(files.program(Program::LibC))), (9, LIBC_BYTES));
     }

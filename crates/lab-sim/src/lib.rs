@@ -56,7 +56,7 @@ pub use plan::{Plan, Rehearsal, RootPlan, plan};
 pub use simulation::{
     Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
 };
-pub use sink::{Counting, Sink, TraceFile, Traces};
+pub use sink::{Counting, DEVICE, Sink, TraceFile, Traces};
 pub use sweep::{Axis, Cell, cells, run_cell};
 pub use tally::{Cut, Cycle};
 pub use trials::{Range, Trials, trials};

@@ -127,9 +127,10 @@ impl Sink for Counting {
 }
 
 /// The device number of the simulated arena, in the kernel's 32-bit encoding (an unnamed device, as a tmpfs has).
-const DEVICE: u32 = 0x0010_0000;
+pub const DEVICE: u32 = 0x0010_0000;
 
-/// Keeps every process's trace in memory.
+/// Keeps every process's trace in memory: 128 bytes a decision or operation. For more than a few million, an
+/// edge crate gives its own [`Sink`] that writes files.
 #[derive(Clone, Debug, Default)]
 pub struct Traces {
     bytes_max: Option<u64>,

@@ -6,6 +6,7 @@ use lab_trace::{Fault, FaultKind};
 use crate::{
     Sink,
     agenda::Happening,
+    client::Client,
     machine::{Machine, NONE, State},
     slab::Key,
 };
@@ -110,54 +111,60 @@ impl<S: Sink> Machine<'_, S> {
         let mut going: Vec<Vec<bool>> = self.clients.iter().map(|_| Vec::new()).collect();
         loop {
             let mut changed = false;
-            for (client, state) in self.clients.iter().enumerate() {
-                if !state.alive {
-                    continue;
-                }
-                let workers_go = self.any_worker_goes(client, &going);
-                for (key, decision) in state.decisions.iter() {
-                    let place = key.place as usize;
-                    if going[client].len() <= place {
-                        going[client].resize(place + 1, false);
-                    }
-                    if going[client][place] {
-                        continue;
-                    }
-                    let goes = decision.answered
-                        || decision.read.is_none()
-                        || decision.answer.is_some()
-                        || decision.budgeted
-                        || state.batch.answers.iter().any(|&(due, ..)| due == key)
-                        || state.fallbacks.answers.iter().any(|&(due, ..)| due == key)
-                        || match decision.worker {
-                            NONE => workers_go,
-                            worker => self.thread_goes(worker, &going),
-                        };
-                    going[client][place] = goes;
-                    changed |= goes;
-                }
+            for client in 0..self.clients.len() {
+                changed |= self.spread(client, &mut going);
             }
             if !changed {
                 break;
             }
         }
-        (0_u16..)
-            .zip(&self.clients)
-            .zip(&going)
-            .filter(|((_, state), going)| {
-                state.alive && state.decisions.iter().any(|(key, _)| !going[key.place as usize])
-            })
-            .map(|((client, _), _)| client)
-            .collect()
+        let stuck = |state: &Client, going: &[bool]| {
+            state.alive && state.decisions.iter().any(|(key, _)| !going[key.place as usize])
+        };
+        let clients = (0_u16..).zip(self.clients.iter().zip(&going));
+        clients.filter(|(_, (state, going))| stuck(state, going)).map(|(client, _)| client).collect()
     }
 
+    /// Marks the decisions of a client that can go on because of what is marked already; true if there were any.
+    fn spread(&self, client: usize, going: &mut [Vec<bool>]) -> bool {
+        let state = &self.clients[client];
+        if !state.alive {
+            return false;
+        }
+        let workers_go = self.any_worker_goes(client, going);
+        let leaving = |key| {
+            let mut due = state.batch.answers.iter().chain(&state.fallbacks.answers);
+            due.any(|&(answered, ..)| answered == key)
+        };
+        let mut changed = false;
+        for (key, decision) in state.decisions.iter() {
+            let place = key.place as usize;
+            if going[client].len() <= place {
+                going[client].resize(place + 1, false);
+            }
+            if going[client][place] {
+                continue;
+            }
+            let answerable = decision.answered
+                || decision.read.is_none()
+                || decision.answer.is_some()
+                || decision.budgeted;
+            let goes = answerable
+                || match decision.worker {
+                    NONE => workers_go,
+                    worker => self.thread_goes(worker, going),
+                }
+                || leaving(key);
+            going[client][place] = goes;
+            changed |= goes;
+        }
+        changed
+    }
+
+    /// A worker that rests has nothing to wait for and nothing to offer: the core hands out a waiting decision
+    /// as soon as fewer tasks are under way than it may have, which only the busy ones decide.
     fn any_worker_goes(&self, client: usize, going: &[Vec<bool>]) -> bool {
         let (first, count) = self.clients[client].workers;
-        let limit = usize::from(self.clients[client].core.busy());
-        let idle = self.clients[client].idle.len();
-        // A worker that rests although a decision waits takes it up as soon as the core says so; the core
-        // says so only when fewer tasks are under way than it may have, which the other workers decide.
-        let _ = (limit, idle);
         (first..first + u32::from(count))
             .any(|worker| !self.clients[client].idle.contains(&worker) && self.thread_goes(worker, going))
     }
@@ -170,7 +177,7 @@ impl<S: Sink> Machine<'_, S> {
         if self.operations.get(thread.operation).is_none() {
             return true;
         }
-        let waits_for = |(client, state): (usize, &crate::client::Client)| {
+        let waits_for = |(client, state): (usize, &Client)| {
             state.decisions.iter().all(|(key, decision)| {
                 let asked = decision.operation == thread.operation && !decision.answered;
                 !asked || !state.alive || going[client].get(key.place as usize).copied().unwrap_or(false)

@@ -40,8 +40,8 @@ fn other_machine() -> Costs {
         answer_event: 3 * costs.answer_event,
         release: 3 * costs.release,
         herd: 3 * costs.herd,
-        hand_over: 3 * costs.hand_over,
         read_content: 5_000,
+        hand_over: 9_000,
         ..costs
     }
 }
@@ -56,10 +56,32 @@ fn another_machine_is_recognised_and_its_storm_predicted() {
         assert!(fit.scale_permille.abs_diff(3000) < 150, "{kernel:?} {fit:?}");
         assert!((fit.control_ratio.unwrap() - 1.0).abs() < 0.05, "{fit:?}");
         assert!(fit.costs.read_content.abs_diff(5_000) < 500, "{fit:?}");
+        assert!(fit.costs.hand_over.abs_diff(9_000) < 1_000, "{fit:?}");
+        assert!((fit.storm_ratio.unwrap() - 1.0).abs() < 0.05, "{fit:?}");
         let predicted = measured(&lab, kernel, fit.costs).storm_open.unwrap();
         let found = real.storm_open.unwrap();
         assert!(predicted.p50.abs_diff(found.p50) * 10 < found.p50, "{predicted:?} {found:?}");
     }
+}
+
+/// Calibrated on one lab, another one is predicted on the same machine.
+#[test]
+fn what_one_lab_teaches_holds_for_another() {
+    let lab = whole_lab();
+    let real = measured(&lab, Kernel::Fanotify, other_machine());
+    let fit = calibrate(&lab, Kernel::Fanotify, Costs::default(), &real).costs;
+    let mut other = self::lab(5, &lab_model::Preset::Pathological.behavior(), 200);
+    other.phases.control = Span::from_millis(100);
+    let found = measured(&other, Kernel::Fanotify, other_machine()).storm_open.unwrap();
+    let predicted = measured(&other, Kernel::Fanotify, fit).storm_open.unwrap();
+    assert!(predicted.p50.abs_diff(found.p50) * 10 < found.p50, "{predicted:?} {found:?}");
+}
+
+#[test]
+fn a_storm_that_does_not_end_is_not_fitted() {
+    let endless = lab(2, &common::peer_scanner(2, lab_model::When::After), 50);
+    let real = Measured { storm_open: Some(lab_sim::Spread { p50: 1, p99: 1 }), ..Measured::default() };
+    assert_eq!(calibrate(&endless, Kernel::Fanotify, Costs::default(), &real).storm_ratio, None);
 }
 
 #[test]
@@ -76,7 +98,7 @@ fn execs_are_scaled_too() {
 #[test]
 fn without_measurements_nothing_changes() {
     let fit = calibrate(&whole_lab(), Kernel::Fanotify, Costs::default(), &Measured::default());
-    assert_eq!((fit.costs, fit.control_ratio), (Costs::default(), None));
+    assert_eq!((fit.costs, fit.control_ratio, fit.storm_ratio), (Costs::default(), None, None));
     assert!(measure(&[b"not a trace"]).is_err());
     let lab = whole_lab();
     let summary = simulate(&lab, &Options::new(&lab, Kernel::Fanotify), &mut Traces::default());
