@@ -1,0 +1,230 @@
+//! Labs that run for real: the laws that a person relies on when reading a report, by exact numbers.
+//!
+//! They need `CAP_SYS_ADMIN` and fanotify permission events. Where those are missing each test says so and
+//! counts as ignored.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests read the reports of the labs that they run"
+)]
+
+mod rig;
+
+use std::{fs, process::ExitCode};
+
+use libtest_mimic::Arguments;
+use rig::{Live, Rig, live, number, scanners, sums_add_up, text};
+use serde_json::Value;
+
+/// Short phases, and a load that ends by itself.
+fn open_storm(operations: u64) -> String {
+    format!(
+        "phases: {{ baseline: 50ms, control: 50ms, storm: 20s, drain: 5s }}\n\
+         workload:\n  - open_storm: {{ workers: 2, files: 50, operations_max: {operations} }}\n"
+    )
+}
+
+fn main() -> ExitCode {
+    let mut tests: Vec<Live> = vec![
+        live("noop_clients_decide_once_for_each_open", noop_clients),
+        live("a_pathological_neighbour_by_arithmetic", pathological),
+        live("an_exec_is_two_or_five_events_for_each_client", execs),
+        live("an_open_loop_keeps_its_plan", open_loop),
+        live("deadlock_pair_stands_still_until_the_deadline", deadlock_pair),
+        live("echo_chamber_never_becomes_calm", echo_chamber),
+        live("forty_eight_clients_work", forty_eight),
+        live("two_labs_at_once_do_not_see_each_other", two_at_once),
+        live("the_same_run_can_be_reported_again", reported_again),
+    ];
+    for (name, count) in [
+        ("exact_law_1_scanner", 1),
+        ("exact_law_2_scanners", 2),
+        ("exact_law_3_scanners", 3),
+        ("exact_law_6_scanners", 6),
+    ] {
+        tests.push(live(name, move || exact_law(count)));
+    }
+    rig::main(Arguments::from_args(), tests)
+}
+
+/// What must hold of every lab in which nothing went wrong.
+fn nothing_went_wrong(report: &Value) {
+    sums_add_up(report);
+    for part in ["totals", "storm"] {
+        for count in ["unexplained", "lost", "damaged", "unanswered", "denied", "operations_unfinished"] {
+            assert_eq!(number(report, &format!("/{part}/{count}")), 0, "{part} {count}");
+        }
+    }
+    assert_eq!(report["faults"], serde_json::json!([]));
+    for client in report["clients"].as_array().unwrap() {
+        assert_eq!(text(client, "/end"), "clean", "{client}");
+        assert_eq!(number(client, "/deadline_misses"), 0);
+    }
+}
+
+fn exact_law(count: usize) {
+    let (rig, clients) = (Rig::new(&format!("law-{count}")), count as u64);
+    rig.lab("law", &(scanners(count) + &open_storm(1000)));
+    let report = rig.report("law");
+    nothing_went_wrong(&report);
+    assert_eq!(text(&report, "/outcome"), "stable");
+    let (roots, decisions) = (number(&report, "/storm/root_ops"), number(&report, "/storm/decisions"));
+    assert_eq!(roots, 1000);
+    assert_eq!(decisions, clients * (clients + 1) * roots);
+    assert_eq!(report["amplification"].as_f64(), Some((clients * (clients + 1)) as f64));
+    assert_eq!(number(&report, "/storm/own_process"), clients * roots);
+    assert_eq!(number(&report, "/storm/operations"), (clients + 1) * roots);
+    // N for the workload, the rest for the clients: each row has the same number in each column.
+    let columns = report["causes"]["columns"].as_array().unwrap().len();
+    assert_eq!(columns, count + 1);
+    let expected = vec![vec![roots; columns]; count];
+    assert_eq!(report["causes"]["decisions"], serde_json::json!(expected));
+    let sizes = &report["cascades"]["size"]["histogram"];
+    assert_eq!(*sizes, serde_json::json!([[clients * (clients + 1), roots]]), "every single cascade");
+}
+
+fn noop_clients() {
+    let rig = Rig::new("noop");
+    rig.lab("noop", &("clients: { count: 3, behavior: noop }\n".to_owned() + &open_storm(2000)));
+    let report = rig.report("noop");
+    nothing_went_wrong(&report);
+    assert_eq!(text(&report, "/outcome"), "stable");
+    assert_eq!(number(&report, "/storm/root_ops"), 2000);
+    assert_eq!(number(&report, "/storm/decisions"), 3 * 2000);
+    assert_eq!(number(&report, "/storm/own_process"), 0);
+    assert_eq!(number(&report, "/storm/operations"), 2000);
+    let controlled = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "control");
+    let controlled = number(controlled.unwrap(), "/root_ops");
+    assert!(controlled > 0);
+    assert_eq!(number(&report, "/totals/decisions"), 3 * (2000 + controlled), "no client in the baseline");
+}
+
+/// Two scanners open 1 each; the pathological one opens the target and 4 more: 1 + 2 + 5 operations for each
+/// root, and each of them is asked about by 3 clients.
+fn pathological() {
+    let rig = Rig::new("pathological");
+    let clients = "clients:\n  - { id: alpha, behavior: scanner }\n  - { id: bravo, behavior: scanner }\n  \
+                   - { id: mallory, behavior: pathological }\n";
+    rig.lab("bad", &(clients.to_owned() + &open_storm(500)));
+    let report = rig.report("bad");
+    nothing_went_wrong(&report);
+    assert_eq!(number(&report, "/storm/root_ops"), 500);
+    assert_eq!(number(&report, "/storm/operations"), (1 + 2 + 5) * 500);
+    assert_eq!(number(&report, "/storm/decisions"), 3 * (1 + 2 + 5) * 500);
+    assert_eq!(number(&report, "/storm/own_process"), (1 + 1 + 5) * 500);
+    let row = serde_json::json!([500, 500, 500, 5 * 500]);
+    assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row, row]));
+}
+
+fn execs() {
+    for (program, events) in [("static", 2), ("dynamic", 5)] {
+        let rig = Rig::new(&format!("exec-{program}"));
+        let load = format!(
+            "phases: {{ baseline: 50ms, control: 50ms, storm: 20s, drain: 5s }}\n\
+             workload:\n  - exec_storm: {{ workers: 2, program: {program}, operations_max: 200 }}\n"
+        );
+        rig.lab("exec", &("clients: { count: 3, behavior: noop }\n".to_owned() + &load));
+        let report = rig.report("exec");
+        nothing_went_wrong(&report);
+        assert_eq!(number(&report, "/storm/root_ops"), 200, "{program}");
+        assert_eq!(number(&report, "/storm/decisions"), 3 * events * 200, "{program}");
+    }
+}
+
+fn open_loop() {
+    let rig = Rig::new("open-loop");
+    let load = "phases: { baseline: 0s, control: 0s, storm: 1s, drain: 5s }\n\
+                workload:\n  - open_storm: { workers: 2, files: 50, rate: 500/s }\n";
+    rig.lab("paced", &(scanners(2) + load));
+    let report = rig.report("paced");
+    nothing_went_wrong(&report);
+    assert_eq!(number(&report, "/storm/root_ops"), 500);
+    assert_eq!(number(&report, "/storm/decisions"), 6 * 500);
+}
+
+/// Copies a lab that ships, with shorter phases, and runs it.
+fn shipped(rig: &Rig, name: &str, storm: &str) -> Value {
+    let file = format!("{}/../../lab-configs/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(file).unwrap();
+    let lines = text.lines().map(|line| match line.split_once(':') {
+        Some(("phases", _)) => format!("phases: {{ baseline: 50ms, control: 50ms, storm: {storm}, drain: 2s }}\n"),
+        _ => format!("{line}\n"),
+    });
+    fs::write(rig.configs().join(format!("{name}.yaml")), lines.collect::<String>()).unwrap();
+    rig.report(name)
+}
+
+fn deadlock_pair() {
+    let rig = Rig::new("deadlock-pair");
+    let report = shipped(&rig, "deadlock-pair", "3s");
+    sums_add_up(&report);
+    assert_eq!(text(&report, "/outcome"), "deadlocked", "{}", report["outcome_rule"]);
+    assert_eq!(number(&report, "/totals/lost"), 0);
+    let cycle = &report["wait_cycles"][0];
+    let mut members: Vec<&str> = cycle["members"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    members.sort_unstable();
+    assert_eq!(members, ["alpha", "bravo"]);
+    assert_eq!(text(cycle, "/ended_by"), "deadline kill");
+    assert!(!cycle["evidence"].as_array().unwrap().is_empty());
+    // The circle closes a moment after the first decision of it was read, and the deadline counts from there.
+    let deadline = number(&report, "/deadline_ns");
+    let lasted = number(cycle, "/lasted_ns");
+    assert!(lasted.abs_diff(deadline) <= deadline / 10, "{lasted} ns against a deadline of {deadline} ns");
+    let kills = report["faults"].as_array().unwrap().iter().filter(|fault| fault["kind"] == "deadline kill");
+    assert!(kills.count() >= 1);
+    let ends: Vec<&str> = report["clients"].as_array().unwrap().iter().map(|client| text(client, "/end")).collect();
+    assert!(ends.contains(&"deadline kill"), "{ends:?}");
+}
+
+fn echo_chamber() {
+    let rig = Rig::new("echo-chamber");
+    let report = shipped(&rig, "echo-chamber", "1s");
+    sums_add_up(&report);
+    assert_eq!(text(&report, "/outcome"), "divergent", "{}", report["outcome_rule"]);
+    assert_eq!(number(&report, "/totals/lost"), 0);
+    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    assert_eq!(report["drain"]["quiet"], Value::Bool(false));
+    assert!(number(&report, "/drain/in_flight") > 0);
+    let gain = report["loop_gain"]["value"].as_f64().unwrap();
+    assert!((gain - 1.0).abs() < 0.05, "each event brings one more: {gain}");
+}
+
+fn forty_eight() {
+    let rig = Rig::new("forty-eight");
+    rig.lab("many", &("clients: { count: 48, behavior: noop }\n".to_owned() + &open_storm(200)));
+    let report = rig.report("many");
+    nothing_went_wrong(&report);
+    assert_eq!(report["clients"].as_array().unwrap().len(), 48);
+    assert_eq!(number(&report, "/storm/root_ops"), 200);
+    assert_eq!(number(&report, "/storm/decisions"), 48 * 200);
+}
+
+fn two_at_once() {
+    let rig = Rig::new("two-at-once");
+    rig.lab("one", &(scanners(2) + &open_storm(1000)));
+    let reports = std::thread::scope(|scope| {
+        let runs = [(); 2].map(|()| scope.spawn(|| rig.run(&["up", "one", "--json"])));
+        runs.map(|run| run.join().unwrap())
+    });
+    for finished in reports {
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+        nothing_went_wrong(&report);
+        assert_eq!(number(&report, "/storm/decisions"), 6 * 1000);
+    }
+    assert_eq!(rig.remains(), Vec::<String>::new());
+}
+
+fn reported_again() {
+    let rig = Rig::new("reported-again");
+    rig.lab("again", &(scanners(2) + &open_storm(300)));
+    let first = rig.report("again");
+    let again = rig.run(&["report", "again", "--json"]);
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert_eq!(first, serde_json::from_str::<Value>(&again.stdout).unwrap());
+    let written = fs::read_to_string(rig.latest("again").join("report.json")).unwrap();
+    assert_eq!(written, again.stdout, "report.json is what is printed");
+    let client = rig.run(&["report", "again", "--client", "client-01"]);
+    assert_eq!(client.code, Some(0), "{}", client.stderr);
+    assert!(client.stdout.contains("client-01"), "{}", client.stdout);
+}

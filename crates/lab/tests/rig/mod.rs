@@ -1,0 +1,174 @@
+//! What the tests of the real `lab` share: lab files and a run store of their own, labs that run and are
+//! disturbed, and what may be left of them. It asserts only what every lab must keep.
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a helper of several test programs; tests read files, start programs and wait"
+)]
+
+mod machine;
+mod running;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Output},
+};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use serde_json::Value;
+
+pub use machine::{host_opens_are_free, remains, wait_until};
+pub use running::{Running, send};
+
+/// The program under test.
+pub const LAB: &str = env!("CARGO_BIN_EXE_lab");
+
+/// The clients of most tests: scanners that react to the workload.
+pub fn scanners(count: usize) -> String {
+    format!(
+        "defaults:\n  behavior: {{ preset: scanner, react_to: workload }}\nclients: {{ count: {count} }}\n"
+    )
+}
+
+/// A folder with lab files and a run store of its own.
+#[derive(Clone, Debug)]
+pub struct Rig {
+    pub root: PathBuf,
+}
+
+impl Rig {
+    /// An empty one. What an earlier run of the test left there is removed.
+    pub fn new(name: &str) -> Rig {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).canonicalize().unwrap().join(name);
+        if root.exists() {
+            fs::remove_dir_all(&root).unwrap();
+        }
+        fs::create_dir_all(root.join("configs")).unwrap();
+        Rig { root }
+    }
+
+    pub fn configs(&self) -> PathBuf {
+        self.root.join("configs")
+    }
+
+    pub fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    /// Writes a lab file: the heading lines that all have, and `body`.
+    pub fn lab(&self, name: &str, body: &str) {
+        let text = format!("schema: 1\nname: {name}\n{body}");
+        fs::write(self.configs().join(format!("{name}.yaml")), text).unwrap();
+    }
+
+    /// The `lab` command with this rig's folders.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(LAB);
+        command.arg("--configs").arg(self.configs()).arg("--runs").arg(self.runs()).args(arguments);
+        command.env("NO_COLOR", "1").env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        Finished::of(&self.command(arguments).output().unwrap())
+    }
+
+    /// Runs a lab to its end, which must be good, and returns its report.
+    pub fn report(&self, name: &str) -> Value {
+        let finished = self.run(&["up", name, "--json"]);
+        assert!(matches!(finished.code, Some(0..=2)), "lab up {name} ended well: {finished:#?}");
+        assert_eq!(self.remains(), Vec::<String>::new(), "nothing is left of {name}");
+        serde_json::from_str(&finished.stdout).unwrap()
+    }
+
+    /// The folder of a lab's latest run.
+    pub fn latest(&self, name: &str) -> PathBuf {
+        self.runs().join(name).join("latest").canonicalize().unwrap()
+    }
+
+    /// What is left of this rig's labs, anywhere on the machine.
+    pub fn remains(&self) -> Vec<String> {
+        remains(&self.root)
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    pub fn of(output: &Output) -> Finished {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Finished { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+/// A number of a report, by its path.
+pub fn number(report: &Value, pointer: &str) -> u64 {
+    let value = report.pointer(pointer).unwrap_or_else(|| panic!("the report has {pointer}"));
+    value.as_u64().unwrap_or_else(|| panic!("{pointer} is a number: {value}"))
+}
+
+/// A text of a report, by its path.
+pub fn text<'a>(report: &'a Value, pointer: &str) -> &'a str {
+    report.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("the report has {pointer}"))
+}
+
+/// What must hold of the counts of every report.
+pub fn sums_add_up(report: &Value) {
+    for part in ["totals", "storm"] {
+        let of = |name: &str| number(report, &format!("/{part}/{name}"));
+        assert_eq!(of("decisions"), of("explained") + of("unexplained"), "{part}");
+        let approvals = report.pointer(&format!("/{part}/by_approval")).and_then(Value::as_object).unwrap();
+        let answered: u64 = approvals.values().filter_map(Value::as_u64).sum();
+        assert_eq!(of("decisions"), answered + of("unanswered"), "{part}");
+    }
+    let rows = report["causes"]["decisions"].as_array().unwrap();
+    let cells = rows.iter().flat_map(|row| row.as_array().unwrap()).filter_map(Value::as_u64);
+    assert_eq!(cells.sum::<u64>(), number(report, "/causes/total"), "the cause matrix");
+    let clients = report["clients"].as_array().unwrap();
+    let decisions: u64 = clients.iter().map(|client| number(client, "/decisions")).sum();
+    assert_eq!(decisions, number(report, "/causes/total"), "the clients' decisions");
+}
+
+/// A test of a live lab.
+pub struct Live {
+    pub name: &'static str,
+    pub body: Box<dyn FnOnce() + Send>,
+}
+
+/// A test of a live lab by its name.
+pub fn live(name: &'static str, body: impl FnOnce() + Send + 'static) -> Live {
+    Live { name, body: Box::new(body) }
+}
+
+/// Runs the tests one after the other. On a machine without fanotify or the privilege each says so and counts as
+/// ignored.
+pub fn main(mut arguments: Arguments, tests: Vec<Live>) -> ExitCode {
+    // Each lab wants the machine for itself.
+    arguments.test_threads = Some(1);
+    let trials = tests.into_iter().map(|test| {
+        Trial::ignorable_test(test.name, move || match machine::obstacle() {
+            Some(obstacle) => {
+                eprintln!("SKIPPED: {}: {obstacle}", test.name);
+                Ok(Completion::ignored_with(obstacle))
+            }
+            None => {
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(test.body))
+                    .map_err(|_| Failed::from("see the message above"))?;
+                Ok(Completion::Completed)
+            }
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}

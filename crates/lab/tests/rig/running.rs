@@ -1,0 +1,138 @@
+//! A lab that runs, and its processes as the outside sees them.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "as the module above")]
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::PathBuf,
+    process::{Child, Stdio},
+};
+
+use lab_model::{PhaseKind, Span};
+use lab_trace::{Board, Counter};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::{Finished, Rig, wait_until};
+
+/// How long a lab may take to reach a phase; a first run builds client and driver.
+const PHASE_WITHIN: Span = Span::from_secs(300);
+/// How long a lab may take to end once it was disturbed.
+const END_WITHIN: Span = Span::from_secs(60);
+
+/// A `lab up` under way.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    rig: Rig,
+    name: String,
+}
+
+impl Running {
+    /// Starts a lab. Its output goes to files, so that nothing waits for a reader.
+    pub fn start(rig: &Rig, name: &str) -> Running {
+        let output = |stream: &str| Stdio::from(File::create(rig.root.join(stream)).unwrap());
+        let child = rig
+            .command(&["up", name, "--json"])
+            .stdin(Stdio::null())
+            .stdout(output("stdout"))
+            .stderr(output("stderr"))
+            .spawn()
+            .unwrap();
+        Running { child, rig: rig.clone(), name: name.to_owned() }
+    }
+
+    /// The launcher's process ID.
+    pub fn launcher(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The run's folder, once it exists.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let words = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let plan = children(self.launcher()).into_iter().find_map(|pid| {
+            words(pid).split('\0').find(|word| word.ends_with("/plan.json")).map(PathBuf::from)
+        })?;
+        plan.parent().map(PathBuf::from)
+    }
+
+    /// Waits until the driver has begun so many operations of the phase, and returns the run's folder.
+    pub fn reaches(&mut self, phase: PhaseKind, operations: u64) -> PathBuf {
+        let mut folder = None;
+        let mut before = None;
+        let reached = wait_until(PHASE_WITHIN, || {
+            if folder.is_none() {
+                folder = self.folder();
+            }
+            let driver = folder.as_ref().map(|folder| folder.join("traces/driver.trace"));
+            let board = driver.and_then(|trace| Board::attach(&trace).ok());
+            if let Some(board) = board.filter(|board| board.get(Counter::Phase) == u64::from(phase.code())) {
+                let now = board.get(Counter::OperationsEnded);
+                return now >= *before.get_or_insert(now) + operations;
+            }
+            self.child.try_wait().unwrap().is_some()
+        });
+        assert!(reached && self.child.try_wait().unwrap().is_none(), "{} reaches {phase:?}: {}", self.name, self.stderr());
+        folder.unwrap()
+    }
+
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(self.rig.root.join("stderr")).unwrap_or_default()
+    }
+
+    /// The first process of the lab's namespaces.
+    pub fn conductor(&self) -> u32 {
+        let found = children(self.launcher());
+        *found.first().unwrap_or_else(|| panic!("the launcher has a conductor: {}", self.stderr()))
+    }
+
+    /// The process whose program's path contains this text.
+    pub fn process(&self, program: &str) -> u32 {
+        let found = children(self.conductor()).into_iter().find(|pid| {
+            let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            exe.to_string_lossy().contains(program)
+        });
+        found.unwrap_or_else(|| panic!("the lab has a process {program}: {}", self.stderr()))
+    }
+
+    /// Waits for the end of the launcher, however it comes.
+    pub fn finish(mut self) -> Finished {
+        let mut status = None;
+        let ended = wait_until(END_WITHIN, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        if !ended {
+            send(self.child.id(), Signal::SIGKILL);
+            panic!("{} did not end: {}", self.name, self.stderr());
+        }
+        let mut stdout = String::new();
+        File::open(self.rig.root.join("stdout")).unwrap().read_to_string(&mut stdout).unwrap();
+        Finished { code: status.unwrap().code(), stdout, stderr: self.stderr() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Only a test that failed has not waited for it.
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            send(self.child.id(), Signal::SIGKILL);
+            drop(self.child.wait());
+        }
+    }
+}
+
+/// Sends a signal to one process, which must exist.
+pub fn send(pid: u32, signal: Signal) {
+    kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
+}
+
+/// The children of a process.
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let of = |task: PathBuf| fs::read_to_string(task.join("children")).unwrap_or_default();
+    let all = threads.filter_map(Result::ok).map(|thread| of(thread.path()));
+    all.flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
