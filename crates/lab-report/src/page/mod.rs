@@ -9,7 +9,7 @@ mod run;
 mod tables;
 
 pub(crate) use client::{client, total};
-pub(crate) use run::run;
+pub(crate) use run::{run, summary};
 pub(crate) use tables::{Cell, Column, Table};
 
 use crate::visible::visible;

@@ -19,6 +19,16 @@ use crate::visible::visible;
 /// The most findings that are shown; more are no findings.
 const FINDINGS_MAX: usize = 3;
 
+/// Builds what a run ends with on a terminal: the verdict and the sections that most readers need, on about one screen.
+pub(crate) fn summary(findings: &Findings) -> Page {
+    let mut page = run(findings);
+    let waits = !findings.wait_cycles.is_empty();
+    page.sections = vec![clients::clients(findings), causes::causes(findings)];
+    page.sections.extend(waits.then(|| course::waiting(findings)));
+    page.sections.push(cost::cost(findings));
+    page
+}
+
 /// Builds the run report.
 pub(crate) fn run(findings: &Findings) -> Page {
     Page {
