@@ -19,6 +19,7 @@ use lab_protocol::{Assignment, ClientAssignment, Order, PROTOCOL, Reply, Welcome
 use lab_trace::{PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
 
 use crate::{
+    gate::Gate,
     housekeeper,
     intake::Reader,
     paths::Paths,
@@ -35,12 +36,20 @@ const ANSWERED_MAX: usize = 8192;
 #[cfg(target_os = "macos")]
 const PENDING_MAX: u32 = 4096;
 
+/// The reader's place at the gate.
+pub(crate) const READER_PLACE: usize = 0;
+/// The housekeeper's place at the gate.
+pub(crate) const HOUSEKEEPER_PLACE: usize = 1;
+/// The place of the first worker at the gate.
+pub(crate) const WORKER_PLACES: usize = 2;
+
 /// What the threads of a client share.
 pub(crate) struct Shared<B: Backend> {
     pub(crate) actor: Actor,
     pub(crate) seed: u64,
     pub(crate) backend: B,
     pub(crate) trace: TraceWriter,
+    pub(crate) gate: Gate,
     pub(crate) settings: Published,
     pub(crate) pending: PendingTable<B::Token>,
     pub(crate) queue: WorkQueue<Job<B::Token>>,
@@ -168,6 +177,7 @@ fn serve<B: Backend>(
         seed: welcome.seed,
         backend,
         trace,
+        gate: Gate::new(WORKER_PLACES + usize::from(workers)),
         settings: Published::new(settings),
         pending: PendingTable::new(),
         queue: WorkQueue::new(2 * PENDING_SLOTS, usize::from(workers)),
@@ -207,6 +217,8 @@ fn follow<B: Backend>(
                 apply(shared, &behavior);
             }
             Order::Finish => {
+                // What goes on after this moment is in flight at the run's end: neither recorded nor lost.
+                shared.gate.shut();
                 while let Some((token, record)) = shared.answered.pop() {
                     shared.look_at(token, record);
                 }

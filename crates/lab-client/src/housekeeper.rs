@@ -14,7 +14,7 @@ use lab_model::{Approval, Ticks, Verdict};
 use lab_process::{GROW_EVERY, clock};
 use lab_trace::{Counter, DecisionEnd, Loss, LossKind};
 
-use crate::client::Shared;
+use crate::client::{HOUSEKEEPER_PLACE, Shared};
 
 /// The longest nap when there is nothing to do.
 const NAP_MAX: Duration = Duration::from_millis(16);
@@ -36,6 +36,7 @@ pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
     let mut nap = GROW_EVERY;
     let mut done = Vec::with_capacity(RELEASE_AT_ONCE);
     loop {
+        shared.gate.enter(HOUSEKEEPER_PLACE);
         let mut busy = false;
         while let Some((token, record)) = shared.answered.pop() {
             shared.look_at(token, record);
@@ -58,6 +59,7 @@ pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
             Err(_) => {}
         }
         note_losses(shared, &mut noted);
+        shared.gate.leave(HOUSEKEEPER_PLACE);
         let watches = shared.watches_time.load(Ordering::Relaxed);
         nap = if busy || watches { GROW_EVERY } else { (nap * 2).min(NAP_MAX) };
         thread::sleep(nap);
@@ -69,6 +71,8 @@ fn fall_back<B: Backend>(shared: &Shared<B>, now: Ticks) -> bool {
     let mut any = false;
     for overdue in shared.pending.overdue(now) {
         any = true;
+        // Answered, so no longer pending, even though its task may go on.
+        shared.trace.board().settle(usize::from(overdue.slot));
         let answered = clock::now();
         let error = shared.backend.answer(overdue.token, Verdict::Allow).err().unwrap_or(0);
         let (verdict, approval) = (Verdict::Allow, Approval::DeadlineFallback);

@@ -9,7 +9,7 @@ use lab_process::clock;
 use lab_trace::{Counter, DecisionBegin, DecisionEnd, RecordId};
 
 use crate::{
-    client::Shared,
+    client::{READER_PLACE, Shared},
     settings::Followed,
     worker::{Job, Owed},
 };
@@ -26,6 +26,7 @@ pub(crate) struct Reader<B: Backend> {
     reads: u64,
     events: u64,
     lost: u64,
+    inside: bool,
     batch: Vec<Answered<B::Token>>,
 }
 
@@ -42,12 +43,35 @@ impl<B: Backend> Reader<B> {
     pub(crate) fn new(shared: Arc<Shared<B>>) -> Reader<B> {
         let followed = Followed::new(&shared.settings);
         let batch = Vec::with_capacity(BATCH_MAX);
-        Reader { shared, followed, read: Ticks(0), answered: Ticks(0), reads: 0, events: 0, lost: 0, batch }
+        Reader {
+            shared,
+            followed,
+            read: Ticks(0),
+            answered: Ticks(0),
+            reads: 0,
+            events: 0,
+            lost: 0,
+            inside: false,
+            batch,
+        }
     }
 
     /// Events that the kernel dropped or could not hand over.
     pub(crate) fn lost_events(&self) -> u64 {
         self.lost
+    }
+
+    /// Passes the gate, once for all events that are answered together.
+    fn enter(&mut self) {
+        if !self.inside {
+            self.shared.gate.enter(READER_PLACE);
+            self.inside = true;
+        }
+    }
+
+    fn leave(&mut self) {
+        self.shared.gate.leave(READER_PLACE);
+        self.inside = false;
     }
 
     fn keep(
@@ -59,16 +83,19 @@ impl<B: Backend> Reader<B> {
     ) -> bool {
         let shared = &self.shared;
         let Some(slot) = shared.pending.take() else { return false };
-        let ticket = shared.pending.open(slot, record, event.token, answer_by);
+        // On the board before the race opens: whoever wins the race takes it off again.
         shared.trace.board().pend(usize::from(slot), self.read, record.0, event.subject.tid);
+        let ticket = shared.pending.open(slot, record, event.token, answer_by);
         let job = Job { token: event.token, record, task, owed: Some(Owed { ticket }) };
         if shared.queue.push(job).is_ok() {
             return true;
         }
         // Cannot happen while there are at least as many places in the queue as slots, but if it does the
         // event is answered like one that finds no slot.
-        shared.trace.board().settle(usize::from(slot));
         let won = shared.pending.win(ticket);
+        if won {
+            shared.trace.board().settle(usize::from(slot));
+        }
         shared.pending.give_back(slot);
         !won
     }
@@ -79,10 +106,12 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         self.read = clock::now();
         self.reads += 1;
         self.batch.clear();
+        self.shared.trace.board().set(Counter::Reads, self.reads);
     }
 
     fn event(&mut self, event: &Event<B::Token>) -> Disposition {
         self.events += 1;
+        self.enter();
         let settings = self.followed.settings(&self.shared.settings);
         let (class, actor) = settings.participants.classify(event.subject.tid);
         let question = Question { read: self.read, event: event.event, class, deadline: event.deadline };
@@ -103,11 +132,18 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
             Admission::AnswerThenWork { verdict, approval, task } => (verdict, approval, Some(task)),
             Admission::Work { task, answer_by } => {
                 if self.keep(event, record, task, answer_by) {
+                    self.shared.trace.board().set(Counter::Events, self.events);
+                    if self.batch.is_empty() {
+                        self.leave();
+                    }
                     return Disposition::Keep;
                 }
                 (Verdict::Allow, Approval::QueueFull, None)
             }
         };
+        if self.batch.is_empty() {
+            self.shared.trace.board().set(Counter::Answering, self.read.0);
+        }
         self.batch.push(Answered { token: event.token, record, verdict, approval, then });
         Disposition::Answer(verdict)
     }
@@ -130,8 +166,9 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         }
         if nth + 1 == self.batch.len() {
             let board = shared.trace.board();
-            board.set(Counter::Reads, self.reads);
+            board.set(Counter::Answering, 0);
             board.set(Counter::Events, self.events);
+            self.leave();
         }
     }
 

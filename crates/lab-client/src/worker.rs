@@ -8,7 +8,10 @@ use lab_process::{clock, process_id, thread_id};
 use lab_trace::{Counter, DecisionEnd, OperationBegin, OperationEnd, RecordId};
 use nix::{fcntl::OFlag, sys::stat::Mode};
 
-use crate::{client::Shared, pending::Ticket};
+use crate::{
+    client::{Shared, WORKER_PLACES},
+    pending::Ticket,
+};
 
 /// The piece in which content is read, in bytes.
 const READ_BYTES: usize = 64 * 1024;
@@ -68,10 +71,16 @@ impl<B: Backend> Worker<B> {
             last = Outcome::Finished;
         }
         if let Some(Owed { ticket }) = job.owed {
-            self.shared.trace.board().settle(usize::from(ticket.slot));
             self.shared.pending.give_back(ticket.slot);
         }
+        self.shared.gate.enter(self.place());
         self.shared.resolve(job.token, job.record);
+        self.shared.gate.leave(self.place());
+    }
+
+    /// This worker's place at the gate.
+    fn place(&self) -> usize {
+        WORKER_PLACES + usize::from(self.number)
     }
 
     fn answer(&self, job: &Job<B::Token>, started: Ticks, verdict: Verdict, approval: Approval) {
@@ -83,6 +92,7 @@ impl<B: Backend> Worker<B> {
         let error = self.shared.backend.answer(job.token, verdict).err().unwrap_or(0);
         let end = DecisionEnd { started: Some(started), answered, verdict, approval, error };
         self.shared.trace.end_decision(job.record, &end);
+        self.shared.trace.board().settle(usize::from(ticket.slot));
         self.shared.trace.board().add(Counter::Answers, 1);
     }
 
@@ -97,6 +107,7 @@ impl<B: Backend> Worker<B> {
         }
         let trace = &self.shared.trace;
         let slot = usize::from(self.number);
+        self.shared.gate.enter(self.place());
         trace.board().add(Counter::OperationsBegun, 1);
         let begin = OperationBegin {
             started: clock::now(),
@@ -109,29 +120,33 @@ impl<B: Backend> Worker<B> {
         };
         let record = trace.begin_operation(&begin);
         trace.board().operate(slot, begin.started, record.0, self.subject.tid);
+        // The open may wait for ever, and recording must be able to end meanwhile.
+        self.shared.gate.leave(self.place());
         let path = CStr::from_bytes_until_nul(&self.path).unwrap_or_default();
         let opened = nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
         let ended = clock::now();
         trace.board().rest(slot);
         let mut end = OperationEnd { ended, error: 0, status: 0, finished: None, bytes: 0 };
-        let mut target = None;
+        let mut file = None;
         match opened {
-            Ok(file) => {
-                let mut file = File::from(file);
+            Ok(opened) => {
+                let mut opened = File::from(opened);
                 if plan.read {
-                    end.bytes = read_through(&mut file, &mut self.content);
+                    end.bytes = read_through(&mut opened, &mut self.content);
+                    end.finished = Some(clock::now());
                 }
-                target = self.target(&file);
-                drop(file);
-                end.finished = plan.read.then(clock::now);
+                file = Some(opened);
             }
             Err(error) => end.error = (error as i32).unsigned_abs(),
         }
+        // The end of what was begun has its place, whether the gate has been shut meanwhile or not.
         trace.end_operation(record, &end);
-        if let Some(target) = target {
+        trace.board().add(Counter::OperationsEnded, 1);
+        self.shared.gate.enter(self.place());
+        if let Some(target) = file.and_then(|file| self.target(&file)) {
             trace.operation_target(record, &target);
         }
-        trace.board().add(Counter::OperationsEnded, 1);
+        self.shared.gate.leave(self.place());
     }
 
     fn target(&self, file: &File) -> Option<lab_trace::Target> {

@@ -441,6 +441,11 @@ impl Conductor {
             self.trace.fault(&fault);
             end(overdue.pid);
             self.warden.forget(overdue.actor);
+            if let Some(process) = self.processes.get(&overdue.actor) {
+                let deadline = self.plan.lab.deadline;
+                self.progress
+                    .note(&format!("{} missed its deadline of {deadline} and is killed", process.name));
+            }
         }
         let run_max = clock::timebase().ticks(self.plan.lab.safety.run_max.nanos());
         if now.since(self.began) > run_max && self.stopped.is_none() {
@@ -453,7 +458,11 @@ impl Conductor {
     }
 
     fn stop(&mut self, kind: FailureKind, fault: FaultKind) {
-        self.stopped.get_or_insert(kind);
+        // Whoever asks again has been heard.
+        if self.stopped.is_some() {
+            return;
+        }
+        self.stopped = Some(kind);
         self.trace.fault(&Fault { at: clock::now(), kind: fault, actor: Actor::ORCHESTRATOR, detail: 0 });
     }
 
