@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         live("an_interrupt_in_every_stage", move || interrupted_early(kills, seed)),
         live("a_stopped_scanner_is_killed_at_the_deadline", move || stopped("scanner", kills, seed)),
         live("a_stopped_noop_is_killed_at_the_deadline", move || stopped("noop", kills, seed)),
+        live("a_client_that_aborts", aborts),
         live("down_finds_a_lab_without_its_marker", down_without_marker),
     ];
     rig::main(arguments, tests)
@@ -301,6 +302,21 @@ fn stopped(behavior: &str, kills: u64, seed: u64) {
         let after = usize::try_from(killed / number(&report, "/series/bucket_ns")).unwrap() + 1;
         assert!(buckets[after..].iter().filter_map(Value::as_u64).sum::<u64>() > 0, "the run goes on");
     }
+}
+
+/// What a panic in a client is to everyone else: its profile aborts.
+fn aborts() {
+    let rig = Rig::new("aborts");
+    rig.lab("panicky", &(scanners(3) + SHORT));
+    let mut lab = Running::start(&rig, "panicky");
+    let folder = lab.reaches(PhaseKind::Storm, 200);
+    send(lab.process("client-03.app"), Signal::SIGABRT);
+    let finished = lab.finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stderr.contains("client-03 ended: signal 6"), "{}", finished.stderr);
+    nothing_remains(&rig);
+    let report = read_back(&rig, &folder);
+    assert_eq!(text(&report, "/clients/2/end"), "killed (signal 6)");
 }
 
 fn down_without_marker() {

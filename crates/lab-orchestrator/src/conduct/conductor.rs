@@ -324,13 +324,22 @@ impl Conductor {
                 .values()
                 .all(|process| !matches!(process.state, State::Starting | State::Ordered))
         };
-        let waited = self.until(Some(within), None, settled).await;
+        let settled_or_stopped = |conductor: &Conductor| conductor.stopped.is_some() || settled(conductor);
+        let waited = self.until(Some(within), None, settled_or_stopped).await;
         if let Some(process) = self.processes.values().find(|process| process.failure.is_some()) {
             let message = process.failure.clone().unwrap_or_default();
             return Err(process_failure(&process.name, &message));
         }
         match waited {
-            Waited::Met | Waited::Stopped => Ok(()),
+            Waited::Met | Waited::Stopped => match self.stopped {
+                Some(FailureKind::Interrupted) if !settled(self) => {
+                    Err(Failure::new(FailureKind::Interrupted, "interrupted"))
+                }
+                Some(kind) if !settled(self) => {
+                    Err(Failure::new(kind, format!("a process did not {what} in time")))
+                }
+                _ => Ok(()),
+            },
             Waited::TimedOut => {
                 let slow =
                     self.processes.values().find(|p| matches!(p.state, State::Starting | State::Ordered));
@@ -403,10 +412,14 @@ impl Conductor {
         let Some(process) = self.processes.get_mut(&actor) else { return };
         let (pid, orderly) = (process.pid, process.state == State::Closed && status == 0);
         if matches!(process.state, State::Starting) && process.failure.is_none() {
-            process.failure = Some(format!("it ended at once, {}", describe(status)));
+            let log = self.folder.logs().join(format!("{}.log", process.name));
+            let words = last_line(&log).map(|line| format!(": {line}")).unwrap_or_default();
+            process.failure = Some(format!("it ended at once, {}{words}", describe(status)));
         }
+        // What a process says of itself is said once, as the run's failure.
+        let explained = process.failure.is_some();
         process.ended(status);
-        if !orderly {
+        if !orderly && !explained {
             let text = format!("{} ended: {}", process.name, describe(status));
             self.progress.note(&text);
         }
@@ -515,6 +528,13 @@ fn end(pid: u32) {
     {
         tracing::debug!("cannot kill {pid}: {error}");
     }
+}
+
+/// The last line that a process wrote to its log.
+fn last_line(log: &std::path::Path) -> Option<String> {
+    let text = std::fs::read(log).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
 }
 
 /// A wait status in words.
