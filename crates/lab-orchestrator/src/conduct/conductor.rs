@@ -9,10 +9,6 @@ use lab_protocol::{
 use lab_trace::{
     Fault, FaultKind, Header, Identity, PhaseMark, ProcessMark, ProcessMarkKind, TraceWriter, WriterOptions,
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -21,6 +17,7 @@ use tokio::{
 
 use super::{
     Event, arena,
+    ending::{describe, end, last_line, process_failure},
     process::{LabProcess, State},
     progress::Progress,
     warden::Warden,
@@ -258,13 +255,15 @@ impl Conductor {
         match self.driver() {
             Some(driver) if driver.alive() => Ok(()),
             driver => {
-                let why = driver.and_then(|driver| driver.failure.clone());
-                let why =
-                    why.unwrap_or_else(|| format!("see {}", self.folder.logs().join("driver.log").display()));
-                Err(Failure::new(
-                    FailureKind::Bug,
-                    format!("the driver ended in the {}: {why}", phase.kind.name()),
-                ))
+                let status = match driver.map(|driver| driver.state) {
+                    Some(State::Ended(status)) => describe(status),
+                    _ => "its trace is closed".to_owned(),
+                };
+                let why = driver.and_then(|driver| driver.failure.clone()).unwrap_or(status);
+                let message = format!("the driver ended in the {}: {why}", phase.kind.name());
+                let log = self.folder.logs().join("driver.log");
+                Err(Failure::new(FailureKind::Bug, message)
+                    .mend(format!("what was recorded until then is kept; {} may say more", log.display())))
             }
         }
     }
@@ -519,42 +518,4 @@ fn listen_for_signals(report: &mpsc::Sender<Event>) -> Result<(), Failure> {
         });
     }
     Ok(())
-}
-
-/// Ends a process of the lab for good. One that has ended already is no error.
-fn end(pid: u32) {
-    if let Some(pid) = i32::try_from(pid).ok().filter(|&pid| pid > 1)
-        && let Err(error) = kill(Pid::from_raw(pid), Signal::SIGKILL)
-    {
-        tracing::debug!("cannot kill {pid}: {error}");
-    }
-}
-
-/// The last line that a process wrote to its log.
-fn last_line(log: &std::path::Path) -> Option<String> {
-    let text = std::fs::read(log).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
-}
-
-/// A wait status in words.
-fn describe(status: i32) -> String {
-    match (status & 0x7f, (status >> 8) & 0xff) {
-        (0, code) => format!("exit {code}"),
-        (signal, _) => format!("signal {signal}"),
-    }
-}
-
-/// What a process said of itself, as a failure of the run.
-fn process_failure(name: &str, message: &str) -> Failure {
-    let failure = |kind| Failure::new(kind, format!("{name}: {message}"));
-    if message.contains("No space left") {
-        failure(FailureKind::Output).mend("free some space, or name another folder with --runs")
-    } else if message.contains("max_user_groups") {
-        failure(FailureKind::NoSlot).mend("raise it: sysctl fs.fanotify.max_user_groups=256")
-    } else if message.contains("CAP_SYS_ADMIN") {
-        failure(FailureKind::Privilege).mend("run it as root")
-    } else {
-        failure(FailureKind::Bug)
-    }
 }
