@@ -90,7 +90,9 @@ mod tests {
             }
             gate.shut();
             let then = count.load(SeqCst);
-            threads.map(|thread| thread.join().unwrap());
+            for thread in threads {
+                thread.join().unwrap();
+            }
             assert_eq!(count.load(SeqCst), then, "nothing was counted after the gate was shut");
         }
     }
