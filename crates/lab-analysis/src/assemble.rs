@@ -6,11 +6,15 @@ use lab_model::{Lab, PhaseKind, Role};
 use lab_trace::{FaultKind, Trace};
 
 use crate::{
+    cascade::Kept,
+    expect,
     findings::{Cascades, Causes, Cost, FaultMark, Findings, Machine, Prediction, SCHEMA, WaitCycle},
     join::Engine,
+    latency::{Times, Used},
     merge::Merge,
     outcome,
     roster::Roster,
+    series::Buckets,
     show::Show,
     slots::NEVER,
     timeline::Timeline,
@@ -45,7 +49,8 @@ pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
     let roster = Roster::new(context.lab, traces);
     let timeline = Timeline::new(&roster, traces);
     let mut merge = Merge::new(traces);
-    let mut engine = Engine::new(context.lab, &roster, &timeline, traces);
+    let mut engine =
+        Engine::new(context.lab, &roster, &timeline, traces, context.backend != "endpoint-security");
     engine.run(&mut merge);
     let show = Show {
         traces,
@@ -72,7 +77,8 @@ impl Assembly<'_> {
         let losses = self.losses();
         let (totals, storm) = engine.counts.finish(losses.lost, losses.damaged);
         let loop_gain = engine.gain.loop_gain();
-        let (causes, keep) = self.causes(losses.lost > 0);
+        let mut buckets = engine.buckets.clone();
+        let (causes, keep) = self.causes(losses.lost > 0, &mut buckets);
         let wait_cycles: Vec<WaitCycle> =
             engine.waiting.cycles.iter().map(|cycle| self.cycle(cycle)).collect();
         let drain = engine.drain.finish(self.timeline);
@@ -91,6 +97,11 @@ impl Assembly<'_> {
         });
         let name = |client: u16| self.roster.clients[usize::from(client)].id.clone();
         let path = |trace: u16, record: u64| self.show.operation_path(trace, record);
+        let (mut latency, mut used) = (Times::default(), Used::default());
+        for account in &engine.accounts {
+            latency.add(&account.latency);
+            used.add(&account.used);
+        }
         let mut findings = Findings {
             schema: SCHEMA,
             lab: lab.name.clone(),
@@ -112,14 +123,16 @@ impl Assembly<'_> {
             loop_gain,
             gain: engine.gain.gain(),
             drive: engine.gain.drive(),
-            prediction: self.prediction(loop_gain.map_or(0.0, |gain| gain.value)),
+            prediction: self.prediction(loop_gain.map_or(0.0, |gain| gain.high)),
             causes,
             cascades: self.cascades(),
             pipeline: engine.stages.finish(self.timeline.origin, &name, &path),
             wait_cycles,
             drain,
+            latency_ns: latency.summary(),
+            headroom: used.headroom(),
             clients: self.clients(&losses),
-            series: engine.buckets.clone().finish(self.timeline.last, &keep),
+            series: buckets.finish(self.timeline.last, &keep),
             faults: self.faults(),
             cost: Cost {
                 baseline_ns: engine.phases.median(PhaseKind::Baseline),
@@ -128,9 +141,19 @@ impl Assembly<'_> {
             },
             not_observed: Vec::new(),
         };
-        findings.findings = narrate::narrate(&findings, engine.stages.last_to_answer());
+        findings.expectations = expect::check(&lab.expect, &findings);
+        findings.findings = narrate::narrate(&findings, &self.unread());
         findings.not_observed = self.not_observed(&findings, &losses);
         findings
+    }
+
+    /// Operations that hung at the end without a pending decision: which clients had not read their event.
+    fn unread(&self) -> Vec<(Vec<String>, u64)> {
+        let clients = |bits: u128| {
+            let members = (0_u32..128).zip(&self.roster.clients);
+            members.filter(move |(bit, _)| bits >> bit & 1 == 1).map(|(_, member)| member.id.clone())
+        };
+        self.engine.unread.iter().map(|(&bits, &count)| (clients(bits).collect(), count)).collect()
     }
 
     fn machine(&self) -> Machine {
@@ -158,7 +181,7 @@ impl Assembly<'_> {
     }
 
     /// The cause matrix, and which columns it keeps: workload and clients always, others when they are not empty.
-    fn causes(&self, lossy: bool) -> (Causes, Vec<bool>) {
+    fn causes(&self, lossy: bool, buckets: &mut Buckets) -> (Causes, Vec<bool>) {
         let (external, unexplained) = (self.roster.external(), self.roster.unexplained());
         let mut rows: Vec<Vec<u64>> = self
             .engine
@@ -171,10 +194,11 @@ impl Assembly<'_> {
             for row in &mut rows {
                 row[unexplained] += std::mem::take(&mut row[external]);
             }
+            buckets.fold(external, unexplained);
         }
         let clients = self.roster.clients.len();
         let keep: Vec<bool> = (0..self.roster.columns.len())
-            .map(|column| column <= clients || rows.iter().any(|row| row[column] > 0))
+            .map(|column| column <= clients || buckets.has(column) || rows.iter().any(|row| row[column] > 0))
             .collect();
         let kept = |row: Vec<u64>| row.into_iter().zip(&keep).filter(|&(_, &keep)| keep);
         let decisions: Vec<Vec<u64>> =
@@ -193,12 +217,18 @@ impl Assembly<'_> {
 
     fn cascades(&self) -> Cascades {
         let tally = &self.engine.tally;
-        let mut worst = Vec::new();
-        for (why, kept) in
-            [("largest", &tally.largest), ("deepest", &tally.deepest), ("longest", &tally.longest)]
-        {
-            worst.extend(kept.as_ref().map(|kept| self.show.tree(why, kept)));
+        let candidates =
+            [("largest", &tally.largest), ("deepest", &tally.deepest), ("longest", &tally.longest)];
+        // One cascade is often several of these; it is shown once.
+        let mut kept: Vec<(String, &Kept)> = Vec::new();
+        for (why, candidate) in candidates {
+            let Some(candidate) = candidate else { continue };
+            match kept.iter_mut().find(|(_, other)| other.serial == candidate.serial) {
+                Some((reasons, _)) => reasons.push_str(&format!(", {why}")),
+                None => kept.push((why.to_owned(), candidate)),
+            }
         }
+        let worst = kept.iter().map(|(why, kept)| self.show.tree(why, kept)).collect();
         Cascades {
             count: tally.duration.count(),
             unfinished: tally.unfinished,
@@ -237,7 +267,7 @@ impl Assembly<'_> {
             self.timeline.faults.iter().find(|fault| {
                 fault.kind == FaultKind::DeadlineKill && member(fault.actor) && within(fault.at)
             });
-        let closing = self.timeline.closing();
+        let closing = self.timeline.closing;
         let death = self.timeline.ends.iter().find(|end| member(end.actor) && within(end.at));
         let (ended_by, at) = if let Some(kill) = kill {
             ("deadline kill", Some(kill.at.min(cycle.resolved)))

@@ -207,6 +207,7 @@ impl Cascade {
 /// A cascade that is kept to be shown.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
+    pub(crate) serial: u64,
     pub(crate) size: u64,
     pub(crate) depth: u64,
     pub(crate) duration: u64,
@@ -267,6 +268,7 @@ impl Tally {
 impl Kept {
     fn of(cascade: &Cascade) -> Kept {
         Kept {
+            serial: cascade.serial,
             size: cascade.decisions,
             depth: cascade.depth,
             duration: cascade.last.saturating_sub(cascade.began),

@@ -66,6 +66,12 @@ pub struct Findings {
     pub wait_cycles: Vec<WaitCycle>,
     /// Calm after the storm.
     pub drain: Option<Drain>,
+    /// From read to answer, over all clients, in storm and drain.
+    #[serde(default)]
+    pub latency_ns: Latency,
+    /// Share of the deadline left, over all clients, in storm and drain.
+    #[serde(default)]
+    pub headroom: Headroom,
     /// What each client did, in the lab file's order.
     pub clients: Vec<Client>,
     /// Rates, queues and headroom over time.
@@ -234,7 +240,7 @@ pub struct Totals {
 /// Cascade sizes: what the gain predicts and what was seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Prediction {
-    /// First decisions plus drive times (I - G) inverse; `null` when the gain is 1 or more.
+    /// First decisions plus drive times (I - G) inverse; `null` when the gain may be 1 or more.
     pub predicted_size: Option<f64>,
     /// The mean number of decisions in a completed cascade.
     pub observed_size: f64,
@@ -280,7 +286,7 @@ pub struct Cascades {
     pub size: Distribution,
     /// From the root's start to the last answer below it.
     pub duration_ns: Latency,
-    /// The worst three, as trees.
+    /// The largest, the deepest and the longest, as trees; one that is several of these is there once.
     pub worst: Vec<CascadeTree>,
     /// Cause chains over all cascades, as a flame graph: path of frames from the root, decisions below it (inclusive).
     pub flame: Vec<FlameFrame>,
@@ -306,7 +312,7 @@ pub struct Distribution {
 /// One cascade as a tree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CascadeTree {
-    /// Why it is shown: `largest`, `deepest`, `longest`.
+    /// Why it is shown: `largest`, `deepest`, `longest`, or several of these with commas between.
     pub why: String,
     /// Its decisions.
     pub size: u64,
@@ -460,7 +466,7 @@ pub struct Client {
     pub queue_ns: Latency,
     /// From the start of work to the answer, without `blocked_ns`. Queue, work and blocked sum up to the decision.
     pub work_ns: Latency,
-    /// Waiting in its own operations for other clients' answers, up to its own answer.
+    /// Waiting in its own operations, up to its own answer.
     pub blocked_ns: Latency,
     /// Share of the deadline left when the answer left.
     pub headroom: Headroom,

@@ -185,7 +185,8 @@ impl Gain {
         spectral_radius(&self.rows(&landed, &handled))
     }
 
-    /// First decisions plus drive times (I - G) inverse; `None` when that does not exist or the gain is 1 or more.
+    /// First decisions plus drive times (I - G) inverse; `None` when that does not exist or the gain may be 1 or
+    /// more.
     pub(crate) fn predicted_size(&self, loop_gain: f64) -> Option<f64> {
         if self.completed == 0 || loop_gain >= 1.0 {
             return None;

@@ -3,7 +3,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
 };
 
 use lab_model::{Approval, Cause, Lab, OperationKind, PhaseKind, ReactTo, SubjectClass, Verdict};
@@ -51,14 +51,18 @@ pub(crate) struct Engine<'a> {
     last_parent: Vec<u64>,
     open: Vec<Vec<u32>>,
     workers: Vec<usize>,
+    readers: Vec<usize>,
+    own_events: bool,
     next_end: usize,
     overdue: BTreeSet<(u16, u64)>,
     forest: Forest,
     scratch: Vec<u64>,
     closing_seen: bool,
     finishing: bool,
-    pub(crate) open_in_storm: u64,
-    pub(crate) reactions_due: u64,
+    open_in_storm: u64,
+    reactions_due: u64,
+    /// Operations that hung at the end with no decision pending, by the clients that had not read their event.
+    pub(crate) unread: BTreeMap<u128, u64>,
     pub(crate) tally: Tally,
     pub(crate) flame: Flame,
     pub(crate) gain: Gain,
@@ -97,6 +101,7 @@ impl<'a> Engine<'a> {
         roster: &'a Roster,
         timeline: &'a Timeline,
         traces: &[Trace<'_>],
+        own_events: bool,
     ) -> Engine<'a> {
         let (clients, columns) = (roster.clients.len(), roster.columns.len());
         let (children, last_parent) = children(roster, traces);
@@ -118,6 +123,8 @@ impl<'a> Engine<'a> {
             last_parent,
             open: vec![Vec::new(); clients],
             workers: roster.clients.iter().map(|member| member.workers).collect(),
+            readers: vec![1; clients],
+            own_events,
             next_end: 0,
             overdue: overdue.collect(),
             forest: Forest::new(clients),
@@ -126,6 +133,7 @@ impl<'a> Engine<'a> {
             finishing: false,
             open_in_storm: 0,
             reactions_due: 0,
+            unread: BTreeMap::new(),
             tally: Tally::default(),
             flame: Flame::new(),
             gain: Gain::new(clients, lab.seed),
@@ -135,7 +143,7 @@ impl<'a> Engine<'a> {
             stages: Stages::new(clients),
             buckets: Buckets::new(timeline, columns, clients),
             backlog: Backlog::new(began, ended),
-            drain: DrainTally::new(ended, timeline.closing()),
+            drain: DrainTally::new(ended, timeline.closing),
             counts: Counts::default(),
             known_paths: Table::default(),
         }
@@ -159,9 +167,8 @@ impl<'a> Engine<'a> {
             let end = self.ends.peek().map_or(NEVER, |Reverse((end, _))| *end);
             let death = self.timeline.ends.get(self.next_end).map_or(NEVER, |death| death.at);
             let next = end.min(death);
-            if !self.closing_seen && self.timeline.closing() < at.min(next) {
-                self.closing_seen = true;
-                self.drain.in_flight = self.open_in_storm + self.reactions_due;
+            if !self.closing_seen && self.timeline.closing < at.min(next) {
+                self.close();
             }
             if next >= at {
                 return;
@@ -179,12 +186,36 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Takes stock of what is still open at the end of the drain.
+    fn close(&mut self) {
+        self.closing_seen = true;
+        self.drain.in_flight = self.open_in_storm + self.reactions_due;
+        let (alive, closing) = (self.alive(), self.timeline.closing);
+        for op in self.ops.used().into_iter().filter_map(|slot| self.ops.get(slot)) {
+            let old = closing.saturating_sub(op.started) >= self.deadline / LOOK_SHARE;
+            let unread = alive & !op.asked_by;
+            if old && op.pending.is_empty() && unread != 0 {
+                *self.unread.entry(unread).or_default() += 1;
+            }
+        }
+    }
+
+    /// The clients that have a trace and have not ended, as bits.
+    fn alive(&self) -> u128 {
+        let ended = &self.timeline.ends[..self.next_end];
+        let gone = |trace: u16| ended.iter().any(|end| self.roster.trace_of(end.actor) == Some(trace));
+        let participants = (0_u16..).zip(&self.roster.participants);
+        participants
+            .filter(|&(trace, _)| !gone(trace))
+            .filter_map(|(_, participant)| participant.client)
+            .fold(0, |bits, client| bits | operation::bit(client))
+    }
+
     fn finish(&mut self) {
         self.advance(NEVER);
         self.look();
         if !self.closing_seen {
-            self.closing_seen = true;
-            self.drain.in_flight = self.open_in_storm + self.reactions_due;
+            self.close();
         }
         let last = self.timeline.last;
         for slot in self.decisions.used() {
@@ -221,8 +252,14 @@ impl<'a> Engine<'a> {
     }
 
     fn look(&mut self) {
-        let scene =
-            Scene { ops: &self.ops, decisions: &self.decisions, open: &self.open, workers: &self.workers };
+        let scene = Scene {
+            ops: &self.ops,
+            decisions: &self.decisions,
+            open: &self.open,
+            workers: &self.workers,
+            readers: &self.readers,
+            own_events: self.own_events,
+        };
         self.waiting.look(&scene);
     }
 

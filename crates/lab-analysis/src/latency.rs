@@ -53,6 +53,21 @@ impl Times {
         self.max = self.max.max(value);
     }
 
+    /// Adds another distribution to this one.
+    pub(crate) fn add(&mut self, other: &Times) {
+        if let Some(theirs) = &other.histogram {
+            match &mut self.histogram {
+                // Both resize, so adding cannot fail for want of range.
+                Some(mine) => drop(mine.add(&**theirs)),
+                None => self.histogram = Some(theirs.clone()),
+            }
+        }
+        self.count += other.count;
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
     pub(crate) const fn count(&self) -> u64 {
         self.count
     }
@@ -118,6 +133,12 @@ impl Used {
         self.parts.record(u64::try_from(parts).unwrap_or(u64::MAX));
         self.worst = Some(self.worst.map_or(headroom, |worst| worst.min(headroom)));
         headroom
+    }
+
+    /// Adds another distribution to this one.
+    pub(crate) fn add(&mut self, other: &Used) {
+        self.parts.add(&other.parts);
+        self.worst = self.worst.into_iter().chain(other.worst).reduce(f64::min);
     }
 
     pub(crate) fn headroom(&self) -> Headroom {

@@ -8,6 +8,7 @@
 mod assemble;
 mod cascade;
 mod drain;
+mod expect;
 pub mod findings;
 mod gain;
 mod join;
@@ -26,3 +27,4 @@ mod totals;
 mod waiting;
 
 pub use assemble::{Context, analyse};
+pub use expect::{Measured, metric, metric_paths};

@@ -64,6 +64,8 @@ pub(crate) struct Side {
     pub(crate) unknown: u64,
     /// Records that came further out of order than the window.
     pub(crate) late: u64,
+    /// Threads that read events.
+    pub(crate) readers: usize,
 }
 
 impl Side {
@@ -93,7 +95,6 @@ struct Source<'a> {
     trace: u16,
     entries: Entries<'a>,
     timebase: Timebase,
-    closed: bool,
     window: VecDeque<Item>,
     side: Side,
 }
@@ -115,7 +116,6 @@ impl<'a> Merge<'a> {
             trace,
             entries: bytes.entries(),
             timebase: bytes.header.timebase,
-            closed: bytes.closed.is_some(),
             window: VecDeque::new(),
             side: Side::default(),
         });
@@ -184,8 +184,6 @@ impl Source<'_> {
 
     fn damaged(&mut self, damage: Damage) {
         match damage {
-            // A process that closed its trace had committed everything it claimed.
-            Damage::Uncommitted if self.closed => self.side.damaged += 1,
             Damage::Uncommitted => self.side.uncommitted += 1,
             Damage::Check => self.side.damaged += 1,
             Damage::Unknown { .. } => self.side.unknown += 1,
@@ -209,7 +207,9 @@ impl Source<'_> {
             }
             Record::Path(fragment) => self.side.note_path(&fragment, record),
             Record::Thread(mark) => {
-                threads.insert(mark.tid, mark.purpose == ThreadPurpose::Reader);
+                let reads = mark.purpose == ThreadPurpose::Reader;
+                threads.insert(mark.tid, reads);
+                self.side.readers += usize::from(reads);
             }
             Record::Loss(loss) => match loss.kind {
                 LossKind::Events => {

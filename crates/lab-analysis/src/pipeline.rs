@@ -127,14 +127,6 @@ impl Stages {
         self.slowest.truncate(SLOWEST_MAX);
     }
 
-    /// The client that answered last most often, and its share of the operations.
-    pub(crate) fn last_to_answer(&self) -> Option<(usize, f64)> {
-        let total: u64 = self.last.iter().sum();
-        let (client, &count) =
-            self.last.iter().enumerate().max_by_key(|&(place, &count)| (count, std::cmp::Reverse(place)))?;
-        (total > 0).then(|| (client, count as f64 / total as f64))
-    }
-
     pub(crate) fn finish(
         &self,
         origin: u64,
@@ -217,7 +209,7 @@ fn steps(began: u64, ended: u64, asked: &[Asked], name: &impl Fn(u16) -> String)
         let queued = asked.queued.min(held);
         let blocked = asked.blocked.min(held - queued);
         step(format!("{who}: queued"), queued);
-        step(format!("{who}: waits for other clients"), blocked);
+        step(format!("{who}: waits in its own operations"), blocked);
         step(format!("{who}: works"), held - queued - blocked);
         reached = answered.max(read);
     }

@@ -31,7 +31,8 @@ pub(crate) struct Member {
     pub(crate) behavior: BTreeMap<String, String>,
     pub(crate) workers: usize,
     pub(crate) react_to: Option<ReactTo>,
-    pub(crate) reacts: bool,
+    /// It works on events before it answers them.
+    pub(crate) works_first: bool,
 }
 
 /// All participants.
@@ -69,12 +70,18 @@ impl Roster {
     }
 
     fn name_clients(&mut self, traces: &[Trace<'_>]) {
+        let only_choice = self.only_choice(traces);
         for (place, trace) in (0_u16..).zip(traces) {
             let header = &trace.header;
             let name = &header.identity.name;
-            let unnamed = !trace.metadata_whole || name.is_empty();
+            let unnamed = is_unnamed(trace);
             let (role, actor) = (header.role, header.actor.0);
-            let client = (role == Role::Client).then(|| self.client_of(name, unnamed, actor));
+            let client =
+                matches!(role, Role::Client | Role::External).then(|| match (unnamed, only_choice) {
+                    (false, _) => self.client_of(name.clone()),
+                    (true, Some(client)) => client,
+                    (true, None) => self.client_of(format!("unnamed-{actor}")),
+                });
             let name = match client {
                 Some(client) => self.clients[usize::from(client)].id.clone(),
                 None if unnamed => format!("{}-{actor}", role_name(role)),
@@ -97,9 +104,20 @@ impl Roster {
         }
     }
 
+    /// The client that the only unnamed trace of a client must be, if every other client has a trace.
+    fn only_choice(&self, traces: &[Trace<'_>]) -> Option<u16> {
+        let clients = || traces.iter().filter(|trace| trace.header.role == Role::Client);
+        if clients().filter(|trace| is_unnamed(trace)).count() != 1 {
+            return None;
+        }
+        let named = |id: &str| clients().any(|trace| !is_unnamed(trace) && trace.header.identity.name == id);
+        let mut left = (0_u16..).zip(&self.clients).filter(|(_, member)| !named(&member.id));
+        let choice = left.next()?.0;
+        left.next().is_none().then_some(choice)
+    }
+
     /// The client with this name, added if the lab does not know it.
-    fn client_of(&mut self, name: &str, unnamed: bool, actor: u16) -> u16 {
-        let name = if unnamed { format!("client-{actor}") } else { name.to_owned() };
+    fn client_of(&mut self, name: String) -> u16 {
         let known = self.clients.iter().position(|member| member.id == name);
         let place = known.unwrap_or_else(|| {
             self.clients.push(Member::unknown(name));
@@ -159,6 +177,11 @@ impl Roster {
     }
 }
 
+/// True when a trace does not say whose it is.
+fn is_unnamed(trace: &Trace<'_>) -> bool {
+    !trace.metadata_whole || trace.header.identity.name.is_empty()
+}
+
 const fn role_name(role: Role) -> &'static str {
     match role {
         Role::Orchestrator => "orchestrator",
@@ -197,7 +220,9 @@ impl Member {
             behavior: switches,
             workers: usize::from(behavior.concurrency.get()),
             react_to: Some(behavior.react_to),
-            reacts: !(behavior.on_open.is_none() && behavior.on_exec.is_none()),
+            works_first: works_first(&behavior.on_open)
+                || works_first(&behavior.on_exec)
+                || !behavior.delay.is_zero(),
         }
     }
 
@@ -208,9 +233,13 @@ impl Member {
             behavior: BTreeMap::new(),
             workers: 1,
             react_to: None,
-            reacts: true,
+            works_first: true,
         }
     }
+}
+
+fn works_first(reaction: &Reaction) -> bool {
+    !reaction.is_none() && reaction.when == When::Before
 }
 
 fn reaction(reaction: &Reaction) -> String {

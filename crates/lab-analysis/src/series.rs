@@ -81,6 +81,18 @@ impl Buckets {
         self.root_ops[bucket] += 1;
     }
 
+    /// Counts one column's decisions as another's.
+    pub(crate) fn fold(&mut self, from: usize, into: usize) {
+        let counts = std::mem::take(&mut self.decisions[from]);
+        self.decisions[from] = vec![0; counts.len()];
+        self.decisions[into].iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+
+    /// True when anything falls into a column.
+    pub(crate) fn has(&self, column: usize) -> bool {
+        self.decisions[column].iter().any(|&count| count > 0)
+    }
+
     /// The series, with the columns that are kept in a report.
     pub(crate) fn finish(mut self, end: u64, keep: &[bool]) -> Series {
         self.advance(end);

@@ -12,7 +12,7 @@ use crate::{
     pipeline::kind_name,
     roster::Roster,
     slots::Table,
-    waiting::{Cycle, Link},
+    waiting::{Cycle, Hold, Link},
 };
 
 /// The nodes of a tree in a report.
@@ -213,22 +213,50 @@ impl Show<'_> {
         let path = self.operation_path(link.op_trace, link.op_record);
         let file = path.map_or_else(|| "a file".to_owned(), |path| format!("\"{path}\""));
         let during = link.cause.map_or_else(String::new, |(_, record)| format!(" for its decision {record}"));
-        let state = match (link.queued, link.workers) {
-            (false, _) => "is working on it in an open of its own".to_owned(),
-            (true, 1) => "has not begun with it, because its only worker is in an open of its own".to_owned(),
-            (true, workers) => {
-                format!("has not begun with it, because all its {workers} workers are in opens of their own")
+        let state = match (link.hold, link.workers) {
+            (Hold::Unread, _) => {
+                "has not read the event, because the thread that reads is in an open of its own".to_owned()
+            }
+            (Hold::Decision { record, read, queued }, workers) => {
+                let why = match (queued, workers) {
+                    (false, _) => "is working on it in an open of its own".to_owned(),
+                    (true, 1) => {
+                        "has not begun with it, because its only worker is in an open of its own".to_owned()
+                    }
+                    (true, workers) => format!(
+                        "has not begun with it, because all its {workers} workers are in opens of their own"
+                    ),
+                };
+                let read = milliseconds(read.saturating_sub(self.origin));
+                format!("read the event (trace {decider}, record {record}) at {read} ms and {why}")
             }
         };
         format!(
-            "{waiter} has been in its open of {file} (trace {waiter}, record {}){during} since {} ms; it waits for \
-             {decider}, which read the event (trace {decider}, record {}) at {} ms and {state}.",
+            "{waiter} has been in its open of {file} (trace {waiter}, record {}){during} since {} ms; it waits \
+             for {decider}, which {state}.",
             link.op_record,
             milliseconds(link.op_started.saturating_sub(self.origin)),
-            link.decision_record,
-            milliseconds(link.read.saturating_sub(self.origin)),
         )
     }
+}
+
+/// A length of time in the unit that suits it, with three digits that matter.
+pub(crate) fn duration(nanoseconds: u64) -> String {
+    let value = nanoseconds as f64;
+    let (value, unit) = match nanoseconds {
+        0..1_000 => return format!("{nanoseconds} ns"),
+        1_000..1_000_000 => (value / 1e3, "µs"),
+        1_000_000..1_000_000_000 => (value / 1e6, "ms"),
+        _ => (value / 1e9, "s"),
+    };
+    let decimals = if value < 10.0 {
+        2
+    } else if value < 100.0 {
+        1
+    } else {
+        0
+    };
+    format!("{value:.decimals$} {unit}")
 }
 
 /// Nanoseconds as milliseconds with three decimals.

@@ -59,10 +59,10 @@ pub(crate) struct Op {
     /// The clients whose decisions lie above it, as bits.
     pub(crate) above: u128,
     pub(crate) target: Option<(u64, u32)>,
-    /// Up to here its waiting for others is accounted for.
-    pub(crate) covered: u64,
     /// Its decisions that are not answered yet.
     pub(crate) pending: Vec<u32>,
+    /// The clients that read an event of it, as bits.
+    pub(crate) asked_by: u128,
     /// For root operations: who was asked, in the order of reading.
     pub(crate) asked: Vec<Asked>,
 }

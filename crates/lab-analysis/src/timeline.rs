@@ -43,6 +43,9 @@ pub(crate) struct Timeline {
     pub(crate) origin: u64,
     /// The latest moment any trace speaks of.
     pub(crate) last: u64,
+    /// The moment at which what is still open counts as in flight: the drain's end; without a drain the first
+    /// end of a process after the storm; else the end of everything.
+    pub(crate) closing: u64,
 }
 
 /// When a record begins, in raw ticks.
@@ -72,6 +75,7 @@ impl Timeline {
         timeline.faults.sort_by_key(|fault| fault.at);
         timeline.ends.sort_by_key(|end| (end.at, end.actor));
         timeline.phases.sort_by_key(|phase| phase.began);
+        timeline.closing = timeline.find_closing();
         timeline
     }
 
@@ -144,10 +148,13 @@ impl Timeline {
         self.phases.iter().rev().find(|phase| phase.kind == PhaseKind::Storm)?.ended
     }
 
-    /// The moment at which what is still open counts as in flight: the drain's end, else the storm's, else the
-    /// end of everything.
-    pub(crate) fn closing(&self) -> u64 {
+    fn find_closing(&self) -> u64 {
         let drain = self.phases.iter().rev().find(|phase| phase.kind == PhaseKind::Drain);
-        drain.and_then(|phase| phase.ended).or_else(|| self.storm_end()).unwrap_or(self.last)
+        if let Some(ended) = drain.and_then(|phase| phase.ended) {
+            return ended;
+        }
+        let begun = self.storm_end().unwrap_or(self.last);
+        let teardown = self.ends.iter().map(|end| end.at).find(|&at| at > begun);
+        teardown.unwrap_or(self.last)
     }
 }

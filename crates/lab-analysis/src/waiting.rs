@@ -1,6 +1,7 @@
 //! Who waits for whom, and whether they can ever stop.
 //!
-//! An operation waits for its unanswered decisions. A decision waits for the operation that a worker makes for
+//! An operation waits for its unanswered decisions, and for a client that has not read its event because the
+//! thread that reads is itself in an operation. A decision waits for the operation that a worker makes for
 //! it, or, when it is queued, for all workers of its client. What cannot go on even if everything else does
 //! its best is stuck: the largest set in which each member waits only for members. A stuck set does not resolve
 //! by itself; it takes a kill, a deadline fallback or the end of the run, so looking just before those is
@@ -23,14 +24,34 @@ pub(crate) struct Link {
     pub(crate) op_record: u64,
     pub(crate) op_started: u64,
     pub(crate) cause: Option<(u16, u64)>,
-    /// Who should answer, which decision.
+    /// Who should answer.
     pub(crate) decider: u16,
-    pub(crate) decision_trace: u16,
-    pub(crate) decision_record: u64,
-    pub(crate) read: u64,
-    /// The decision is queued behind workers that are all stuck; otherwise a worker is in an operation for it.
-    pub(crate) queued: bool,
+    pub(crate) hold: Hold,
     pub(crate) workers: usize,
+}
+
+/// What holds an operation up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// The event was not read: the thread that reads is in an operation of its own.
+    Unread,
+    /// The decision was read.
+    Decision {
+        record: u64,
+        read: u64,
+        /// It is queued behind workers that are all stuck; otherwise a worker is in an operation for it.
+        queued: bool,
+    },
+}
+
+impl Link {
+    /// When this edge came to be, as far as its own records say.
+    fn began(&self) -> u64 {
+        match self.hold {
+            Hold::Unread => self.op_started,
+            Hold::Decision { read, .. } => self.op_started.max(read),
+        }
+    }
 }
 
 /// Clients stuck on each other.
@@ -51,6 +72,10 @@ pub(crate) struct Scene<'a> {
     /// The open operations of each client.
     pub(crate) open: &'a [Vec<u32>],
     pub(crate) workers: &'a [usize],
+    /// The threads of each client that read events, at least one.
+    pub(crate) readers: &'a [usize],
+    /// The kernel asks a client about its own process too.
+    pub(crate) own_events: bool,
 }
 
 /// The cycles found so far.
@@ -77,7 +102,7 @@ impl Stuck {
     fn find(scene: &Scene<'_>) -> Stuck {
         let mut ops = Vec::new();
         for slot in scene.open.iter().flatten() {
-            if scene.ops.get(*slot).is_some_and(|op| !op.pending.is_empty()) {
+            if scene.ops.get(*slot).is_some() {
                 ops.push(*slot);
             }
         }
@@ -110,7 +135,7 @@ impl Stuck {
     fn shrink(&mut self, scene: &Scene<'_>) -> bool {
         let mut changed = false;
         for place in 0..self.ops.len() {
-            if self.alive[place] && self.held_by(scene, self.ops[place]).is_none() {
+            if self.alive[place] && !self.is_held(scene, self.ops[place]) {
                 self.alive[place] = false;
                 self.count(scene, self.ops[place], -1);
                 changed = true;
@@ -123,17 +148,31 @@ impl Stuck {
         self.place.get(&slot).is_some_and(|&place| self.alive[place])
     }
 
+    fn is_held(&self, scene: &Scene<'_>, slot: u32) -> bool {
+        self.held_by(scene, slot).is_some() || self.unread_by(scene, slot).is_some()
+    }
+
     /// The stuck decision that an operation waits for.
     fn held_by(&self, scene: &Scene<'_>, slot: u32) -> Option<u32> {
         let op = scene.ops.get(slot)?;
         op.pending.iter().copied().find(|&decision| self.decision(scene, decision))
     }
 
+    /// The client that cannot read an operation's event.
+    fn unread_by(&self, scene: &Scene<'_>, slot: u32) -> Option<u16> {
+        let op = scene.ops.get(slot)?;
+        let asked = |client: u16| op.asked_by.checked_shr(u32::from(client)).unwrap_or(0) & 1 == 1;
+        let readers = (0_u16..).zip(self.blocked_readers.iter().zip(scene.readers));
+        let blocked = readers.filter(|(_, (blocked, all))| blocked >= all).map(|(client, _)| client);
+        let mut unread = blocked.filter(|&client| !asked(client));
+        unread.find(|&client| client != op.owner || scene.own_events)
+    }
+
     fn decision(&self, scene: &Scene<'_>, slot: u32) -> bool {
         let Some(decision) = scene.decisions.get(slot) else { return false };
         let client = usize::from(decision.client);
         if decision.at_once {
-            return self.blocked_readers[client] > 0;
+            return self.blocked_readers[client] >= scene.readers[client];
         }
         if decision.child != NONE {
             return self.holds(decision.child);
@@ -153,12 +192,22 @@ impl Stuck {
     /// The operation that a stuck operation waits for through its decision, with the edge between.
     fn follow(&self, scene: &Scene<'_>, slot: u32) -> Option<(Link, u32)> {
         let op = scene.ops.get(slot)?;
-        let decision = scene.decisions.get(self.held_by(scene, slot)?)?;
-        let queued = decision.child == NONE;
-        let next = if queued || decision.at_once {
-            self.oldest(scene, decision.client, decision.at_once)?
-        } else {
-            decision.child
+        let (decider, hold, next) = match self.held_by(scene, slot) {
+            Some(held_by) => {
+                let decision = scene.decisions.get(held_by)?;
+                let queued = decision.child == NONE;
+                let next = if queued || decision.at_once {
+                    self.oldest(scene, decision.client, decision.at_once)?
+                } else {
+                    decision.child
+                };
+                let hold = Hold::Decision { record: decision.record, read: decision.read, queued };
+                (decision.client, hold, next)
+            }
+            None => {
+                let client = self.unread_by(scene, slot)?;
+                (client, Hold::Unread, self.oldest(scene, client, true)?)
+            }
         };
         let link = Link {
             waiter: op.owner,
@@ -166,12 +215,9 @@ impl Stuck {
             op_record: op.record,
             op_started: op.started,
             cause: op.by.map(|by| (by.client, by.record)),
-            decider: decision.client,
-            decision_trace: decision.trace,
-            decision_record: decision.record,
-            read: decision.read,
-            queued,
-            workers: scene.workers[usize::from(decision.client)],
+            decider,
+            hold,
+            workers: scene.workers[usize::from(decider)],
         };
         Some((link, next))
     }
@@ -237,8 +283,9 @@ impl Waiting {
             self.more_cycles += 1;
             return;
         }
-        let mut began = links.iter().map(|link| link.op_started.max(link.read)).max().unwrap_or(0);
-        for link in links.iter().filter(|link| link.queued) {
+        let mut began = links.iter().map(Link::began).max().unwrap_or(0);
+        let queues = |link: &&Link| matches!(link.hold, Hold::Decision { queued: true, .. });
+        for link in links.iter().filter(queues) {
             // A queue is stuck from the moment on which the last of its workers is.
             for &slot in &scene.open[usize::from(link.decider)] {
                 if stuck.holds(slot) {

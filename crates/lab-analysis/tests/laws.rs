@@ -74,6 +74,8 @@ fn three_scanners_tell_their_story() {
         assert!(text.starts_with("9 of 12 decisions") && text.contains("75.0 %"), "{text}");
         assert_eq!(findings.cascades.worst[0].nodes.len(), 16, "4 operations and 12 decisions");
         assert_eq!(findings.cascades.worst[0].omitted, 0);
+        let reasons: Vec<&str> = findings.cascades.worst.iter().map(|tree| tree.why.as_str()).collect();
+        assert_eq!(reasons, ["largest, deepest, longest"]);
         let flame = &findings.cascades.flame;
         assert_eq!(flame[0].decisions, 60 * 12);
         assert_eq!(flame.iter().map(|frame| frame.own).sum::<u64>(), 60 * 12);
@@ -86,7 +88,7 @@ fn three_scanners_tell_their_story() {
         assert!(client.peers[0].waited_ns > 0);
         let (queue, work) = (client.queue_ns.mean, client.work_ns.mean);
         assert_eq!(queue + work + client.blocked_ns.mean, 500, "the parts sum up to the decision");
-        assert_eq!(client.blocked_ns.mean, 20, "two peers of 10 ns each");
+        assert_eq!(client.blocked_ns.mean, 470, "the whole of its operation");
     });
 }
 
@@ -254,6 +256,7 @@ fn an_echo_is_divergent() {
         last = builder.decision(other, Dec::at_once(now + 50, tid, SubjectClass::Peer));
         (client, now) = (other, now + 100);
     }
+    builder.operation(client, Op { end: None, ..Op::child(now, 0, client as u64 * 10, client, last) });
     builder.phase(PhaseKind::Storm, 500, 5000);
     builder.phase(PhaseKind::Drain, 5000, now - 250);
     for process in 1..=3 {
@@ -265,7 +268,11 @@ fn an_echo_is_divergent() {
         assert!((gain - 1.0).abs() < 0.02, "{gain}");
         assert!(findings.drain.as_ref().unwrap().in_flight > 0);
         assert_eq!(findings.totals.unexplained, 0);
-        assert_eq!(findings.cascades.worst[1].depth, 401);
+        assert_eq!(findings.cascades.worst[0].depth, 402);
+        assert_eq!((findings.cascades.count, findings.cascades.unfinished), (0, 1));
+        let below =
+            |client: usize| findings.clients[client].blame_out.iter().map(|line| line.inclusive).sum::<u64>();
+        assert_eq!((below(0), below(1)), (800, 798), "all below the first, all but two below its echo");
         assert_eq!(findings.prediction.as_ref().and_then(|prediction| prediction.predicted_size), None);
     });
 }
@@ -367,5 +374,269 @@ fn paths_show_as_themselves() {
         assert_eq!(client.top_paths[0].name, "files/a \"<b>\"\n\\xff.txt");
         assert_eq!(client.top_extensions[0].name, "txt");
         assert_eq!(findings.pipeline.slowest[0].path.as_deref(), Some("files/a \"<b>\"\n\\xff.txt"));
+    });
+}
+
+#[test]
+fn a_fallback_that_breaks_a_circle_is_named_as_an_answer() {
+    let (mut builder, ..) = locked("fallback", 1);
+    let fallback = 800 * MS;
+    let driver = builder.driver();
+    builder.operation(driver, Op::root(1000, fallback + MS, 900));
+    builder.operation(driver, Op::root(1001, fallback + MS, 901));
+    let late = |dec: Dec, started| Dec { approval: Approval::DeadlineFallback, started, ..dec };
+    let first = builder.decision(1, late(Dec::worked(1010, 900, fallback + 10), Some(1015)));
+    let second = builder.decision(2, Dec::worked(1012, 901, fallback + 500));
+    builder.operation(1, Op::child(1020, fallback + 900, 11, 1, first));
+    builder.operation(2, Op::child(1022, fallback + 300, 21, 2, second));
+    let peer = |read, tid, answered| Dec { class: SubjectClass::Peer, ..Dec::worked(read, tid, answered) };
+    builder.decision(2, Dec { started: Some(fallback + 600), ..peer(1030, 11, fallback + 800) });
+    // Queued to the last, then answered by the budget: that lets client-2 go on.
+    builder.decision(1, late(peer(1031, 21, fallback + 200), None));
+    builder.phase(PhaseKind::Storm, 500, 1500 * MS);
+    builder.phase(PhaseKind::Drain, 1500 * MS, 1600 * MS);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.outcome, Outcome::Deadlocked);
+        assert_eq!(findings.wait_cycles.len(), 1);
+        assert_eq!(findings.wait_cycles[0].ended_by, "answer");
+        assert_eq!(findings.wait_cycles[0].lasted_ns, Some(fallback + 300 - 1031));
+        assert_eq!(findings.clients[0].deadline_misses, 0);
+        assert_eq!(findings.clients[0].by_approval["deadline-fallback"], 2);
+        assert_eq!(findings.clients[0].queue_ns.max, fallback + 200 - 1031, "queued until the fallback");
+    });
+}
+
+#[test]
+fn a_reader_that_opens_waits_for_itself() {
+    for (backend, deadlock) in [("fanotify", true), ("endpoint-security", false)] {
+        let mut builder = builder(&format!("reader-{backend}"), 1);
+        builder.thread(1, 5, lab_trace::ThreadPurpose::Reader);
+        let driver = builder.driver();
+        builder.operation(driver, Op { end: None, ..Op::root(1000, 0, 900) });
+        let decision = builder.decision(1, Dec::never(1010, 900, SubjectClass::Workload));
+        builder.operation(1, Op { end: None, ..Op::child(1020, 0, 5, 1, decision) });
+        builder.phase(PhaseKind::Storm, 500, 2000);
+        let run = builder.finish();
+        let findings = synthetic::analyse_on(&run, backend);
+        sums_hold(&findings);
+        assert_eq!(findings.wait_cycles.len(), usize::from(deadlock), "{backend}");
+        if deadlock {
+            assert_eq!(findings.wait_cycles[0].members, ["client-1"]);
+            assert!(findings.wait_cycles[0].evidence[0].contains("has not read the event"));
+            assert!(findings.findings[0].text.starts_with("client-1 waited for itself"));
+        }
+    }
+}
+
+#[test]
+fn every_metric_of_the_lab_file_is_known_to_a_full_run() {
+    use lab_analysis::Measured;
+    use lab_model::MetricUnit;
+    let mut builder = builder("metrics", 2);
+    let driver = builder.driver();
+    let mut now = 1000;
+    for (phase, roots) in [(PhaseKind::Baseline, 5), (PhaseKind::Control, 5)] {
+        for _ in 0..roots {
+            builder.operation(driver, Op { phase: Some(phase), ..Op::root(now, now + 90, 900) });
+            now += 100;
+        }
+    }
+    let began = now;
+    for _ in 0..30 {
+        now = builder.scanned_open(now, 900, 100) + 50;
+    }
+    builder.phase(PhaseKind::Storm, began, now - 20_000);
+    builder.phase(PhaseKind::Drain, now - 20_000, now + 50_000);
+    let findings = builder.finish().analyse();
+    let paths = lab_analysis::metric_paths("client-1", "control");
+    assert!(paths.len() >= lab_model::METRICS.len(), "{paths:?}");
+    for (path, unit) in paths {
+        let measured = lab_analysis::metric(&findings, &path);
+        let fits = matches!(
+            (&measured, unit),
+            (Some(Measured::Word(_)), MetricUnit::Word(_))
+                | (Some(Measured::Count(_)), MetricUnit::Count)
+                | (Some(Measured::Number(_)), MetricUnit::Ratio | MetricUnit::Share)
+                | (Some(Measured::Time(_)), MetricUnit::Time)
+        );
+        assert!(fits, "{path}: {measured:?} is no {unit:?}");
+    }
+}
+
+#[test]
+fn expectations_are_checked_against_the_findings() {
+    let mut run = storm("expect", 3, 40);
+    let expectation = |metric: &str, comparison, value: &str, sometimes| {
+        let number = value.parse::<lab_model::Decimal>().ok();
+        lab_model::Expectation {
+            text: format!("{metric} ? {value}"),
+            metric: metric.into(),
+            comparison,
+            value: number.map_or(Expected::Word(value.into()), Expected::Number),
+            sometimes,
+            abort: false,
+            after: lab_model::Span::default(),
+        }
+    };
+    use lab_model::{Comparison::*, Expected};
+    run.lab.expect = vec![
+        expectation("deadline.misses", Equal, "0", false),
+        expectation("loop_gain", Below, "1", false),
+        expectation("cascade.depth", AtLeast, "2", true),
+        expectation("cascade.depth", AtLeast, "3", true),
+        expectation("outcome", Equal, "deadlocked", false),
+        expectation("amplification", Below, "12", false),
+        expectation("op_latency.control.p50", Below, "1000000", false),
+        expectation("decisions", Below, "100", true),
+        expectation("loop_gain", Above, "0.5", true),
+    ];
+    let findings = run.analyse();
+    let held: Vec<Option<bool>> = findings.expectations.iter().map(|one| one.held).collect();
+    let expected = [Some(true), Some(true), Some(true), Some(false), Some(false), Some(false), None];
+    assert_eq!(held[..7], expected, "{:?}", findings.expectations);
+    assert_eq!(held[7..], [Some(true), None], "{:?}", findings.expectations);
+    assert_eq!(findings.expectations[2].text, "sometimes: cascade.depth ? 2");
+    assert_eq!(findings.expectations[4].observed, "stable");
+}
+
+#[test]
+fn a_stopped_client_is_named() {
+    let mut builder = builder("stopped", 2);
+    let mut now = 1000;
+    for _ in 0..30 {
+        now = builder.scanned_open(now, 900, 100) + 50;
+    }
+    let driver = builder.driver();
+    builder.operation(driver, Op { end: None, ..Op::root(now, 0, 900) });
+    builder.decision(1, Dec::at_once(now + 10, 900, SubjectClass::Workload));
+    builder.phase(PhaseKind::Storm, 500, now + 500 * MS);
+    builder.phase(PhaseKind::Drain, now + 500 * MS, now + 900 * MS);
+    for process in 1..=3 {
+        builder.ended(process, now + 950 * MS, 9);
+    }
+    check(&builder.finish(), |findings| {
+        assert_eq!(
+            findings.findings[0].text,
+            "1 operation hung when the run ended: client-2 had not read its event."
+        );
+        assert_eq!(findings.outcome, Outcome::Unknown, "{}", findings.outcome_rule);
+        assert_eq!(findings.drain.as_ref().unwrap().in_flight, 1);
+    });
+}
+
+#[test]
+fn queues_that_grow_are_saturated() {
+    // One client with one worker, asked twice as fast as it answers; all is answered in the end.
+    let mut builder = builder("saturated", 1);
+    let driver = builder.driver();
+    let mut free = 0;
+    for root in 0..400 {
+        let at = 1000 + root * 500;
+        free = free.max(at + 10) + 1000;
+        builder.operation(driver, Op::root(at, free + 10, 900 + root));
+        builder.decision(1, Dec { started: Some(free - 1000), ..Dec::worked(at + 10, 900 + root, free) });
+    }
+    builder.phase(PhaseKind::Storm, 500, 201_000);
+    builder.phase(PhaseKind::Drain, 201_000, 2 * MS);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.outcome, Outcome::Saturated, "{}", findings.outcome_rule);
+        let drain = findings.drain.as_ref().unwrap();
+        assert!(drain.quiet && drain.half_life_ns.is_none(), "nothing was read after the storm");
+        assert!(findings.clients[0].queue_ns.p50 > 50_000);
+        assert_eq!(findings.series.pending_max[0].iter().max(), Some(&201));
+    });
+}
+
+#[test]
+fn a_circle_with_a_way_out_is_no_deadlock() {
+    // client-1 and client-2 wait for each other, but client-2's other worker waits for client-3, whose only
+    // worker waits for client-4, which is slow and will answer: then everything goes on.
+    let mut lab = lab(4);
+    for (client, workers) in lab.clients.iter_mut().zip([1, 2, 1, 1]) {
+        client.behavior = one_at_a_time(workers);
+    }
+    let mut builder = Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), "way-out", lab);
+    let slow = 400 * MS;
+    let driver = builder.driver();
+    for (place, client, answered, until) in
+        [(0, 1, 5700, 5500), (1, 2, 7500, 7000), (2, 2, 4500, 4000), (3, 3, 2500, 2000)]
+    {
+        let (at, tid) = (1000 + place, 900 + place);
+        builder.operation(driver, Op::root(at, slow + 20_000, tid));
+        let decision = builder.decision(client, Dec::worked(at + 10, tid, slow + answered));
+        builder.operation(client, Op::child(at + 20, slow + until, place, client, decision));
+    }
+    let peer = |read, tid, started, answered| Dec {
+        class: SubjectClass::Peer,
+        started: Some(started),
+        ..Dec::worked(read, tid, answered)
+    };
+    builder.decision(4, peer(1050, 3, 1060, slow));
+    builder.decision(3, peer(1051, 2, slow + 2600, slow + 3000));
+    builder.decision(1, peer(1052, 1, slow + 6000, slow + 6500));
+    builder.decision(2, peer(1053, 0, slow + 4600, slow + 5000));
+    builder.phase(PhaseKind::Storm, 500, 1500 * MS);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.wait_cycles, []);
+        assert_eq!(findings.totals.decisions, 8);
+    });
+}
+
+#[test]
+fn reactions_after_the_answer_find_their_cause_each() {
+    for reactions in [2, 200, 300] {
+        let mut builder = builder(&format!("several-{reactions}"), 1);
+        let driver = builder.driver();
+        builder.operation(driver, Op::root(1000, 1100, 900));
+        let decision = builder.decision(1, Dec::at_once(1010, 900, SubjectClass::Workload));
+        for step in 0..reactions {
+            let at = 50_000 + step * 1000;
+            builder.operation(1, Op::child(at, at + 100, 11, 1, decision));
+            builder.decision(1, Dec::at_once(at + 10, 11, SubjectClass::Own));
+        }
+        builder.phase(PhaseKind::Storm, 500, MS);
+        check(&builder.finish(), |findings| {
+            assert_eq!(findings.cascades.size.max, 1 + reactions);
+            assert_eq!(findings.clients[0].costliest[0].inflicted, reactions);
+            assert!(!findings.not_observed.iter().any(|note| note.contains("cause")));
+        });
+    }
+}
+
+#[test]
+fn a_decision_waits_for_the_whole_of_its_own_operation() {
+    // As Endpoint Security delivers: both peers are asked at the same time.
+    let mut builder = builder("parallel", 3);
+    let driver = builder.driver();
+    builder.operation(driver, Op::root(1000, 2000, 900));
+    let decision = builder.decision(1, Dec::worked(1010, 900, 1900));
+    builder.operation(1, Op::child(1100, 1800, 11, 1, decision));
+    let peer = |read, answered| Dec { class: SubjectClass::Peer, ..Dec::worked(read, 11, answered) };
+    builder.decision(2, peer(1200, 1500));
+    builder.decision(3, peer(1300, 1700));
+    builder.phase(PhaseKind::Storm, 500, 3000);
+    check(&builder.finish(), |findings| {
+        let client = &findings.clients[0];
+        assert_eq!(client.blocked_ns.max, 700, "however many answer at the same time");
+        assert_eq!((client.queue_ns.max, client.work_ns.max), (5, 185));
+        assert_eq!((client.peers[0].waited_ns, client.peers[1].waited_ns), (300, 400), "each by itself");
+    });
+}
+
+#[test]
+fn a_driver_that_dies_leaves_its_cascade_unfinished() {
+    let mut builder = builder("driver-dies", 1);
+    let end = builder.scanned_open(1000, 900, 100);
+    let driver = builder.driver();
+    builder.operation(driver, Op { end: None, ..Op::root(end + 50, 0, 900) });
+    builder.decision(1, Dec::at_once(end + 60, 900, SubjectClass::Workload));
+    builder.ended(driver, end + 500, 9);
+    builder.phase(PhaseKind::Storm, 500, end + 1000);
+    builder.phase(PhaseKind::Drain, end + 1000, end + 2000);
+    check(&builder.finish(), |findings| {
+        assert_eq!((findings.cascades.count, findings.cascades.unfinished), (1, 1));
+        assert_eq!(findings.phases[0].root_ops_unfinished, 1);
+        assert_eq!(findings.drain.as_ref().unwrap().in_flight, 0, "what is dead is not in flight");
+        assert_eq!(findings.amplification, Some(2.0), "over the one that completed");
     });
 }

@@ -13,6 +13,8 @@ use crate::{
     Answer, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, Observer, Question, RespondError, Responder,
 };
 
+/// The most events handed over as one batch.
+const BATCH_MAX: usize = 1_024;
 /// The most notices kept for [`EsBackend::take_notices`]; what comes beyond is counted as lost.
 const NOTICES_MAX: usize = 16_384;
 
@@ -27,6 +29,10 @@ pub struct EsBackend<R: Responder + 'static> {
     arrived: Condvar,
     notices: Mutex<VecDeque<Facts>>,
 }
+
+/// A backend that several owners have.
+#[derive(Debug)]
+pub struct Shared<B>(pub Arc<B>);
 
 /// Stands for one pending answer: a place, and the number of its use, so that a token that was released
 /// cannot answer its successor.
@@ -223,6 +229,28 @@ impl<R: Responder + 'static> EsBackend<R> {
         Some(())
     }
 
+    /// Hands one batch over and sends the answers that are given at once.
+    fn hand_over<I: Intake<Ticket>>(
+        &self,
+        tickets: &[Ticket],
+        intake: &mut I,
+        answers: &mut Vec<(Ticket, Verdict)>,
+    ) {
+        intake.batch();
+        for ticket in tickets {
+            let Some(question) = self.question(*ticket) else { continue };
+            match intake.event(&event_of(*ticket, question.facts())) {
+                Disposition::Answer(verdict) => answers.push((*ticket, verdict)),
+                Disposition::Keep => {}
+            }
+        }
+        intake.answering();
+        for (nth, (ticket, verdict)) in answers.drain(..).enumerate() {
+            let error = self.send(ticket, verdict).err().unwrap_or(0);
+            intake.answered(nth, error);
+        }
+    }
+
     fn send(&self, ticket: Ticket, verdict: Verdict) -> Result<(), u32> {
         let question = self.question(ticket).ok_or(RespondError::NotFound.code())?;
         let answer = question.answer(verdict).ok_or(RespondError::Duplicate.code())?;
@@ -253,25 +281,16 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
     fn receive<I: Intake<Ticket>>(&self, intake: &mut I) -> Result<(), BackendError> {
         let reader = Reader(self);
         let mut batch = Vec::with_capacity(self.slots.len());
-        let mut answers = Vec::with_capacity(self.slots.len());
+        let mut answers = Vec::with_capacity(BATCH_MAX);
         while reader.0.wait(&mut batch).is_some() {
             let lost = self.counts().lost.swap(0, Ordering::AcqRel);
             if lost > 0 {
                 intake.lost(lost);
             }
-            intake.batch();
-            for ticket in batch.drain(..) {
-                let Some(question) = self.question(ticket) else { continue };
-                match intake.event(&event_of(ticket, question.facts())) {
-                    Disposition::Answer(verdict) => answers.push((ticket, verdict)),
-                    Disposition::Keep => {}
-                }
+            for tickets in batch.chunks(BATCH_MAX) {
+                self.hand_over(tickets, intake, &mut answers);
             }
-            intake.answering();
-            for (nth, (ticket, verdict)) in answers.drain(..).enumerate() {
-                let error = self.send(ticket, verdict).err().unwrap_or(0);
-                intake.answered(nth, error);
-            }
+            batch.clear();
         }
         let lost = self.counts().lost.swap(0, Ordering::AcqRel);
         if lost > 0 {
@@ -312,6 +331,31 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         // Outside the slot's lock: the last owner releases the message, and answers it if nobody has.
         drop(question);
         lock(&self.counter).free.push(token.place);
+    }
+}
+
+/// The framework's handler shares a backend with the client's threads.
+impl<B: Backend> Backend for Shared<B> {
+    type Token = B::Token;
+
+    fn receive<I: Intake<B::Token>>(&self, intake: &mut I) -> Result<(), BackendError> {
+        self.0.receive(intake)
+    }
+
+    fn answer(&self, token: B::Token, verdict: Verdict) -> Result<(), u32> {
+        self.0.answer(token, verdict)
+    }
+
+    fn reopen_path(&self, token: B::Token, path: &mut Vec<u8>) {
+        self.0.reopen_path(token, path);
+    }
+
+    fn file(&self, token: B::Token, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
+        self.0.file(token, with_path)
+    }
+
+    fn release(&self, token: B::Token) {
+        self.0.release(token);
     }
 }
 

@@ -21,9 +21,18 @@ use endpoint_sec::{AuditToken, Event, File, Process, sys};
 use lab_model::{EventKind, FileId, ThreadId, Ticks, Timebase, Verdict};
 
 use crate::{
-    Cache, Connection, EsBackend, Facts, Message, MuteStep, NewClientResult, ProcessId, RespondError,
-    Responder, Signer, StepFailed, SystemVersion, Target, Window,
+    Cache, Connection, EsBackend, Facts, Message, MutePlan, MuteStep, NewClientResult, ProcessId, Refusal,
+    RespondError, Responder, Scope, Signer, StepFailed, SystemVersion, Target, Window, start,
 };
+
+/// What a client of the lab is asked and told about: the notices show the process tree.
+const SUBSCRIPTION: [EventKind; 5] = [
+    EventKind::AuthExec,
+    EventKind::AuthOpen,
+    EventKind::NotifyExec,
+    EventKind::NotifyFork,
+    EventKind::NotifyExit,
+];
 
 /// Reads `mach_absolute_time`.
 #[must_use]
@@ -228,6 +237,38 @@ impl EsClient {
             (NewClientResult::Success, None) => Err(NewClientResult::Internal),
             (refusal, _) => Err(refusal),
         }
+    }
+}
+
+/// Why a client could not be connected and confined.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// The framework refused the client.
+    #[error("es_new_client refused the client with result {}: {}", .0.code(), .0.advice().map_or("", |advice| advice.cause))]
+    Refused(NewClientResult),
+    /// The client would not have been confined to the arena.
+    #[error(transparent)]
+    Arena(#[from] Refusal),
+    /// A muting or subscribing call failed.
+    #[error(transparent)]
+    Step(#[from] StepFailed),
+}
+
+impl EsClient {
+    /// Connects a client that sees `scope` and is asked about opens and execs. From here on they wait for it,
+    /// so everything it ever opens has to be open by now.
+    ///
+    /// # Errors
+    /// When the framework refuses a call, or the scope would not confine the client.
+    pub fn open(
+        backend: &Arc<EsBackend<EsResponder>>,
+        scope: &Scope,
+        cache: Cache,
+    ) -> Result<EsClient, ConnectError> {
+        let plan = MutePlan::new(scope, &[], &[])?;
+        let mut client = EsClient::connect(backend, cache).map_err(ConnectError::Refused)?;
+        start(&mut client, &plan, &SUBSCRIPTION)?;
+        Ok(client)
     }
 }
 

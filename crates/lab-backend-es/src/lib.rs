@@ -19,9 +19,9 @@ mod version;
 mod window;
 
 pub use advice::{Advice, NewClientResult, RespondError};
-pub use backend::{Counts, EsBackend, Ticket};
+pub use backend::{Counts, EsBackend, Shared, Ticket};
 #[cfg(target_os = "macos")]
-pub use darwin::{EsClient, EsMessage, EsResponder, now, timebase};
+pub use darwin::{ConnectError, EsClient, EsMessage, EsResponder, now, timebase};
 pub use desk::{Answer, Delivery, Desk, Grounds, Notice, Observer, Question, Watch};
 pub use fence::{Fence, Marker};
 pub use message::{Cache, Facts, Message, ProcessId, Responder, Signer, Target};

@@ -248,6 +248,18 @@ impl Backend for Group {
     fn release(&self, token: EventFd) {
         sys::close(token.0);
     }
+
+    fn release_all(&self, tokens: &mut [EventFd]) {
+        // The kernel hands out the lowest free numbers, so they come in runs, and a run is closed by one call.
+        tokens.sort_unstable_by_key(|token| token.0);
+        for run in tokens.chunk_by(|one, next| one.0 + 1 == next.0) {
+            match run {
+                [EventFd(only)] => sys::close(*only),
+                [EventFd(first), .., EventFd(last)] => sys::close_run(*first, *last),
+                [] => {}
+            }
+        }
+    }
 }
 
 impl Metadata {

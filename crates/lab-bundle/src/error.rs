@@ -45,6 +45,14 @@ pub enum BundleError {
         /// Why not.
         source: crate::signature::SignatureError,
     },
+    /// A bundle is not as it must be.
+    #[error("{} checks of the bundles failed, the first: {}", failed, first)]
+    Check {
+        /// How many failed.
+        failed: usize,
+        /// The first of them.
+        first: Box<crate::Check>,
+    },
     /// A file that the seal of our bundles does not cover.
     #[error("{} is not part of a client's bundle and would not be sealed", path.display())]
     UnsealedFile {

@@ -36,4 +36,4 @@ pub use signing::{
 };
 pub use step::{Step, ToolCall};
 pub use template::{DaemonIdentity, Template};
-pub use verify::{Check, Subject, verify};
+pub use verify::{Check, Subject, require, verify};

@@ -424,15 +424,15 @@ mod tests {
     #[test]
     fn the_plan_prints_every_command() {
         let lines = |signing: &Signing| -> Vec<String> {
-            let steps = plan_signing(signing, &bundles()[..1], Path::new("/work"), Path::new("/lab/signing"));
+            let steps = plan_signing(signing, &bundles()[..1], Path::new("/made"), Path::new("/lab/signing"));
             steps.iter().map(ToString::to_string).collect()
         };
         assert_eq!(
             lines(&Signing::AdHoc),
             [
-                "/bin/mkdir -p /work",
-                "/usr/bin/install -m 0644 /dev/stdin /work/alpha.entitlements  # 254 bytes",
-                "/usr/bin/codesign --force --options runtime --sign - --identifier com.example.alpha --entitlements /work/alpha.entitlements /lab/alpha.app",
+                "/bin/mkdir -p /made",
+                "/usr/bin/install -m 0644 /dev/stdin /made/alpha.entitlements  # 254 bytes",
+                "/usr/bin/codesign --force --options runtime --sign - --identifier com.example.alpha --entitlements /made/alpha.entitlements /lab/alpha.app",
                 "/usr/bin/codesign --verify --strict --verbose=2 /lab/alpha.app",
             ]
         );
@@ -443,7 +443,7 @@ mod tests {
         );
         assert_eq!(
             lines[3],
-            "/usr/bin/codesign --force --options runtime --timestamp --sign 'Developer ID Application: Example Corp (ABCDE12345)' --identifier com.example.alpha --entitlements /work/alpha.entitlements /lab/alpha.app"
+            "/usr/bin/codesign --force --options runtime --timestamp --sign 'Developer ID Application: Example Corp (ABCDE12345)' --identifier com.example.alpha --entitlements /made/alpha.entitlements /lab/alpha.app"
         );
     }
 

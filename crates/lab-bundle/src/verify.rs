@@ -115,7 +115,7 @@ impl Contents {
 
 /// Reads bundles back and checks each against what was asked for: seven checks a bundle, in order.
 ///
-/// What is absent or wrong comes back as a failed check.
+/// What is absent or wrong comes back as a failed check, which [`require`] turns into an error.
 ///
 /// # Errors
 /// When a part is there and cannot be read.
@@ -153,6 +153,18 @@ pub fn verify(bundles: &[Bundle]) -> Result<Vec<Check>, BundleError> {
         }
     }
     Ok(checks)
+}
+
+/// Turns failed checks into an error, for those who cannot go on with a bad bundle.
+///
+/// # Errors
+/// When a check failed.
+pub fn require(checks: Vec<Check>) -> Result<(), BundleError> {
+    let mut failed = checks.into_iter().filter(|check| !check.passed);
+    match failed.next() {
+        None => Ok(()),
+        Some(first) => Err(BundleError::Check { failed: 1 + failed.count(), first: Box::new(first) }),
+    }
 }
 
 pub(crate) fn equal(found: Option<&str>, wanted: &str) -> (bool, String) {

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lab_bundle::{Bundle, BundleError, Subject, package, verify};
+use lab_bundle::{Bundle, BundleError, Subject, package, require, verify};
 use lab_model::{Behavior, Client};
 
 /// A folder of this test's own below the build folder; emptied before use, left for inspection after.
@@ -49,6 +49,7 @@ fn one_executable_becomes_three_bundles() {
     let checks = verify(&bundles).unwrap();
     assert_eq!(checks.len(), 3 * Subject::ALL.len());
     assert_eq!(failures(&bundles), Vec::<String>::new());
+    require(checks).unwrap();
 
     let original = fs::read(own_executable()).unwrap();
     let mut inodes = BTreeSet::from([fs::metadata(own_executable()).unwrap().ino()]);
@@ -154,6 +155,11 @@ fn every_kind_of_damage_is_found() {
             "failed: charlie unique-identifier: 2 bundles have it",
             "failed: charlie executable-name: alpha, wanted charlie",
         ]
+    );
+
+    assert_eq!(
+        require(verify(&bundles).unwrap()).unwrap_err().to_string(),
+        "4 checks of the bundles failed, the first: failed: alpha unique-identifier: 2 bundles have it"
     );
 
     fs::write(bundles[1].info_plist(), "<plist><dict><key>").unwrap();

@@ -81,6 +81,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Lets go of what the kernel keeps for an answered event.
     fn release(&self, token: Self::Token);
+
+    /// Lets go of many at once, in any order.
+    fn release_all(&self, tokens: &mut [Self::Token]) {
+        for &mut token in tokens {
+            self.release(token);
+        }
+    }
 }
 
 /// Why a kernel gives no more events.

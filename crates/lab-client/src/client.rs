@@ -2,7 +2,6 @@
 
 use std::{
     ffi::CString,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64},
@@ -32,6 +31,10 @@ use crate::{
 
 /// Events that may wait for the housekeeper to look at their file, each with an open descriptor.
 const ANSWERED_MAX: usize = 8192;
+
+/// Events of Endpoint Security that may be pending at a time; about the kernel's own limit.
+#[cfg(target_os = "macos")]
+const PENDING_MAX: u32 = 4096;
 
 /// The reader's place at the gate.
 pub(crate) const READER_PLACE: usize = 0;
@@ -117,17 +120,45 @@ fn start(
     lab_backend_fanotify::confine::raise_descriptor_limit()
         .context("cannot raise the limit on descriptors")?;
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
-    let group = lab_backend_fanotify::Group::create(Path::new(&welcome.arena))?;
+    let group = lab_backend_fanotify::Group::create(std::path::Path::new(&welcome.arena))?;
     let queue = Some(group.descriptor());
     serve(control, welcome, assignment, trace, group, queue)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "macos")]
+fn start(
+    control: &mut Control,
+    welcome: &Welcome,
+    assignment: &ClientAssignment,
+    trace: TraceWriter,
+) -> Result<()> {
+    use lab_backend_es::{Cache, ConnectError, EsBackend, EsClient, Scope, Shared};
+
+    let backend = EsBackend::new(PENDING_MAX);
+    let arena = Scope::Arena(welcome.arena.clone().into_bytes());
+    // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
+    let client = EsClient::open(&backend, &arena, Cache::Off).map_err(|error| match &error {
+        ConnectError::Refused(refusal) => {
+            let mend = refusal.advice().map_or("nothing known", |advice| advice.mend);
+            anyhow::anyhow!("{error}; to mend it: {mend}")
+        }
+        _ => error.into(),
+    })?;
+    let outcome = serve(control, welcome, assignment, trace, Shared(backend), None);
+    // Deleted on the thread that connected it; what is still pending is allowed.
+    drop(client);
+    outcome
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 fn start(_: &mut Control, _: &Welcome, _: &ClientAssignment, _: TraceWriter) -> Result<()> {
     bail!("this build has no kernel to ask")
 }
 
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "no backend calls it there yet"))]
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "macos")),
+    expect(dead_code, reason = "no backend calls it there yet")
+)]
 fn serve<B: Backend>(
     control: &mut Control,
     welcome: &Welcome,

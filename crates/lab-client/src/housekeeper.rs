@@ -19,6 +19,9 @@ use crate::client::{HOUSEKEEPER_PLACE, Shared};
 /// The longest nap when there is nothing to do.
 const NAP_MAX: Duration = Duration::from_millis(16);
 
+/// Events that are let go of together.
+const RELEASE_AT_ONCE: usize = 64;
+
 /// What the housekeeper has already recorded, so that it is recorded once.
 #[derive(Debug, Default)]
 struct Noted {
@@ -31,14 +34,21 @@ struct Noted {
 pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
     let mut noted = Noted::default();
     let mut nap = GROW_EVERY;
+    let mut done = Vec::with_capacity(RELEASE_AT_ONCE);
     loop {
         shared.gate.enter(HOUSEKEEPER_PLACE);
         let mut busy = false;
         while let Some((token, record)) = shared.answered.pop() {
             shared.look_at(token, record);
-            shared.backend.release(token);
+            done.push(token);
             busy = true;
+            if done.len() == RELEASE_AT_ONCE {
+                shared.backend.release_all(&mut done);
+                done.clear();
+            }
         }
+        shared.backend.release_all(&mut done);
+        done.clear();
         busy |= fall_back(shared, clock::now());
         match shared.trace.grow() {
             Ok(grown) => busy |= grown,

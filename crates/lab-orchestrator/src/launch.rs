@@ -99,7 +99,7 @@ fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<(), Failure> {
         .map_err(output("cannot write the resolved lab"))?;
     let bundles = lab_bundle::package(&request.programs.client, &request.lab.clients, &folder.bundles())
         .map_err(|error| bundle_failure(&error))?;
-    lab_bundle::verify(&bundles).map_err(|error| bundle_failure(&error))?;
+    lab_bundle::verify(&bundles).and_then(lab_bundle::require).map_err(|error| bundle_failure(&error))?;
     let plan = Plan {
         lab: request.lab.clone(),
         run: folder.root().to_owned(),
@@ -173,6 +173,7 @@ async fn confined(_: &Request<'_>, _: &RunFolder, _: &mut Signals) -> Result<Res
     Err(Failure::new(FailureKind::BackendMissing, "live labs run on Linux in this version"))
 }
 
+#[cfg(target_os = "linux")]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
@@ -180,6 +181,7 @@ struct Signals {
     child: tokio::signal::unix::Signal,
 }
 
+#[cfg(target_os = "linux")]
 impl Signals {
     fn listen() -> Result<Signals, Failure> {
         let listen = |kind| {
@@ -215,6 +217,7 @@ impl Signals {
 }
 
 /// Waits for the conductor's end. The first signal asks it to end the lab, the third ends it at once.
+#[cfg(target_os = "linux")]
 async fn watch(pid: u32, signals: &mut Signals) -> Result<(), Failure> {
     let conductor = Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
     let mut asked = 0;
@@ -248,6 +251,7 @@ async fn watch(pid: u32, signals: &mut Signals) -> Result<(), Failure> {
 }
 
 /// The conductor has said what was wrong; its exit code says what kind of thing.
+#[cfg(target_os = "linux")]
 fn exit_failure(code: i32) -> Failure {
     let kind = FailureKind::ALL.into_iter().find(|kind| i32::from(kind.exit_code()) == code);
     Failure::new(kind.unwrap_or(FailureKind::Bug), String::new())

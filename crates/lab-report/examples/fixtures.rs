@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let clients = folder.join(name).join("clients");
         fs::create_dir_all(&clients)?;
         fs::write(folder.join(name).join("report.html"), html::run(&findings))?;
-        for client in findings.clients.iter().take(3) {
+        for client in findings.clients.iter().take(2) {
             let page = html::client(&findings, &client.id).ok_or("the client has no report")?;
             fs::write(clients.join(html::file_name(&client.id)), page)?;
         }

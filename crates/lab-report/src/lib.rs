@@ -5,6 +5,7 @@
 //! Pure: nothing is read, no clock, no environment; a report of the same findings is the same bytes.
 #![forbid(unsafe_code)]
 
+pub mod export;
 pub mod html;
 pub mod json;
 mod page;

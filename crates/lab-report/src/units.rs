@@ -38,7 +38,7 @@ pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -86,6 +86,22 @@ pub(crate) fn number(value: f64) -> String {
         return format!("{}{}", if whole < 0.0 { "-" } else { "" }, count(magnitude));
     }
     if value.abs() >= 100.0 { format!("{value:.1}") } else { format!("{value:.2}") }
+}
+
+/// Writes a large number in few signs: `950`, `73,910`, `1.20 M`.
+pub(crate) fn compact(value: f64) -> String {
+    if value >= 1e9 {
+        format!("{:.2} G", value / 1e9)
+    } else if value >= 1e6 {
+        format!("{:.2} M", value / 1e6)
+    } else {
+        number(value.round())
+    }
+}
+
+/// A length as a count.
+pub(crate) fn count_of(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 /// One count over another; 0 over nothing.
@@ -152,6 +168,8 @@ mod tests {
         assert_eq!(number(-12.5), "-12.50");
         assert_eq!(number(12_345.6), "12,346");
         assert_eq!(number(f64::INFINITY), UNKNOWN);
+        assert_eq!(compact(1_200_640.0), "1.20 M");
+        assert_eq!(compact(73_910.4), "73,910");
         assert_eq!(counted(1, "open"), "1 open");
         assert_eq!(counted(2, "open"), "2 opens");
     }

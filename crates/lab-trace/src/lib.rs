@@ -12,6 +12,7 @@ mod board;
 mod header;
 mod layout;
 mod mapped;
+mod memory;
 mod reader;
 mod record;
 mod writer;
@@ -23,6 +24,7 @@ pub use layout::{
     RECORD_BYTES, RECORDS_OFFSET, TRACE_BYTES_MAX,
 };
 pub use mapped::MappedTrace;
+pub use memory::MemoryTrace;
 pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
 pub use record::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, Loss, LossKind, Operation, OperationBegin,

@@ -78,7 +78,7 @@ fn up(
     if json {
         terminal::print(&lab_report::json::to_string(&review.findings))?;
     } else {
-        terminal::print(&lab_report::text::run(&review.findings, &terminal::style()))?;
+        terminal::print(&lab_report::text::summary(&review.findings, &terminal::style()))?;
         terminal::print(&pages(&folder))?;
     }
     written?;
@@ -89,7 +89,10 @@ fn up(
 /// Where to look further.
 fn pages(folder: &RunFolder) -> String {
     let root = relative(folder.root());
-    format!("\nrun     {}\nreport  {}\n", root.display(), root.join("report.html").display())
+    format!(
+        "\nreport  {}\nmore    lab report · lab report --client ID · lab report --json\n",
+        root.join("report.html").display()
+    )
 }
 
 /// 0 when everything expected held, 1 when something did not, 2 when it cannot be told.

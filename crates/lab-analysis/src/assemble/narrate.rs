@@ -1,9 +1,9 @@
 //! At most three findings in plain words.
 
 use crate::{
-    findings::{Finding, Findings, Outcome},
+    findings::{Finding, Findings, Outcome, Stage},
     outcome::list,
-    show::milliseconds,
+    show::duration,
 };
 
 /// The findings in a report.
@@ -12,20 +12,21 @@ const FINDINGS_MAX: usize = 3;
 /// Headroom below this is worth a warning.
 const HEADROOM_LOW: f64 = 0.5;
 
-/// The share of operations in which one client answered last from which everybody waits for it.
-const LAST_SHARE: f64 = 0.5;
+/// A client stands out when it holds operations this many times as long as any other.
+const HELD_FACTOR: u64 = 2;
 
 /// Says what matters most: what is bad, then what comes close, then what is remarkable.
-pub(super) fn narrate(findings: &Findings, last: Option<(usize, f64)>) -> Vec<Finding> {
+pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec<Finding> {
     let candidates = [
         deadlock(findings),
         divergence(findings),
+        hung(unread),
         misses(findings),
         lost(findings),
         saturation(findings),
         near_miss(findings),
         own_making(findings),
-        waited_for(findings, last),
+        waited_for(findings),
         cost(findings),
         nothing(findings),
     ];
@@ -38,26 +39,22 @@ fn finding(weight: &str, section: &str, text: String, advice: Option<&str>) -> F
 
 fn deadlock(findings: &Findings) -> Option<Finding> {
     let cycle = findings.wait_cycles.first()?;
-    let lasted = match (cycle.lasted_ns, cycle.ended_by.as_str()) {
-        (Some(lasted), by) => {
-            format!("for {} ms, until it was ended by {}", milliseconds(lasted), article(by))
-        }
-        (None, _) => "until the end of the run".into(),
+    let lasted = match cycle.lasted_ns {
+        Some(lasted) => format!("for {}, until {} ended it", duration(lasted), article(&cycle.ended_by)),
+        None => "until the end of the run".into(),
     };
     let who = if cycle.members.len() == 1 {
         format!("{} waited for itself", cycle.members[0])
     } else {
         format!("{} waited for each other", list(&cycle.members))
     };
-    let text = format!("{who} from {} ms on, {lasted}.", milliseconds(cycle.began_ns));
-    Some(finding(
-        "bad",
-        "waiting",
-        text,
-        Some(
-            "Answer first and open later, or answer other clients' events at once: no number of workers removes the cycle.",
-        ),
-    ))
+    let more = match findings.wait_cycles.len() {
+        1 => String::new(),
+        all => format!(" It was the first of {all} such circles."),
+    };
+    let text = format!("{who} from {} on, {lasted}.{more}", duration(cycle.began_ns));
+    let advice = "Answer first and open later, or answer other clients' events at once: no number of workers removes the cycle.";
+    Some(finding("bad", "waiting", text, Some(advice)))
 }
 
 fn article(ended_by: &str) -> String {
@@ -83,6 +80,22 @@ fn divergence(findings: &Findings) -> Option<Finding> {
         "drain",
         text,
         Some("Let the clients react to the workload only, or not to each other."),
+    ))
+}
+
+fn hung(unread: &[(Vec<String>, u64)]) -> Option<Finding> {
+    let (clients, count) = unread.iter().max_by_key(|(_, count)| *count)?;
+    let noun = if *count == 1 { "operation hung" } else { "operations hung" };
+    let who = match &clients[..] {
+        [one] => format!("{one} had not read its event"),
+        several => format!("the next of {} had not read its event", list(several)),
+    };
+    let text = format!("{count} {noun} when the run ended: {who}.");
+    Some(finding(
+        "bad",
+        "waiting",
+        text,
+        Some("Look whether that client was stopped, or its reading thread busy."),
     ))
 }
 
@@ -157,9 +170,14 @@ fn own_making(findings: &Findings) -> Option<Finding> {
              the clients' own operations."
         )
     } else {
+        // Below one decision an operation, most were made when no client was there to be asked.
+        let each = if amplification < 1.0 {
+            String::new()
+        } else {
+            format!("; each operation of the workload cost {amplification:.1} decisions")
+        };
         format!(
-            "{by_clients} of {} decisions ({percent:.1} %) were about the clients' own operations; each operation of \
-             the workload cost {amplification:.1} decisions.",
+            "{by_clients} of {} decisions ({percent:.1} %) were about the clients' own operations{each}.",
             causes.total
         )
     };
@@ -177,14 +195,22 @@ fn is_whole(value: f64) -> bool {
     (value - value.round()).abs() < 1e-6
 }
 
-fn waited_for(findings: &Findings, last: Option<(usize, f64)>) -> Option<Finding> {
-    let (client, share) = last.filter(|&(_, share)| share >= LAST_SHARE)?;
-    let client = findings.clients.get(client).filter(|_| findings.clients.len() > 1)?;
+/// The client that held the workload's operations longest, if one stands out. Who merely comes last in a serial
+/// pipeline has not for that reason held anything up.
+fn waited_for(findings: &Findings) -> Option<Finding> {
+    let held = |stage: &Stage| stage.answered_ns.saturating_sub(stage.read_ns);
+    let stages = &findings.pipeline.stages;
+    let longest = stages.iter().max_by_key(|stage| held(stage)).filter(|_| stages.len() > 1)?;
+    let others = stages.iter().filter(|stage| stage.client != longest.client).map(held).max().unwrap_or(0);
+    if held(longest) < HELD_FACTOR * others {
+        return None;
+    }
     let text = format!(
-        "{} answered last in {:.1} % of the workload's operations; its median decision took {} ms.",
-        client.id,
-        share * 100.0,
-        milliseconds(client.latency_others_ns.p50)
+        "The workload waited longest for {}: {} of a median operation's {}, the next client held it for {}.",
+        longest.client,
+        duration(held(longest)),
+        duration(findings.pipeline.op_ns),
+        duration(others)
     );
     Some(finding("info", "pipeline", text, None))
 }
@@ -198,8 +224,8 @@ fn cost(findings: &Findings) -> Option<Finding> {
     };
     let storm = cost.storm_ns?;
     let text = format!(
-        "A median operation of the workload took {} ms, {:.1} times as long as with {name}.",
-        milliseconds(storm),
+        "A median operation of the workload took {}, {:.1} times as long as with {name}.",
+        duration(storm),
         storm as f64 / before as f64
     );
     Some(finding("info", "cost", text, None))

@@ -22,8 +22,9 @@ impl Assembly<'_> {
         let sides = self.show.merge.sides();
         for ((trace, participant), side) in self.show.traces.iter().zip(&self.roster.participants).zip(sides)
         {
-            let cut = u64::from(trace.tail().cut_bytes > 0);
-            let damaged = side.damaged + side.parts_damaged + cut;
+            let tail = trace.tail();
+            let cut = tail.missing_places.max(u64::from(tail.is_cut()));
+            let damaged = side.damaged + side.parts_damaged + u64::from(tail.is_cut());
             let lost =
                 trace.lost.saturating_add(side.events_lost).saturating_add(side.damaged).saturating_add(cut);
             losses.lost = losses.lost.saturating_add(lost);
@@ -105,16 +106,20 @@ impl Assembly<'_> {
         note(side.events_lost, "events were dropped by the kernel");
         note(side.damaged, "records are damaged and were left out");
         note(side.parts_damaged, "ends or targets of records are damaged and count as absent");
-        note(side.uncommitted, "records were begun and never committed (the process was cut off)");
+        note(
+            side.uncommitted,
+            "places were claimed and never committed (the process was cut off there, or gave the claim up)",
+        );
         note(side.unknown, "records are of a kind this version does not know");
         note(side.unresolved, "paths or targets were not resolved");
         note(
             side.late,
             &format!("records were more than {WINDOW} places out of order and may be joined wrongly"),
         );
-        let cut = trace.tail().cut_bytes;
-        if cut > 0 {
-            notes.push(format!("{name}'s trace is cut: {cut} bytes at its end are no whole record."));
+        let tail = trace.tail();
+        if tail.is_cut() {
+            let missing = tail.missing_places.max(1);
+            notes.push(format!("{name}'s trace is cut: at least {missing} records are missing at its end."));
         }
         if trace.closed.is_none() {
             notes.push(format!(

@@ -72,7 +72,7 @@ impl Engine<'_> {
             read: item.at,
             started: end.and_then(|end| end.started).map(|started| started.0.max(item.at)),
             answered: end.map_or(NEVER, |end| end.answered.0.max(item.at)),
-            at_once: self.at_once(client, decision, children_left),
+            at_once: self.at_once(client, decision),
             own: decision.begin.class == SubjectClass::Own,
             counted: false,
             op: NONE,
@@ -97,12 +97,9 @@ impl Engine<'_> {
     }
 
     /// True when the reader answers without a worker, as far as the record or the client's settings say.
-    fn at_once(&self, client: u16, decision: &Decision, children_left: u8) -> bool {
+    fn at_once(&self, client: u16, decision: &Decision) -> bool {
         if let Some(end) = decision.end.present() {
             return end.started.is_none() && end.approval != Approval::DeadlineFallback;
-        }
-        if children_left > 0 {
-            return false;
         }
         let member = &self.roster.clients[usize::from(client)];
         let class = decision.begin.class;
@@ -112,7 +109,7 @@ impl Engine<'_> {
             Some(ReactTo::Peers) => !matches!(class, SubjectClass::Own | SubjectClass::OwnHelper),
             Some(ReactTo::Own) => class != SubjectClass::Peer,
         };
-        !(reacts && member.reacts)
+        !(reacts && member.works_first)
     }
 
     fn entry(
@@ -186,6 +183,7 @@ impl Engine<'_> {
     fn attribute(&mut self, op_slot: u32, slot: u32, dec: &Dec) {
         let Some(op) = self.ops.get_mut(op_slot) else { return };
         op.pending.push(slot);
+        op.asked_by |= operation::bit(dec.client);
         let mut asked_place = NONE;
         if op.root {
             asked_place = u32::try_from(op.asked.len()).unwrap_or(NONE);
@@ -193,10 +191,7 @@ impl Engine<'_> {
             let (client, read, answered) = (dec.client, dec.read, dec.answered);
             op.asked.push(Asked { client, read, answered, queued, blocked: 0 });
         }
-        let (by, owner, covered) = (op.by, op.owner, op.covered);
-        if dec.answered != NEVER {
-            op.covered = covered.max(dec.answered);
-        }
+        let (by, owner) = (op.by, op.owner);
         self.forest.hold(dec.cascade);
         let parent = dec.node;
         let node = Node { parent, count: 1, trace: dec.trace, decision: true, record: dec.record };
@@ -237,25 +232,16 @@ impl Engine<'_> {
             (mine.op, mine.node, mine.flame, mine.asked) = (op_slot, node, flame, asked_place);
         }
         if owner != NOBODY && owner != dec.client && dec.answered != NEVER {
-            self.wait(by, owner, covered, dec);
+            self.wait(owner, dec);
         }
     }
 
     /// Counts that a client waited in an operation of its own for another's answer.
-    fn wait(&mut self, by: Option<By>, owner: u16, covered: u64, dec: &Dec) {
-        if !dec.counted {
-            return;
-        }
-        let account = &mut self.accounts[usize::from(owner)];
-        let waited = &mut account.waited_ns[usize::from(dec.client)];
-        *waited = waited.saturating_add(dec.answered.saturating_sub(dec.read));
-        let Some(by) = by else { return };
-        if let Some(parent) =
-            self.decisions.get_mut(by.slot).filter(|dec| (dec.client, dec.record) == (by.client, by.record))
-        {
-            let until = dec.answered.min(parent.answered);
-            let blocked = until.saturating_sub(dec.read.max(covered));
-            parent.blocked = parent.blocked.saturating_add(blocked);
+    fn wait(&mut self, owner: u16, dec: &Dec) {
+        if dec.counted {
+            let account = &mut self.accounts[usize::from(owner)];
+            let waited = &mut account.waited_ns[usize::from(dec.client)];
+            *waited = waited.saturating_add(dec.answered.saturating_sub(dec.read));
         }
     }
 
@@ -296,7 +282,7 @@ impl Engine<'_> {
             self.reactions_due += u64::from(dec.children_left);
         }
         if dec.cascade != NONE && ending != Ending::Itself {
-            let closing = self.timeline.closing();
+            let closing = self.timeline.closing;
             self.forest.get_mut(dec.cascade).cut |= ending == Ending::Run || at > closing;
         }
         self.forget(slot);

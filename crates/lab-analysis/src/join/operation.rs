@@ -47,6 +47,10 @@ impl Engine<'_> {
         if let Some(account) = self.accounts.get_mut(usize::from(owner)).filter(|_| in_scope) {
             account.operations += 1;
         }
+        let by_reader = owner != NOBODY && merge.is_reader(begin.subject.tid);
+        if by_reader {
+            self.readers[usize::from(owner)] = merge.side(item.trace).readers.max(1);
+        }
         let slot = self.ops.insert(Op {
             trace: item.trace,
             record: item.record,
@@ -56,7 +60,7 @@ impl Engine<'_> {
             kind: begin.kind,
             owner,
             column,
-            by_reader: owner != NOBODY && merge.is_reader(begin.subject.tid),
+            by_reader,
             root,
             by: place.by,
             cascade: place.cascade,
@@ -65,8 +69,8 @@ impl Engine<'_> {
             flame: place.flame,
             above: place.above,
             target: target.map(|target| (target.inode, target.device)),
-            covered: item.at,
             pending: Vec::new(),
+            asked_by: 0,
             asked: Vec::new(),
         });
         self.by_thread.insert(begin.subject.tid, slot);
@@ -75,6 +79,10 @@ impl Engine<'_> {
         }
         if let Some(parent) = place.by.and_then(|by| self.decisions.get_mut(by.slot)) {
             parent.child = slot;
+            // A thread of its own makes it, so the decision waits for all of it: the others' answers, its own
+            // reader's, and the kernel's way from one to the next.
+            let waited = ended.min(parent.answered).saturating_sub(item.at);
+            parent.blocked = parent.blocked.saturating_add(waited);
         }
         if let Some(by) = place.by {
             self.forget(by.slot);
@@ -157,7 +165,7 @@ impl Engine<'_> {
                 decision.op = NONE;
             }
         }
-        let closing = self.timeline.closing();
+        let closing = self.timeline.closing;
         let cascade = self.forest.get_mut(op.cascade);
         let in_storm = cascade.in_storm();
         if ending == Ending::Itself {
@@ -229,7 +237,7 @@ impl Engine<'_> {
 }
 
 /// A client as a bit; clients beyond the 128th have none.
-fn bit(client: u16) -> u128 {
+pub(super) fn bit(client: u16) -> u128 {
     1_u128.checked_shl(u32::from(client)).unwrap_or(0)
 }
 

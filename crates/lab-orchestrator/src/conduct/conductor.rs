@@ -32,6 +32,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 /// A drain is over when nothing has happened for this long.
 const QUIET_FOR: Duration = Duration::from_millis(150);
+/// How long clients may take to come to rest at the end.
+const CALM_WITHIN: Duration = Duration::from_secs(1);
 /// The driver's number.
 const DRIVER: Actor = Actor(1);
 /// The number of the first client.
@@ -124,6 +126,20 @@ impl Conductor {
             }
             self.drive(phase).await?;
         }
+        self.calm().await
+    }
+
+    /// Ends all reactions, so that clients which feed each other come to rest before their traces are closed.
+    async fn calm(&mut self) -> Result<(), Failure> {
+        for actor in self.clients().collect::<Vec<_>>() {
+            self.order(actor, &Order::Behave { behavior: Box::new(Behavior::noop()) }).await?;
+        }
+        self.until(Some(CALM_WITHIN), None, |conductor| {
+            let settled = conductor.processes.values().all(|process| process.state != State::Ordered);
+            settled && conductor.warden.glance().pending == 0
+        })
+        .await;
+        self.until(Some(QUIET_FOR), None, |_| false).await;
         Ok(())
     }
 
@@ -246,7 +262,10 @@ impl Conductor {
         let order = Order::Drive(PhaseOrder { phase: phase.kind, span: phase.span, operations_max });
         self.order(DRIVER, &order).await?;
         let idle = |conductor: &Conductor| !conductor.driver().is_some_and(|driver| driver.driving);
-        if self.until(None, Some(phase.span), idle).await == Waited::Stopped {
+        // Where every client has died, the workload alone shows nothing more.
+        let over = |conductor: &Conductor| idle(conductor) || conductor.deserted();
+        self.until(None, Some(phase.span), over).await;
+        if !idle(self) {
             self.order(DRIVER, &Order::Halt).await?;
             // The last operations end as soon as they are answered; the warden sees to that.
             self.until(Some(FINISH_WITHIN + self.plan.lab.deadline.duration()), None, idle).await;
@@ -461,6 +480,12 @@ impl Conductor {
 
     fn clients(&self) -> impl Iterator<Item = Actor> {
         self.processes.values().filter(|process| process.role == Role::Client).map(|process| process.actor)
+    }
+
+    /// True when there were clients and none is left.
+    fn deserted(&self) -> bool {
+        let mut clients = self.processes.values().filter(|process| process.role == Role::Client).peekable();
+        clients.peek().is_some() && clients.all(|process| !process.alive())
     }
 
     fn driver(&self) -> Option<&LabProcess> {

@@ -12,6 +12,8 @@ use crate::units::{length, number};
 
 /// More clients than this make no readable graph; the most involved are drawn.
 const NODES_MAX: usize = 10;
+/// The most arrows; of more, the strongest are drawn.
+const ARROWS_MAX: usize = 48;
 /// With more arrows than this their numbers are only shown when pointed at.
 const LABELS_MAX: usize = 14;
 const RADIUS: f64 = 25.0;
@@ -122,6 +124,8 @@ fn arrows(findings: &Findings, nodes: &[usize]) -> Vec<Arrow> {
             }
         }
     }
+    arrows.sort_by(|one, other| other.value.total_cmp(&one.value));
+    arrows.truncate(ARROWS_MAX);
     arrows
 }
 

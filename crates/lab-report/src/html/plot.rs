@@ -50,7 +50,7 @@ impl Plot {
         while at <= self.to + step * 1e-6 && ticks < 20 {
             let x = self.across(at);
             svg.line([x, self.y + self.height, x, self.y + self.height + 4.0], "axis");
-            svg.text(x, self.y + self.height + 17.0, Anchor::Middle, "s", &format!("{} s", trimmed(at)));
+            svg.text(x, self.y + self.height + 17.0, Anchor::Middle, "s", &moment(at, self.to));
             at += step;
             ticks += 1;
         }
@@ -71,6 +71,16 @@ impl Plot {
     }
 }
 
+/// A moment in seconds, in the unit that suits the length of the axis.
+fn moment(seconds: f64, end: f64) -> String {
+    let (factor, unit) = match end {
+        end if end >= 1.0 => (1.0, "s"),
+        end if end >= 1e-3 => (1e3, "ms"),
+        _ => (1e6, "µs"),
+    };
+    format!("{} {unit}", trimmed(seconds * factor))
+}
+
 /// A number without the zeros behind its point.
 fn trimmed(value: f64) -> String {
     let text = number(value);
@@ -79,6 +89,33 @@ fn trimmed(value: f64) -> String {
 
 fn share(value: f64, from: f64, to: f64) -> f64 {
     if to > from && value.is_finite() { ((value - from) / (to - from)).clamp(-0.2, 1.2) } else { 0.0 }
+}
+
+/// A path in steps through the values of equal buckets from `start` on; a gap where there is no value.
+pub(super) fn steps(start: f64, bucket: f64, heights: impl IntoIterator<Item = Option<f64>>) -> String {
+    let mut path = String::new();
+    let mut x = start;
+    let mut last: Option<String> = None;
+    for height in heights {
+        let height = height.map(short);
+        if height != last {
+            // The line runs on to here, and only then changes its height.
+            if last.is_some() {
+                path.push_str(&format!("H{}", short(x)));
+            }
+            match (&height, &last) {
+                (Some(y), Some(_)) => path.push_str(&format!("V{y}")),
+                (Some(y), None) => path.push_str(&format!("M{} {y}", short(x))),
+                (None, _) => {}
+            }
+            last = height;
+        }
+        x += bucket;
+    }
+    if last.is_some() {
+        path.push_str(&format!("H{}", short(x)));
+    }
+    path
 }
 
 /// A path through points; a gap where there is none.
@@ -96,4 +133,21 @@ pub(super) fn path(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> Stri
         }
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_run_on_where_nothing_changes_and_end_where_nothing_is_known() {
+        assert_eq!(steps(0.0, 10.0, [Some(5.0), Some(5.0), Some(7.0)]), "M0 5H20V7H30");
+        assert_eq!(steps(0.0, 10.0, [None, Some(1.0), None, Some(2.0)]), "M10 1H20M30 2H40");
+        assert_eq!(steps(0.0, 10.0, []), "");
+    }
+
+    #[test]
+    fn paths_have_gaps() {
+        assert_eq!(path([Some((0.0, 1.0)), Some((2.0, 3.0)), None, Some((4.0, 5.0))]), "M0 1L2 3M4 5");
+    }
 }

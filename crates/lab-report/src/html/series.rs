@@ -4,13 +4,15 @@ use lab_analysis::findings::Findings;
 
 use super::{
     palette,
-    plot::{Plot, path},
+    plot::{Plot, steps},
     svg::{Anchor, Svg, fit, round_up, short, spread},
 };
-use crate::units::{count, float, length, number, share, time};
+use crate::units::{compact, count, float, length, number, share, time};
 
 const WIDTH: f64 = 1120.0;
 const HEIGHT: f64 = 210.0;
+/// The room for names at the right.
+const LABELS: f64 = 176.0;
 /// The most lines or areas with a name of their own.
 const NAMED_MAX: usize = 8;
 /// When the control is so many times as busy as the storm, the axis is the storm's.
@@ -30,7 +32,7 @@ fn frame(findings: &Findings, height: f64, [low, high]: [f64; 2]) -> Plot {
     let series = &findings.series;
     let buckets = series.root_ops.len().max(series.decisions_by_cause.first().map_or(0, Vec::len)).max(1);
     let to = float(series.bucket_ns) / 1e9 * length(buckets);
-    Plot { x: 64.0, y: 26.0, width: WIDTH - 64.0 - 132.0, height: height - 52.0, from: 0.0, to, low, high }
+    Plot { x: 64.0, y: 26.0, width: WIDTH - 64.0 - LABELS, height: height - 52.0, from: 0.0, to, low, high }
 }
 
 /// Shades the phases and marks the faults.
@@ -99,26 +101,21 @@ pub(super) fn rate(findings: &Findings, id: &str) -> String {
     let plot = frame(findings, HEIGHT, [0.0, round_up(if cut { storm } else { peak })]);
     let mut svg = Svg::new(id, "Decisions a second by cause, over time", WIDTH, HEIGHT);
     background(&mut svg, &plot, findings);
-    axes(&mut svg, &plot, |value| number(value));
+    axes(&mut svg, &plot, number);
     let step = plot.width / length(buckets.max(1));
     let mut below = vec![0.0; buckets];
     let mut labels = Vec::new();
     for (area, top) in areas.iter().zip(&tops) {
-        let edge = |values: &[f64]| -> Vec<Option<(f64, f64)>> {
-            values
-                .iter()
-                .enumerate()
-                .flat_map(|(place, value)| {
-                    let y = plot.up(value.min(plot.high));
-                    let x = plot.x + step * length(place);
-                    [Some((x, y)), Some((x + step, y))]
-                })
-                .collect()
+        let edge = |values: &[f64]| -> Vec<Option<f64>> {
+            values.iter().map(|value| Some(plot.up(value.min(plot.high)))).collect()
         };
-        let outline = edge(top).into_iter().chain(edge(&below).into_iter().rev());
+        let upper = steps(plot.x, step, edge(top));
+        // The lower edge is drawn from right to left, so that both make one outline.
+        let lower = steps(plot.x + plot.width, -step, edge(&below).into_iter().rev());
+        let outline = format!("{upper}{}Z", lower.replacen('M', "L", 1));
         let most = area.values.iter().flatten().copied().fold(0.0, f64::max);
         svg.path(
-            &format!("{}Z", path(outline)),
+            &outline,
             &format!("area {}", area.class),
             None,
             &format!("{}: at most {}/s", area.name, number(most.round())),
@@ -132,7 +129,7 @@ pub(super) fn rate(findings: &Findings, id: &str) -> String {
             .max_by(|one, other| one.1.total_cmp(&other.1));
         let at =
             widest.map_or(0.0, |(place, _)| plot.up(f64::midpoint(top[place], below[place]).min(plot.high)));
-        labels.push((at, area.class, format!("{} {}/s", fit(&area.name, 70.0), number(most.round()))));
+        labels.push((at, area.class, format!("{} {}/s", fit(&area.name, 84.0), compact(most))));
         below.clone_from(top);
     }
     if let Some(place) = base.iter().position(|rate| cut && *rate >= peak) {
@@ -181,7 +178,7 @@ fn named(svg: &mut Svg, plot: &Plot, labels: &[(f64, &'static str, String)]) {
     let moved = spread(&places, 15.0, plot.y + plot.height);
     for ((_, class, text), y) in labels.iter().zip(moved) {
         svg.rect([plot.x + plot.width + 6.0, y - 4.0, 8.0, 8.0], &format!("f {class}"), "");
-        svg.text(plot.x + plot.width + 19.0, y + 4.0, Anchor::Start, "t", &fit(text, 118.0));
+        svg.text(plot.x + plot.width + 19.0, y + 4.0, Anchor::Start, "t", &fit(text, LABELS - 20.0));
     }
 }
 
@@ -259,19 +256,13 @@ fn drawn(svg: &mut Svg, plot: &Plot, lines: Vec<Labelled>, what: &str) {
     let all = lines.len();
     for (place, (line, text)) in lines.into_iter().enumerate() {
         let step = plot.width / length(line.values.len().max(1));
-        let points = line.values.iter().enumerate().flat_map(|(place, value)| match value {
-            Some(value) => {
-                let (x, y) = (plot.x + step * length(place), plot.up(*value));
-                [Some((x, y)), Some((x + step, y))]
-            }
-            None => [None, None],
-        });
+        let heights = line.values.iter().map(|value| value.map(|value| plot.up(value)));
         let unnamed = place >= NAMED_MAX;
         let class = if unnamed { "l kx hint".to_owned() } else { format!("l {}", line.class) };
-        svg.path(&path(points), &class, None, &format!("{}: {what} {text}", line.name));
+        svg.path(&steps(plot.x, step, heights), &class, None, &format!("{}: {what} {text}", line.name));
         if !unnamed {
             let last = line.values.iter().rev().flatten().next().copied().unwrap_or(plot.low);
-            labels.push((plot.up(last), line.class, format!("{} {what} {text}", fit(&line.name, 60.0))));
+            labels.push((plot.up(last), line.class, format!("{} {what} {text}", fit(&line.name, 76.0))));
         }
     }
     named(svg, plot, &labels);

@@ -85,41 +85,31 @@ fn nines(percent: f64) -> f64 {
     -(1.0 - (percent / 100.0).clamp(0.0, 1.0)).max(1e-12).log10()
 }
 
-fn draw(id: &str, label: &str, curves: Vec<Curve<'_>>) -> String {
-    let mut svg = Svg::new(id, label, WIDTH, HEIGHT);
-    let inner = |curve: &Curve<'_>| -> f64 {
-        curve
-            .points
-            .iter()
-            .map(|(percent, _)| *percent)
-            .filter(|percent| *percent < 100.0)
-            .map(nines)
-            .fold(0.0, f64::max)
-    };
+/// The axes that hold all curves: percentiles to the right, nanoseconds upwards.
+fn axes(curves: &[Curve<'_>]) -> Plot {
+    let points = || curves.iter().flat_map(|curve| curve.points);
+    let inner = points().map(|(percent, _)| *percent).filter(|percent| *percent < 100.0);
     // 100 % stands half a nine behind the last percentile that has a place.
-    let end = curves.iter().map(inner).fold(1.0, f64::max) + 0.5;
-    let values = || {
-        curves.iter().flat_map(|curve| curve.points.iter().map(|(_, value)| float((*value).max(1)).log10()))
-    };
-    let low = values().fold(f64::INFINITY, f64::min).floor().clamp(0.0, 18.0);
-    let high = values().fold(0.0, f64::max).ceil().clamp(low + 1.0, 20.0);
-    let plot = Plot {
-        x: 58.0,
-        y: 12.0,
-        width: WIDTH - 58.0 - 118.0,
-        height: HEIGHT - 48.0,
-        from: 0.0,
-        to: end,
-        low,
-        high,
-    };
-    let mut power = low;
-    while power <= high {
+    let end = inner.map(nines).fold(1.0, f64::max) + 0.5;
+    let powers = || points().map(|(_, value)| power(*value));
+    let low = powers().fold(f64::INFINITY, f64::min).floor().clamp(0.0, 18.0);
+    let high = powers().fold(0.0, f64::max).ceil().clamp(low + 1.0, 20.0);
+    let (width, height) = (WIDTH - 58.0 - 118.0, HEIGHT - 48.0);
+    Plot { x: 58.0, y: 12.0, width, height, from: 0.0, to: end, low, high }
+}
+
+fn power(nanoseconds: u64) -> f64 {
+    float(nanoseconds.max(1)).log10()
+}
+
+fn grid(svg: &mut Svg, plot: &Plot) {
+    let mut power = plot.low;
+    while power <= plot.high {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-        plot.grid(&mut svg, power, &time(10_f64.powf(power) as u64).replace(".00", ""));
+        plot.grid(svg, power, &time(10_f64.powf(power) as u64).replace(".00", "").replace(".0", ""));
         power += 1.0;
     }
-    for (percent, text) in [
+    let percents = [
         (0.0, "0%"),
         (50.0, "50"),
         (90.0, "90"),
@@ -127,31 +117,35 @@ fn draw(id: &str, label: &str, curves: Vec<Curve<'_>>) -> String {
         (99.9, "99.9"),
         (99.99, "99.99"),
         (99.999, "99.999"),
-    ] {
-        if nines(percent) < end - 0.3 {
-            percentile(&mut svg, &plot, nines(percent), text);
-        }
+    ];
+    for (percent, text) in percents.into_iter().filter(|(percent, _)| nines(*percent) < plot.to - 0.3) {
+        percentile(svg, plot, nines(percent), text);
     }
-    percentile(&mut svg, &plot, end, "max");
+    percentile(svg, plot, plot.to, "max");
     svg.text(plot.x + plot.width / 2.0, HEIGHT - 2.0, Anchor::Middle, "s", "percentile");
+}
+
+fn draw(id: &str, label: &str, curves: Vec<Curve<'_>>) -> String {
+    let mut svg = Svg::new(id, label, WIDTH, HEIGHT);
+    let plot = axes(&curves);
+    grid(&mut svg, &plot);
     let place = |(percent, value): &(f64, u64)| {
-        let x = if *percent >= 100.0 { end } else { nines(*percent) };
-        percent.is_finite().then(|| (plot.across(x), plot.up(float((*value).max(1)).log10())))
+        let x = if *percent >= 100.0 { plot.to } else { nines(*percent) };
+        percent.is_finite().then(|| (plot.across(x), plot.up(power(*value))))
     };
     let mut labels = Vec::new();
     for curve in &curves {
         let worst = curve.points.iter().map(|(_, value)| *value).max().unwrap_or(0);
-        svg.path(
-            &path(curve.points.iter().map(place)),
-            &curve.class,
-            None,
-            &format!("{}: max {}", curve.name, time(worst)),
-        );
-        let y = plot.up(float(worst.max(1)).log10());
-        labels.push((y, curve.named, format!("{} {}", fit(curve.name, 64.0), time(worst))));
+        let tip = format!("{}: max {}", curve.name, time(worst));
+        svg.path(&path(curve.points.iter().map(place)), &curve.class, None, &tip);
+        labels.push((
+            plot.up(power(worst)),
+            curve.named,
+            format!("{} {}", fit(curve.name, 64.0), time(worst)),
+        ));
     }
-    let moved = spread(&labels.iter().map(|(y, ..)| *y).collect::<Vec<_>>(), 15.0, plot.y + plot.height);
-    for ((_, class, text), y) in labels.iter().zip(moved) {
+    let places: Vec<f64> = labels.iter().map(|(y, ..)| *y).collect();
+    for ((_, class, text), y) in labels.iter().zip(spread(&places, 15.0, plot.y + plot.height)) {
         svg.rect([plot.x + plot.width + 6.0, y - 4.0, 8.0, 8.0], &format!("f {class}"), "");
         svg.text(plot.x + plot.width + 18.0, y + 4.0, Anchor::Start, "t", text);
     }

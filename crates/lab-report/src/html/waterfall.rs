@@ -72,29 +72,14 @@ pub(super) fn slowest(findings: &Findings, id: &str) -> String {
         for (step, took) in &operation.steps {
             let (left, right) = (plot.across(float(at)), plot.across(float(at.saturating_add(*took))));
             at = at.saturating_add(*took);
-            let class = findings
-                .clients
-                .iter()
-                .enumerate()
-                .find(|(_, client)| step.split(' ').any(|word| word == client.id))
-                .map_or(palette::WORKLOAD, |(place, _)| palette::client(place));
-            let kind = if step.ends_with("decides") { "bar" } else { "soft" };
-            svg.rect(
-                [left, y, (right - left - 1.0).max(0.5), row - 7.0],
-                &format!("{kind} {class}"),
-                &format!("{step}: {}", time(*took)),
-            );
-            let short = step.rsplit(' ').next().unwrap_or(step);
+            let (class, text) = kind_of(findings, step);
+            let tip = format!("{step}: {}", time(*took));
+            svg.rect([left, y, (right - left - 1.0).max(0.5), row - 7.0], &class, &tip);
+            let on = if class.starts_with("bar") { "s on" } else { "s strong" };
             let text =
-                [step.as_str(), short].into_iter().find(|text| text_width(text) * 0.92 < right - left - 8.0);
+                [step.as_str(), text].into_iter().find(|text| text_width(text) * 0.92 < right - left - 8.0);
             if let Some(text) = text {
-                svg.text(
-                    left + 5.0,
-                    y + 14.0,
-                    Anchor::Start,
-                    if kind == "bar" { "s on" } else { "s strong" },
-                    text,
-                );
+                svg.text(left + 5.0, y + 14.0, Anchor::Start, on, text);
             }
         }
         svg.text(
@@ -106,6 +91,20 @@ pub(super) fn slowest(findings: &Findings, id: &str) -> String {
         );
     }
     svg.finish()
+}
+
+/// The class of a step of a critical path, and the words that are left of it where room is scarce.
+fn kind_of<'a>(findings: &Findings, step: &'a str) -> (String, &'a str) {
+    let own = findings.clients.iter().enumerate().find_map(|(place, client)| {
+        let what = step.strip_prefix(client.id.as_str())?.strip_prefix(": ")?;
+        Some((palette::client(place), what))
+    });
+    match own {
+        Some((class, "works")) => (format!("bar {class}"), "works"),
+        Some((_, what)) if what.starts_with("waits") => ("bar waitc".to_owned(), "waits"),
+        Some((class, what)) => (format!("soft {class}"), what),
+        None => (format!("soft {}", palette::WORKLOAD), "kernel"),
+    }
 }
 
 /// The median operation in baseline, control and storm.

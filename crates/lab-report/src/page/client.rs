@@ -3,8 +3,9 @@
 use lab_analysis::findings::{Client, Findings, Latency};
 
 use super::{
-    Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Picture, Section, Table, Verdict,
+    Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict,
     calls::{blame, calls},
+    picture,
     run::{end_mood, headroom_mood, origin},
 };
 use crate::{
@@ -151,10 +152,6 @@ fn headroom(client: &Client) -> Section {
         )));
     }
     Section { id: "headroom", title: "How close it was", lead, blocks }
-}
-
-fn picture(drawing: Drawing, caption: &str, wide: bool) -> Block {
-    Block::Picture(Picture { drawing, caption: caption.to_owned(), wide })
 }
 
 /// The sum of a distribution, as its mean times its count.

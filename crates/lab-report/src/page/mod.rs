@@ -9,7 +9,7 @@ mod run;
 mod tables;
 
 pub(crate) use client::{client, total};
-pub(crate) use run::run;
+pub(crate) use run::{run, summary};
 pub(crate) use tables::{Cell, Column, Table};
 
 use crate::visible::visible;
@@ -212,6 +212,11 @@ pub(crate) struct Tree {
     pub(crate) lines: Vec<(u32, String, String)>,
     /// What was left out.
     pub(crate) note: Option<String>,
+}
+
+/// A picture with its caption, as a block.
+fn picture(drawing: Drawing, caption: &str, wide: bool) -> Block {
+    Block::Picture(Picture { drawing, caption: caption.to_owned(), wide })
 }
 
 /// A path or name as it can be shown, or what stands for *not known*.

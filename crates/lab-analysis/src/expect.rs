@@ -1,0 +1,179 @@
+//! Looks the lab file's conditions up in the findings.
+//!
+//! Whether a condition is well formed was decided when the lab file was read; here a name that the findings do
+//! not offer, or a value that is not known, leaves the condition undecided.
+
+use lab_model::{Expectation, METRICS, MetricUnit};
+
+use crate::{
+    findings::{Client, Expectation as Checked, Findings, Headroom, Latency},
+    show::duration,
+};
+
+/// A number or word of the report.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measured {
+    /// Whole things.
+    Count(u64),
+    /// A ratio, or a share from 0 to 1.
+    Number(f64),
+    /// Nanoseconds.
+    Time(u64),
+    /// A word.
+    Word(String),
+}
+
+/// Looks a metric up by its dotted path, such as `clients.alpha.latency.p99`; `None` when the findings do not
+/// know it.
+#[must_use]
+pub fn metric(findings: &Findings, path: &str) -> Option<Measured> {
+    use Measured::{Count, Number, Time, Word};
+    let parts: Vec<&str> = path.split('.').collect();
+    let storm = &findings.storm;
+    Some(match parts[..] {
+        ["outcome"] => Word(findings.outcome.name().into()),
+        ["amplification"] => Number(findings.amplification?),
+        ["loop_gain"] => Number(findings.loop_gain?.value),
+        ["loop_gain", "low"] => Number(findings.loop_gain?.low),
+        ["loop_gain", "high"] => Number(findings.loop_gain?.high),
+        ["gain", on, by] => {
+            let place = |id: &str| findings.clients.iter().position(|client| client.id == id);
+            Number(*findings.gain.get(place(on)?)?.get(place(by)?)?)
+        }
+        ["deadline", "misses"] => Count(findings.clients.iter().map(|client| client.deadline_misses).sum()),
+        ["headroom", which] => Number(headroom(&findings.headroom, which)?),
+        ["latency", which] => Time(latency(&findings.latency_ns, which)?),
+        ["op_latency", phase, which] => Time(latency(&named(findings, phase)?.op_latency_ns, which)?),
+        ["root_ops"] => Count(storm.root_ops),
+        ["root_ops", phase] => Count(named(findings, phase)?.root_ops),
+        ["operations"] => Count(storm.operations),
+        ["decisions"] => Count(storm.decisions),
+        ["decisions", "explained"] => Count(storm.explained),
+        ["decisions", "unexplained"] => Count(storm.unexplained),
+        ["decisions", "own_process"] => Count(storm.own_process),
+        ["lost"] => Count(findings.totals.lost),
+        ["cascade", "depth"] => Count(deepest(findings, |tree| tree.depth, findings.cascades.depth.max)),
+        ["cascade", "size"] => Count(deepest(findings, |tree| tree.size, findings.cascades.size.max)),
+        ["wait_cycles"] => Count(findings.wait_cycles.len() as u64),
+        ["drain", "half_life"] => Time(findings.drain.as_ref()?.half_life_ns?),
+        ["clients", id, ref rest @ ..] => {
+            client(findings.clients.iter().find(|client| client.id == id)?, rest)?
+        }
+        _ => return None,
+    })
+}
+
+fn client(client: &Client, rest: &[&str]) -> Option<Measured> {
+    Some(match rest {
+        ["decisions"] => Measured::Count(client.decisions),
+        ["own_process"] => Measured::Count(client.own_process),
+        ["operations"] => Measured::Count(client.operations),
+        ["deadline", "misses"] => Measured::Count(client.deadline_misses),
+        ["latency", which] => Measured::Time(latency(&client.latency_ns, which)?),
+        ["headroom", which] => Measured::Number(headroom(&client.headroom, which)?),
+        _ => return None,
+    })
+}
+
+/// The largest over all cascades: completed ones, and the worst that did not complete.
+fn deepest(findings: &Findings, value: fn(&crate::findings::CascadeTree) -> u64, completed: u64) -> u64 {
+    findings.cascades.worst.iter().map(value).fold(completed, u64::max)
+}
+
+fn named<'a>(findings: &'a Findings, phase: &str) -> Option<&'a crate::findings::Phase> {
+    findings.phases.iter().find(|one| one.name == phase)
+}
+
+fn latency(latency: &Latency, which: &str) -> Option<u64> {
+    if latency.count == 0 {
+        return None;
+    }
+    Some(match which {
+        "p50" => latency.p50,
+        "p90" => latency.p90,
+        "p99" => latency.p99,
+        "p999" => latency.p999,
+        "max" => latency.max,
+        _ => return None,
+    })
+}
+
+fn headroom(headroom: &Headroom, which: &str) -> Option<f64> {
+    match which {
+        "min" => headroom.min,
+        "p01" => headroom.p01,
+        "p50" => headroom.p50,
+        _ => None,
+    }
+}
+
+/// Checks the conditions of a lab.
+pub(crate) fn check(expectations: &[Expectation], findings: &Findings) -> Vec<Checked> {
+    expectations.iter().map(|expectation| one(expectation, findings)).collect()
+}
+
+fn one(expectation: &Expectation, findings: &Findings) -> Checked {
+    let prefix = if expectation.sometimes { "sometimes: " } else { "" };
+    let text = format!("{prefix}{}", expectation.text);
+    let Some(measured) = metric(findings, &expectation.metric) else {
+        return Checked { text, held: None, observed: "not known".into() };
+    };
+    let at_end = holds(expectation, &measured);
+    let observed = show(&expectation.metric, &measured);
+    if !expectation.sometimes || at_end != Some(false) {
+        return Checked { text, held: at_end, observed };
+    }
+    // A count began at 0, so what held for 0 held at some time. An extreme tells of the whole run. Of all else
+    // only the value at the end is known.
+    match measured {
+        Measured::Count(_) => Checked { text, held: holds(expectation, &Measured::Count(0)), observed },
+        _ if is_extreme(&expectation.metric) => Checked { text, held: Some(false), observed },
+        _ => Checked { text, held: None, observed: format!("{observed} at the end; not known in between") },
+    }
+}
+
+fn is_extreme(metric: &str) -> bool {
+    metric.ends_with(".max") || metric.ends_with("headroom.min")
+}
+
+fn holds(expectation: &Expectation, measured: &Measured) -> Option<bool> {
+    match measured {
+        Measured::Count(count) | Measured::Time(count) => expectation.holds_for_count(*count),
+        Measured::Number(number) => expectation.holds_for_number(*number),
+        Measured::Word(word) => expectation.holds_for_word(word),
+    }
+}
+
+fn show(path: &str, measured: &Measured) -> String {
+    match measured {
+        Measured::Count(count) => count.to_string(),
+        Measured::Word(word) => word.clone(),
+        Measured::Time(nanoseconds) => duration(*nanoseconds),
+        Measured::Number(number) if path.contains("headroom") => format!("{:.1} %", number * 100.0),
+        Measured::Number(number) => format!("{number:.3}"),
+    }
+}
+
+/// One concrete path for each alternative of every metric that lab files may name: what a test looks up.
+#[must_use]
+pub fn metric_paths(client: &str, phase: &str) -> Vec<(String, MetricUnit)> {
+    let mut paths = Vec::new();
+    for metric in METRICS {
+        let mut prefixes = vec![String::new()];
+        for part in metric.pattern.split('.') {
+            let words: Vec<&str> = match part {
+                "<client>" => vec![client],
+                "<phase>" => vec![phase],
+                words => words.split('|').collect(),
+            };
+            let join = |prefix: &String, word: &str| match prefix.as_str() {
+                "" => word.to_owned(),
+                prefix => format!("{prefix}.{word}"),
+            };
+            prefixes =
+                prefixes.iter().flat_map(|prefix| words.iter().map(move |word| join(prefix, word))).collect();
+        }
+        paths.extend(prefixes.into_iter().map(|path| (path, metric.unit)));
+    }
+    paths
+}

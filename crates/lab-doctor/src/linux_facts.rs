@@ -1,0 +1,305 @@
+use std::collections::BTreeMap;
+#[cfg(target_os = "linux")]
+use std::{fs, path::Path};
+
+/// What a Linux machine says about itself. `None` and `Unknown` mean that it did not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinuxFacts {
+    /// The kernel's release, such as `6.12.9-amd64`.
+    pub release: Option<String>,
+    /// The options the kernel was built with, as `CONFIG_NAME` and value; options that are off are absent.
+    pub options: Option<BTreeMap<String, String>>,
+    /// Whether a group for permission events can be had.
+    pub permission_events: PermissionEvents,
+    /// The set of effective capabilities, one bit each.
+    pub capabilities: Option<u64>,
+    /// Whether a system-call filter is on: 0 none, 1 strict, 2 filter.
+    pub seccomp: Option<u32>,
+    /// `fs.fanotify.max_user_groups`.
+    pub groups_max: Option<u64>,
+    /// The hard limit on open files.
+    pub open_files_max: Limit,
+    /// The limit on processes and threads of the control group.
+    pub tasks_max: Limit,
+    /// The limit on memory of the control group, in bytes.
+    pub memory_max: Limit,
+    /// The limit on processor time of the control group, in thousandths of a processor.
+    pub milli_cpus_max: Limit,
+    /// The processors this process may run on.
+    pub cpus: Option<u32>,
+    /// Fanotify groups of other processes.
+    pub groups: Option<Vec<Group>>,
+}
+
+/// What came of asking the kernel for a group for permission events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PermissionEvents {
+    /// Nobody asked.
+    #[default]
+    NotTried,
+    /// It gave one.
+    Granted,
+    /// It refused; the reason in words.
+    Refused(String),
+}
+
+/// A limit that may be absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Limit {
+    /// Not found out.
+    #[default]
+    Unknown,
+    /// There is none.
+    Unlimited,
+    /// At most this many.
+    At(u64),
+}
+
+/// A fanotify group of another process.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group {
+    /// The process that has it.
+    pub pid: u32,
+    /// The process's name.
+    pub name: String,
+    /// True when it asks for permission events: it is a client, and every open waits for it as well.
+    pub asks_permission: bool,
+}
+
+/// The mask bits of events that wait for an answer: open, access, and open for execution.
+#[cfg(any(test, target_os = "linux"))]
+const PERMISSION_EVENTS: u64 = 0x7_0000;
+
+impl Limit {
+    /// Reads a limit as the kernel writes it: a number, or `max` or `unlimited` for none.
+    #[must_use]
+    pub fn parse(text: &str) -> Limit {
+        match text.trim() {
+            "max" | "unlimited" | "-1" => Limit::Unlimited,
+            number => number.parse().map_or(Limit::Unknown, Limit::At),
+        }
+    }
+
+    /// True when the limit is known to be below `needed`.
+    #[must_use]
+    pub const fn is_below(self, needed: u64) -> bool {
+        matches!(self, Limit::At(limit) if limit < needed)
+    }
+}
+
+/// Reads a kernel's configuration file.
+#[cfg(any(test, target_os = "linux"))]
+pub(crate) fn parse_options(text: &str) -> BTreeMap<String, String> {
+    let options = text.lines().filter(|line| line.starts_with("CONFIG_"));
+    options.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// Finds one field of `/proc/PID/status`.
+#[cfg(any(test, target_os = "linux"))]
+pub(crate) fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    let fields = status.lines().filter_map(|line| line.split_once(':'));
+    fields.into_iter().find(|(field, _)| *field == name).map(|(_, value)| value.trim())
+}
+
+/// Counts the processors of a list such as `0-3,8`.
+#[cfg(any(test, target_os = "linux"))]
+pub(crate) fn count_cpus(list: &str) -> Option<u32> {
+    list.trim().split(',').try_fold(0_u32, |sum, range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        sum.checked_add(last.checked_sub(first)?.checked_add(1)?)
+    })
+}
+
+/// Reads the hard limit on open files out of `/proc/self/limits`.
+#[cfg(any(test, target_os = "linux"))]
+pub(crate) fn open_files_limit(limits: &str) -> Limit {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().nth(1)).map_or(Limit::Unknown, Limit::parse)
+}
+
+/// Reads the path of one controller out of `/proc/self/cgroup`; the empty name is the unified hierarchy.
+#[cfg(any(test, target_os = "linux"))]
+pub(crate) fn cgroup_path<'a>(cgroups: &'a str, controller: &str) -> Option<&'a str> {
+    cgroups.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        controllers.split(',').any(|name| name == controller).then_some(path)
+    })
+}
+
+/// Turns a quota and a period into thousandths of a processor.
+#[cfg(any(test, target_os = "linux"))]
+pub(crate) fn milli_cpus(quota: &str, period: &str) -> Limit {
+    match (Limit::parse(quota), period.trim().parse::<u64>()) {
+        (Limit::At(quota), Ok(period)) if period > 0 => Limit::At(quota.saturating_mul(1_000) / period),
+        (Limit::Unlimited, _) => Limit::Unlimited,
+        _ => Limit::Unknown,
+    }
+}
+
+/// Reads whether a file descriptor is a fanotify group, and if so whether it asks for permission events.
+#[cfg(any(test, target_os = "linux"))]
+pub(crate) fn parse_group(fdinfo: &str) -> Option<bool> {
+    let is_group = fdinfo.lines().any(|line| line.starts_with("fanotify flags:"));
+    let mask = |field: &str| u64::from_str_radix(field.strip_prefix("mask:")?, 16).ok();
+    let masks = fdinfo.lines().filter(|line| line.starts_with("fanotify ")).flat_map(str::split_whitespace);
+    let asks = masks.filter_map(mask).any(|mask| mask & PERMISSION_EVENTS != 0);
+    is_group.then_some(asks)
+}
+
+#[cfg(target_os = "linux")]
+impl LinuxFacts {
+    /// Asks this machine. What it does not say stays unknown.
+    #[must_use]
+    pub fn gather() -> LinuxFacts {
+        let text = |path: &str| fs::read_to_string(path).ok();
+        let status = text("/proc/self/status").unwrap_or_default();
+        let release = text("/proc/sys/kernel/osrelease").map(|release| release.trim().to_owned());
+        let (tasks_max, memory_max, milli_cpus_max) = cgroup_limits();
+        LinuxFacts {
+            options: release.as_deref().and_then(options),
+            release,
+            permission_events: match lab_backend_fanotify::probe::capacity() {
+                Ok(_) => PermissionEvents::Granted,
+                Err(error) => PermissionEvents::Refused(error.to_string()),
+            },
+            capabilities: status_field(&status, "CapEff").and_then(|hex| u64::from_str_radix(hex, 16).ok()),
+            seccomp: status_field(&status, "Seccomp").and_then(|mode| mode.parse().ok()),
+            groups_max: text("/proc/sys/fs/fanotify/max_user_groups").and_then(|max| max.trim().parse().ok()),
+            open_files_max: text("/proc/self/limits").map_or(Limit::Unknown, |text| open_files_limit(&text)),
+            tasks_max,
+            memory_max,
+            milli_cpus_max,
+            cpus: status_field(&status, "Cpus_allowed_list").and_then(count_cpus),
+            groups: groups(),
+        }
+    }
+}
+
+/// The kernel's options: from the kernel itself, else from where distributions put them.
+#[cfg(target_os = "linux")]
+fn options(release: &str) -> Option<BTreeMap<String, String>> {
+    let places = [format!("/boot/config-{release}"), format!("/lib/modules/{release}/config")];
+    let written = || places.iter().find_map(|place| fs::read_to_string(place).ok());
+    let own = Path::new("/proc/config.gz").exists();
+    let unpacked = || duct::cmd!("gzip", "-dc", "/proc/config.gz").stderr_null().read().ok();
+    let text = own.then(unpacked).flatten().or_else(written)?;
+    Some(parse_options(&text))
+}
+
+/// The limits of this process's control group: tasks, memory, thousandths of a processor. Only its own
+/// group is looked at; those above it may be tighter.
+#[cfg(target_os = "linux")]
+fn cgroup_limits() -> (Limit, Limit, Limit) {
+    let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let read = |controller: &str, file: &str| {
+        let unified = || {
+            let path = cgroup_path(&cgroups, "")?;
+            fs::read_to_string(format!("/sys/fs/cgroup{}/{file}", path.trim_end_matches('/'))).ok()
+        };
+        let separate = || {
+            let path = cgroup_path(&cgroups, controller)?.trim_end_matches('/');
+            fs::read_to_string(format!("/sys/fs/cgroup/{controller}{path}/{file}")).ok()
+        };
+        unified().or_else(separate)
+    };
+    let limit = |text: Option<String>| text.map_or(Limit::Unknown, |text| Limit::parse(&text));
+    let tasks = limit(read("pids", "pids.max"));
+    // The older interface writes "no limit" as the largest number of whole pages.
+    let memory = match limit(read("memory", "memory.max").or_else(|| read("memory", "memory.limit_in_bytes")))
+    {
+        Limit::At(bytes) if bytes > 1 << 62 => Limit::Unlimited,
+        other => other,
+    };
+    let cpus = match read("cpu", "cpu.max") {
+        Some(text) => {
+            text.trim().split_once(' ').map_or(Limit::Unknown, |(quota, period)| milli_cpus(quota, period))
+        }
+        None => match (read("cpu", "cpu.cfs_quota_us"), read("cpu", "cpu.cfs_period_us")) {
+            (Some(quota), Some(period)) => milli_cpus(&quota, &period),
+            _ => Limit::Unknown,
+        },
+    };
+    (tasks, memory, cpus)
+}
+
+/// The fanotify groups of all other processes that let themselves be looked at.
+#[cfg(target_os = "linux")]
+fn groups() -> Option<Vec<Group>> {
+    let own = std::process::id();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        let Some(pid) = pid.filter(|pid| *pid != own) else { continue };
+        let Ok(descriptors) = fs::read_dir(entry.path().join("fdinfo")) else { continue };
+        for descriptor in descriptors.flatten() {
+            let asks = fs::read_to_string(descriptor.path()).ok().and_then(|text| parse_group(&text));
+            if let Some(asks_permission) = asks {
+                let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+                found.push(Group { pid, name: name.trim().to_owned(), asks_permission });
+            }
+        }
+    }
+    found.sort();
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_as_the_kernel_writes_them() {
+        assert_eq!(Limit::parse("max\n"), Limit::Unlimited);
+        assert_eq!(Limit::parse("unlimited"), Limit::Unlimited);
+        assert_eq!(Limit::parse("4096\n"), Limit::At(4096));
+        assert_eq!(Limit::parse("many"), Limit::Unknown);
+        assert!(Limit::At(3).is_below(4) && !Limit::At(4).is_below(4) && !Limit::Unlimited.is_below(4));
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 524288               files     \n";
+        assert_eq!(open_files_limit(limits), Limit::At(524_288));
+        assert_eq!(open_files_limit("nothing"), Limit::Unknown);
+        assert_eq!(milli_cpus("150000", "100000\n"), Limit::At(1_500));
+        assert_eq!(milli_cpus("max", "100000"), Limit::Unlimited);
+        assert_eq!(milli_cpus("-1\n", "100000\n"), Limit::Unlimited);
+        assert_eq!(milli_cpus("150000", "0"), Limit::Unknown);
+    }
+
+    #[test]
+    fn processors_are_counted_by_ranges() {
+        let table =
+            [("0-1", Some(2)), ("0-3,8", Some(5)), ("5\n", Some(1)), ("", None), ("3-1", None), ("x", None)];
+        for (list, count) in table {
+            assert_eq!(count_cpus(list), count, "{list}");
+        }
+    }
+
+    #[test]
+    fn both_generations_of_control_groups_are_read() {
+        let old = "9:name=systemd:/\n8:pids:/\n4:memory:/a/b\n3:cpu,cpuacct:/c\n0::/\n";
+        assert_eq!(cgroup_path(old, "memory"), Some("/a/b"));
+        assert_eq!(cgroup_path(old, "cpu"), Some("/c"));
+        assert_eq!(cgroup_path(old, ""), Some("/"));
+        assert_eq!(cgroup_path("0::/user.slice/x\n", "pids"), None);
+    }
+
+    #[test]
+    fn a_descriptor_tells_whether_it_is_a_client() {
+        let header = "pos:\t0\nflags:\t02\nmnt_id:\t16\nino:\t1061\nfanotify flags:4 event-flags:0\n";
+        let client = format!("{header}fanotify sdev:40 mflags:100 mask:10000 ignored_mask:0\n");
+        let listener = format!(
+            "{header}fanotify ino:4f969 sdev:800013 mflags:0 mask:3b ignored_mask:70000 fhandle-bytes:8\n"
+        );
+        assert_eq!(parse_group(&client), Some(true));
+        assert_eq!(parse_group(&listener), Some(false), "an ignore mask asks nobody");
+        assert_eq!(parse_group("pos:\t0\nflags:\t02\ninotify wd:3 mask:10000\n"), None);
+    }
+
+    #[test]
+    fn options_and_status_are_read_by_name() {
+        let options = parse_options("# CONFIG_OFF is not set\nCONFIG_FANOTIFY=y\nCONFIG_X=\"a=b\"\n");
+        assert_eq!(options.get("CONFIG_FANOTIFY").map(String::as_str), Some("y"));
+        assert_eq!(options.get("CONFIG_X").map(String::as_str), Some("\"a=b\""));
+        assert!(!options.contains_key("CONFIG_OFF"));
+        assert_eq!(status_field("CapInh:\t0\nCapEff:\t1ff\n", "CapEff"), Some("1ff"));
+    }
+}

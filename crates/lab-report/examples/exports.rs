@@ -1,0 +1,47 @@
+//! Writes the exports and reports of a synthetic run into a folder, for `ci/check-perfetto.py`:
+//! `cargo run -p lab-report --example exports -- FOLDER`.
+#![expect(clippy::disallowed_methods, reason = "this program is there to write files")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap may end this program")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the synthetic runs are shared with the analysis, which uses more of them"
+)]
+
+#[path = "../../lab-analysis/tests/synthetic/mod.rs"]
+mod synthetic;
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use lab_model::PhaseKind;
+use lab_report::{export, html, json};
+use lab_trace::Trace;
+use synthetic::{Builder, lab};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = PathBuf::from(env::args_os().nth(1).ok_or("a folder is needed")?);
+    let roots: u64 = env::args().nth(2).map_or(Ok(400), |text| text.parse())?;
+    fs::create_dir_all(folder.join("clients"))?;
+    let mut builder = Builder::new(&folder, "exports", lab(3));
+    let mut now = 1000;
+    for root in 0..roots {
+        now = builder.scanned_open(now, 900 + root % 2, 100 + root % 10) + 50 + root % 7 * 900;
+    }
+    builder.phase(PhaseKind::Storm, 500, now);
+    builder.phase(PhaseKind::Drain, now, now + 1000);
+    let run = builder.finish();
+    let findings = run.analyse();
+    let bytes: Vec<&[u8]> = run.maps.iter().map(lab_trace::MappedTrace::bytes).collect();
+    let traces: Vec<Trace<'_>> = bytes.iter().filter_map(|bytes| Trace::parse(bytes).ok()).collect();
+    let mut file = std::io::BufWriter::new(fs::File::create(folder.join("trace.pftrace"))?);
+    export::perfetto(&traces, &findings, &export::Caps::default(), &mut file)?;
+    let mut lines = std::io::BufWriter::new(fs::File::create(folder.join("decisions.jsonl"))?);
+    export::jsonl(&traces, &mut lines)?;
+    fs::write(folder.join("report.json"), json::to_string(&findings))?;
+    fs::write(folder.join("report.html"), html::run(&findings))?;
+    for client in &findings.clients {
+        let page = html::client(&findings, &client.id).ok_or("the client has no report")?;
+        fs::write(folder.join("clients").join(html::file_name(&client.id)), page)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! What an export needs to know of all traces before it writes: the operations by thread, and where paths lie.
+//!
+//! Takes a few dozen bytes for each operation and a few for each path; nothing for each decision.
+
+use std::collections::BTreeMap;
+
+use lab_model::{Cause, OperationKind};
+use lab_trace::{Decision, Entry, Operation, Record, Target, Trace};
+
+/// The pieces of one path that are put together.
+const PIECES_MAX: u64 = 64;
+/// The longest chain of causes that is followed.
+const CHAIN_MAX: usize = 4096;
+
+/// An operation as the index keeps it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Op {
+    /// The thread that acts.
+    pub(super) tid: u64,
+    /// When it began, in nanoseconds of the shared clock.
+    pub(super) started: u64,
+    /// When it ended; `u64::MAX` when it never did.
+    pub(super) ended: u64,
+    /// Its trace's place.
+    pub(super) trace: usize,
+    /// Its record.
+    pub(super) record: u64,
+    /// What it does.
+    pub(super) kind: OperationKind,
+    /// Its parent.
+    pub(super) cause: Cause,
+    target: Option<(u64, u32)>,
+}
+
+/// The traces with what was found in a first look.
+#[derive(Debug)]
+pub(super) struct Index<'a> {
+    /// The traces.
+    pub(super) traces: &'a [Trace<'a>],
+    /// The earliest record, in nanoseconds of the shared clock: what the findings' instants count from.
+    pub(super) origin: u64,
+    /// The latest moment of any record.
+    pub(super) last: u64,
+    /// Operations by thread and start.
+    pub(super) ops: Vec<Op>,
+    by_actor: BTreeMap<u16, usize>,
+    paths: Vec<BTreeMap<u32, u64>>,
+}
+
+impl<'a> Index<'a> {
+    /// Looks through the traces once.
+    pub(super) fn new(traces: &'a [Trace<'a>]) -> Index<'a> {
+        let mut index = Index {
+            traces,
+            origin: u64::MAX,
+            last: 0,
+            ops: Vec::new(),
+            by_actor: BTreeMap::new(),
+            paths: vec![BTreeMap::new(); traces.len()],
+        };
+        for (place, trace) in traces.iter().enumerate() {
+            index.by_actor.entry(trace.header.actor.0).or_insert(place);
+            for entry in trace.entries() {
+                if let Entry::Record { index: record, record: content } = entry {
+                    index.look(place, record, &content);
+                }
+            }
+        }
+        index.origin = index.origin.min(index.last);
+        index.ops.sort_unstable_by_key(|op| (op.tid, op.started, op.trace, op.record));
+        index
+    }
+
+    fn look(&mut self, trace: usize, record: u64, content: &Record) {
+        let timebase = self.traces[trace].header.timebase;
+        let (begins, ends) = match content {
+            Record::Decision(decision) => {
+                (decision.begin.read, decision.end.present().map(|end| end.answered))
+            }
+            Record::Operation(operation) => {
+                (operation.begin.started, operation.end.present().map(|end| end.ended))
+            }
+            Record::Phase(mark) => (mark.at, None),
+            Record::Fault(fault) => (fault.at, None),
+            Record::Loss(loss) => (loss.at, None),
+            Record::Process(mark) => (mark.at, None),
+            Record::Thread(mark) => (mark.at, None),
+            Record::Path(piece) => {
+                if piece.fragment == 0 {
+                    self.paths[trace].entry(piece.path).or_insert(record);
+                }
+                return;
+            }
+        };
+        let begins = timebase.nanoseconds(begins.0);
+        let ends = ends.map(|ends| timebase.nanoseconds(ends.0));
+        self.origin = self.origin.min(begins);
+        self.last = self.last.max(begins).max(ends.unwrap_or(0));
+        if let Record::Operation(operation) = content {
+            self.ops.push(Op {
+                tid: operation.begin.subject.tid,
+                started: begins,
+                ended: ends.unwrap_or(u64::MAX),
+                trace,
+                record,
+                kind: operation.begin.kind,
+                cause: operation.begin.cause,
+                target: known(operation.target.present()),
+            });
+        }
+    }
+
+    /// The operation that a decision is about: the one its subject's thread was in, on that file.
+    pub(super) fn cause_of(&self, read: u64, decision: &Decision) -> Option<usize> {
+        let tid = decision.begin.subject.tid;
+        let behind = self.ops.partition_point(|op| (op.tid, op.started) <= (tid, read));
+        let place = behind.checked_sub(1)?;
+        let op = &self.ops[place];
+        if op.tid != tid || op.ended < read {
+            return None;
+        }
+        // An exec asks about its interpreter and loader too, so only an open has one target.
+        match (op.kind, op.target, known(decision.target.present())) {
+            (OperationKind::Open, Some(mine), Some(asked)) if !same(mine, asked) => None,
+            _ => Some(place),
+        }
+    }
+
+    /// The decision that caused an operation, as trace and record, with its own operation.
+    pub(super) fn parent_of(&self, op: usize) -> Option<(usize, u64, Option<usize>)> {
+        let Cause::Decision { client, record } = self.ops[op].cause else { return None };
+        let &trace = self.by_actor.get(&client.0)?;
+        let Some(Entry::Record { record: Record::Decision(decision), .. }) = self.traces[trace].entry(record)
+        else {
+            return None;
+        };
+        let read = self.nanoseconds(trace, decision.begin.read.0);
+        Some((trace, record, self.cause_of(read, &decision)))
+    }
+
+    /// The operation at the root of an operation's cascade.
+    pub(super) fn root_of(&self, op: usize) -> usize {
+        let mut root = op;
+        for _ in 0..CHAIN_MAX {
+            match self.parent_of(root) {
+                Some((.., Some(above))) if above != root => root = above,
+                _ => break,
+            }
+        }
+        root
+    }
+
+    /// Ticks of a trace in nanoseconds of the shared clock.
+    pub(super) fn nanoseconds(&self, trace: usize, ticks: u64) -> u64 {
+        self.traces[trace].header.timebase.nanoseconds(ticks)
+    }
+
+    /// The name of a trace's process.
+    pub(super) fn name(&self, trace: usize) -> &'a str {
+        &self.traces[trace].header.identity.name
+    }
+
+    /// The operation in full; `None` when its record cannot be read again.
+    pub(super) fn operation(&self, op: &Op) -> Option<Operation> {
+        match self.traces[op.trace].entry(op.record)? {
+            Entry::Record { record: Record::Operation(operation), .. } => Some(operation),
+            _ => None,
+        }
+    }
+
+    /// A target's path relative to the arena, as text; bytes that are no UTF-8 show as `\xNN`.
+    pub(super) fn path(&self, trace: usize, target: Option<&Target>) -> Option<String> {
+        let number = target?.path;
+        let first = *self.paths[trace].get(&number)?;
+        let mut bytes = Vec::new();
+        let mut length = usize::MAX;
+        for place in first..first + PIECES_MAX {
+            if bytes.len() >= length {
+                break;
+            }
+            match self.traces[trace].entry(place)? {
+                Entry::Record { record: Record::Path(piece), .. }
+                    if piece.path == number && u64::from(piece.fragment) == place - first =>
+                {
+                    length = usize::from(piece.length);
+                    bytes.extend_from_slice(&piece.bytes);
+                }
+                _ => return None,
+            }
+        }
+        let arena = self.traces[trace].header.identity.arena.as_bytes();
+        let inside = bytes.strip_prefix(arena).filter(|_| !arena.is_empty());
+        let inside = inside.map(|rest| rest.strip_prefix(b"/").unwrap_or(rest));
+        Some(text(inside.filter(|rest| !rest.is_empty()).unwrap_or(&bytes)))
+    }
+}
+
+fn known(target: Option<&Target>) -> Option<(u64, u32)> {
+    target.filter(|target| target.inode != 0).map(|target| (target.inode, target.device))
+}
+
+/// A device of 0 is not known and stands for any.
+fn same(one: (u64, u32), other: (u64, u32)) -> bool {
+    one.0 == other.0 && (one.1 == 0 || other.1 == 0 || one.1 == other.1)
+}
+
+fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}

@@ -1,0 +1,90 @@
+//! Who made what each client had to approve.
+
+use lab_analysis::findings::Findings;
+
+use crate::{
+    page::{Block, Cell, Column, Drawing, Section, Table, picture},
+    units::{counted, ratio, share},
+    visible::visible,
+};
+
+/// Decisions of the cause matrix by kind of column: workload, own, peers, everything else.
+fn by_kind(findings: &Findings) -> (u64, u64, u64, u64) {
+    let causes = &findings.causes;
+    let (mut workload, mut own, mut peers, mut other) = (0_u64, 0_u64, 0_u64, 0_u64);
+    for (row, counts) in causes.rows.iter().zip(&causes.decisions) {
+        for (column, decisions) in causes.columns.iter().zip(counts) {
+            let sum = match column.kind.as_str() {
+                "workload" => &mut workload,
+                "client" | "helper" if column.name == *row => &mut own,
+                "client" | "helper" => &mut peers,
+                _ => &mut other,
+            };
+            *sum = sum.saturating_add(*decisions);
+        }
+    }
+    (workload, own, peers, other)
+}
+
+pub(super) fn causes(findings: &Findings) -> Section {
+    let causes = &findings.causes;
+    let mut lead = Vec::new();
+    if causes.total == 0 {
+        lead.push("Nothing was approved in storm and drain.".to_owned());
+    } else {
+        let (workload, own, peers, other) = by_kind(findings);
+        let part = |value: u64| share(ratio(value, causes.total));
+        let mut sentence = format!(
+            "Of {}, {} were about the workload, {} about the approver's own operations and {} about other clients'",
+            counted(causes.total, "decision"),
+            part(workload),
+            part(own),
+            part(peers)
+        );
+        if other > 0 {
+            sentence.push_str(&format!("; {} came from elsewhere", part(other)));
+        }
+        sentence.push('.');
+        lead.push(sentence);
+        lead.push(match causes.misattributed {
+            0 => "None of the clients' own events looked like the workload's to its approver.".to_owned(),
+            missed => format!(
+                "{} ({}) came from clients and looked like the workload: a check of the subject cannot see them.",
+                counted(missed, "decision"),
+                part(missed)
+            ),
+        });
+    }
+    let blocks = if causes.rows.is_empty() {
+        Vec::new()
+    } else {
+        vec![
+            picture(Drawing::CauseMatrix, "Rows approve, columns cause; share of all decisions", true),
+            Block::Table(cause_table(findings)),
+        ]
+    };
+    Section { id: "causes", title: "Who made what each client had to approve", lead, blocks }
+}
+
+fn cause_table(findings: &Findings) -> Table {
+    let causes = &findings.causes;
+    let mut columns = vec![Column::words("approver")];
+    columns.extend(causes.columns.iter().map(|column| Column::numbers(visible(&column.name))));
+    columns.push(Column::numbers("sum"));
+    let mut table = Table::new("Decisions by approver (row) and cause (column)", columns).folded();
+    let mut sums = vec![0_u64; causes.columns.len()];
+    for (row, counts) in causes.rows.iter().zip(&causes.decisions) {
+        let mut cells = vec![Cell::client(row)];
+        for (sum, decisions) in sums.iter_mut().zip(counts) {
+            *sum = sum.saturating_add(*decisions);
+            cells.push(Cell::count(*decisions));
+        }
+        cells.push(Cell::count(counts.iter().sum()));
+        table.rows.push(cells);
+    }
+    let mut footer = vec![Cell::words("sum")];
+    footer.extend(sums.into_iter().map(Cell::count));
+    footer.push(Cell::count(causes.total));
+    table.footer = Some(footer);
+    table
+}

@@ -1,0 +1,102 @@
+//! What each client did.
+
+use lab_analysis::findings::{Client, Findings};
+
+use super::verdict::{end_mood, headroom_mood};
+use crate::{
+    page::{Block, Cell, Column, Drawing, Mood, Section, Table, picture},
+    units::{count_of, counted, number},
+};
+
+fn bad_above_zero(value: u64) -> Cell {
+    Cell::count(value).mood(if value > 0 { Mood::Bad } else { Mood::Plain })
+}
+
+pub(super) fn clients(findings: &Findings) -> Section {
+    let columns = vec![
+        Column::words("client"),
+        Column::numbers("decisions").hint("in storm and drain"),
+        Column::numbers("own").hint("of those, about its own process"),
+        Column::numbers("p50").hint("median time from read to answer"),
+        Column::numbers("p99"),
+        Column::numbers("max"),
+        Column::numbers("queue p99").hint("from read to the start of work").wide(),
+        Column::numbers("ops").hint("operations it made itself"),
+        Column::numbers("headroom").hint("the lowest share of the deadline left when an answer left"),
+        Column::numbers("misses").hint("deadlines missed"),
+        Column::numbers("unanswered").wide(),
+        Column::numbers("lost").hint("records lost or damaged").wide(),
+        Column::words("end"),
+    ];
+    let mut table = Table::new("What each client did, in storm and drain", columns);
+    table.rows = findings.clients.iter().map(client_row).collect();
+    if findings.clients.len() > 1 && findings.latency_ns.count > 0 {
+        table.footer = Some(all_clients(findings));
+    }
+    let mut lead = Vec::new();
+    if let Some(amplification) = findings.amplification.filter(|amplification| amplification.is_finite()) {
+        lead.push(format!(
+            "Each of the workload's {} brought {} decisions upon {}.",
+            counted(findings.storm.root_ops, "operation"),
+            number(amplification),
+            counted(count_of(findings.clients.len()), "client")
+        ));
+    }
+    if findings.clients.is_empty() {
+        lead.push("No client took part.".to_owned());
+    }
+    let blocks = if findings.clients.is_empty() {
+        Vec::new()
+    } else {
+        vec![
+            Block::Table(table),
+            picture(
+                Drawing::ClientsSpectrum,
+                "Time from read to answer, decisions about own processes left out",
+                false,
+            ),
+        ]
+    };
+    Section { id: "clients", title: "Clients", lead, blocks }
+}
+
+fn client_row(client: &Client) -> Vec<Cell> {
+    vec![
+        Cell::client(&client.id),
+        Cell::count(client.decisions),
+        Cell::count(client.own_process),
+        Cell::measured(&client.latency_ns, client.latency_ns.p50),
+        Cell::measured(&client.latency_ns, client.latency_ns.p99),
+        Cell::measured(&client.latency_ns, client.latency_ns.max),
+        Cell::measured(&client.queue_ns, client.queue_ns.p99),
+        Cell::count(client.operations),
+        Cell::maybe_share(client.headroom.min).mood(headroom_mood(client.headroom.min)),
+        bad_above_zero(client.deadline_misses),
+        bad_above_zero(client.unanswered),
+        bad_above_zero(client.lost),
+        Cell::words(&client.end).mood(end_mood(&client.end)),
+    ]
+}
+
+/// The row below the clients: all of them together.
+fn all_clients(findings: &Findings) -> Vec<Cell> {
+    let sum = |of: fn(&Client) -> u64| {
+        Cell::count(findings.clients.iter().fold(0_u64, |sum, client| sum.saturating_add(of(client))))
+    };
+    let latency = &findings.latency_ns;
+    vec![
+        Cell::words("all"),
+        sum(|client| client.decisions),
+        sum(|client| client.own_process),
+        Cell::measured(latency, latency.p50),
+        Cell::measured(latency, latency.p99),
+        Cell::measured(latency, latency.max),
+        Cell::words(""),
+        sum(|client| client.operations),
+        Cell::maybe_share(findings.headroom.min),
+        sum(|client| client.deadline_misses),
+        sum(|client| client.unanswered),
+        sum(|client| client.lost),
+        Cell::words(""),
+    ]
+}

@@ -1,0 +1,193 @@
+//! The block that comes first: what held, how it ended, how close it was, what was lost.
+
+use lab_analysis::findings::{Expectation, Finding, Findings, Outcome};
+
+use crate::{
+    page::{Check, Fact, Mood, Remark, Verdict, listed},
+    units::{count, counted, share, time},
+    visible::visible,
+};
+
+/// Below this headroom a client is marked.
+const HEADROOM_WARN: f64 = 0.5;
+/// Below this headroom a client is marked badly.
+const HEADROOM_BAD: f64 = 0.1;
+
+/// Where a report comes from.
+pub(in crate::page) fn origin(findings: &Findings) -> Vec<(&'static str, String)> {
+    let machine = &findings.machine;
+    let mut parts: Vec<String> =
+        [&machine.kernel, &machine.machine].into_iter().filter(|part| !part.is_empty()).cloned().collect();
+    if machine.cpus > 0 {
+        parts.push(counted(u64::from(machine.cpus), "processor"));
+    }
+    let mut origin = vec![
+        ("run", visible(&findings.run)),
+        ("backend", visible(&findings.backend)),
+        ("seed", findings.seed.to_string()),
+        ("deadline", time(findings.deadline_ns)),
+        ("machine", visible(&parts.join(", "))),
+        ("lab", visible(&machine.version)),
+    ];
+    origin.retain(|(_, value)| !value.is_empty());
+    origin
+}
+
+fn outcome_mood(outcome: Outcome) -> Mood {
+    match outcome {
+        Outcome::Stable => Mood::Good,
+        Outcome::Saturated => Mood::Warn,
+        Outcome::Divergent | Outcome::Deadlocked => Mood::Bad,
+        Outcome::Unknown => Mood::Unknown,
+    }
+}
+
+fn check(expectation: &Expectation) -> Check {
+    let mood = match expectation.held {
+        Some(true) => Mood::Good,
+        Some(false) => Mood::Bad,
+        None => Mood::Unknown,
+    };
+    Check { mood, text: visible(&expectation.text), observed: visible(&expectation.observed) }
+}
+
+fn headline(findings: &Findings) -> (Mood, String) {
+    let all = findings.expectations.len();
+    let failed = findings.expectations.iter().filter(|expectation| expectation.held == Some(false)).count();
+    let open = findings.expectations.iter().filter(|expectation| expectation.held.is_none()).count();
+    match (all, failed, open) {
+        (0, ..) => (outcome_mood(findings.outcome), "no expectations stated".to_owned()),
+        (_, 0, 0) => (Mood::Good, format!("{all} of {all} expectations hold")),
+        (_, 0, _) => (Mood::Unknown, format!("{open} of {all} expectations cannot be told")),
+        _ => (Mood::Bad, format!("{failed} of {all} expectations failed")),
+    }
+}
+
+pub(super) fn verdict(findings: &Findings) -> Verdict {
+    let (mood, headline) = headline(findings);
+    let outcome = findings.outcome.name();
+    Verdict {
+        mood,
+        headline: format!("{headline} · {outcome}"),
+        checks: findings.expectations.iter().map(check).collect(),
+        facts: vec![
+            Fact {
+                label: "Outcome",
+                mood: outcome_mood(findings.outcome),
+                value: outcome.to_owned(),
+                rest: visible(&findings.outcome_rule),
+                code: false,
+            },
+            deadline_fact(findings),
+            lost_fact(findings),
+            Fact {
+                label: "Replay",
+                mood: Mood::Plain,
+                value: visible(&findings.replay),
+                rest: String::new(),
+                code: true,
+            },
+        ],
+    }
+}
+
+fn deadline_fact(findings: &Findings) -> Fact {
+    let misses: u64 = findings.clients.iter().map(|client| client.deadline_misses).sum();
+    let lowest = findings
+        .clients
+        .iter()
+        .filter_map(|client| {
+            client.headroom.min.filter(|least| least.is_finite()).map(|least| (least, &client.id))
+        })
+        .min_by(|one, other| one.0.total_cmp(&other.0));
+    let rest = lowest.map_or_else(
+        || "no decision was answered".to_owned(),
+        |(least, id)| format!("lowest headroom {}, by {}", share(least), visible(id)),
+    );
+    let (mood, value) = match (misses, lowest) {
+        (0, None) => (Mood::Unknown, "not known".to_owned()),
+        (0, Some((least, _))) if least < HEADROOM_BAD => (Mood::Warn, "none missed".to_owned()),
+        (0, Some(_)) => (Mood::Good, "none missed".to_owned()),
+        _ => (Mood::Bad, format!("{} missed", count(misses))),
+    };
+    Fact { label: "Deadlines", mood, value, rest, code: false }
+}
+
+fn lost_fact(findings: &Findings) -> Fact {
+    let totals = &findings.totals;
+    let mut parts = Vec::new();
+    if totals.lost > 0 {
+        parts.push(counted(totals.lost, "record"));
+    }
+    if totals.damaged > 0 {
+        parts.push(counted(totals.damaged, "damaged place"));
+    }
+    let (mood, value) = match parts.is_empty() {
+        true => (Mood::Good, "nothing".to_owned()),
+        false => (Mood::Warn, listed(&parts)),
+    };
+    let rest = format!(
+        "{} recorded = {} explained + {} unexplained",
+        counted(totals.decisions, "decision"),
+        count(totals.explained),
+        count(totals.unexplained)
+    );
+    Fact { label: "Lost", mood, value, rest, code: false }
+}
+
+/// The sections that findings lead to, by the names in the findings.
+fn section_of(name: &str) -> Option<&'static str> {
+    ["clients", "causes", "gain", "cascades", "time", "pipeline", "waiting", "drain", "cost", "record"]
+        .into_iter()
+        .find(|section| *section == name)
+}
+
+pub(super) fn remark(finding: &Finding) -> Remark {
+    let mood = match finding.weight.as_str() {
+        "bad" => Mood::Bad,
+        "warn" => Mood::Warn,
+        _ => Mood::Plain,
+    };
+    Remark {
+        mood,
+        text: visible(&finding.text),
+        advice: finding.advice.as_deref().map(visible),
+        section: section_of(&finding.section),
+    }
+}
+
+/// How a headroom is marked.
+pub(in crate::page) fn headroom_mood(headroom: Option<f64>) -> Mood {
+    match headroom {
+        Some(least) if least < HEADROOM_BAD => Mood::Bad,
+        Some(least) if least < HEADROOM_WARN => Mood::Warn,
+        _ => Mood::Plain,
+    }
+}
+
+/// How a client's end is marked.
+pub(in crate::page) fn end_mood(end: &str) -> Mood {
+    match end {
+        "clean" => Mood::Plain,
+        "unknown" => Mood::Unknown,
+        _ => Mood::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_that_does_not_exist_is_no_link() {
+        assert_eq!(section_of("causes"), Some("causes"));
+        assert_eq!(section_of("javascript:alert(1)"), None);
+    }
+
+    #[test]
+    fn unknown_headroom_is_not_bad() {
+        assert_eq!(headroom_mood(None), Mood::Plain);
+        assert_eq!(headroom_mood(Some(0.05)), Mood::Bad);
+        assert_eq!(headroom_mood(Some(0.3)), Mood::Warn);
+    }
+}

@@ -1,0 +1,190 @@
+use std::collections::BTreeMap;
+
+use lab_model::{ExecProgram, Workload};
+use lab_workload::{Action, file_path, program_path};
+
+/// The bytes of the loader and of the C library, as found on the machine of the default costs.
+const LOADER_BYTES: u64 = 230 << 10;
+const LIBC_BYTES: u64 = 2 << 20;
+const PROGRAM_BYTES: u64 = 512;
+
+/// The first inode: a fresh tmpfs counts from small numbers.
+const INODE_FIRST: u64 = 16;
+
+/// The files of the arena, by number.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// For each load: the number of its first file and how many it has; none for an exec storm.
+    loads: Vec<Option<(u32, u32)>>,
+    /// Where each folder's files begin, in the order of their numbers.
+    folders: Vec<Folder>,
+    /// The files of all loads one after another, as clients number them.
+    wanted: u64,
+    programs: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Folder {
+    first: u32,
+    storm: lab_model::OpenStorm,
+}
+
+/// A file that no load names: programs and what they need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    Static = 0,
+    Dynamic = 1,
+    Loader = 2,
+    LibC = 3,
+}
+
+impl Files {
+    /// The files that this workload needs.
+    #[must_use]
+    pub fn new(workload: &[Workload]) -> Files {
+        let mut sizes: BTreeMap<&str, u32> = BTreeMap::new();
+        for load in workload {
+            if let Workload::OpenStorm(storm) = load {
+                let size = sizes.entry(&storm.directory).or_default();
+                *size = storm.files.max(*size);
+            }
+        }
+        let (mut folders, mut next) = (Vec::<Folder>::new(), 0_u32);
+        let (mut loads, mut wanted) = (Vec::new(), 0);
+        for load in workload {
+            let Workload::OpenStorm(storm) = load else {
+                loads.push(None);
+                continue;
+            };
+            let known = folders.iter().find(|folder| folder.storm.directory == storm.directory);
+            let first = known.map_or(next, |folder| folder.first);
+            if known.is_none() {
+                let files = sizes.get(storm.directory.as_str()).copied().unwrap_or(0);
+                folders.push(Folder { first, storm: storm.clone() });
+                next = next.saturating_add(files);
+            }
+            loads.push(Some((first, storm.files)));
+            wanted += u64::from(storm.files);
+        }
+        Files { loads, folders, wanted, programs: next }
+    }
+
+    /// The file that an operation of the workload is about.
+    pub(crate) fn of(&self, load: usize, action: Action) -> u32 {
+        match action {
+            Action::Open { file } => {
+                self.loads.get(load).copied().flatten().map_or(0, |(first, _)| first + file)
+            }
+            Action::Exec(ExecProgram::Static) => self.program(Program::Static),
+            Action::Exec(ExecProgram::Dynamic) => self.program(Program::Dynamic),
+        }
+    }
+
+    pub(crate) fn program(&self, program: Program) -> u32 {
+        self.programs + program as u32
+    }
+
+    /// The `number`-th file over all open storms, starting again after the last one, as
+    /// [`lab_workload::target`] numbers them; `None` when no load opens files.
+    pub(crate) fn other(&self, number: u64) -> Option<u32> {
+        let mut number = number.checked_rem(self.wanted)?;
+        for (first, files) in self.loads.iter().flatten() {
+            match u32::try_from(number) {
+                Ok(index) if index < *files => return Some(first + index),
+                _ => number -= u64::from(*files),
+            }
+        }
+        None
+    }
+
+    /// How many files there are; their numbers are those below.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.programs + 4
+    }
+
+    /// The bytes in a file.
+    pub(crate) fn bytes(&self, file: u32) -> u64 {
+        match file.checked_sub(self.programs) {
+            None => self.folder(file).map_or(0, |folder| u64::from(folder.storm.file_bytes)),
+            Some(2) => LOADER_BYTES,
+            Some(3) => LIBC_BYTES,
+            Some(_) => PROGRAM_BYTES,
+        }
+    }
+
+    /// The inode of a file.
+    #[must_use]
+    pub fn inode(&self, file: u32) -> u64 {
+        INODE_FIRST + u64::from(file)
+    }
+
+    /// The path of a file, relative to the arena.
+    #[must_use]
+    pub fn path(&self, file: u32) -> String {
+        match file.checked_sub(self.programs) {
+            None => self
+                .folder(file)
+                .map_or_else(String::new, |folder| file_path(&folder.storm, file - folder.first)),
+            Some(0) => program_path(ExecProgram::Static),
+            Some(1) => program_path(ExecProgram::Dynamic),
+            Some(2) => "lib/ld-linux-x86-64.so.2".to_owned(),
+            Some(_) => "lib/libc.so.6".to_owned(),
+        }
+    }
+
+    fn folder(&self, file: u32) -> Option<&Folder> {
+        let after = self.folders.partition_point(|folder| folder.first <= file);
+        self.folders.get(after.checked_sub(1)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_model::{ExecStorm, OpenStorm, Rate};
+
+    use super::*;
+
+    fn storm(directory: &str, files: u32) -> Workload {
+        Workload::OpenStorm(OpenStorm {
+            workers: 1,
+            files,
+            directory: directory.to_owned(),
+            file_bytes: 9,
+            rate: Rate::Max,
+            operations_max: None,
+        })
+    }
+
+    #[test]
+    fn clients_and_workload_agree_on_the_files() {
+        let exec =
+            ExecStorm { workers: 1, program: ExecProgram::Dynamic, rate: Rate::Max, operations_max: None };
+        let workload = [storm("a", 2), Workload::ExecStorm(exec), storm("b", 3), storm("a", 4)];
+        let files = Files::new(&workload);
+        for number in 0..20 {
+            assert_eq!(
+                files.other(number).map(|file| files.path(file)),
+                lab_workload::target(&workload, number)
+            );
+        }
+        assert_eq!(files.path(files.of(3, Action::Open { file: 3 })), "a/f000003");
+        assert_eq!(files.path(files.of(0, Action::Open { file: 1 })), "a/f000001");
+        assert_eq!(
+            files.of(0, Action::Open { file: 1 }),
+            files.of(3, Action::Open { file: 1 }),
+            "one folder, one file"
+        );
+        assert_eq!(files.path(files.of(1, Action::Exec(ExecProgram::Dynamic))), "bin/dynamic");
+        let all: std::collections::BTreeSet<String> = (0..files.count()).map(|n| files.path(n)).collect();
+        assert_eq!(all.len(), 4 + 3 + 4);
+        assert_eq!((files.bytes(0), files.bytes(files.program(Program::LibC))), (9, LIBC_BYTES));
+    }
+
+    #[test]
+    fn without_an_open_storm_there_are_no_other_files() {
+        let exec =
+            ExecStorm { workers: 1, program: ExecProgram::Static, rate: Rate::Max, operations_max: None };
+        assert_eq!(Files::new(&[Workload::ExecStorm(exec)]).other(7), None);
+    }
+}

@@ -1,0 +1,64 @@
+//! The same lab in virtual time: a deterministic discrete-event simulation of a whole run.
+//!
+//! It runs the clients' own code ([`lab_client_core::ClientCore`]) and the workload's own schedule
+//! ([`lab_workload::Schedule`]) on a simulated machine with one of two kernels, and records what a live run
+//! records, so that the analysis of live runs applies. The same lab, options and version give the same bytes.
+//!
+//! It must not read a clock, start a thread, touch a file, or decide anything that a client decides. Whatever
+//! runs many simulations at once is its caller's business. What the model leaves out, and why, is in
+//! `docs/decisions/0003-simulator-model.md`.
+//!
+//! # The machine
+//! - **Time** is in nanoseconds. What happens at one time happens in the order in which it was planned.
+//! - **Processors**: [`Costs::cores`] of them and one run queue, first come first served. Threads run in
+//!   pieces of work that nothing interrupts; a thread that does not wait lets others run after a time slice.
+//!   Going over to another thread costs a context switch, waking one costs its waker, and an idle processor
+//!   takes a while to start.
+//! - **fanotify**: an operation asks one client after the other, in an order drawn from the seed; the opener
+//!   itself carries the question on. A deny ends it. A client's own operations are asked about too. There is
+//!   no deadline but the warden's, which kills.
+//! - **Endpoint Security**: an operation asks all clients but its own at once and waits for all of them. Each
+//!   client has a bounded queue, beyond which questions are allowed silently. The kernel kills at the deadline.
+#![forbid(unsafe_code)]
+
+mod agenda;
+mod calibrate;
+mod client;
+mod costs;
+mod deciders;
+mod driver;
+mod files;
+mod histogram;
+mod ladder;
+mod machine;
+mod minimize;
+mod openers;
+mod operation;
+mod plan;
+mod processors;
+mod random;
+mod script;
+mod simulation;
+mod sink;
+mod slab;
+mod swarm;
+mod sweep;
+mod tally;
+mod trials;
+mod warden;
+
+pub use calibrate::{Calibration, Measured, Spread, calibrate, measure};
+pub use costs::Costs;
+pub use files::Files;
+pub use histogram::Histogram;
+pub use ladder::{Ladder, Mitigation, Rung, ladder};
+pub use minimize::{Minimized, minimize};
+pub use plan::{Plan, Rehearsal, RootPlan, plan};
+pub use simulation::{
+    Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
+};
+pub use sink::{Counting, DEVICE, Sink, TraceFile, Traces};
+pub use swarm::{SwarmHit, search_swarm, swarm};
+pub use sweep::{Axis, Cell, cells, run_cell};
+pub use tally::{Cut, Cycle};
+pub use trials::{Range, Trials, trials};

@@ -1,0 +1,321 @@
+//! The simulated machine: its tables, its clock, and the loop that lets one thing happen after another.
+//!
+//! A thread runs in pieces of work. When a piece begins ([`Machine::enter`]) its length is known; what it does
+//! to others it does when it ends ([`Machine::leave`]). Nothing here decides what a client does: that is
+//! [`lab_client_core::ClientCore`]'s.
+
+use lab_client_core::Action;
+use lab_model::Lab;
+
+use crate::{
+    Costs, Files, Kernel, Options, Sink,
+    agenda::{Agenda, Happening},
+    client::Client,
+    driver::Driver,
+    operation::Operation,
+    processors::{Begin, Processors},
+    random::Random,
+    script::Script,
+    slab::{Key, Slab},
+    tally::Tally,
+};
+
+/// The first instant: not 0, because a time of 0 means *none* in a trace.
+pub(crate) const EPOCH: u64 = 1_000_000_000;
+
+/// The number of nobody among clients and threads.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// What a thread does next when it has a processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A reader takes what its kernel queue holds.
+    Receive,
+    /// A housekeeper answers what the budget says.
+    FallBack,
+    /// A worker takes its decision up.
+    TakeUp,
+    /// A worker's wait is over.
+    Waited,
+    /// An opener begins an operation.
+    Begin,
+    /// An opener goes on after an answer.
+    Resume,
+    /// A worker reads the file it opened.
+    Content,
+    /// A worker answers.
+    Answer,
+}
+
+/// Where a thread is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It waits for something other than a processor.
+    Blocked,
+    /// It waits for a processor.
+    Ready,
+    /// It has one.
+    Running,
+    /// It was killed.
+    Dead,
+}
+
+/// A thread of a lab process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thread {
+    /// Its client, or [`NONE`] for the driver.
+    pub(crate) client: u32,
+    /// Its number among the workers of its process.
+    pub(crate) number: u16,
+    pub(crate) tid: u64,
+    pub(crate) step: Step,
+    pub(crate) state: State,
+    pub(crate) last_core: u32,
+    /// Since when it has its processor.
+    pub(crate) since: u64,
+    /// A worker's last reading of the clock before its answer.
+    pub(crate) since_answer: u64,
+    /// Tells a wait from an older one.
+    pub(crate) wait: u32,
+    /// The operation it makes.
+    pub(crate) operation: Key,
+    /// A worker's decision, and the one it takes up after it.
+    pub(crate) decision: Key,
+    pub(crate) next_decision: Key,
+}
+
+/// What a thread does at the end of a piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another piece of work.
+    Continue,
+    /// It waits.
+    Block,
+}
+
+pub(crate) struct Machine<'a, S> {
+    pub(crate) lab: &'a Lab,
+    pub(crate) kernel: Kernel,
+    pub(crate) seed: u64,
+    pub(crate) decisions_max: u64,
+    pub(crate) costs: Costs,
+    pub(crate) sink: &'a mut S,
+    pub(crate) now: u64,
+    pub(crate) agenda: Agenda,
+    processors: Processors,
+    pub(crate) threads: Vec<Thread>,
+    pub(crate) operations: Slab<Operation>,
+    pub(crate) clients: Vec<Client>,
+    /// The order in which fanotify asks.
+    pub(crate) order: Vec<u16>,
+    pub(crate) files: Files,
+    noise: Random,
+    pub(crate) driver: Driver,
+    pub(crate) script: Script,
+    pub(crate) tally: Tally,
+    pub(crate) actions: Vec<Action>,
+    /// Decisions that are not settled, over all clients that live.
+    pub(crate) pending: u64,
+    /// True while a deadline check is on the agenda.
+    pub(crate) watching: bool,
+    /// What the thread that is just leaving still has to do before its processor is free.
+    pub(crate) tail: u64,
+    pub(crate) over: bool,
+}
+
+impl<'a, S: Sink> Machine<'a, S> {
+    pub(crate) fn new(lab: &'a Lab, options: &Options, sink: &'a mut S) -> Machine<'a, S> {
+        let costs = options.costs.bounded();
+        let count = u16::try_from(lab.clients.len()).unwrap_or(u16::MAX);
+        let mut machine = Machine {
+            lab,
+            kernel: options.kernel,
+            seed: options.seed,
+            decisions_max: options.decisions_max,
+            costs,
+            sink,
+            now: EPOCH,
+            agenda: Agenda::new(costs.cores),
+            processors: Processors::new(costs.cores),
+            threads: Vec::new(),
+            operations: Slab::default(),
+            clients: Vec::new(),
+            order: Random::new(options.seed, 1).permutation(count),
+            files: Files::new(&lab.workload),
+            noise: Random::new(options.seed, 2),
+            driver: Driver::default(),
+            script: Script::new(lab),
+            tally: Tally::new(lab.clients.len()),
+            actions: Vec::new(),
+            pending: 0,
+            watching: false,
+            tail: 0,
+            over: false,
+        };
+        machine.populate();
+        machine
+    }
+
+    /// Lets everything happen, in order, until the run is over.
+    pub(crate) fn run(&mut self) {
+        self.begin_script();
+        while !self.over {
+            let Some((at, what)) = self.agenda.next() else { break };
+            debug_assert!(at >= self.now, "time does not run backwards");
+            self.now = at;
+            match what {
+                Happening::WorkDone { core } => self.work_done(core),
+                Happening::WaitOver { thread, wait } => {
+                    if self.threads[thread as usize].wait == wait {
+                        self.wake(thread);
+                    }
+                }
+                Happening::BudgetSpent { client } => self.budget_spent(client),
+                Happening::DeadlineCheck => self.check_deadlines(),
+                Happening::Released { client } => self.release_waiting(client),
+                Happening::Script { step } => self.script_step(step),
+                Happening::Quiet { calm } => self.calm_over(calm),
+                Happening::RunTooLong => self.run_too_long(),
+            }
+            if self.script.draining() {
+                self.watch_for_calm();
+            }
+            if self.tally.decisions >= self.decisions_max {
+                self.cut();
+            }
+        }
+    }
+
+    /// Draws the cost of a piece of work around what it costs on average.
+    pub(crate) fn cost(&mut self, average: u64) -> u64 {
+        let spread = u64::from(self.costs.jitter_percent);
+        if spread == 0 {
+            return average;
+        }
+        // Parts of 1024, so that no division is needed.
+        let spread = spread * 1024 / 100;
+        let draw = (u128::from(self.noise.word()) * u128::from(2 * spread + 1)) >> 64;
+        let share = 1024 - spread + u64::try_from(draw).unwrap_or(0);
+        average * share / 1024
+    }
+
+    pub(crate) fn add_thread(&mut self, client: u32, number: u16, step: Step, tid: u64) -> u32 {
+        let place = u32::try_from(self.threads.len()).unwrap_or(NONE);
+        assert!(place < NONE, "there are fewer than 2^32 threads");
+        self.threads.push(Thread {
+            client,
+            number,
+            tid,
+            step,
+            state: State::Blocked,
+            last_core: NONE,
+            since: 0,
+            since_answer: 0,
+            wait: 0,
+            operation: Key::NONE,
+            decision: Key::NONE,
+            next_decision: Key::NONE,
+        });
+        place
+    }
+
+    /// Makes a blocked thread want a processor; nothing for any other.
+    pub(crate) fn wake(&mut self, thread: u32) {
+        let state = &mut self.threads[thread as usize];
+        if state.state != State::Blocked {
+            return;
+        }
+        state.state = State::Ready;
+        state.wait = state.wait.wrapping_add(1);
+        if let Some(begin) = self.processors.want(thread, state.last_core, self.now) {
+            self.dispatch(thread, begin);
+        }
+    }
+
+    /// True when waking this thread would do something.
+    pub(crate) fn is_blocked(&self, thread: u32) -> bool {
+        self.threads[thread as usize].state == State::Blocked
+    }
+
+    /// Lets a thread sleep for `span`; it must block now.
+    pub(crate) fn sleep(&mut self, thread: u32, until: u64) {
+        let wait = self.threads[thread as usize].wait;
+        self.agenda.enter(until, Happening::WaitOver { thread, wait });
+    }
+
+    fn dispatch(&mut self, thread: u32, begin: Begin) {
+        let idle = if begin.was_idle { self.costs.idle_exit } else { 0 };
+        let switch = if begin.switches { self.costs.context_switch } else { 0 };
+        let from = begin.from + self.cost(idle + switch);
+        let state = &mut self.threads[thread as usize];
+        state.state = State::Running;
+        state.last_core = begin.core;
+        state.since = from;
+        let end = self.enter(thread, from);
+        self.agenda.work(end, begin.core);
+    }
+
+    fn work_done(&mut self, core: u32) {
+        let thread = self.processors.running(core);
+        if self.threads[thread as usize].state == State::Running {
+            self.tail = 0;
+            let next = self.leave(thread);
+            let free = self.now + self.tail;
+            if next == Next::Continue && !self.turn_over(thread) {
+                let end = self.enter(thread, free);
+                self.agenda.work(end, core);
+                return;
+            }
+            self.processors.stay_busy(core, free);
+            if next == Next::Continue {
+                self.threads[thread as usize].state = State::Ready;
+                self.processors.requeue(thread);
+            } else if self.threads[thread as usize].state == State::Running {
+                self.threads[thread as usize].state = State::Blocked;
+            }
+        }
+        self.next_on(core);
+    }
+
+    /// True when a thread has run for its slice and others wait.
+    fn turn_over(&self, thread: u32) -> bool {
+        let since = self.threads[thread as usize].since;
+        self.processors.contended() && self.now.saturating_sub(since) >= self.costs.time_slice
+    }
+
+    fn next_on(&mut self, core: u32) {
+        while let Some((thread, begin)) = self.processors.yield_core(core, self.now) {
+            if self.threads[thread as usize].state == State::Ready {
+                self.dispatch(thread, begin);
+                return;
+            }
+        }
+    }
+
+    /// A piece of work begins at `start`: says when it ends.
+    fn enter(&mut self, thread: u32, start: u64) -> u64 {
+        match self.threads[thread as usize].step {
+            Step::Receive => self.enter_receive(thread, start),
+            Step::FallBack => self.enter_fall_back(thread, start),
+            Step::TakeUp => self.enter_take_up(thread, start),
+            Step::Waited => start + self.cost(self.costs.hand_over),
+            Step::Begin => self.enter_begin(thread, start),
+            Step::Resume => self.enter_resume(thread, start),
+            Step::Content => self.enter_content(thread, start),
+            Step::Answer => self.enter_answer(thread, start),
+        }
+    }
+
+    /// A piece of work has ended: does what it does to others, and says what the thread does next.
+    fn leave(&mut self, thread: u32) -> Next {
+        match self.threads[thread as usize].step {
+            Step::Receive => self.leave_receive(thread),
+            Step::FallBack => self.leave_fall_back(thread),
+            Step::TakeUp => self.leave_take_up(thread),
+            Step::Waited => self.work_finished(thread),
+            Step::Begin | Step::Resume => self.leave_open(thread),
+            Step::Content => self.leave_content(thread),
+            Step::Answer => self.leave_answer(thread),
+        }
+    }
+}

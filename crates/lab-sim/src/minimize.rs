@@ -1,0 +1,149 @@
+//! Shrinks a lab that shows something to the smallest one that still does.
+
+use lab_model::{Behavior, Concurrency, Lab, Reaction, Span, Workload};
+
+use crate::{Counting, Options, Summary, simulate};
+
+/// A lab from which nothing can be taken away without losing what it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Minimized {
+    /// The lab.
+    pub lab: Lab,
+    /// What was taken away, in order.
+    pub steps: Vec<String>,
+    /// How many runs that took.
+    pub runs: u32,
+    /// False when the runs were used up before nothing more could be taken away.
+    pub complete: bool,
+}
+
+/// The shortest storm and drain that are tried.
+const SPAN_MIN: Span = Span::from_millis(100);
+/// What a load without a limit on its operations is limited to first.
+const OPERATIONS_FIRST: u64 = 1024;
+
+/// Takes away clients, loads, operations and switches as long as `shows` still says yes of the run, in at most
+/// `runs_max` runs; `None` when it says no of the lab as it is.
+pub fn minimize(
+    lab: &Lab,
+    options: &Options,
+    mut shows: impl FnMut(&Summary) -> bool,
+    runs_max: u32,
+) -> Option<Minimized> {
+    let mut runs = 0_u32;
+    let mut holds = |lab: &Lab| {
+        runs += 1;
+        shows(&simulate(lab, options, &mut Counting::default()))
+    };
+    if !holds(lab) {
+        return None;
+    }
+    let mut found = Minimized { lab: lab.clone(), steps: Vec::new(), runs: 1, complete: false };
+    // Every candidate is smaller in one thing and larger in none, so this ends.
+    'smaller: loop {
+        for (step, candidate) in candidates(&found.lab) {
+            if found.runs >= runs_max {
+                return Some(found);
+            }
+            found.runs += 1;
+            if holds(&candidate) {
+                found.lab = candidate;
+                found.steps.push(step);
+                continue 'smaller;
+            }
+        }
+        found.complete = true;
+        return Some(found);
+    }
+}
+
+/// Labs with one thing less, the greatest steps first.
+fn candidates(lab: &Lab) -> Vec<(String, Lab)> {
+    let mut found = Vec::new();
+    let mut offer = |step: String, change: &dyn Fn(&mut Lab)| {
+        let mut candidate = lab.clone();
+        change(&mut candidate);
+        if candidate != *lab {
+            found.push((step, candidate));
+        }
+    };
+    if lab.clients.len() > 1 {
+        for (place, client) in lab.clients.iter().enumerate() {
+            offer(format!("without {}", client.id), &|lab| drop(lab.clients.remove(place)));
+        }
+    }
+    if lab.workload.len() > 1 {
+        for place in 0..lab.workload.len() {
+            offer(format!("without load {}", place + 1), &|lab| drop(lab.workload.remove(place)));
+        }
+    }
+    offer("without baseline".to_owned(), &|lab| lab.phases.baseline = Span::default());
+    offer("without control".to_owned(), &|lab| lab.phases.control = Span::default());
+    for place in 0..lab.workload.len() {
+        offer(format!("load {}: one worker", place + 1), &|lab| *workers(&mut lab.workload[place]) = 1);
+        offer(format!("load {}: half the workers", place + 1), &|lab| {
+            let workers = workers(&mut lab.workload[place]);
+            *workers = workers.div_ceil(2);
+        });
+        offer(format!("load {}: one operation", place + 1), &|lab| {
+            *operations(&mut lab.workload[place]) = Some(1);
+        });
+        offer(format!("load {}: half the operations", place + 1), &|lab| {
+            let operations = operations(&mut lab.workload[place]);
+            *operations = Some(operations.map_or(OPERATIONS_FIRST, |most| most.div_ceil(2)));
+        });
+        offer(format!("load {}: one small file", place + 1), &|lab| {
+            if let Workload::OpenStorm(storm) = &mut lab.workload[place] {
+                (storm.files, storm.file_bytes) = (1, storm.file_bytes.min(1));
+            }
+        });
+    }
+    for (place, client) in lab.clients.iter().enumerate() {
+        for (step, behavior) in smaller_behaviors(&client.behavior) {
+            let changed = |lab: &mut Lab| lab.clients[place].behavior = behavior.clone();
+            offer(format!("{}: {step}", client.id), &changed);
+        }
+    }
+    offer("half the storm".to_owned(), &|lab| halve(&mut lab.phases.storm));
+    offer("half the drain".to_owned(), &|lab| halve(&mut lab.phases.drain));
+    found
+}
+
+fn smaller_behaviors(behavior: &Behavior) -> Vec<(&'static str, Behavior)> {
+    let with = |change: &dyn Fn(&mut Behavior)| {
+        let mut smaller = behavior.clone();
+        change(&mut smaller);
+        smaller
+    };
+    let half = |count: u16| Concurrency::new(count.div_ceil(2));
+    vec![
+        ("does nothing", Behavior { concurrency: behavior.concurrency, ..Behavior::noop() }),
+        ("one at a time", with(&|smaller| smaller.concurrency = Concurrency::new(1))),
+        ("half as many at a time", with(&|smaller| smaller.concurrency = half(smaller.concurrency.get()))),
+        ("no reaction to execs", with(&|smaller| smaller.on_exec = Reaction::none())),
+        ("no extra opens", with(&|smaller| smaller.on_open.extra_opens = 0)),
+        ("half the extra opens", with(&|smaller| smaller.on_open.extra_opens /= 2)),
+        ("no reopening", with(&|smaller| smaller.on_open.reopen = false)),
+        ("no reading", with(&|smaller| smaller.on_open.read = false)),
+        ("no delay", with(&|smaller| smaller.delay = Span::default())),
+        ("no budget", with(&|smaller| smaller.answer_by_percent = None)),
+    ]
+}
+
+fn workers(load: &mut Workload) -> &mut u16 {
+    match load {
+        Workload::OpenStorm(storm) => &mut storm.workers,
+        Workload::ExecStorm(storm) => &mut storm.workers,
+    }
+}
+
+fn operations(load: &mut Workload) -> &mut Option<u64> {
+    match load {
+        Workload::OpenStorm(storm) => &mut storm.operations_max,
+        Workload::ExecStorm(storm) => &mut storm.operations_max,
+    }
+}
+
+fn halve(span: &mut Span) {
+    *span = Span::from_nanos(span.nanos() / 2).max(SPAN_MIN.min(*span));
+}

@@ -1,0 +1,390 @@
+//! What a thread does that makes an operation, and how the kernel asks about it: the two delivery rules.
+
+use lab_client_core::PlannedTarget;
+use lab_model::{Actor, Cause, ExecProgram, OperationKind, SubjectClass, ThreadId, Ticks};
+use lab_trace::{OperationBegin, OperationEnd, RecordId};
+use lab_workload::Action;
+
+use crate::{
+    Kernel, Sink,
+    client::{Client, Decision, ES_QUEUE_MAX, Plan, Subject},
+    machine::{Machine, NONE, Next, State, Step},
+    operation::{Asked, Lineage, Linkage, Operation, passes},
+    slab::Key,
+};
+
+/// `EPERM`, what a denied open fails with.
+const EPERM: u32 = 1;
+
+impl<S: Sink> Machine<'_, S> {
+    pub(crate) fn enter_begin(&mut self, thread: u32, start: u64) -> u64 {
+        let (operation, entry) = if self.threads[thread as usize].client == NONE {
+            self.driver_operation(thread, start)
+        } else {
+            self.worker_operation(thread, start)
+        };
+        let asking = self.asking_cost(0, operation.subject.client);
+        // Without anybody to ask, the call goes straight on to its return.
+        let rest = asking.unwrap_or_else(|| self.exit_cost(operation.kind));
+        let key = self.operations.insert(operation);
+        self.threads[thread as usize].operation = key;
+        start + self.cost(entry) + rest
+    }
+
+    /// The next operation of the driver's schedule, and what it costs up to the first question.
+    fn driver_operation(&mut self, thread: u32, start: u64) -> (Operation, u64) {
+        let state = self.threads[thread as usize];
+        let planned = self.driver.workers[usize::from(state.number)].planned;
+        let planned = planned.expect("a driver thread that begins has something to do");
+        let (kind, linkage) = match planned.action {
+            Action::Open { .. } => (OperationKind::Open, Linkage::Static),
+            Action::Exec(ExecProgram::Static) => (OperationKind::Exec, Linkage::Static),
+            Action::Exec(ExecProgram::Dynamic) => (OperationKind::Exec, Linkage::Dynamic),
+        };
+        let subject = match kind {
+            OperationKind::Open => {
+                Subject { pid: self.driver.pid, tid: state.tid, client: NONE, actor: self.driver.actor }
+            }
+            OperationKind::Exec => {
+                let pid = self.driver.new_process();
+                Subject { pid, tid: u64::from(pid), client: NONE, actor: Actor::UNKNOWN }
+            }
+        };
+        let at = planned.offset.map(|offset| self.script.phase_began.saturating_add(offset));
+        let file = self.files.of(planned.load, planned.action);
+        let begin = OperationBegin {
+            started: Ticks(start),
+            subject: self.named(subject),
+            cause: Cause::Workload,
+            planned: at.map(Ticks),
+            kind,
+            worker: state.number,
+            phase: self.script.phase,
+        };
+        let record = self.sink.begin_operation(self.driver.actor, &begin);
+        self.tally.began_root();
+        let mut entry = self.costs.open_entry;
+        if kind == OperationKind::Exec {
+            entry = self.costs.exec_entry;
+            if linkage == Linkage::Dynamic {
+                entry += self.costs.exec_dynamic;
+            }
+        }
+        let passes = passes(self.kernel, kind, linkage);
+        let operation = Operation {
+            thread,
+            subject,
+            record,
+            kind,
+            file,
+            passes,
+            pass: 0,
+            place: 0,
+            waiting: 0,
+            denied: false,
+            read: false,
+            started: start,
+            ended: 0,
+            planned: at,
+            lineage: Lineage::Root,
+        };
+        (operation, entry)
+    }
+
+    /// The full name of a thread: in an operation's own record.
+    fn named(&self, subject: Subject) -> ThreadId {
+        ThreadId { pid: subject.pid, tid: subject.tid, generation: self.generation() }
+    }
+
+    const fn generation(&self) -> u32 {
+        match self.kernel {
+            Kernel::Fanotify => 0,
+            Kernel::EndpointSecurity => 1,
+        }
+    }
+
+    /// What the next questions will cost the opener, from this place in the order on.
+    fn asking_cost(&mut self, place: u16, own: u32) -> Option<u64> {
+        let mut asked = 0;
+        let mut wakes = 0;
+        for &client in self.order.get(usize::from(place)..).unwrap_or_default() {
+            let state = &self.clients[usize::from(client)];
+            if !state.listening || (self.kernel == Kernel::EndpointSecurity && u32::from(client) == own) {
+                continue;
+            }
+            asked += 1;
+            wakes += u64::from(self.is_blocked(state.reader));
+            if self.kernel == Kernel::Fanotify {
+                break;
+            }
+        }
+        (asked > 0).then(|| self.cost(asked * self.costs.ask + wakes * self.costs.wake_up))
+    }
+
+    /// What is left of a call after the last answer.
+    fn exit_cost(&mut self, kind: OperationKind) -> u64 {
+        self.cost(match kind {
+            OperationKind::Open => self.costs.open_exit,
+            OperationKind::Exec => self.costs.exec_exit,
+        })
+    }
+
+    pub(crate) fn enter_resume(&mut self, thread: u32, start: u64) -> u64 {
+        let key = self.threads[thread as usize].operation;
+        let Some(operation) = self.operations.get(key) else { return start };
+        let (kind, own, denied) = (operation.kind, operation.subject.client, operation.denied);
+        let (mut pass, mut place) = (usize::from(operation.pass), operation.place);
+        let passes = operation.passes.len();
+        if self.kernel == Kernel::EndpointSecurity || usize::from(place) >= self.order.len() {
+            (pass, place) = (pass + 1, 0);
+        }
+        let asking = if pass < passes && !denied { self.asking_cost(place, own) } else { None };
+        start + asking.unwrap_or_else(|| self.exit_cost(kind))
+    }
+
+    pub(crate) fn leave_open(&mut self, thread: u32) -> Next {
+        let key = self.threads[thread as usize].operation;
+        if self.ask(key) {
+            self.threads[thread as usize].step = Step::Resume;
+            return Next::Block;
+        }
+        self.opened(thread, key)
+    }
+
+    /// Puts the next questions about an operation; false when there are none.
+    fn ask(&mut self, key: Key) -> bool {
+        match self.kernel {
+            Kernel::Fanotify => self.ask_one(key),
+            Kernel::EndpointSecurity => self.ask_all(key),
+        }
+    }
+
+    /// fanotify: one group after the other, pass after pass; a deny ends it all.
+    fn ask_one(&mut self, key: Key) -> bool {
+        let Some(operation) = self.operations.get_mut(key) else { return false };
+        while !operation.denied && usize::from(operation.pass) < operation.passes.len() {
+            while let Some(&client) = self.order.get(usize::from(operation.place)) {
+                operation.place += 1;
+                if self.clients[usize::from(client)].listening {
+                    operation.waiting = 1;
+                    let question = operation.question(&self.files);
+                    self.put(key, question, client);
+                    return true;
+                }
+            }
+            operation.pass += 1;
+            operation.place = 0;
+        }
+        false
+    }
+
+    /// Endpoint Security: every client but the subject's own at once; the operation waits for all of them.
+    fn ask_all(&mut self, key: Key) -> bool {
+        loop {
+            let Some(operation) = self.operations.get_mut(key) else { return false };
+            // `place` tells whether this pass was asked already.
+            operation.pass += u8::from(operation.place > 0);
+            if operation.denied || usize::from(operation.pass) >= operation.passes.len() {
+                return false;
+            }
+            operation.place = 1;
+            let (question, own) = (operation.question(&self.files), operation.subject.client);
+            let mut asked = 0;
+            for client in 0..u16::try_from(self.clients.len()).unwrap_or(u16::MAX) {
+                let state = &mut self.clients[usize::from(client)];
+                if !state.listening || u32::from(client) == own {
+                    continue;
+                }
+                state.sequence += 1;
+                if state.queue.len() >= ES_QUEUE_MAX {
+                    state.dropped += 1;
+                    self.tally.dropped += 1;
+                    continue;
+                }
+                asked += 1;
+                self.put(key, question, client);
+            }
+            if asked > 0 {
+                // Nobody has answered yet: an answer leaves at the end of a piece of work, which this is not.
+                if let Some(operation) = self.operations.get_mut(key) {
+                    operation.waiting = asked;
+                }
+                return true;
+            }
+        }
+    }
+
+    /// Puts one question into a client's queue.
+    fn put(&mut self, operation: Key, question: Asked, client: u16) {
+        let Asked { file, event, subject, lineage } = question;
+        let state = &mut self.clients[usize::from(client)];
+        let class = match subject.client {
+            NONE => SubjectClass::Workload,
+            own if own == u32::from(client) => SubjectClass::Own,
+            _ => SubjectClass::Peer,
+        };
+        let due = self.now.saturating_add(self.script.deadline);
+        let key = state.decisions.insert(Decision {
+            operation,
+            file,
+            event,
+            class,
+            subject,
+            asked: self.now,
+            due,
+            sequence: state.sequence,
+            read: None,
+            started: None,
+            record: RecordId::LOST,
+            plan: Plan::Nothing,
+            answer: None,
+            answered: false,
+            settled: false,
+            worker: NONE,
+            budgeted: false,
+        });
+        state.queue.push_back(key);
+        state.unanswered += 1;
+        let reader = state.reader;
+        self.pending += 1;
+        self.tally.asked(client, lineage, self.pending);
+        if matches!(lineage, Lineage::Feedback(_)) && self.script.draining() {
+            self.tally.feeds_itself_late |= self.script.quarter_of(self.now) == 3;
+        }
+        self.wake(reader);
+        self.watch_deadlines(due);
+    }
+
+    /// A client's answer reaches the kernel.
+    pub(crate) fn answer_reaches(&mut self, key: Key, verdict: lab_model::Verdict) {
+        let Some(operation) = self.operations.get_mut(key) else { return };
+        operation.denied |= verdict == lab_model::Verdict::Deny;
+        operation.waiting = operation.waiting.saturating_sub(1);
+        if operation.waiting == 0 {
+            let thread = operation.thread;
+            self.wake(thread);
+        }
+    }
+
+    /// The open has returned (or the process has ended).
+    fn opened(&mut self, thread: u32, key: Key) -> Next {
+        let now = self.now;
+        let Some(operation) = self.operations.get_mut(key) else { return Next::Block };
+        operation.ended = now;
+        if operation.read && !operation.denied {
+            self.threads[thread as usize].step = Step::Content;
+            return Next::Continue;
+        }
+        self.tail = if operation.kind == OperationKind::Open { self.costs.close } else { 0 };
+        self.operation_over(thread, key, None)
+    }
+
+    pub(crate) fn enter_content(&mut self, thread: u32, start: u64) -> u64 {
+        let key = self.threads[thread as usize].operation;
+        let Some(operation) = self.operations.get(key) else { return start };
+        let kibibytes = self.files.bytes(operation.file).div_ceil(1024);
+        let reading = self.costs.read_content + kibibytes * self.costs.read_kibibyte;
+        start + self.cost(reading + self.costs.close)
+    }
+
+    pub(crate) fn leave_content(&mut self, thread: u32) -> Next {
+        let key = self.threads[thread as usize].operation;
+        self.operation_over(thread, key, Some(Ticks(self.now)))
+    }
+
+    fn operation_over(&mut self, thread: u32, key: Key, finished: Option<Ticks>) -> Next {
+        let Some(operation) = self.operations.remove(key) else { return Next::Block };
+        let bytes = finished.map_or(0, |_| self.files.bytes(operation.file));
+        let error = if operation.denied { EPERM } else { 0 };
+        let end = OperationEnd { ended: Ticks(operation.ended), error, status: 0, finished, bytes };
+        let client = self.threads[thread as usize].client;
+        let actor = match client {
+            NONE => self.driver.actor,
+            client => self.clients[client as usize].actor,
+        };
+        self.sink.end_operation(actor, operation.record, &end);
+        self.sink.operation_target(actor, operation.record, operation.file);
+        self.threads[thread as usize].operation = Key::NONE;
+        if client == NONE {
+            let began = operation.planned.unwrap_or(operation.started);
+            self.tally.ended_root(self.script.phase, operation.ended.saturating_sub(began));
+            return self.driver_next(thread);
+        }
+        self.work_finished(thread)
+    }
+
+    /// The file that a plan is about; `None` when there is none of its kind.
+    pub(crate) fn planned_file(&self, same: u32, target: PlannedTarget) -> Option<u32> {
+        match target {
+            PlannedTarget::Same => Some(same),
+            PlannedTarget::Other(number) => self.files.other(number),
+        }
+    }
+
+    /// A client's own operation, and what it costs up to the first question.
+    fn worker_operation(&mut self, thread: u32, start: u64) -> (Operation, u64) {
+        let state = self.threads[thread as usize];
+        let client = &self.clients[state.client as usize];
+        let decision = client.decisions.get(state.decision).expect("a worker that opens has a decision");
+        let Plan::Operate(plan) = decision.plan else { unreachable!("a worker that opens has a plan to") };
+        let file = self.planned_file(decision.file, plan.target);
+        let file = file.expect("a worker does not begin to open a file that is not there");
+        let subject = Subject { pid: client.pid, tid: state.tid, client: state.client, actor: client.actor };
+        let own = u16::try_from(state.client).unwrap_or(u16::MAX);
+        let of_client = decision.subject.client != NONE;
+        let lineage = if of_client { Lineage::Feedback(own) } else { Lineage::Drive(own) };
+        let begin = OperationBegin {
+            started: Ticks(start),
+            subject: self.named(subject),
+            cause: Cause::Decision { client: client.actor, record: decision.record.0 },
+            planned: None,
+            kind: OperationKind::Open,
+            worker: state.number,
+            // A client does not know the phase, live either.
+            phase: None,
+        };
+        let record = self.sink.begin_operation(subject.actor, &begin);
+        let operation = Operation {
+            thread,
+            subject,
+            record,
+            kind: OperationKind::Open,
+            file,
+            passes: passes(self.kernel, OperationKind::Open, Linkage::Static),
+            pass: 0,
+            place: 0,
+            waiting: 0,
+            denied: false,
+            read: plan.read,
+            started: start,
+            ended: 0,
+            planned: None,
+            lineage,
+        };
+        (operation, self.costs.open_entry)
+    }
+
+    /// Takes the operations of a killed process off the kernel: unread questions vanish, read ones remain
+    /// with their readers, who answer for nobody.
+    pub(crate) fn cancel(&mut self, thread: u32) {
+        let key = self.threads[thread as usize].operation;
+        if self.operations.remove(key).is_none() {
+            return;
+        }
+        for client in &mut self.clients {
+            let Client { queue, decisions, .. } = client;
+            let before = queue.len();
+            queue.retain(|&waiting| {
+                let gone = decisions.get(waiting).is_some_and(|decision| decision.operation == key);
+                if gone {
+                    decisions.remove(waiting);
+                }
+                !gone
+            });
+            let gone = (before - queue.len()) as u64;
+            client.unanswered -= gone;
+            self.pending -= gone;
+        }
+        debug_assert!(self.threads[thread as usize].state == State::Dead, "only the dead are cancelled");
+    }
+}

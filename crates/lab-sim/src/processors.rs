@@ -1,0 +1,124 @@
+//! The processors: who runs where, who waits for one, and what going over to another thread costs.
+
+use std::collections::VecDeque;
+
+const NOBODY: u32 = u32::MAX;
+
+/// The simulated processors with their one run queue, first come first served.
+#[derive(Debug)]
+pub(crate) struct Processors {
+    cores: Vec<Core>,
+    /// One bit a processor that has nothing to do.
+    idle: u64,
+    queue: VecDeque<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Core {
+    /// Who runs, or ran last.
+    thread: u32,
+    /// The last thread's unfinished business keeps it until then.
+    busy_until: u64,
+}
+
+/// What it takes to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Begin {
+    pub(crate) core: u32,
+    /// When the processor turns to the thread.
+    pub(crate) from: u64,
+    /// It ran another thread last.
+    pub(crate) switches: bool,
+    /// It had nothing to do.
+    pub(crate) was_idle: bool,
+}
+
+impl Processors {
+    pub(crate) fn new(cores: u16) -> Processors {
+        let cores = cores.clamp(1, 64);
+        let idle = if cores == 64 { u64::MAX } else { (1 << cores) - 1 };
+        let core = Core { thread: NOBODY, busy_until: 0 };
+        Processors { cores: vec![core; usize::from(cores)], idle, queue: VecDeque::new() }
+    }
+
+    /// A thread wants to run: gives it an idle processor, its last one if it can be, or queues it.
+    pub(crate) fn want(&mut self, thread: u32, last: u32, now: u64) -> Option<Begin> {
+        if self.idle == 0 {
+            self.queue.push_back(thread);
+            return None;
+        }
+        let preferred = last < 64 && self.idle & (1 << last) != 0;
+        let core = if preferred { last } else { self.idle.trailing_zeros() };
+        self.idle &= !(1 << core);
+        Some(self.begin(core, thread, now, true))
+    }
+
+    fn begin(&mut self, core: u32, thread: u32, now: u64, was_idle: bool) -> Begin {
+        let state = &mut self.cores[core as usize];
+        let switches = state.thread != thread;
+        state.thread = thread;
+        // A processor whose last thread is still finishing has not gone idle yet.
+        let was_idle = was_idle && state.busy_until <= now;
+        Begin { core, from: state.busy_until.max(now), switches, was_idle }
+    }
+
+    /// Who runs there.
+    pub(crate) fn running(&self, core: u32) -> u32 {
+        self.cores[core as usize].thread
+    }
+
+    /// The last thread there stays busy until `until`.
+    pub(crate) fn stay_busy(&mut self, core: u32, until: u64) {
+        self.cores[core as usize].busy_until = until;
+    }
+
+    /// True when somebody waits for a processor.
+    pub(crate) fn contended(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Puts a thread at the end of the queue.
+    pub(crate) fn requeue(&mut self, thread: u32) {
+        self.queue.push_back(thread);
+    }
+
+    /// The thread on `core` waits or is gone: who is next there, if anybody.
+    pub(crate) fn yield_core(&mut self, core: u32, now: u64) -> Option<(u32, Begin)> {
+        let Some(thread) = self.queue.pop_front() else {
+            self.idle |= 1 << core;
+            return None;
+        };
+        Some((thread, self.begin(core, thread, now, false)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_processor_is_taken_and_the_last_one_preferred() {
+        let mut processors = Processors::new(3);
+        let begin = processors.want(7, 1, 10).unwrap();
+        assert_eq!(begin, Begin { core: 1, from: 10, switches: true, was_idle: true });
+        assert_eq!(processors.want(8, 1, 10).map(|begin| begin.core), Some(0), "1 is taken");
+        assert_eq!(processors.want(9, u32::MAX, 10).map(|begin| begin.core), Some(2));
+        assert_eq!(processors.want(10, 0, 10), None);
+        assert!(processors.contended());
+        let next = processors.yield_core(1, 20);
+        assert_eq!(next, Some((10, Begin { core: 1, from: 20, switches: true, was_idle: false })));
+        assert_eq!(processors.yield_core(1, 30), None);
+        let again = processors.want(10, 1, 40).unwrap();
+        assert!(!again.switches && again.was_idle, "the same thread comes back to an idle processor");
+    }
+
+    #[test]
+    fn unfinished_business_delays_the_next_thread() {
+        let mut processors = Processors::new(1);
+        processors.want(1, 0, 5).unwrap();
+        processors.stay_busy(0, 100);
+        assert_eq!(processors.yield_core(0, 60), None);
+        let begin = processors.want(2, 0, 70).unwrap();
+        assert_eq!((begin.from, begin.was_idle), (100, false));
+    }
+}

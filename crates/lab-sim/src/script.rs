@@ -1,0 +1,391 @@
+//! The run from its start to its end: processes, phases, and when it is calm.
+
+use lab_client_core::{ClientCore, Input, Policy};
+use lab_model::{Actor, Behavior, Lab, Phase, PhaseKind, Role, Span, Ticks, Timebase};
+use lab_trace::{
+    Fault, FaultKind, Header, HostFacts, Identity, PENDING_SLOTS, PhaseMark, ProcessMark, ProcessMarkKind,
+    ThreadMark, ThreadPurpose,
+};
+
+use crate::{
+    Sink,
+    agenda::Happening,
+    client::{Batch, Client},
+    deciders::By,
+    driver::DriverWorker,
+    machine::{EPOCH, Machine, NONE, Step},
+    slab::Slab,
+    tally::Cut,
+};
+
+/// The process IDs of the lab: the orchestrator, the driver behind it, the clients behind that.
+const PID_FIRST: u32 = 100;
+/// The first thread ID that is not a process's first thread.
+const TID_FIRST: u64 = 10_000;
+/// Between two phases.
+const GAP: u64 = 1_000_000;
+/// A drain that has been calm for this long is over.
+pub(crate) const CALM: u64 = 100_000_000;
+/// The arena as the processes of a live run see it.
+pub(crate) const ARENA: &str = "/arena";
+
+/// Where the run is.
+#[derive(Debug)]
+pub(crate) struct Script {
+    phases: Vec<Phase>,
+    place: usize,
+    pub(crate) phase: Option<PhaseKind>,
+    pub(crate) phase_began: u64,
+    phase_ends: u64,
+    /// No operation of the workload begins from then on.
+    pub(crate) drive_ends: u64,
+    /// Tells the step that is due from one that has become pointless.
+    step: u32,
+    calm: u32,
+    is_calm: bool,
+    /// The lab's deadline in nanoseconds.
+    pub(crate) deadline: u64,
+    clients_run: bool,
+    /// By how much the workload was behind its plan, at most, in each quarter of the storm.
+    pub(crate) late: [u64; 4],
+    quarter: u64,
+}
+
+impl Script {
+    pub(crate) fn new(lab: &Lab) -> Script {
+        Script {
+            phases: lab.phases.iter().collect(),
+            place: 0,
+            phase: None,
+            phase_began: EPOCH,
+            phase_ends: EPOCH,
+            drive_ends: EPOCH,
+            step: 0,
+            calm: 0,
+            is_calm: false,
+            deadline: lab.deadline.nanos(),
+            clients_run: false,
+            late: [0; 4],
+            quarter: 1,
+        }
+    }
+
+    pub(crate) fn draining(&self) -> bool {
+        self.phase == Some(PhaseKind::Drain)
+    }
+
+    /// The workload begins an operation now and so much later than planned.
+    pub(crate) fn late(&mut self, now: u64, by: u64) {
+        if by > 0 && self.phase == Some(PhaseKind::Storm) {
+            let quarter = self.quarter_of(now);
+            self.late[quarter] = self.late[quarter].max(by);
+        }
+    }
+
+    /// The quarter of the phase that a time lies in.
+    pub(crate) fn quarter_of(&self, now: u64) -> usize {
+        usize::try_from(now.saturating_sub(self.phase_began) / self.quarter).unwrap_or(3).min(3)
+    }
+}
+
+impl<S: Sink> Machine<'_, S> {
+    /// Makes the processes and their threads; nothing runs yet.
+    pub(crate) fn populate(&mut self) {
+        let mut tid = TID_FIRST;
+        let mut next = || {
+            tid += 1;
+            tid
+        };
+        let lab = self.lab;
+        for (number, described) in (0_u16..).zip(&lab.clients) {
+            let client = u32::from(number);
+            let reader = self.add_thread(client, 0, Step::Receive, next());
+            let housekeeper = self.add_thread(client, 0, Step::FallBack, next());
+            let count = described.behavior.concurrency.get();
+            let first = u32::try_from(self.threads.len()).unwrap_or(NONE);
+            for worker in 0..count {
+                self.add_thread(client, worker, Step::TakeUp, next());
+            }
+            let control = lab.phases.iter().any(|phase| phase.kind == PhaseKind::Control);
+            let behavior = if control { Behavior::noop() } else { described.behavior.clone() };
+            self.clients.push(Client {
+                core: ClientCore::new(self.policy(behavior), PENDING_SLOTS),
+                actor: Actor(number + 1),
+                pid: PID_FIRST + 2 + client,
+                alive: false,
+                listening: false,
+                queue: std::collections::VecDeque::new(),
+                decisions: Slab::default(),
+                unanswered: 0,
+                reader,
+                housekeeper,
+                workers: (first, count),
+                idle: (first..first + u32::from(count)).collect(),
+                batch: Batch::default(),
+                fallbacks: Batch::default(),
+                budget: std::collections::VecDeque::new(),
+                sequence: 0,
+                dropped: 0,
+            });
+        }
+        self.driver.actor = Actor(u16::try_from(lab.clients.len()).unwrap_or(u16::MAX - 2) + 1);
+        self.driver.pid = PID_FIRST + 1;
+        for number in 0..u16::try_from(lab_workload::workers(&lab.workload)).unwrap_or(u16::MAX) {
+            let thread = self.add_thread(NONE, number, Step::Begin, next());
+            self.driver.workers.push(DriverWorker { thread, schedule: None, planned: None });
+        }
+    }
+
+    fn policy(&self, behavior: Behavior) -> Policy {
+        Policy::new(behavior, self.lab.deadline, Timebase::NANOSECONDS)
+    }
+
+    fn headers(&self) -> Vec<Header> {
+        let header = |actor: Actor, role, pid, identity| Header {
+            created: Ticks(self.now),
+            created_unix_ns: 0,
+            timebase: Timebase::NANOSECONDS,
+            actor,
+            role,
+            pid,
+            salt: salt(self.seed, actor),
+            identity,
+        };
+        let mut headers = vec![header(
+            Actor::ORCHESTRATOR,
+            Role::Orchestrator,
+            PID_FIRST,
+            self.identity("orchestrator", None, serde_json::to_value(self.lab).unwrap_or_default()),
+        )];
+        for (client, described) in self.clients.iter().zip(&self.lab.clients) {
+            let settings = serde_json::to_value(&described.behavior).unwrap_or_default();
+            let bundle_id = Some(described.bundle_id.to_string());
+            let identity = self.identity(described.id.as_str(), bundle_id, settings);
+            headers.push(header(client.actor, Role::Client, client.pid, identity));
+        }
+        let identity = self.identity("driver", None, serde_json::Value::Null);
+        headers.push(header(self.driver.actor, Role::Driver, self.driver.pid, identity));
+        headers
+    }
+
+    fn identity(&self, name: &str, bundle_id: Option<String>, settings: serde_json::Value) -> Identity {
+        Identity {
+            name: name.to_owned(),
+            bundle_id,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            arena: ARENA.to_owned(),
+            settings,
+            host: HostFacts {
+                kernel: format!("simulated {}", self.kernel.name()),
+                machine: format!("{} simulated processors", self.costs.cores),
+                cpus: (0..u32::from(self.costs.cores)).collect(),
+            },
+        }
+    }
+
+    pub(crate) fn begin_script(&mut self) {
+        let headers = self.headers();
+        self.sink.open(&headers, &self.files);
+        self.mark_process(self.driver.actor, self.driver.pid, ProcessMarkKind::Started, 0);
+        self.mark_thread(self.driver.actor, u64::from(self.driver.pid), ThreadPurpose::Control, 0);
+        for number in 0..self.driver.workers.len() {
+            let thread = self.threads[self.driver.workers[number].thread as usize];
+            self.mark_thread(self.driver.actor, thread.tid, ThreadPurpose::Worker, thread.number);
+        }
+        self.mark_process(self.driver.actor, self.driver.pid, ProcessMarkKind::Ready, 0);
+        self.agenda.enter(self.now.saturating_add(self.lab.safety.run_max.nanos()), Happening::RunTooLong);
+        self.plan_step(GAP);
+    }
+
+    fn mark_process(&mut self, actor: Actor, pid: u32, kind: ProcessMarkKind, status: i32) {
+        let mark = ProcessMark { at: Ticks(self.now), actor, kind, pid, status };
+        self.sink.process(Actor::ORCHESTRATOR, &mark);
+    }
+
+    /// A process has ended with this wait status.
+    pub(crate) fn mark_end(&mut self, actor: Actor, pid: u32, status: i32) {
+        self.mark_process(actor, pid, ProcessMarkKind::Ended, status);
+    }
+
+    fn mark_thread(&mut self, actor: Actor, tid: u64, purpose: ThreadPurpose, number: u16) {
+        self.sink.thread(actor, &ThreadMark { at: Ticks(self.now), tid, purpose, number });
+    }
+
+    fn plan_step(&mut self, after: u64) {
+        self.script.step += 1;
+        let step = self.script.step;
+        self.agenda.enter(self.now.saturating_add(after), Happening::Script { step });
+    }
+
+    /// The next step, if it is the one that is due: a phase begins or ends, or clients start.
+    pub(crate) fn script_step(&mut self, step: u32) {
+        if step != self.script.step {
+            return;
+        }
+        if self.script.phase.is_some() {
+            self.end_phase();
+            return;
+        }
+        let Some(phase) = self.script.phases.get(self.script.place).copied() else {
+            self.finish();
+            return;
+        };
+        if phase.kind != PhaseKind::Baseline && !self.script.clients_run {
+            self.script.clients_run = true;
+            self.start_clients();
+            self.plan_step(self.costs.start_client);
+            return;
+        }
+        self.begin_phase(phase);
+    }
+
+    fn start_clients(&mut self) {
+        for client in 0..self.clients.len() {
+            let state = &mut self.clients[client];
+            state.alive = true;
+            state.listening = true;
+            let (actor, pid, reader, housekeeper) =
+                (state.actor, state.pid, state.reader as usize, state.housekeeper as usize);
+            let (first, count) = state.workers;
+            self.mark_process(actor, pid, ProcessMarkKind::Started, 0);
+            self.mark_thread(actor, u64::from(pid), ThreadPurpose::Control, 0);
+            self.mark_thread(actor, self.threads[reader].tid, ThreadPurpose::Reader, 0);
+            self.mark_thread(actor, self.threads[housekeeper].tid, ThreadPurpose::Housekeeper, 0);
+            for worker in first..first + u32::from(count) {
+                let thread = self.threads[worker as usize];
+                self.mark_thread(actor, thread.tid, ThreadPurpose::Worker, thread.number);
+            }
+            self.mark_process(actor, pid, ProcessMarkKind::Ready, 0);
+        }
+    }
+
+    fn begin_phase(&mut self, phase: Phase) {
+        if phase.kind == PhaseKind::Storm {
+            for client in 0..self.clients.len() {
+                self.behave(client);
+            }
+        }
+        let span = phase.span.nanos();
+        let script = &mut self.script;
+        script.phase = Some(phase.kind);
+        (script.phase_began, script.phase_ends) = (self.now, self.now.saturating_add(span));
+        script.quarter = (span / 4).max(1);
+        self.mark_phase(phase.kind, Edge::Begin);
+        match phase.kind {
+            PhaseKind::Drain => self.plan_step(span),
+            PhaseKind::Baseline | PhaseKind::Control => self.begin_drive(phase.kind, phase.span),
+            PhaseKind::Storm => {
+                self.plan_step(span);
+                self.begin_drive(phase.kind, phase.span);
+            }
+        }
+    }
+
+    fn begin_drive(&mut self, kind: PhaseKind, span: Span) {
+        self.script.drive_ends = self.script.phase_ends;
+        self.drive(kind, span);
+    }
+
+    fn behave(&mut self, client: usize) {
+        let policy = self.policy(self.lab.clients[client].behavior.clone());
+        let now = Ticks(self.now);
+        self.clients[client].core.step(now, Input::Behave(Box::new(policy)), &mut self.actions);
+        self.apply(client, By::Command);
+        self.let_go(client, By::Command);
+    }
+
+    /// The last operation of the workload in this phase is over.
+    pub(crate) fn workload_done(&mut self) {
+        self.plan_step(0);
+    }
+
+    fn mark_phase(&mut self, phase: PhaseKind, edge: Edge) {
+        let mark = PhaseMark { at: Ticks(self.now), phase, begins: edge == Edge::Begin };
+        self.sink.phase(Actor::ORCHESTRATOR, &mark);
+    }
+
+    fn end_phase(&mut self) {
+        if let Some(phase) = self.script.phase.take() {
+            self.mark_phase(phase, Edge::End);
+            self.tally.phase_ended(phase, self.now - self.script.phase_began);
+        }
+        self.script.drive_ends = self.now;
+        self.script.place += 1;
+        let next = self.script.phases.get(self.script.place).map(|phase| phase.kind);
+        // The drain follows on the storm at once: what is under way is what it is about.
+        self.plan_step(if next == Some(PhaseKind::Drain) { 0 } else { GAP });
+    }
+
+    /// In the drain: when nothing is under way any more, calm begins.
+    pub(crate) fn watch_for_calm(&mut self) {
+        let calm = self.pending == 0 && self.operations.len() == 0;
+        if calm && !self.script.is_calm {
+            self.script.calm += 1;
+            let calm = self.script.calm;
+            self.agenda.enter(self.now + CALM, Happening::Quiet { calm });
+        }
+        self.script.is_calm = calm;
+    }
+
+    pub(crate) fn calm_over(&mut self, calm: u32) {
+        if self.script.is_calm && calm == self.script.calm && self.script.draining() {
+            self.plan_step(0);
+        }
+    }
+
+    pub(crate) fn run_too_long(&mut self) {
+        let fault =
+            Fault { at: Ticks(self.now), kind: FaultKind::RunTooLong, actor: Actor::ORCHESTRATOR, detail: 0 };
+        self.sink.fault(Actor::ORCHESTRATOR, &fault);
+        self.tally.cut = Some(Cut::RunMax);
+        self.close_phase_and_finish();
+    }
+
+    /// The caller's limit on decisions is reached.
+    pub(crate) fn cut(&mut self) {
+        self.tally.cut = Some(Cut::DecisionsMax);
+        self.close_phase_and_finish();
+    }
+
+    fn close_phase_and_finish(&mut self) {
+        if let Some(phase) = self.script.phase.take() {
+            self.mark_phase(phase, Edge::End);
+            self.tally.phase_ended(phase, self.now - self.script.phase_began);
+        }
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        self.tally.in_flight = self.pending + self.operations.len() as u64;
+        if self.tally.in_flight > 0 {
+            self.look_for_cycle();
+        }
+        let at = Ticks(self.now);
+        for client in 0..self.clients.len() {
+            let state = &mut self.clients[client];
+            if std::mem::take(&mut state.alive) {
+                let (actor, pid) = (state.actor, state.pid);
+                self.sink.close(actor, at);
+                self.mark_end(actor, pid, 0);
+            }
+        }
+        self.sink.close(self.driver.actor, at);
+        self.mark_end(self.driver.actor, self.driver.pid, 0);
+        self.sink.close(Actor::ORCHESTRATOR, at);
+        self.tally.ended_at = self.now - EPOCH;
+        self.tally.late = self.script.late;
+        self.over = true;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Begin,
+    End,
+}
+
+/// The seed of a trace's checks.
+fn salt(seed: u64, Actor(actor): Actor) -> u32 {
+    let word = crate::random::Random::new(seed, 0x5A17 + u64::from(actor)).word();
+    u32::try_from(word >> 32).unwrap_or(0)
+}

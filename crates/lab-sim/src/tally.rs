@@ -1,0 +1,135 @@
+//! What the simulator itself counts while it runs: enough for a search or a sweep without any trace.
+
+use lab_model::{Approval, PhaseKind};
+
+use crate::{histogram::Histogram, machine::NONE, operation::Lineage};
+
+/// Why a run was ended before its script was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The lab's own limit on its length.
+    RunMax,
+    /// The caller's limit on decisions.
+    DecisionsMax,
+}
+
+/// Clients that waited for each other in a circle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cycle {
+    /// When it was found: at a deadline kill or at the end. Nanoseconds of virtual time.
+    pub at: u64,
+    /// The clients, by their place in the lab.
+    pub clients: Vec<u16>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    clients: usize,
+    /// Decisions read.
+    pub(crate) decisions: u64,
+    /// Of the storm and drain, by client and by who made the operation (the last column is the workload).
+    pub(crate) seen: Vec<u64>,
+    pub(crate) by_approval: [u64; 8],
+    pub(crate) late_answers: u64,
+    /// Questions put, by the client asked and the client whose decision on a workload event caused them.
+    pub(crate) driven: Vec<u64>,
+    /// The same for decisions on events that clients had caused.
+    pub(crate) fed_back: Vec<u64>,
+    pub(crate) decision_latency: Histogram,
+    /// From the (planned) start to the end of the workload's operations, by phase.
+    pub(crate) latency: [Histogram; 4],
+    pub(crate) roots_begun: u64,
+    pub(crate) phase_decisions: [u64; 4],
+    pub(crate) phase_spans: [u64; 4],
+    pub(crate) dropped: u64,
+    pub(crate) kills: u32,
+    pub(crate) pending_max: u64,
+    pub(crate) cycle: Option<Cycle>,
+    pub(crate) in_flight: u64,
+    pub(crate) late: [u64; 4],
+    /// Feedback was still asked about in the last quarter of the drain.
+    pub(crate) feeds_itself_late: bool,
+    pub(crate) ended_at: u64,
+    pub(crate) cut: Option<Cut>,
+}
+
+/// The place of a phase in tables.
+pub(crate) const fn index(phase: PhaseKind) -> usize {
+    match phase {
+        PhaseKind::Baseline => 0,
+        PhaseKind::Control => 1,
+        PhaseKind::Storm => 2,
+        PhaseKind::Drain => 3,
+    }
+}
+
+impl Tally {
+    pub(crate) fn new(clients: usize) -> Tally {
+        Tally {
+            clients,
+            decisions: 0,
+            seen: vec![0; clients * (clients + 1)],
+            by_approval: [0; 8],
+            late_answers: 0,
+            driven: vec![0; clients * clients],
+            fed_back: vec![0; clients * clients],
+            decision_latency: Histogram::default(),
+            latency: std::array::from_fn(|_| Histogram::default()),
+            roots_begun: 0,
+            phase_decisions: [0; 4],
+            phase_spans: [0; 4],
+            dropped: 0,
+            kills: 0,
+            pending_max: 0,
+            cycle: None,
+            in_flight: 0,
+            late: [0; 4],
+            feeds_itself_late: false,
+            ended_at: 0,
+            cut: None,
+        }
+    }
+
+    /// A question was put to a client.
+    pub(crate) fn asked(&mut self, client: u16, lineage: Lineage, pending: u64) {
+        self.pending_max = self.pending_max.max(pending);
+        let row = usize::from(client) * self.clients;
+        match lineage {
+            Lineage::Root => {}
+            Lineage::Drive(by) => self.driven[row + usize::from(by)] += 1,
+            Lineage::Feedback(by) => self.fed_back[row + usize::from(by)] += 1,
+        }
+    }
+
+    /// A client has read a question about an operation of `subject`.
+    pub(crate) fn read(&mut self, client: usize, subject: u32, phase: Option<PhaseKind>) {
+        self.decisions += 1;
+        let Some(phase) = phase else { return };
+        self.phase_decisions[index(phase)] += 1;
+        if matches!(phase, PhaseKind::Storm | PhaseKind::Drain) {
+            let column = if subject == NONE { self.clients } else { subject as usize };
+            self.seen[client * (self.clients + 1) + column] += 1;
+        }
+    }
+
+    pub(crate) fn answered(&mut self, approval: Approval, took: u64, late: bool) {
+        self.by_approval[usize::from(approval.code()) - 1] += 1;
+        self.late_answers += u64::from(late);
+        self.decision_latency.record(took);
+    }
+
+    pub(crate) fn began_root(&mut self) {
+        self.roots_begun += 1;
+    }
+
+    /// An operation of the workload has ended; it took so long from when it was to start.
+    pub(crate) fn ended_root(&mut self, phase: Option<PhaseKind>, took: u64) {
+        if let Some(phase) = phase {
+            self.latency[index(phase)].record(took);
+        }
+    }
+
+    pub(crate) fn phase_ended(&mut self, phase: PhaseKind, span: u64) {
+        self.phase_spans[index(phase)] = span;
+    }
+}

@@ -1,0 +1,82 @@
+//! The analysis of live runs reads simulated ones, finds nothing missing, and comes to the same outcome.
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
+
+mod common;
+
+use common::{KERNELS, exec_storm, lab, peer_scanner, scanner};
+use lab_analysis::{Context, analyse, findings::Findings};
+use lab_model::{ExecProgram, Lab, Preset, Rate, Span, When};
+use lab_sim::{Kernel, Options, Summary, Traces, simulate};
+use lab_trace::Trace;
+
+fn analysed(lab: &Lab, kernel: Kernel) -> (Summary, Findings) {
+    let mut traces = Traces::new(lab.safety.trace_bytes_max);
+    let summary = simulate(lab, &Options::new(lab, kernel), &mut traces);
+    let files = traces.into_files();
+    let traces: Vec<Trace<'_>> = files.iter().map(|file| Trace::parse(&file.bytes).unwrap()).collect();
+    let context = Context { lab, run: "run", backend: kernel.name(), replay: "replay", unreadable: &[] };
+    (summary, analyse(&traces, &context))
+}
+
+fn phased(mut lab: Lab) -> Lab {
+    lab.phases.baseline = Span::from_millis(20);
+    lab.phases.control = Span::from_millis(20);
+    lab.phases.storm = Span::from_secs(1);
+    lab.phases.drain = Span::from_secs(1);
+    lab
+}
+
+#[test]
+fn every_decision_is_explained_and_the_law_holds() {
+    for (kernel, law) in [(Kernel::Fanotify, 12.0), (Kernel::EndpointSecurity, 9.0)] {
+        let (summary, findings) = analysed(&phased(lab(3, &scanner(), 200)), kernel);
+        let totals = &findings.totals;
+        assert_eq!(totals.decisions, summary.decisions);
+        assert_eq!((totals.explained, totals.unexplained), (totals.decisions, 0), "{kernel:?}");
+        assert_eq!((totals.unanswered, totals.lost, totals.damaged, totals.targets_unknown), (0, 0, 0, 0));
+        assert_eq!(findings.amplification, Some(law), "{kernel:?}");
+        assert_eq!(findings.causes.misattributed, 0);
+        let serial = findings.pipeline.serial_percent.unwrap();
+        match kernel {
+            Kernel::Fanotify => assert!(serial > 99.0, "{serial}"),
+            Kernel::EndpointSecurity => assert!(serial < 1.0, "{serial}"),
+        }
+    }
+}
+
+#[test]
+fn analysis_and_simulator_agree_on_the_outcome() {
+    let mut late = lab(3, &scanner(), 1);
+    late.workload = vec![common::open_storm(2, Rate::PerSecond(20_000), None)];
+    let mut deadlock = lab(2, &peer_scanner(4, When::Before), 200);
+    deadlock.deadline = Span::from_millis(100);
+    let labs = [
+        ("scanners", lab(3, &scanner(), 200)),
+        ("pathological", lab(2, &Preset::Pathological.behavior(), 200)),
+        ("noop", lab(4, &Preset::Noop.behavior(), 200)),
+        ("late", late),
+        ("deadlock", deadlock),
+        ("divergent", lab(2, &peer_scanner(2, When::After), 200)),
+    ];
+    for (name, lab) in labs {
+        for kernel in KERNELS {
+            let (summary, findings) = analysed(&phased(lab.clone()), kernel);
+            let found = serde_json::to_value(findings.outcome).unwrap();
+            let rule = &findings.outcome_rule;
+            assert_eq!(found.as_str(), Some(summary.outcome.name()), "{name} {kernel:?}: {rule}");
+        }
+    }
+}
+
+#[test]
+fn execs_are_explained_by_the_processes_they_start() {
+    for kernel in KERNELS {
+        for program in [ExecProgram::Static, ExecProgram::Dynamic] {
+            let mut lab = lab(2, &scanner(), 1);
+            lab.workload = vec![exec_storm(program, 40)];
+            let (summary, findings) = analysed(&phased(lab), kernel);
+            assert_eq!(findings.totals.decisions, summary.decisions);
+            assert_eq!(findings.totals.unexplained, 0, "{kernel:?} {program:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A machine is recognised from the traces it leaves: here a simulated one with other costs.
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
+
+mod common;
+
+use common::{KERNELS, exec_storm, lab, scanner};
+use lab_model::{ExecProgram, Lab, PhaseKind, Span};
+use lab_sim::{Costs, Kernel, Measured, Options, Traces, calibrate, measure, simulate};
+
+fn measured(lab: &Lab, kernel: Kernel, costs: Costs) -> Measured {
+    let mut traces = Traces::default();
+    simulate(lab, &Options { costs, ..Options::new(lab, kernel) }, &mut traces);
+    let files = traces.into_files();
+    let bytes: Vec<&[u8]> = files.iter().map(|file| file.bytes.as_slice()).collect();
+    measure(&bytes).unwrap()
+}
+
+fn whole_lab() -> Lab {
+    let mut lab = lab(3, &scanner(), 300);
+    lab.phases.baseline = Span::from_secs(1);
+    lab.phases.control = Span::from_secs(1);
+    lab
+}
+
+/// Twice as slow to open, three times as slow to ask, on one core.
+fn other_machine() -> Costs {
+    let costs = Costs::default();
+    Costs {
+        cores: 1,
+        open_entry: 2 * costs.open_entry,
+        open_exit: 2 * costs.open_exit,
+        context_switch: 3 * costs.context_switch,
+        wake_up: 3 * costs.wake_up,
+        idle_exit: 3 * costs.idle_exit,
+        ask: 3 * costs.ask,
+        read_call: 3 * costs.read_call,
+        read_event: 3 * costs.read_event,
+        decide: 3 * costs.decide,
+        answer_call: 3 * costs.answer_call,
+        answer_event: 3 * costs.answer_event,
+        release: 3 * costs.release,
+        herd: 3 * costs.herd,
+        read_content: 5_000,
+        hand_over: 9_000,
+        ..costs
+    }
+}
+
+#[test]
+fn another_machine_is_recognised_and_its_storm_predicted() {
+    for kernel in KERNELS {
+        let lab = whole_lab();
+        let real = measured(&lab, kernel, other_machine());
+        assert_eq!(real.cores, Some(1));
+        let fit = calibrate(&lab, kernel, Costs::default(), &real);
+        assert!(fit.scale_permille.abs_diff(3000) < 150, "{kernel:?} {fit:?}");
+        assert!((fit.control_ratio.unwrap() - 1.0).abs() < 0.05, "{fit:?}");
+        assert!(fit.costs.read_content.abs_diff(5_000) < 500, "{fit:?}");
+        assert!(fit.costs.hand_over.abs_diff(9_000) < 1_000, "{fit:?}");
+        assert!((fit.storm_ratio.unwrap() - 1.0).abs() < 0.05, "{fit:?}");
+        let predicted = measured(&lab, kernel, fit.costs).storm_open.unwrap();
+        let found = real.storm_open.unwrap();
+        assert!(predicted.p50.abs_diff(found.p50) * 10 < found.p50, "{predicted:?} {found:?}");
+    }
+}
+
+/// Calibrated on one lab, another one is predicted on the same machine.
+#[test]
+fn what_one_lab_teaches_holds_for_another() {
+    let lab = whole_lab();
+    let real = measured(&lab, Kernel::Fanotify, other_machine());
+    let fit = calibrate(&lab, Kernel::Fanotify, Costs::default(), &real).costs;
+    let mut other = self::lab(5, &lab_model::Preset::Pathological.behavior(), 200);
+    other.phases.control = Span::from_millis(100);
+    let found = measured(&other, Kernel::Fanotify, other_machine()).storm_open.unwrap();
+    let predicted = measured(&other, Kernel::Fanotify, fit).storm_open.unwrap();
+    assert!(predicted.p50.abs_diff(found.p50) * 10 < found.p50, "{predicted:?} {found:?}");
+}
+
+#[test]
+fn a_storm_that_does_not_end_is_not_fitted() {
+    let endless = lab(2, &common::peer_scanner(2, lab_model::When::After), 50);
+    let real = Measured { storm_open: Some(lab_sim::Spread { p50: 1, p99: 1 }), ..Measured::default() };
+    assert_eq!(calibrate(&endless, Kernel::Fanotify, Costs::default(), &real).storm_ratio, None);
+}
+
+#[test]
+fn execs_are_scaled_too() {
+    let mut lab = whole_lab();
+    lab.workload = vec![exec_storm(ExecProgram::Dynamic, 50)];
+    let slow = Costs { exec_entry: 900_000, ..Costs::default() };
+    let real = measured(&lab, Kernel::Fanotify, slow);
+    let fit = calibrate(&lab, Kernel::Fanotify, Costs::default(), &real).costs;
+    let (found, expected) = (fit.exec_entry + fit.exec_exit + fit.exec_dynamic, 900_000 + 210_000 + 130_000);
+    assert!(found.abs_diff(expected) * 20 < expected, "{found}");
+}
+
+#[test]
+fn without_measurements_nothing_changes() {
+    let fit = calibrate(&whole_lab(), Kernel::Fanotify, Costs::default(), &Measured::default());
+    assert_eq!((fit.costs, fit.control_ratio, fit.storm_ratio), (Costs::default(), None, None));
+    assert!(measure(&[b"not a trace"]).is_err());
+    let lab = whole_lab();
+    let summary = simulate(&lab, &Options::new(&lab, Kernel::Fanotify), &mut Traces::default());
+    let same = measured(&lab, Kernel::Fanotify, Costs::default());
+    let storm = summary.phase(PhaseKind::Storm).and_then(|phase| phase.root_latency.at(500));
+    assert_eq!(same.storm_open.map(|spread| spread.p50), storm);
+}

@@ -1,0 +1,77 @@
+//! Labs for the tests.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use lab_model::{
+    BackendChoice, Behavior, Client, Concurrency, ExecProgram, ExecStorm, Lab, OpenStorm, Phases, Preset,
+    Rate, ReactTo, Safety, Span, When, Workload,
+};
+use lab_sim::{Costs, Counting, Kernel, Options, Summary, simulate};
+
+pub(crate) const KERNELS: [Kernel; 2] = [Kernel::Fanotify, Kernel::EndpointSecurity];
+
+/// Scanners and two openers, with a limit on operations in each phase.
+pub(crate) fn lab(clients: usize, behavior: &Behavior, operations: u64) -> Lab {
+    let client = |number: usize| Client {
+        id: format!("c{number}").parse().unwrap(),
+        bundle_id: format!("com.example.c{number}").parse().unwrap(),
+        behavior: behavior.clone(),
+    };
+    Lab {
+        name: "test".to_owned(),
+        about: String::new(),
+        seed: 42,
+        backend: BackendChoice::Sim,
+        deadline: Span::from_secs(1),
+        clients: (0..clients).map(client).collect(),
+        phases: Phases {
+            baseline: Span::default(),
+            control: Span::default(),
+            storm: Span::from_secs(100),
+            drain: Span::from_secs(10),
+        },
+        workload: vec![open_storm(2, Rate::Max, Some(operations))],
+        expect: Vec::new(),
+        safety: Safety::default(),
+    }
+}
+
+pub(crate) fn open_storm(workers: u16, rate: Rate, operations_max: Option<u64>) -> Workload {
+    Workload::OpenStorm(OpenStorm {
+        workers,
+        files: 50,
+        directory: "files".to_owned(),
+        file_bytes: 4096,
+        rate,
+        operations_max,
+    })
+}
+
+pub(crate) fn exec_storm(program: ExecProgram, operations_max: u64) -> Workload {
+    Workload::ExecStorm(ExecStorm {
+        workers: 2,
+        program,
+        rate: Rate::Max,
+        operations_max: Some(operations_max),
+    })
+}
+
+pub(crate) fn scanner() -> Behavior {
+    Preset::Scanner.behavior()
+}
+
+/// Reopens the target of every event that is not its own.
+pub(crate) fn peer_scanner(workers: u16, when: When) -> Behavior {
+    let mut behavior =
+        Behavior { concurrency: Concurrency::new(workers), react_to: ReactTo::Peers, ..scanner() };
+    behavior.on_open.when = when;
+    behavior
+}
+
+pub(crate) fn run(lab: &Lab, kernel: Kernel) -> Summary {
+    run_with(lab, kernel, Costs::default())
+}
+
+pub(crate) fn run_with(lab: &Lab, kernel: Kernel, costs: Costs) -> Summary {
+    let options = Options { costs, ..Options::new(lab, kernel) };
+    simulate(lab, &options, &mut Counting::default())
+}

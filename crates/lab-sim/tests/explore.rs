@@ -1,0 +1,139 @@
+//! Sweeps, ladders and the smallest lab.
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{KERNELS, lab, open_storm, peer_scanner, run, scanner};
+use lab_model::{Preset, Rate, Span, When};
+use lab_sim::{
+    Axis, Costs, Kernel, Mitigation, Options, Outcome, cells, ladder, minimize, run_cell, search_swarm,
+    swarm, trials,
+};
+
+const SEEDS: [u64; 3] = [1, 2, 3];
+
+#[test]
+fn a_sweep_has_every_combination() {
+    let axes = [Axis::Clients(vec![1, 2, 5]), Axis::Concurrency(vec![1, 8])];
+    let lab = lab(2, &scanner(), 6);
+    let cells = cells(&lab, &axes);
+    let settings: Vec<String> = cells
+        .iter()
+        .map(|cell| cell.settings.iter().map(|(name, value)| format!("{name}={value} ")).collect())
+        .collect();
+    assert_eq!(cells.len(), 6);
+    assert_eq!(settings[0], "clients=1 concurrency=1 ");
+    assert_eq!(settings[5], "clients=5 concurrency=8 ");
+    for cell in &cells {
+        let clients = cell.lab.clients.len();
+        let ids: BTreeSet<_> = cell.lab.clients.iter().map(|client| &client.id).collect();
+        let bundles: BTreeSet<_> = cell.lab.clients.iter().map(|client| &client.bundle_id).collect();
+        assert_eq!((ids.len(), bundles.len()), (clients, clients), "every client has names of its own");
+        let result = run_cell(cell, &Options::new(&lab, Kernel::Fanotify), &SEEDS);
+        let law = (clients * (clients + 1)) as f64;
+        let amplification = result.amplification.unwrap();
+        assert_eq!((amplification.low, amplification.high), (law, law));
+        assert_eq!(result.worst(), Some(Outcome::Stable));
+    }
+    assert!(lab_sim::cells(&lab, &[Axis::Workers(Vec::new())]).is_empty());
+}
+
+#[test]
+fn a_sweep_shows_where_a_lab_deadlocks() {
+    let mut lab = lab(2, &scanner(), 20);
+    lab.deadline = Span::from_millis(100);
+    lab.phases.drain = Span::from_millis(500);
+    let react = Axis::ReactTo(vec![lab_model::ReactTo::Workload, lab_model::ReactTo::Peers]);
+    let axes = [react, Axis::When(vec![When::Before, When::After])];
+    for kernel in KERNELS {
+        let worst = |cell| run_cell(cell, &Options::new(&lab, kernel), &SEEDS).worst().unwrap();
+        let outcomes: Vec<Outcome> = cells(&lab, &axes).iter().map(worst).collect();
+        let expected = [Outcome::Stable, Outcome::Stable, Outcome::Deadlocked, Outcome::Divergent];
+        assert_eq!(outcomes, expected, "{kernel:?}");
+    }
+}
+
+#[test]
+fn a_ladder_breaks_a_deadlock_first() {
+    for kernel in KERNELS {
+        let mut lab = lab(2, &peer_scanner(2, When::Before), 30);
+        lab.deadline = Span::from_millis(100);
+        lab.phases.drain = Span::from_millis(500);
+        let ladder = ladder(&lab, &Options::new(&lab, kernel), &SEEDS);
+        assert_eq!(ladder.base.worst(), Some(Outcome::Deadlocked));
+        assert_eq!(ladder.alone.len(), Mitigation::ALL.len());
+        let worst = |mitigation| {
+            let rung = ladder.alone.iter().find(|rung| rung.with == [mitigation]).unwrap();
+            rung.trials.worst().unwrap()
+        };
+        assert_eq!(worst(Mitigation::MoreConcurrency), Outcome::Deadlocked, "no pool is large enough");
+        assert_eq!(worst(Mitigation::AnswerFirst), Outcome::Divergent);
+        assert_eq!(worst(Mitigation::PeerCheck), Outcome::Stable);
+        assert_eq!(worst(Mitigation::ReadThroughDescriptor), Outcome::Stable);
+        let first = ladder.climb.first().unwrap();
+        assert_eq!(first.trials.worst(), Some(Outcome::Stable), "{:?}", first.with);
+        let last = ladder.climb.last().unwrap();
+        assert!(last.trials.open_p99.unwrap().median <= first.trials.open_p99.unwrap().median);
+    }
+}
+
+#[test]
+fn a_ladder_leaves_out_what_changes_nothing() {
+    let noop = lab(2, &Preset::Noop.behavior(), 5);
+    let ladder = ladder(&noop, &Options::new(&noop, Kernel::Fanotify), &SEEDS);
+    let alone: Vec<_> = ladder.alone.iter().map(|rung| rung.with[0]).collect();
+    assert_eq!(alone, [Mitigation::MoreConcurrency, Mitigation::AutoAnswer]);
+    assert!(ladder.climb.is_empty(), "nothing helps where nothing is wrong");
+}
+
+#[test]
+fn the_smallest_deadlock_is_two_clients_and_one_open() {
+    for kernel in KERNELS {
+        let mut lab = lab(4, &peer_scanner(8, When::Before), 500);
+        lab.deadline = Span::from_millis(100);
+        lab.phases.baseline = Span::from_millis(10);
+        lab.phases.storm = Span::from_secs(3);
+        lab.workload.push(open_storm(4, Rate::PerSecond(100), None));
+        lab.clients[2].behavior = scanner();
+        let options =
+            Options { costs: Costs { jitter_percent: 0, ..Costs::default() }, ..Options::new(&lab, kernel) };
+        let deadlocked = |summary: &lab_sim::Summary| summary.outcome == Outcome::Deadlocked;
+        let smallest = minimize(&lab, &options, deadlocked, 2000).unwrap();
+        assert!(smallest.complete, "{:?}", smallest.steps);
+        let lab = &smallest.lab;
+        assert_eq!((lab.clients.len(), lab.workload.len()), (2, 1), "{:?}", smallest.steps);
+        for client in &lab.clients {
+            assert_eq!((client.behavior.concurrency.get(), client.behavior.on_open.read), (1, false));
+        }
+        assert_eq!(run(lab, kernel).outcome, Outcome::Deadlocked, "and it still does, with chance in it");
+        let limited = minimize(&smallest.lab, &options, deadlocked, 1).unwrap();
+        assert_eq!((limited.runs, limited.complete, &limited.lab), (1, false, lab));
+    }
+}
+
+#[test]
+fn what_is_not_there_cannot_be_minimised() {
+    let lab = lab(2, &scanner(), 5);
+    let options = Options::new(&lab, Kernel::Fanotify);
+    assert_eq!(minimize(&lab, &options, |summary| summary.kills > 0, 100), None);
+    assert_eq!(trials(&lab, &options, &[]).worst(), None);
+}
+
+#[test]
+fn a_swarm_finds_what_the_lab_itself_does_not_show() {
+    let mut lab = lab(3, &scanner(), 20);
+    lab.deadline = Span::from_millis(100);
+    lab.phases.drain = Span::from_millis(300);
+    for kernel in KERNELS {
+        let options = Options { decisions_max: 50_000, ..Options::new(&lab, kernel) };
+        let deadlocked = |summary: &lab_sim::Summary| summary.outcome == Outcome::Deadlocked;
+        assert_eq!(lab_sim::search(&lab, &options, 1..20, deadlocked), None);
+        let found = search_swarm(&lab, &options, 1..200, deadlocked).unwrap();
+        assert_eq!(found.lab, swarm(&lab, found.hit.seed));
+        let again = Options { seed: found.hit.seed, ..options };
+        let summary = lab_sim::simulate(&found.lab, &again, &mut lab_sim::Counting::default());
+        assert_eq!(summary, found.hit.summary, "the seed replays it");
+    }
+}

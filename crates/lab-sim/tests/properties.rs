@@ -1,0 +1,119 @@
+//! Whatever the lab: the run ends, every question is accounted for, and chance does not change the bytes.
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
+
+mod common;
+
+use common::lab;
+use lab_model::{Behavior, Concurrency, Lab, Rate, ReactTo, Reaction, Span, When, Workload};
+use lab_sim::{Costs, Counting, Kernel, Options, Outcome, check_determinism, simulate};
+use proptest::prelude::*;
+
+fn reaction() -> impl Strategy<Value = Reaction> {
+    (any::<bool>(), any::<bool>(), 0_u32..4, any::<bool>()).prop_map(|(reopen, read, extra_opens, before)| {
+        Reaction { reopen, read, extra_opens, when: if before { When::Before } else { When::After } }
+    })
+}
+
+fn behavior() -> impl Strategy<Value = Behavior> {
+    let react_to = prop::sample::select(vec![ReactTo::Workload, ReactTo::Peers, ReactTo::Own, ReactTo::All]);
+    let budget = prop::option::of(1_u8..100);
+    let delay = prop::sample::select(vec![0_u64, 0, 3_000, 700_000]);
+    (1_u16..6, reaction(), reaction(), react_to, budget, delay).prop_map(
+        |(workers, on_open, on_exec, react_to, answer_by_percent, delay)| Behavior {
+            concurrency: Concurrency::new(workers),
+            on_open,
+            on_exec,
+            react_to,
+            answer_by_percent,
+            delay: Span::from_nanos(delay),
+        },
+    )
+}
+
+fn load() -> impl Strategy<Value = Workload> {
+    let rate = prop::sample::select(vec![Rate::Max, Rate::PerSecond(500), Rate::PerSecond(50_000)]);
+    (0_usize..3, 1_u16..5, rate, 1_u64..30).prop_map(|(kind, workers, rate, most)| match kind {
+        0 => common::open_storm(workers, rate, Some(most)),
+        1 => common::exec_storm(lab_model::ExecProgram::Static, most),
+        _ => common::exec_storm(lab_model::ExecProgram::Dynamic, most),
+    })
+}
+
+fn labs() -> impl Strategy<Value = Lab> {
+    let clients = prop::collection::vec(behavior(), 1..5);
+    let deadline = prop::sample::select(vec![200_u64, 20_000, 1_000_000]);
+    (clients, prop::collection::vec(load(), 1..3), deadline, any::<u64>()).prop_map(
+        |(behaviors, workload, deadline, seed)| {
+            let mut lab = lab(behaviors.len(), &Behavior::noop(), 1);
+            for (client, behavior) in lab.clients.iter_mut().zip(behaviors) {
+                client.behavior = behavior;
+            }
+            lab.seed = seed;
+            lab.workload = workload;
+            lab.deadline = Span::from_nanos(deadline * 1000);
+            lab.phases.baseline = Span::from_millis(5);
+            lab.phases.control = Span::from_millis(5);
+            lab.phases.storm = Span::from_millis(20);
+            lab.phases.drain = Span::from_millis(20);
+            lab
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_run_adds_up(lab in labs(), fanotify in any::<bool>(), cores in 1_u16..5) {
+        let kernel = if fanotify { Kernel::Fanotify } else { Kernel::EndpointSecurity };
+        let costs = Costs { cores, ..Costs::default() };
+        let options = Options { costs, decisions_max: 20_000, ..Options::new(&lab, kernel) };
+        let mut counting = Counting::default();
+        let summary = simulate(&lab, &options, &mut counting);
+        prop_assert_eq!(counting.decisions, summary.decisions);
+        let answered: u64 = summary.by_approval.iter().sum();
+        prop_assert_eq!(counting.decisions_ended, answered);
+        prop_assert_eq!(u64::from(summary.kills), counting.faults - u64::from(summary.cut == Some(lab_sim::Cut::RunMax)));
+        if summary.in_flight == 0 && summary.kills == 0 {
+            prop_assert_eq!(answered, summary.decisions, "every question read was answered");
+            prop_assert_eq!(counting.operations, counting.operations_ended);
+            let ended: u64 = summary.phases.iter().map(|phase| phase.root_latency.count()).sum();
+            prop_assert_eq!(ended, summary.roots_begun);
+        }
+        if let Some(cycle) = &summary.cycle {
+            prop_assert_eq!(summary.outcome, Outcome::Deadlocked);
+            prop_assert!(cycle.clients.iter().any(|&client| usize::from(client) < lab.clients.len()));
+        }
+    }
+
+    #[test]
+    fn the_same_run_twice_is_the_same(lab in labs(), fanotify in any::<bool>(), cores in 1_u16..5) {
+        let kernel = if fanotify { Kernel::Fanotify } else { Kernel::EndpointSecurity };
+        let costs = Costs { cores, ..Costs::default() };
+        let options = Options { costs, decisions_max: 3_000, ..Options::new(&lab, kernel) };
+        prop_assert!(check_determinism(&lab, &options).is_ok());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Where the plan says that every cascade ends, it ends, and without a kill or a loss its size is exact.
+    #[test]
+    fn a_planned_size_is_the_size(lab in labs(), fanotify in any::<bool>()) {
+        let kernel = if fanotify { Kernel::Fanotify } else { Kernel::EndpointSecurity };
+        let mut lab = lab;
+        lab.phases.baseline = Span::default();
+        lab.phases.control = Span::default();
+        lab.phases.storm = Span::from_secs(100);
+        lab.phases.drain = Span::from_secs(100);
+        lab.deadline = Span::from_secs(50);
+        lab.workload.truncate(1);
+        let planned = lab_sim::plan(&lab, kernel, Costs::default());
+        let Some(each) = planned.roots[0].decisions else { return Ok(()) };
+        let summary = simulate(&lab, &Options::new(&lab, kernel), &mut Counting::default());
+        prop_assert_eq!(summary.cycle, None, "what ends does not lock");
+        prop_assert_eq!(summary.in_flight, 0);
+        prop_assert_eq!(summary.decisions, each * summary.roots_begun);
+    }
+}

@@ -1,0 +1,33 @@
+# One line a recipe; CI runs the same ones.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Runs the lab: `just lab up three-clients`.
+lab *arguments:
+    cargo lab {{arguments}}
+
+# Runs every test.
+test:
+    cargo test --workspace
+
+# Formats, and lints as CI does.
+lint:
+    cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings
+
+# Measures the hot path against the leanest possible responder (root, Linux).
+bench:
+    cargo run --release --quiet --package lab-bench
+
+# Measures the cost of committing one decision record.
+bench-trace:
+    cargo bench --quiet --package lab-trace --bench commit
+
+# Type-checks, lints and links everything for Apple silicon.
+mac:
+    ci/link-for-mac.sh
+
+# All of what CI does.
+ci:
+    .ci/run
