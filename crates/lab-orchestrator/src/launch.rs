@@ -125,11 +125,19 @@ fn install_driver(driver: &Path, folder: &RunFolder) -> std::io::Result<PathBuf>
 fn bundle_failure(error: &lab_bundle::BundleError) -> Failure {
     let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
+    let mut full = false;
     while let Some(cause) = source {
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        full |= kind == Some(std::io::ErrorKind::StorageFull);
         message = format!("{message}: {cause}");
         source = cause.source();
     }
-    Failure::new(FailureKind::Output, message).mend("name a folder that can be written with --runs")
+    let failure = Failure::new(FailureKind::Output, message);
+    if full {
+        failure.mend("free some space, or name another folder with --runs")
+    } else {
+        failure.mend("name a folder that can be written with --runs")
+    }
 }
 
 /// Runs the conductor in namespaces of its own and waits for its end.

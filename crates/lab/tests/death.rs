@@ -18,8 +18,8 @@ use lab_trace::{Board, Counter, Damage, Entry, MappedTrace, Part, Record, Trace}
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
 use rig::{
-    Finished, Live, Rig, Running, host_opens_are_free, live, number, scanners, send, sums_add_up, text,
-    wait_until,
+    Finished, Live, Rig, Running, host_opens_are_free, live, number, scanners, send, send_to_group,
+    sums_add_up, text, wait_until,
 };
 use serde_json::Value;
 
@@ -54,11 +54,16 @@ fn main() -> ExitCode {
         kill("kill_9_of_the_conductor", Victim::Conductor),
         kill("kill_9_of_the_launcher", Victim::Launcher),
         live("a_driver_that_dies_before_the_storm", driver_dies_early),
-        live("an_interrupt_ends_the_run_in_order", || interrupted(Signal::SIGINT)),
-        live("a_terminate_ends_the_run_in_order", || interrupted(Signal::SIGTERM)),
+        live("an_interrupt_ends_the_run_in_order", || interrupted("sigint", Signal::SIGINT, send)),
+        live("a_terminate_ends_the_run_in_order", || interrupted("sigterm", Signal::SIGTERM, send)),
+        live("a_hangup_ends_the_run_in_order", || interrupted("sighup", Signal::SIGHUP, send)),
+        live("ctrl_c_on_a_terminal_ends_the_run_in_order", || {
+            interrupted("ctrl-c", Signal::SIGINT, send_to_group)
+        }),
         live("an_interrupt_in_every_stage", move || interrupted_early(kills, seed)),
         live("a_stopped_scanner_is_killed_at_the_deadline", move || stopped("scanner", kills, seed)),
         live("a_stopped_noop_is_killed_at_the_deadline", move || stopped("noop", kills, seed)),
+        live("a_client_that_aborts", aborts),
         live("down_finds_a_lab_without_its_marker", down_without_marker),
     ];
     rig::main(arguments, tests)
@@ -237,8 +242,8 @@ fn driver_dies_early() {
     }
 }
 
-fn interrupted(signal: Signal) {
-    let rig = Rig::new(&format!("{signal}").to_lowercase());
+fn interrupted(name: &str, signal: Signal, send: fn(u32, Signal)) {
+    let rig = Rig::new(name);
     rig.lab("cut-short", &(scanners(3) + LONG));
     let mut lab = Running::start(&rig, "cut-short");
     let folder = lab.reaches(PhaseKind::Storm, 300);
@@ -301,6 +306,21 @@ fn stopped(behavior: &str, kills: u64, seed: u64) {
         let after = usize::try_from(killed / number(&report, "/series/bucket_ns")).unwrap() + 1;
         assert!(buckets[after..].iter().filter_map(Value::as_u64).sum::<u64>() > 0, "the run goes on");
     }
+}
+
+/// What a panic in a client is to everyone else: its profile aborts.
+fn aborts() {
+    let rig = Rig::new("aborts");
+    rig.lab("panicky", &(scanners(3) + SHORT));
+    let mut lab = Running::start(&rig, "panicky");
+    let folder = lab.reaches(PhaseKind::Storm, 200);
+    send(lab.process("client-03.app"), Signal::SIGABRT);
+    let finished = lab.finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stderr.contains("client-03 ended: signal 6"), "{}", finished.stderr);
+    nothing_remains(&rig);
+    let report = read_back(&rig, &folder);
+    assert_eq!(text(&report, "/clients/2/end"), "killed (signal 6)");
 }
 
 fn down_without_marker() {
