@@ -147,7 +147,9 @@ fn shipped(rig: &Rig, name: &str, storm: &str) -> Value {
     let file = format!("{}/../../lab-configs/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(file).unwrap();
     let lines = text.lines().map(|line| match line.split_once(':') {
-        Some(("phases", _)) => format!("phases: {{ baseline: 50ms, control: 50ms, storm: {storm}, drain: 2s }}\n"),
+        Some(("phases", _)) => {
+            format!("phases: {{ baseline: 50ms, control: 50ms, storm: {storm}, drain: 2s }}\n")
+        }
         _ => format!("{line}\n"),
     });
     fs::write(rig.configs().join(format!("{name}.yaml")), lines.collect::<String>()).unwrap();
@@ -161,7 +163,8 @@ fn deadlock_pair() {
     assert_eq!(text(&report, "/outcome"), "deadlocked", "{}", report["outcome_rule"]);
     assert_eq!(number(&report, "/totals/lost"), 0);
     let cycle = &report["wait_cycles"][0];
-    let mut members: Vec<&str> = cycle["members"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let mut members: Vec<&str> =
+        cycle["members"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     members.sort_unstable();
     assert_eq!(members, ["alpha", "bravo"]);
     assert_eq!(text(cycle, "/ended_by"), "deadline kill");
@@ -172,7 +175,8 @@ fn deadlock_pair() {
     assert!(lasted.abs_diff(deadline) <= deadline / 10, "{lasted} ns against a deadline of {deadline} ns");
     let kills = report["faults"].as_array().unwrap().iter().filter(|fault| fault["kind"] == "deadline kill");
     assert!(kills.count() >= 1);
-    let ends: Vec<&str> = report["clients"].as_array().unwrap().iter().map(|client| text(client, "/end")).collect();
+    let ends: Vec<&str> =
+        report["clients"].as_array().unwrap().iter().map(|client| text(client, "/end")).collect();
     assert!(ends.contains(&"deadline kill"), "{ends:?}");
 }
 

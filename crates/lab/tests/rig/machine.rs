@@ -1,13 +1,7 @@
 //! What the machine can do, and what a lab may have left on it.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "as the module above")]
 
-use std::{
-    fs,
-    path::Path,
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::{fs, path::Path, sync::mpsc, thread, time::Duration};
 
 use lab_model::Span;
 use lab_process::clock;

@@ -74,7 +74,12 @@ impl Running {
             }
             self.child.try_wait().unwrap().is_some()
         });
-        assert!(reached && self.child.try_wait().unwrap().is_none(), "{} reaches {phase:?}: {}", self.name, self.stderr());
+        assert!(
+            reached && self.child.try_wait().unwrap().is_none(),
+            "{} reaches {phase:?}: {}",
+            self.name,
+            self.stderr()
+        );
         folder.unwrap()
     }
 
@@ -134,5 +139,6 @@ fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let of = |task: PathBuf| fs::read_to_string(task.join("children")).unwrap_or_default();
     let all = threads.filter_map(Result::ok).map(|thread| of(thread.path()));
-    all.flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+    all.flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
