@@ -7,6 +7,7 @@
 
 mod assemble;
 mod cascade;
+pub mod compare;
 mod drain;
 mod expect;
 pub mod findings;

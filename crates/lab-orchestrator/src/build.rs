@@ -46,3 +46,65 @@ fn target_folder(workspace: &Path) -> std::io::Result<PathBuf> {
     let folder = metadata.get("target_directory").and_then(serde_json::Value::as_str);
     folder.map(PathBuf::from).ok_or_else(|| std::io::Error::other("cargo names no target folder"))
 }
+
+/// Builds the client for a machine, as rustc names it; without a name, for this one.
+///
+/// # Errors
+/// [`FailureKind::BackendMissing`] when what that machine needs is absent here, [`FailureKind::Bug`] when cargo
+/// fails; its own messages have been shown.
+pub fn client_for(workspace: &Path, target: Option<&str>) -> Result<PathBuf, Failure> {
+    let failed = |error: &std::io::Error| {
+        Failure::new(FailureKind::Bug, format!("cannot build the client: {error}"))
+            .mend("the compiler's messages above say why")
+    };
+    let folder = target_folder(workspace).map_err(|error| failed(&error))?;
+    let mut arguments = vec!["build", "--quiet", "--profile", PROFILE, "--package", "lab-client"];
+    let mut environment = Vec::new();
+    if let Some(target) = target {
+        require_target(target)?;
+        arguments.extend(["--target", target]);
+        if target.ends_with("-apple-darwin") && !cfg!(target_os = "macos") {
+            environment = apple_environment(&folder, target)?;
+        }
+    }
+    let build =
+        environment.iter().fold(duct::cmd("cargo", arguments), |build, (name, value)| build.env(name, value));
+    build.dir(workspace).stdout_to_stderr().run().map_err(|error| failed(&error))?;
+    let built = target.map_or_else(|| folder.clone(), |target| folder.join(target));
+    Ok(built.join(PROFILE).join("lab-client"))
+}
+
+/// Refuses a target whose standard library is not here: cargo's own message would be pages long.
+fn require_target(target: &str) -> Result<(), Failure> {
+    let folder = duct::cmd!("rustc", "--print", "target-libdir", "--target", target).stderr_null().read();
+    match folder {
+        Err(_) => Err(Failure::new(FailureKind::BackendMissing, format!("rustc knows no target {target}"))
+            .mend(
+                "`rustc --print target-list` lists them; a Mac with Apple silicon is aarch64-apple-darwin",
+            )),
+        Ok(folder) if !Path::new(folder.trim()).is_dir() => {
+            let message = format!("the standard library for {target} is not installed");
+            Err(Failure::new(FailureKind::BackendMissing, message)
+                .mend(format!("rustup target add {target}")))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// What linking for a Mac takes on another system: a linker and a folder that stands for the SDK.
+fn apple_environment(folder: &Path, target: &str) -> Result<Vec<(String, String)>, Failure> {
+    let sdk = folder.join("mac").join("sdk");
+    if !sdk.is_dir() {
+        let message =
+            format!("linking for {target} needs Apple's symbol lists, and {} is absent", sdk.display());
+        let mend = format!("make it once: ci/link-for-mac.sh {PROFILE} lab-client");
+        return Err(Failure::new(FailureKind::BackendMissing, message).mend(mend));
+    }
+    let prefix = format!("CARGO_TARGET_{}", target.to_uppercase().replace('-', "_"));
+    Ok(vec![
+        ("MACOSX_DEPLOYMENT_TARGET".to_owned(), "13.0".to_owned()),
+        ("SDKROOT".to_owned(), sdk.to_string_lossy().into_owned()),
+        (format!("{prefix}_LINKER"), "rust-lld".to_owned()),
+        (format!("{prefix}_RUSTFLAGS"), "-Clinker-flavor=ld64.lld".to_owned()),
+    ])
+}

@@ -10,17 +10,19 @@
 mod build;
 mod conduct;
 mod down;
+mod export;
 mod failure;
 mod launch;
 mod plan;
 mod review;
 mod store;
 
-pub use build::{Programs, programs};
+pub use build::{Programs, client_for, programs};
 pub use conduct::conduct;
 pub use down::{Found, down};
+pub use export::{ExportFormat, export};
 pub use failure::{Failure, FailureKind};
 pub use launch::{Request, launch};
 pub use plan::{Active, Plan, ProcessName};
-pub use review::{Review, review};
+pub use review::{Review, lab_of, review};
 pub use store::RunFolder;

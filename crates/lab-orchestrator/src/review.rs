@@ -27,7 +27,7 @@ pub struct Review {
 /// [`FailureKind::Output`] when the resolved lab or the folder of traces cannot be read. A trace that cannot
 /// be read is listed in the findings.
 pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
-    let lab = read_lab(folder)?;
+    let lab = lab_of(folder)?;
     let unreadable_folder = |error: io::Error| {
         let message = format!("cannot read {}: {error}", folder.traces().display());
         Failure::new(FailureKind::Output, message)
@@ -51,11 +51,30 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
         lab: &lab,
         run: &folder.name(),
         backend: backend_name(lab.backend),
-        replay: &format!("lab up {} --seed {}", lab.name, lab.seed),
+        replay: &replay(&lab, simulated_rules(&traces)),
         unreadable: &unreadable,
     };
     let findings = analyse(&traces, &context);
     Ok(Review { lab, findings })
+}
+
+/// The line that runs the same lab again.
+fn replay(lab: &Lab, rules: Option<&str>) -> String {
+    let line = format!("lab up {} --seed {}", lab.name, lab.seed);
+    match rules {
+        Some(rules) => format!("{line} --backend sim --rules {rules}"),
+        None => line,
+    }
+}
+
+/// Whose rules a simulated run followed, as its traces say; `None` for a live run.
+fn simulated_rules(traces: &[Trace<'_>]) -> Option<&'static str> {
+    let kernel = &traces.first()?.header.identity.host.kernel;
+    let rules = kernel.strip_prefix("simulated ")?;
+    [BackendChoice::Fanotify, BackendChoice::EndpointSecurity]
+        .into_iter()
+        .map(BackendChoice::name)
+        .find(|name| *name == rules)
 }
 
 const fn backend_name(backend: BackendChoice) -> &'static str {
@@ -65,7 +84,11 @@ const fn backend_name(backend: BackendChoice) -> &'static str {
     }
 }
 
-fn read_lab(folder: &RunFolder) -> Result<Lab, Failure> {
+/// Reads the lab of a run, as it ran.
+///
+/// # Errors
+/// [`FailureKind::Output`] when it cannot be read or is damaged.
+pub fn lab_of(folder: &RunFolder) -> Result<Lab, Failure> {
     let path = folder.lab();
     let source = fs::read(&path).map_err(|error| {
         Failure::new(FailureKind::Output, format!("cannot read {}: {error}", path.display()))
@@ -77,7 +100,7 @@ fn read_lab(folder: &RunFolder) -> Result<Lab, Failure> {
     })
 }
 
-fn trace_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn trace_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .filter(|path| path.as_ref().map_or(true, |path| path.extension().is_some_and(|end| end == "trace")))

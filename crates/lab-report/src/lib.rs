@@ -10,5 +10,5 @@ pub mod html;
 pub mod json;
 mod page;
 pub mod text;
-mod units;
+pub mod units;
 mod visible;

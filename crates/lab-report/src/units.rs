@@ -1,10 +1,11 @@
 //! Numbers for people: times with three significant digits, thousands apart, shares in percent.
 
 /// Shows what is not known.
-pub(crate) const UNKNOWN: &str = "–";
+pub const UNKNOWN: &str = "–";
 
 /// Writes nanoseconds in the unit that suits them: `812 ns`, `12.3 µs`, `1.20 ms`, `3.20 s`, `2 min 5 s`.
-pub(crate) fn time(nanoseconds: u64) -> String {
+#[must_use]
+pub fn time(nanoseconds: u64) -> String {
     // A value that would round up to 1000 of a unit is written as 1.00 of the next one.
     match nanoseconds {
         0..1_000 => format!("{nanoseconds} ns"),
@@ -34,7 +35,8 @@ fn three_digits(value: u64, unit: u64, name: &str) -> String {
 }
 
 /// Writes a count with its thousands apart: `1,234,567`.
-pub(crate) fn count(value: u64) -> String {
+#[must_use]
+pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -47,12 +49,14 @@ pub(crate) fn count(value: u64) -> String {
 }
 
 /// Writes a count with its noun: `1 open`, `2 opens`.
-pub(crate) fn counted(value: u64, noun: &str) -> String {
+#[must_use]
+pub fn counted(value: u64, noun: &str) -> String {
     if value == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(value)) }
 }
 
 /// Writes a share from 0 to 1 in percent. Only nothing is `0%`, and only everything is `100%`.
-pub(crate) fn share(share: f64) -> String {
+#[must_use]
+pub fn share(share: f64) -> String {
     let percent = share * 100.0;
     if !percent.is_finite() {
         UNKNOWN.to_owned()
@@ -70,12 +74,14 @@ pub(crate) fn share(share: f64) -> String {
 }
 
 /// Writes a share or what stands for *not known*.
-pub(crate) fn maybe_share(value: Option<f64>) -> String {
+#[must_use]
+pub fn maybe_share(value: Option<f64>) -> String {
     value.map_or_else(|| UNKNOWN.to_owned(), share)
 }
 
 /// Writes a plain number with at most two decimals: `0`, `0.25`, `12`, `1,204`.
-pub(crate) fn number(value: f64) -> String {
+#[must_use]
+pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return UNKNOWN.to_owned();
     }
@@ -89,7 +95,8 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 /// Writes a large number in few signs: `950`, `73,910`, `1.20 M`.
-pub(crate) fn compact(value: f64) -> String {
+#[must_use]
+pub fn compact(value: f64) -> String {
     if value >= 1e9 {
         format!("{:.2} G", value / 1e9)
     } else if value >= 1e6 {
@@ -100,25 +107,29 @@ pub(crate) fn compact(value: f64) -> String {
 }
 
 /// A length as a count.
-pub(crate) fn count_of(length: usize) -> u64 {
+#[must_use]
+pub fn count_of(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 /// One count over another; 0 over nothing.
 #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
-pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
+#[must_use]
+pub fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 /// A count as a floating number, for drawing.
 #[expect(clippy::cast_precision_loss, reason = "for drawing")]
-pub(crate) fn float(value: u64) -> f64 {
+#[must_use]
+pub fn float(value: u64) -> f64 {
     value as f64
 }
 
 /// A length as a floating number, for drawing.
 #[expect(clippy::cast_precision_loss, reason = "for drawing")]
-pub(crate) fn length(value: usize) -> f64 {
+#[must_use]
+pub fn length(value: usize) -> f64 {
     value as f64
 }
 

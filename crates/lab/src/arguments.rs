@@ -1,9 +1,14 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    ops::RangeInclusive,
+    path::PathBuf,
+};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use lab_model::BackendChoice;
+use lab_sim::Kernel;
 
 const EXIT_CODES: &str = "Exit codes: 0 all expectations hold · 1 one failed · 2 unknown (too little evidence) · 64 wrong use · \
 65 bad lab file · 69 backend missing · 70 bug · 74 output cannot be written · 75 no free client slot · \
@@ -28,23 +33,15 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Builds, installs, runs and reports a lab, and takes it down again.
-    Up {
-        /// A lab of `lab-configs`, or a path.
-        name: String,
-        /// Another kernel than the lab file names.
-        #[arg(long)]
-        backend: Option<Backend>,
-        /// Another seed than the lab file names.
-        #[arg(long)]
-        seed: Option<u64>,
-        /// Prints the report as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Up(Up),
     /// Ends what a killed lab may have left, and says what it found.
     Down,
+    /// Shows which labs are up, and how the last runs ended.
+    Status(Status),
     /// Lists the labs and what they are about.
     List,
+    /// Says what a lab would do and what it needs. Touches nothing, works anywhere.
+    Plan(Plan),
     /// Checks lab files; all of them without a name.
     Validate {
         /// Labs of `lab-configs`, or paths.
@@ -55,25 +52,29 @@ pub(crate) enum Command {
         /// The field; without one, all fields are listed.
         field: Option<String>,
     },
+    /// Says whether this machine can run a lab, and what mends it where it cannot.
+    Doctor(Doctor),
+    /// Writes a lab's clients as bundles, each with its own identity, and checks them.
+    Bundle(Bundle),
+    /// Shows a run's report again, rebuilt from its traces.
+    Report(Report),
+    /// Compares two runs: settings that differ, and numbers with their intervals.
+    Diff(Diff),
+    /// Writes a run in a format that other tools read.
+    Export(Export),
+    /// Runs a lab in virtual time and sums it up; or looks for a seed that shows something.
+    Sim(Sim),
+    /// Runs a lab in virtual time once for every combination of some settings.
+    Sweep(Sweep),
+    /// Tries one mitigation after another in virtual time: what each is worth.
+    Ladder(Ladder),
+    /// Shrinks a lab that goes wrong to the smallest one that still does, in virtual time.
+    Minimize(Minimize),
     /// Prints the JSON Schema of lab files, or of report.json.
     Schema {
         /// Which one.
         #[arg(value_enum, default_value = "lab")]
         of: SchemaOf,
-    },
-    /// Shows a run's report again, rebuilt from its traces.
-    Report {
-        /// A run: LAB, LAB/TIME or a path; the newest without one.
-        run: Option<String>,
-        /// One client's trace report.
-        #[arg(long, value_name = "ID")]
-        client: Option<String>,
-        /// The form.
-        #[arg(long, value_enum, default_value = "text")]
-        format: Format,
-        /// The same as `--format json`.
-        #[arg(long)]
-        json: bool,
     },
     /// Prints a completion script.
     Completions {
@@ -86,6 +87,258 @@ pub(crate) enum Command {
         /// The plan.
         plan: PathBuf,
     },
+}
+
+/// `lab up`.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// A lab of `lab-configs`, or a path.
+    pub(crate) name: String,
+    /// Another kernel than the lab file names. `auto` takes the first that works here.
+    #[arg(long)]
+    pub(crate) backend: Option<Backend>,
+    /// Whose rules the simulator follows; by default those of this machine's kernel.
+    #[arg(long)]
+    pub(crate) rules: Option<Rules>,
+    /// Another seed than the lab file names.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Prints the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `lab status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// How many of the last runs are shown.
+    #[arg(long, default_value_t = 10, value_name = "COUNT")]
+    pub(crate) last: usize,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `lab plan`.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// A lab of `lab-configs`, or a path.
+    pub(crate) name: String,
+    /// Whose rules; by default those of this machine's kernel.
+    #[arg(long)]
+    pub(crate) rules: Option<Rules>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `lab doctor`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 nothing blocks · 69 the kernel lacks something · 75 too few client slots · \
+77 a privilege is missing"
+)]
+pub(crate) struct Doctor {
+    /// The lab that is to run; without one, a lab of three clients.
+    pub(crate) name: Option<String>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `lab bundle`.
+#[derive(Debug, Args)]
+pub(crate) struct Bundle {
+    /// A lab of `lab-configs`, or a path.
+    pub(crate) name: String,
+    /// The folder for the bundles; by default `target/bundles/LAB` of the workspace.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    /// Builds for another machine, such as aarch64-apple-darwin.
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `lab report`.
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// A run: LAB, LAB/TIME or a path; the newest without one.
+    pub(crate) run: Option<String>,
+    /// One client's trace report.
+    #[arg(long, value_name = "ID")]
+    pub(crate) client: Option<String>,
+    /// The form.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+    /// The same as `--format json`.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `lab diff`.
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The run to compare with: LAB, LAB/TIME or a path.
+    pub(crate) before: String,
+    /// The run that is compared.
+    pub(crate) after: String,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `lab export`.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// A run: LAB, LAB/TIME or a path; the newest without one.
+    pub(crate) run: Option<String>,
+    /// The format.
+    #[arg(long, value_enum)]
+    pub(crate) to: ExportTo,
+    /// The file; `-` is standard output. By default trace.pftrace or decisions.jsonl in the run's folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `lab sim`.
+#[derive(Debug, Args)]
+#[command(after_help = "With --find, the exit code is 0 when a seed shows it and 1 when none does.")]
+pub(crate) struct Sim {
+    /// A lab of `lab-configs`, or a path.
+    pub(crate) name: String,
+    /// Whose rules; by default those of this machine's kernel, or of the run of --from.
+    #[arg(long)]
+    pub(crate) rules: Option<Rules>,
+    /// Takes the machine's costs from the traces of a live run.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) from: Option<String>,
+    /// Another seed than the lab file names.
+    #[arg(long, conflicts_with = "seeds")]
+    pub(crate) seed: Option<u64>,
+    /// Runs once for each seed from A to B.
+    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    pub(crate) seeds: Option<RangeInclusive<u64>>,
+    /// Stops at the lowest seed that shows this.
+    #[arg(long, requires = "seeds")]
+    pub(crate) find: Option<Find>,
+    /// Threads; by default one a processor. The result is the same with any number.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `lab sweep`.
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// A lab of `lab-configs`, or a path.
+    pub(crate) name: String,
+    /// A setting and its values, such as clients=1..12 or concurrency=1,4,16. Settings: clients, concurrency,
+    /// extra_opens, react_to, when, workers, deadline.
+    #[arg(long, required = true, value_name = "SETTING=VALUES")]
+    pub(crate) vary: Vec<String>,
+    /// Whose rules; by default those of this machine's kernel.
+    #[arg(long)]
+    pub(crate) rules: Option<Rules>,
+    /// Runs of every combination, each with a seed of its own.
+    #[arg(long, default_value = "3", value_name = "COUNT")]
+    pub(crate) trials: NonZeroU32,
+    /// Threads; by default one a processor. The result is the same with any number.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `lab ladder`.
+#[derive(Debug, Args)]
+pub(crate) struct Ladder {
+    /// A lab of `lab-configs`, or a path.
+    pub(crate) name: String,
+    /// Whose rules; by default those of this machine's kernel.
+    #[arg(long)]
+    pub(crate) rules: Option<Rules>,
+    /// Runs of every rung, each with a seed of its own.
+    #[arg(long, default_value = "3", value_name = "COUNT")]
+    pub(crate) trials: NonZeroU32,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `lab minimize`.
+#[derive(Debug, Args)]
+#[command(after_help = "The exit code is 1 when the lab as it is does not show it.")]
+pub(crate) struct Minimize {
+    /// A lab of `lab-configs`, a path to a lab file, or a run.
+    pub(crate) lab: String,
+    /// What the smaller lab must still show; by default what the lab itself shows.
+    #[arg(long)]
+    pub(crate) find: Option<Find>,
+    /// Whose rules; by default those of this machine's kernel, or of the run.
+    #[arg(long)]
+    pub(crate) rules: Option<Rules>,
+    /// Another seed than the lab file names.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// The most simulated runs.
+    #[arg(long, default_value_t = 500, value_name = "COUNT")]
+    pub(crate) runs_max: u32,
+    /// The file for the lab; standard output without one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Reads `A..B`, both included, or one seed.
+fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let number =
+        |part: &str| part.parse::<u64>().map_err(|_| format!("\"{part}\" is no seed: write 1..1000"));
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let range = number(first)?..=number(last.trim_start_matches('='))?;
+    if range.is_empty() { Err("the first seed comes after the last".to_owned()) } else { Ok(range) }
+}
+
+/// What a search looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Find {
+    /// Clients waited for each other in a circle.
+    Deadlocked,
+    /// A decision missed its deadline.
+    Missed,
+    /// The cascades feed themselves.
+    Divergent,
+}
+
+/// The format of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportTo {
+    /// For ui.perfetto.dev.
+    Perfetto,
+    /// One decision a line, as eslogger writes it where it can.
+    Jsonl,
+}
+
+/// Whose rules the simulator follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rules {
+    /// Linux.
+    Fanotify,
+    /// macOS.
+    EndpointSecurity,
+}
+
+impl From<Rules> for Kernel {
+    fn from(rules: Rules) -> Kernel {
+        match rules {
+            Rules::Fanotify => Kernel::Fanotify,
+            Rules::EndpointSecurity => Kernel::EndpointSecurity,
+        }
+    }
 }
 
 /// The form of a report.

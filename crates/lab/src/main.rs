@@ -7,6 +7,8 @@
 mod arguments;
 mod commands;
 mod labs;
+mod parallel;
+mod table;
 mod terminal;
 
 use std::process::ExitCode;

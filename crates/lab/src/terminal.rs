@@ -51,3 +51,47 @@ pub(crate) fn complain(message: &str, mend: Option<&str>) {
     let mend = mend.map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
     eprint(&format!("{red}error{plain}: {message}{mend}\n"));
 }
+
+/// One line on standard error that says what goes on; nothing where that is no terminal.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    what: String,
+    drawn: bool,
+}
+
+impl Progress {
+    /// Begins the line.
+    pub(crate) fn new(what: &str) -> Progress {
+        let progress = Progress { what: what.to_owned(), drawn: io::stderr().is_terminal() };
+        progress.draw("");
+        progress
+    }
+
+    /// Says how far it is.
+    pub(crate) fn at(&self, done: usize, of: usize) {
+        self.draw(&format!(" {done}/{of}"));
+    }
+
+    fn draw(&self, more: &str) {
+        if self.drawn {
+            eprint(&format!("\r\u{1b}[K{}{more}", self.what));
+        }
+    }
+
+    /// Takes the line away.
+    pub(crate) fn end(self) {
+        if self.drawn {
+            eprint("\r\u{1b}[K");
+        }
+    }
+}
+
+/// Writes JSON to standard output, with a newline at its end.
+pub(crate) fn print_json(value: &serde_json::Value) -> Result<(), Stop> {
+    print(&format!("{value:#}\n"))
+}
+
+/// Writes text for people to standard output: plain ASCII where that is no terminal.
+pub(crate) fn say(text: &str) -> Result<(), Stop> {
+    print(&style().signs(text))
+}

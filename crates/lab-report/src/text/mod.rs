@@ -1,5 +1,6 @@
 //! The reports as text for a terminal. Writes nowhere: the caller prints, and decides whether there is colour.
 
+mod compare;
 mod render;
 mod spark;
 mod style;
@@ -7,7 +8,7 @@ mod table;
 
 pub use style::Style;
 
-use lab_analysis::findings::Findings;
+use lab_analysis::{compare::Comparison, findings::Findings};
 
 use crate::page;
 
@@ -27,4 +28,10 @@ pub fn summary(findings: &Findings, style: &Style) -> String {
 #[must_use]
 pub fn client(findings: &Findings, id: &str, style: &Style) -> Option<String> {
     Some(render::render(&page::client(findings, id)?, findings, style))
+}
+
+/// Writes two runs side by side; `names` are those of the runs.
+#[must_use]
+pub fn comparison(comparison: &Comparison, names: [&str; 2], style: &Style) -> String {
+    compare::render(comparison, names, style)
 }

@@ -29,7 +29,8 @@ impl Style {
     }
 
     /// The text with every sign replaced that may not appear.
-    pub(crate) fn signs(&self, text: &str) -> String {
+    #[must_use]
+    pub fn signs(&self, text: &str) -> String {
         if self.unicode || text.is_ascii() {
             return text.to_owned();
         }

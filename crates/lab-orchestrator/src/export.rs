@@ -1,0 +1,40 @@
+//! Hands a run's traces to the exporters.
+
+use std::io;
+
+use lab_analysis::findings::Findings;
+use lab_report::export::{Caps, Exported};
+use lab_trace::{MappedTrace, Trace};
+
+use crate::{RunFolder, review::trace_files};
+
+/// A format that other tools read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// Perfetto's protobuf.
+    Perfetto,
+    /// One decision a line, as eslogger writes it where it can.
+    JsonLines,
+}
+
+/// Writes a run in another format. Traces that cannot be read are left out; the findings list them.
+///
+/// # Errors
+/// Those of reading the traces' folder and of the writer.
+pub fn export(
+    folder: &RunFolder,
+    findings: &Findings,
+    format: ExportFormat,
+    out: &mut dyn io::Write,
+) -> io::Result<Exported> {
+    let maps: Vec<MappedTrace> =
+        trace_files(&folder.traces())?.iter().filter_map(|path| MappedTrace::open(path).ok()).collect();
+    let traces: Vec<Trace<'_>> = maps.iter().filter_map(|map| Trace::parse(map.bytes()).ok()).collect();
+    match format {
+        ExportFormat::Perfetto => lab_report::export::perfetto(&traces, findings, &Caps::default(), out),
+        ExportFormat::JsonLines => {
+            let decisions = lab_report::export::jsonl(&traces, out)?;
+            Ok(Exported { decisions, ..Exported::default() })
+        }
+    }
+}

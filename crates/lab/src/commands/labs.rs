@@ -1,0 +1,79 @@
+//! Commands that only read lab files.
+
+use clap::CommandFactory;
+
+use super::Stop;
+use crate::{
+    arguments::{Arguments, SchemaOf},
+    labs::Places,
+    terminal,
+};
+
+pub(super) fn list(places: &Places) -> Result<u8, Stop> {
+    let labs = places.labs();
+    if labs.is_empty() {
+        let message = format!("{} holds no lab files", places.configs.display());
+        return Err(Stop::usage(message, "name the folder with --configs"));
+    }
+    let width = labs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut code = 0;
+    for (name, _) in labs {
+        match places.read(&name) {
+            Ok(lab) => terminal::print(&format!("{name:width$}  {}\n", lab.about))?,
+            Err(stop) => code = stop.code,
+        }
+    }
+    Ok(code)
+}
+
+pub(super) fn validate(places: &Places, names: &[String]) -> Result<u8, Stop> {
+    let all: Vec<String>;
+    let names = if names.is_empty() {
+        all = places.labs().into_iter().map(|(name, _)| name).collect();
+        &all
+    } else {
+        names
+    };
+    let mut code = 0;
+    for name in names {
+        match places.read(name) {
+            Ok(_) => terminal::print(&format!("{name}: good\n"))?,
+            Err(stop) if stop.code == 65 => code = 65,
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(code)
+}
+
+pub(super) fn explain(field: Option<&str>) -> Result<u8, Stop> {
+    let Some(field) = field else {
+        let mut fields = lab_config::field_paths().join("\n");
+        fields.push('\n');
+        terminal::print(&fields)?;
+        return Ok(0);
+    };
+    let Some(text) = lab_config::explain(field) else {
+        let mend = match lab_config::nearest_field(field) {
+            Some(nearest) => format!("did you mean {nearest}? `lab explain` lists all fields"),
+            None => "`lab explain` lists all fields".to_owned(),
+        };
+        return Err(Stop::usage(format!("a lab file has no field \"{field}\""), mend));
+    };
+    terminal::print(&text)?;
+    Ok(0)
+}
+
+pub(super) fn schema(of: SchemaOf) -> Result<u8, Stop> {
+    match of {
+        SchemaOf::Lab => terminal::print(&lab_config::schema_text())?,
+        SchemaOf::Report => terminal::print(&lab_report::json::schema())?,
+    }
+    Ok(0)
+}
+
+pub(super) fn completions(shell: clap_complete::Shell) -> Result<u8, Stop> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "lab", &mut script);
+    terminal::print(&String::from_utf8_lossy(&script))?;
+    Ok(0)
+}

@@ -1,0 +1,191 @@
+//! Commands about this machine: what runs on it, what was left behind, and whether it can run a lab.
+
+use std::fs;
+
+use lab_doctor::{Finding, Outcome, Weight};
+use lab_orchestrator::{Active, FailureKind, RunFolder};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Stop;
+use crate::{
+    arguments::{Doctor, Status},
+    labs::{Places, relative},
+    table::Table,
+    terminal,
+};
+
+/// Without a lab's name the doctor looks for room for this many clients.
+const CLIENTS_USUAL: usize = 3;
+
+pub(super) fn down(places: &Places) -> Result<u8, Stop> {
+    let found = lab_orchestrator::down(&places.runs);
+    if found.is_empty() {
+        terminal::print("nothing was left behind\n")?;
+    }
+    for run in found {
+        let mut text = format!("{}\n", relative(&run.run).display());
+        for pid in run.ended {
+            text.push_str(&format!("  ended process {pid}\n"));
+        }
+        for path in run.removed {
+            text.push_str(&format!("  removed {}\n", relative(&path).display()));
+        }
+        terminal::print(&text)?;
+    }
+    Ok(0)
+}
+
+/// A run as `lab status` shows it.
+#[derive(Clone, Debug, Serialize)]
+struct Seen {
+    lab: String,
+    run: String,
+    folder: String,
+    /// True while its launcher or its conductor lives.
+    up: bool,
+    backend: Option<String>,
+    outcome: Option<String>,
+    expectations: Option<usize>,
+    expectations_held: Option<usize>,
+}
+
+pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, Stop> {
+    let mut runs: Vec<RunFolder> = RunFolder::all(&places.runs);
+    runs.sort_by_key(|run| std::cmp::Reverse((run.name(), run.root().to_owned())));
+    let seen: Vec<Seen> = runs.iter().map(look).collect();
+    let (up, over): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(|run| run.up);
+    let last: Vec<Seen> = over.into_iter().take(arguments.last).collect();
+    if arguments.json {
+        let whole = serde_json::json!({ "schema": 1, "up": up, "last": last });
+        terminal::print_json(&whole)?;
+        return Ok(0);
+    }
+    if up.is_empty() {
+        terminal::print("no lab is up\n")?;
+    }
+    for run in &up {
+        terminal::print(&format!("up  {}/{}\n", run.lab, run.run))?;
+    }
+    if !last.is_empty() {
+        let mut table = Table::new(["last runs", "backend", "outcome", "expectations held"]).words([1, 2]);
+        for run in &last {
+            let held = run.expectations_held.zip(run.expectations);
+            table.row([
+                format!("{}/{}", run.lab, run.run),
+                run.backend.clone().unwrap_or_else(|| "-".to_owned()),
+                run.outcome.clone().unwrap_or_else(|| "no report".to_owned()),
+                held.map_or_else(|| "-".to_owned(), |(held, all)| format!("{held} of {all}")),
+            ]);
+        }
+        terminal::print(&table.text())?;
+    }
+    Ok(0)
+}
+
+fn look(folder: &RunFolder) -> Seen {
+    let json = |path| fs::read(path).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let active = json(folder.active()).and_then(|active| serde_json::from_value::<Active>(active).ok());
+    let report = json(folder.root().join("report.json"));
+    let text = |key: &str| Some(report.as_ref()?.get(key)?.as_str()?.to_owned());
+    let expectations = report.as_ref().and_then(|report| report.get("expectations")?.as_array());
+    let held = |expectation: &&Value| expectation.get("held").and_then(Value::as_bool) == Some(true);
+    let lab = folder.root().parent().and_then(|lab| lab.file_name());
+    Seen {
+        lab: lab.map(|lab| lab.to_string_lossy().into_owned()).unwrap_or_default(),
+        run: folder.name(),
+        folder: relative(folder.root()).display().to_string(),
+        up: active.is_some_and(|active| active.launcher.lives() || active.conductor.lives()),
+        backend: text("backend"),
+        outcome: text("outcome"),
+        expectations: expectations.map(Vec::len),
+        expectations_held: expectations.map(|all| all.iter().filter(held).count()),
+    }
+}
+
+pub(super) fn doctor(places: &Places, arguments: &Doctor) -> Result<u8, Stop> {
+    let clients = match &arguments.name {
+        Some(name) => places.read(name)?.clients.len(),
+        None => CLIENTS_USUAL,
+    };
+    let findings = examine(clients);
+    let code = findings.iter().find_map(blocking).map_or(0, FailureKind::exit_code);
+    if arguments.json {
+        let checks: Vec<Value> = findings.iter().map(json).collect();
+        let whole =
+            serde_json::json!({ "schema": 1, "clients": clients, "blocks": code != 0, "checks": checks });
+        terminal::print_json(&whole)?;
+        return Ok(code);
+    }
+    let mut text = String::new();
+    for finding in &findings {
+        let word = match (finding.outcome, finding.weight) {
+            (Outcome::Ok, _) => "ok",
+            (Outcome::Failed, Weight::Required) => "FAILED",
+            (Outcome::Failed, Weight::Advised) => "poor",
+            (Outcome::Unknown, _) => "unknown",
+        };
+        text.push_str(&format!("{word:<8} {:<18} {}\n", finding.check, finding.found));
+        if let Some(mend) = &finding.mend {
+            text.push_str(&format!("{:28}help: {mend}\n", ""));
+        }
+    }
+    let verdict = if code == 0 {
+        "nothing known stands in the way of a live lab\n"
+    } else {
+        "no live lab can run here; `lab up NAME --backend sim` runs anywhere\n"
+    };
+    terminal::print(&(text + verdict))?;
+    Ok(code)
+}
+
+/// What stands in the way of a lab, by the exit code that it leads to.
+fn blocking(finding: &Finding) -> Option<FailureKind> {
+    if finding.outcome != Outcome::Failed || finding.weight != Weight::Required {
+        return None;
+    }
+    Some(match finding.check {
+        "kernel-options" | "system" => FailureKind::BackendMissing,
+        "group-limit" | "slots" => FailureKind::NoSlot,
+        _ => FailureKind::Privilege,
+    })
+}
+
+pub(super) fn json(finding: &Finding) -> Value {
+    let required = finding.weight == Weight::Required;
+    serde_json::json!({
+        "check": finding.check,
+        "outcome": finding.outcome.name(),
+        "required": required,
+        "found": finding.found,
+        "mend": finding.mend,
+    })
+}
+
+/// Looks at this machine.
+#[cfg(target_os = "linux")]
+pub(super) fn examine(clients: usize) -> Vec<Finding> {
+    let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+    lab_doctor::examine_linux(&lab_doctor::LinuxFacts::gather(), clients)
+}
+
+/// Looks at this machine: what its own tools say. The clients' signature and what the kernel says to a probe
+/// stay unknown: nothing has been packaged.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn examine(clients: usize) -> Vec<Finding> {
+    let said = |program: &str, arguments: &[&str]| {
+        let output = std::process::Command::new(program).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let facts = lab_doctor::MacFacts {
+        version: said("sw_vers", &["-productVersion"]),
+        user: said("id", &["-u"]),
+        integrity_protection: said("csrutil", &["status"]),
+        boot_arguments: said("nvram", &["boot-args"]),
+        virtual_machine: said("sysctl", &["-n", "kern.hv_vmm_present"]),
+        extensions: said("systemextensionsctl", &["list"]),
+        ..lab_doctor::MacFacts::default()
+    };
+    let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+    lab_doctor::examine_mac(&facts, lab_doctor::SignedHow::AdHoc, clients)
+}

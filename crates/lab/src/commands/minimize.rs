@@ -1,0 +1,104 @@
+//! `lab minimize`: the smallest lab that still goes wrong.
+
+use std::fs;
+
+use lab_model::Lab;
+use lab_orchestrator::RunFolder;
+use lab_sim::{Counting, Kernel, Options, Summary};
+
+use super::{
+    Stop,
+    sim::{lab_of, named, shows, simulated_rules},
+    up::rules_here,
+};
+use crate::{
+    arguments::{Find, Minimize},
+    labs::{Places, relative},
+    terminal,
+};
+
+pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop> {
+    let (mut lab, kernel) = given(places, arguments)?;
+    lab.seed = arguments.seed.unwrap_or(lab.seed);
+    let options = Options::new(&lab, kernel);
+    let progress = terminal::Progress::new(&format!("minimizing {}", lab.name));
+    let Some(find) = arguments.find.or_else(|| first_shown(&lab, &options)) else {
+        progress.end();
+        let message = format!("{} with seed {} and {} rules goes well", lab.name, lab.seed, kernel.name());
+        return Err(Stop {
+            code: 1,
+            message,
+            mend: Some(format!(
+                "`lab sim {} --seeds 1..1000 --find missed` looks for a seed that does not",
+                lab.name
+            )),
+        });
+    };
+    let found = lab_sim::minimize(&lab, &options, |summary| shows(summary, find), arguments.runs_max);
+    progress.end();
+    let Some(found) = found else {
+        let message = format!(
+            "{} with seed {} and {} rules does not show {}",
+            lab.name,
+            lab.seed,
+            kernel.name(),
+            named(find)
+        );
+        return Err(Stop { code: 1, message, mend: None });
+    };
+    let steps = found.steps.len();
+    terminal::eprint(&format!(
+        "{}: still {} after {steps} steps, in {} runs{}\n",
+        lab.name,
+        named(find),
+        found.runs,
+        if found.complete { "" } else { "; --runs-max ended it before it was as small as can be" }
+    ));
+    for step in &found.steps {
+        terminal::eprint(&format!("  {step}\n"));
+    }
+    let yaml = written(&found.lab, find, kernel);
+    match &arguments.output {
+        None => terminal::print(&yaml)?,
+        Some(path) => {
+            let what = format!("cannot write {}", path.display());
+            fs::write(path, yaml).map_err(|error| Stop::output(&what, &error))?;
+            terminal::print(&format!("{}\n", relative(path).display()))?;
+        }
+    }
+    Ok(0)
+}
+
+/// The lab that is meant: a lab file, or what ran in a run.
+fn given(places: &Places, arguments: &Minimize) -> Result<(Lab, Kernel), Stop> {
+    let name = &arguments.lab;
+    // A lab's name is also the name of its latest run: the lab file comes first.
+    if places.lab_file(name).is_err()
+        && let Some(folder) = RunFolder::find(&places.runs, Some(name))
+    {
+        let kernel = simulated_rules(&folder).filter(|_| arguments.rules.is_none());
+        return Ok((lab_of(&folder)?, kernel.unwrap_or_else(|| rules_here(arguments.rules))));
+    }
+    Ok((places.read(name)?, rules_here(arguments.rules)))
+}
+
+/// What the lab as it is goes wrong with, the worst first.
+fn first_shown(lab: &Lab, options: &Options) -> Option<Find> {
+    let summary: Summary = lab_sim::simulate(lab, options, &mut Counting::default());
+    [Find::Deadlocked, Find::Divergent, Find::Missed].into_iter().find(|find| shows(&summary, *find))
+}
+
+/// The lab as a file that says what it is.
+fn written(lab: &Lab, find: Find, kernel: Kernel) -> String {
+    let smaller = Lab {
+        about: format!("The smallest part of {} that is still {}.", lab.name, named(find)),
+        name: format!("{}-minimal", lab.name),
+        ..lab.clone()
+    };
+    format!(
+        "# Made by `lab minimize` with {} rules; `lab sim FILE --rules {}` shows it.\n{}",
+        kernel.name(),
+        kernel.name(),
+        lab_config::to_yaml(&smaller)
+    )
+}

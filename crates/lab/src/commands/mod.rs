@@ -1,0 +1,48 @@
+//! What each command does, a module for each group of them.
+
+mod bundle;
+mod diff;
+mod labs;
+mod machine;
+mod minimize;
+mod plan;
+mod report;
+mod sim;
+mod sweep;
+mod up;
+
+use crate::{
+    Stop,
+    arguments::{Arguments, Command},
+    labs::Places,
+};
+
+/// Runs the command and returns the exit code.
+pub(crate) fn run(arguments: &Arguments) -> Result<u8, Stop> {
+    if let Command::Conduct { plan } = &arguments.command {
+        lab_orchestrator::conduct(plan)?;
+        return Ok(0);
+    }
+    let places = Places::find(arguments)?;
+    match &arguments.command {
+        Command::Up(up) => up::up(&places, up),
+        Command::Down => machine::down(&places),
+        Command::Status(status) => machine::status(&places, status),
+        Command::List => labs::list(&places),
+        Command::Plan(plan) => plan::plan(&places, plan),
+        Command::Validate { names } => labs::validate(&places, names),
+        Command::Explain { field } => labs::explain(field.as_deref()),
+        Command::Doctor(doctor) => machine::doctor(&places, doctor),
+        Command::Bundle(bundle) => bundle::bundle(&places, bundle),
+        Command::Report(report) => report::report(&places, report),
+        Command::Diff(diff) => diff::diff(&places, diff),
+        Command::Export(export) => report::export(&places, export),
+        Command::Sim(sim) => sim::sim(&places, sim),
+        Command::Sweep(sweep) => sweep::sweep(&places, sweep),
+        Command::Ladder(ladder) => sweep::ladder(&places, ladder),
+        Command::Minimize(minimize) => minimize::minimize(&places, minimize),
+        Command::Schema { of } => labs::schema(*of),
+        Command::Completions { shell } => labs::completions(*shell),
+        Command::Conduct { .. } => Ok(0),
+    }
+}

@@ -1,0 +1,178 @@
+//! `lab plan`: what a lab would do and what it needs, before anything is touched.
+
+use lab_bundle::Bundle;
+use lab_doctor::{Finding, Outcome, Weight};
+use lab_model::{Lab, OperationKind};
+use lab_report::units;
+use lab_sim::{Costs, Kernel};
+use serde_json::{Value, json};
+
+use super::{Stop, machine, up::rules_here};
+use crate::{
+    arguments::Plan,
+    labs::{Places, relative},
+    table::Table,
+    terminal,
+};
+
+pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
+    let lab = places.read(&arguments.name)?;
+    let kernel = rules_here(arguments.rules);
+    let plan = lab_sim::plan(&lab, kernel, Costs::default());
+    let bundles = bundles(places, &lab, kernel);
+    let findings = machine::examine(lab.clients.len());
+    let missing: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.outcome == Outcome::Failed).collect();
+    if arguments.json {
+        terminal::print_json(&as_json(&lab, &plan, &bundles, &missing))?;
+    } else {
+        terminal::say(&as_text(&lab, &plan, &bundles, &missing))?;
+    }
+    Ok(0)
+}
+
+/// Where the bundles would lie.
+fn bundles(places: &Places, lab: &Lab, kernel: Kernel) -> Vec<Bundle> {
+    let into = match kernel {
+        Kernel::EndpointSecurity => lab_bundle::Places::of_the_system().bundles,
+        Kernel::Fanotify => relative(&places.runs).join(&lab.name).join("TIME").join("bundles"),
+    };
+    lab.clients.iter().map(|client| Bundle::at(client, &into)).collect()
+}
+
+const fn what(kind: OperationKind) -> &'static str {
+    match kind {
+        OperationKind::Open => "open",
+        OperationKind::Exec => "exec",
+    }
+}
+
+fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Finding]) -> String {
+    let mut text = format!("{}: {}\n", lab.name, lab.about);
+    text.push_str(&format!("\nPredicted, with {} rules\n", plan.kernel.name()));
+    for root in &plan.roots {
+        let kind = what(root.kind);
+        text.push_str(&match root.decisions {
+            Some(decisions) => format!(
+                "  each {kind} of the workload makes {} ({} for itself)\n",
+                units::counted(decisions, "decision"),
+                units::count(root.questions * units::count_of(lab.clients.len())),
+            ),
+            None => format!("  each {kind} of the workload sets off a cascade that does not end by itself\n"),
+        });
+    }
+    text.push_str(&format!("  loop gain {}", units::number(plan.loop_gain)));
+    let circle: Vec<&str> = plan.circle.iter().map(|&place| lab.clients[place].id.as_str()).collect();
+    text.push_str(&match circle.as_slice() {
+        [] => ": every cascade ends\n".to_owned(),
+        [alone] => format!(": {alone} sets itself off\n"),
+        several => format!(": {} set each other off\n", several.join(", ")),
+    });
+    let rehearsal = &plan.rehearsal;
+    let time = |value: Option<u64>| value.map_or_else(|| units::UNKNOWN.to_owned(), units::time);
+    text.push_str(&format!(
+        "  outcome {} (a simulated storm of a second or less)\n",
+        rehearsal.outcome.name()
+    ));
+    text.push_str(&format!(
+        "  a root operation takes {} (p50), {} (p99)\n",
+        time(rehearsal.open_p50),
+        time(rehearsal.open_p99)
+    ));
+    text.push_str(&format!(
+        "  the slowest decision leaves {} of the deadline of {}\n",
+        units::maybe_share(rehearsal.headroom_min),
+        lab.deadline
+    ));
+    text.push_str("\nWho is asked about whose operations, and how many it makes for each\n");
+    text.push_str(&matrix(lab, plan));
+    text.push_str("\nWould be installed for the run, and removed after it\n");
+    let mut table = Table::default().words([1, 2]);
+    for bundle in bundles {
+        let path = bundle.root.display().to_string();
+        table.row([bundle.client.to_string(), bundle.bundle_id.to_string(), path]);
+    }
+    text.push_str(&table.text());
+    text.push_str("\nMissing here\n");
+    if missing.is_empty() {
+        text.push_str("  nothing that is known\n");
+    }
+    for finding in missing {
+        let weight = if finding.weight == Weight::Required { "" } else { " (the lab can do without)" };
+        text.push_str(&format!("  {}: {}{weight}\n", finding.check, finding.found));
+        if let Some(mend) = &finding.mend {
+            text.push_str(&format!("    help: {mend}\n"));
+        }
+    }
+    text
+}
+
+fn matrix(lab: &Lab, plan: &lab_sim::Plan) -> String {
+    let names = lab.clients.iter().map(|client| client.id.to_string());
+    let headings = [String::new()].into_iter().chain(names).chain(["workload".to_owned()]);
+    let mut table = Table::with(headings.collect());
+    for (place, client) in lab.clients.iter().enumerate() {
+        let cell = |(&sees, &reacts): (&bool, &u64)| match (sees, reacts) {
+            (false, _) => units::UNKNOWN.to_owned(),
+            (true, 0) => "asked".to_owned(),
+            (true, operations) => format!("asked +{operations}"),
+        };
+        let row = plan.sees[place].iter().zip(&plan.reacts[place]).map(cell);
+        let workload = match on_workload(client, plan) {
+            0 => "asked".to_owned(),
+            operations => format!("asked +{operations}"),
+        };
+        table.row([client.id.to_string()].into_iter().chain(row).chain([workload]));
+    }
+    table.text()
+}
+
+/// What a client makes for one operation of the workload: of the kind for which it makes most.
+fn on_workload(client: &lab_model::Client, plan: &lab_sim::Plan) -> u64 {
+    let reactions = plan.roots.iter().map(|root| match root.kind {
+        OperationKind::Open => client.behavior.on_open.operations(),
+        OperationKind::Exec => client.behavior.on_exec.operations(),
+    });
+    reactions.max().unwrap_or(0)
+}
+
+fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Finding]) -> Value {
+    let clients: Vec<&str> = lab.clients.iter().map(|client| client.id.as_str()).collect();
+    let roots: Vec<Value> = plan
+        .roots
+        .iter()
+        .map(|root| json!({ "kind": what(root.kind), "questions": root.questions, "decisions": root.decisions }))
+        .collect();
+    let circle: Vec<&str> = plan.circle.iter().map(|&place| lab.clients[place].id.as_str()).collect();
+    let bundles: Vec<Value> = bundles
+        .iter()
+        .map(|bundle| {
+            json!({
+                "client": bundle.client.as_str(),
+                "bundle_id": bundle.bundle_id.as_str(),
+                "path": bundle.root.display().to_string(),
+            })
+        })
+        .collect();
+    let missing: Vec<Value> = missing.iter().map(|finding| machine::json(finding)).collect();
+    let rehearsal = &plan.rehearsal;
+    json!({
+        "schema": 1,
+        "lab": lab.name,
+        "rules": plan.kernel.name(),
+        "clients": clients,
+        "sees": plan.sees,
+        "reacts": plan.reacts,
+        "loop_gain": plan.loop_gain,
+        "circle": circle,
+        "roots": roots,
+        "rehearsal": {
+            "outcome": rehearsal.outcome.name(),
+            "root_p50_ns": rehearsal.open_p50,
+            "root_p99_ns": rehearsal.open_p99,
+            "headroom_min": rehearsal.headroom_min,
+        },
+        "bundles": bundles,
+        "missing": missing,
+    })
+}

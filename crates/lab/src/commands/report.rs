@@ -1,0 +1,148 @@
+//! Commands that read the traces of a run.
+
+use std::{fs, io, io::Write, path::Path};
+
+use lab_analysis::findings::{Findings, Outcome};
+use lab_orchestrator::{ExportFormat, Failure, Review, RunFolder};
+
+use super::Stop;
+use crate::{
+    arguments::{Export, ExportTo, Format, Report},
+    labs::{Places, relative},
+    terminal,
+};
+
+/// The run that a user means.
+pub(super) fn find(places: &Places, run: Option<&str>) -> Result<RunFolder, Stop> {
+    RunFolder::find(&places.runs, run).ok_or_else(|| {
+        let runs = relative(&places.runs);
+        let message = match run {
+            Some(run) => format!("there is no run \"{run}\" in {}", runs.display()),
+            None => format!("there is no run in {}", runs.display()),
+        };
+        Stop::usage(message, "`lab up three-clients` makes one; `lab status` lists the last ones")
+    })
+}
+
+/// Where to look further.
+pub(super) fn pages(folder: &RunFolder) -> String {
+    let root = relative(folder.root());
+    format!(
+        "\nreport  {}\nmore    lab report · lab report --client ID · lab report --json\n",
+        root.join("report.html").display()
+    )
+}
+
+/// 0 when everything expected held, 1 when something did not, 2 when it cannot be told.
+pub(super) fn exit_code(findings: &Findings) -> u8 {
+    if findings.expectations.iter().any(|expectation| expectation.held == Some(false)) {
+        return 1;
+    }
+    let unsure = findings.expectations.iter().any(|expectation| expectation.held.is_none());
+    if unsure || findings.outcome == Outcome::Unknown { 2 } else { 0 }
+}
+
+pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, Stop> {
+    let client = arguments.client.as_deref();
+    let format = if arguments.json { Format::Json } else { arguments.format };
+    let folder = find(places, arguments.run.as_deref())?;
+    let review = lab_orchestrator::review(&folder)?;
+    // The pages are rebuilt beside the traces where that is possible; an archive may be read-only.
+    if let Err(failure) = review.write(&folder) {
+        tracing::warn!("the pages stay as they are: {failure}");
+    }
+    let Review { findings, .. } = &review;
+    if let Some(id) = client
+        && !findings.clients.iter().any(|client| client.id == id)
+    {
+        let ids: Vec<&str> = findings.clients.iter().map(|client| client.id.as_str()).collect();
+        return Err(Stop::usage(
+            format!("the run has no client \"{id}\""),
+            format!("there are: {}", ids.join(", ")),
+        ));
+    }
+    let text = match (format, client) {
+        (Format::Text, None) => lab_report::text::run(findings, &terminal::style()) + &pages(&folder),
+        (Format::Text, Some(id)) => {
+            lab_report::text::client(findings, id, &terminal::style()).unwrap_or_default()
+        }
+        (Format::Html, None) => lab_report::html::run(findings),
+        (Format::Html, Some(id)) => lab_report::html::client(findings, id).unwrap_or_default(),
+        (Format::Json, None) => lab_report::json::to_string(findings),
+        (Format::Json, Some(id)) => client_json(findings, id)?,
+    };
+    terminal::print(&text)?;
+    Ok(exit_code(findings))
+}
+
+/// One client's part of report.json, with the versions of the whole.
+fn client_json(findings: &Findings, id: &str) -> Result<String, Stop> {
+    let client = findings.clients.iter().find(|client| client.id == id);
+    let part = serde_json::json!({ "schema": findings.schema, "lab": findings.lab, "run": findings.run, "client": client });
+    serde_json::to_string_pretty(&part).map(|text| text + "\n").map_err(|error| Stop::bug(error.to_string()))
+}
+
+pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
+    let folder = find(places, arguments.run.as_deref())?;
+    let Review { findings, .. } = lab_orchestrator::review(&folder)?;
+    let (format, name) = match arguments.to {
+        ExportTo::Perfetto => (ExportFormat::Perfetto, "trace.pftrace"),
+        ExportTo::Jsonl => (ExportFormat::JsonLines, "decisions.jsonl"),
+    };
+    let path = arguments.output.clone().unwrap_or_else(|| folder.root().join(name));
+    if path == Path::new("-") {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let exported = lab_orchestrator::export(&folder, &findings, format, &mut out);
+        // The reader of a pipe may have seen enough.
+        return match exported.and_then(|_| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Stop::output("cannot write the export", &error))
+            }
+            _ => Ok(0),
+        };
+    }
+    let said = export_file(&folder, &findings, format, &path)?;
+    terminal::print(&format!("{}\n{said}", relative(&path).display()))?;
+    Ok(0)
+}
+
+/// Writes an export whole or not at all, and says what it holds.
+pub(super) fn export_file(
+    folder: &RunFolder,
+    findings: &Findings,
+    format: ExportFormat,
+    path: &Path,
+) -> Result<String, Failure> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let write = || {
+        let mut out = io::BufWriter::new(fs::File::create(&fresh)?);
+        let exported = lab_orchestrator::export(folder, findings, format, &mut out)?;
+        out.flush()?;
+        fs::rename(&fresh, path)?;
+        Ok(exported)
+    };
+    let exported = write().map_err(|error: io::Error| {
+        // What is left of it is of no use; that it cannot be removed either would say nothing new.
+        drop(fs::remove_file(&fresh));
+        Failure::new(
+            lab_orchestrator::FailureKind::Output,
+            format!("cannot write {}: {error}", path.display()),
+        )
+        .mend("name another file with --output")
+    })?;
+    let left_out = exported.decisions_outside + exported.decisions_without_lane;
+    let mut said = format!("  {} decisions", exported.decisions);
+    if left_out > 0 {
+        said.push_str(&format!(", {left_out} left out: a viewer shows no more"));
+    }
+    if exported.flows_left_out > 0 {
+        said.push_str(&format!(
+            "; {} arrows of {}",
+            exported.flows,
+            exported.flows + exported.flows_left_out
+        ));
+    }
+    said.push('\n');
+    Ok(said)
+}
