@@ -5,7 +5,7 @@
 //! cascade ends and its size is a sum; if they can, no cascade ends by itself. Only which way it goes wrong,
 //! and how close to the deadline, is rehearsed.
 
-use lab_model::{Behavior, ExecProgram, Lab, OperationKind, PhaseKind, ReactTo, Reaction, Span, Workload};
+use lab_model::{Behavior, ExecProgram, Lab, OperationKind, PhaseKind, Reaction, Span, Workload};
 
 use crate::{
     Costs, Counting, Kernel, Options, Outcome, Summary,
@@ -99,10 +99,10 @@ fn sees(clients: usize, kernel: Kernel) -> Vec<Vec<bool>> {
 }
 
 fn reacts_to_clients(behavior: &Behavior, own: Whose) -> u64 {
-    let reacts = match own {
-        Whose::Own => matches!(behavior.react_to, ReactTo::Own | ReactTo::All),
-        Whose::Peers => matches!(behavior.react_to, ReactTo::Peers | ReactTo::All),
-    };
+    let reacts = behavior.reacts_to(match own {
+        Whose::Own => lab_model::SubjectClass::Own,
+        Whose::Peers => lab_model::SubjectClass::Peer,
+    });
     // Clients open and never execute.
     if reacts { behavior.on_open.operations() } else { 0 }
 }
