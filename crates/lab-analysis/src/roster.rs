@@ -211,6 +211,7 @@ impl Member {
             }
             .into(),
         );
+        put("ignore_es_clients", behavior.ignore_es_clients.to_string());
         let answer_by = behavior.answer_by_percent.map(|percent| format!("{percent} % of the deadline"));
         put("answer_by", answer_by.unwrap_or_else(|| "never".into()));
         put("delay", behavior.delay.to_string());
@@ -249,6 +250,9 @@ fn reaction(reaction: &Reaction) -> String {
     let mut parts = Vec::new();
     if reaction.reopen {
         parts.push(if reaction.read { "reopen and read".to_owned() } else { "reopen".to_owned() });
+    }
+    if reaction.inspects() {
+        parts.push("read through the event's descriptor".to_owned());
     }
     if reaction.extra_opens > 0 {
         parts.push(format!("{} more opens", reaction.extra_opens));

@@ -258,6 +258,9 @@ impl<R: Responder + 'static> EsBackend<R> {
     }
 }
 
+/// `ENOTSUP` as macOS numbers it.
+const NOT_SUPPORTED: u32 = 45;
+
 /// Answers what is still open when the client's reader goes away, by a panic for instance.
 struct Reader<'a, R: Responder + 'static>(&'a EsBackend<R>);
 
@@ -310,6 +313,11 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
             path.extend_from_slice(target.path);
         }
         path.push(0);
+    }
+
+    fn read_content(&self, _: Ticket, _: u64, _: &mut [u8]) -> Result<usize, u32> {
+        // A message names its file and hands over no descriptor of it.
+        Err(NOT_SUPPORTED)
     }
 
     fn file(&self, token: Ticket, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {

@@ -75,6 +75,13 @@ pub trait Backend: Send + Sync + 'static {
     /// every client is asked about, followed by a zero byte.
     fn reopen_path(&self, token: Self::Token, path: &mut Vec<u8>);
 
+    /// Reads a piece of the event's file from `offset` through what the kernel handed over with the event;
+    /// 0 bytes are its end. No client is asked about it. May block: never called on the path to an answer.
+    ///
+    /// # Errors
+    /// The `errno` of reading; `ENOTSUP` where the kernel hands nothing over that could be read.
+    fn read_content(&self, token: Self::Token, offset: u64, buffer: &mut [u8]) -> Result<usize, u32>;
+
     /// Finds out which file an event was about; its path only when `with_path` says so of the file. May
     /// block briefly: never called on the path to an answer.
     fn file(&self, token: Self::Token, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts>;

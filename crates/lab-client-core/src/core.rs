@@ -16,7 +16,7 @@ pub enum Input {
         /// Seeds what the task draws.
         draw: u64,
     },
-    /// The wait or operation of this event is over.
+    /// The wait, reading or operation of this event is over.
     Finished {
         /// The event.
         id: u64,
@@ -55,6 +55,11 @@ pub enum Action {
         id: u64,
         /// How long.
         span: Span,
+    },
+    /// Read its file through what came with it, then say [`Input::Finished`].
+    Inspect {
+        /// The event.
+        id: u64,
     },
     /// Make an operation for it, then say [`Input::Finished`].
     Operate {
@@ -172,6 +177,7 @@ impl ClientCore {
         loop {
             match pending.task.step(last) {
                 Step::Wait(span) => return actions.push(Action::Wait { id, span }),
+                Step::Inspect => return actions.push(Action::Inspect { id }),
                 Step::Operate(plan) => return actions.push(Action::Operate { id, plan }),
                 Step::Answer { verdict, approval } => {
                     if !pending.answered {

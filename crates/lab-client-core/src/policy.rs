@@ -1,5 +1,5 @@
 use lab_model::{
-    Approval, Behavior, EventKind, ReactTo, Reaction, Span, SubjectClass, Ticks, Timebase, Verdict, When,
+    Approval, Behavior, EventKind, Reaction, Span, SubjectClass, Ticks, Timebase, Verdict, When,
 };
 
 use crate::{Budget, Task, budget};
@@ -88,10 +88,13 @@ impl Policy {
     #[must_use]
     pub fn admit(&self, question: &Question, draw: u64) -> Admission {
         let (verdict, own) = (Verdict::Allow, question.class == SubjectClass::Own);
+        if self.behavior.ignore_es_clients && question.class == SubjectClass::Peer {
+            return Admission::Answer { verdict, approval: Approval::Peer };
+        }
         let approval = if own { Approval::OwnProcess } else { Approval::Rule };
         let reaction = self.reaction(question);
         let idle = reaction.is_none() && self.behavior.delay.is_zero();
-        if idle || !self.reacts_to(question.class) {
+        if idle || !self.behavior.reacts_to(question.class) {
             return Admission::Answer { verdict, approval };
         }
         if own || reaction.when == When::After {
@@ -109,21 +112,11 @@ impl Policy {
             _ => Reaction::none(),
         }
     }
-
-    fn reacts_to(&self, class: SubjectClass) -> bool {
-        match class {
-            SubjectClass::Workload => true,
-            SubjectClass::Peer => matches!(self.behavior.react_to, ReactTo::Peers | ReactTo::All),
-            SubjectClass::Own | SubjectClass::OwnHelper => {
-                matches!(self.behavior.react_to, ReactTo::Own | ReactTo::All)
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use lab_model::Preset;
+    use lab_model::{Preset, ReactTo, Via};
 
     use super::*;
 
@@ -174,6 +167,27 @@ mod tests {
             let expected = Admission::Answer { verdict: Verdict::Allow, approval: Approval::OwnProcess };
             assert_eq!(admission, expected, "{preset:?}");
         }
+    }
+
+    #[test]
+    fn another_client_is_allowed_at_once_when_it_is_to_be_ignored() {
+        let all = Behavior { react_to: ReactTo::All, ..Preset::Scanner.behavior() };
+        let ignoring = policy(Behavior { ignore_es_clients: true, ..all });
+        let peer = Admission::Answer { verdict: Verdict::Allow, approval: Approval::Peer };
+        assert_eq!(ignoring.admit(&question(SubjectClass::Peer), 1), peer);
+        assert_eq!(kind(&ignoring.admit(&question(SubjectClass::Workload), 1)), "work");
+        assert_eq!(kind(&ignoring.admit(&question(SubjectClass::Own), 1)), "answer, then work");
+        assert_eq!(kind(&ignoring.admit(&question(SubjectClass::OwnHelper), 1)), "work");
+        let noop = policy(Behavior { ignore_es_clients: true, ..Behavior::noop() });
+        assert_eq!(noop.admit(&question(SubjectClass::Peer), 1), peer, "marked without a reaction, too");
+    }
+
+    #[test]
+    fn reading_through_the_descriptor_alone_is_work() {
+        let reaction = Reaction { read: true, via: Via::Descriptor, ..Reaction::none() };
+        let policy = policy(Behavior { on_open: reaction, ..Behavior::noop() });
+        assert_eq!(kind(&policy.admit(&question(SubjectClass::Workload), 1)), "work");
+        assert_eq!(reaction.operations(), 0, "nobody is asked about it");
     }
 
     #[test]

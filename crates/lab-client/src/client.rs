@@ -58,6 +58,8 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) arena: Arena,
     pub(crate) lost_events: AtomicU64,
     pub(crate) watches_time: AtomicBool,
+    /// The kernel has refused to let an event's file be read; said once.
+    pub(crate) unreadable: AtomicBool,
 }
 
 impl<B: Backend> Shared<B> {
@@ -186,6 +188,7 @@ fn serve<B: Backend>(
         arena: Arena { path: welcome.arena.clone(), workload: assignment.workload.clone() },
         lost_events: AtomicU64::new(0),
         watches_time: AtomicBool::new(false),
+        unreadable: AtomicBool::new(false),
     });
     apply(&shared, &assignment.behavior);
     let threads = start_threads(&shared, workers, control.writer())?;

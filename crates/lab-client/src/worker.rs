@@ -1,6 +1,13 @@
 //! A worker: does what a task asks for, one decision at a time.
 
-use std::{ffi::CStr, fs::File, io::Read, os::unix::fs::MetadataExt, sync::Arc, thread};
+use std::{
+    ffi::CStr,
+    fs::File,
+    io::Read,
+    os::unix::fs::MetadataExt,
+    sync::{Arc, atomic::Ordering},
+    thread,
+};
 
 use lab_client_core::{Backend, FileFacts, OperationPlan, Outcome, PlannedTarget, Step, Task};
 use lab_model::{Approval, Cause, FileId, OperationKind, ThreadId, Ticks, Verdict};
@@ -64,6 +71,7 @@ impl<B: Backend> Worker<B> {
         loop {
             match job.task.step(last) {
                 Step::Wait(span) => thread::sleep(span.duration()),
+                Step::Inspect => self.inspect(&job),
                 Step::Operate(plan) => self.operate(&job, plan),
                 Step::Answer { verdict, approval } => self.answer(&job, started, verdict, approval),
                 Step::Done => break,
@@ -94,6 +102,24 @@ impl<B: Backend> Worker<B> {
         self.shared.trace.end_decision(job.record, &end);
         self.shared.trace.board().settle(usize::from(ticket.slot));
         self.shared.trace.board().add(Counter::Answers, 1);
+    }
+
+    /// Reads the event's file through what came with the event. No operation, and so no record of its own:
+    /// its time is part of the decision's.
+    fn inspect(&mut self, job: &Job<B::Token>) {
+        let mut offset = 0;
+        while offset < CONTENT_BYTES_MAX {
+            match self.shared.backend.read_content(job.token, offset, &mut self.content) {
+                Ok(0) => return,
+                Ok(bytes) => offset += bytes as u64,
+                Err(error) => {
+                    if !self.shared.unreadable.swap(true, Ordering::Relaxed) {
+                        tracing::warn!("an event's file cannot be read without opening it: error {error}");
+                    }
+                    return;
+                }
+            }
+        }
     }
 
     fn operate(&mut self, job: &Job<B::Token>, plan: OperationPlan) {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use lab_model::{BackendChoice, ExecProgram, Preset, ReactTo, Span, When};
+use lab_model::{BackendChoice, ExecProgram, Preset, ReactTo, Span, Via, When};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
@@ -103,6 +103,9 @@ records! {
         on_exec [default]: RawReaction,
         /// Whose events set a reaction off.
         react_to [default]: ReactTo,
+        /// Allows at once what another client does, as Santa does with `is_es_client`; the report counts
+        /// these answers apart. What a helper or a daemon does for that client is not recognised.
+        ignore_es_clients [default]: bool,
         /// The share of the deadline after which the client answers without having finished, or `never`.
         answer_by_percent [default]: AnswerBy,
         /// Works this long on every event that sets it off, before its reaction.
@@ -114,8 +117,11 @@ records! {
     "a reaction" RawReaction {
         /// Opens the target again, by path.
         reopen [default]: bool,
-        /// Reads the reopened target from start to end.
+        /// Reads the target from start to end, and the other files that it opens.
         read [default]: bool,
+        /// How it gets at the target's content: `path` reads what it has reopened, `descriptor` reads what came
+        /// with the event and takes the place of `reopen`.
+        via [default]: Via,
         /// Opens this many other files of the arena.
         extra_opens [default]: Bounded<0, 1_000>,
         /// Before the answer, while the subject waits, or after it.
@@ -237,6 +243,7 @@ impl Read for BehaviorEntry {
                     on_open: Field::Absent,
                     on_exec: Field::Absent,
                     react_to: Field::Absent,
+                    ignore_es_clients: Field::Absent,
                     answer_by_percent: Field::Absent,
                     delay: Field::Absent,
                 })

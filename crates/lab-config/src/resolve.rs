@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use lab_model::{
     BackendChoice, Behavior, Concurrency, ExecProgram, ExecStorm, Lab, OpenStorm, Phases, Rate, Reaction,
-    Safety, Span, Workload,
+    Safety, Span, Via, Workload,
 };
 
 use crate::{
@@ -113,24 +113,41 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
         on_open: reaction(&written.on_open, start.on_open, problems),
         on_exec: reaction(&written.on_exec, start.on_exec, problems),
         react_to: written.react_to.value().copied().unwrap_or(start.react_to),
+        ignore_es_clients: written.ignore_es_clients.value().copied().unwrap_or(start.ignore_es_clients),
         answer_by_percent: written.answer_by_percent.value().map_or(start.answer_by_percent, |by| by.0),
         delay: written.delay.value().copied().unwrap_or(start.delay),
     }
 }
 
+/// A reaction: `base` with the written fields laid over it. Of `reopen` and `via: descriptor`, each of which
+/// takes the other's place, the one that is written wins over the one that is inherited.
 fn reaction(field: &Field<RawReaction>, base: Reaction, problems: &mut Problems<'_>) -> Reaction {
     let Some(written) = field.value() else { return base };
-    let reopen = written.reopen.value().copied().unwrap_or(base.reopen);
+    let by_descriptor = written.via.given().filter(|at| at.value == Via::Descriptor);
+    let reopened = written.reopen.given().filter(|at| at.value);
+    if let (Some(descriptor), Some(reopened)) = (by_descriptor, reopened) {
+        let message = "a target that is read through the event's descriptor is not reopened";
+        let diagnostic = Diagnostic::new(descriptor.place.clone(), message)
+            .label("takes the place of `reopen`")
+            .related(reopened.place.clone(), "reopened here")
+            .help("remove `reopen: true`, or write `via: path`");
+        problems.add(diagnostic);
+    }
+    let inherited = if reopened.is_some() { Via::Path } else { base.via };
+    let via = written.via.value().copied().unwrap_or(inherited);
+    let reopen = via == Via::Path && written.reopen.value().copied().unwrap_or(base.reopen);
+    let readable = reopen || via == Via::Descriptor;
     let read = written.read.value().copied().unwrap_or(base.read);
-    if let (false, Some(At { value: true, place })) = (reopen, written.read.given()) {
+    if let (false, Some(At { value: true, place })) = (readable, written.read.given()) {
         let diagnostic = Diagnostic::new(place.clone(), "a target that is not reopened cannot be read")
-            .label("needs `reopen: true`")
-            .help("add `reopen: true`, or remove `read: true`");
+            .label("needs `reopen: true` or `via: descriptor`")
+            .help("add `reopen: true` or `via: descriptor`, or remove `read: true`");
         problems.add(diagnostic);
     }
     Reaction {
         reopen,
-        read: read && reopen,
+        read: read && readable,
+        via,
         extra_opens: written.extra_opens.value().map_or(base.extra_opens, |opens| opens.get()),
         when: written.when.value().copied().unwrap_or(base.when),
     }

@@ -69,6 +69,7 @@ fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::R
     writeln!(out, "{indent}on_open: {}", Flow(&behavior.on_open))?;
     writeln!(out, "{indent}on_exec: {}", Flow(&behavior.on_exec))?;
     writeln!(out, "{indent}react_to: {}", word(behavior.react_to))?;
+    writeln!(out, "{indent}ignore_es_clients: {}", behavior.ignore_es_clients)?;
     match behavior.answer_by_percent {
         Some(percent) => writeln!(out, "{indent}answer_by_percent: {percent}")?,
         None => writeln!(out, "{indent}answer_by_percent: never")?,
@@ -131,9 +132,13 @@ struct Flow<'a>(&'a Reaction);
 
 impl fmt::Display for Flow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reaction { reopen, read, extra_opens, when } = *self.0;
+        let Reaction { reopen, read, via, extra_opens, when } = *self.0;
         let when: When = when;
-        write!(f, "{{ reopen: {reopen}, read: {read}, extra_opens: {extra_opens}, when: {} }}", word(when))
+        let (via, when) = (word(via), word(when));
+        write!(
+            f,
+            "{{ reopen: {reopen}, read: {read}, via: {via}, extra_opens: {extra_opens}, when: {when} }}"
+        )
     }
 }
 

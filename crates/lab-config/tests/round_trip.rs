@@ -4,7 +4,7 @@
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
     BackendChoice, Behavior, Client, Concurrency, ExecProgram, ExecStorm, Lab, OpenStorm, Phases, Rate,
-    ReactTo, Reaction, Safety, Span, When, Workload,
+    ReactTo, Reaction, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -24,10 +24,13 @@ prop_compose! {
     fn reaction()(
         reopen in any::<bool>(),
         read in any::<bool>(),
+        descriptor in any::<bool>(),
         extra_opens in 0..=1_000_u32,
         when in prop_oneof![Just(When::Before), Just(When::After)],
     ) -> Reaction {
-        Reaction { reopen, read: read && reopen, extra_opens, when }
+        let via = if descriptor { Via::Descriptor } else { Via::Path };
+        let reopen = reopen && !descriptor;
+        Reaction { reopen, read: read && (reopen || descriptor), via, extra_opens, when }
     }
 }
 
@@ -39,11 +42,12 @@ prop_compose! {
         react_to in prop_oneof![
             Just(ReactTo::Workload), Just(ReactTo::Peers), Just(ReactTo::Own), Just(ReactTo::All)
         ],
+        ignore_es_clients in any::<bool>(),
         answer_by_percent in proptest::option::of(1..=99_u8),
         delay in span_or_zero(3_600),
     ) -> Behavior {
         let concurrency = Concurrency::new(concurrency);
-        Behavior { concurrency, on_open, on_exec, react_to, answer_by_percent, delay }
+        Behavior { concurrency, on_open, on_exec, react_to, ignore_es_clients, answer_by_percent, delay }
     }
 }
 

@@ -125,6 +125,7 @@ impl<S: Sink> Machine<'_, S> {
             Action::Answer { id, .. }
             | Action::Start { id }
             | Action::Wait { id, .. }
+            | Action::Inspect { id }
             | Action::Operate { id, .. }
             | Action::Arm { id, .. }
             | Action::Settled { id } => id,
@@ -144,6 +145,11 @@ impl<S: Sink> Machine<'_, S> {
             }
             Action::Answer { verdict, approval, .. } => decision.answer = Some((verdict, approval)),
             Action::Wait { span, .. } => decision.plan = Plan::Wait(span),
+            Action::Inspect { .. } => {
+                let kibibytes = self.files.bytes(decision.file).div_ceil(1024);
+                let reading = self.costs.read_content + kibibytes * self.costs.read_kibibyte;
+                decision.plan = Plan::Wait(lab_model::Span::from_nanos(reading));
+            }
             Action::Operate { plan, .. } => decision.plan = Plan::Operate(plan),
             Action::Settled { .. } => decision.settled = true,
             Action::Arm { at, .. } => {

@@ -5,7 +5,7 @@
 //! cascade ends and its size is a sum; if they can, no cascade ends by itself. Only which way it goes wrong,
 //! and how close to the deadline, is rehearsed.
 
-use lab_model::{Behavior, ExecProgram, Lab, OperationKind, PhaseKind, ReactTo, Reaction, Span, Workload};
+use lab_model::{Behavior, ExecProgram, Lab, OperationKind, PhaseKind, Reaction, Span, Workload};
 
 use crate::{
     Costs, Counting, Kernel, Options, Outcome, Summary,
@@ -118,10 +118,10 @@ const fn operations(reaction: &Reaction, others: Others) -> u64 {
 }
 
 fn reacts_to_clients(behavior: &Behavior, own: Whose, others: Others) -> u64 {
-    let reacts = match own {
-        Whose::Own => matches!(behavior.react_to, ReactTo::Own | ReactTo::All),
-        Whose::Peers => matches!(behavior.react_to, ReactTo::Peers | ReactTo::All),
-    };
+    let reacts = behavior.reacts_to(match own {
+        Whose::Own => lab_model::SubjectClass::Own,
+        Whose::Peers => lab_model::SubjectClass::Peer,
+    });
     // Clients open and never execute.
     if reacts { operations(&behavior.on_open, others) } else { 0 }
 }
