@@ -358,12 +358,20 @@ impl<B: Backend> Backend for Shared<B> {
         self.0.reopen_path(token, path);
     }
 
+    fn read_content(&self, token: B::Token, offset: u64, buffer: &mut [u8]) -> Result<usize, u32> {
+        self.0.read_content(token, offset, buffer)
+    }
+
     fn file(&self, token: B::Token, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
         self.0.file(token, with_path)
     }
 
     fn release(&self, token: B::Token) {
         self.0.release(token);
+    }
+
+    fn release_all(&self, tokens: &mut [B::Token]) {
+        self.0.release_all(tokens);
     }
 }
 
