@@ -203,7 +203,7 @@ fn no_privilege() {
     fails(&rig, &Finished::of(&command.output().unwrap()), 77, expected);
 }
 
-/// A folder with a `cargo` that builds nothing: the driver is the real one, the client this shell script.
+/// A folder with a `cargo` that builds nothing: the driver is the real one, the client this program.
 fn with_client(rig: &Rig, client: &str) -> String {
     // The real one must have been built.
     rig.report("quick");
@@ -216,20 +216,21 @@ fn with_client(rig: &Rig, client: &str) -> String {
         fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     };
-    script(fake.join("packaged/lab-client"), client);
+    fs::copy(client, fake.join("packaged/lab-client")).unwrap();
     let metadata = format!("[ \"$1\" = build ] || echo '{{\"target_directory\": \"{}\"}}'", fake.display());
     script(fake.join("cargo"), &metadata);
     format!("{}:{}", fake.display(), std::env::var("PATH").unwrap())
 }
 
+/// `expr` without arguments complains on standard error and ends.
 fn client_dies_at_once() {
     let rig = rig("dies-at-once");
-    let path = with_client(&rig, "echo 'a library is missing' >&2; exit 3");
+    let path = with_client(&rig, "/usr/bin/expr");
     let finished = Finished::of(&rig.command(&["up", "quick", "--json"]).env("PATH", path).output().unwrap());
     assert_eq!(finished.code, Some(70), "{}", finished.stderr);
     let error = finished.stderr.split_once("error: ").unwrap().1;
-    assert!(error.starts_with("client-0") && error.contains("it ended at once, exit 3"), "{error}");
-    assert!(error.contains("a library is missing"), "its own last words: {error}");
+    assert!(error.starts_with("client-0") && error.contains("it ended at once, exit 2"), "{error}");
+    assert!(error.contains("--help' for more information"), "its own last words: {error}");
     assert_eq!(rig.remains(), Vec::<String>::new());
     // The baseline was recorded before, so the run stays and can be reported.
     let report: Value = serde_json::from_str(&finished.stdout).unwrap();
@@ -237,10 +238,10 @@ fn client_dies_at_once() {
     assert_eq!(rig.run(&["down"]).stdout, "nothing was left behind\n");
 }
 
-/// A client that hangs while it starts does not keep an interrupt from ending the run.
+/// A client that hangs while it starts (it only listens) does not keep an interrupt from ending the run.
 fn client_that_sleeps() {
     let rig = rig("sleeps");
-    let path = with_client(&rig, "while :; do sleep 1; done");
+    let path = with_client(&rig, "/usr/bin/cat");
     let mut command = rig.command(&["up", "quick", "--json"]);
     let launcher =
         command.env("PATH", path).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
