@@ -49,12 +49,16 @@ pub(super) fn render(comparison: &Comparison, names: [&str; 2], style: &Style) -
         ]));
     }
     push(&mut text, &table, style);
-    let note = format!(
-        "± 95 %: quantiles by rank from the latency spectrum, means from the spread of cascades, the loop gain by \
-         bootstrap. No change: intervals that overlap, or a difference below {}.",
-        units::share(BAND)
-    );
-    text.push_str(&format!("\n{}\n", style.faint(&note)));
+    let notes = [
+        "In brackets: 95 % intervals; of quantiles by rank from the latency spectrum, of means from the spread of"
+            .to_owned(),
+        "the cascades, of the loop gain by bootstrap.".to_owned(),
+        format!("No change: the intervals overlap, or the difference is below {}.", units::share(BAND)),
+    ];
+    text.push('\n');
+    for note in notes {
+        text.push_str(&format!("  {}\n", style.faint(&note)));
+    }
     text
 }
 

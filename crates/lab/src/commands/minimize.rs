@@ -8,7 +8,7 @@ use lab_sim::{Counting, Kernel, Options, Summary};
 
 use super::{
     Stop,
-    sim::{lab_of, named, shows, simulated_rules},
+    sim::{in_words, lab_of, shows, simulated_rules},
     up::rules_here,
 };
 use crate::{
@@ -38,11 +38,11 @@ pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop
     progress.end();
     let Some(found) = found else {
         let message = format!(
-            "{} with seed {} and {} rules does not show {}",
+            "{} with seed {} and {} rules shows no run that {}",
             lab.name,
             lab.seed,
             kernel.name(),
-            named(find)
+            in_words(find)
         );
         return Err(Stop { code: 1, message, mend: None });
     };
@@ -50,7 +50,7 @@ pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop
     terminal::eprint(&format!(
         "{}: still {} after {steps} steps, in {} runs{}\n",
         lab.name,
-        named(find),
+        in_words(find),
         found.runs,
         if found.complete { "" } else { "; --runs-max ended it before it was as small as can be" }
     ));
@@ -91,7 +91,7 @@ fn first_shown(lab: &Lab, options: &Options) -> Option<Find> {
 /// The lab as a file that says what it is.
 fn written(lab: &Lab, find: Find, kernel: Kernel) -> String {
     let smaller = Lab {
-        about: format!("The smallest part of {} that is still {}.", lab.name, named(find)),
+        about: format!("The smallest part of {} that still {}.", lab.name, in_words(find)),
         name: format!("{}-minimal", lab.name),
         ..lab.clone()
     };

@@ -26,10 +26,9 @@ pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, Stop> {
     let kernel = measured.as_ref().map_or_else(|| rules_here(arguments.rules), |found| found.kernel);
     let costs = measured.as_ref().map_or_else(Costs::default, |found| found.calibration.costs);
     let options = Options { costs, ..Options::new(&lab, kernel) };
-    let threads = parallel::threads(arguments.jobs);
     match (&arguments.seeds, arguments.find) {
-        (Some(seeds), Some(find)) => search(&lab, &options, seeds, find, threads, arguments.json),
-        (Some(seeds), None) => many(&lab, &options, seeds, threads, arguments.json),
+        (Some(seeds), Some(find)) => search(&lab, &options, seeds, find, arguments),
+        (Some(seeds), None) => many(&lab, &options, seeds, parallel::threads(arguments.jobs), arguments.json),
         (None, _) => {
             let progress = terminal::Progress::new(&format!("simulating {}", lab.name));
             let summary = lab_sim::simulate(&lab, &options, &mut Counting::default());
@@ -56,7 +55,7 @@ pub(super) fn shows(summary: &Summary, find: Find) -> bool {
     }
 }
 
-/// What is looked for, in words.
+/// The word of the command line.
 pub(super) const fn named(find: Find) -> &'static str {
     match find {
         Find::Deadlocked => "deadlocked",
@@ -65,17 +64,26 @@ pub(super) const fn named(find: Find) -> &'static str {
     }
 }
 
+/// What a lab does that shows it.
+pub(super) const fn in_words(find: Find) -> &'static str {
+    match find {
+        Find::Deadlocked => "deadlocks",
+        Find::Divergent => "diverges",
+        Find::Missed => "misses a deadline",
+    }
+}
+
 fn search(
     lab: &Lab,
     options: &Options,
     seeds: &RangeInclusive<u64>,
     find: Find,
-    threads: usize,
-    as_json: bool,
+    arguments: &Sim,
 ) -> Result<u8, Stop> {
+    let (threads, as_json) = (parallel::threads(arguments.jobs), arguments.json);
     let count = seeds.end() - seeds.start();
     let count = usize::try_from(count).unwrap_or(usize::MAX).saturating_add(1);
-    let progress = terminal::Progress::new(&format!("looking for {} in seed", named(find)));
+    let progress = terminal::Progress::new(&format!("looking for a seed that {}: ", in_words(find)));
     let hit = parallel::lowest(
         seeds.clone(),
         threads,
@@ -99,20 +107,20 @@ fn search(
             Ok(1)
         }
         Some((seed, summary)) => {
-            let replay = format!("lab up {} --backend sim --rules {} --seed {seed}", lab.name, kernel.name());
+            let how = match &arguments.from {
+                Some(run) => format!("lab sim {} --from {run}", arguments.name),
+                None => format!("lab up {} --backend sim", arguments.name),
+            };
+            let replay = format!("{how} --rules {} --seed {seed}", kernel.name());
             let text = summary_text(lab, kernel, &summary);
             terminal::say(&format!(
-                "seed {seed} is the first of {count} that shows {}\n\n{text}\nreplay  {replay}\n",
-                named(find)
+                "seed {seed} is the first of {count} that {}\n\n{text}\nreplay  {replay}\n",
+                in_words(find)
             ))?;
             Ok(0)
         }
         None => {
-            terminal::say(&format!(
-                "none of {count} seeds shows {} ({} rules)\n",
-                named(find),
-                kernel.name()
-            ))?;
+            terminal::say(&format!("none of {count} seeds {} ({} rules)\n", in_words(find), kernel.name()))?;
             Ok(1)
         }
     }

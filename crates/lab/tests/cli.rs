@@ -1,0 +1,383 @@
+//! The command line as a user sees it: help, reports of simulated runs, and what a wrong use leads to.
+//!
+//! Needs no privilege and builds nothing: every lab in here runs in virtual time and is short.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+const TINY: &str = "\
+schema: 1
+name: tiny
+about: Two scanners and a short storm.
+defaults:
+  behavior: { preset: scanner, react_to: workload }
+clients:
+  - { id: alpha }
+  - { id: bravo }
+phases: { baseline: 5ms, control: 5ms, storm: 20ms, drain: 20ms }
+workload:
+  - open_storm: { workers: 2, files: 20, rate: max }
+expect:
+  - loop_gain < 1
+  - deadline.misses == 0
+";
+
+const STUCK: &str = "\
+schema: 1
+name: stuck
+about: Two clients that wait for each other.
+deadline: 100ms
+defaults:
+  behavior: { preset: scanner, concurrency: 1, react_to: peers }
+clients:
+  - { id: alpha }
+  - { id: bravo }
+phases: { baseline: 0s, control: 0s, storm: 300ms, drain: 100ms }
+workload:
+  - open_storm: { workers: 2, files: 2, rate: 10, operations_max: 2 }
+expect:
+  - outcome == stable
+";
+
+/// A folder with two labs and a run store, which is empty at first.
+struct Bench {
+    root: PathBuf,
+}
+
+impl Bench {
+    fn new(name: &str) -> Bench {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);
+        if root.exists() {
+            fs::remove_dir_all(&root).unwrap();
+        }
+        fs::create_dir_all(root.join("lab-configs")).unwrap();
+        fs::write(root.join("lab-configs/tiny.yaml"), TINY).unwrap();
+        fs::write(root.join("lab-configs/stuck.yaml"), STUCK).unwrap();
+        Bench { root }
+    }
+
+    fn command(&self, line: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_lab"))
+            .args(line.split_whitespace())
+            .current_dir(&self.root)
+            .env("COLUMNS", "100")
+            .env("NO_COLOR", "1")
+            .env_remove("RUST_LOG")
+            .output()
+            .unwrap()
+    }
+
+    /// Runs a command that must end with this code; gives back standard output and standard error.
+    fn ends(&self, line: &str, code: i32) -> (String, String) {
+        let output = self.command(line);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "lab {line}\n{out}\n{err}");
+        (out, err)
+    }
+
+    fn says(&self, line: &str) -> String {
+        self.ends(line, 0).0
+    }
+
+    fn json(&self, line: &str) -> serde_json::Value {
+        serde_json::from_str(&self.says(line)).unwrap()
+    }
+
+    /// The newest run of a lab.
+    fn latest(&self, lab: &str) -> PathBuf {
+        self.root.join("runs").join(lab).join("latest").canonicalize().unwrap()
+    }
+}
+
+/// Takes out what differs from run to run: times, the version, and where the bench lies.
+fn redacted(bench: &Bench, text: &str) -> String {
+    let text = text
+        .replace(&*bench.root.to_string_lossy(), "[bench]")
+        .replace(env!("CARGO_PKG_VERSION"), "[version]");
+    let mut redacted = String::new();
+    let mut rest = text.as_str();
+    // 2026-11-23T19-10-48Z, and .2 behind it for the second run of a second.
+    while let Some(place) = rest.find("T").and_then(|first| time_in(rest, first)) {
+        redacted.push_str(&rest[..place.0]);
+        redacted.push_str("[time]");
+        rest = &rest[place.1..];
+    }
+    redacted + rest
+}
+
+/// The first time of a run at or after a `T`, from where to where.
+fn time_in(text: &str, first: usize) -> Option<(usize, usize)> {
+    let shape = |part: &str| {
+        part.bytes().zip(*b"0000-00-00T00-00-00Z").all(|(byte, like)| match like {
+            b'0' => byte.is_ascii_digit(),
+            like => byte == like,
+        })
+    };
+    text[first..].match_indices('T').map(|(at, _)| first + at).find_map(|at| {
+        let from = at.checked_sub(10)?;
+        let part = text.get(from..at + 10).filter(|part| shape(part))?;
+        let end = from + part.len();
+        let again = text[end..].strip_prefix('.').map_or(0, |more| {
+            let digits = more.bytes().take_while(u8::is_ascii_digit).count();
+            if digits > 0 { digits + 1 } else { 0 }
+        });
+        Some((from, end + again))
+    })
+}
+
+/// The text up to a line that begins like this.
+fn until<'a>(text: &'a str, begins: &str) -> &'a str {
+    text.find(&format!("\n{begins}")).map_or(text, |end| &text[..=end])
+}
+
+#[test]
+fn help_of_every_command() {
+    let bench = Bench::new("help");
+    insta::assert_snapshot!("help", bench.says("--help"));
+    for command in [
+        "up",
+        "down",
+        "status",
+        "list",
+        "plan",
+        "validate",
+        "explain",
+        "doctor",
+        "bundle",
+        "report",
+        "diff",
+        "export",
+        "sim",
+        "sweep",
+        "ladder",
+        "minimize",
+        "schema",
+        "completions",
+    ] {
+        insta::assert_snapshot!(format!("help-{command}"), bench.says(&format!("{command} --help")));
+    }
+}
+
+#[test]
+fn a_simulated_run_leaves_what_a_live_one_leaves() {
+    let bench = Bench::new("up");
+    let said = bench.says("up tiny --backend sim --rules endpoint-security");
+    insta::assert_snapshot!("up", redacted(&bench, until(&said, "Cascades")));
+    let run = bench.latest("tiny");
+    let mut files: Vec<String> = Vec::new();
+    for folder in ["", "traces", "clients"] {
+        for entry in fs::read_dir(run.join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                files.push(Path::new(folder).join(entry.file_name()).display().to_string());
+            }
+        }
+    }
+    files.sort();
+    let expected = [
+        "clients/alpha.html",
+        "clients/bravo.html",
+        "lab.yaml",
+        "report.html",
+        "report.json",
+        "trace.pftrace",
+        "traces/alpha.trace",
+        "traces/bravo.trace",
+        "traces/driver.trace",
+        "traces/orchestrator.trace",
+    ];
+    assert_eq!(files, expected);
+    let report: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(run.join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["backend"], "sim");
+    assert_eq!(report["machine"]["kernel"], "simulated endpoint-security");
+    assert_eq!(report["replay"], "lab up tiny --seed 42 --backend sim --rules endpoint-security");
+    // Each of two clients is asked about the open and about the other one's: N².
+    assert_eq!(report["amplification"], 4.0);
+    assert_eq!(report["totals"]["unexplained"], 0);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_traces() {
+    let bench = Bench::new("seed");
+    let run = |seed: u64| {
+        bench.says(&format!("up tiny --backend sim --rules fanotify --seed {seed}"));
+        let run = bench.latest("tiny");
+        ["alpha", "bravo", "driver", "orchestrator"]
+            .map(|process| fs::read(run.join("traces").join(process).with_extension("trace")).unwrap())
+    };
+    let first = run(7);
+    assert!(first == run(7), "two runs with one seed differ");
+    assert!(first != run(8), "the seed changes nothing");
+}
+
+#[test]
+fn a_failed_expectation_is_an_exit_code() {
+    let bench = Bench::new("expect");
+    let (said, _) = bench.ends("up stuck --backend sim --rules fanotify", 1);
+    assert!(said.contains("deadlocked"), "{said}");
+    let (again, _) = bench.ends("report stuck", 1);
+    assert_eq!(again, said);
+    bench.ends("report stuck --client nobody", 64);
+}
+
+#[test]
+fn a_plan_touches_nothing() {
+    let bench = Bench::new("plan");
+    for (lab, rules) in [("tiny", "fanotify"), ("stuck", "endpoint-security")] {
+        let said = bench.says(&format!("plan {lab} --rules {rules}"));
+        insta::assert_snapshot!(format!("plan-{lab}"), redacted(&bench, until(&said, "Missing here")));
+    }
+    let plan = bench.json("plan tiny --rules fanotify --json");
+    assert_eq!(plan["roots"][0]["decisions"], 6);
+    assert_eq!(plan["loop_gain"], 0.0);
+    assert!(!bench.root.join("runs").exists());
+}
+
+#[test]
+fn simulations_do_not_depend_on_the_number_of_threads() {
+    let bench = Bench::new("sim");
+    insta::assert_snapshot!("sim", bench.says("sim tiny --rules fanotify"));
+    let both = |line: &str, code: i32| {
+        let one = bench.ends(&format!("{line} --jobs 1"), code).0;
+        assert_eq!(one, bench.ends(&format!("{line} --jobs 3"), code).0);
+        one
+    };
+    insta::assert_snapshot!("sim-seeds", both("sim tiny --rules fanotify --seeds 1..5", 0));
+    insta::assert_snapshot!("sim-find", both("sim stuck --rules fanotify --seeds 1..9 --find deadlocked", 0));
+    insta::assert_snapshot!("sim-find-none", both("sim tiny --rules fanotify --seeds 1..3 --find missed", 1));
+    let sweep = "sweep tiny --rules fanotify --vary clients=1..3 --vary concurrency=1,8 --trials 2";
+    insta::assert_snapshot!("sweep", both(sweep, 0));
+    let cells = both(&format!("{sweep} --json"), 0);
+    let cells: serde_json::Value = serde_json::from_str(&cells).unwrap();
+    for (place, clients) in [1.0, 2.0, 3.0].into_iter().enumerate() {
+        // N(N + 1), whatever the concurrency.
+        let amplification = &cells["cells"][place * 2 + 1]["trials"]["amplification"]["median"];
+        assert_eq!(amplification.as_f64().unwrap().round(), clients * (clients + 1.0));
+    }
+}
+
+#[test]
+fn a_ladder_and_its_blind_spots() {
+    let bench = Bench::new("ladder");
+    insta::assert_snapshot!("ladder", bench.says("ladder stuck --rules fanotify --trials 2"));
+    let ladder = bench.json("ladder stuck --rules fanotify --trials 2 --json");
+    assert_eq!(ladder["base"]["outcomes"]["deadlocked"], 2);
+}
+
+#[test]
+fn the_smallest_lab_still_shows_it_and_is_a_good_lab_file() {
+    let bench = Bench::new("minimize");
+    let (file, said) = bench.ends("minimize stuck --rules fanotify", 0);
+    insta::assert_snapshot!("minimize", said + "---\n" + &file);
+    bench.says("minimize stuck --rules fanotify --output smaller.yaml");
+    bench.says("validate ./smaller.yaml");
+    assert_eq!(bench.json("sim ./smaller.yaml --rules fanotify --json")["outcome"], "deadlocked");
+    bench.ends("minimize tiny --rules fanotify", 1);
+}
+
+#[test]
+fn two_runs_side_by_side() {
+    let bench = Bench::new("diff");
+    bench.says("up tiny --backend sim --rules fanotify");
+    let before = bench.latest("tiny");
+    bench.says("up tiny --backend sim --rules endpoint-security --seed 7");
+    let line = format!("diff {} tiny", before.display());
+    insta::assert_snapshot!("diff", redacted(&bench, &bench.says(&line)));
+    let same = bench.json(&format!("{line} --json").replace(" tiny ", &format!(" {} ", before.display())));
+    assert_eq!(same["comparison"]["settings"], serde_json::json!([]));
+    for number in same["comparison"]["numbers"].as_array().unwrap() {
+        assert_eq!(number["change"], "none", "{number}");
+    }
+}
+
+#[test]
+fn exports_hold_every_decision() {
+    let bench = Bench::new("export");
+    bench.says("up tiny --backend sim --rules fanotify");
+    let run = bench.latest("tiny");
+    let report: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(run.join("report.json")).unwrap()).unwrap();
+    let lines = bench.says("export tiny --to jsonl --output -");
+    assert_eq!(lines.lines().count() as u64, report["totals"]["decisions"].as_u64().unwrap());
+    for line in lines.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    bench.says("export --to jsonl");
+    assert_eq!(fs::read_to_string(run.join("decisions.jsonl")).unwrap(), lines);
+    let beside_the_report = fs::read(run.join("trace.pftrace")).unwrap();
+    bench.says("export tiny --to perfetto --output again.pftrace");
+    assert!(fs::read(bench.root.join("again.pftrace")).unwrap() == beside_the_report);
+    let (_, err) = bench.ends("export tiny --to perfetto --output absent/folder/file", 74);
+    assert!(err.contains("--output"), "{err}");
+}
+
+#[test]
+fn status_shows_the_last_runs() {
+    let bench = Bench::new("status");
+    assert_eq!(bench.says("status"), "no lab is up\n");
+    bench.says("up tiny --backend sim --rules fanotify");
+    bench.ends("up stuck --backend sim --rules fanotify", 1);
+    let status = bench.json("status --json");
+    assert_eq!(status["up"], serde_json::json!([]));
+    let outcomes: Vec<(&str, &str)> = status["last"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| (run["lab"].as_str().unwrap(), run["outcome"].as_str().unwrap()))
+        .collect();
+    assert!(
+        outcomes.contains(&("tiny", "stable")) && outcomes.contains(&("stuck", "deadlocked")),
+        "{outcomes:?}"
+    );
+    assert_eq!(bench.says("status --last 1").lines().count(), 3);
+}
+
+#[test]
+fn the_doctor_ends_as_it_finds() {
+    let bench = Bench::new("doctor");
+    let output = bench.command("doctor tiny --json");
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["clients"], 2);
+    let code = output.status.code().unwrap();
+    assert!([0, 69, 75, 77].contains(&code), "{code}");
+    assert_eq!(found["blocks"], code != 0);
+    let blocking = |check: &serde_json::Value| check["outcome"] == "failed" && check["required"] == true;
+    let checks = found["checks"].as_array().unwrap();
+    assert_eq!(checks.iter().any(blocking), code != 0);
+    assert!(checks.iter().all(|check| check["outcome"] != "failed" || check["mend"].is_string()), "{found}");
+}
+
+#[test]
+fn wrong_uses_say_what_to_do_instead() {
+    let bench = Bench::new("wrong");
+    fs::write(bench.root.join("bad.yaml"), "schema: 1\nname: bad\nclients: []\n").unwrap();
+    let mut said = String::new();
+    for (line, code) in [
+        ("up absent", 64),
+        ("up ./bad.yaml --backend sim", 65),
+        ("up tiny --backend fanotify --rules fanotify", 64),
+        ("up tiny --backend endpoint-security", 69),
+        ("report absent", 64),
+        ("diff absent tiny", 64),
+        ("export absent --to jsonl", 64),
+        ("sim tiny --seeds 9..1", 64),
+        ("sim tiny --find missed", 64),
+        ("sim tiny --from absent", 64),
+        ("sweep tiny", 64),
+        ("sweep tiny --vary color=1", 64),
+        ("sweep tiny --vary clients=3..1", 64),
+        ("sweep tiny --vary clients=1 --vary clients=2", 64),
+        ("bundle tiny --target no-such-machine", 69),
+    ] {
+        let (out, err) = bench.ends(line, code);
+        assert_eq!(out, "", "{line}");
+        said.push_str(&format!("$ lab {line}\n{}\n", redacted(&bench, &err)));
+    }
+    insta::assert_snapshot!("wrong-uses", said);
+}
