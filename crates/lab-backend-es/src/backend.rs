@@ -7,7 +7,7 @@ use std::{
 };
 
 use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
-use lab_model::{FileId, Verdict};
+use lab_model::{EventKind, FileId, Verdict};
 
 use crate::{
     Answer, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, Observer, Question, RespondError, Responder,
@@ -306,6 +306,16 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         self.send(token, verdict)
     }
 
+    fn keep(&self, _: Ticket, _: EventKind) -> Result<(), u32> {
+        // The cache flag is chosen for all answers when the client connects.
+        Err(NOT_SUPPORTED)
+    }
+
+    fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
+        // Muted paths are part of the plan with which the client connects.
+        paths.first().map_or(Ok(()), |path| Err((path.clone(), NOT_SUPPORTED)))
+    }
+
     fn reopen_path(&self, token: Ticket, path: &mut Vec<u8>) {
         if let Some(question) = self.question(token)
             && let Some(target) = question.message().target()
@@ -352,6 +362,14 @@ impl<B: Backend> Backend for Shared<B> {
 
     fn answer(&self, token: B::Token, verdict: Verdict) -> Result<(), u32> {
         self.0.answer(token, verdict)
+    }
+
+    fn keep(&self, token: B::Token, event: EventKind) -> Result<(), u32> {
+        self.0.keep(token, event)
+    }
+
+    fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
+        self.0.hide(paths)
     }
 
     fn reopen_path(&self, token: B::Token, path: &mut Vec<u8>) {

@@ -46,6 +46,18 @@ pub(crate) fn fanotify_mark(
         .map(drop)
 }
 
+/// Changes the group's mark on the very file behind `fd`.
+pub(crate) fn fanotify_mark_file(
+    group: BorrowedFd<'_>,
+    flags: libc::c_uint,
+    mask: u64,
+    fd: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let (group, fd) = (group.as_raw_fd(), fd.as_raw_fd());
+    // SAFETY: without a path the call takes no pointer, and means the file behind the descriptor.
+    check(unsafe { libc::fanotify_mark(group, flags, mask, fd, std::ptr::null()) }).map(drop)
+}
+
 /// Reads events into `buffer` and returns how many bytes came.
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is writable for its whole length.

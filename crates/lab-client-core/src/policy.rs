@@ -1,5 +1,6 @@
 use lab_model::{
-    Approval, Behavior, EventKind, Reaction, Span, SubjectClass, Ticks, Timebase, Verdict, When,
+    Actor, Approval, Behavior, Cache, EventKind, Mute, Reaction, Span, SubjectClass, Ticks, Timebase,
+    Verdict, When,
 };
 
 use crate::{Budget, Task, budget};
@@ -13,6 +14,8 @@ pub struct Question {
     pub event: EventKind,
     /// Whose process acts, as far as the client can tell.
     pub class: SubjectClass,
+    /// Which lab process that is, or [`Actor::UNKNOWN`].
+    pub actor: Actor,
     /// The kernel's deadline, if it gives one.
     pub deadline: Option<Ticks>,
 }
@@ -52,6 +55,8 @@ pub struct Policy {
     budget: Budget,
     deadline: Span,
     timebase: Timebase,
+    muted_clients: Vec<Actor>,
+    workload_muted: bool,
 }
 
 impl Policy {
@@ -59,7 +64,17 @@ impl Policy {
     #[must_use]
     pub fn new(behavior: Behavior, deadline: Span, timebase: Timebase) -> Policy {
         let budget = Budget::new(behavior.answer_by_percent);
-        Policy { behavior, budget, deadline, timebase }
+        let workload_muted = behavior.mute.processes.iter().any(|name| name == Mute::WORKLOAD);
+        Policy { behavior, budget, deadline, timebase, muted_clients: Vec::new(), workload_muted }
+    }
+
+    /// The policy, told which process each client's name stands for: muted processes are named.
+    #[must_use]
+    pub fn among<'a>(mut self, clients: impl IntoIterator<Item = (&'a str, Actor)>) -> Policy {
+        let muted = &self.behavior.mute.processes;
+        let named = clients.into_iter().filter(|(name, _)| muted.iter().any(|muted| muted == name));
+        self.muted_clients = named.map(|(_, actor)| actor).collect();
+        self
     }
 
     /// The behaviour.
@@ -88,6 +103,9 @@ impl Policy {
     #[must_use]
     pub fn admit(&self, question: &Question, draw: u64) -> Admission {
         let (verdict, own) = (Verdict::Allow, question.class == SubjectClass::Own);
+        if self.mutes(question) {
+            return Admission::Answer { verdict, approval: Approval::Mute };
+        }
         if self.behavior.ignore_es_clients && question.class == SubjectClass::Peer {
             return Admission::Answer { verdict, approval: Approval::Peer };
         }
@@ -103,6 +121,27 @@ impl Policy {
         }
         let answer_by = self.budget.answer_by(question.read, Some(self.deadline(question)));
         Admission::Work { task: Task::before_answer(reaction, self.behavior.delay, draw), answer_by }
+    }
+
+    /// Whether the kernel is to keep this answer. Only an allowance by the rule is kept, and not one that was
+    /// given because `react_to` leaves the subject alone: a file that a peer opened first would never be
+    /// looked at.
+    #[must_use]
+    pub fn keeps(&self, class: SubjectClass, verdict: Verdict, approval: Approval) -> bool {
+        self.behavior.cache == Cache::On
+            && verdict == Verdict::Allow
+            && approval == Approval::Rule
+            && self.behavior.reacts_to(class)
+    }
+
+    /// Whether a mute covers the subject. The own process needs none: it is answered at once anyhow.
+    fn mutes(&self, question: &Question) -> bool {
+        match question.class {
+            SubjectClass::Own => false,
+            SubjectClass::OwnHelper => self.behavior.mute.helpers,
+            SubjectClass::Peer => self.muted_clients.contains(&question.actor),
+            SubjectClass::Workload => self.workload_muted,
+        }
     }
 
     fn reaction(&self, question: &Question) -> Reaction {
@@ -125,7 +164,7 @@ mod tests {
     }
 
     fn question(class: SubjectClass) -> Question {
-        Question { read: Ticks(1000), event: EventKind::AuthOpen, class, deadline: None }
+        Question { read: Ticks(1000), event: EventKind::AuthOpen, class, actor: Actor(3), deadline: None }
     }
 
     fn kind(admission: &Admission) -> &'static str {
@@ -180,6 +219,43 @@ mod tests {
         assert_eq!(kind(&ignoring.admit(&question(SubjectClass::OwnHelper), 1)), "work");
         let noop = policy(Behavior { ignore_es_clients: true, ..Behavior::noop() });
         assert_eq!(noop.admit(&question(SubjectClass::Peer), 1), peer, "marked without a reaction, too");
+    }
+
+    #[test]
+    fn what_is_muted_is_allowed_at_once() {
+        let muting = |helpers, processes: &[&str]| {
+            let processes = processes.iter().map(|&name| name.to_owned()).collect();
+            let mute = Mute { helpers, paths: Vec::new(), processes };
+            policy(Behavior { mute, react_to: ReactTo::All, ..Preset::Scanner.behavior() })
+                .among([("alpha", Actor(2)), ("bravo", Actor(3))])
+        };
+        let muted = Admission::Answer { verdict: Verdict::Allow, approval: Approval::Mute };
+        let is_muted = |policy: &Policy, class| policy.admit(&question(class), 1) == muted;
+        use SubjectClass::{Own, OwnHelper, Peer, Workload};
+        let rows = [
+            (muting(false, &[]), [false, false, false, false]),
+            (muting(true, &[]), [false, true, false, false]),
+            (muting(false, &["alpha"]), [false, false, false, false]),
+            (muting(false, &["bravo"]), [false, false, true, false]),
+            (muting(true, &["workload", "bravo"]), [false, true, true, true]),
+        ];
+        for (policy, expected) in rows {
+            let found = [Own, OwnHelper, Peer, Workload].map(|class| is_muted(&policy, class));
+            assert_eq!(found, expected, "{:?}", policy.behavior().mute);
+        }
+    }
+
+    #[test]
+    fn only_what_the_rule_has_looked_at_is_kept() {
+        let caching = policy(Behavior { cache: Cache::On, ..Preset::Scanner.behavior() });
+        let kept = |class, verdict, approval| caching.keeps(class, verdict, approval);
+        assert!(kept(SubjectClass::Workload, Verdict::Allow, Approval::Rule));
+        assert!(!kept(SubjectClass::Workload, Verdict::Deny, Approval::Rule));
+        assert!(!kept(SubjectClass::Workload, Verdict::Allow, Approval::DeadlineFallback));
+        assert!(!kept(SubjectClass::Peer, Verdict::Allow, Approval::Rule), "left alone, not looked at");
+        assert!(!kept(SubjectClass::Own, Verdict::Allow, Approval::OwnProcess));
+        let asked = policy(Preset::Scanner.behavior());
+        assert!(!asked.keeps(SubjectClass::Workload, Verdict::Allow, Approval::Rule), "the cache is off");
     }
 
     #[test]

@@ -27,6 +27,7 @@ const RELEASE_AT_ONCE: usize = 64;
 struct Noted {
     trace_full: bool,
     paths_full: bool,
+    not_kept: bool,
     lost_events: u64,
 }
 
@@ -92,6 +93,10 @@ fn note_losses<B: Backend>(shared: &Shared<B>, noted: &mut Noted) {
             count: lost - noted.lost_events,
         });
         noted.lost_events = lost;
+    }
+    if !noted.not_kept && shared.not_kept.load(Ordering::Relaxed) > 0 {
+        noted.not_kept = true;
+        tracing::warn!("the kernel does not keep answers: this client is asked again and again");
     }
     if !noted.paths_full && shared.paths.full() {
         noted.paths_full = true;

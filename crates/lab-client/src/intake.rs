@@ -1,10 +1,11 @@
 //! The reader: takes events in and answers. Nothing here allocates, locks what a worker can hold, or calls the
-//! kernel, except to wake a worker that gets something to do.
+//! kernel, except to wake a worker that gets something to do and, when the behaviour has `cache: on`, to have an
+//! answer kept that the reader gives itself: one call for a file that is then not asked about again.
 
 use std::sync::Arc;
 
 use lab_client_core::{Admission, Backend, Disposition, Event, Intake, Question, Task};
-use lab_model::{Approval, Ticks, Verdict};
+use lab_model::{Approval, EventKind, Ticks, Verdict};
 use lab_process::clock;
 use lab_trace::{Counter, DecisionBegin, DecisionEnd, RecordId};
 
@@ -34,6 +35,7 @@ pub(crate) struct Reader<B: Backend> {
 struct Answered<T> {
     token: T,
     record: RecordId,
+    event: EventKind,
     verdict: Verdict,
     approval: Approval,
     then: Option<Task>,
@@ -74,11 +76,12 @@ impl<B: Backend> Reader<B> {
         self.inside = false;
     }
 
-    fn keep(
+    fn hand_over(
         &mut self,
         event: &Event<B::Token>,
         record: RecordId,
         task: Task,
+        keep: bool,
         answer_by: Option<Ticks>,
     ) -> bool {
         let shared = &self.shared;
@@ -86,7 +89,8 @@ impl<B: Backend> Reader<B> {
         // On the board before the race opens: whoever wins the race takes it off again.
         shared.trace.board().pend(usize::from(slot), self.read, record.0, event.subject.tid);
         let ticket = shared.pending.open(slot, record, event.token, answer_by);
-        let job = Job { token: event.token, record, task, owed: Some(Owed { ticket }) };
+        let owed = Some(Owed { ticket });
+        let job = Job { token: event.token, record, task, event: event.event, keep, owed };
         if shared.queue.push(job).is_ok() {
             return true;
         }
@@ -114,7 +118,8 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         self.enter();
         let settings = self.followed.settings(&self.shared.settings);
         let (class, actor) = settings.participants.classify(event.subject.tid);
-        let question = Question { read: self.read, event: event.event, class, deadline: event.deadline };
+        let question =
+            Question { read: self.read, event: event.event, class, actor, deadline: event.deadline };
         let begin = DecisionBegin {
             read: self.read,
             subject: event.subject,
@@ -126,12 +131,13 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
             actor,
         };
         let admission = settings.policy.admit(&question, self.shared.seed.wrapping_add(self.events));
+        let rules_keep = settings.policy.keeps(class, Verdict::Allow, Approval::Rule);
         let record = self.shared.trace.begin_decision(&begin);
         let (verdict, approval, then) = match admission {
             Admission::Answer { verdict, approval } => (verdict, approval, None),
             Admission::AnswerThenWork { verdict, approval, task } => (verdict, approval, Some(task)),
             Admission::Work { task, answer_by } => {
-                if self.keep(event, record, task, answer_by) {
+                if self.hand_over(event, record, task, rules_keep, answer_by) {
                     self.shared.trace.board().set(Counter::Events, self.events);
                     if self.batch.is_empty() {
                         self.leave();
@@ -144,7 +150,11 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         if self.batch.is_empty() {
             self.shared.trace.board().set(Counter::Answering, self.read.0);
         }
-        self.batch.push(Answered { token: event.token, record, verdict, approval, then });
+        if rules_keep && verdict == Verdict::Allow && approval == Approval::Rule {
+            self.shared.keep(event.token, event.event);
+        }
+        let (token, event) = (event.token, event.event);
+        self.batch.push(Answered { token, record, event, verdict, approval, then });
         Disposition::Answer(verdict)
     }
 
@@ -153,12 +163,14 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
     }
 
     fn answered(&mut self, nth: usize, error: u32) {
-        let Answered { token, record, verdict, approval, ref mut then } = self.batch[nth];
+        let Answered { token, record, event, verdict, approval, ref mut then } = self.batch[nth];
         let end = DecisionEnd { started: None, answered: self.answered, verdict, approval, error };
         let shared = &self.shared;
         shared.trace.end_decision(record, &end);
         let unwanted = match then.take() {
-            Some(task) => shared.queue.push(Job { token, record, task, owed: None }).is_err(),
+            Some(task) => {
+                shared.queue.push(Job { token, record, task, event, keep: false, owed: None }).is_err()
+            }
             None => true,
         };
         if unwanted {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use lab_client_core::{Backend, FileFacts, OperationPlan, Outcome, PlannedTarget, Step, Task};
-use lab_model::{Approval, Cause, FileId, OperationKind, ThreadId, Ticks, Verdict};
+use lab_model::{Approval, Cause, EventKind, FileId, OperationKind, ThreadId, Ticks, Verdict};
 use lab_process::{clock, process_id, thread_id};
 use lab_trace::{Counter, DecisionEnd, OperationBegin, OperationEnd, RecordId};
 use nix::{fcntl::OFlag, sys::stat::Mode};
@@ -31,6 +31,9 @@ pub(crate) struct Job<T> {
     pub(crate) token: T,
     pub(crate) record: RecordId,
     pub(crate) task: Task,
+    pub(crate) event: EventKind,
+    /// The kernel is to keep the answer if the rule allows.
+    pub(crate) keep: bool,
     /// What the worker still owes the subject; `None` when the reader has answered.
     pub(crate) owed: Option<Owed>,
 }
@@ -95,6 +98,9 @@ impl<B: Backend> Worker<B> {
         let Some(Owed { ticket }) = job.owed else { return };
         if !self.shared.pending.win(ticket) {
             return;
+        }
+        if job.keep && verdict == Verdict::Allow && approval == Approval::Rule {
+            self.shared.keep(job.token, job.event);
         }
         let answered = clock::now();
         let error = self.shared.backend.answer(job.token, verdict).err().unwrap_or(0);

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use lab_model::{BackendChoice, ExecProgram, Preset, ReactTo, Span, Via, When};
+use lab_model::{BackendChoice, Cache, ExecProgram, Preset, ReactTo, Span, Via, When};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
@@ -106,10 +106,28 @@ records! {
         /// Allows at once what another client does, as Santa does with `is_es_client`; the report counts
         /// these answers apart. What a helper or a daemon does for that client is not recognised.
         ignore_es_clients [default]: bool,
+        /// What it does not want to decide about.
+        mute [default]: RawMute,
+        /// Whether the kernel keeps the client's answers. Only what its rule has allowed is kept; what is
+        /// allowed because `react_to` leaves it alone is not. The simulator asks every time.
+        cache [default]: Cache,
         /// The share of the deadline after which the client answers without having finished, or `never`.
         answer_by_percent [default]: AnswerBy,
         /// Works this long on every event that sets it off, before its reaction.
         delay [default]: Span,
+    }
+
+    /// What a client does not want to decide about. A list that is written replaces the one it overrides.
+    #[schemars(rename = "Mute")]
+    "`mute`" RawMute {
+        /// What its own helpers do is allowed at once.
+        helpers [default]: bool,
+        /// Files and folders of the arena, relative to it; a folder stands for all below it, as it is when the
+        /// mute is set. The kernel hides what happens to them: the client's trace has none of it. The simulator
+        /// asks all the same.
+        paths [default]: List<String>,
+        /// Clients by their ID, or `workload` for all that is no client's: what they do is allowed at once.
+        processes [default]: List<String>,
     }
 
     /// What a client does when an event sets it off.
@@ -244,6 +262,8 @@ impl Read for BehaviorEntry {
                     on_exec: Field::Absent,
                     react_to: Field::Absent,
                     ignore_es_clients: Field::Absent,
+                    mute: Field::Absent,
+                    cache: Field::Absent,
                     answer_by_percent: Field::Absent,
                     delay: Field::Absent,
                 })

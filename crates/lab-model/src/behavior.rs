@@ -159,6 +159,42 @@ impl Reaction {
     }
 }
 
+/// Whether a client lets the kernel keep its answers.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Cache {
+    /// It is asked every time.
+    #[default]
+    Off,
+    /// It is not asked again about a file that its rule has allowed, until the file is written to.
+    On,
+}
+
+/// What a client does not want to decide about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mute {
+    /// What its own helpers do.
+    pub helpers: bool,
+    /// What happens to these files and folders, relative to the arena; a folder stands for all below it. The
+    /// kernel hides these events, so the client's trace has none of them.
+    pub paths: Vec<String>,
+    /// What these do: clients by their ID, or [`Mute::WORKLOAD`].
+    pub processes: Vec<String>,
+}
+
+impl Mute {
+    /// The name of all that is no process of a client.
+    pub const WORKLOAD: &'static str = "workload";
+
+    /// True when nothing is muted.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        !self.helpers && self.paths.is_empty() && self.processes.is_empty()
+    }
+}
+
 /// How one client behaves: its policy and its planned misbehaviour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Behavior {
@@ -173,6 +209,12 @@ pub struct Behavior {
     /// Allows at once what another client does.
     #[serde(default)]
     pub ignore_es_clients: bool,
+    /// What it does not want to decide about.
+    #[serde(default)]
+    pub mute: Mute,
+    /// Whether the kernel keeps its answers.
+    #[serde(default)]
+    pub cache: Cache,
     /// The share of the deadline, in percent (1 to 99), after which the client answers without having
     /// finished; `None` lets the deadline hit.
     pub answer_by_percent: Option<u8>,
@@ -185,6 +227,8 @@ impl Behavior {
     #[must_use]
     pub const fn noop() -> Behavior {
         Behavior {
+            mute: Mute { helpers: false, paths: Vec::new(), processes: Vec::new() },
+            cache: Cache::Off,
             concurrency: Concurrency::new(1),
             on_open: Reaction::none(),
             on_exec: Reaction::none(),

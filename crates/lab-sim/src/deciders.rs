@@ -103,6 +103,7 @@ impl<S: Sink> Machine<'_, S> {
             read: Ticks(read),
             event: decision.event,
             class: decision.class,
+            actor: subject.actor,
             deadline: (!own).then_some(Ticks(decision.due)),
         };
         let draw = self.seed ^ (u64::from(state.actor.0) << 48) ^ decision.record.0;

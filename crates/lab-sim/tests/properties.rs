@@ -28,6 +28,7 @@ fn behavior() -> impl Strategy<Value = Behavior> {
             ignore_es_clients,
             answer_by_percent,
             delay: Span::from_nanos(delay),
+            ..Behavior::noop()
         },
     )
 }

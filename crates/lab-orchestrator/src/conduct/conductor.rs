@@ -196,8 +196,11 @@ impl Conductor {
             .flat_map(|process| process.threads.iter().map(move |&thread| (thread, process.actor)));
         let threads: Vec<(u64, Actor)> = threads.collect();
         let clients: Vec<Actor> = self.clients().collect();
+        let named = |actor: &Actor| Some((self.processes.get(actor)?.name.clone(), *actor));
+        let names: Vec<(String, Actor)> = clients.iter().filter_map(named).collect();
         for actor in clients.clone() {
-            let order = Order::Participants { threads: threads.clone(), clients: clients.clone() };
+            let (threads, clients, names) = (threads.clone(), clients.clone(), names.clone());
+            let order = Order::Participants { threads, clients, names };
             self.order(actor, &order).await?;
         }
         self.all_settled(ANSWER_WITHIN, "learn of the others").await
