@@ -7,6 +7,7 @@ mod calls;
 mod client;
 mod run;
 mod tables;
+mod told;
 
 pub(crate) use client::{client, total};
 pub(crate) use run::{run, summary};
