@@ -247,6 +247,7 @@ impl Assembly<'_> {
             FaultKind::DeadlineKill => "deadline kill".to_owned(),
             FaultKind::RunTooLong => "run too long".to_owned(),
             FaultKind::Interrupted => "interrupted".to_owned(),
+            FaultKind::Aborted => "ended by an expectation".to_owned(),
             FaultKind::Other(code) => format!("fault {code}"),
         };
         let faults = self.timeline.faults.iter().map(|fault| FaultMark {

@@ -17,7 +17,7 @@ use nix::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Active, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder};
+use crate::{Active, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, abort::AbortWatch};
 
 /// What is to be launched.
 #[derive(Clone, Debug)]
@@ -38,6 +38,10 @@ pub struct Request<'a> {
 
 /// How long after asking the conductor to end it is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// How often a run is looked at for expectations that end it.
+#[cfg(target_os = "linux")]
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Packages the clients, runs the lab and takes everything away again except what it recorded. The calling
 /// process must have one thread. Returns the run's folder and how conducting it went.
@@ -165,7 +169,7 @@ async fn confined(
             }
         })?;
     mark_active(folder, Some(pid));
-    Ok(watch(pid, signals).await)
+    Ok(watch(pid, signals, AbortWatch::of(request.lab, folder)).await)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -218,7 +222,7 @@ impl Signals {
 
 /// Waits for the conductor's end. The first signal asks it to end the lab, the third ends it at once.
 #[cfg(target_os = "linux")]
-async fn watch(pid: u32, signals: &mut Signals) -> Result<(), Failure> {
+async fn watch(pid: u32, signals: &mut Signals, mut abort: Option<AbortWatch<'_>>) -> Result<(), Failure> {
     let conductor = Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
     let mut asked = 0;
     loop {
@@ -242,11 +246,24 @@ async fn watch(pid: u32, signals: &mut Signals) -> Result<(), Failure> {
             _ = hangup.recv() => asked += 1,
             // The first process of a PID namespace is not told of a signal that it does not handle yet.
             () = tokio::time::sleep(ASK_AGAIN_AFTER), if asked > 0 => {}
+            () = tokio::time::sleep(LOOK_EVERY), if abort.is_some() => {
+                if let Some(broken) = abort.as_ref().and_then(AbortWatch::broken) {
+                    tracing::warn!("the run ends early, because this no longer holds: {broken}");
+                    abort = None;
+                    send(conductor, Signal::SIGUSR1);
+                }
+                continue;
+            }
         }
         let signal = if asked < 3 { Signal::SIGTERM } else { Signal::SIGKILL };
-        if let Err(error) = kill(conductor, signal) {
-            tracing::debug!("the conductor has just ended: {error}");
-        }
+        send(conductor, signal);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn send(conductor: Pid, signal: Signal) {
+    if let Err(error) = kill(conductor, signal) {
+        tracing::debug!("the conductor has just ended: {error}");
     }
 }
 

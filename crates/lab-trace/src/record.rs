@@ -171,6 +171,8 @@ pub enum FaultKind {
     RunTooLong,
     /// The user interrupted the run.
     Interrupted,
+    /// An expectation that ends the run no longer held.
+    Aborted,
     /// Another kind, by number.
     Other(u16),
 }
@@ -181,6 +183,7 @@ impl FaultKind {
             FaultKind::DeadlineKill => 1,
             FaultKind::RunTooLong => 2,
             FaultKind::Interrupted => 3,
+            FaultKind::Aborted => 4,
             FaultKind::Other(code) => code,
         }
     }
@@ -190,6 +193,7 @@ impl FaultKind {
             1 => FaultKind::DeadlineKill,
             2 => FaultKind::RunTooLong,
             3 => FaultKind::Interrupted,
+            4 => FaultKind::Aborted,
             other => FaultKind::Other(other),
         }
     }

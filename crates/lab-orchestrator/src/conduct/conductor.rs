@@ -424,6 +424,7 @@ impl Conductor {
             }
             Some(Event::Ended(actor, status)) => self.ended(actor, status),
             Some(Event::Interrupted) => self.stop(FailureKind::Interrupted, FaultKind::Interrupted),
+            Some(Event::Aborted) => self.stop(FailureKind::Bug, FaultKind::Aborted),
             None => {}
         }
     }
@@ -533,13 +534,19 @@ fn orchestrator_trace(
 }
 
 fn listen_for_signals(report: &mpsc::Sender<Event>) -> Result<(), Failure> {
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+    let ending: [(SignalKind, fn() -> Event); 4] = [
+        (SignalKind::interrupt(), || Event::Interrupted),
+        (SignalKind::terminate(), || Event::Interrupted),
+        (SignalKind::hangup(), || Event::Interrupted),
+        (SignalKind::user_defined1(), || Event::Aborted),
+    ];
+    for (kind, event) in ending {
         let mut signals = signal(kind)
             .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot listen for signals: {error}")))?;
         let report = report.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                if report.send(Event::Interrupted).await.is_err() {
+                if report.send(event()).await.is_err() {
                     return;
                 }
             }

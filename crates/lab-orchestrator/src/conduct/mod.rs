@@ -24,6 +24,8 @@ enum Event {
     Ended(Actor, i32),
     /// The user wants it to end.
     Interrupted,
+    /// An expectation that ends the run no longer holds.
+    Aborted,
 }
 
 /// Conducts the lab of the plan at `plan`. To be called by the first process of the lab's namespaces, which

@@ -200,6 +200,7 @@ fn mark() -> impl Strategy<Value = Record> {
         Just(FaultKind::DeadlineKill),
         Just(FaultKind::RunTooLong),
         Just(FaultKind::Interrupted),
+        Just(FaultKind::Aborted),
         other().prop_map(FaultKind::Other)
     ];
     let loss = prop_oneof![
