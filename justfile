@@ -31,3 +31,7 @@ mac:
 # All of what CI does.
 ci:
     .ci/run
+
+# Makes the picture in the README (root, Linux, chromium).
+picture:
+    ci/picture.sh

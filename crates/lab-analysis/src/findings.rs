@@ -24,7 +24,8 @@ pub struct Findings {
     pub run: String,
     /// The line that runs the same lab again.
     pub replay: String,
-    /// The kernel it ran on: `fanotify`, `endpoint-security` or `sim`.
+    /// The kernel it ran on: `fanotify`, `endpoint-security` or `sim`; `eslogger` for an import, in which a decision
+    /// stands for an event that was told.
     pub backend: String,
     /// The seed.
     pub seed: u64,

@@ -12,6 +12,7 @@ mod drain;
 mod expect;
 pub mod findings;
 mod gain;
+pub mod import;
 mod join;
 mod latency;
 mod ledger;

@@ -42,7 +42,8 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
     if evidence.decisions == 0 {
         return (Outcome::Unknown, "No client decided anything in the storm.".into());
     }
-    let recorded = evidence.decisions + evidence.lost;
+    // The count of what was lost stands in a part of the header that no check covers: it may be any number.
+    let recorded = evidence.decisions.saturating_add(evidence.lost);
     if evidence.lost as f64 > recorded as f64 * LOST_SHARE_MAX {
         let rule =
             format!("{} of {recorded} records were lost or damaged, more than one in ten.", evidence.lost);

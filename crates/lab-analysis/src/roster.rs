@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Lab, ReactTo, Reaction, Role, When};
+use lab_model::{Cache, Lab, Mute, ReactTo, Reaction, Role, When};
 use lab_trace::Trace;
 
 use crate::findings::CauseColumn;
@@ -211,6 +211,12 @@ impl Member {
             }
             .into(),
         );
+        put("ignore_es_clients", behavior.ignore_es_clients.to_string());
+        let Mute { helpers, paths, processes } = &behavior.mute;
+        let helpers = helpers.then(|| "its helpers".to_owned());
+        let muted: Vec<String> = helpers.into_iter().chain(paths.clone()).chain(processes.clone()).collect();
+        put("mute", if muted.is_empty() { "nothing".into() } else { muted.join(", ") });
+        put("cache", if behavior.cache == Cache::On { "on" } else { "off" }.into());
         let answer_by = behavior.answer_by_percent.map(|percent| format!("{percent} % of the deadline"));
         put("answer_by", answer_by.unwrap_or_else(|| "never".into()));
         put("delay", behavior.delay.to_string());
@@ -249,6 +255,9 @@ fn reaction(reaction: &Reaction) -> String {
     let mut parts = Vec::new();
     if reaction.reopen {
         parts.push(if reaction.read { "reopen and read".to_owned() } else { "reopen".to_owned() });
+    }
+    if reaction.inspects() {
+        parts.push("read through the event's descriptor".to_owned());
     }
     if reaction.extra_opens > 0 {
         parts.push(format!("{} more opens", reaction.extra_opens));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
-use lab_model::{FileId, Verdict};
+use lab_model::{EventKind, FileId, Verdict};
 
 use crate::{
     Answer, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, Observer, Question, RespondError, Responder,
@@ -258,6 +258,9 @@ impl<R: Responder + 'static> EsBackend<R> {
     }
 }
 
+/// `ENOTSUP` as macOS numbers it.
+const NOT_SUPPORTED: u32 = 45;
+
 /// Answers what is still open when the client's reader goes away, by a panic for instance.
 struct Reader<'a, R: Responder + 'static>(&'a EsBackend<R>);
 
@@ -303,6 +306,16 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         self.send(token, verdict)
     }
 
+    fn keep(&self, _: Ticket, _: EventKind) -> Result<(), u32> {
+        // The cache flag is chosen for all answers when the client connects.
+        Err(NOT_SUPPORTED)
+    }
+
+    fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
+        // Muted paths are part of the plan with which the client connects.
+        paths.first().map_or(Ok(()), |path| Err((path.clone(), NOT_SUPPORTED)))
+    }
+
     fn reopen_path(&self, token: Ticket, path: &mut Vec<u8>) {
         if let Some(question) = self.question(token)
             && let Some(target) = question.message().target()
@@ -310,6 +323,11 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
             path.extend_from_slice(target.path);
         }
         path.push(0);
+    }
+
+    fn read_content(&self, _: Ticket, _: u64, _: &mut [u8]) -> Result<usize, u32> {
+        // A message names its file and hands over no descriptor of it.
+        Err(NOT_SUPPORTED)
     }
 
     fn file(&self, token: Ticket, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
@@ -346,8 +364,20 @@ impl<B: Backend> Backend for Shared<B> {
         self.0.answer(token, verdict)
     }
 
+    fn keep(&self, token: B::Token, event: EventKind) -> Result<(), u32> {
+        self.0.keep(token, event)
+    }
+
+    fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
+        self.0.hide(paths)
+    }
+
     fn reopen_path(&self, token: B::Token, path: &mut Vec<u8>) {
         self.0.reopen_path(token, path);
+    }
+
+    fn read_content(&self, token: B::Token, offset: u64, buffer: &mut [u8]) -> Result<usize, u32> {
+        self.0.read_content(token, offset, buffer)
     }
 
     fn file(&self, token: B::Token, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
@@ -356,6 +386,10 @@ impl<B: Backend> Backend for Shared<B> {
 
     fn release(&self, token: B::Token) {
         self.0.release(token);
+    }
+
+    fn release_all(&self, tokens: &mut [B::Token]) {
+        self.0.release_all(tokens);
     }
 }
 

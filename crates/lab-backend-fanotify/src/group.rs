@@ -1,14 +1,14 @@
 //! One client's fanotify group.
 
 use std::{
-    ffi::CString,
+    ffi::{CString, OsStr},
     fs,
     io::{self, Write},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd, RawFd},
         unix::{ffi::OsStrExt, fs::MetadataExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
@@ -92,6 +92,26 @@ impl Group {
     #[must_use]
     pub fn descriptor(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+
+    /// Hides a file, or what is directly in a folder; returns the folders in that.
+    fn hide_one(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        let facts = fs::symlink_metadata(path)?;
+        let mut mask = libc::FAN_OPEN_PERM | libc::FAN_OPEN_EXEC_PERM;
+        let mut below = Vec::new();
+        if facts.is_dir() {
+            mask |= libc::FAN_EVENT_ON_CHILD;
+            for entry in fs::read_dir(path)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    below.push(entry.path());
+                }
+            }
+        }
+        let flags = libc::FAN_MARK_ADD | libc::FAN_MARK_IGNORE_SURV | libc::FAN_MARK_DONT_FOLLOW;
+        let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+        sys::fanotify_mark(self.fd.as_fd(), flags, mask, &name)?;
+        Ok(below)
     }
 
     fn flush<I: Intake<EventFd>>(&self, answers: &[Response], intake: &mut I) {
@@ -237,6 +257,33 @@ impl Backend for Group {
         Some(FileFacts { file, path })
     }
 
+    #[doc(alias = "FAN_MARK_IGNORE")]
+    fn keep(&self, token: EventFd, event: EventKind) -> Result<(), u32> {
+        let mask = match event {
+            EventKind::AuthExec => libc::FAN_OPEN_EXEC_PERM,
+            EventKind::AuthOpen => libc::FAN_OPEN_PERM,
+            _ => return Err(libc::EINVAL.unsigned_abs()),
+        };
+        // The kernel drops an ignore mark at the first write, and sets none while somebody has the file
+        // open for writing.
+        let flags = libc::FAN_MARK_ADD | libc::FAN_MARK_IGNORE;
+        sys::fanotify_mark_file(self.fd.as_fd(), flags, mask, sys::borrow(token.0))
+            .map_err(|error| error_number(&error))
+    }
+
+    fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
+        // Inode marks only: the mark on the file system is of another kind and stays.
+        sys::fanotify_mark(self.fd.as_fd(), libc::FAN_MARK_FLUSH, 0, c"/")
+            .map_err(|error| (b"/".to_vec(), error_number(&error)))?;
+        let mut rest: Vec<PathBuf> =
+            paths.iter().map(|path| PathBuf::from(OsStr::from_bytes(path))).collect();
+        while let Some(path) = rest.pop() {
+            let hidden = self.hide_one(&path).map(|below| rest.extend(below));
+            hidden.map_err(|error| (path.as_os_str().as_bytes().to_vec(), error_number(&error)))?;
+        }
+        Ok(())
+    }
+
     fn reopen_path(&self, token: EventFd, path: &mut Vec<u8>) {
         path.clear();
         // Opening through /proc is an open like any other: fanotify asks everyone about it, this client included.
@@ -245,8 +292,27 @@ impl Backend for Group {
         }
     }
 
+    fn read_content(&self, token: EventFd, offset: u64, buffer: &mut [u8]) -> Result<usize, u32> {
+        let offset = i64::try_from(offset).map_err(|_| libc::EFBIG.unsigned_abs())?;
+        // The kernel opened this descriptor for the group alone: what is done with it raises no event.
+        nix::sys::uio::pread(sys::borrow(token.0), buffer, offset)
+            .map_err(|error| (error as i32).unsigned_abs())
+    }
+
     fn release(&self, token: EventFd) {
         sys::close(token.0);
+    }
+
+    fn release_all(&self, tokens: &mut [EventFd]) {
+        // The kernel hands out the lowest free numbers, so they come in runs, and a run is closed by one call.
+        tokens.sort_unstable_by_key(|token| token.0);
+        for run in tokens.chunk_by(|one, next| one.0 + 1 == next.0) {
+            match run {
+                [EventFd(only)] => sys::close(*only),
+                [EventFd(first), .., EventFd(last)] => sys::close_run(*first, *last),
+                [] => {}
+            }
+        }
     }
 }
 

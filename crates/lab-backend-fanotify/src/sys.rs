@@ -46,6 +46,18 @@ pub(crate) fn fanotify_mark(
         .map(drop)
 }
 
+/// Changes the group's mark on the very file behind `fd`.
+pub(crate) fn fanotify_mark_file(
+    group: BorrowedFd<'_>,
+    flags: libc::c_uint,
+    mask: u64,
+    fd: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let (group, fd) = (group.as_raw_fd(), fd.as_raw_fd());
+    // SAFETY: without a path the call takes no pointer, and means the file behind the descriptor.
+    check(unsafe { libc::fanotify_mark(group, flags, mask, fd, std::ptr::null()) }).map(drop)
+}
+
 /// Reads events into `buffer` and returns how many bytes came.
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is writable for its whole length.
@@ -74,6 +86,14 @@ pub(crate) fn write_answers(fd: BorrowedFd<'_>, answers: &[Response]) -> io::Res
 pub(crate) fn close(fd: RawFd) {
     // SAFETY: an event's descriptor belongs to whoever holds its token, and a token is released once.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });
+}
+
+/// Closes a run of events' descriptors, first and last included.
+pub(crate) fn close_run(first: RawFd, last: RawFd) {
+    let (first, last) = (first.unsigned_abs(), last.unsigned_abs());
+    // SAFETY: takes no pointer; every number of the run is an event's descriptor whose token is released now.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    assert!(result == 0, "closing a run of open descriptors does not fail (Linux 5.9 and later)");
 }
 
 /// Borrows an event's descriptor.

@@ -187,7 +187,10 @@ fn start_client(number: u16, work: &Path, client: &Path, arena: &Path) -> Result
     let reply: Reply = receive(&mut control)?;
     let Reply::Ready { .. } = reply else { bail!("the client did not start: {reply:?}") };
     let threads = vec![(thread_id(), Actor(1))];
-    send(&mut control, &Order::Participants { threads, clients: vec![Actor(number + 2)] })?;
+    send(
+        &mut control,
+        &Order::Participants { threads, clients: vec![Actor(number + 2)], names: Vec::new() },
+    )?;
     let Reply::Done = receive(&mut control)? else { bail!("the client did not learn of the others") };
     Ok(Running { child, _control: Some(control) })
 }

@@ -71,9 +71,31 @@ pub trait Backend: Send + Sync + 'static {
     /// The `errno` of handing over the answer.
     fn answer(&self, token: Self::Token, verdict: Verdict) -> Result<(), u32>;
 
+    /// Asks the kernel not to ask this client again for this kind of event on this event's file, until the
+    /// file is written to. Called before the answer, by whoever answers: so it may be called on the path to
+    /// an answer, and must neither block nor allocate.
+    ///
+    /// # Errors
+    /// The `errno` of asking; the client is then asked again.
+    fn keep(&self, token: Self::Token, event: EventKind) -> Result<(), u32>;
+
+    /// Forgets every answer that was kept, and has the kernel hide what happens to exactly these files and
+    /// folders (with all below them, as they are now) from now on. Never called on the path to an answer.
+    ///
+    /// # Errors
+    /// The path and the `errno` with which the kernel refused it.
+    fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)>;
+
     /// Writes a path by which the client's own process can open the event's file again, in the way that
     /// every client is asked about, followed by a zero byte.
     fn reopen_path(&self, token: Self::Token, path: &mut Vec<u8>);
+
+    /// Reads a piece of the event's file from `offset` through what the kernel handed over with the event;
+    /// 0 bytes are its end. No client is asked about it. May block: never called on the path to an answer.
+    ///
+    /// # Errors
+    /// The `errno` of reading; `ENOTSUP` where the kernel hands nothing over that could be read.
+    fn read_content(&self, token: Self::Token, offset: u64, buffer: &mut [u8]) -> Result<usize, u32>;
 
     /// Finds out which file an event was about; its path only when `with_path` says so of the file. May
     /// block briefly: never called on the path to an answer.
@@ -81,6 +103,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Lets go of what the kernel keeps for an answered event.
     fn release(&self, token: Self::Token);
+
+    /// Lets go of many at once, in any order.
+    fn release_all(&self, tokens: &mut [Self::Token]) {
+        for &mut token in tokens {
+            self.release(token);
+        }
+    }
 }
 
 /// Why a kernel gives no more events.

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use lab_model::{Approval, Span, Ticks, Verdict};
+use lab_model::{Approval, Span, SubjectClass, Ticks, Verdict};
 
 use crate::{Admission, OperationPlan, Outcome, Policy, Question, Step, Task};
 
@@ -16,7 +16,7 @@ pub enum Input {
         /// Seeds what the task draws.
         draw: u64,
     },
-    /// The wait or operation of this event is over.
+    /// The wait, reading or operation of this event is over.
     Finished {
         /// The event.
         id: u64,
@@ -43,6 +43,8 @@ pub enum Action {
         approval: Approval,
         /// True when a worker answers; false for the reader and the timer.
         worker: bool,
+        /// The kernel is to keep it.
+        keep: bool,
     },
     /// A worker takes this event up.
     Start {
@@ -55,6 +57,11 @@ pub enum Action {
         id: u64,
         /// How long.
         span: Span,
+    },
+    /// Read its file through what came with it, then say [`Input::Finished`].
+    Inspect {
+        /// The event.
+        id: u64,
     },
     /// Make an operation for it, then say [`Input::Finished`].
     Operate {
@@ -91,6 +98,7 @@ pub struct ClientCore {
 #[derive(Clone, Debug)]
 struct Pending {
     task: Task,
+    class: SubjectClass,
     answered: bool,
     under_way: bool,
 }
@@ -127,7 +135,12 @@ impl ClientCore {
     }
 
     fn event(&mut self, id: u64, question: &Question, draw: u64, actions: &mut Vec<Action>) {
-        let answer = |verdict, approval| Action::Answer { id, verdict, approval, worker: false };
+        let class = question.class;
+        let keep = |verdict, approval| self.policy.keeps(class, verdict, approval);
+        let answer = |verdict, approval| {
+            let keep = keep(verdict, approval);
+            Action::Answer { id, verdict, approval, worker: false, keep }
+        };
         let (task, answered) = match self.policy.admit(question, draw) {
             Admission::Answer { verdict, approval } => {
                 actions.extend([answer(verdict, approval), Action::Settled { id }]);
@@ -150,7 +163,7 @@ impl ClientCore {
                 (task, false)
             }
         };
-        let fresh = self.pending.insert(id, Pending { task, answered, under_way: false }).is_none();
+        let fresh = self.pending.insert(id, Pending { task, class, answered, under_way: false }).is_none();
         assert!(fresh, "an event has a name of its own");
         self.queue.push_back(id);
     }
@@ -172,11 +185,13 @@ impl ClientCore {
         loop {
             match pending.task.step(last) {
                 Step::Wait(span) => return actions.push(Action::Wait { id, span }),
+                Step::Inspect => return actions.push(Action::Inspect { id }),
                 Step::Operate(plan) => return actions.push(Action::Operate { id, plan }),
                 Step::Answer { verdict, approval } => {
                     if !pending.answered {
                         pending.answered = true;
-                        actions.push(Action::Answer { id, verdict, approval, worker: true });
+                        let keep = self.policy.keeps(pending.class, verdict, approval);
+                        actions.push(Action::Answer { id, verdict, approval, worker: true, keep });
                     }
                     last = Outcome::Finished;
                 }
@@ -194,7 +209,7 @@ impl ClientCore {
         if let Some(pending) = self.pending.get_mut(&id).filter(|pending| !pending.answered) {
             pending.answered = true;
             let (verdict, approval) = (Verdict::Allow, Approval::DeadlineFallback);
-            actions.push(Action::Answer { id, verdict, approval, worker: false });
+            actions.push(Action::Answer { id, verdict, approval, worker: false, keep: false });
         }
     }
 }

@@ -1,5 +1,6 @@
 use lab_model::{
-    Approval, Behavior, EventKind, ReactTo, Reaction, Span, SubjectClass, Ticks, Timebase, Verdict, When,
+    Actor, Approval, Behavior, Cache, EventKind, Mute, Reaction, Span, SubjectClass, Ticks, Timebase,
+    Verdict, When,
 };
 
 use crate::{Budget, Task, budget};
@@ -13,6 +14,8 @@ pub struct Question {
     pub event: EventKind,
     /// Whose process acts, as far as the client can tell.
     pub class: SubjectClass,
+    /// Which lab process that is, or [`Actor::UNKNOWN`].
+    pub actor: Actor,
     /// The kernel's deadline, if it gives one.
     pub deadline: Option<Ticks>,
 }
@@ -52,6 +55,8 @@ pub struct Policy {
     budget: Budget,
     deadline: Span,
     timebase: Timebase,
+    muted_clients: Vec<Actor>,
+    workload_muted: bool,
 }
 
 impl Policy {
@@ -59,7 +64,17 @@ impl Policy {
     #[must_use]
     pub fn new(behavior: Behavior, deadline: Span, timebase: Timebase) -> Policy {
         let budget = Budget::new(behavior.answer_by_percent);
-        Policy { behavior, budget, deadline, timebase }
+        let workload_muted = behavior.mute.processes.iter().any(|name| name == Mute::WORKLOAD);
+        Policy { behavior, budget, deadline, timebase, muted_clients: Vec::new(), workload_muted }
+    }
+
+    /// The policy, told which process each client's name stands for: muted processes are named.
+    #[must_use]
+    pub fn among<'a>(mut self, clients: impl IntoIterator<Item = (&'a str, Actor)>) -> Policy {
+        let muted = &self.behavior.mute.processes;
+        let named = clients.into_iter().filter(|(name, _)| muted.iter().any(|muted| muted == name));
+        self.muted_clients = named.map(|(_, actor)| actor).collect();
+        self
     }
 
     /// The behaviour.
@@ -88,10 +103,16 @@ impl Policy {
     #[must_use]
     pub fn admit(&self, question: &Question, draw: u64) -> Admission {
         let (verdict, own) = (Verdict::Allow, question.class == SubjectClass::Own);
+        if self.mutes(question) {
+            return Admission::Answer { verdict, approval: Approval::Mute };
+        }
+        if self.behavior.ignore_es_clients && question.class == SubjectClass::Peer {
+            return Admission::Answer { verdict, approval: Approval::Peer };
+        }
         let approval = if own { Approval::OwnProcess } else { Approval::Rule };
         let reaction = self.reaction(question);
         let idle = reaction.is_none() && self.behavior.delay.is_zero();
-        if idle || !self.reacts_to(question.class) {
+        if idle || !self.behavior.reacts_to(question.class) {
             return Admission::Answer { verdict, approval };
         }
         if own || reaction.when == When::After {
@@ -102,6 +123,27 @@ impl Policy {
         Admission::Work { task: Task::before_answer(reaction, self.behavior.delay, draw), answer_by }
     }
 
+    /// Whether the kernel is to keep this answer. Only an allowance by the rule is kept, and not one that was
+    /// given because `react_to` leaves the subject alone: a file that a peer opened first would never be
+    /// looked at.
+    #[must_use]
+    pub fn keeps(&self, class: SubjectClass, verdict: Verdict, approval: Approval) -> bool {
+        self.behavior.cache == Cache::On
+            && verdict == Verdict::Allow
+            && approval == Approval::Rule
+            && self.behavior.reacts_to(class)
+    }
+
+    /// Whether a mute covers the subject. The own process needs none: it is answered at once anyhow.
+    fn mutes(&self, question: &Question) -> bool {
+        match question.class {
+            SubjectClass::Own => false,
+            SubjectClass::OwnHelper => self.behavior.mute.helpers,
+            SubjectClass::Peer => self.muted_clients.contains(&question.actor),
+            SubjectClass::Workload => self.workload_muted,
+        }
+    }
+
     fn reaction(&self, question: &Question) -> Reaction {
         match question.event {
             EventKind::AuthOpen => self.behavior.on_open,
@@ -109,21 +151,11 @@ impl Policy {
             _ => Reaction::none(),
         }
     }
-
-    fn reacts_to(&self, class: SubjectClass) -> bool {
-        match class {
-            SubjectClass::Workload => true,
-            SubjectClass::Peer => matches!(self.behavior.react_to, ReactTo::Peers | ReactTo::All),
-            SubjectClass::Own | SubjectClass::OwnHelper => {
-                matches!(self.behavior.react_to, ReactTo::Own | ReactTo::All)
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use lab_model::Preset;
+    use lab_model::{Preset, ReactTo, Via};
 
     use super::*;
 
@@ -132,7 +164,7 @@ mod tests {
     }
 
     fn question(class: SubjectClass) -> Question {
-        Question { read: Ticks(1000), event: EventKind::AuthOpen, class, deadline: None }
+        Question { read: Ticks(1000), event: EventKind::AuthOpen, class, actor: Actor(3), deadline: None }
     }
 
     fn kind(admission: &Admission) -> &'static str {
@@ -174,6 +206,64 @@ mod tests {
             let expected = Admission::Answer { verdict: Verdict::Allow, approval: Approval::OwnProcess };
             assert_eq!(admission, expected, "{preset:?}");
         }
+    }
+
+    #[test]
+    fn another_client_is_allowed_at_once_when_it_is_to_be_ignored() {
+        let all = Behavior { react_to: ReactTo::All, ..Preset::Scanner.behavior() };
+        let ignoring = policy(Behavior { ignore_es_clients: true, ..all });
+        let peer = Admission::Answer { verdict: Verdict::Allow, approval: Approval::Peer };
+        assert_eq!(ignoring.admit(&question(SubjectClass::Peer), 1), peer);
+        assert_eq!(kind(&ignoring.admit(&question(SubjectClass::Workload), 1)), "work");
+        assert_eq!(kind(&ignoring.admit(&question(SubjectClass::Own), 1)), "answer, then work");
+        assert_eq!(kind(&ignoring.admit(&question(SubjectClass::OwnHelper), 1)), "work");
+        let noop = policy(Behavior { ignore_es_clients: true, ..Behavior::noop() });
+        assert_eq!(noop.admit(&question(SubjectClass::Peer), 1), peer, "marked without a reaction, too");
+    }
+
+    #[test]
+    fn what_is_muted_is_allowed_at_once() {
+        let muting = |helpers, processes: &[&str]| {
+            let processes = processes.iter().map(|&name| name.to_owned()).collect();
+            let mute = Mute { helpers, paths: Vec::new(), processes };
+            policy(Behavior { mute, react_to: ReactTo::All, ..Preset::Scanner.behavior() })
+                .among([("alpha", Actor(2)), ("bravo", Actor(3))])
+        };
+        let muted = Admission::Answer { verdict: Verdict::Allow, approval: Approval::Mute };
+        let is_muted = |policy: &Policy, class| policy.admit(&question(class), 1) == muted;
+        use SubjectClass::{Own, OwnHelper, Peer, Workload};
+        let rows = [
+            (muting(false, &[]), [false, false, false, false]),
+            (muting(true, &[]), [false, true, false, false]),
+            (muting(false, &["alpha"]), [false, false, false, false]),
+            (muting(false, &["bravo"]), [false, false, true, false]),
+            (muting(true, &["workload", "bravo"]), [false, true, true, true]),
+        ];
+        for (policy, expected) in rows {
+            let found = [Own, OwnHelper, Peer, Workload].map(|class| is_muted(&policy, class));
+            assert_eq!(found, expected, "{:?}", policy.behavior().mute);
+        }
+    }
+
+    #[test]
+    fn only_what_the_rule_has_looked_at_is_kept() {
+        let caching = policy(Behavior { cache: Cache::On, ..Preset::Scanner.behavior() });
+        let kept = |class, verdict, approval| caching.keeps(class, verdict, approval);
+        assert!(kept(SubjectClass::Workload, Verdict::Allow, Approval::Rule));
+        assert!(!kept(SubjectClass::Workload, Verdict::Deny, Approval::Rule));
+        assert!(!kept(SubjectClass::Workload, Verdict::Allow, Approval::DeadlineFallback));
+        assert!(!kept(SubjectClass::Peer, Verdict::Allow, Approval::Rule), "left alone, not looked at");
+        assert!(!kept(SubjectClass::Own, Verdict::Allow, Approval::OwnProcess));
+        let asked = policy(Preset::Scanner.behavior());
+        assert!(!asked.keeps(SubjectClass::Workload, Verdict::Allow, Approval::Rule), "the cache is off");
+    }
+
+    #[test]
+    fn reading_through_the_descriptor_alone_is_work() {
+        let reaction = Reaction { read: true, via: Via::Descriptor, ..Reaction::none() };
+        let policy = policy(Behavior { on_open: reaction, ..Behavior::noop() });
+        assert_eq!(kind(&policy.admit(&question(SubjectClass::Workload), 1)), "work");
+        assert_eq!(reaction.operations(), 0, "nobody is asked about it");
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub struct Task {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Delay,
+    Inspect,
     Reopen,
     Extra(u32),
     Answer,
@@ -27,7 +28,8 @@ enum Stage {
 pub enum Outcome {
     /// There was none: the task begins.
     Begin,
-    /// The wait is over, the answer has been handed over, or the operation has ended (well or not).
+    /// The wait is over, the answer has been handed over, or the content has been read or the operation has
+    /// ended (well or not).
     Finished,
 }
 
@@ -36,6 +38,9 @@ pub enum Outcome {
 pub enum Step {
     /// Let this much time pass.
     Wait(Span),
+    /// Read the content of the event's file through what the kernel handed over with the event. No
+    /// operation: nobody is asked about it.
+    Inspect,
     /// Make an operation and wait for its end.
     Operate(OperationPlan),
     /// Answer, unless somebody already has.
@@ -93,9 +98,15 @@ impl Task {
         loop {
             match self.stage {
                 Stage::Delay => {
-                    self.stage = Stage::Reopen;
+                    self.stage = Stage::Inspect;
                     if !self.delay.is_zero() {
                         return Step::Wait(self.delay);
+                    }
+                }
+                Stage::Inspect => {
+                    self.stage = Stage::Reopen;
+                    if self.reaction.inspects() {
+                        return Step::Inspect;
                     }
                 }
                 Stage::Reopen => {
@@ -135,7 +146,7 @@ fn mix(seed: u64, place: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use lab_model::Preset;
+    use lab_model::{Preset, Via};
 
     use super::*;
 
@@ -147,6 +158,7 @@ mod tests {
             last = Outcome::Finished;
             found.push(match step {
                 Step::Wait(span) => format!("wait {span}"),
+                Step::Inspect => "inspect".to_owned(),
                 Step::Operate(OperationPlan { target: PlannedTarget::Same, .. }) => "reopen".to_owned(),
                 Step::Operate(_) => "extra".to_owned(),
                 Step::Answer { .. } => "answer".to_owned(),
@@ -161,6 +173,13 @@ mod tests {
         assert_eq!(of(Preset::Noop), ["answer"]);
         assert_eq!(of(Preset::Scanner), ["reopen", "answer"]);
         assert_eq!(of(Preset::Pathological), ["reopen", "extra", "extra", "extra", "extra", "answer"]);
+    }
+
+    #[test]
+    fn content_behind_the_descriptor_is_read_without_an_operation() {
+        let reaction = Reaction { read: true, via: Via::Descriptor, extra_opens: 1, ..Reaction::none() };
+        let task = Task::before_answer(reaction, Span::from_millis(3), 1);
+        assert_eq!(steps(task), ["wait 3ms", "inspect", "extra", "answer"]);
     }
 
     #[test]

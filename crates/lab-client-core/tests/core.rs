@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use lab_client_core::{Action, ClientCore, Input, Policy, Question};
 use lab_model::{
-    Approval, Behavior, Concurrency, EventKind, Preset, ReactTo, Span, SubjectClass, Ticks, Timebase,
+    Actor, Approval, Behavior, Cache, Concurrency, EventKind, Mute, Preset, ReactTo, Span, SubjectClass,
+    Ticks, Timebase, Via,
 };
 use proptest::prelude::*;
 
@@ -13,7 +14,8 @@ fn policy(behavior: Behavior) -> Policy {
 }
 
 fn question(class: SubjectClass) -> Question {
-    Question { read: Ticks(1), event: EventKind::AuthOpen, class, deadline: None }
+    let actor = Actor::UNKNOWN;
+    Question { read: Ticks(1), event: EventKind::AuthOpen, class, actor, deadline: None }
 }
 
 fn event(id: u64) -> Input {
@@ -78,6 +80,9 @@ proptest! {
         concurrency in 1_u16..5,
         react in 0_usize..4,
         after in any::<bool>(),
+        descriptor in any::<bool>(),
+        ignore_es_clients in any::<bool>(),
+        helpers in any::<bool>(),
         budget in prop::option::of(1_u8..100),
         queue_max in 1_usize..20,
     ) {
@@ -85,19 +90,28 @@ proptest! {
         let mut behavior = Behavior {
             concurrency: Concurrency::new(concurrency),
             react_to: [ReactTo::Workload, ReactTo::Peers, ReactTo::Own, ReactTo::All][react],
+            ignore_es_clients,
+            mute: Mute { helpers, ..Mute::default() },
+            cache: Cache::On,
             answer_by_percent: budget,
             ..Preset::Pathological.behavior()
         };
         if after {
             behavior.on_open.when = lab_model::When::After;
         }
+        if descriptor {
+            behavior.on_open = lab_model::Reaction { reopen: false, via: Via::Descriptor, ..behavior.on_open };
+        }
         let mut core = ClientCore::new(policy(behavior), queue_max);
         let (mut waiting, mut answers, mut settled) = (Vec::new(), BTreeMap::<u64, u32>::new(), 0);
         let mut note = |actions: Vec<Action>, waiting: &mut Vec<u64>, settled: &mut usize| {
             for action in actions {
                 match action {
-                    Action::Answer { id, .. } => *answers.entry(id).or_default() += 1,
-                    Action::Wait { id, .. } | Action::Operate { id, .. } => waiting.push(id),
+                    Action::Answer { id, keep, approval, .. } => {
+                        assert!(!keep || approval == Approval::Rule, "only the rule's answers are kept");
+                        *answers.entry(id).or_default() += 1;
+                    }
+                    Action::Wait { id, .. } | Action::Inspect { id } | Action::Operate { id, .. } => waiting.push(id),
                     Action::Settled { .. } => *settled += 1,
                     Action::Start { .. } | Action::Arm { .. } => {}
                 }

@@ -4,21 +4,22 @@ use std::{
     ffi::CString,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use crossbeam_queue::ArrayQueue;
 use lab_client_core::{Backend, Policy};
-use lab_model::{Actor, Behavior, Role, Workload};
+use lab_model::{Actor, Behavior, EventKind, Role, Workload};
 use lab_process::{Control, ControlWriter, clock, create_trace, process_id, thread_id};
 use lab_protocol::{Assignment, ClientAssignment, Order, PROTOCOL, Reply, Welcome};
 use lab_trace::{PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
 
 use crate::{
+    gate::Gate,
     housekeeper,
     intake::Reader,
     paths::Paths,
@@ -35,12 +36,20 @@ const ANSWERED_MAX: usize = 8192;
 #[cfg(target_os = "macos")]
 const PENDING_MAX: u32 = 4096;
 
+/// The reader's place at the gate.
+pub(crate) const READER_PLACE: usize = 0;
+/// The housekeeper's place at the gate.
+pub(crate) const HOUSEKEEPER_PLACE: usize = 1;
+/// The place of the first worker at the gate.
+pub(crate) const WORKER_PLACES: usize = 2;
+
 /// What the threads of a client share.
 pub(crate) struct Shared<B: Backend> {
     pub(crate) actor: Actor,
     pub(crate) seed: u64,
     pub(crate) backend: B,
     pub(crate) trace: TraceWriter,
+    pub(crate) gate: Gate,
     pub(crate) settings: Published,
     pub(crate) pending: PendingTable<B::Token>,
     pub(crate) queue: WorkQueue<Job<B::Token>>,
@@ -49,6 +58,10 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) arena: Arena,
     pub(crate) lost_events: AtomicU64,
     pub(crate) watches_time: AtomicBool,
+    /// Answers that the kernel has refused to keep.
+    pub(crate) not_kept: AtomicU64,
+    /// The kernel has refused to let an event's file be read; said once.
+    pub(crate) unreadable: AtomicBool,
 }
 
 impl<B: Backend> Shared<B> {
@@ -57,6 +70,13 @@ impl<B: Backend> Shared<B> {
         if let Err((token, record)) = self.answered.push((token, record)) {
             self.look_at(token, record);
             self.backend.release(token);
+        }
+    }
+
+    /// Has the kernel keep the answer to an event. A refusal is counted, and the housekeeper tells of it.
+    pub(crate) fn keep(&self, token: B::Token, event: EventKind) {
+        if self.backend.keep(token, event).is_err() {
+            self.not_kept.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -160,7 +180,7 @@ fn serve<B: Backend>(
 ) -> Result<()> {
     let workers = assignment.workers_max.max(1);
     let settings = Settings {
-        policy: policy(&assignment.behavior, assignment),
+        policy: policy(&assignment.behavior, assignment, &[]),
         participants: Participants::new(welcome.actor, [], Vec::new()),
     };
     let shared = Arc::new(Shared {
@@ -168,6 +188,7 @@ fn serve<B: Backend>(
         seed: welcome.seed,
         backend,
         trace,
+        gate: Gate::new(WORKER_PLACES + usize::from(workers)),
         settings: Published::new(settings),
         pending: PendingTable::new(),
         queue: WorkQueue::new(2 * PENDING_SLOTS, usize::from(workers)),
@@ -176,8 +197,10 @@ fn serve<B: Backend>(
         arena: Arena { path: welcome.arena.clone(), workload: assignment.workload.clone() },
         lost_events: AtomicU64::new(0),
         watches_time: AtomicBool::new(false),
+        not_kept: AtomicU64::new(0),
+        unreadable: AtomicBool::new(false),
     });
-    apply(&shared, &assignment.behavior);
+    apply(&shared, &assignment.behavior)?;
     let threads = start_threads(&shared, workers, control.writer())?;
     // Its own threads are known before the first event can come from one of them: workers only act on events.
     let own = threads.iter().map(|&tid| (tid, welcome.actor));
@@ -194,19 +217,24 @@ fn follow<B: Backend>(
     assignment: &ClientAssignment,
     shared: &Shared<B>,
 ) -> Result<()> {
+    let mut known: Vec<(String, Actor)> = Vec::new();
     loop {
         let current = shared.settings.current();
         match control.order()? {
-            Order::Participants { threads, clients } => {
+            Order::Participants { threads, clients, names } => {
                 let participants = Participants::new(welcome.actor, threads, clients);
-                shared.settings.publish(Settings { policy: current.policy.clone(), participants });
+                known = names;
+                let policy = policy(current.policy.behavior(), assignment, &known);
+                shared.settings.publish(Settings { policy, participants });
             }
             Order::Behave { behavior } => {
-                let policy = policy(&behavior, assignment);
+                let policy = policy(&behavior, assignment, &known);
                 shared.settings.publish(Settings { policy, participants: current.participants.clone() });
-                apply(shared, &behavior);
+                apply(shared, &behavior)?;
             }
             Order::Finish => {
+                // What goes on after this moment is in flight at the run's end: neither recorded nor lost.
+                shared.gate.shut();
                 while let Some((token, record)) = shared.answered.pop() {
                     shared.look_at(token, record);
                 }
@@ -219,13 +247,19 @@ fn follow<B: Backend>(
     }
 }
 
-fn policy(behavior: &Behavior, assignment: &ClientAssignment) -> Policy {
+fn policy(behavior: &Behavior, assignment: &ClientAssignment, names: &[(String, Actor)]) -> Policy {
     Policy::new(behavior.clone(), assignment.deadline, clock::timebase())
+        .among(names.iter().map(|(name, actor)| (name.as_str(), *actor)))
 }
 
-fn apply<B: Backend>(shared: &Shared<B>, behavior: &Behavior) {
-    shared.watches_time.store(behavior.answer_by_percent.is_some(), std::sync::atomic::Ordering::Relaxed);
+fn apply<B: Backend>(shared: &Shared<B>, behavior: &Behavior) -> Result<()> {
+    shared.watches_time.store(behavior.answer_by_percent.is_some(), Ordering::Relaxed);
     shared.queue.limit(usize::from(behavior.concurrency.get()));
+    let muted = behavior.mute.paths.iter().map(|path| format!("{}/{path}", shared.arena.path).into_bytes());
+    shared.backend.hide(&muted.collect::<Vec<_>>()).map_err(|(path, error)| {
+        let error = nix::Error::from_raw(i32::try_from(error).unwrap_or(0));
+        anyhow!("cannot mute {}: {}", String::from_utf8_lossy(&path), error.desc())
+    })
 }
 
 /// Starts the workers, the housekeeper and, last, the reader; returns the IDs of all threads.

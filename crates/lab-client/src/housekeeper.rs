@@ -14,16 +14,20 @@ use lab_model::{Approval, Ticks, Verdict};
 use lab_process::{GROW_EVERY, clock};
 use lab_trace::{Counter, DecisionEnd, Loss, LossKind};
 
-use crate::client::Shared;
+use crate::client::{HOUSEKEEPER_PLACE, Shared};
 
 /// The longest nap when there is nothing to do.
 const NAP_MAX: Duration = Duration::from_millis(16);
+
+/// Events that are let go of together.
+const RELEASE_AT_ONCE: usize = 64;
 
 /// What the housekeeper has already recorded, so that it is recorded once.
 #[derive(Debug, Default)]
 struct Noted {
     trace_full: bool,
     paths_full: bool,
+    not_kept: bool,
     lost_events: u64,
 }
 
@@ -31,13 +35,21 @@ struct Noted {
 pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
     let mut noted = Noted::default();
     let mut nap = GROW_EVERY;
+    let mut done = Vec::with_capacity(RELEASE_AT_ONCE);
     loop {
+        shared.gate.enter(HOUSEKEEPER_PLACE);
         let mut busy = false;
         while let Some((token, record)) = shared.answered.pop() {
             shared.look_at(token, record);
-            shared.backend.release(token);
+            done.push(token);
             busy = true;
+            if done.len() == RELEASE_AT_ONCE {
+                shared.backend.release_all(&mut done);
+                done.clear();
+            }
         }
+        shared.backend.release_all(&mut done);
+        done.clear();
         busy |= fall_back(shared, clock::now());
         match shared.trace.grow() {
             Ok(grown) => busy |= grown,
@@ -48,6 +60,7 @@ pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
             Err(_) => {}
         }
         note_losses(shared, &mut noted);
+        shared.gate.leave(HOUSEKEEPER_PLACE);
         let watches = shared.watches_time.load(Ordering::Relaxed);
         nap = if busy || watches { GROW_EVERY } else { (nap * 2).min(NAP_MAX) };
         thread::sleep(nap);
@@ -59,6 +72,8 @@ fn fall_back<B: Backend>(shared: &Shared<B>, now: Ticks) -> bool {
     let mut any = false;
     for overdue in shared.pending.overdue(now) {
         any = true;
+        // Answered, so no longer pending, even though its task may go on.
+        shared.trace.board().settle(usize::from(overdue.slot));
         let answered = clock::now();
         let error = shared.backend.answer(overdue.token, Verdict::Allow).err().unwrap_or(0);
         let (verdict, approval) = (Verdict::Allow, Approval::DeadlineFallback);
@@ -78,6 +93,10 @@ fn note_losses<B: Backend>(shared: &Shared<B>, noted: &mut Noted) {
             count: lost - noted.lost_events,
         });
         noted.lost_events = lost;
+    }
+    if !noted.not_kept && shared.not_kept.load(Ordering::Relaxed) > 0 {
+        noted.not_kept = true;
+        tracing::warn!("the kernel does not keep answers: this client is asked again and again");
     }
     if !noted.paths_full && shared.paths.full() {
         noted.paths_full = true;

@@ -1,15 +1,16 @@
 //! The reader: takes events in and answers. Nothing here allocates, locks what a worker can hold, or calls the
-//! kernel, except to wake a worker that gets something to do.
+//! kernel, except to wake a worker that gets something to do and, when the behaviour has `cache: on`, to have an
+//! answer kept that the reader gives itself: one call for a file that is then not asked about again.
 
 use std::sync::Arc;
 
 use lab_client_core::{Admission, Backend, Disposition, Event, Intake, Question, Task};
-use lab_model::{Approval, Ticks, Verdict};
+use lab_model::{Approval, EventKind, Ticks, Verdict};
 use lab_process::clock;
 use lab_trace::{Counter, DecisionBegin, DecisionEnd, RecordId};
 
 use crate::{
-    client::Shared,
+    client::{READER_PLACE, Shared},
     settings::Followed,
     worker::{Job, Owed},
 };
@@ -26,6 +27,7 @@ pub(crate) struct Reader<B: Backend> {
     reads: u64,
     events: u64,
     lost: u64,
+    inside: bool,
     batch: Vec<Answered<B::Token>>,
 }
 
@@ -33,6 +35,7 @@ pub(crate) struct Reader<B: Backend> {
 struct Answered<T> {
     token: T,
     record: RecordId,
+    event: EventKind,
     verdict: Verdict,
     approval: Approval,
     then: Option<Task>,
@@ -42,7 +45,17 @@ impl<B: Backend> Reader<B> {
     pub(crate) fn new(shared: Arc<Shared<B>>) -> Reader<B> {
         let followed = Followed::new(&shared.settings);
         let batch = Vec::with_capacity(BATCH_MAX);
-        Reader { shared, followed, read: Ticks(0), answered: Ticks(0), reads: 0, events: 0, lost: 0, batch }
+        Reader {
+            shared,
+            followed,
+            read: Ticks(0),
+            answered: Ticks(0),
+            reads: 0,
+            events: 0,
+            lost: 0,
+            inside: false,
+            batch,
+        }
     }
 
     /// Events that the kernel dropped or could not hand over.
@@ -50,25 +63,43 @@ impl<B: Backend> Reader<B> {
         self.lost
     }
 
-    fn keep(
+    /// Passes the gate, once for all events that are answered together.
+    fn enter(&mut self) {
+        if !self.inside {
+            self.shared.gate.enter(READER_PLACE);
+            self.inside = true;
+        }
+    }
+
+    fn leave(&mut self) {
+        self.shared.gate.leave(READER_PLACE);
+        self.inside = false;
+    }
+
+    fn hand_over(
         &mut self,
         event: &Event<B::Token>,
         record: RecordId,
         task: Task,
+        keep: bool,
         answer_by: Option<Ticks>,
     ) -> bool {
         let shared = &self.shared;
         let Some(slot) = shared.pending.take() else { return false };
-        let ticket = shared.pending.open(slot, record, event.token, answer_by);
+        // On the board before the race opens: whoever wins the race takes it off again.
         shared.trace.board().pend(usize::from(slot), self.read, record.0, event.subject.tid);
-        let job = Job { token: event.token, record, task, owed: Some(Owed { ticket }) };
+        let ticket = shared.pending.open(slot, record, event.token, answer_by);
+        let owed = Some(Owed { ticket });
+        let job = Job { token: event.token, record, task, event: event.event, keep, owed };
         if shared.queue.push(job).is_ok() {
             return true;
         }
         // Cannot happen while there are at least as many places in the queue as slots, but if it does the
         // event is answered like one that finds no slot.
-        shared.trace.board().settle(usize::from(slot));
         let won = shared.pending.win(ticket);
+        if won {
+            shared.trace.board().settle(usize::from(slot));
+        }
         shared.pending.give_back(slot);
         !won
     }
@@ -79,13 +110,16 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         self.read = clock::now();
         self.reads += 1;
         self.batch.clear();
+        self.shared.trace.board().set(Counter::Reads, self.reads);
     }
 
     fn event(&mut self, event: &Event<B::Token>) -> Disposition {
         self.events += 1;
+        self.enter();
         let settings = self.followed.settings(&self.shared.settings);
         let (class, actor) = settings.participants.classify(event.subject.tid);
-        let question = Question { read: self.read, event: event.event, class, deadline: event.deadline };
+        let question =
+            Question { read: self.read, event: event.event, class, actor, deadline: event.deadline };
         let begin = DecisionBegin {
             read: self.read,
             subject: event.subject,
@@ -97,18 +131,30 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
             actor,
         };
         let admission = settings.policy.admit(&question, self.shared.seed.wrapping_add(self.events));
+        let rules_keep = settings.policy.keeps(class, Verdict::Allow, Approval::Rule);
         let record = self.shared.trace.begin_decision(&begin);
         let (verdict, approval, then) = match admission {
             Admission::Answer { verdict, approval } => (verdict, approval, None),
             Admission::AnswerThenWork { verdict, approval, task } => (verdict, approval, Some(task)),
             Admission::Work { task, answer_by } => {
-                if self.keep(event, record, task, answer_by) {
+                if self.hand_over(event, record, task, rules_keep, answer_by) {
+                    self.shared.trace.board().set(Counter::Events, self.events);
+                    if self.batch.is_empty() {
+                        self.leave();
+                    }
                     return Disposition::Keep;
                 }
                 (Verdict::Allow, Approval::QueueFull, None)
             }
         };
-        self.batch.push(Answered { token: event.token, record, verdict, approval, then });
+        if self.batch.is_empty() {
+            self.shared.trace.board().set(Counter::Answering, self.read.0);
+        }
+        if rules_keep && verdict == Verdict::Allow && approval == Approval::Rule {
+            self.shared.keep(event.token, event.event);
+        }
+        let (token, event) = (event.token, event.event);
+        self.batch.push(Answered { token, record, event, verdict, approval, then });
         Disposition::Answer(verdict)
     }
 
@@ -117,12 +163,14 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
     }
 
     fn answered(&mut self, nth: usize, error: u32) {
-        let Answered { token, record, verdict, approval, ref mut then } = self.batch[nth];
+        let Answered { token, record, event, verdict, approval, ref mut then } = self.batch[nth];
         let end = DecisionEnd { started: None, answered: self.answered, verdict, approval, error };
         let shared = &self.shared;
         shared.trace.end_decision(record, &end);
         let unwanted = match then.take() {
-            Some(task) => shared.queue.push(Job { token, record, task, owed: None }).is_err(),
+            Some(task) => {
+                shared.queue.push(Job { token, record, task, event, keep: false, owed: None }).is_err()
+            }
             None => true,
         };
         if unwanted {
@@ -130,8 +178,9 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         }
         if nth + 1 == self.batch.len() {
             let board = shared.trace.board();
-            board.set(Counter::Reads, self.reads);
+            board.set(Counter::Answering, 0);
             board.set(Counter::Events, self.events);
+            self.leave();
         }
     }
 

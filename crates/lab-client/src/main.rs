@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod gate;
 mod housekeeper;
 mod intake;
 mod paths;

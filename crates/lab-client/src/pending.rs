@@ -38,6 +38,7 @@ pub(crate) struct Ticket {
 /// A decision whose answer the housekeeper has won.
 #[derive(Debug)]
 pub(crate) struct Overdue<T> {
+    pub(crate) slot: u16,
     pub(crate) record: RecordId,
     pub(crate) token: T,
 }
@@ -91,7 +92,7 @@ impl<T: Copy> PendingTable<T> {
     /// Wins every race whose time has come, one after the other.
     pub(crate) fn overdue(&self, now: Ticks) -> impl Iterator<Item = Overdue<T>> {
         let used = self.used.load(Ordering::Relaxed);
-        self.slots[..used].iter().filter_map(move |slot| {
+        self.slots[..used].iter().zip(0_u16..).filter_map(move |(slot, number)| {
             let state = slot.state.load(Ordering::Acquire);
             let answer_by = slot.answer_by.load(Ordering::Relaxed);
             if state % 2 == 0 || answer_by == 0 || answer_by > now.0 {
@@ -99,7 +100,7 @@ impl<T: Copy> PendingTable<T> {
             }
             let (record, token) = (RecordId(slot.record.load(Ordering::Relaxed)), slot.token.load()?);
             let won = slot.state.compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed);
-            won.is_ok().then_some(Overdue { record, token })
+            won.is_ok().then_some(Overdue { slot: number, record, token })
         })
     }
 }
@@ -115,6 +116,7 @@ mod tests {
         let ticket = table.open(slot, RecordId(7), 'x', Some(Ticks(100)));
         assert_eq!(table.overdue(Ticks(99)).count(), 0);
         let overdue: Vec<_> = table.overdue(Ticks(100)).collect();
+        assert_eq!(overdue[0].slot, slot);
         assert_eq!((overdue.len(), overdue[0].record, overdue[0].token), (1, RecordId(7), 'x'));
         assert!(!table.win(ticket), "the timer was first");
         assert_eq!(table.overdue(Ticks(200)).count(), 0);

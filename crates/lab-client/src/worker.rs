@@ -1,14 +1,24 @@
 //! A worker: does what a task asks for, one decision at a time.
 
-use std::{ffi::CStr, fs::File, io::Read, os::unix::fs::MetadataExt, sync::Arc, thread};
+use std::{
+    ffi::CStr,
+    fs::File,
+    io::Read,
+    os::unix::fs::MetadataExt,
+    sync::{Arc, atomic::Ordering},
+    thread,
+};
 
 use lab_client_core::{Backend, FileFacts, OperationPlan, Outcome, PlannedTarget, Step, Task};
-use lab_model::{Approval, Cause, FileId, OperationKind, ThreadId, Ticks, Verdict};
+use lab_model::{Approval, Cause, EventKind, FileId, OperationKind, ThreadId, Ticks, Verdict};
 use lab_process::{clock, process_id, thread_id};
 use lab_trace::{Counter, DecisionEnd, OperationBegin, OperationEnd, RecordId};
 use nix::{fcntl::OFlag, sys::stat::Mode};
 
-use crate::{client::Shared, pending::Ticket};
+use crate::{
+    client::{Shared, WORKER_PLACES},
+    pending::Ticket,
+};
 
 /// The piece in which content is read, in bytes.
 const READ_BYTES: usize = 64 * 1024;
@@ -21,6 +31,9 @@ pub(crate) struct Job<T> {
     pub(crate) token: T,
     pub(crate) record: RecordId,
     pub(crate) task: Task,
+    pub(crate) event: EventKind,
+    /// The kernel is to keep the answer if the rule allows.
+    pub(crate) keep: bool,
     /// What the worker still owes the subject; `None` when the reader has answered.
     pub(crate) owed: Option<Owed>,
 }
@@ -61,6 +74,7 @@ impl<B: Backend> Worker<B> {
         loop {
             match job.task.step(last) {
                 Step::Wait(span) => thread::sleep(span.duration()),
+                Step::Inspect => self.inspect(&job),
                 Step::Operate(plan) => self.operate(&job, plan),
                 Step::Answer { verdict, approval } => self.answer(&job, started, verdict, approval),
                 Step::Done => break,
@@ -68,10 +82,16 @@ impl<B: Backend> Worker<B> {
             last = Outcome::Finished;
         }
         if let Some(Owed { ticket }) = job.owed {
-            self.shared.trace.board().settle(usize::from(ticket.slot));
             self.shared.pending.give_back(ticket.slot);
         }
+        self.shared.gate.enter(self.place());
         self.shared.resolve(job.token, job.record);
+        self.shared.gate.leave(self.place());
+    }
+
+    /// This worker's place at the gate.
+    fn place(&self) -> usize {
+        WORKER_PLACES + usize::from(self.number)
     }
 
     fn answer(&self, job: &Job<B::Token>, started: Ticks, verdict: Verdict, approval: Approval) {
@@ -79,11 +99,33 @@ impl<B: Backend> Worker<B> {
         if !self.shared.pending.win(ticket) {
             return;
         }
+        if job.keep && verdict == Verdict::Allow && approval == Approval::Rule {
+            self.shared.keep(job.token, job.event);
+        }
         let answered = clock::now();
         let error = self.shared.backend.answer(job.token, verdict).err().unwrap_or(0);
         let end = DecisionEnd { started: Some(started), answered, verdict, approval, error };
         self.shared.trace.end_decision(job.record, &end);
+        self.shared.trace.board().settle(usize::from(ticket.slot));
         self.shared.trace.board().add(Counter::Answers, 1);
+    }
+
+    /// Reads the event's file through what came with the event. No operation, and so no record of its own:
+    /// its time is part of the decision's.
+    fn inspect(&mut self, job: &Job<B::Token>) {
+        let mut offset = 0;
+        while offset < CONTENT_BYTES_MAX {
+            match self.shared.backend.read_content(job.token, offset, &mut self.content) {
+                Ok(0) => return,
+                Ok(bytes) => offset += bytes as u64,
+                Err(error) => {
+                    if !self.shared.unreadable.swap(true, Ordering::Relaxed) {
+                        tracing::warn!("an event's file cannot be read without opening it: error {error}");
+                    }
+                    return;
+                }
+            }
+        }
     }
 
     fn operate(&mut self, job: &Job<B::Token>, plan: OperationPlan) {
@@ -97,6 +139,7 @@ impl<B: Backend> Worker<B> {
         }
         let trace = &self.shared.trace;
         let slot = usize::from(self.number);
+        self.shared.gate.enter(self.place());
         trace.board().add(Counter::OperationsBegun, 1);
         let begin = OperationBegin {
             started: clock::now(),
@@ -109,29 +152,33 @@ impl<B: Backend> Worker<B> {
         };
         let record = trace.begin_operation(&begin);
         trace.board().operate(slot, begin.started, record.0, self.subject.tid);
+        // The open may wait for ever, and recording must be able to end meanwhile.
+        self.shared.gate.leave(self.place());
         let path = CStr::from_bytes_until_nul(&self.path).unwrap_or_default();
         let opened = nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
         let ended = clock::now();
         trace.board().rest(slot);
         let mut end = OperationEnd { ended, error: 0, status: 0, finished: None, bytes: 0 };
-        let mut target = None;
+        let mut file = None;
         match opened {
-            Ok(file) => {
-                let mut file = File::from(file);
+            Ok(opened) => {
+                let mut opened = File::from(opened);
                 if plan.read {
-                    end.bytes = read_through(&mut file, &mut self.content);
+                    end.bytes = read_through(&mut opened, &mut self.content);
+                    end.finished = Some(clock::now());
                 }
-                target = self.target(&file);
-                drop(file);
-                end.finished = plan.read.then(clock::now);
+                file = Some(opened);
             }
             Err(error) => end.error = (error as i32).unsigned_abs(),
         }
+        // The end of what was begun has its place, whether the gate has been shut meanwhile or not.
         trace.end_operation(record, &end);
-        if let Some(target) = target {
+        trace.board().add(Counter::OperationsEnded, 1);
+        self.shared.gate.enter(self.place());
+        if let Some(target) = file.and_then(|file| self.target(&file)) {
             trace.operation_target(record, &target);
         }
-        trace.board().add(Counter::OperationsEnded, 1);
+        self.shared.gate.leave(self.place());
     }
 
     fn target(&self, file: &File) -> Option<lab_trace::Target> {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use lab_model::{BackendChoice, ExecProgram, Preset, ReactTo, Span, When};
+use lab_model::{BackendChoice, Cache, ExecProgram, Preset, ReactTo, Span, Via, When};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
@@ -103,10 +103,31 @@ records! {
         on_exec [default]: RawReaction,
         /// Whose events set a reaction off.
         react_to [default]: ReactTo,
+        /// Allows at once what another client does, as Santa does with `is_es_client`; the report counts
+        /// these answers apart. What a helper or a daemon does for that client is not recognised.
+        ignore_es_clients [default]: bool,
+        /// What it does not want to decide about.
+        mute [default]: RawMute,
+        /// Whether the kernel keeps the client's answers. Only what its rule has allowed is kept; what is
+        /// allowed because `react_to` leaves it alone is not. The simulator asks every time.
+        cache [default]: Cache,
         /// The share of the deadline after which the client answers without having finished, or `never`.
         answer_by_percent [default]: AnswerBy,
         /// Works this long on every event that sets it off, before its reaction.
         delay [default]: Span,
+    }
+
+    /// What a client does not want to decide about. A list that is written replaces the one it overrides.
+    #[schemars(rename = "Mute")]
+    "`mute`" RawMute {
+        /// What its own helpers do is allowed at once.
+        helpers [default]: bool,
+        /// Files and folders of the arena, relative to it; a folder stands for all below it, as it is when the
+        /// mute is set. The kernel hides what happens to them: the client's trace has none of it. The simulator
+        /// asks all the same.
+        paths [default]: List<String>,
+        /// Clients by their ID, or `workload` for all that is no client's: what they do is allowed at once.
+        processes [default]: List<String>,
     }
 
     /// What a client does when an event sets it off.
@@ -114,8 +135,11 @@ records! {
     "a reaction" RawReaction {
         /// Opens the target again, by path.
         reopen [default]: bool,
-        /// Reads the reopened target from start to end.
+        /// Reads the target from start to end, and the other files that it opens.
         read [default]: bool,
+        /// How it gets at the target's content: `path` reads what it has reopened, `descriptor` reads what came
+        /// with the event and takes the place of `reopen`.
+        via [default]: Via,
         /// Opens this many other files of the arena.
         extra_opens [default]: Bounded<0, 1_000>,
         /// Before the answer, while the subject waits, or after it.
@@ -237,6 +261,9 @@ impl Read for BehaviorEntry {
                     on_open: Field::Absent,
                     on_exec: Field::Absent,
                     react_to: Field::Absent,
+                    ignore_es_clients: Field::Absent,
+                    mute: Field::Absent,
+                    cache: Field::Absent,
                     answer_by_percent: Field::Absent,
                     delay: Field::Absent,
                 })

@@ -3,17 +3,18 @@
 use std::ops::Range;
 
 use lab_model::{
-    BackendChoice, Behavior, Concurrency, ExecProgram, ExecStorm, Lab, OpenStorm, Phases, Rate, Reaction,
-    Safety, Span, Workload,
+    BackendChoice, Behavior, Concurrency, ExecProgram, ExecStorm, Lab, Mute, OpenStorm, Phases, Rate,
+    Reaction, Safety, Span, Via, Workload,
 };
 
 use crate::{
     Diagnostic, Limits,
     clients::clients,
     expectations::expectations,
+    nearest::nearest,
     raw::{
-        BehaviorEntry, RawBehavior, RawExecStorm, RawLab, RawOpenStorm, RawPhases, RawReaction, RawSafety,
-        RawWorkload,
+        BehaviorEntry, RawBehavior, RawClients, RawExecStorm, RawLab, RawMute, RawOpenStorm, RawPhases,
+        RawReaction, RawSafety, RawWorkload,
     },
     read::{At, Field, List, Problems},
     tree::shortened,
@@ -44,6 +45,9 @@ pub(crate) fn resolve(raw: &RawLab, limits: &Limits, problems: &mut Problems<'_>
     let client_ids = clients
         .as_ref()
         .map(|clients| clients.iter().map(|client| client.id.as_str().to_owned()).collect::<Vec<String>>());
+    if let Some(ids) = &client_ids {
+        check_processes(raw, ids, problems);
+    }
     let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
     let deadline = deadline(&raw.deadline, problems);
     Some(Lab {
@@ -113,24 +117,84 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
         on_open: reaction(&written.on_open, start.on_open, problems),
         on_exec: reaction(&written.on_exec, start.on_exec, problems),
         react_to: written.react_to.value().copied().unwrap_or(start.react_to),
+        ignore_es_clients: written.ignore_es_clients.value().copied().unwrap_or(start.ignore_es_clients),
+        mute: mute(&written.mute, start.mute, problems),
+        cache: written.cache.value().copied().unwrap_or(start.cache),
         answer_by_percent: written.answer_by_percent.value().map_or(start.answer_by_percent, |by| by.0),
         delay: written.delay.value().copied().unwrap_or(start.delay),
     }
 }
 
+/// Checks that every process which a behaviour names is one of the lab's.
+fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>) {
+    let words: Vec<&str> = clients.iter().map(String::as_str).chain([Mute::WORKLOAD]).collect();
+    let of_defaults = raw.defaults.value().and_then(|defaults| defaults.behavior.value());
+    let mut behaviors: Vec<&BehaviorEntry> = of_defaults.into_iter().collect();
+    match raw.clients.value() {
+        Some(RawClients::List(list)) => {
+            behaviors.extend(list.items.iter().filter_map(|client| client.value.behavior.value()));
+        }
+        Some(RawClients::Count(count)) => behaviors.extend(count.behavior.value()),
+        None => {}
+    }
+    let muted = behaviors.into_iter().filter_map(|BehaviorEntry(written)| written.mute.value());
+    let named = muted.filter_map(|mute| mute.processes.value()).flat_map(|list| &list.items);
+    for at in named.filter(|at| !words.contains(&at.value.as_str())) {
+        let text = at.value.as_str();
+        let diagnostic =
+            Diagnostic::new(at.place.clone(), format!("`{}` is no process of this lab", shortened(text)))
+                .help("write a client's ID, or `workload` for all that is no client's");
+        problems.add(match nearest(text, words.iter().copied()) {
+            Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
+            None => diagnostic.label("no such client"),
+        });
+    }
+}
+
+fn mute(field: &Field<RawMute>, base: Mute, problems: &mut Problems<'_>) -> Mute {
+    let Some(written) = field.value() else { return base };
+    for path in written.paths.value().into_iter().flat_map(|list| &list.items) {
+        check_path(path, problems);
+    }
+    let texts = |field: &Field<List<String>>, base| {
+        field.value().map_or(base, |list| list.items.iter().map(|at| at.value.clone()).collect())
+    };
+    Mute {
+        helpers: written.helpers.value().copied().unwrap_or(base.helpers),
+        paths: texts(&written.paths, base.paths),
+        processes: texts(&written.processes, base.processes),
+    }
+}
+
+/// A reaction: `base` with the written fields laid over it. Of `reopen` and `via: descriptor`, each of which
+/// takes the other's place, the one that is written wins over the one that is inherited.
 fn reaction(field: &Field<RawReaction>, base: Reaction, problems: &mut Problems<'_>) -> Reaction {
     let Some(written) = field.value() else { return base };
-    let reopen = written.reopen.value().copied().unwrap_or(base.reopen);
+    let by_descriptor = written.via.given().filter(|at| at.value == Via::Descriptor);
+    let reopened = written.reopen.given().filter(|at| at.value);
+    if let (Some(descriptor), Some(reopened)) = (by_descriptor, reopened) {
+        let message = "a target that is read through the event's descriptor is not reopened";
+        let diagnostic = Diagnostic::new(descriptor.place.clone(), message)
+            .label("takes the place of `reopen`")
+            .related(reopened.place.clone(), "reopened here")
+            .help("remove `reopen: true`, or write `via: path`");
+        problems.add(diagnostic);
+    }
+    let inherited = if reopened.is_some() { Via::Path } else { base.via };
+    let via = written.via.value().copied().unwrap_or(inherited);
+    let reopen = via == Via::Path && written.reopen.value().copied().unwrap_or(base.reopen);
+    let readable = reopen || via == Via::Descriptor;
     let read = written.read.value().copied().unwrap_or(base.read);
-    if let (false, Some(At { value: true, place })) = (reopen, written.read.given()) {
+    if let (false, Some(At { value: true, place })) = (readable, written.read.given()) {
         let diagnostic = Diagnostic::new(place.clone(), "a target that is not reopened cannot be read")
-            .label("needs `reopen: true`")
-            .help("add `reopen: true`, or remove `read: true`");
+            .label("needs `reopen: true` or `via: descriptor`")
+            .help("add `reopen: true` or `via: descriptor`, or remove `read: true`");
         problems.add(diagnostic);
     }
     Reaction {
         reopen,
-        read: read && reopen,
+        read: read && readable,
+        via,
         extra_opens: written.extra_opens.value().map_or(base.extra_opens, |opens| opens.get()),
         when: written.when.value().copied().unwrap_or(base.when),
     }
@@ -236,7 +300,7 @@ fn one_workload(at: &At<RawWorkload>, problems: &mut Problems<'_>) -> Option<Wor
 
 fn resolve_open_storm(raw: &RawOpenStorm, problems: &mut Problems<'_>) -> OpenStorm {
     if let Some(at) = raw.directory.given() {
-        check_directory(at, problems);
+        check_path(at, problems);
     }
     OpenStorm {
         workers: raw.workers.value().map_or(2, |workers| workers.get()),
@@ -258,7 +322,7 @@ fn resolve_exec_storm(raw: &RawExecStorm) -> ExecStorm {
 }
 
 /// Checks that a path stays in the arena: relative, of plain names only.
-fn check_directory(at: &At<String>, problems: &mut Problems<'_>) {
+pub(crate) fn check_path(at: &At<String>, problems: &mut Problems<'_>) {
     const BYTES_MAX: usize = 255;
     let path = at.value.as_str();
     let why = if path.starts_with('/') {
@@ -276,7 +340,7 @@ fn check_directory(at: &At<String>, problems: &mut Problems<'_>) {
     };
     let message = match why {
         "an absolute path" | "`..` leads out of it" => format!("`{}` leaves the arena", shortened(path)),
-        _ => format!("`{}` is not a folder's path", shortened(path)),
+        _ => format!("`{}` is not a path", shortened(path)),
     };
     let diagnostic = Diagnostic::new(at.place.clone(), message)
         .label(why)

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use lab_model::{BackendChoice, ExecProgram, InvalidSpan, Preset, Rate, ReactTo, Span, When};
+use lab_model::{BackendChoice, Cache, ExecProgram, InvalidSpan, Preset, Rate, ReactTo, Span, Via, When};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
@@ -205,6 +205,8 @@ choices! {
         "workload" => ReactTo::Workload, "peers" => ReactTo::Peers, "self" => ReactTo::Own,
         "all" => ReactTo::All,
     ];
+    Via, "a value of `via`", ["path" => Via::Path, "descriptor" => Via::Descriptor];
+    Cache, "a value of `cache`", ["off" => Cache::Off, "on" => Cache::On];
     When, "a value of `when`", ["before" => When::Before, "after" => When::After];
     BackendChoice, "a backend", [
         "auto" => BackendChoice::Auto, "endpoint-security" => BackendChoice::EndpointSecurity,

@@ -1,6 +1,6 @@
 use std::fmt::{self, Write};
 
-use lab_model::{Behavior, Client, Expectation, Lab, PhaseKind, Rate, Reaction, When, Workload};
+use lab_model::{Behavior, Client, Expectation, Lab, Mute, PhaseKind, Rate, Reaction, When, Workload};
 
 use crate::scalar::Choice;
 
@@ -69,6 +69,11 @@ fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::R
     writeln!(out, "{indent}on_open: {}", Flow(&behavior.on_open))?;
     writeln!(out, "{indent}on_exec: {}", Flow(&behavior.on_exec))?;
     writeln!(out, "{indent}react_to: {}", word(behavior.react_to))?;
+    writeln!(out, "{indent}ignore_es_clients: {}", behavior.ignore_es_clients)?;
+    let Mute { helpers, paths, processes } = &behavior.mute;
+    let (paths, processes) = (Names(paths), Names(processes));
+    writeln!(out, "{indent}mute: {{ helpers: {helpers}, paths: {paths}, processes: {processes} }}")?;
+    writeln!(out, "{indent}cache: {}", word(behavior.cache))?;
     match behavior.answer_by_percent {
         Some(percent) => writeln!(out, "{indent}answer_by_percent: {percent}")?,
         None => writeln!(out, "{indent}answer_by_percent: never")?,
@@ -131,9 +136,27 @@ struct Flow<'a>(&'a Reaction);
 
 impl fmt::Display for Flow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reaction { reopen, read, extra_opens, when } = *self.0;
+        let Reaction { reopen, read, via, extra_opens, when } = *self.0;
         let when: When = when;
-        write!(f, "{{ reopen: {reopen}, read: {read}, extra_opens: {extra_opens}, when: {} }}", word(when))
+        let (via, when) = (word(via), word(when));
+        write!(
+            f,
+            "{{ reopen: {reopen}, read: {read}, via: {via}, extra_opens: {extra_opens}, when: {when} }}"
+        )
+    }
+}
+
+/// Texts as a list on one line.
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('[')?;
+        for (nth, name) in self.0.iter().enumerate() {
+            let comma = if nth > 0 { ", " } else { "" };
+            write!(f, "{comma}{}", Scalar(name))?;
+        }
+        f.write_char(']')
     }
 }
 

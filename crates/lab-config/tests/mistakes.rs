@@ -128,6 +128,10 @@ fn rules_across_fields() {
     check("load_without_storm", 1, with("open_storm: { workers: 2, files: 500, rate: max }", "{}"));
     check("arena_too_small", 1, with("files: 500", "files: 100000"));
     check("read_without_reopen", 1, with("behavior: scanner", "behavior: { on_open: { read: true } }"));
+    let mute = "behavior: { mute: { paths: [/etc], processes: [alfa, nobody-at-all] }, cache: true }";
+    check("mute_and_cache", 4, with("behavior: scanner", mute));
+    let both = "behavior: { on_open: { reopen: true, read: true, via: descriptor } }";
+    check("reopen_and_descriptor", 1, with("behavior: scanner", both));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
-    BackendChoice, Behavior, Client, Concurrency, ExecProgram, ExecStorm, Lab, OpenStorm, Phases, Rate,
-    ReactTo, Reaction, Safety, Span, When, Workload,
+    BackendChoice, Behavior, Cache, Client, Concurrency, ExecProgram, ExecStorm, Lab, Mute, OpenStorm,
+    Phases, Rate, ReactTo, Reaction, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -24,10 +24,23 @@ prop_compose! {
     fn reaction()(
         reopen in any::<bool>(),
         read in any::<bool>(),
+        descriptor in any::<bool>(),
         extra_opens in 0..=1_000_u32,
         when in prop_oneof![Just(When::Before), Just(When::After)],
     ) -> Reaction {
-        Reaction { reopen, read: read && reopen, extra_opens, when }
+        let via = if descriptor { Via::Descriptor } else { Via::Path };
+        let reopen = reopen && !descriptor;
+        Reaction { reopen, read: read && (reopen || descriptor), via, extra_opens, when }
+    }
+}
+
+prop_compose! {
+    fn mute()(
+        helpers in any::<bool>(),
+        paths in proptest::collection::vec("[a-zé '\"#:&*!0-9_-]{1,8}(/[a-z.]{3,6}x){0,2}", 0..3),
+        processes in proptest::collection::vec(prop_oneof![Just("c0"), Just(Mute::WORKLOAD)], 0..3),
+    ) -> Mute {
+        Mute { helpers, paths, processes: processes.into_iter().map(str::to_owned).collect() }
     }
 }
 
@@ -39,11 +52,14 @@ prop_compose! {
         react_to in prop_oneof![
             Just(ReactTo::Workload), Just(ReactTo::Peers), Just(ReactTo::Own), Just(ReactTo::All)
         ],
+        ignore_es_clients in any::<bool>(),
+        mute in mute(),
+        cache in prop_oneof![Just(Cache::Off), Just(Cache::On)],
         answer_by_percent in proptest::option::of(1..=99_u8),
         delay in span_or_zero(3_600),
     ) -> Behavior {
         let concurrency = Concurrency::new(concurrency);
-        Behavior { concurrency, on_open, on_exec, react_to, answer_by_percent, delay }
+        Behavior { concurrency, on_open, on_exec, react_to, ignore_es_clients, mute, cache, answer_by_percent, delay }
     }
 }
 

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Span;
+use crate::{Span, SubjectClass};
 
 /// A named set of behaviours from which a lab file starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -103,13 +103,30 @@ pub enum When {
     After,
 }
 
+/// How a client gets at the content of the file that an event is about.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// Through an open of its own, about which every client is asked.
+    #[default]
+    Path,
+    /// Through the descriptor that came with the event, about which nobody is asked. Endpoint Security
+    /// hands none over.
+    Descriptor,
+}
+
 /// What a client does when an event sets it off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reaction {
     /// Opens the target again, by path.
     pub reopen: bool,
-    /// Reads the reopened target from start to end.
+    /// Reads the target from start to end, and the other files that it opens.
     pub read: bool,
+    /// How it gets at the target's content; never [`Via::Descriptor`] together with `reopen`.
+    #[serde(default)]
+    pub via: Via,
     /// Opens this many other files of the arena.
     pub extra_opens: u32,
     /// Before or after the answer.
@@ -120,19 +137,61 @@ impl Reaction {
     /// No reaction.
     #[must_use]
     pub const fn none() -> Reaction {
-        Reaction { reopen: false, read: false, extra_opens: 0, when: When::Before }
+        Reaction { reopen: false, read: false, via: Via::Path, extra_opens: 0, when: When::Before }
     }
 
     /// True when nothing is to be done.
     #[must_use]
     pub const fn is_none(&self) -> bool {
-        !self.reopen && self.extra_opens == 0
+        !self.reopen && self.extra_opens == 0 && !self.inspects()
+    }
+
+    /// True when the target is read through the event's own descriptor, which is no operation.
+    #[must_use]
+    pub const fn inspects(&self) -> bool {
+        self.read && matches!(self.via, Via::Descriptor)
     }
 
     /// How many operations one reaction makes.
     #[must_use]
     pub const fn operations(&self) -> u64 {
         self.reopen as u64 + self.extra_opens as u64
+    }
+}
+
+/// Whether a client lets the kernel keep its answers.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Cache {
+    /// It is asked every time.
+    #[default]
+    Off,
+    /// It is not asked again about a file that its rule has allowed, until the file is written to.
+    On,
+}
+
+/// What a client does not want to decide about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mute {
+    /// What its own helpers do.
+    pub helpers: bool,
+    /// What happens to these files and folders, relative to the arena; a folder stands for all below it. The
+    /// kernel hides these events, so the client's trace has none of them.
+    pub paths: Vec<String>,
+    /// What these do: clients by their ID, or [`Mute::WORKLOAD`].
+    pub processes: Vec<String>,
+}
+
+impl Mute {
+    /// The name of all that is no process of a client.
+    pub const WORKLOAD: &'static str = "workload";
+
+    /// True when nothing is muted.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        !self.helpers && self.paths.is_empty() && self.processes.is_empty()
     }
 }
 
@@ -147,6 +206,15 @@ pub struct Behavior {
     pub on_exec: Reaction,
     /// Whose events set a reaction off.
     pub react_to: ReactTo,
+    /// Allows at once what another client does.
+    #[serde(default)]
+    pub ignore_es_clients: bool,
+    /// What it does not want to decide about.
+    #[serde(default)]
+    pub mute: Mute,
+    /// Whether the kernel keeps its answers.
+    #[serde(default)]
+    pub cache: Cache,
     /// The share of the deadline, in percent (1 to 99), after which the client answers without having
     /// finished; `None` lets the deadline hit.
     pub answer_by_percent: Option<u8>,
@@ -159,12 +227,29 @@ impl Behavior {
     #[must_use]
     pub const fn noop() -> Behavior {
         Behavior {
+            mute: Mute { helpers: false, paths: Vec::new(), processes: Vec::new() },
+            cache: Cache::Off,
             concurrency: Concurrency::new(1),
             on_open: Reaction::none(),
             on_exec: Reaction::none(),
             react_to: ReactTo::Workload,
+            ignore_es_clients: false,
             answer_by_percent: None,
             delay: Span::from_nanos(0),
+        }
+    }
+
+    /// Whether an event of such a subject sets the reaction off.
+    #[must_use]
+    pub const fn reacts_to(&self, class: SubjectClass) -> bool {
+        match class {
+            SubjectClass::Workload => true,
+            SubjectClass::Peer => {
+                !self.ignore_es_clients && matches!(self.react_to, ReactTo::Peers | ReactTo::All)
+            }
+            SubjectClass::Own | SubjectClass::OwnHelper => {
+                matches!(self.react_to, ReactTo::Own | ReactTo::All)
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ mod lab;
 mod span;
 mod time;
 
-pub use behavior::{Behavior, Concurrency, Preset, ReactTo, Reaction, When};
+pub use behavior::{Behavior, Cache, Concurrency, Mute, Preset, ReactTo, Reaction, Via, When};
 pub use event::{
     Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict,
 };

@@ -27,7 +27,14 @@ pub fn programs(workspace: &Path) -> Result<Programs, Failure> {
     };
     let arguments =
         ["build", "--quiet", "--profile", PROFILE, "--package", "lab-client", "--package", "lab-driver"];
-    duct::cmd("cargo", arguments).dir(workspace).stdout_to_stderr().run().map_err(|error| failed(&error))?;
+    let missing = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failure::new(FailureKind::Bug, "cannot build the client and the driver: cargo is not on PATH")
+                .mend("install Rust (https://rustup.rs), or add the folder of cargo to PATH")
+        }
+        _ => failed(&error),
+    };
+    duct::cmd("cargo", arguments).dir(workspace).stdout_to_stderr().run().map_err(missing)?;
     let target = target_folder(workspace).map_err(|error| failed(&error))?.join(PROFILE);
     Ok(Programs { client: target.join("lab-client"), driver: target.join("lab-driver") })
 }

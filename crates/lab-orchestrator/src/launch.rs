@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use lab_model::Lab;
@@ -35,6 +36,9 @@ pub struct Request<'a> {
     pub terminal: bool,
 }
 
+/// How long after asking the conductor to end it is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// Packages the clients, runs the lab and takes everything away again except what it recorded. The calling
 /// process must have one thread. Returns the run's folder and how conducting it went.
 ///
@@ -42,19 +46,29 @@ pub struct Request<'a> {
 /// [`Failure`] when nothing was started.
 pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>), Failure> {
     capacity(request.lab)?;
+    // One thread, as cloning the conductor demands. Signals are listened for before there is anything to end.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::new(FailureKind::Bug, format!("no event loop: {error}")))?;
+    let mut signals = runtime.block_on(async { Signals::listen() })?;
     let folder = RunFolder::create(request.runs, &request.lab.name)?;
-    let outcome = prepare(request, &folder).and_then(|plan| confined(request, &folder, &plan));
+    mark_active(&folder, None);
+    let prepared = prepare(request, &folder);
+    let outcome = prepared.and_then(|()| runtime.block_on(confined(request, &folder, &mut signals)));
     folder.uninstall();
     match outcome {
+        Ok(Err(failure)) if !folder.has_operations() => Err(abandon(&folder, failure)),
         Ok(conducted) => Ok((folder, conducted)),
-        Err(failure) => {
-            // Nothing was recorded, so nothing is worth keeping.
-            if let Err(error) = fs::remove_dir_all(folder.root()) {
-                tracing::debug!("the empty run stays behind: {error}");
-            }
-            Err(failure)
-        }
+        Err(failure) => Err(abandon(&folder, failure)),
     }
+}
+
+/// Nothing was recorded, so nothing is worth keeping but the reason.
+fn abandon(folder: &RunFolder, failure: Failure) -> Failure {
+    if let Err(error) = folder.discard() {
+        tracing::warn!("the empty run {} stays behind: {error}", folder.root().display());
+    }
+    failure
 }
 
 /// Refuses what the machine cannot do before anything is written.
@@ -79,7 +93,7 @@ fn capacity(_: &Lab) -> Result<(), Failure> {
 }
 
 /// Writes the resolved lab and the plan, and installs the bundles.
-fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<Plan, Failure> {
+fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<(), Failure> {
     let output = |what: &'static str| move |error: std::io::Error| Failure::output(what, &error);
     fs::write(folder.lab(), lab_config::to_yaml(request.lab))
         .map_err(output("cannot write the resolved lab"))?;
@@ -97,8 +111,7 @@ fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<Plan, Failure> {
     };
     let text = serde_json::to_vec_pretty(&plan)
         .map_err(|error| Failure::new(FailureKind::Bug, format!("the plan cannot be written: {error}")))?;
-    fs::write(folder.plan(), text).map_err(output("cannot write the plan"))?;
-    Ok(plan)
+    fs::write(folder.plan(), text).map_err(output("cannot write the plan"))
 }
 
 /// The driver runs outside the bundles, from a copy of its own: a new build must not change a run.
@@ -112,42 +125,51 @@ fn install_driver(driver: &Path, folder: &RunFolder) -> std::io::Result<PathBuf>
 fn bundle_failure(error: &lab_bundle::BundleError) -> Failure {
     let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
+    let mut full = false;
     while let Some(cause) = source {
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        full |= kind == Some(std::io::ErrorKind::StorageFull);
         message = format!("{message}: {cause}");
         source = cause.source();
     }
-    Failure::new(FailureKind::Output, message).mend("name a folder that can be written with --runs")
+    let failure = Failure::new(FailureKind::Output, message);
+    if full {
+        failure.mend("free some space, or name another folder with --runs")
+    } else {
+        failure.mend("name a folder that can be written with --runs")
+    }
 }
 
 /// Runs the conductor in namespaces of its own and waits for its end.
 #[cfg(target_os = "linux")]
-fn confined(request: &Request<'_>, folder: &RunFolder, _plan: &Plan) -> Result<Result<(), Failure>, Failure> {
+async fn confined(
+    request: &Request<'_>,
+    folder: &RunFolder,
+    signals: &mut Signals,
+) -> Result<Result<(), Failure>, Failure> {
+    if signals.pending().await {
+        return Err(Failure::new(FailureKind::Interrupted, "interrupted before the lab was started"));
+    }
     let plan = folder.plan();
     let mut arguments = request.conductor_arguments.to_vec();
     let plan_text = plan.to_string_lossy();
     arguments.push(&plan_text);
-    // The signals are listened for before there is anything to end.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Failure::new(FailureKind::Bug, format!("no event loop: {error}")))?;
-    runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        let pid = lab_backend_fanotify::confine::spawn_first_process(request.program, &arguments).map_err(
-            |error| match error.raw_os_error() {
+    let pid =
+        lab_backend_fanotify::confine::spawn_first_process(request.program, &arguments).map_err(|error| {
+            match error.raw_os_error() {
                 Some(nix::libc::EPERM) => {
                     Failure::new(FailureKind::Privilege, "a lab needs namespaces of its own (CAP_SYS_ADMIN)")
                         .mend("run it as root")
                 }
                 _ => Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")),
-            },
-        )?;
-        mark_active(folder, pid);
-        Ok(watch(pid, &mut signals).await)
-    })
+            }
+        })?;
+    mark_active(folder, Some(pid));
+    Ok(watch(pid, signals).await)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn confined(_: &Request<'_>, _: &RunFolder, _: &Plan) -> Result<Result<(), Failure>, Failure> {
+async fn confined(_: &Request<'_>, _: &RunFolder, _: &mut Signals) -> Result<Result<(), Failure>, Failure> {
     Err(Failure::new(FailureKind::BackendMissing, "live labs run on Linux in this version"))
 }
 
@@ -174,6 +196,24 @@ impl Signals {
             child: listen(SignalKind::child())?,
         })
     }
+
+    /// Whether somebody has wanted the run to end since the last look. Waits for nothing.
+    async fn pending(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.wanted_end() => true,
+            () = tokio::task::yield_now() => false,
+        }
+    }
+
+    /// Waits for the next signal that ends a run.
+    async fn wanted_end(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
 }
 
 /// Waits for the conductor's end. The first signal asks it to end the lab, the third ends it at once.
@@ -194,11 +234,14 @@ async fn watch(pid: u32, signals: &mut Signals) -> Result<(), Failure> {
                 return Err(Failure::new(FailureKind::Bug, format!("the conductor is gone: {error}")));
             }
         }
+        let Signals { interrupt, terminate, hangup, child } = signals;
         tokio::select! {
-            _ = signals.child.recv() => continue,
-            _ = signals.interrupt.recv() => asked += 1,
-            _ = signals.terminate.recv() => asked += 1,
-            _ = signals.hangup.recv() => asked += 1,
+            _ = child.recv() => continue,
+            _ = interrupt.recv() => asked += 1,
+            _ = terminate.recv() => asked += 1,
+            _ = hangup.recv() => asked += 1,
+            // The first process of a PID namespace is not told of a signal that it does not handle yet.
+            () = tokio::time::sleep(ASK_AGAIN_AFTER), if asked > 0 => {}
         }
         let signal = if asked < 3 { Signal::SIGTERM } else { Signal::SIGKILL };
         if let Err(error) = kill(conductor, signal) {
@@ -214,10 +257,10 @@ fn exit_failure(code: i32) -> Failure {
     Failure::new(kind.unwrap_or(FailureKind::Bug), String::new())
 }
 
-#[cfg(target_os = "linux")]
-fn mark_active(folder: &RunFolder, conductor: u32) {
-    let active =
-        Active { launcher: ProcessName::of(std::process::id()), conductor: ProcessName::of(conductor) };
+/// Notes which processes the run consists of, for `lab down`.
+fn mark_active(folder: &RunFolder, conductor: Option<u32>) {
+    let launcher = ProcessName::of(std::process::id());
+    let active = Active { launcher, conductor: conductor.map(ProcessName::of) };
     let written = serde_json::to_vec(&active)
         .map_err(std::io::Error::other)
         .and_then(|text| fs::write(folder.active(), text));

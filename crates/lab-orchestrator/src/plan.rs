@@ -28,8 +28,8 @@ pub struct Plan {
 pub struct Active {
     /// The process that the user started.
     pub launcher: ProcessName,
-    /// The first process of the lab, as the outside names it.
-    pub conductor: ProcessName,
+    /// The first process of the lab, as the outside names it; none while the lab is being prepared.
+    pub conductor: Option<ProcessName>,
 }
 
 /// A process that cannot be mistaken for another of the same ID.

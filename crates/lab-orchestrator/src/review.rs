@@ -42,7 +42,7 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
     }
     let mut traces = Vec::new();
     for (name, map) in &files {
-        match Trace::parse(map.bytes()) {
+        match Trace::of(map) {
             Ok(trace) => traces.push(trace),
             Err(error) => unreadable.push((name.clone(), error.to_string())),
         }

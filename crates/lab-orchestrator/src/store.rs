@@ -35,11 +35,11 @@ impl RunFolder {
             match fs::create_dir(&root) {
                 Ok(()) => {
                     let folder = RunFolder { root };
-                    for part in [folder.traces(), folder.logs(), folder.clients(), folder.arena()] {
-                        fs::create_dir(part).map_err(|error| failed(&error))?;
-                    }
-                    point_latest(&of_lab, &name).map_err(|error| failed(&error))?;
-                    return Ok(folder);
+                    return folder.furnish().map_err(|error| {
+                        // The reason that counts is the one at hand.
+                        drop(folder.discard());
+                        failed(&error)
+                    });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed(&error)),
@@ -49,6 +49,47 @@ impl RunFolder {
             FailureKind::Output,
             format!("{} has a thousand runs of this second", of_lab.display()),
         ))
+    }
+
+    /// Creates what every run's folder has.
+    fn furnish(&self) -> io::Result<RunFolder> {
+        for part in [self.traces(), self.logs(), self.clients(), self.arena()] {
+            fs::create_dir(part)?;
+        }
+        point_latest(self.of_lab(), &self.name())?;
+        Ok(self.clone())
+    }
+
+    /// The folder of all runs of this lab.
+    fn of_lab(&self) -> &Path {
+        self.root.parent().unwrap_or(&self.root)
+    }
+
+    /// True when any process of the lab has recorded an operation.
+    #[must_use]
+    pub fn has_operations(&self) -> bool {
+        let driver = lab_trace::Board::attach(&self.trace("driver"));
+        driver.is_ok_and(|board| board.get(lab_trace::Counter::OperationsBegun) > 0)
+    }
+
+    /// Removes the whole run, and points `latest` at the newest one that is left.
+    ///
+    /// # Errors
+    /// Those of removing.
+    pub fn discard(&self) -> io::Result<()> {
+        fs::remove_dir_all(&self.root)?;
+        let link = self.of_lab().join("latest");
+        if link.exists() || !link.is_symlink() {
+            return Ok(());
+        }
+        let runs = self.of_lab().parent().map(RunFolder::all).unwrap_or_default();
+        match runs.iter().rfind(|run| run.of_lab() == self.of_lab()) {
+            Some(newest) => point_latest(self.of_lab(), &newest.name()),
+            None => {
+                fs::remove_file(link)?;
+                fs::remove_dir(self.of_lab())
+            }
+        }
     }
 
     /// The folder of a run that exists: a path to it, `LAB/TIME`, or `LAB` for the latest run of that lab.

@@ -14,6 +14,9 @@ pub enum Order {
         threads: Vec<(u64, Actor)>,
         /// Which of those processes are clients.
         clients: Vec<Actor>,
+        /// What the lab file calls them.
+        #[serde(default)]
+        names: Vec<(String, Actor)>,
     },
     /// To a client: behave like this from now on. Answered by [`Reply::Done`].
     Behave {

@@ -11,10 +11,16 @@ mod synthetic;
 
 use std::path::Path;
 
-use lab_analysis::findings::Findings;
-use lab_model::{PhaseKind, SubjectClass};
-use lab_report::export::{Caps, Exported, jsonl, perfetto};
-use lab_trace::Trace;
+use lab_analysis::{
+    findings::Findings,
+    import::{Import, Importer, Options},
+};
+use lab_model::{PhaseKind, SubjectClass, Ticks, Timebase};
+use lab_report::{
+    export::{Caps, Exported, jsonl, perfetto},
+    text::Style,
+};
+use lab_trace::{MemoryTrace, Trace, WriterOptions};
 use synthetic::{Builder, Dec, Run, analyse_bytes, lab};
 
 const ROOTS: u64 = 50;
@@ -171,4 +177,77 @@ fn damage_anywhere_is_no_panic() {
         packets(&file);
         assert_eq!(lines(&bytes).len() as u64, counts.decisions + counts.decisions_without_lane);
     }
+}
+
+/// Reads lines back as `lab import` does.
+fn imported(text: &[u8]) -> (Import, Vec<u8>) {
+    let options =
+        Options { name: "export.jsonl".into(), timebase: Some(Timebase::NANOSECONDS), ..Options::default() };
+    let importer = Importer::begin(text, &options).unwrap();
+    let mut trace = MemoryTrace::new(&importer.header(), WriterOptions::default()).unwrap();
+    let import = importer.finish(&mut trace).unwrap();
+    let last = import.ticks.map_or(0, |(_, last)| last);
+    (import, trace.close(Ticks(last)))
+}
+
+#[test]
+fn json_lines_read_back_have_the_same_decisions() {
+    let run = storm("export-back");
+    let copies = run.copies();
+    let bytes: Vec<&[u8]> = copies.iter().map(Vec::as_slice).collect();
+    let traces: Vec<Trace<'_>> = bytes.iter().filter_map(|bytes| Trace::parse(bytes).ok()).collect();
+    let mut text = Vec::new();
+    let written = jsonl(&traces, &mut text).unwrap();
+    let (import, trace) = imported(&text);
+    assert_eq!((import.events, import.damaged), (written, 0));
+    assert_eq!((import.events, import.untold.own_lines, import.missing()), (DECISIONS, DECISIONS, 0));
+    let clients: u64 = run.analyse().causes.observed.iter().map(|row| row[0] + row[2]).sum();
+    assert_eq!(import.by_es_clients, clients, "own and peers' events are those of clients");
+    assert_eq!(import.span_ns() > 0, import.ticks.unwrap().0 < import.ticks.unwrap().1);
+    // And once more: an export of the import has as many lines.
+    let mut again = Vec::new();
+    assert_eq!(jsonl(&[Trace::parse(&trace).unwrap()], &mut again).unwrap(), written);
+}
+
+#[test]
+fn an_import_of_eslogger_can_be_exported_again() {
+    let text = include_str!("../../lab-analysis/tests/eslogger/version-10.jsonl");
+    let (import, trace) = imported(text.as_bytes());
+    let traces = [Trace::parse(&trace).unwrap()];
+    let lines = lines(&[&trace]);
+    assert_eq!(lines.len() as u64, import.events);
+    for (line, original) in lines.iter().zip(text.lines()) {
+        let original: serde_json::Value = serde_json::from_str(original).unwrap();
+        for key in ["event_type", "action_type", "mach_time", "seq_num", "schema_version"] {
+            assert_eq!(line[key], original[key], "{key}");
+        }
+        assert_eq!(line["process"]["audit_token"]["pid"], original["process"]["audit_token"][5]);
+        assert_eq!(line["process"]["is_es_client"], original["process"]["is_es_client"]);
+        assert_eq!(line["event"]["open"]["file"]["path"], original["event"]["open"]["file"]["path"]);
+        assert_eq!(line["event"]["close"]["target"]["path"], original["event"]["close"]["target"]["path"]);
+    }
+    let findings = lab_analysis::import::findings(&import, "a run", "lab import export.jsonl");
+    let mut file = Vec::new();
+    let counts = perfetto(&traces, &findings, &Caps::default(), &mut file).unwrap();
+    assert_eq!((counts.decisions, counts.decisions_without_lane), (import.events, 0));
+}
+
+#[test]
+fn the_reports_of_an_import_make_nothing_up() {
+    let text = include_str!("../../lab-analysis/tests/eslogger/version-9.jsonl");
+    let (import, _) = imported(format!("{text}{{\"half\":").as_bytes());
+    let findings = lab_analysis::import::findings(&import, "a run", "lab import rec.jsonl");
+    let told = lab_report::text::run(&findings, &Style::plain());
+    assert_eq!(told, lab_report::text::summary(&findings, &Style::plain()));
+    for expected in
+        ["12 events told, none asked", "ES clients", "com.example.guard", "cut off", "combined verdict"]
+    {
+        assert!(told.contains(expected), "{expected}:\n{told}");
+    }
+    for wrong in ["headroom", "misses", "unanswered", "storm", "deadline "] {
+        assert!(!told.replace("no deadline, no headroom", "").contains(wrong), "{wrong}:\n{told}");
+    }
+    let html = lab_report::html::run(&findings);
+    assert!(html.contains("12 events told") && html.len() < 1 << 20);
+    assert_eq!(lab_report::html::client(&findings, "eslogger"), Some(html));
 }

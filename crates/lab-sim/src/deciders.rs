@@ -103,6 +103,7 @@ impl<S: Sink> Machine<'_, S> {
             read: Ticks(read),
             event: decision.event,
             class: decision.class,
+            actor: subject.actor,
             deadline: (!own).then_some(Ticks(decision.due)),
         };
         let draw = self.seed ^ (u64::from(state.actor.0) << 48) ^ decision.record.0;
@@ -125,6 +126,7 @@ impl<S: Sink> Machine<'_, S> {
             Action::Answer { id, .. }
             | Action::Start { id }
             | Action::Wait { id, .. }
+            | Action::Inspect { id }
             | Action::Operate { id, .. }
             | Action::Arm { id, .. }
             | Action::Settled { id } => id,
@@ -144,6 +146,11 @@ impl<S: Sink> Machine<'_, S> {
             }
             Action::Answer { verdict, approval, .. } => decision.answer = Some((verdict, approval)),
             Action::Wait { span, .. } => decision.plan = Plan::Wait(span),
+            Action::Inspect { .. } => {
+                let kibibytes = self.files.bytes(decision.file).div_ceil(1024);
+                let reading = self.costs.read_content + kibibytes * self.costs.read_kibibyte;
+                decision.plan = Plan::Wait(lab_model::Span::from_nanos(reading));
+            }
             Action::Operate { plan, .. } => decision.plan = Plan::Operate(plan),
             Action::Settled { .. } => decision.settled = true,
             Action::Arm { at, .. } => {
@@ -273,40 +280,50 @@ impl<S: Sink> Machine<'_, S> {
 
     /// The operation or wait of a worker's decision is over.
     pub(crate) fn work_finished(&mut self, thread: u32) -> Next {
+        self.tell_finished(thread);
+        self.worker_next(thread)
+    }
+
+    fn tell_finished(&mut self, thread: u32) {
         let (client, key) = (self.client_of(thread), self.threads[thread as usize].decision);
         let state = &mut self.clients[client];
-        let Some(decision) = state.decisions.get_mut(key) else { return Next::Block };
-        decision.plan = Plan::Nothing;
-        state.core.step(Ticks(self.now), Input::Finished { id: u64::from(key.place) }, &mut self.actions);
-        self.apply(client, By::Worker(thread));
-        self.worker_next(thread)
+        if let Some(decision) = state.decisions.get_mut(key) {
+            decision.plan = Plan::Nothing;
+            let input = Input::Finished { id: u64::from(key.place) };
+            state.core.step(Ticks(self.now), input, &mut self.actions);
+            self.apply(client, By::Worker(thread));
+        }
     }
 
     /// What a worker does next for its decision; if nothing, it takes up the next one or rests.
     fn worker_next(&mut self, thread: u32) -> Next {
         let (client, key) = (self.client_of(thread), self.threads[thread as usize].decision);
-        let state = &mut self.clients[client];
-        let Some(decision) = state.decisions.get_mut(key) else { return Next::Block };
-        if decision.answer.is_some() {
-            self.threads[thread as usize].step = Step::Answer;
-            return Next::Continue;
-        }
-        if decision.settled {
-            decision.worker = NONE;
-            self.retire(client, key);
-            return self.worker_done(thread, client);
-        }
-        match decision.plan {
-            Plan::Operate(_) => {
-                self.threads[thread as usize].step = Step::Begin;
-                Next::Continue
+        loop {
+            let Some(decision) = self.clients[client].decisions.get_mut(key) else { return Next::Block };
+            if decision.answer.is_some() {
+                self.threads[thread as usize].step = Step::Answer;
+                return Next::Continue;
             }
-            Plan::Wait(span) => {
-                self.threads[thread as usize].step = Step::Waited;
-                self.sleep(thread, self.now.saturating_add(span.nanos()));
-                Next::Block
+            if decision.settled {
+                decision.worker = NONE;
+                self.retire(client, key);
+                return self.worker_done(thread, client);
             }
-            Plan::Nothing => unreachable!("a decision that is not settled has a plan"),
+            let (same, plan) = (decision.file, decision.plan);
+            match plan {
+                Plan::Operate(plan) if self.planned_file(same, plan.target).is_some() => {
+                    self.threads[thread as usize].step = Step::Begin;
+                    return Next::Continue;
+                }
+                // There is no such file, so nothing is done, and the decision goes on.
+                Plan::Operate(_) => self.tell_finished(thread),
+                Plan::Wait(span) => {
+                    self.threads[thread as usize].step = Step::Waited;
+                    self.sleep(thread, self.now.saturating_add(span.nanos()));
+                    return Next::Block;
+                }
+                Plan::Nothing => unreachable!("a decision that is not settled has a plan"),
+            }
         }
     }
 

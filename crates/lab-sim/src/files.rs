@@ -85,16 +85,16 @@ impl Files {
     }
 
     /// The `number`-th file over all open storms, starting again after the last one, as
-    /// [`lab_workload::target`] numbers them; the program when no load opens files.
-    pub(crate) fn other(&self, number: u64) -> u32 {
-        let Some(mut number) = number.checked_rem(self.wanted) else { return self.programs };
+    /// [`lab_workload::target`] numbers them; `None` when no load opens files.
+    pub(crate) fn other(&self, number: u64) -> Option<u32> {
+        let mut number = number.checked_rem(self.wanted)?;
         for (first, files) in self.loads.iter().flatten() {
             match u32::try_from(number) {
-                Ok(index) if index < *files => return first + index,
+                Ok(index) if index < *files => return Some(first + index),
                 _ => number -= u64::from(*files),
             }
         }
-        self.programs
+        None
     }
 
     /// How many files there are; their numbers are those below.
@@ -163,7 +163,10 @@ mod tests {
         let workload = [storm("a", 2), Workload::ExecStorm(exec), storm("b", 3), storm("a", 4)];
         let files = Files::new(&workload);
         for number in 0..20 {
-            assert_eq!(Some(files.path(files.other(number))), lab_workload::target(&workload, number));
+            assert_eq!(
+                files.other(number).map(|file| files.path(file)),
+                lab_workload::target(&workload, number)
+            );
         }
         assert_eq!(files.path(files.of(3, Action::Open { file: 3 })), "a/f000003");
         assert_eq!(files.path(files.of(0, Action::Open { file: 1 })), "a/f000001");
@@ -179,10 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn without_files_clients_open_the_program() {
+    fn without_an_open_storm_there_are_no_other_files() {
         let exec =
             ExecStorm { workers: 1, program: ExecProgram::Static, rate: Rate::Max, operations_max: None };
-        let files = Files::new(&[Workload::ExecStorm(exec)]);
-        assert_eq!(files.path(files.other(7)), "bin/static");
+        assert_eq!(Files::new(&[Workload::ExecStorm(exec)]).other(7), None);
     }
 }

@@ -41,6 +41,7 @@ mod script;
 mod simulation;
 mod sink;
 mod slab;
+mod swarm;
 mod sweep;
 mod tally;
 mod trials;
@@ -57,6 +58,7 @@ pub use simulation::{
     Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
 };
 pub use sink::{Counting, DEVICE, Sink, TraceFile, Traces};
+pub use swarm::{SwarmHit, search_swarm, swarm};
 pub use sweep::{Axis, Cell, cells, run_cell};
 pub use tally::{Cut, Cycle};
 pub use trials::{Range, Trials, trials};

@@ -1,5 +1,6 @@
 //! What a thread does that makes an operation, and how the kernel asks about it: the two delivery rules.
 
+use lab_client_core::PlannedTarget;
 use lab_model::{Actor, Cause, ExecProgram, OperationKind, SubjectClass, ThreadId, Ticks};
 use lab_trace::{OperationBegin, OperationEnd, RecordId};
 use lab_workload::Action;
@@ -312,16 +313,22 @@ impl<S: Sink> Machine<'_, S> {
         self.work_finished(thread)
     }
 
+    /// The file that a plan is about; `None` when there is none of its kind.
+    pub(crate) fn planned_file(&self, same: u32, target: PlannedTarget) -> Option<u32> {
+        match target {
+            PlannedTarget::Same => Some(same),
+            PlannedTarget::Other(number) => self.files.other(number),
+        }
+    }
+
     /// A client's own operation, and what it costs up to the first question.
     fn worker_operation(&mut self, thread: u32, start: u64) -> (Operation, u64) {
         let state = self.threads[thread as usize];
         let client = &self.clients[state.client as usize];
         let decision = client.decisions.get(state.decision).expect("a worker that opens has a decision");
         let Plan::Operate(plan) = decision.plan else { unreachable!("a worker that opens has a plan to") };
-        let file = match plan.target {
-            lab_client_core::PlannedTarget::Same => decision.file,
-            lab_client_core::PlannedTarget::Other(number) => self.files.other(number),
-        };
+        let file = self.planned_file(decision.file, plan.target);
+        let file = file.expect("a worker does not begin to open a file that is not there");
         let subject = Subject { pid: client.pid, tid: state.tid, client: state.client, actor: client.actor };
         let own = u16::try_from(state.client).unwrap_or(u16::MAX);
         let of_client = decision.subject.client != NONE;
@@ -333,7 +340,8 @@ impl<S: Sink> Machine<'_, S> {
             planned: None,
             kind: OperationKind::Open,
             worker: state.number,
-            phase: self.script.phase,
+            // A client does not know the phase, live either.
+            phase: None,
         };
         let record = self.sink.begin_operation(subject.actor, &begin);
         let operation = Operation {

@@ -5,7 +5,7 @@
 //! cascade ends and its size is a sum; if they can, no cascade ends by itself. Only which way it goes wrong,
 //! and how close to the deadline, is rehearsed.
 
-use lab_model::{Behavior, ExecProgram, Lab, OperationKind, PhaseKind, ReactTo, Reaction, Span, Workload};
+use lab_model::{Behavior, ExecProgram, Lab, OperationKind, PhaseKind, Reaction, Span, Workload};
 
 use crate::{
     Costs, Counting, Kernel, Options, Outcome, Summary,
@@ -98,13 +98,32 @@ fn sees(clients: usize, kernel: Kernel) -> Vec<Vec<bool>> {
     (0..clients).map(|i| (0..clients).map(|j| own || i != j).collect()).collect()
 }
 
-fn reacts_to_clients(behavior: &Behavior, own: Whose) -> u64 {
-    let reacts = match own {
-        Whose::Own => matches!(behavior.react_to, ReactTo::Own | ReactTo::All),
-        Whose::Peers => matches!(behavior.react_to, ReactTo::Peers | ReactTo::All),
-    };
+/// Whether there are files to open beside the one in question.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    Some,
+    None,
+}
+
+fn others(lab: &Lab) -> Others {
+    let opens = |load: &Workload| matches!(load, Workload::OpenStorm(storm) if storm.files > 0);
+    if lab.workload.iter().any(opens) { Others::Some } else { Others::None }
+}
+
+const fn operations(reaction: &Reaction, others: Others) -> u64 {
+    match others {
+        Others::Some => reaction.operations(),
+        Others::None => reaction.reopen as u64,
+    }
+}
+
+fn reacts_to_clients(behavior: &Behavior, own: Whose, others: Others) -> u64 {
+    let reacts = behavior.reacts_to(match own {
+        Whose::Own => lab_model::SubjectClass::Own,
+        Whose::Peers => lab_model::SubjectClass::Peer,
+    });
     // Clients open and never execute.
-    if reacts { behavior.on_open.operations() } else { 0 }
+    if reacts { operations(&behavior.on_open, others) } else { 0 }
 }
 
 #[derive(Clone, Copy)]
@@ -114,11 +133,12 @@ enum Whose {
 }
 
 fn reacts(lab: &Lab, sees: &[Vec<bool>]) -> Vec<Vec<u64>> {
+    let others = others(lab);
     let row = |(i, seen): (usize, &Vec<bool>)| {
         let behavior = &lab.clients[i].behavior;
         let operations = |(j, &sees): (usize, &bool)| {
             let whose = if i == j { Whose::Own } else { Whose::Peers };
-            if sees { reacts_to_clients(behavior, whose) } else { 0 }
+            if sees { reacts_to_clients(behavior, whose, others) } else { 0 }
         };
         seen.iter().enumerate().map(operations).collect()
     };
@@ -174,12 +194,13 @@ fn spectral_radius(matrix: &[Vec<u64>]) -> f64 {
 fn cascade(lab: &Lab, sees: &[Vec<bool>], reacts: &[Vec<u64>], passes: &[Pass]) -> Option<u64> {
     let clients = lab.clients.len();
     let seen_by = |j: usize| sees.iter().filter(|row| row[j]).count() as u64;
+    let others = others(lab);
     let mut decisions = passes.len() as u64 * clients as u64;
     // What each client opens because of the root operation, then because of that, and so on.
     let mut opened: Vec<u64> = lab
         .clients
         .iter()
-        .map(|client| passes.iter().map(|pass| on_root(&client.behavior, *pass).operations()).sum())
+        .map(|client| passes.iter().map(|pass| operations(&on_root(&client.behavior, *pass), others)).sum())
         .collect();
     // A way without a circle has no more steps than there are clients.
     for _ in 0..=clients {

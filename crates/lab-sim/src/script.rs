@@ -137,7 +137,9 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn policy(&self, behavior: Behavior) -> Policy {
-        Policy::new(behavior, self.lab.deadline, Timebase::NANOSECONDS)
+        let clients =
+            self.lab.clients.iter().zip(1..).map(|(client, actor)| (client.id.as_str(), Actor(actor)));
+        Policy::new(behavior, self.lab.deadline, Timebase::NANOSECONDS).among(clients)
     }
 
     fn headers(&self) -> Vec<Header> {

@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 
 use common::{KERNELS, lab, open_storm, peer_scanner, run, scanner};
 use lab_model::{Preset, Rate, Span, When};
-use lab_sim::{Axis, Costs, Kernel, Mitigation, Options, Outcome, cells, ladder, minimize, run_cell, trials};
+use lab_sim::{
+    Axis, Costs, Kernel, Mitigation, Options, Outcome, cells, ladder, minimize, run_cell, search_swarm,
+    swarm, trials,
+};
 
 const SEEDS: [u64; 3] = [1, 2, 3];
 
@@ -116,4 +119,21 @@ fn what_is_not_there_cannot_be_minimised() {
     let options = Options::new(&lab, Kernel::Fanotify);
     assert_eq!(minimize(&lab, &options, |summary| summary.kills > 0, 100), None);
     assert_eq!(trials(&lab, &options, &[]).worst(), None);
+}
+
+#[test]
+fn a_swarm_finds_what_the_lab_itself_does_not_show() {
+    let mut lab = lab(3, &scanner(), 20);
+    lab.deadline = Span::from_millis(100);
+    lab.phases.drain = Span::from_millis(300);
+    for kernel in KERNELS {
+        let options = Options { decisions_max: 50_000, ..Options::new(&lab, kernel) };
+        let deadlocked = |summary: &lab_sim::Summary| summary.outcome == Outcome::Deadlocked;
+        assert_eq!(lab_sim::search(&lab, &options, 1..20, deadlocked), None);
+        let found = search_swarm(&lab, &options, 1..200, deadlocked).unwrap();
+        assert_eq!(found.lab, swarm(&lab, found.hit.seed));
+        let again = Options { seed: found.hit.seed, ..options };
+        let summary = lab_sim::simulate(&found.lab, &again, &mut lab_sim::Counting::default());
+        assert_eq!(summary, found.hit.summary, "the seed replays it");
+    }
 }

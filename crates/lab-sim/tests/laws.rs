@@ -71,6 +71,17 @@ fn an_exec_asks_twice_or_five_times_on_fanotify_and_once_on_endpoint_security() 
 }
 
 #[test]
+fn without_an_open_storm_there_is_nothing_else_to_open() {
+    for kernel in KERNELS {
+        let mut lab = lab(2, &Preset::Pathological.behavior(), ROOTS);
+        lab.workload = vec![exec_storm(ExecProgram::Static, ROOTS)];
+        let questions = if kernel == Kernel::Fanotify { 2 } else { 1 };
+        let summary = run(&lab, kernel);
+        assert_eq!(summary.decisions, ROOTS * questions * law(kernel, 2, 1), "{kernel:?}");
+    }
+}
+
+#[test]
 fn control_asks_everyone_once_and_the_baseline_nobody() {
     let mut lab = lab(3, &scanner(), ROOTS);
     lab.phases.baseline = Span::from_secs(1);

@@ -10,7 +10,8 @@ use proptest::prelude::*;
 
 fn reaction() -> impl Strategy<Value = Reaction> {
     (any::<bool>(), any::<bool>(), 0_u32..4, any::<bool>()).prop_map(|(reopen, read, extra_opens, before)| {
-        Reaction { reopen, read, extra_opens, when: if before { When::Before } else { When::After } }
+        let when = if before { When::Before } else { When::After };
+        Reaction { reopen, read, extra_opens, when, ..Reaction::none() }
     })
 }
 
@@ -18,14 +19,16 @@ fn behavior() -> impl Strategy<Value = Behavior> {
     let react_to = prop::sample::select(vec![ReactTo::Workload, ReactTo::Peers, ReactTo::Own, ReactTo::All]);
     let budget = prop::option::of(1_u8..100);
     let delay = prop::sample::select(vec![0_u64, 0, 3_000, 700_000]);
-    (1_u16..6, reaction(), reaction(), react_to, budget, delay).prop_map(
-        |(workers, on_open, on_exec, react_to, answer_by_percent, delay)| Behavior {
+    (1_u16..6, reaction(), reaction(), react_to, any::<bool>(), budget, delay).prop_map(
+        |(workers, on_open, on_exec, react_to, ignore_es_clients, answer_by_percent, delay)| Behavior {
             concurrency: Concurrency::new(workers),
             on_open,
             on_exec,
             react_to,
+            ignore_es_clients,
             answer_by_percent,
             delay: Span::from_nanos(delay),
+            ..Behavior::noop()
         },
     )
 }

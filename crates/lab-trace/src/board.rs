@@ -45,6 +45,8 @@ pub enum Counter {
     OperationsEnded = 5,
     /// The phase the process is in, by number.
     Phase = 6,
+    /// Since when the reader holds events that it is about to answer itself, in ticks; 0 when it holds none.
+    Answering = 7,
 }
 
 /// The board of one process. Cloning it makes another handle to the same memory.

@@ -3,7 +3,7 @@
 
 use std::{fs::File, io, path::Path, sync::atomic::AtomicU64};
 
-use memmap2::{Advice, Mmap, MmapOptions, MmapRaw};
+use memmap2::{Advice, Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
 
 /// A writable stretch of a trace file, shared with whoever else maps it, as words.
 #[derive(Debug)]
@@ -68,5 +68,13 @@ impl MappedTrace {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.map
+    }
+
+    /// Lets go of the memory of a stretch that has been read; reading it again fetches it again.
+    pub(crate) fn forget(&self, offset: usize, bytes: usize) {
+        // SAFETY: the mapping is of a file and never written to, so dropping its pages changes no content.
+        let forgotten = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, bytes) };
+        // Only memory is at stake.
+        drop(forgotten);
     }
 }

@@ -3,8 +3,9 @@
 use lab_model::{Cause, Ticks};
 
 use crate::{
+    MappedTrace,
     header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
-    layout::{RECORD_BYTES, RECORD_WORDS, RECORDS_OFFSET, Span, commit, kind_of},
+    layout::{CHUNK_BYTES, CHUNK_RECORDS, RECORD_BYTES, RECORD_WORDS, RECORDS_OFFSET, Span, commit, kind_of},
     record::{
         Decision, DecisionBegin, DecisionEnd, Operation, OperationBegin, OperationEnd, Part, Record, Target,
         kind, whole,
@@ -55,6 +56,7 @@ pub struct Trace<'a> {
     pub lost: u64,
     places: u64,
     bytes: &'a [u8],
+    map: Option<&'a MappedTrace>,
 }
 
 /// One place of a trace.
@@ -120,7 +122,24 @@ impl<'a> Trace<'a> {
         let (header, metadata_whole) = Header::decode(bytes)?;
         let live = |word: usize| word_at(bytes, word).unwrap_or(0);
         let closed = Some(live(LIVE_CLOSED)).filter(|&at| at != 0).map(Ticks);
-        Ok(Trace { header, metadata_whole, closed, lost: live(LIVE_LOST), places: live(LIVE_PLACES), bytes })
+        Ok(Trace {
+            header,
+            metadata_whole,
+            closed,
+            lost: live(LIVE_LOST),
+            places: live(LIVE_PLACES),
+            bytes,
+            map: None,
+        })
+    }
+
+    /// Reads the header of a mapped trace. Walking it lets go of what has been read, so that the memory in use
+    /// does not grow with the file.
+    ///
+    /// # Errors
+    /// As [`Trace::parse`].
+    pub fn of(map: &'a MappedTrace) -> Result<Trace<'a>, TraceError> {
+        Ok(Trace { map: Some(map), ..Trace::parse(map.bytes())? })
     }
 
     fn records(&self) -> &'a [u8] {
@@ -137,7 +156,12 @@ impl<'a> Trace<'a> {
         let claimed =
             if self.closed.is_some() { usize::try_from(self.places).unwrap_or(usize::MAX) } else { 0 };
         let places = claimed.min(records.len() / RECORD_BYTES).max(used);
-        Entries { records: &records[..places * RECORD_BYTES], index: 0, salt: self.header.salt }
+        Entries {
+            records: &records[..places * RECORD_BYTES],
+            index: 0,
+            salt: self.header.salt,
+            map: self.map,
+        }
     }
 
     /// What is missing at the end of the file.
@@ -156,13 +180,14 @@ impl<'a> Trace<'a> {
     pub fn entry(&self, index: u64) -> Option<Entry> {
         let start = usize::try_from(index).ok()?.checked_mul(RECORD_BYTES)?.checked_add(RECORDS_OFFSET)?;
         let record = self.bytes.get(start..start.checked_add(RECORD_BYTES)?)?;
-        Entries { records: record, index, salt: self.header.salt }.next()
+        Entries { records: record, index, salt: self.header.salt, map: None }.next()
     }
 
     /// The causes of the trace's operations, in record order, without reading anything else: a first look at
     /// which decisions had consequences. What cannot be believed is left out.
     pub fn causes(&self) -> impl Iterator<Item = Cause> + '_ {
         self.records().chunks_exact(RECORD_BYTES).zip(0_u64..).filter_map(|(record, index)| {
+            forget_behind(self.map, index + 1);
             if record[0] != kind::OPERATION {
                 return None;
             }
@@ -186,6 +211,7 @@ pub struct Entries<'a> {
     records: &'a [u8],
     index: u64,
     salt: u32,
+    map: Option<&'a MappedTrace>,
 }
 
 impl Entries<'_> {
@@ -204,11 +230,22 @@ impl Iterator for Entries<'_> {
         self.records = rest;
         let index = self.index;
         self.index += 1;
+        forget_behind(self.map, self.index);
         let words = words_of(record);
         Some(match decode(self.salt, index, &words) {
             Ok(record) => Entry::Record { index, record },
             Err(damage) => Entry::Damaged { index, damage },
         })
+    }
+}
+
+/// Lets go of the last stretch when `index` places have been read and that many make a stretch.
+fn forget_behind(map: Option<&MappedTrace>, index: u64) {
+    if let Some(map) = map
+        && index.is_multiple_of(CHUNK_RECORDS)
+        && let Ok(chunk) = usize::try_from(index / CHUNK_RECORDS - 1)
+    {
+        map.forget(RECORDS_OFFSET + chunk * CHUNK_BYTES, CHUNK_BYTES);
     }
 }
 

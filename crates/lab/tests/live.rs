@@ -134,7 +134,7 @@ fn execs() {
 fn open_loop() {
     let rig = Rig::new("open-loop");
     let load = "phases: { baseline: 0s, control: 0s, storm: 1s, drain: 5s }\n\
-                workload:\n  - open_storm: { workers: 2, files: 50, rate: 500/s }\n";
+                workload:\n  - open_storm: { workers: 2, files: 50, rate: 500 }\n";
     rig.lab("paced", &(scanners(2) + load));
     let report = rig.report("paced");
     nothing_went_wrong(&report);

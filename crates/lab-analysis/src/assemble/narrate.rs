@@ -12,6 +12,9 @@ const FINDINGS_MAX: usize = 3;
 /// Headroom below this is worth a warning.
 const HEADROOM_LOW: f64 = 0.5;
 
+/// A storm is worth a word when its operations take this many times as long as before.
+const COST_FACTOR: f64 = 1.5;
+
 /// A client stands out when it holds operations this many times as long as any other.
 const HELD_FACTOR: u64 = 2;
 
@@ -222,7 +225,7 @@ fn cost(findings: &Findings) -> Option<Finding> {
         (_, Some(baseline)) if baseline > 0 => ("no clients", baseline),
         _ => return None,
     };
-    let storm = cost.storm_ns?;
+    let storm = cost.storm_ns.filter(|&storm| storm as f64 >= COST_FACTOR * before as f64)?;
     let text = format!(
         "A median operation of the workload took {}, {:.1} times as long as with {name}.",
         duration(storm),

@@ -350,8 +350,9 @@ pub(crate) fn analyse_bytes(lab: &Lab, bytes: &[&[u8]]) -> Findings {
 
 /// Analyses a run as one of another kernel.
 pub(crate) fn analyse_on(run: &Run, backend: &str) -> Findings {
-    let bytes: Vec<&[u8]> = run.maps.iter().map(MappedTrace::bytes).collect();
-    analyse_bytes_on(&run.lab, &bytes, backend)
+    let traces: Vec<Trace<'_>> = run.maps.iter().map(|map| Trace::of(map).unwrap()).collect();
+    let context = Context { lab: &run.lab, run: "run", backend, replay: "replay", unreadable: &[] };
+    lab_analysis::analyse(&traces, &context)
 }
 
 fn analyse_bytes_on(lab: &Lab, bytes: &[&[u8]], backend: &str) -> Findings {

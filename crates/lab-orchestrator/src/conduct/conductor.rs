@@ -9,10 +9,6 @@ use lab_protocol::{
 use lab_trace::{
     Fault, FaultKind, Header, Identity, PhaseMark, ProcessMark, ProcessMarkKind, TraceWriter, WriterOptions,
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -21,6 +17,7 @@ use tokio::{
 
 use super::{
     Event, arena,
+    ending::{describe, end, last_line, process_failure},
     process::{LabProcess, State},
     progress::Progress,
     warden::Warden,
@@ -199,8 +196,11 @@ impl Conductor {
             .flat_map(|process| process.threads.iter().map(move |&thread| (thread, process.actor)));
         let threads: Vec<(u64, Actor)> = threads.collect();
         let clients: Vec<Actor> = self.clients().collect();
+        let named = |actor: &Actor| Some((self.processes.get(actor)?.name.clone(), *actor));
+        let names: Vec<(String, Actor)> = clients.iter().filter_map(named).collect();
         for actor in clients.clone() {
-            let order = Order::Participants { threads: threads.clone(), clients: clients.clone() };
+            let (threads, clients, names) = (threads.clone(), clients.clone(), names.clone());
+            let order = Order::Participants { threads, clients, names };
             self.order(actor, &order).await?;
         }
         self.all_settled(ANSWER_WITHIN, "learn of the others").await
@@ -277,13 +277,15 @@ impl Conductor {
         match self.driver() {
             Some(driver) if driver.alive() => Ok(()),
             driver => {
-                let why = driver.and_then(|driver| driver.failure.clone());
-                let why =
-                    why.unwrap_or_else(|| format!("see {}", self.folder.logs().join("driver.log").display()));
-                Err(Failure::new(
-                    FailureKind::Bug,
-                    format!("the driver ended in the {}: {why}", phase.kind.name()),
-                ))
+                let status = match driver.map(|driver| driver.state) {
+                    Some(State::Ended(status)) => describe(status),
+                    _ => "its trace is closed".to_owned(),
+                };
+                let why = driver.and_then(|driver| driver.failure.clone()).unwrap_or(status);
+                let message = format!("the driver ended in the {}: {why}", phase.kind.name());
+                let log = self.folder.logs().join("driver.log");
+                Err(Failure::new(FailureKind::Bug, message)
+                    .mend(format!("what was recorded until then is kept; {} may say more", log.display())))
             }
         }
     }
@@ -343,13 +345,22 @@ impl Conductor {
                 .values()
                 .all(|process| !matches!(process.state, State::Starting | State::Ordered))
         };
-        let waited = self.until(Some(within), None, settled).await;
+        let settled_or_stopped = |conductor: &Conductor| conductor.stopped.is_some() || settled(conductor);
+        let waited = self.until(Some(within), None, settled_or_stopped).await;
         if let Some(process) = self.processes.values().find(|process| process.failure.is_some()) {
             let message = process.failure.clone().unwrap_or_default();
             return Err(process_failure(&process.name, &message));
         }
         match waited {
-            Waited::Met | Waited::Stopped => Ok(()),
+            Waited::Met | Waited::Stopped => match self.stopped {
+                Some(FailureKind::Interrupted) if !settled(self) => {
+                    Err(Failure::new(FailureKind::Interrupted, "interrupted"))
+                }
+                Some(kind) if !settled(self) => {
+                    Err(Failure::new(kind, format!("a process did not {what} in time")))
+                }
+                _ => Ok(()),
+            },
             Waited::TimedOut => {
                 let slow =
                     self.processes.values().find(|p| matches!(p.state, State::Starting | State::Ordered));
@@ -422,10 +433,14 @@ impl Conductor {
         let Some(process) = self.processes.get_mut(&actor) else { return };
         let (pid, orderly) = (process.pid, process.state == State::Closed && status == 0);
         if matches!(process.state, State::Starting) && process.failure.is_none() {
-            process.failure = Some(format!("it ended at once, {}", describe(status)));
+            let log = self.folder.logs().join(format!("{}.log", process.name));
+            let words = last_line(&log).map(|line| format!(": {line}")).unwrap_or_default();
+            process.failure = Some(format!("it ended at once, {}{words}", describe(status)));
         }
+        // What a process says of itself is said once, as the run's failure.
+        let explained = process.failure.is_some();
         process.ended(status);
-        if !orderly {
+        if !orderly && !explained {
             let text = format!("{} ended: {}", process.name, describe(status));
             self.progress.note(&text);
         }
@@ -441,6 +456,11 @@ impl Conductor {
             self.trace.fault(&fault);
             end(overdue.pid);
             self.warden.forget(overdue.actor);
+            if let Some(process) = self.processes.get(&overdue.actor) {
+                let deadline = self.plan.lab.deadline;
+                self.progress
+                    .note(&format!("{} missed its deadline of {deadline} and is killed", process.name));
+            }
         }
         let run_max = clock::timebase().ticks(self.plan.lab.safety.run_max.nanos());
         if now.since(self.began) > run_max && self.stopped.is_none() {
@@ -453,7 +473,11 @@ impl Conductor {
     }
 
     fn stop(&mut self, kind: FailureKind, fault: FaultKind) {
-        self.stopped.get_or_insert(kind);
+        // Whoever asks again has been heard.
+        if self.stopped.is_some() {
+            return;
+        }
+        self.stopped = Some(kind);
         self.trace.fault(&Fault { at: clock::now(), kind: fault, actor: Actor::ORCHESTRATOR, detail: 0 });
     }
 
@@ -522,35 +546,4 @@ fn listen_for_signals(report: &mpsc::Sender<Event>) -> Result<(), Failure> {
         });
     }
     Ok(())
-}
-
-/// Ends a process of the lab for good. One that has ended already is no error.
-fn end(pid: u32) {
-    if let Some(pid) = i32::try_from(pid).ok().filter(|&pid| pid > 1)
-        && let Err(error) = kill(Pid::from_raw(pid), Signal::SIGKILL)
-    {
-        tracing::debug!("cannot kill {pid}: {error}");
-    }
-}
-
-/// A wait status in words.
-fn describe(status: i32) -> String {
-    match (status & 0x7f, (status >> 8) & 0xff) {
-        (0, code) => format!("exit {code}"),
-        (signal, _) => format!("signal {signal}"),
-    }
-}
-
-/// What a process said of itself, as a failure of the run.
-fn process_failure(name: &str, message: &str) -> Failure {
-    let failure = |kind| Failure::new(kind, format!("{name}: {message}"));
-    if message.contains("No space left") {
-        failure(FailureKind::Output).mend("free some space, or name another folder with --runs")
-    } else if message.contains("max_user_groups") {
-        failure(FailureKind::NoSlot).mend("raise it: sysctl fs.fanotify.max_user_groups=256")
-    } else if message.contains("CAP_SYS_ADMIN") {
-        failure(FailureKind::Privilege).mend("run it as root")
-    } else {
-        failure(FailureKind::Bug)
-    }
 }

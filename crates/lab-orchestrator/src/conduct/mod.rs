@@ -2,6 +2,7 @@
 
 mod arena;
 mod conductor;
+mod ending;
 mod process;
 mod progress;
 mod warden;

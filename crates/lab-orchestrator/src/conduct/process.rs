@@ -69,6 +69,9 @@ impl LabProcess {
             .stdout(Stdio::null())
             .stderr(Stdio::from(File::create(log)?))
             .kill_on_drop(true)
+            // Ctrl-C reaches a terminal's whole process group: the conductor hears it and ends the lab in order, which
+            // it could not if the driver and the clients had died of it.
+            .process_group(0)
             .spawn()?;
         let pid = child.id().unwrap_or(0);
         tokio::spawn(listen(actor, replies, events.clone()));

@@ -25,7 +25,8 @@ struct Watched {
 pub(super) struct Overdue {
     pub(super) actor: Actor,
     pub(super) pid: u32,
-    /// The record of the overdue decision; `None` for an event that was never read.
+    /// The record of the overdue decision; `None` for an event that was never read, or that the reader itself was
+    /// to answer.
     pub(super) record: Option<u64>,
 }
 
@@ -71,19 +72,29 @@ impl Warden {
     pub(super) fn overdue(&mut self, now: Ticks, deadline_ticks: u64) -> Vec<Overdue> {
         self.rounds = self.rounds.wrapping_add(1);
         let look_at_queues = self.rounds.is_multiple_of(UNREAD_EVERY);
+        let waited_for = look_at_queues && self.somebody_waits();
         let mut found = Vec::new();
         for (&actor, watched) in &mut self.clients {
             let pid = watched.pid;
             let oldest = watched.board.pending().min_by_key(|slot| slot.since);
+            let answering = Ticks(watched.board.get(Counter::Answering));
             if let Some(slot) = oldest.filter(|slot| now.since(slot.since) >= deadline_ticks) {
                 found.push(Overdue { actor, pid, record: Some(slot.record) });
-            } else if look_at_queues
-                && watched.unread_since(now).is_some_and(|at| now.since(at) >= deadline_ticks)
-            {
-                found.push(Overdue { actor, pid, record: None });
+            } else {
+                let held = answering != Ticks(0) && now.since(answering) >= deadline_ticks;
+                let stuck = if look_at_queues { watched.stuck_since(now, waited_for) } else { None };
+                if held || stuck.is_some_and(|at| now.since(at) >= deadline_ticks) {
+                    found.push(Overdue { actor, pid, record: None });
+                }
             }
         }
         found
+    }
+
+    /// Whether any operation of the lab is under way, and so may be waiting for a client.
+    fn somebody_waits(&self) -> bool {
+        let boards = self.clients.values().map(|watched| &watched.board).chain(&self.driver);
+        boards.into_iter().any(|board| board.operations().next().is_some())
     }
 
     /// What the boards show.
@@ -98,21 +109,29 @@ impl Warden {
 }
 
 impl Watched {
-    /// Since when events wait that the client does not read. A lower bound: the watch begins when it is noticed.
-    fn unread_since(&mut self, now: Ticks) -> Option<Ticks> {
+    /// Since when events wait that the client does not take in. A lower bound: the watch begins when it is noticed.
+    ///
+    /// A process that is stopped on its way out of the read has taken events that neither the kernel's queue nor the
+    /// board shows, so with operations under way being stopped is enough.
+    fn stuck_since(&mut self, now: Ticks, waited_for: bool) -> Option<Ticks> {
         let reads = self.board.get(Counter::Reads);
         if reads != self.reads {
             self.reads = reads;
             self.stuck = None;
             return None;
         }
-        if !has_unread(self.pid, self.queue) {
-            self.stuck = None;
-        } else if self.stuck.is_none() {
-            self.stuck = Some(now);
-        }
+        let waiting = has_unread(self.pid, self.queue) || (waited_for && is_stopped(self.pid));
+        self.stuck = if waiting { self.stuck.or(Some(now)) } else { None };
         self.stuck
     }
+}
+
+/// Whether a signal has stopped the process. Reading `/proc` opens nothing in the arena.
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in parentheses may hold anything; the state stands behind the last one.
+    stat.rsplit_once(')')
+        .is_some_and(|(_, fields)| matches!(fields.trim_start().as_bytes().first(), Some(b'T' | b't')))
 }
 
 #[cfg(target_os = "linux")]

@@ -7,6 +7,7 @@ use super::{
     calls::{blame, calls},
     picture,
     run::{end_mood, headroom_mood, origin},
+    told::{is_told, told},
 };
 use crate::{
     units::{count, counted, maybe_share, ratio, share, time},
@@ -16,6 +17,10 @@ use crate::{
 /// Builds the report of the client with this ID; `None` when there is no such client.
 pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {
     let place = findings.clients.iter().position(|client| client.id == id)?;
+    if is_told(findings) {
+        // It is the only one, and all there is to say about it.
+        return Some(told(findings));
+    }
     let client = &findings.clients[place];
     let mut origin_of_client =
         vec![("client of", visible(&findings.lab)), ("bundle", visible(&client.bundle_id))];

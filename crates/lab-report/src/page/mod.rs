@@ -7,9 +7,10 @@ mod calls;
 mod client;
 mod run;
 mod tables;
+mod told;
 
 pub(crate) use client::{client, total};
-pub(crate) use run::run;
+pub(crate) use run::{run, summary};
 pub(crate) use tables::{Cell, Column, Table};
 
 use crate::visible::visible;

@@ -11,16 +11,35 @@ mod verdict;
 
 use lab_analysis::findings::Findings;
 
-pub(super) use verdict::{end_mood, headroom_mood, origin};
+pub(super) use verdict::{end_mood, headroom_mood, origin, remark};
 
-use super::Page;
+use super::{
+    Page,
+    told::{is_told, told},
+};
 use crate::visible::visible;
 
 /// The most findings that are shown; more are no findings.
 const FINDINGS_MAX: usize = 3;
 
+/// Builds what a run ends with on a terminal: the verdict and the sections that most readers need, on about one screen.
+pub(crate) fn summary(findings: &Findings) -> Page {
+    let mut page = run(findings);
+    if is_told(findings) {
+        return page;
+    }
+    let waits = !findings.wait_cycles.is_empty();
+    page.sections = vec![clients::clients(findings), causes::causes(findings)];
+    page.sections.extend(waits.then(|| course::waiting(findings)));
+    page.sections.push(cost::cost(findings));
+    page
+}
+
 /// Builds the run report.
 pub(crate) fn run(findings: &Findings) -> Page {
+    if is_told(findings) {
+        return told(findings);
+    }
     Page {
         title: visible(&findings.lab),
         kind: "Run report",

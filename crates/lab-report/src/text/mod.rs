@@ -18,6 +18,12 @@ pub fn run(findings: &Findings, style: &Style) -> String {
     render::render(&page::run(findings), findings, style)
 }
 
+/// Writes what a run ends with: its verdict, findings, clients, causes and cost. The rest is in [`run`].
+#[must_use]
+pub fn summary(findings: &Findings, style: &Style) -> String {
+    render::render(&page::summary(findings), findings, style)
+}
+
 /// Writes one client's report; `None` when no client has this ID.
 #[must_use]
 pub fn client(findings: &Findings, id: &str, style: &Style) -> Option<String> {

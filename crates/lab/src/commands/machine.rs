@@ -95,7 +95,9 @@ fn look(folder: &RunFolder) -> Seen {
         lab: lab.map(|lab| lab.to_string_lossy().into_owned()).unwrap_or_default(),
         run: folder.name(),
         folder: relative(folder.root()).display().to_string(),
-        up: active.is_some_and(|active| active.launcher.lives() || active.conductor.lives()),
+        up: active.is_some_and(|active| {
+            active.launcher.lives() || active.conductor.is_some_and(|conductor| conductor.lives())
+        }),
         backend: text("backend"),
         outcome: text("outcome"),
         expectations: expectations.map(Vec::len),

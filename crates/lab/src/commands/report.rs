@@ -27,7 +27,10 @@ pub(super) fn find(places: &Places, run: Option<&str>) -> Result<RunFolder, Stop
 /// Where to look further.
 pub(super) fn pages(folder: &RunFolder) -> String {
     let root = relative(folder.root());
-    format!("\nrun     {}\nreport  {}\n", root.display(), root.join("report.html").display())
+    format!(
+        "\nreport  {}\nmore    lab report · lab report --client ID · lab report --json\n",
+        root.join("report.html").display()
+    )
 }
 
 /// 0 when everything expected held, 1 when something did not, 2 when it cannot be told.

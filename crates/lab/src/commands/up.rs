@@ -57,7 +57,7 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, Stop> {
     if arguments.json {
         terminal::print(&lab_report::json::to_string(findings))?;
     } else {
-        terminal::print(&lab_report::text::run(findings, &terminal::style()))?;
+        terminal::print(&lab_report::text::summary(findings, &terminal::style()))?;
         terminal::print(&report::pages(&folder))?;
     }
     written?;

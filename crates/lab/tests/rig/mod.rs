@@ -22,7 +22,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::Value;
 
 pub use machine::{host_opens_are_free, remains, wait_until};
-pub use running::{Running, send};
+pub use running::{Running, send, send_to_group};
 
 /// The program under test.
 pub const LAB: &str = env!("CARGO_BIN_EXE_lab");
@@ -144,12 +144,18 @@ pub fn sums_add_up(report: &Value) {
 /// A test of a live lab.
 pub struct Live {
     pub name: &'static str,
+    pub needs_kernel: bool,
     pub body: Box<dyn FnOnce() + Send>,
 }
 
 /// A test of a live lab by its name.
 pub fn live(name: &'static str, body: impl FnOnce() + Send + 'static) -> Live {
-    Live { name, body: Box::new(body) }
+    Live { name, needs_kernel: true, body: Box::new(body) }
+}
+
+/// A test that any machine can run.
+pub fn anywhere(name: &'static str, body: impl FnOnce() + Send + 'static) -> Live {
+    Live { needs_kernel: false, ..live(name, body) }
 }
 
 /// Runs the tests one after the other. On a machine without fanotify or the privilege each says so and counts as
@@ -158,7 +164,7 @@ pub fn main(mut arguments: Arguments, tests: Vec<Live>) -> ExitCode {
     // Each lab wants the machine for itself.
     arguments.test_threads = Some(1);
     let trials = tests.into_iter().map(|test| {
-        Trial::ignorable_test(test.name, move || match machine::obstacle() {
+        Trial::ignorable_test(test.name, move || match machine::obstacle().filter(|_| test.needs_kernel) {
             Some(obstacle) => {
                 eprintln!("SKIPPED: {}: {obstacle}", test.name);
                 Ok(Completion::ignored_with(obstacle))

@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io::Read,
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Stdio},
 };
@@ -11,7 +12,7 @@ use std::{
 use lab_model::{PhaseKind, Span};
 use lab_trace::{Board, Counter};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 
@@ -39,6 +40,8 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(output("stdout"))
             .stderr(output("stderr"))
+            // As a shell starts it: in a process group of its own.
+            .process_group(0)
             .spawn()
             .unwrap();
         Running { child, rig: rig.clone(), name: name.to_owned() }
@@ -132,6 +135,11 @@ impl Drop for Running {
 /// Sends a signal to one process, which must exist.
 pub fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
+}
+
+/// Sends a signal to a process and all others of its group, as a terminal does.
+pub fn send_to_group(leader: u32, signal: Signal) {
+    killpg(Pid::from_raw(leader.try_into().unwrap()), signal).unwrap();
 }
 
 /// The children of a process.

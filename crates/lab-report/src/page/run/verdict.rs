@@ -142,7 +142,7 @@ fn section_of(name: &str) -> Option<&'static str> {
         .find(|section| *section == name)
 }
 
-pub(super) fn remark(finding: &Finding) -> Remark {
+pub(in crate::page) fn remark(finding: &Finding) -> Remark {
     let mood = match finding.weight.as_str() {
         "bad" => Mood::Bad,
         "warn" => Mood::Warn,

@@ -1,0 +1,342 @@
+//! From the summary of an import to findings that the reports can show.
+//!
+//! In these findings a *decision* stands for one event that `eslogger` was told about; `by_approval` has them all
+//! under `notify`. What only somebody who is asked can know stays empty, and `not_observed` says what that is.
+
+use std::collections::BTreeMap;
+
+use super::{
+    read::BACKEND,
+    summary::{Import, Program},
+};
+use crate::{
+    findings::{
+        Blame, Cascades, CauseColumn, Causes, Client, Cost, Finding, Findings, Headroom, Latency, Machine,
+        Outcome, Pipeline, SCHEMA, Series, Totals,
+    },
+    show::duration,
+};
+
+/// The programs in the ranking of who made the events.
+const BLAME_MAX: usize = 20;
+/// The damaged lines that are named in a sentence.
+const DAMAGED_SHOWN_MAX: usize = 5;
+
+/// Says what an imported file shows, for the same reports as those of a run.
+///
+/// `run` names it (a folder, a file) and `replay` is the line that imports it again.
+#[must_use]
+pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
+    let totals = totals(import);
+    Findings {
+        schema: SCHEMA,
+        lab: import.source.name.clone(),
+        about: "Events that eslogger was told about, imported.".into(),
+        run: run.into(),
+        replay: replay.into(),
+        backend: BACKEND.into(),
+        seed: 0,
+        deadline_ns: 0,
+        machine: Machine { version: import.source.version.clone(), ..Machine::default() },
+        outcome: Outcome::Unknown,
+        outcome_rule:
+            "eslogger is told what happened and never asked: without decisions and answers nothing can be \
+                       said about stability."
+                .into(),
+        findings: sentences(import),
+        expectations: Vec::new(),
+        phases: Vec::new(),
+        storm: totals.clone(),
+        totals,
+        amplification: None,
+        loop_gain: None,
+        gain: Vec::new(),
+        drive: Vec::new(),
+        prediction: None,
+        causes: causes(import),
+        cascades: Cascades::default(),
+        pipeline: Pipeline::default(),
+        wait_cycles: Vec::new(),
+        drain: None,
+        latency_ns: Latency::default(),
+        headroom: Headroom::default(),
+        clients: vec![client(import)],
+        series: series(import),
+        faults: Vec::new(),
+        cost: Cost::default(),
+        not_observed: not_observed(import),
+    }
+}
+
+fn notify(import: &Import) -> BTreeMap<String, u64> {
+    BTreeMap::from([("notify".to_owned(), import.events)])
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
+
+/// All records that are known to be missing: events in gaps, damaged lines, records that did not fit.
+fn lost(import: &Import) -> u64 {
+    // What a damaged line said may be what is missing in the numbers, and counts once.
+    import.missing().max(import.damaged).saturating_add(import.records_lost)
+}
+
+fn totals(import: &Import) -> Totals {
+    Totals {
+        decisions: import.events,
+        unexplained: import.events,
+        denied: import.denied,
+        by_approval: notify(import),
+        lost: lost(import),
+        damaged: import.damaged,
+        targets_unknown: import.untold.file,
+        ..Totals::default()
+    }
+}
+
+fn causes(import: &Import) -> Causes {
+    let column = |name: &str| CauseColumn { name: name.into(), kind: "external".into() };
+    Causes {
+        rows: vec![BACKEND.into()],
+        columns: ["ES clients", "platform binaries", "other programs"].map(column).into(),
+        decisions: vec![vec![import.by_es_clients, import.by_platform_binaries, import.by_others]],
+        total: import.events,
+        observed: vec![[
+            0,
+            0,
+            import.by_es_clients,
+            import.by_platform_binaries.saturating_add(import.by_others),
+        ]],
+        misattributed: 0,
+    }
+}
+
+/// A program as reports name it: its path, with its signing ID where that says more.
+fn name(program: &Program) -> String {
+    match (&program.path, &program.signing_id) {
+        (Some(path), Some(signing_id)) => format!("{path} ({signing_id})"),
+        (Some(path), None) => path.clone(),
+        (None, Some(signing_id)) => signing_id.clone(),
+        (None, None) => format!("process {}", program.pid),
+    }
+}
+
+fn kind(program: &Program) -> &'static str {
+    match (program.is_es_client, program.is_platform_binary) {
+        (Some(true), _) => "ES client",
+        (_, Some(true)) => "platform binary",
+        _ => "program",
+    }
+}
+
+fn client(import: &Import) -> Client {
+    let blame = |(name, decisions): &(String, u64), kind: &str| Blame {
+        name: name.clone(),
+        kind: kind.into(),
+        decisions: *decisions,
+        total_ns: 0,
+    };
+    let programs = import.programs.iter().take(BLAME_MAX);
+    Client {
+        id: BACKEND.into(),
+        bundle_id: "com.apple.eslogger".into(),
+        behavior: BTreeMap::new(),
+        decisions: import.events,
+        own_process: 0,
+        unanswered: 0,
+        by_approval: notify(import),
+        operations: 0,
+        latency_ns: Latency::default(),
+        latency_others_ns: Latency::default(),
+        latency_by_event_ns: BTreeMap::new(),
+        spectrum: Vec::new(),
+        control_spectrum: Vec::new(),
+        queue_ns: Latency::default(),
+        work_ns: Latency::default(),
+        blocked_ns: Latency::default(),
+        headroom: Headroom::default(),
+        deadline_misses: 0,
+        closest_calls: Vec::new(),
+        blame_in: programs.map(|program| blame(&(name(program), program.events), kind(program))).collect(),
+        top_paths: import.files.iter().map(|file| blame(file, "file")).collect(),
+        top_extensions: import.extensions.iter().map(|extension| blame(extension, "extension")).collect(),
+        blame_out: Vec::new(),
+        costliest: Vec::new(),
+        peers: Vec::new(),
+        avoidable: Vec::new(),
+        lost: lost(import),
+        end: "unknown".into(),
+    }
+}
+
+fn series(import: &Import) -> Series {
+    let course = &import.course;
+    if course.bucket_ticks == 0 {
+        return Series::default();
+    }
+    let column = |class: usize| course.events.iter().map(|counts| counts[class]).collect();
+    Series {
+        bucket_ns: import.source.timebase.nanoseconds(course.bucket_ticks).max(1),
+        decisions_by_cause: (0..3).map(column).collect(),
+        pending_max: Vec::new(),
+        headroom_min: Vec::new(),
+        root_ops: Vec::new(),
+    }
+}
+
+fn finding(weight: &str, section: &str, text: String, advice: Option<&str>) -> Finding {
+    Finding { text, advice: advice.map(str::to_owned), section: section.into(), weight: weight.into() }
+}
+
+fn sentences(import: &Import) -> Vec<Finding> {
+    let (missing, damaged) = (import.missing(), import.damaged);
+    let mut list = Vec::new();
+    if import.events == 0 {
+        let text = format!("No line of {} is an event of eslogger.", import.lines);
+        list.push(finding(
+            "bad",
+            "record",
+            text,
+            Some("Record with `eslogger open exec`; one JSON object a line."),
+        ));
+        return list;
+    }
+    if missing > 0 || damaged > 0 {
+        let text = format!(
+            "{missing} events are missing by their sequence numbers and {damaged} of {} lines are damaged; the counts \
+             are too low by as much.",
+            import.lines
+        );
+        let advice = "Subscribe to fewer events, and write to a file on another volume than the one watched.";
+        list.push(finding("warn", "record", text, (missing > 0).then_some(advice)));
+    }
+    let share = |count: u64| count as f64 * 100.0 / import.events as f64;
+    if let Some(first) = import.programs.first() {
+        let text = format!(
+            "{} made most: {} of {} events ({:.1} %). Processes with the entitlement of an ES client made {} ({:.1} %).",
+            name(first),
+            first.events,
+            import.events,
+            share(first.events),
+            import.by_es_clients,
+            share(import.by_es_clients)
+        );
+        let advice =
+            "A check of is_es_client would skip them, and whatever their helpers do would not be among them.";
+        let advice = (import.by_es_clients > 0).then_some(advice);
+        list.push(finding("info", "causes", text, advice));
+    }
+    if let Some(text) = rates(import) {
+        list.push(finding("info", "time", text, None));
+    }
+    list
+}
+
+fn rates(import: &Import) -> Option<String> {
+    let span = import.span_ns();
+    let bucket = import.source.timebase.nanoseconds(import.course.bucket_ticks);
+    let most = import.course.events.iter().map(|counts| counts.iter().sum::<u64>()).max()?;
+    if span == 0 || bucket == 0 {
+        return None;
+    }
+    let second = |events: u64, ns: u64| events as f64 * 1e9 / ns as f64;
+    Some(format!(
+        "{} events in {}: {:.0} a second, and {:.0} a second in the busiest {}.",
+        import.events,
+        duration(span),
+        second(import.events, span),
+        second(most, bucket.min(span)),
+        duration(bucket.min(span))
+    ))
+}
+
+/// What no NOTIFY client can know, whatever the file holds.
+const NEVER_TOLD: [&str; 7] = [
+    "In this report a decision stands for one event that eslogger was told about (NOTIFY). Nobody was asked, so there \
+     is no decision, no answer, no deadline, no headroom and no latency in it.",
+    "Which ES client denied what, or held it up, is not in the lines: they carry the combined verdict only.",
+    "How long an event waited for its clients, or in their queues, is not in the lines: they have one time each.",
+    "AUTH events that a client answered from its cache, muted or never got do not differ here from those it decided.",
+    "Only the event types that eslogger was told to log are in the file, and none of the processes in its own process \
+     group: what its own output pipeline did is missing.",
+    "Cause and effect are not told: that a client opened a file because it was asked about another is not in the lines.",
+    "eslogger is an ES client itself: it took a slot, and its start emptied the other clients' caches.",
+];
+
+fn not_observed(import: &Import) -> Vec<String> {
+    let mut notes: Vec<String> = NEVER_TOLD.map(str::to_owned).into();
+    clock_notes(import, &mut notes);
+    let mut note = |count: u64, text: &str| {
+        if count > 0 {
+            notes.push(format!("{count} {text}."));
+        }
+    };
+    note(
+        import.missing(),
+        "events are missing by their sequence numbers: dropped by the kernel, filtered out of the file, or on damaged \
+         lines",
+    );
+    let back = import
+        .types
+        .iter()
+        .map(|kind| kind.sequence.went_back)
+        .max()
+        .unwrap_or(0)
+        .max(import.of_all.went_back);
+    note(back, "times the sequence numbers went back: several recordings in one file, or lines out of order");
+    note(
+        import.of_all.first.unwrap_or(0),
+        "events came before the first in the file, by its global sequence number",
+    );
+    for (reason, count) in &import.damaged_by_reason {
+        note(*count, &format!("lines were left out: {reason}"));
+    }
+    note(import.records_lost, "records did not fit the trace");
+    note(import.schema_unknown, "events have another schema_version than 1 and may have been misread");
+    note(import.untold.thread, "events name no thread and cannot be joined with a client's trace");
+    note(import.untold.file, "events name no file that this version finds");
+    note(import.untold.path_truncated, "events have a path that the kernel cut");
+    note(
+        import.untold.is_es_client,
+        "events do not say whether their process is an ES client; they count as others",
+    );
+    note(
+        import.untold.own_lines,
+        "lines are of the lab's own export; their sequence numbers were not checked",
+    );
+    note(import.programs_left_out, "events are of programs beyond the 16,384 that are told apart");
+    note(import.files_left_out, "events are about files beyond the 16,384 that are counted");
+    if import.missing() == 0 && import.events > 0 {
+        notes.push("Events dropped after the last one in the file leave no gap and cannot be seen.".into());
+    }
+    let named = import.damaged_first.iter().take(DAMAGED_SHOWN_MAX).map(|damaged| {
+        let detail = if damaged.detail.is_empty() { String::new() } else { format!(" ({})", damaged.detail) };
+        format!("Line {}: {}{detail}.", damaged.line, damaged.reason)
+    });
+    notes.extend(named);
+    notes
+}
+
+fn clock_notes(import: &Import, notes: &mut Vec<String>) {
+    let used = import.source.timebase;
+    if import.source.timebase_assumed {
+        notes.push(format!(
+            "The lines do not say how long a tick of mach_time is; {}/{} ns (Apple silicon) is assumed.",
+            used.numer, used.denom
+        ));
+    }
+    let tick = f64::from(used.numer) / f64::from(used.denom.max(1));
+    match (import.measured_tick_ns(), import.measured_timebase()) {
+        (_, Some(measured)) if measured == used => {}
+        (Some(ns), Some(measured)) => notes.push(format!(
+            "By the lines' own wall clock a tick is {ns:.3} ns and not {tick:.3}: import again with the timebase {}/{}, \
+             or all times are wrong.",
+            measured.numer, measured.denom
+        )),
+        (Some(ns), None) => notes.push(format!(
+            "By the lines' own wall clock a tick is {ns:.3} ns and not {tick:.3}: the machine slept, its clock was set, \
+             or the timebase is another."
+        )),
+        (None, _) => notes.push("The lines span too little time to check the timebase by their wall clock.".into()),
+    }
+}

@@ -1,0 +1,23 @@
+//! Lines of `eslogger` in, a trace and a summary out.
+//!
+//! `eslogger` is a client that is told and never asked: its lines have no decision, no answer and no deadline,
+//! and nothing in here makes any up. One line is read at a time; what is kept is bounded by named limits, and
+//! what does not fit is counted. No line stops the import: a damaged one is counted with its number and reason.
+
+mod clock;
+mod course;
+mod findings;
+mod line;
+mod lines;
+mod ranking;
+mod read;
+mod recorder;
+mod sequences;
+mod summary;
+
+pub use findings::findings;
+pub use read::{APPLE_SILICON, BACKEND, Importer, Options};
+pub use recorder::Recorder;
+pub use summary::{
+    Course, DamagedLine, EventType, Import, Program, Sequence, Source, Tokens, Untold, WallClock,
+};

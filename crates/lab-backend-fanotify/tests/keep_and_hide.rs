@@ -1,0 +1,163 @@
+//! The real kernel's rules for answers that are kept and for paths that are hidden. Needs CAP_SYS_ADMIN;
+//! without it the test says so and shows nothing.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test that asks the real kernel"
+)]
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use lab_backend_fanotify::{EventFd, Group};
+use lab_client_core::{Backend, Disposition, Event, Intake};
+use lab_model::Verdict;
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
+
+/// Allows everything at once; keeps the answers when it is told to.
+struct Allowing {
+    group: Arc<Group>,
+    keeps: Arc<AtomicBool>,
+    events: Arc<AtomicU64>,
+    batch: Vec<EventFd>,
+}
+
+impl Intake<EventFd> for Allowing {
+    fn batch(&mut self) {
+        self.batch.clear();
+    }
+
+    fn event(&mut self, event: &Event<EventFd>) -> Disposition {
+        self.events.fetch_add(1, Ordering::SeqCst);
+        if self.keeps.load(Ordering::SeqCst) {
+            self.group.keep(event.token, event.event).unwrap();
+        }
+        self.batch.push(event.token);
+        Disposition::Answer(Verdict::Allow)
+    }
+
+    fn answering(&mut self) {}
+
+    fn answered(&mut self, nth: usize, error: u32) {
+        assert_eq!(error, 0);
+        self.group.release(self.batch[nth]);
+    }
+
+    fn lost(&mut self, events: u64) {
+        panic!("{events} events were lost");
+    }
+}
+
+/// A tmpfs of this thread's own with one client on it.
+struct Scene {
+    group: Arc<Group>,
+    arena: PathBuf,
+    keeps: Arc<AtomicBool>,
+    events: Arc<AtomicU64>,
+}
+
+impl Scene {
+    /// `None` without the privilege.
+    fn set(name: &str) -> Option<Scene> {
+        let none: Option<&str> = None;
+        // Only this thread, and those that it starts, move to the new namespace.
+        if unshare(CloneFlags::CLONE_NEWNS).is_err() {
+            eprintln!("SKIPPED: {name} needs CAP_SYS_ADMIN");
+            return None;
+        }
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        let arena = std::env::temp_dir().join(format!("lab-{name}-{}", std::process::id()));
+        fs::create_dir_all(&arena).unwrap();
+        mount(Some("arena"), &arena, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+        for folder in ["kept", "hidden", "hidden/deep", "hiddenly"] {
+            fs::create_dir(arena.join(folder)).unwrap();
+            fs::write(arena.join(folder).join("file"), "content").unwrap();
+        }
+        let group = Arc::new(Group::create(&arena).unwrap());
+        let (keeps, events) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut intake = Allowing {
+            group: Arc::clone(&group),
+            keeps: Arc::clone(&keeps),
+            events: Arc::clone(&events),
+            batch: Vec::new(),
+        };
+        // It waits in `read` for as long as this process lives.
+        let reading = Arc::clone(&group);
+        thread::spawn(move || reading.receive(&mut intake));
+        Some(Scene { group, arena, keeps, events })
+    }
+
+    /// How many questions so many opens of a file raise.
+    fn questions(&self, opens: u64, path: &str) -> u64 {
+        let before = self.events.load(Ordering::SeqCst);
+        for _ in 0..opens {
+            drop(File::open(self.arena.join(path)).unwrap());
+        }
+        self.events.load(Ordering::SeqCst) - before
+    }
+
+    fn path(&self, path: &str) -> Vec<u8> {
+        self.arena.join(Path::new(path)).into_os_string().into_encoded_bytes()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let detached = nix::mount::umount2(&self.arena, nix::mount::MntFlags::MNT_DETACH);
+        if detached.is_ok() {
+            fs::remove_dir(&self.arena).ok();
+        }
+    }
+}
+
+#[test]
+fn a_kept_answer_lasts_until_the_first_write() {
+    let Some(scene) = Scene::set("keep") else { return };
+    assert_eq!(scene.questions(100, "kept/file"), 100, "nothing is kept yet");
+    scene.keeps.store(true, Ordering::SeqCst);
+    assert_eq!(scene.questions(100, "kept/file"), 1);
+
+    // Opening for writing is hidden as well; it is the write that makes the kernel ask again.
+    let mut writer = OpenOptions::new().append(true).open(scene.arena.join("kept/file")).unwrap();
+    assert_eq!(scene.questions(10, "kept/file"), 0);
+    writer.write_all(b"more").unwrap();
+    assert_eq!(scene.questions(10, "kept/file"), 10, "nothing is kept while somebody may write");
+    drop(writer);
+    assert_eq!(scene.questions(10, "kept/file"), 1);
+
+    scene.keeps.store(false, Ordering::SeqCst);
+    scene.group.hide(&[]).unwrap();
+    assert_eq!(scene.questions(10, "kept/file"), 10, "everything is forgotten");
+}
+
+#[test]
+fn a_hidden_folder_hides_all_below_it_and_nothing_beside_it() {
+    let Some(scene) = Scene::set("hide") else { return };
+    scene.group.hide(&[scene.path("hidden"), scene.path("kept/file")]).unwrap();
+    for path in ["hidden/file", "hidden/deep/file", "kept/file"] {
+        assert_eq!(scene.questions(10, path), 0, "{path}");
+    }
+    assert_eq!(scene.questions(10, "hiddenly/file"), 10);
+    let mut writer = OpenOptions::new().append(true).open(scene.arena.join("hidden/file")).unwrap();
+    writer.write_all(b"more").unwrap();
+    assert_eq!(scene.questions(10, "hidden/file"), 0, "a mute is no cache: it survives a write");
+
+    scene.group.hide(&[scene.path("hiddenly")]).unwrap();
+    assert_eq!((scene.questions(10, "hidden/file"), scene.questions(10, "hiddenly/file")), (10, 0));
+    let refused = scene.group.hide(&[scene.path("nowhere")]);
+    let not_there = u32::try_from(nix::libc::ENOENT).unwrap();
+    assert_eq!(refused, Err((scene.path("nowhere"), not_there)));
+}

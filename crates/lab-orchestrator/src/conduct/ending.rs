@@ -1,0 +1,48 @@
+//! How processes end: by the conductor's hand, and what is said about it.
+
+use std::{fs, path::Path};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{Failure, FailureKind};
+
+/// Ends a process of the lab for good. One that has ended already is no error.
+pub(super) fn end(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().filter(|&pid| pid > 1)
+        && let Err(error) = kill(Pid::from_raw(pid), Signal::SIGKILL)
+    {
+        tracing::debug!("cannot kill {pid}: {error}");
+    }
+}
+
+/// The last line that a process wrote to its log.
+pub(super) fn last_line(log: &Path) -> Option<String> {
+    let text = fs::read(log).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
+}
+
+/// A wait status in words.
+pub(super) fn describe(status: i32) -> String {
+    match (status & 0x7f, (status >> 8) & 0xff) {
+        (0, code) => format!("exit {code}"),
+        (signal, _) => format!("signal {signal}"),
+    }
+}
+
+/// What a process said of itself, as a failure of the run.
+pub(super) fn process_failure(name: &str, message: &str) -> Failure {
+    let failure = |kind| Failure::new(kind, format!("{name}: {message}"));
+    if message.contains("No space left") {
+        failure(FailureKind::Output).mend("free some space, or name another folder with --runs")
+    } else if message.contains("max_user_groups") {
+        failure(FailureKind::NoSlot).mend("raise it: sysctl fs.fanotify.max_user_groups=256")
+    } else if message.contains("CAP_SYS_ADMIN") {
+        failure(FailureKind::Privilege).mend("run it as root")
+    } else {
+        failure(FailureKind::Bug)
+    }
+}
