@@ -19,10 +19,10 @@ const EXIT_CODES: &str = "Exit codes: 0 all expectations hold · 1 one failed ·
 #[command(name = "lab", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// Where lab files are looked for; by default `lab-configs` here or in a folder above.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Places")]
     pub(crate) configs: Option<PathBuf>,
     /// The run store; by default `runs` beside `lab-configs`.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Places")]
     pub(crate) runs: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
@@ -91,6 +91,7 @@ pub(crate) enum Command {
 
 /// `lab up`.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Up {
     /// A lab of `lab-configs`, or a path.
     pub(crate) name: String,
@@ -164,6 +165,7 @@ pub(crate) struct Bundle {
 
 /// `lab report`.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Report {
     /// A run: LAB, LAB/TIME or a path; the newest without one.
     pub(crate) run: Option<String>,

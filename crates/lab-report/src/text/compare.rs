@@ -15,15 +15,16 @@ use crate::{
 /// Writes a comparison; `names` are those of the runs.
 pub(super) fn render(comparison: &Comparison, names: [&str; 2], style: &Style) -> String {
     let [before, after] = names.map(visible);
-    let mut text = format!("{}\n", style.strong(&format!("{before} → {after}")));
+    let name = |lead: &str, name: &str| format!("{lead:7} {}\n", style.strong(name));
+    let mut text = name("before", &before) + &name("after", &after);
     let [one, other] = &comparison.outcomes;
     let outcome =
-        if one == other { format!("outcome {one} in both") } else { format!("outcome {one} → {other}") };
+        if one == other { format!("outcome {one} in both") } else { format!("outcome {one}, then {other}") };
     text.push_str(&format!("{}\n\n{}\n", style.signs(&outcome), style.strong("Settings that differ")));
     if comparison.settings.is_empty() {
         text.push_str("  none\n");
     } else {
-        let mut table = table(&["setting", &before, &after]);
+        let mut table = table(&["setting", "before", "after"]);
         let value = |value: &Option<String>| value.as_deref().map_or_else(|| "–".to_owned(), visible);
         for setting in &comparison.settings {
             table.rows.push(cells([visible(&setting.path), value(&setting.before), value(&setting.after)]));
@@ -31,7 +32,7 @@ pub(super) fn render(comparison: &Comparison, names: [&str; 2], style: &Style) -
         push(&mut text, &table, style);
     }
     text.push_str(&format!("\n{}\n", style.strong("Numbers")));
-    let mut table = table(&["number", &before, &after, "difference", "change"]);
+    let mut table = table(&["number", "before", "after", "difference", "change"]);
     for number in &comparison.numbers {
         let difference = number.relative.map_or_else(|| "–".to_owned(), signed_share);
         let change = match number.change {

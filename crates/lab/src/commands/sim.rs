@@ -18,6 +18,9 @@ use crate::{
     terminal,
 };
 
+/// The most runs of which each has a line.
+const SEEDS_MAX: u64 = 100_000;
+
 pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, Stop> {
     let mut lab = places.read(&arguments.name)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
@@ -83,7 +86,7 @@ fn search(
     let (threads, as_json) = (parallel::threads(arguments.jobs), arguments.json);
     let count = seeds.end() - seeds.start();
     let count = usize::try_from(count).unwrap_or(usize::MAX).saturating_add(1);
-    let progress = terminal::Progress::new(&format!("looking for a seed that {}: ", in_words(find)));
+    let progress = terminal::Progress::new(&format!("looking for a seed that {}:", in_words(find)));
     let hit = parallel::lowest(
         seeds.clone(),
         threads,
@@ -134,35 +137,55 @@ fn many(
     threads: usize,
     as_json: bool,
 ) -> Result<u8, Stop> {
+    if seeds.end() - seeds.start() >= SEEDS_MAX {
+        let message = format!("these are more than {SEEDS_MAX} seeds");
+        return Err(Stop::usage(message, "take fewer, or say with --find what to look for"));
+    }
     let seeds: Vec<u64> = seeds.clone().collect();
     let progress = terminal::Progress::new(&format!("simulating {} with seed", lab.name));
-    let summaries = parallel::map(
-        &seeds,
-        threads,
-        |done| progress.at(done, seeds.len()),
-        |&seed| lab_sim::simulate(lab, &Options { seed, ..*options }, &mut Counting::default()),
-    );
+    // A summary holds whole histograms: only what is shown of it is kept.
+    let shown = |&seed: &u64| {
+        let summary = lab_sim::simulate(lab, &Options { seed, ..*options }, &mut Counting::default());
+        if as_json {
+            Shown::Json(summary_json(lab, options.kernel, &summary, None))
+        } else {
+            Shown::Row(row(&summary))
+        }
+    };
+    let runs = parallel::map(&seeds, threads, |done| progress.at(done, seeds.len()), shown);
     progress.end();
-    if as_json {
-        let runs: Vec<Value> =
-            summaries.iter().map(|summary| summary_json(lab, options.kernel, summary, None)).collect();
-        terminal::print_json(&json!({ "schema": 1, "runs": runs }))?;
-        return Ok(0);
-    }
     let mut table = Table::new(["seed", "outcome", "decisions", "open p50", "open p99", "missed"]).words([1]);
-    for summary in &summaries {
-        let storm = summary.phase(PhaseKind::Storm).map(|phase| &phase.root_latency);
-        table.row([
-            summary.seed.to_string(),
-            summary.outcome.name().to_owned(),
-            units::count(summary.decisions),
-            at(storm, 500),
-            at(storm, 990),
-            units::count(summary.missed()),
-        ]);
+    let mut whole = Vec::new();
+    for run in runs {
+        match run {
+            Shown::Json(value) => whole.push(value),
+            Shown::Row(row) => table.row(row),
+        }
     }
-    terminal::say(&table.text())?;
+    if as_json {
+        terminal::print_json(&json!({ "schema": 1, "runs": whole }))?;
+    } else {
+        terminal::say(&table.text())?;
+    }
     Ok(0)
+}
+
+/// One run as it is shown among many.
+enum Shown {
+    Json(Value),
+    Row([String; 6]),
+}
+
+fn row(summary: &Summary) -> [String; 6] {
+    let storm = summary.phase(PhaseKind::Storm).map(|phase| &phase.root_latency);
+    [
+        summary.seed.to_string(),
+        summary.outcome.name().to_owned(),
+        units::count(summary.decisions),
+        at(storm, 500),
+        at(storm, 990),
+        units::count(summary.missed()),
+    ]
 }
 
 fn at(latency: Option<&Histogram>, permille: u64) -> String {

@@ -143,7 +143,8 @@ const HEADINGS: [&str; 6] = ["outcome", "amplification", "open p50", "open p99",
 
 fn about(lab: &Lab, rules: &str, seeds: &[u64]) -> String {
     let runs = units::counted(units::count_of(seeds.len()), "run");
-    format!("{}: {rules} rules, {runs} of each; median, and lowest to highest where they differ\n", lab.name)
+    let spread = if seeds.len() > 1 { "; median, and lowest to highest where they differ" } else { "" };
+    format!("{}: {rules} rules, {runs} of each{spread}\n", lab.name)
 }
 
 fn figures(trials: &Trials) -> [String; 6] {

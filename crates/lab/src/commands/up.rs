@@ -16,8 +16,8 @@ use crate::{
 
 /// Simulated traces are kept in memory until the run is over: the most that one process's may take.
 const SIMULATED_TRACE_BYTES_MAX: u64 = 1 << 30;
-/// Runs of more decisions than this are exported on request only; so many take less than a second.
-const EXPORTED_DECISIONS_MAX: u64 = 200_000;
+/// Runs of more decisions than this are exported on request only: a million take half a second.
+const EXPORTED_DECISIONS_MAX: u64 = 1_500_000;
 
 /// Where a lab runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
