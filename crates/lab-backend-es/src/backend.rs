@@ -7,7 +7,7 @@ use std::{
 };
 
 use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
-use lab_model::{EventKind, FileId, Verdict};
+use lab_model::{AuthEvents, EventKind, FileId, Verdict};
 
 use crate::{
     Answer, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, Observer, Question, RespondError, Responder,
@@ -295,6 +295,11 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
     fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
         // Muted paths are part of the plan with which the client connects.
         paths.first().map_or(Ok(()), |path| Err((path.clone(), NOT_SUPPORTED)))
+    }
+
+    fn subscribe(&self, events: AuthEvents) -> Result<(), u32> {
+        // The client subscribes when it connects.
+        if events == AuthEvents::All { Ok(()) } else { Err(NOT_SUPPORTED) }
     }
 
     fn reopen_path(&self, token: Ticket, path: &mut Vec<u8>) {
