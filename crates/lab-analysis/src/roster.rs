@@ -217,6 +217,13 @@ impl Member {
         let muted: Vec<String> = helpers.into_iter().chain(paths.clone()).chain(processes.clone()).collect();
         put("mute", if muted.is_empty() { "nothing".into() } else { muted.join(", ") });
         put("cache", if behavior.cache == Cache::On { "on" } else { "off" }.into());
+        let rule = |rule: &lab_model::DenyRule| {
+            let names = [rule.path.as_deref(), rule.process.as_deref()].into_iter().flatten();
+            names.collect::<Vec<_>>().join(" by ")
+        };
+        let denied: Vec<String> = behavior.deny.iter().map(rule).collect();
+        put("deny", if denied.is_empty() { "nothing".into() } else { denied.join(", ") });
+        put("subscribe", format!("{:?}", behavior.subscribe).to_lowercase());
         let answer_by = behavior.answer_by_percent.map(|percent| format!("{percent} % of the deadline"));
         put("answer_by", answer_by.unwrap_or_else(|| "never".into()));
         put("delay", behavior.delay.to_string());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
-use lab_model::{EventKind, FileId, Verdict};
+use lab_model::{AuthEvents, EventKind, FileId, Verdict};
 
 use crate::{
     Answer, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, Observer, Question, RespondError, Responder,
@@ -316,6 +316,11 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         paths.first().map_or(Ok(()), |path| Err((path.clone(), NOT_SUPPORTED)))
     }
 
+    fn subscribe(&self, events: AuthEvents) -> Result<(), u32> {
+        // The client subscribes when it connects.
+        if events == AuthEvents::All { Ok(()) } else { Err(NOT_SUPPORTED) }
+    }
+
     fn reopen_path(&self, token: Ticket, path: &mut Vec<u8>) {
         if let Some(question) = self.question(token)
             && let Some(target) = question.message().target()
@@ -370,6 +375,10 @@ impl<B: Backend> Backend for Shared<B> {
 
     fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
         self.0.hide(paths)
+    }
+
+    fn subscribe(&self, events: AuthEvents) -> Result<(), u32> {
+        self.0.subscribe(events)
     }
 
     fn reopen_path(&self, token: B::Token, path: &mut Vec<u8>) {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
-use lab_model::{EventKind, FileId, ThreadId, Verdict};
+use lab_model::{AuthEvents, EventKind, FileId, ThreadId, Verdict};
 
 use crate::sys::{self, ANSWERS_MAX, EVENT_BYTES, Response};
 
@@ -57,6 +57,7 @@ pub enum GroupError {
 #[derive(Debug)]
 pub struct Group {
     fd: OwnedFd,
+    arena: CString,
 }
 
 impl Group {
@@ -85,7 +86,7 @@ impl Group {
                 _ => GroupError::Other { operation: "fanotify_mark", source },
             },
         )?;
-        Ok(Group { fd })
+        Ok(Group { fd, arena: path })
     }
 
     /// The group's descriptor number, by which the warden can look at its queue.
@@ -282,6 +283,22 @@ impl Backend for Group {
             hidden.map_err(|error| (path.as_os_str().as_bytes().to_vec(), error_number(&error)))?;
         }
         Ok(())
+    }
+
+    fn subscribe(&self, events: AuthEvents) -> Result<(), u32> {
+        let both = libc::FAN_OPEN_PERM | libc::FAN_OPEN_EXEC_PERM;
+        let wanted = match events {
+            AuthEvents::All => both,
+            AuthEvents::Open => libc::FAN_OPEN_PERM,
+            AuthEvents::Exec => libc::FAN_OPEN_EXEC_PERM,
+        };
+        let change = |how, mask| {
+            let flags = how | libc::FAN_MARK_FILESYSTEM;
+            sys::fanotify_mark(self.fd.as_fd(), flags, mask, &self.arena)
+                .map_err(|error| error_number(&error))
+        };
+        change(libc::FAN_MARK_ADD, wanted)?;
+        if wanted == both { Ok(()) } else { change(libc::FAN_MARK_REMOVE, both & !wanted) }
     }
 
     fn reopen_path(&self, token: EventFd, path: &mut Vec<u8>) {

@@ -21,7 +21,7 @@ use std::{
 
 use lab_backend_fanotify::{EventFd, Group};
 use lab_client_core::{Backend, Disposition, Event, Intake};
-use lab_model::Verdict;
+use lab_model::{AuthEvents, Verdict};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
@@ -141,6 +141,15 @@ fn a_kept_answer_lasts_until_the_first_write() {
     scene.keeps.store(false, Ordering::SeqCst);
     scene.group.hide(&[]).unwrap();
     assert_eq!(scene.questions(10, "kept/file"), 10, "everything is forgotten");
+}
+
+#[test]
+fn a_client_is_asked_about_what_it_subscribes_to() {
+    let Some(scene) = Scene::set("subscribe") else { return };
+    for (events, expected) in [(AuthEvents::Exec, 0), (AuthEvents::Open, 10), (AuthEvents::All, 10)] {
+        scene.group.subscribe(events).unwrap();
+        assert_eq!(scene.questions(10, "kept/file"), expected, "{events:?}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use lab_model::{EventKind, FileId, ThreadId, Ticks, Verdict};
+use lab_model::{AuthEvents, EventKind, FileId, ThreadId, Ticks, Verdict};
 
 /// An event as a kernel hands it over: owned, and with a token that stands for the pending answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,12 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// The path and the `errno` with which the kernel refused it.
     fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)>;
+
+    /// Is asked about these events only, from now on.
+    ///
+    /// # Errors
+    /// The `errno` with which the kernel refused.
+    fn subscribe(&self, events: AuthEvents) -> Result<(), u32>;
 
     /// Writes a path by which the client's own process can open the event's file again, in the way that
     /// every client is asked about, followed by a zero byte.

@@ -21,6 +21,13 @@ pub enum Input {
         /// The event.
         id: u64,
     },
+    /// The path of this event's file was found out, and the verdict of [`Policy::judge`] on it.
+    Judged {
+        /// The event.
+        id: u64,
+        /// The verdict.
+        verdict: Verdict,
+    },
     /// A time that [`Action::Arm`] asked for has come.
     Timer {
         /// The event.
@@ -57,6 +64,12 @@ pub enum Action {
         id: u64,
         /// How long.
         span: Span,
+    },
+    /// Find out its file's path and what [`Policy::judge`] makes of it, then say [`Input::Judged`]; or
+    /// [`Input::Finished`] when the path cannot be told.
+    Judge {
+        /// The event.
+        id: u64,
     },
     /// Read its file through what came with it, then say [`Input::Finished`].
     Inspect {
@@ -128,6 +141,7 @@ impl ClientCore {
         match input {
             Input::Event { id, question, draw } => self.event(id, &question, draw, actions),
             Input::Finished { id } => self.advance(id, Outcome::Finished, actions),
+            Input::Judged { id, verdict } => self.advance(id, Outcome::Judged(verdict), actions),
             Input::Timer { id } => self.fall_back(id, actions),
             Input::Behave(policy) => self.policy = *policy,
         }
@@ -185,6 +199,7 @@ impl ClientCore {
         loop {
             match pending.task.step(last) {
                 Step::Wait(span) => return actions.push(Action::Wait { id, span }),
+                Step::Judge => return actions.push(Action::Judge { id }),
                 Step::Inspect => return actions.push(Action::Inspect { id }),
                 Step::Operate(plan) => return actions.push(Action::Operate { id, plan }),
                 Step::Answer { verdict, approval } => {

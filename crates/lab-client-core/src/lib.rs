@@ -14,11 +14,13 @@
 mod backend;
 mod budget;
 mod core;
+mod judge;
 mod policy;
 mod task;
 
 pub use crate::core::{Action, ClientCore, Input};
 pub use backend::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
 pub use budget::Budget;
+pub use judge::Judge;
 pub use policy::{Admission, Policy, Question};
 pub use task::{OperationPlan, Outcome, PlannedTarget, Step, Task};

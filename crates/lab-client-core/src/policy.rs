@@ -1,9 +1,11 @@
+use std::sync::Arc;
+
 use lab_model::{
     Actor, Approval, Behavior, Cache, EventKind, Mute, Reaction, Span, SubjectClass, Ticks, Timebase,
     Verdict, When,
 };
 
-use crate::{Budget, Task, budget};
+use crate::{Budget, Judge, Task, budget, judge::Rules};
 
 /// What a client knows of an event when it decides what to do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,7 @@ pub struct Policy {
     timebase: Timebase,
     muted_clients: Vec<Actor>,
     workload_muted: bool,
+    rules: Arc<Rules>,
 }
 
 impl Policy {
@@ -65,15 +68,18 @@ impl Policy {
     pub fn new(behavior: Behavior, deadline: Span, timebase: Timebase) -> Policy {
         let budget = Budget::new(behavior.answer_by_percent);
         let workload_muted = behavior.mute.processes.iter().any(|name| name == Mute::WORKLOAD);
-        Policy { behavior, budget, deadline, timebase, muted_clients: Vec::new(), workload_muted }
+        let rules = Arc::new(Rules::of(&behavior.deny, &[]));
+        Policy { behavior, budget, deadline, timebase, muted_clients: Vec::new(), workload_muted, rules }
     }
 
-    /// The policy, told which process each client's name stands for: muted processes are named.
+    /// The policy, told which process each client's name stands for: mutes and rules name processes.
     #[must_use]
     pub fn among<'a>(mut self, clients: impl IntoIterator<Item = (&'a str, Actor)>) -> Policy {
+        let clients: Vec<(&str, Actor)> = clients.into_iter().collect();
         let muted = &self.behavior.mute.processes;
-        let named = clients.into_iter().filter(|(name, _)| muted.iter().any(|muted| muted == name));
-        self.muted_clients = named.map(|(_, actor)| actor).collect();
+        let named = clients.iter().filter(|(name, _)| muted.iter().any(|muted| muted == name));
+        self.muted_clients = named.map(|(_, actor)| *actor).collect();
+        self.rules = Arc::new(Rules::of(&self.behavior.deny, &clients));
         self
     }
 
@@ -112,15 +118,32 @@ impl Policy {
         let approval = if own { Approval::OwnProcess } else { Approval::Rule };
         let reaction = self.reaction(question);
         let idle = reaction.is_none() && self.behavior.delay.is_zero();
-        if idle || !self.behavior.reacts_to(question.class) {
+        let idle = idle || !self.behavior.reacts_to(question.class);
+        let (reaction, delay) =
+            if idle { (Reaction::none(), Span::default()) } else { (reaction, self.behavior.delay) };
+        let answer_by = || self.budget.answer_by(question.read, Some(self.deadline(question)));
+        match self.rules.at_once(question) {
+            Some(Verdict::Deny) => return Admission::Answer { verdict: Verdict::Deny, approval },
+            Some(Verdict::Allow) => {}
+            None => {
+                let task = Task::judged(reaction, delay, draw);
+                return Admission::Work { task, answer_by: answer_by() };
+            }
+        }
+        if idle {
             return Admission::Answer { verdict, approval };
         }
         if own || reaction.when == When::After {
-            let task = Task::after_answer(reaction, self.behavior.delay, draw);
+            let task = Task::after_answer(reaction, delay, draw);
             return Admission::AnswerThenWork { verdict, approval, task };
         }
-        let answer_by = self.budget.answer_by(question.read, Some(self.deadline(question)));
-        Admission::Work { task: Task::before_answer(reaction, self.behavior.delay, draw), answer_by }
+        Admission::Work { task: Task::before_answer(reaction, delay, draw), answer_by: answer_by() }
+    }
+
+    /// Who tells the verdict on an event once its path is known. Neither allocates nor locks.
+    #[must_use]
+    pub fn judge(&self, question: &Question) -> Judge {
+        Judge::new(Arc::clone(&self.rules), question)
     }
 
     /// Whether the kernel is to keep this answer. Only an allowance by the rule is kept, and not one that was
@@ -202,9 +225,16 @@ mod tests {
     #[test]
     fn own_events_are_marked_and_answered_at_once() {
         for preset in Preset::ALL {
-            let admission = policy(preset.behavior()).admit(&question(SubjectClass::Own), 1);
-            let expected = Admission::Answer { verdict: Verdict::Allow, approval: Approval::OwnProcess };
-            assert_eq!(admission, expected, "{preset:?}");
+            let behavior = preset.behavior();
+            let reacts = behavior.reacts_to(SubjectClass::Own);
+            let admission = policy(behavior).admit(&question(SubjectClass::Own), 1);
+            assert_eq!(kind(&admission), if reacts { "answer, then work" } else { "answer" }, "{preset:?}");
+            let (Admission::Answer { verdict, approval }
+            | Admission::AnswerThenWork { verdict, approval, .. }) = admission
+            else {
+                panic!("{preset:?} keeps its own event waiting")
+            };
+            assert_eq!((verdict, approval), (Verdict::Allow, Approval::OwnProcess), "{preset:?}");
         }
     }
 
@@ -242,6 +272,39 @@ mod tests {
         for (policy, expected) in rows {
             let found = [Own, OwnHelper, Peer, Workload].map(|class| is_muted(&policy, class));
             assert_eq!(found, expected, "{:?}", policy.behavior().mute);
+        }
+    }
+
+    #[test]
+    fn denied_at_once_judged_by_path_or_allowed() {
+        use lab_model::{AuthEvents, DenyRule};
+        let rule = |path: Option<&str>, process: Option<&str>, on| DenyRule {
+            path: path.map(str::to_owned),
+            process: process.map(str::to_owned),
+            on,
+        };
+        let denying =
+            |rule| policy(Behavior { deny: vec![rule], ..Behavior::noop() }).among([("bravo", Actor(3))]);
+        use SubjectClass::{Own, Peer, Workload};
+        let rows = [
+            (rule(None, Some("bravo"), AuthEvents::All), Peer, "deny"),
+            (rule(None, Some("bravo"), AuthEvents::Exec), Peer, "answer"),
+            (rule(None, Some("bravo"), AuthEvents::All), Workload, "answer"),
+            (rule(None, Some("workload"), AuthEvents::Open), Workload, "deny"),
+            (rule(None, Some("workload"), AuthEvents::Open), Peer, "answer"),
+            (rule(Some("a"), None, AuthEvents::All), Workload, "work"),
+            (rule(Some("a"), None, AuthEvents::All), Peer, "work"),
+            (rule(Some("a"), None, AuthEvents::All), Own, "answer"),
+            (rule(Some("a"), Some("bravo"), AuthEvents::Open), Workload, "answer"),
+        ];
+        for (rule, class, expected) in rows {
+            let found = denying(rule.clone()).admit(&question(class), 1);
+            let denied = matches!(found, Admission::Answer { verdict: Verdict::Deny, .. });
+            assert_eq!(if denied { "deny" } else { kind(&found) }, expected, "{rule:?} {class:?}");
+        }
+        let judge = denying(rule(Some("a/b"), None, AuthEvents::All)).judge(&question(Workload));
+        for (path, expected) in [("a/b", true), ("a/b/c", true), ("a/bc", false), ("a", false), ("", false)] {
+            assert_eq!(judge.verdict(path.as_bytes()) == Verdict::Deny, expected, "{path}");
         }
     }
 

@@ -1,4 +1,4 @@
-use lab_model::{Approval, Reaction, Span, Verdict};
+use lab_model::{Approval, Reaction, Span, Verdict, When};
 
 /// The work on one decision, step by step.
 ///
@@ -15,6 +15,9 @@ pub struct Task {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    Judge,
+    Judging,
+    AnswerFirst,
     Delay,
     Inspect,
     Reopen,
@@ -31,6 +34,8 @@ pub enum Outcome {
     /// The wait is over, the answer has been handed over, or the content has been read or the operation has
     /// ended (well or not).
     Finished,
+    /// The path was found out, and the rules' verdict on it.
+    Judged(Verdict),
 }
 
 /// What to do next.
@@ -38,6 +43,8 @@ pub enum Outcome {
 pub enum Step {
     /// Let this much time pass.
     Wait(Span),
+    /// Find out the path of the event's file, and let the rules judge it: [`Outcome::Judged`].
+    Judge,
     /// Read the content of the event's file through what the kernel handed over with the event. No
     /// operation: nobody is asked about it.
     Inspect,
@@ -79,10 +86,22 @@ impl Task {
         Task { reaction, delay, draw, stage: Stage::Delay, answers: true }
     }
 
+    /// A task that first has the rules judge the event's path. A denial is answered at once and ends it.
+    #[must_use]
+    pub fn judged(reaction: Reaction, delay: Span, draw: u64) -> Task {
+        Task { reaction, delay, draw, stage: Stage::Judge, answers: true }
+    }
+
     /// A task for a decision that has been answered.
     #[must_use]
     pub fn after_answer(reaction: Reaction, delay: Span, draw: u64) -> Task {
         Task { reaction, delay, draw, stage: Stage::Delay, answers: false }
+    }
+
+    /// True for a task that begins with [`Step::Judge`].
+    #[must_use]
+    pub const fn judges(&self) -> bool {
+        matches!(self.stage, Stage::Judge)
     }
 
     /// True when this task is the one to answer.
@@ -94,9 +113,26 @@ impl Task {
     /// Takes note of how the last step went and says what to do next.
     ///
     /// An operation that failed does not change what follows: a client must answer all the same.
-    pub fn step(&mut self, _last: Outcome) -> Step {
+    pub fn step(&mut self, last: Outcome) -> Step {
         loop {
             match self.stage {
+                Stage::Judge => {
+                    self.stage = Stage::Judging;
+                    return Step::Judge;
+                }
+                Stage::Judging if last == Outcome::Judged(Verdict::Deny) => {
+                    self.stage = Stage::Done;
+                    return Step::Answer { verdict: Verdict::Deny, approval: Approval::Rule };
+                }
+                // A path that cannot be told is allowed, as is one that the rules allow.
+                Stage::Judging => self.stage = Stage::AnswerFirst,
+                Stage::AnswerFirst => {
+                    self.stage = Stage::Delay;
+                    if self.reaction.when == When::After {
+                        self.answers = false;
+                        return Step::Answer { verdict: Verdict::Allow, approval: Approval::Rule };
+                    }
+                }
                 Stage::Delay => {
                     self.stage = Stage::Inspect;
                     if !self.delay.is_zero() {
@@ -150,17 +186,23 @@ mod tests {
 
     use super::*;
 
-    fn steps(mut task: Task) -> Vec<String> {
+    fn steps(task: Task) -> Vec<String> {
+        steps_judged(task, Verdict::Allow)
+    }
+
+    fn steps_judged(mut task: Task, verdict: Verdict) -> Vec<String> {
         let mut found = Vec::new();
         let mut last = Outcome::Begin;
         loop {
             let step = task.step(last);
-            last = Outcome::Finished;
+            last = if step == Step::Judge { Outcome::Judged(verdict) } else { Outcome::Finished };
             found.push(match step {
                 Step::Wait(span) => format!("wait {span}"),
+                Step::Judge => "judge".to_owned(),
                 Step::Inspect => "inspect".to_owned(),
                 Step::Operate(OperationPlan { target: PlannedTarget::Same, .. }) => "reopen".to_owned(),
                 Step::Operate(_) => "extra".to_owned(),
+                Step::Answer { verdict: Verdict::Deny, .. } => "deny".to_owned(),
                 Step::Answer { .. } => "answer".to_owned(),
                 Step::Done => return found,
             });
@@ -173,6 +215,19 @@ mod tests {
         assert_eq!(of(Preset::Noop), ["answer"]);
         assert_eq!(of(Preset::Scanner), ["reopen", "answer"]);
         assert_eq!(of(Preset::Pathological), ["reopen", "extra", "extra", "extra", "extra", "answer"]);
+    }
+
+    #[test]
+    fn the_rules_come_first_and_a_denial_ends_the_task() {
+        let before = Preset::Scanner.behavior().on_open;
+        let judged = |reaction| Task::judged(reaction, Span::default(), 1);
+        assert_eq!(steps(judged(before)), ["judge", "reopen", "answer"]);
+        assert_eq!(steps_judged(judged(before), Verdict::Deny), ["judge", "deny"]);
+        let after = Reaction { when: When::After, ..before };
+        assert_eq!(steps(judged(after)), ["judge", "answer", "reopen"]);
+        assert_eq!(steps_judged(judged(after), Verdict::Deny), ["judge", "deny"]);
+        let untold = [Outcome::Begin, Outcome::Finished].map(|last| judged(before).step(last));
+        assert_eq!(untold[0], Step::Judge);
     }
 
     #[test]

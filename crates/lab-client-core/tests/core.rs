@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lab_client_core::{Action, ClientCore, Input, Policy, Question};
 use lab_model::{
     Actor, Approval, Behavior, Cache, Concurrency, EventKind, Mute, Preset, ReactTo, Span, SubjectClass,
-    Ticks, Timebase, Via,
+    Ticks, Timebase, Verdict, Via,
 };
 use proptest::prelude::*;
 
@@ -83,6 +83,7 @@ proptest! {
         descriptor in any::<bool>(),
         ignore_es_clients in any::<bool>(),
         helpers in any::<bool>(),
+        (denies, denied) in (any::<bool>(), any::<bool>()),
         budget in prop::option::of(1_u8..100),
         queue_max in 1_usize..20,
     ) {
@@ -93,6 +94,7 @@ proptest! {
             ignore_es_clients,
             mute: Mute { helpers, ..Mute::default() },
             cache: Cache::On,
+            deny: if denies { Preset::Sample.behavior().deny } else { Vec::new() },
             answer_by_percent: budget,
             ..Preset::Pathological.behavior()
         };
@@ -111,7 +113,7 @@ proptest! {
                         assert!(!keep || approval == Approval::Rule, "only the rule's answers are kept");
                         *answers.entry(id).or_default() += 1;
                     }
-                    Action::Wait { id, .. } | Action::Inspect { id } | Action::Operate { id, .. } => waiting.push(id),
+                    Action::Wait { id, .. } | Action::Inspect { id } | Action::Judge { id } | Action::Operate { id, .. } => waiting.push(id),
                     Action::Settled { .. } => *settled += 1,
                     Action::Start { .. } | Action::Arm { .. } => {}
                 }
@@ -127,7 +129,9 @@ proptest! {
                 1 if next > 0 => Input::Timer { id: index.index(next) as u64 + 1 },
                 _ if !waiting.is_empty() => {
                     let id = waiting.swap_remove(index.index(waiting.len()));
-                    Input::Finished { id }
+                    // A verdict that nobody asked for is as good as any other end of a step.
+                    let verdict = if denied { Verdict::Deny } else { Verdict::Allow };
+                    if denies { Input::Judged { id, verdict } } else { Input::Finished { id } }
                 }
                 _ => continue,
             };

@@ -97,6 +97,12 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
+    /// A path without the arena's own; as it is when it lies elsewhere.
+    pub(crate) fn relative<'a>(&self, path: &'a [u8]) -> &'a [u8] {
+        let below = path.strip_prefix(self.path.as_bytes()).and_then(|rest| rest.strip_prefix(b"/"));
+        below.unwrap_or(path)
+    }
+
     /// Writes the path of a file, followed by a zero byte; false when the arena has none.
     pub(crate) fn other(&self, draw: u64, path: &mut Vec<u8>) -> bool {
         let Some(relative) = lab_workload::target(&self.workload, draw) else { return false };
@@ -194,7 +200,7 @@ fn serve<B: Backend>(
         queue: WorkQueue::new(2 * PENDING_SLOTS, usize::from(workers)),
         answered: ArrayQueue::new(ANSWERED_MAX),
         paths: Paths::default(),
-        arena: Arena { path: welcome.arena.clone(), workload: assignment.workload.clone() },
+        arena: Arena { path: canonical(&welcome.arena), workload: assignment.workload.clone() },
         lost_events: AtomicU64::new(0),
         watches_time: AtomicBool::new(false),
         not_kept: AtomicU64::new(0),
@@ -209,6 +215,12 @@ fn serve<B: Backend>(
     shared.settings.publish(Settings { policy: current.policy.clone(), participants });
     control.writer().reply(&Reply::Ready { pid: process_id(), threads, queue })?;
     follow(control, welcome, assignment, &shared)
+}
+
+/// The path by which the kernel names the arena. Opens nothing.
+fn canonical(arena: &str) -> String {
+    let found = std::fs::canonicalize(arena).ok().and_then(|path| path.into_os_string().into_string().ok());
+    found.unwrap_or_else(|| arena.to_owned())
 }
 
 fn follow<B: Backend>(
@@ -255,11 +267,17 @@ fn policy(behavior: &Behavior, assignment: &ClientAssignment, names: &[(String, 
 fn apply<B: Backend>(shared: &Shared<B>, behavior: &Behavior) -> Result<()> {
     shared.watches_time.store(behavior.answer_by_percent.is_some(), Ordering::Relaxed);
     shared.queue.limit(usize::from(behavior.concurrency.get()));
+    shared.backend.subscribe(behavior.subscribe).map_err(|error| {
+        anyhow!("cannot subscribe to {:?} events: {}", behavior.subscribe, description(error))
+    })?;
     let muted = behavior.mute.paths.iter().map(|path| format!("{}/{path}", shared.arena.path).into_bytes());
     shared.backend.hide(&muted.collect::<Vec<_>>()).map_err(|(path, error)| {
-        let error = nix::Error::from_raw(i32::try_from(error).unwrap_or(0));
-        anyhow!("cannot mute {}: {}", String::from_utf8_lossy(&path), error.desc())
+        anyhow!("cannot mute {}: {}", String::from_utf8_lossy(&path), description(error))
     })
+}
+
+fn description(error: u32) -> &'static str {
+    nix::Error::from_raw(i32::try_from(error).unwrap_or(0)).desc()
 }
 
 /// Starts the workers, the housekeeper and, last, the reader; returns the IDs of all threads.

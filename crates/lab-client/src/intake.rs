@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use lab_client_core::{Admission, Backend, Disposition, Event, Intake, Question, Task};
+use lab_client_core::{Admission, Backend, Disposition, Event, Intake, Judge, Question, Task};
 use lab_model::{Approval, EventKind, Ticks, Verdict};
 use lab_process::clock;
 use lab_trace::{Counter, DecisionBegin, DecisionEnd, RecordId};
@@ -81,7 +81,7 @@ impl<B: Backend> Reader<B> {
         event: &Event<B::Token>,
         record: RecordId,
         task: Task,
-        keep: bool,
+        (keep, judge): (bool, Option<Judge>),
         answer_by: Option<Ticks>,
     ) -> bool {
         let shared = &self.shared;
@@ -90,7 +90,7 @@ impl<B: Backend> Reader<B> {
         shared.trace.board().pend(usize::from(slot), self.read, record.0, event.subject.tid);
         let ticket = shared.pending.open(slot, record, event.token, answer_by);
         let owed = Some(Owed { ticket });
-        let job = Job { token: event.token, record, task, event: event.event, keep, owed };
+        let job = Job { token: event.token, record, task, event: event.event, judge, keep, owed };
         if shared.queue.push(job).is_ok() {
             return true;
         }
@@ -103,6 +103,10 @@ impl<B: Backend> Reader<B> {
         shared.pending.give_back(slot);
         !won
     }
+}
+
+fn task_judges(admission: &Admission) -> bool {
+    matches!(admission, Admission::Work { task, .. } if task.judges())
 }
 
 impl<B: Backend> Intake<B::Token> for Reader<B> {
@@ -131,13 +135,14 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
             actor,
         };
         let admission = settings.policy.admit(&question, self.shared.seed.wrapping_add(self.events));
+        let judge = task_judges(&admission).then(|| settings.policy.judge(&question));
         let rules_keep = settings.policy.keeps(class, Verdict::Allow, Approval::Rule);
         let record = self.shared.trace.begin_decision(&begin);
         let (verdict, approval, then) = match admission {
             Admission::Answer { verdict, approval } => (verdict, approval, None),
             Admission::AnswerThenWork { verdict, approval, task } => (verdict, approval, Some(task)),
             Admission::Work { task, answer_by } => {
-                if self.hand_over(event, record, task, rules_keep, answer_by) {
+                if self.hand_over(event, record, task, (rules_keep, judge), answer_by) {
                     self.shared.trace.board().set(Counter::Events, self.events);
                     if self.batch.is_empty() {
                         self.leave();
@@ -168,9 +173,10 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         let shared = &self.shared;
         shared.trace.end_decision(record, &end);
         let unwanted = match then.take() {
-            Some(task) => {
-                shared.queue.push(Job { token, record, task, event, keep: false, owed: None }).is_err()
-            }
+            Some(task) => shared
+                .queue
+                .push(Job { token, record, task, event, judge: None, keep: false, owed: None })
+                .is_err(),
             None => true,
         };
         if unwanted {

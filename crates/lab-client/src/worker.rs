@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use lab_client_core::{Backend, FileFacts, OperationPlan, Outcome, PlannedTarget, Step, Task};
+use lab_client_core::{Backend, FileFacts, Judge, OperationPlan, Outcome, PlannedTarget, Step, Task};
 use lab_model::{Approval, Cause, EventKind, FileId, OperationKind, ThreadId, Ticks, Verdict};
 use lab_process::{clock, process_id, thread_id};
 use lab_trace::{Counter, DecisionEnd, OperationBegin, OperationEnd, RecordId};
@@ -32,6 +32,8 @@ pub(crate) struct Job<T> {
     pub(crate) record: RecordId,
     pub(crate) task: Task,
     pub(crate) event: EventKind,
+    /// Judges the path, if the task asks for it.
+    pub(crate) judge: Option<Judge>,
     /// The kernel is to keep the answer if the rule allows.
     pub(crate) keep: bool,
     /// What the worker still owes the subject; `None` when the reader has answered.
@@ -73,6 +75,10 @@ impl<B: Backend> Worker<B> {
         let mut last = Outcome::Begin;
         loop {
             match job.task.step(last) {
+                Step::Judge => {
+                    last = self.judge(&job);
+                    continue;
+                }
                 Step::Wait(span) => thread::sleep(span.duration()),
                 Step::Inspect => self.inspect(&job),
                 Step::Operate(plan) => self.operate(&job, plan),
@@ -108,6 +114,15 @@ impl<B: Backend> Worker<B> {
         self.shared.trace.end_decision(job.record, &end);
         self.shared.trace.board().settle(usize::from(ticket.slot));
         self.shared.trace.board().add(Counter::Answers, 1);
+    }
+
+    /// Finds out the path of the event's file, and what the rules make of it.
+    fn judge(&self, job: &Job<B::Token>) -> Outcome {
+        let path = self.shared.backend.file(job.token, &|_| true).and_then(|facts| facts.path);
+        match (&job.judge, path) {
+            (Some(judge), Some(path)) => Outcome::Judged(judge.verdict(self.shared.arena.relative(&path))),
+            _ => Outcome::Finished,
+        }
     }
 
     /// Reads the event's file through what came with the event. No operation, and so no record of its own:

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use lab_model::{BackendChoice, Cache, ExecProgram, Preset, ReactTo, Span, Via, When};
+use lab_model::{AuthEvents, BackendChoice, Cache, ExecProgram, Preset, ReactTo, Span, Via, When};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
@@ -95,6 +95,8 @@ records! {
     "a behavior" RawBehavior {
         /// The preset to start from.
         preset [default]: Preset,
+        /// Which events the client is asked about.
+        subscribe [default]: AuthEvents,
         /// Decisions worked on at once; 1 is one event at a time.
         concurrency [default]: Bounded<1, 256>,
         /// The reaction to an AUTH open.
@@ -115,6 +117,29 @@ records! {
         answer_by_percent [default]: AnswerBy,
         /// Works this long on every event that sets it off, before its reaction.
         delay [default]: Span,
+        /// What the client denies; the operation then fails with `EPERM`.
+        verdict [default]: RawVerdict,
+    }
+
+    /// What a client denies. It allows everything else.
+    #[schemars(rename = "Verdict")]
+    "`verdict`" RawVerdict {
+        /// The rules; one that fits is enough. A list that is written replaces the one it overrides.
+        deny [default]: List<RawDenyRule>,
+    }
+
+    /// Denies an event that fits everything the rule names; it names a path, a process or both. Never anything
+    /// of the client's own process.
+    #[schemars(rename = "DenyRule", extend("anyOf" = [{ "required": ["path"] }, { "required": ["process"] }]))]
+    "a rule" RawDenyRule {
+        /// A file, or a folder with all below it, relative to the arena. A worker finds the path out before the
+        /// answer; one that cannot be told is allowed. The simulator knows no paths and allows.
+        path [default]: String,
+        /// A client by its ID, or `workload` for all that is no client's. Without a path, denied at once.
+        process [default]: String,
+        /// Which events.
+        #[schemars(extend("default" = "all"))]
+        on [default]: AuthEvents,
     }
 
     /// What a client does not want to decide about. A list that is written replaces the one it overrides.
@@ -257,6 +282,8 @@ impl Read for BehaviorEntry {
             Value::Text(_) => At::read(node, problems).map(|preset| {
                 BehaviorEntry(RawBehavior {
                     preset: Field::Given(preset),
+                    subscribe: Field::Absent,
+                    verdict: Field::Absent,
                     concurrency: Field::Absent,
                     on_open: Field::Absent,
                     on_exec: Field::Absent,

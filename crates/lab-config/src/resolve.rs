@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use lab_model::{
-    BackendChoice, Behavior, Concurrency, ExecProgram, ExecStorm, Lab, Mute, OpenStorm, Phases, Rate,
-    Reaction, Safety, Span, Via, Workload,
+    AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, ExecProgram, ExecStorm, Lab, Mute, OpenStorm,
+    Phases, Rate, Reaction, Safety, Span, Via, Workload,
 };
 
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
     expectations::expectations,
     nearest::nearest,
     raw::{
-        BehaviorEntry, RawBehavior, RawClients, RawExecStorm, RawLab, RawMute, RawOpenStorm, RawPhases,
-        RawReaction, RawSafety, RawWorkload,
+        BehaviorEntry, RawBehavior, RawClients, RawDenyRule, RawExecStorm, RawLab, RawMute, RawOpenStorm,
+        RawPhases, RawReaction, RawSafety, RawWorkload,
     },
     read::{At, Field, List, Problems},
     tree::shortened,
@@ -110,6 +110,7 @@ fn deadline(field: &Field<Span>, problems: &mut Problems<'_>) -> Span {
 pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Problems<'_>) -> Behavior {
     let start = written.preset.value().map_or_else(|| base.clone(), |preset| preset.behavior());
     Behavior {
+        subscribe: written.subscribe.value().copied().unwrap_or(start.subscribe),
         concurrency: written
             .concurrency
             .value()
@@ -122,6 +123,10 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
         cache: written.cache.value().copied().unwrap_or(start.cache),
         answer_by_percent: written.answer_by_percent.value().map_or(start.answer_by_percent, |by| by.0),
         delay: written.delay.value().copied().unwrap_or(start.delay),
+        deny: match written.verdict.value().and_then(|verdict| verdict.deny.value()) {
+            Some(rules) => rules.items.iter().filter_map(|rule| deny_rule(rule, problems)).collect(),
+            None => start.deny,
+        },
     }
 }
 
@@ -137,8 +142,13 @@ fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>
         Some(RawClients::Count(count)) => behaviors.extend(count.behavior.value()),
         None => {}
     }
-    let muted = behaviors.into_iter().filter_map(|BehaviorEntry(written)| written.mute.value());
-    let named = muted.filter_map(|mute| mute.processes.value()).flat_map(|list| &list.items);
+    let named = behaviors.into_iter().flat_map(|BehaviorEntry(written)| {
+        let muted = written.mute.value().and_then(|mute| mute.processes.value());
+        let denied = written.verdict.value().and_then(|verdict| verdict.deny.value());
+        let denied = denied.into_iter().flat_map(|rules| &rules.items);
+        let denied = denied.filter_map(|rule| rule.value.process.given());
+        muted.into_iter().flat_map(|list| &list.items).chain(denied)
+    });
     for at in named.filter(|at| !words.contains(&at.value.as_str())) {
         let text = at.value.as_str();
         let diagnostic =
@@ -149,6 +159,25 @@ fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>
             None => diagnostic.label("no such client"),
         });
     }
+}
+
+fn deny_rule(rule: &At<RawDenyRule>, problems: &mut Problems<'_>) -> Option<DenyRule> {
+    let RawDenyRule { path, process, on } = &rule.value;
+    if let (Field::Absent, Field::Absent) = (path, process) {
+        let diagnostic = Diagnostic::new(rule.place.clone(), "a rule names what it denies")
+            .label("expected `path`, `process` or both")
+            .help("write for example `{ path: files }`");
+        problems.add(diagnostic);
+        return None;
+    }
+    if let Some(at) = path.given() {
+        check_path(at, problems);
+    }
+    Some(DenyRule {
+        path: path.value().cloned(),
+        process: process.value().cloned(),
+        on: on.value().copied().unwrap_or(AuthEvents::All),
+    })
 }
 
 fn mute(field: &Field<RawMute>, base: Mute, problems: &mut Problems<'_>) -> Mute {

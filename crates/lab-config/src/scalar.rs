@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use lab_model::{BackendChoice, Cache, ExecProgram, InvalidSpan, Preset, Rate, ReactTo, Span, Via, When};
+use lab_model::{
+    AuthEvents, BackendChoice, Cache, ExecProgram, InvalidSpan, Preset, Rate, ReactTo, Span, Via, When,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
@@ -199,7 +201,9 @@ macro_rules! choices {
 
 choices! {
     Preset, "a preset", [
-        "noop" => Preset::Noop, "scanner" => Preset::Scanner, "pathological" => Preset::Pathological,
+        "noop" => Preset::Noop, "sample" => Preset::Sample, "scanner" => Preset::Scanner,
+        "pathological" => Preset::Pathological, "well-behaved" => Preset::WellBehaved,
+        "worst-enemy" => Preset::WorstEnemy,
     ];
     ReactTo, "a value of `react_to`", [
         "workload" => ReactTo::Workload, "peers" => ReactTo::Peers, "self" => ReactTo::Own,
@@ -207,6 +211,9 @@ choices! {
     ];
     Via, "a value of `via`", ["path" => Via::Path, "descriptor" => Via::Descriptor];
     Cache, "a value of `cache`", ["off" => Cache::Off, "on" => Cache::On];
+    AuthEvents, "a choice of events", [
+        "all" => AuthEvents::All, "open" => AuthEvents::Open, "exec" => AuthEvents::Exec,
+    ];
     When, "a value of `when`", ["before" => When::Before, "after" => When::After];
     BackendChoice, "a backend", [
         "auto" => BackendChoice::Auto, "endpoint-security" => BackendChoice::EndpointSecurity,

@@ -1,6 +1,8 @@
 use std::fmt::{self, Write};
 
-use lab_model::{Behavior, Client, Expectation, Lab, Mute, PhaseKind, Rate, Reaction, When, Workload};
+use lab_model::{
+    Behavior, Client, DenyRule, Expectation, Lab, Mute, PhaseKind, Rate, Reaction, When, Workload,
+};
 
 use crate::scalar::Choice;
 
@@ -65,6 +67,7 @@ fn write_client(out: &mut String, client: &Client) -> fmt::Result {
 }
 
 fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::Result {
+    writeln!(out, "{indent}subscribe: {}", word(behavior.subscribe))?;
     writeln!(out, "{indent}concurrency: {}", behavior.concurrency.get())?;
     writeln!(out, "{indent}on_open: {}", Flow(&behavior.on_open))?;
     writeln!(out, "{indent}on_exec: {}", Flow(&behavior.on_exec))?;
@@ -78,7 +81,23 @@ fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::R
         Some(percent) => writeln!(out, "{indent}answer_by_percent: {percent}")?,
         None => writeln!(out, "{indent}answer_by_percent: never")?,
     }
-    writeln!(out, "{indent}delay: {}", behavior.delay)
+    writeln!(out, "{indent}delay: {}", behavior.delay)?;
+    if behavior.deny.is_empty() {
+        return writeln!(out, "{indent}verdict: {{ deny: [] }}");
+    }
+    writeln!(out, "{indent}verdict:")?;
+    writeln!(out, "{indent}  deny:")?;
+    behavior.deny.iter().try_for_each(|rule| write_rule(out, rule, indent))
+}
+
+fn write_rule(out: &mut String, rule: &DenyRule, indent: &str) -> fmt::Result {
+    write!(out, "{indent}    - {{ ")?;
+    for (key, name) in [("path", &rule.path), ("process", &rule.process)] {
+        if let Some(name) = name {
+            write!(out, "{key}: {}, ", Scalar(name))?;
+        }
+    }
+    writeln!(out, "on: {} }}", word(rule.on))
 }
 
 fn write_workload(out: &mut String, workload: &Workload) -> fmt::Result {

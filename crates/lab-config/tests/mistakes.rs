@@ -130,6 +130,9 @@ fn rules_across_fields() {
     check("read_without_reopen", 1, with("behavior: scanner", "behavior: { on_open: { read: true } }"));
     let mute = "behavior: { mute: { paths: [/etc], processes: [alfa, nobody-at-all] }, cache: true }";
     check("mute_and_cache", 4, with("behavior: scanner", mute));
+    let deny =
+        "behavior: { verdict: { deny: [{}, { path: ../x }, { process: brave }, { path: a, on: close }] } }";
+    check("deny_rules", 4, with("behavior: scanner", deny));
     let both = "behavior: { on_open: { reopen: true, read: true, via: descriptor } }";
     check("reopen_and_descriptor", 1, with("behavior: scanner", both));
 }

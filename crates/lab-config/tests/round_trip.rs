@@ -3,8 +3,8 @@
 
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
-    BackendChoice, Behavior, Cache, Client, Concurrency, ExecProgram, ExecStorm, Lab, Mute, OpenStorm,
-    Phases, Rate, ReactTo, Reaction, Safety, Span, Via, When, Workload,
+    AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, DenyRule, ExecProgram, ExecStorm, Lab,
+    Mute, OpenStorm, Phases, Rate, ReactTo, Reaction, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -44,6 +44,22 @@ prop_compose! {
     }
 }
 
+fn events() -> impl Strategy<Value = AuthEvents> {
+    prop_oneof![Just(AuthEvents::All), Just(AuthEvents::Open), Just(AuthEvents::Exec)]
+}
+
+prop_compose! {
+    fn deny_rule()(
+        path in proptest::option::of("[a-z0-9.x]{1,8}x(/[a-z.]{3,6}x){0,2}"),
+        process in prop_oneof![Just("c0"), Just(Mute::WORKLOAD)],
+        by_process in any::<bool>(),
+        on in events(),
+    ) -> DenyRule {
+        let process = (by_process || path.is_none()).then(|| process.to_owned());
+        DenyRule { path, process, on }
+    }
+}
+
 prop_compose! {
     fn behavior()(
         concurrency in 1..=256_u16,
@@ -57,9 +73,22 @@ prop_compose! {
         cache in prop_oneof![Just(Cache::Off), Just(Cache::On)],
         answer_by_percent in proptest::option::of(1..=99_u8),
         delay in span_or_zero(3_600),
+        (subscribe, deny) in (events(), proptest::collection::vec(deny_rule(), 0..3)),
     ) -> Behavior {
         let concurrency = Concurrency::new(concurrency);
-        Behavior { concurrency, on_open, on_exec, react_to, ignore_es_clients, mute, cache, answer_by_percent, delay }
+        Behavior {
+            subscribe,
+            concurrency,
+            on_open,
+            on_exec,
+            react_to,
+            ignore_es_clients,
+            mute,
+            cache,
+            answer_by_percent,
+            delay,
+            deny,
+        }
     }
 }
 

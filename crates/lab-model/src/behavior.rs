@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Span, SubjectClass};
+use crate::{EventKind, Span, SubjectClass};
 
 /// A named set of behaviours from which a lab file starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -9,23 +9,40 @@ use crate::{Span, SubjectClass};
 pub enum Preset {
     /// Answers every event at once and does nothing else.
     Noop,
+    /// Decides by the path, one event at a time: denies what lies in the arena's folder `denied`. Opens nothing.
+    Sample,
     /// Opens and reads the target of every workload event before it answers.
     Scanner,
     /// Reopens the target of every workload event and opens more files, one event at a time.
     Pathological,
+    /// Reads every target through the event's descriptor, allows other clients and its helpers at once, lets the
+    /// kernel keep its answers, and answers in time.
+    WellBehaved,
+    /// Reopens the target of every event, whoever made it, and opens more files; every protection is off.
+    WorstEnemy,
 }
 
 impl Preset {
     /// All presets, in the order of the documentation.
-    pub const ALL: [Preset; 3] = [Preset::Noop, Preset::Scanner, Preset::Pathological];
+    pub const ALL: [Preset; 6] = [
+        Preset::Noop,
+        Preset::Sample,
+        Preset::Scanner,
+        Preset::Pathological,
+        Preset::WellBehaved,
+        Preset::WorstEnemy,
+    ];
 
     /// The name in lab files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Preset::Noop => "noop",
+            Preset::Sample => "sample",
             Preset::Scanner => "scanner",
             Preset::Pathological => "pathological",
+            Preset::WellBehaved => "well-behaved",
+            Preset::WorstEnemy => "worst-enemy",
         }
     }
 
@@ -34,6 +51,24 @@ impl Preset {
     pub fn behavior(self) -> Behavior {
         match self {
             Preset::Noop => Behavior::noop(),
+            Preset::Sample => Behavior {
+                deny: vec![DenyRule { path: Some("denied".to_owned()), process: None, on: AuthEvents::All }],
+                ..Behavior::noop()
+            },
+            Preset::WellBehaved => {
+                let reaction = Reaction { read: true, via: Via::Descriptor, ..Reaction::none() };
+                Behavior {
+                    concurrency: Concurrency::new(8),
+                    on_open: reaction,
+                    on_exec: reaction,
+                    ignore_es_clients: true,
+                    mute: Mute { helpers: true, ..Mute::default() },
+                    cache: Cache::On,
+                    answer_by_percent: Some(80),
+                    ..Behavior::noop()
+                }
+            }
+            Preset::WorstEnemy => Behavior { react_to: ReactTo::All, ..Preset::Pathological.behavior() },
             Preset::Scanner => Behavior {
                 concurrency: Concurrency::new(8),
                 on_open: Reaction { reopen: true, read: true, ..Reaction::none() },
@@ -172,6 +207,44 @@ pub enum Cache {
     On,
 }
 
+/// Which AUTH events are meant.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthEvents {
+    /// Opens and execs.
+    #[default]
+    All,
+    /// Opens. On fanotify an exec opens the program, too.
+    Open,
+    /// Execs.
+    Exec,
+}
+
+impl AuthEvents {
+    /// True when an event is meant.
+    #[must_use]
+    pub const fn contains(self, event: EventKind) -> bool {
+        match self {
+            AuthEvents::All => matches!(event, EventKind::AuthOpen | EventKind::AuthExec),
+            AuthEvents::Open => matches!(event, EventKind::AuthOpen),
+            AuthEvents::Exec => matches!(event, EventKind::AuthExec),
+        }
+    }
+}
+
+/// What a client denies: an event that fits everything the rule names. It names a path or a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DenyRule {
+    /// A file, or a folder with all below it, relative to the arena.
+    pub path: Option<String>,
+    /// A client by its ID, or [`Mute::WORKLOAD`].
+    pub process: Option<String>,
+    /// Which events.
+    pub on: AuthEvents,
+}
+
 /// What a client does not want to decide about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mute {
@@ -198,6 +271,9 @@ impl Mute {
 /// How one client behaves: its policy and its planned misbehaviour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Behavior {
+    /// Which events it is asked about.
+    #[serde(default)]
+    pub subscribe: AuthEvents,
     /// Decisions worked on at once; 1 is one event at a time.
     pub concurrency: Concurrency,
     /// The reaction to an AUTH open.
@@ -220,6 +296,9 @@ pub struct Behavior {
     pub answer_by_percent: Option<u8>,
     /// Works this long on every event that sets it off, before its reaction.
     pub delay: Span,
+    /// What it denies; never anything of its own process.
+    #[serde(default)]
+    pub deny: Vec<DenyRule>,
 }
 
 impl Behavior {
@@ -229,6 +308,8 @@ impl Behavior {
         Behavior {
             mute: Mute { helpers: false, paths: Vec::new(), processes: Vec::new() },
             cache: Cache::Off,
+            subscribe: AuthEvents::All,
+            deny: Vec::new(),
             concurrency: Concurrency::new(1),
             on_open: Reaction::none(),
             on_exec: Reaction::none(),

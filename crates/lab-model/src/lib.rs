@@ -12,7 +12,9 @@ mod lab;
 mod span;
 mod time;
 
-pub use behavior::{Behavior, Cache, Concurrency, Mute, Preset, ReactTo, Reaction, Via, When};
+pub use behavior::{
+    AuthEvents, Behavior, Cache, Concurrency, DenyRule, Mute, Preset, ReactTo, Reaction, Via, When,
+};
 pub use event::{
     Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict,
 };

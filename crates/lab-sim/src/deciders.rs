@@ -126,6 +126,7 @@ impl<S: Sink> Machine<'_, S> {
             Action::Answer { id, .. }
             | Action::Start { id }
             | Action::Wait { id, .. }
+            | Action::Judge { id }
             | Action::Inspect { id }
             | Action::Operate { id, .. }
             | Action::Arm { id, .. }
@@ -146,6 +147,8 @@ impl<S: Sink> Machine<'_, S> {
             }
             Action::Answer { verdict, approval, .. } => decision.answer = Some((verdict, approval)),
             Action::Wait { span, .. } => decision.plan = Plan::Wait(span),
+            // The simulator's files have no path to judge by: allowed.
+            Action::Judge { .. } => decision.plan = Plan::Wait(lab_model::Span::default()),
             Action::Inspect { .. } => {
                 let kibibytes = self.files.bytes(decision.file).div_ceil(1024);
                 let reading = self.costs.read_content + kibibytes * self.costs.read_kibibyte;

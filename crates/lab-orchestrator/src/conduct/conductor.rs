@@ -166,7 +166,8 @@ impl Conductor {
             })?;
             let assignment = Assignment::Client(ClientAssignment {
                 bundle_id: client.bundle_id.to_string(),
-                behavior: Behavior::noop(),
+                // What it subscribes to is part of what being asked costs.
+                behavior: Behavior { subscribe: client.behavior.subscribe, ..Behavior::noop() },
                 workers_max: client.behavior.concurrency.get(),
                 deadline: lab.deadline,
                 workload: lab.workload.clone(),
