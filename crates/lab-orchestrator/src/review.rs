@@ -113,25 +113,41 @@ fn name_of(path: &Path) -> String {
     path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-impl Review {
-    /// Writes `report.json`, `report.html` and a page for every client into the run's folder.
-    ///
-    /// # Errors
-    /// [`FailureKind::Output`].
-    pub fn write(&self, folder: &RunFolder) -> Result<(), Failure> {
-        let write = |path: PathBuf, text: &str| {
-            replace(&path, text.as_bytes())
-                .map_err(|error| Failure::output(&format!("cannot write {}", path.display()), &error))
-        };
-        write(folder.root().join("report.json"), &lab_report::json::to_string(&self.findings))?;
-        write(folder.root().join("report.html"), &lab_report::html::run(&self.findings))?;
-        for client in &self.findings.clients {
-            if let Some(page) = lab_report::html::client(&self.findings, &client.id) {
-                write(folder.clients().join(lab_report::html::file_name(&client.id)), &page)?;
-            }
-        }
-        Ok(())
+/// The findings of a run of the store: from its traces, or, where no lab was run, as its import left them.
+///
+/// # Errors
+/// As [`review`]; [`FailureKind::Output`] also when the import's `report.json` is damaged.
+pub fn findings_of(folder: &RunFolder) -> Result<Findings, Failure> {
+    let imported = folder.root().join("report.json");
+    if folder.lab().exists() || !imported.exists() {
+        return Ok(review(folder)?.findings);
     }
+    let text = fs::read(&imported).map_err(|error| {
+        Failure::new(FailureKind::Output, format!("cannot read {}: {error}", imported.display()))
+    })?;
+    serde_json::from_slice(&text).map_err(|error| {
+        Failure::new(FailureKind::Output, format!("{} is damaged: {error}", imported.display()))
+            .mend("import the lines again")
+    })
+}
+
+/// Writes `report.json`, `report.html` and a page for every client into a run's folder.
+///
+/// # Errors
+/// [`FailureKind::Output`].
+pub fn write_pages(folder: &RunFolder, findings: &Findings) -> Result<(), Failure> {
+    let write = |path: PathBuf, text: &str| {
+        replace(&path, text.as_bytes())
+            .map_err(|error| Failure::output(&format!("cannot write {}", path.display()), &error))
+    };
+    write(folder.root().join("report.json"), &lab_report::json::to_string(findings))?;
+    write(folder.root().join("report.html"), &lab_report::html::run(findings))?;
+    for client in &findings.clients {
+        if let Some(page) = lab_report::html::client(findings, &client.id) {
+            write(folder.clients().join(lab_report::html::file_name(&client.id)), &page)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file whole or not at all.

@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Diff(Diff),
     /// Writes a run in a format that other tools read.
     Export(Export),
+    /// Reads lines of Apple's eslogger into a run, for the same reports.
+    Import(Import),
     /// Runs a lab in virtual time and sums it up; or looks for a seed that shows something.
     Sim(Sim),
     /// Runs a lab in virtual time once for every combination of some settings.
@@ -203,6 +205,16 @@ pub(crate) struct Export {
     /// The file; `-` is standard output. By default trace.pftrace or decisions.jsonl in the run's folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// `lab import`.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// A file of eslogger's JSON lines.
+    pub(crate) file: PathBuf,
+    /// Nanoseconds for each tick of the machine the lines come from, as a fraction; 125/3 on Apple silicon.
+    #[arg(long, value_name = "N/D")]
+    pub(crate) timebase: Option<String>,
 }
 
 /// `lab sim`.

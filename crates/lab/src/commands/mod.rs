@@ -37,6 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Stop> {
         Command::Report(report) => report::report(&places, report),
         Command::Diff(diff) => diff::diff(&places, diff),
         Command::Export(export) => report::export(&places, export),
+        Command::Import(import) => report::import(&places, import),
         Command::Sim(sim) => sim::sim(&places, sim),
         Command::Sweep(sweep) => sweep::sweep(&places, sweep),
         Command::Ladder(ladder) => sweep::ladder(&places, ladder),

@@ -3,11 +3,12 @@
 use std::{fs, io, io::Write, path::Path};
 
 use lab_analysis::findings::{Findings, Outcome};
-use lab_orchestrator::{ExportFormat, Failure, Review, RunFolder};
+use lab_model::Timebase;
+use lab_orchestrator::{ExportFormat, Failure, RunFolder};
 
 use super::Stop;
 use crate::{
-    arguments::{Export, ExportTo, Format, Report},
+    arguments::{Export, ExportTo, Format, Import, Report},
     labs::{Places, relative},
     terminal,
 };
@@ -46,12 +47,11 @@ pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, Stop> {
     let client = arguments.client.as_deref();
     let format = if arguments.json { Format::Json } else { arguments.format };
     let folder = find(places, arguments.run.as_deref())?;
-    let review = lab_orchestrator::review(&folder)?;
+    let findings = &lab_orchestrator::findings_of(&folder)?;
     // The pages are rebuilt beside the traces where that is possible; an archive may be read-only.
-    if let Err(failure) = review.write(&folder) {
+    if let Err(failure) = lab_orchestrator::write_pages(&folder, findings) {
         tracing::warn!("the pages stay as they are: {failure}");
     }
-    let Review { findings, .. } = &review;
     if let Some(id) = client
         && !findings.clients.iter().any(|client| client.id == id)
     {
@@ -82,9 +82,30 @@ fn client_json(findings: &Findings, id: &str) -> Result<String, Stop> {
     serde_json::to_string_pretty(&part).map(|text| text + "\n").map_err(|error| Stop::bug(error.to_string()))
 }
 
+pub(super) fn import(places: &Places, arguments: &Import) -> Result<u8, Stop> {
+    let timebase = arguments.timebase.as_deref().map(timebase).transpose()?;
+    let (folder, findings) = lab_orchestrator::import(&arguments.file, &places.runs, timebase)?;
+    terminal::print(&lab_report::text::run(&findings, &terminal::style()))?;
+    terminal::print(&pages(&folder))?;
+    Ok(0)
+}
+
+/// Nanoseconds for each tick, written as a fraction such as 125/3.
+fn timebase(text: &str) -> Result<Timebase, Stop> {
+    let part = |part: &str| part.parse::<u32>().ok().filter(|&part| part > 0);
+    let fraction = text.split_once('/').and_then(|(numer, denom)| Some((part(numer)?, part(denom)?)));
+    let (numer, denom) = fraction.ok_or_else(|| {
+        Stop::usage(
+            format!("\"{text}\" is no timebase"),
+            "write a fraction: 125/3 on Apple silicon, 1/1 on Intel",
+        )
+    })?;
+    Ok(Timebase { numer, denom })
+}
+
 pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
     let folder = find(places, arguments.run.as_deref())?;
-    let Review { findings, .. } = lab_orchestrator::review(&folder)?;
+    let findings = lab_orchestrator::findings_of(&folder)?;
     let (format, name) = match arguments.to {
         ExportTo::Perfetto => (ExportFormat::Perfetto, "trace.pftrace"),
         ExportTo::Jsonl => (ExportFormat::JsonLines, "decisions.jsonl"),

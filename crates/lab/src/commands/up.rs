@@ -53,7 +53,7 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, Stop> {
     };
     let review = lab_orchestrator::review(&folder)?;
     let findings = &review.findings;
-    let written = review.write(&folder).and_then(|()| timeline(&folder, findings));
+    let written = lab_orchestrator::write_pages(&folder, findings).and_then(|()| timeline(&folder, findings));
     if arguments.json {
         terminal::print(&lab_report::json::to_string(findings))?;
     } else {
