@@ -226,6 +226,7 @@ impl Member {
         put("subscribe", format!("{:?}", behavior.subscribe).to_lowercase());
         let answer_by = behavior.answer_by_percent.map(|percent| format!("{percent} % of the deadline"));
         put("answer_by", answer_by.unwrap_or_else(|| "never".into()));
+        put("cpu", behavior.cpu.to_string());
         put("delay", behavior.delay.to_string());
         Member {
             id: client.id.to_string(),
@@ -235,7 +236,8 @@ impl Member {
             react_to: Some(behavior.react_to),
             works_first: works_first(&behavior.on_open)
                 || works_first(&behavior.on_exec)
-                || !behavior.delay.is_zero(),
+                || !behavior.delay.is_zero()
+                || !behavior.cpu.is_zero(),
         }
     }
 

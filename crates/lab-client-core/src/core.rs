@@ -65,6 +65,13 @@ pub enum Action {
         /// How long.
         span: Span,
     },
+    /// Keep a processor busy for it, then say [`Input::Finished`].
+    Burn {
+        /// The event.
+        id: u64,
+        /// How long.
+        span: Span,
+    },
     /// Find out its file's path and what [`Policy::judge`] makes of it, then say [`Input::Judged`]; or
     /// [`Input::Finished`] when the path cannot be told.
     Judge {
@@ -199,6 +206,7 @@ impl ClientCore {
         loop {
             match pending.task.step(last) {
                 Step::Wait(span) => return actions.push(Action::Wait { id, span }),
+                Step::Burn(span) => return actions.push(Action::Burn { id, span }),
                 Step::Judge => return actions.push(Action::Judge { id }),
                 Step::Inspect => return actions.push(Action::Inspect { id }),
                 Step::Operate(plan) => return actions.push(Action::Operate { id, plan }),

@@ -117,16 +117,19 @@ impl Policy {
         }
         let approval = if own { Approval::OwnProcess } else { Approval::Rule };
         let reaction = self.reaction(question);
-        let idle = reaction.is_none() && self.behavior.delay.is_zero();
+        let idle = reaction.is_none() && self.behavior.delay.is_zero() && self.behavior.cpu.is_zero();
         let idle = idle || !self.behavior.reacts_to(question.class);
-        let (reaction, delay) =
-            if idle { (Reaction::none(), Span::default()) } else { (reaction, self.behavior.delay) };
+        let (reaction, delay, cpu) = if idle {
+            (Reaction::none(), Span::default(), Span::default())
+        } else {
+            (reaction, self.behavior.delay, self.behavior.cpu)
+        };
         let answer_by = || self.budget.answer_by(question.read, Some(self.deadline(question)));
         match self.rules.at_once(question) {
             Some(Verdict::Deny) => return Admission::Answer { verdict: Verdict::Deny, approval },
             Some(Verdict::Allow) => {}
             None => {
-                let task = Task::judged(reaction, delay, draw);
+                let task = Task::judged(reaction, delay, draw).burning(cpu);
                 return Admission::Work { task, answer_by: answer_by() };
             }
         }
@@ -134,10 +137,11 @@ impl Policy {
             return Admission::Answer { verdict, approval };
         }
         if own || reaction.when == When::After {
-            let task = Task::after_answer(reaction, delay, draw);
+            let task = Task::after_answer(reaction, delay, draw).burning(cpu);
             return Admission::AnswerThenWork { verdict, approval, task };
         }
-        Admission::Work { task: Task::before_answer(reaction, delay, draw), answer_by: answer_by() }
+        let task = Task::before_answer(reaction, delay, draw).burning(cpu);
+        Admission::Work { task, answer_by: answer_by() }
     }
 
     /// Who tells the verdict on an event once its path is known. Neither allocates nor locks.
@@ -336,6 +340,8 @@ mod tests {
         let slow = policy(Behavior { delay: Span::from_millis(20), ..Behavior::noop() });
         assert_eq!(kind(&slow.admit(&question(SubjectClass::Workload), 1)), "work");
         assert_eq!(kind(&slow.admit(&question(SubjectClass::Peer), 1)), "answer");
+        let busy = policy(Behavior { cpu: Span::from_millis(20), ..Behavior::noop() });
+        assert_eq!(kind(&busy.admit(&question(SubjectClass::Workload), 1)), "work");
     }
 
     #[test]

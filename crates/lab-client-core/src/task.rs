@@ -8,6 +8,7 @@ use lab_model::{Approval, Reaction, Span, Verdict, When};
 pub struct Task {
     reaction: Reaction,
     delay: Span,
+    cpu: Span,
     draw: u64,
     stage: Stage,
     answers: bool,
@@ -19,6 +20,7 @@ enum Stage {
     Judging,
     AnswerFirst,
     Delay,
+    Burn,
     Inspect,
     Reopen,
     Extra(u32),
@@ -45,6 +47,8 @@ pub enum Step {
     Wait(Span),
     /// Find out the path of the event's file, and let the rules judge it: [`Outcome::Judged`].
     Judge,
+    /// Keep a processor busy for this much of its time.
+    Burn(Span),
     /// Read the content of the event's file through what the kernel handed over with the event. No
     /// operation: nobody is asked about it.
     Inspect,
@@ -83,19 +87,25 @@ impl Task {
     /// A task that ends with the answer.
     #[must_use]
     pub fn before_answer(reaction: Reaction, delay: Span, draw: u64) -> Task {
-        Task { reaction, delay, draw, stage: Stage::Delay, answers: true }
+        Task { reaction, delay, draw, cpu: Span::default(), stage: Stage::Delay, answers: true }
     }
 
     /// A task that first has the rules judge the event's path. A denial is answered at once and ends it.
     #[must_use]
     pub fn judged(reaction: Reaction, delay: Span, draw: u64) -> Task {
-        Task { reaction, delay, draw, stage: Stage::Judge, answers: true }
+        Task { reaction, delay, draw, cpu: Span::default(), stage: Stage::Judge, answers: true }
     }
 
     /// A task for a decision that has been answered.
     #[must_use]
     pub fn after_answer(reaction: Reaction, delay: Span, draw: u64) -> Task {
-        Task { reaction, delay, draw, stage: Stage::Delay, answers: false }
+        Task { reaction, delay, draw, cpu: Span::default(), stage: Stage::Delay, answers: false }
+    }
+
+    /// The task, keeping a processor busy this long after its delay.
+    #[must_use]
+    pub fn burning(self, cpu: Span) -> Task {
+        Task { cpu, ..self }
     }
 
     /// True for a task that begins with [`Step::Judge`].
@@ -134,9 +144,15 @@ impl Task {
                     }
                 }
                 Stage::Delay => {
-                    self.stage = Stage::Inspect;
+                    self.stage = Stage::Burn;
                     if !self.delay.is_zero() {
                         return Step::Wait(self.delay);
+                    }
+                }
+                Stage::Burn => {
+                    self.stage = Stage::Inspect;
+                    if !self.cpu.is_zero() {
+                        return Step::Burn(self.cpu);
                     }
                 }
                 Stage::Inspect => {
@@ -199,6 +215,7 @@ mod tests {
             found.push(match step {
                 Step::Wait(span) => format!("wait {span}"),
                 Step::Judge => "judge".to_owned(),
+                Step::Burn(span) => format!("burn {span}"),
                 Step::Inspect => "inspect".to_owned(),
                 Step::Operate(OperationPlan { target: PlannedTarget::Same, .. }) => "reopen".to_owned(),
                 Step::Operate(_) => "extra".to_owned(),
@@ -235,6 +252,8 @@ mod tests {
         let reaction = Reaction { read: true, via: Via::Descriptor, extra_opens: 1, ..Reaction::none() };
         let task = Task::before_answer(reaction, Span::from_millis(3), 1);
         assert_eq!(steps(task), ["wait 3ms", "inspect", "extra", "answer"]);
+        let busy = task.burning(Span::from_millis(2));
+        assert_eq!(steps(busy), ["wait 3ms", "burn 2ms", "inspect", "extra", "answer"]);
     }
 
     #[test]

@@ -7,13 +7,14 @@ use std::{
     os::unix::fs::MetadataExt,
     sync::{Arc, atomic::Ordering},
     thread,
+    time::Duration,
 };
 
 use lab_client_core::{Backend, FileFacts, Judge, OperationPlan, Outcome, PlannedTarget, Step, Task};
-use lab_model::{Approval, Cause, EventKind, FileId, OperationKind, ThreadId, Ticks, Verdict};
+use lab_model::{Approval, Cause, EventKind, FileId, OperationKind, Span, ThreadId, Ticks, Verdict};
 use lab_process::{clock, process_id, thread_id};
 use lab_trace::{Counter, DecisionEnd, OperationBegin, OperationEnd, RecordId};
-use nix::{fcntl::OFlag, sys::stat::Mode};
+use nix::{fcntl::OFlag, sys::stat::Mode, time::ClockId};
 
 use crate::{
     client::{Shared, WORKER_PLACES},
@@ -79,6 +80,7 @@ impl<B: Backend> Worker<B> {
                     last = self.judge(&job);
                     continue;
                 }
+                Step::Burn(span) => burn(span),
                 Step::Wait(span) => thread::sleep(span.duration()),
                 Step::Inspect => self.inspect(&job),
                 Step::Operate(plan) => self.operate(&job, plan),
@@ -200,6 +202,15 @@ impl<B: Backend> Worker<B> {
         let facts = file.metadata().ok()?;
         let file = FileId { device: facts.dev(), inode: facts.ino() };
         self.shared.paths.target(&self.shared.trace, &FileFacts { file, path: None })
+    }
+}
+
+/// Keeps a processor busy for this much of the calling thread's own time.
+fn burn(span: Span) {
+    let used = || ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from);
+    let Ok(began) = used() else { return };
+    while used().is_ok_and(|now| now.saturating_sub(began) < span.duration()) {
+        std::hint::spin_loop();
     }
 }
 

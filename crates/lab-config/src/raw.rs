@@ -117,6 +117,9 @@ records! {
         answer_by_percent [default]: AnswerBy,
         /// Works this long on every event that sets it off, before its reaction.
         delay [default]: Span,
+        /// Keeps a processor busy this long on every such event, after the delay. Where there are more busy
+        /// workers than processors they take turns, and it takes longer; the simulator only lets the time pass.
+        cpu [default]: Span,
         /// What the client denies; the operation then fails with `EPERM`.
         verdict [default]: RawVerdict,
     }
@@ -293,6 +296,7 @@ impl Read for BehaviorEntry {
                     cache: Field::Absent,
                     answer_by_percent: Field::Absent,
                     delay: Field::Absent,
+                    cpu: Field::Absent,
                 })
             }),
             _ => {

@@ -123,6 +123,7 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
         cache: written.cache.value().copied().unwrap_or(start.cache),
         answer_by_percent: written.answer_by_percent.value().map_or(start.answer_by_percent, |by| by.0),
         delay: written.delay.value().copied().unwrap_or(start.delay),
+        cpu: written.cpu.value().copied().unwrap_or(start.cpu),
         deny: match written.verdict.value().and_then(|verdict| verdict.deny.value()) {
             Some(rules) => rules.items.iter().filter_map(|rule| deny_rule(rule, problems)).collect(),
             None => start.deny,

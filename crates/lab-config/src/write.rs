@@ -82,6 +82,7 @@ fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::R
         None => writeln!(out, "{indent}answer_by_percent: never")?,
     }
     writeln!(out, "{indent}delay: {}", behavior.delay)?;
+    writeln!(out, "{indent}cpu: {}", behavior.cpu)?;
     if behavior.deny.is_empty() {
         return writeln!(out, "{indent}verdict: {{ deny: [] }}");
     }

@@ -72,7 +72,7 @@ prop_compose! {
         mute in mute(),
         cache in prop_oneof![Just(Cache::Off), Just(Cache::On)],
         answer_by_percent in proptest::option::of(1..=99_u8),
-        delay in span_or_zero(3_600),
+        (delay, cpu) in (span_or_zero(3_600), span_or_zero(3_600)),
         (subscribe, deny) in (events(), proptest::collection::vec(deny_rule(), 0..3)),
     ) -> Behavior {
         let concurrency = Concurrency::new(concurrency);
@@ -87,6 +87,7 @@ prop_compose! {
             cache,
             answer_by_percent,
             delay,
+            cpu,
             deny,
         }
     }

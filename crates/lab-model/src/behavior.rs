@@ -296,6 +296,9 @@ pub struct Behavior {
     pub answer_by_percent: Option<u8>,
     /// Works this long on every event that sets it off, before its reaction.
     pub delay: Span,
+    /// Keeps a processor busy this long on every such event, after the delay.
+    #[serde(default)]
+    pub cpu: Span,
     /// What it denies; never anything of its own process.
     #[serde(default)]
     pub deny: Vec<DenyRule>,
@@ -317,6 +320,7 @@ impl Behavior {
             ignore_es_clients: false,
             answer_by_percent: None,
             delay: Span::from_nanos(0),
+            cpu: Span::from_nanos(0),
         }
     }
 

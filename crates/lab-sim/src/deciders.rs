@@ -126,6 +126,7 @@ impl<S: Sink> Machine<'_, S> {
             Action::Answer { id, .. }
             | Action::Start { id }
             | Action::Wait { id, .. }
+            | Action::Burn { id, .. }
             | Action::Judge { id }
             | Action::Inspect { id }
             | Action::Operate { id, .. }
@@ -146,7 +147,7 @@ impl<S: Sink> Machine<'_, S> {
                 batch.answers.push((key, verdict, approval));
             }
             Action::Answer { verdict, approval, .. } => decision.answer = Some((verdict, approval)),
-            Action::Wait { span, .. } => decision.plan = Plan::Wait(span),
+            Action::Wait { span, .. } | Action::Burn { span, .. } => decision.plan = Plan::Wait(span),
             // The simulator's files have no path to judge by: allowed.
             Action::Judge { .. } => decision.plan = Plan::Wait(lab_model::Span::default()),
             Action::Inspect { .. } => {
