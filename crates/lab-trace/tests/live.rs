@@ -9,7 +9,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::Path,
     process::{Command, Stdio},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicBool, AtomicU64, Ordering},
 };
 
 use common::{header, scratch};
@@ -95,14 +95,18 @@ fn what_several_threads_have_committed_reads_back_whole_while_they_go_on() {
     let writer = TraceWriter::create(&path, &header(SALT), WriterOptions::default()).unwrap();
     const EACH: u64 = 20_000;
     let committed: [AtomicU64; 3] = Default::default();
-    let mut looks_midway = 0;
+    let (mut looks_midway, looked) = (0, AtomicBool::new(false));
     std::thread::scope(|scope| {
         for (tid, committed) in (0..).zip(&committed) {
-            let writer = &writer;
+            let (writer, looked) = (&writer, &looked);
             scope.spawn(move || {
                 for number in 0..EACH {
                     if number % 256 == 0 {
                         writer.grow().unwrap();
+                    }
+                    // Half way, whatever the scheduler does, the reader has its look.
+                    while number == EACH / 2 && !looked.load(Ordering::Acquire) {
+                        std::thread::yield_now();
                     }
                     commit(writer, &decision(tid, number));
                     committed.store(number + 1, Ordering::Release);
@@ -118,7 +122,9 @@ fn what_several_threads_have_committed_reads_back_whole_while_they_go_on() {
                 assert!(seen >= count, "thread {tid} had committed {count}, {seen} are whole");
             }
             let total: u64 = before.iter().sum();
-            looks_midway += u64::from(total > 0 && total < EACH * 3);
+            let midway = total > 0 && total < EACH * 3;
+            looks_midway += u64::from(midway);
+            looked.fetch_or(midway, Ordering::Release);
             if total == EACH * 3 {
                 break;
             }
