@@ -3,35 +3,27 @@
 use std::{
     io,
     os::unix::net::UnixStream,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, Sender},
     },
     thread::{Builder, JoinHandle},
-    time::Duration,
 };
 
 use lab_model::{Role, ThreadId, Workload};
+use lab_process::{GROW_EVERY, clock};
 use lab_protocol::{Assignment, FrameError, Order, PROTOCOL, PhaseOrder, Reply, Welcome, receive};
-use lab_trace::{
-    Counter, Header, HostFacts, Identity, Loss, LossKind, OPERATION_SLOTS, ThreadMark, ThreadPurpose,
-    TraceWriter, WriterOptions,
-};
+use lab_trace::{Counter, Loss, LossKind, OPERATION_SLOTS, ThreadMark, ThreadPurpose, TraceWriter};
 use lab_workload::{PhaseLimits, schedules, workers};
 
 use crate::{
-    clock,
     phase::{Job, Replies, Round},
     program::Launcher,
     sites::Sites,
     thread,
     worker::Worker,
 };
-
-/// How often the trace is grown. At half a million operations a second one chunk lasts 16 ms.
-const GROW_EVERY: Duration = Duration::from_millis(1);
 
 /// How the conversation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,56 +210,13 @@ impl Driver {
 }
 
 fn create_trace(welcome: &Welcome) -> Result<TraceWriter, ServeError> {
-    let header = Header {
-        created: clock::now(),
-        created_unix_ns: clock::unix_nanoseconds(),
-        timebase: clock::timebase(),
-        actor: welcome.actor,
-        role: Role::Driver,
-        pid: std::process::id(),
-        salt: welcome.trace.salt,
-        identity: Identity {
-            name: welcome.name.clone(),
-            bundle_id: None,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            arena: welcome.arena.clone(),
-            settings: serde_json::to_value(&welcome.assignment).unwrap_or_default(),
-            host: host_facts(),
-        },
-    };
-    let options = WriterOptions { bytes_max: welcome.trace.bytes_max };
-    TraceWriter::create(Path::new(&welcome.trace.path), &header, options)
+    lab_process::create_trace(welcome, Role::Driver, env!("CARGO_PKG_VERSION"))
         .map_err(|error| ServeError::Trace { path: welcome.trace.path.clone(), error })
-}
-
-fn host_facts() -> HostFacts {
-    let Ok(facts) = nix::sys::utsname::uname() else { return HostFacts::default() };
-    let text = |part: &std::ffi::OsStr| part.to_string_lossy().into_owned();
-    let kernel = format!("{} {}", text(facts.sysname()), text(facts.release()));
-    HostFacts { kernel, machine: text(facts.machine()), cpus: cpus() }
-}
-
-/// The processors this process may run on, where the kernel says.
-#[cfg(target_os = "linux")]
-fn cpus() -> Vec<u32> {
-    use nix::{
-        sched::{CpuSet, sched_getaffinity},
-        unistd::Pid,
-    };
-    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
-    let allowed = (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false));
-    allowed.filter_map(|cpu| u32::try_from(cpu).ok()).collect()
-}
-
-/// The processors this process may run on, where the kernel says.
-#[cfg(not(target_os = "linux"))]
-const fn cpus() -> Vec<u32> {
-    Vec::new()
 }
 
 /// Records the calling thread and returns its number.
 fn register(writer: &TraceWriter, purpose: ThreadPurpose, number: u16) -> u64 {
-    let tid = thread::id();
+    let tid = lab_process::thread_id();
     writer.thread(&ThreadMark { at: clock::now(), tid, purpose, number });
     tid
 }

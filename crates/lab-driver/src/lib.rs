@@ -6,7 +6,6 @@
 //! file is opened, one `fstat`. Unsafe code is in `program` (and, on macOS, in `clock` and `thread`).
 #![deny(unsafe_code)]
 
-mod clock;
 mod control;
 mod phase;
 mod program;

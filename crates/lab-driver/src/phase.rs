@@ -13,7 +13,7 @@ use lab_protocol::{PhaseOrder, Reply};
 use lab_trace::LossKind;
 use lab_workload::Schedule;
 
-use crate::clock;
+use lab_process::clock;
 
 /// How long after a phase's span the operations that were planned inside it may still begin.
 pub const CATCH_UP_MAX: Span = Span::from_secs(1);

@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use lab_model::ThreadId;
 use lab_trace::{Board, OperationBegin, RecordId, TraceWriter};
 
-use crate::clock;
+use lab_process::clock;
 
 /// What the new process records just before it becomes the program. All of it is a store into memory that
 /// it shares with the driver: no allocation, no lock, no system call.

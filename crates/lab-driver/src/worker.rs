@@ -3,6 +3,7 @@
 use std::sync::{Arc, mpsc::Receiver};
 
 use lab_model::{Cause, OperationKind, PhaseKind, ThreadId, Ticks};
+use lab_process::clock;
 use lab_trace::{Board, Counter, Loss, OperationBegin, OperationEnd, TraceWriter};
 use lab_workload::{Action, Planned};
 use nix::{
@@ -12,7 +13,6 @@ use nix::{
 };
 
 use crate::{
-    clock,
     phase::{Job, OPERATIONS_NOT_BEGUN, Round},
     program::{Birth, Launcher},
     sites::Sites,

@@ -44,6 +44,33 @@ pub fn timebase() -> Timebase {
     Timebase { numer: info.numer.max(1), denom: info.denom.max(1) }
 }
 
+/// Waits until `at`; may return early.
+#[cfg(not(target_os = "macos"))]
+pub fn wait_until(at: Ticks) {
+    use nix::{
+        sys::time::TimeSpec,
+        time::{ClockId, ClockNanosleepFlags, clock_nanosleep},
+    };
+    let seconds = i64::try_from(at.0 / 1_000_000_000).unwrap_or(i64::MAX);
+    let rest = i64::try_from(at.0 % 1_000_000_000).unwrap_or(0);
+    // A signal ends the wait early, which the caller expects.
+    let _woken = clock_nanosleep(
+        ClockId::CLOCK_MONOTONIC,
+        ClockNanosleepFlags::TIMER_ABSTIME,
+        &TimeSpec::new(seconds, rest),
+    );
+}
+
+/// Waits until `at`; may return early.
+#[cfg(target_os = "macos")]
+#[doc(alias = "mach_wait_until")]
+pub fn wait_until(at: Ticks) {
+    unsafe extern "C" {
+        safe fn mach_wait_until(deadline: u64) -> i32;
+    }
+    let _status = mach_wait_until(at.0);
+}
+
 /// The wall clock in nanoseconds since 1970; only for people to read.
 #[must_use]
 pub fn unix_nanoseconds() -> i64 {
