@@ -122,7 +122,7 @@ fn no_cargo() {
 
 fn no_run() {
     let rig = rig("no-run");
-    let expected = "error: there is no run \"quick\" in RIG/runs\n  help: `lab up three-clients` makes one\n";
+    let expected = "error: there is no run \"quick\" in RIG/runs\n  help: `lab up three-clients` makes one; `lab status` lists the last ones\n";
     fails(&rig, &rig.run(&["report", "quick"]), 64, expected);
     let down = rig.run(&["down"]);
     assert_eq!((down.code, down.stdout.as_str()), (Some(0), "nothing was left behind\n"));

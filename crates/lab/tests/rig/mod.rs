@@ -61,7 +61,8 @@ impl Rig {
 
     /// Writes a lab file: the heading lines that all have, and `body`.
     pub fn lab(&self, name: &str, body: &str) {
-        let text = format!("schema: 1\nname: {name}\n{body}");
+        // Live, whatever the machine: without the privilege a run must say so, not be simulated.
+        let text = format!("schema: 1\nname: {name}\n{}\nbackend: fanotify\n", body.trim_end());
         fs::write(self.configs().join(format!("{name}.yaml")), text).unwrap();
     }
 
