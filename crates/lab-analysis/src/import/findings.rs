@@ -19,6 +19,8 @@ use crate::{
 
 /// The programs in the ranking of who made the events.
 const BLAME_MAX: usize = 20;
+/// With fewer events in it, the busiest stretch says nothing.
+const BUSIEST_MIN: u64 = 10;
 /// The damaged lines that are named in a sentence.
 const DAMAGED_SHOWN_MAX: usize = 5;
 
@@ -240,13 +242,17 @@ fn rates(import: &Import) -> Option<String> {
         return None;
     }
     let second = |events: u64, ns: u64| events as f64 * 1e9 / ns as f64;
+    let stretch = bucket.min(span);
+    let busiest = if most < BUSIEST_MIN {
+        String::new()
+    } else {
+        format!(", and {:.0} a second in the busiest {}", second(most, stretch), duration(stretch))
+    };
     Some(format!(
-        "{} events in {}: {:.0} a second, and {:.0} a second in the busiest {}.",
+        "{} events in {}: {:.0} a second{busiest}.",
         import.events,
         duration(span),
-        second(import.events, span),
-        second(most, bucket.min(span)),
-        duration(bucket.min(span))
+        second(import.events, span)
     ))
 }
 

@@ -7,28 +7,30 @@ use std::io;
 
 use lab_model::{EventKind, SubjectClass, Verdict};
 use lab_trace::{Decision, Entry, Record, Trace};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{clock::rfc3339, index::Index};
 
 #[derive(Serialize)]
-struct Line<'a> {
-    schema_version: u32,
-    event_type: u16,
-    event: Event,
-    action_type: u32,
-    action: Option<Action>,
-    process: Process,
-    thread: Thread,
-    time: String,
-    mach_time: u64,
-    seq_num: u64,
-    lab: Lab<'a>,
+pub(super) struct Line<'a> {
+    pub(super) schema_version: u32,
+    pub(super) event_type: u16,
+    pub(super) event: Event,
+    pub(super) action_type: u32,
+    pub(super) action: Option<Action>,
+    pub(super) process: Process,
+    pub(super) thread: Thread,
+    /// In nanoseconds since 1970; in the line as RFC 3339.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub(super) time: i128,
+    pub(super) mach_time: u64,
+    pub(super) seq_num: u64,
+    pub(super) lab: Lab<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Event {
+pub(super) enum Event {
     Open { file: File },
     Exec { target: ExecTarget },
     Close { target: File },
@@ -36,80 +38,80 @@ enum Event {
 }
 
 #[derive(Serialize)]
-struct File {
-    path: Option<String>,
-    path_truncated: bool,
-    stat: Option<Stat>,
+pub(super) struct File {
+    pub(super) path: Option<String>,
+    pub(super) path_truncated: bool,
+    pub(super) stat: Option<Stat>,
 }
 
 #[derive(Serialize)]
-struct Stat {
-    st_dev: u32,
-    st_ino: u64,
+pub(super) struct Stat {
+    pub(super) st_dev: u32,
+    pub(super) st_ino: u64,
 }
 
 #[derive(Serialize)]
-struct ExecTarget {
-    executable: File,
+pub(super) struct ExecTarget {
+    pub(super) executable: File,
 }
 
 #[derive(Serialize)]
-struct Action {
-    result: ActionResult,
+pub(super) struct Action {
+    pub(super) result: ActionResult,
 }
 
 #[derive(Serialize)]
-struct ActionResult {
-    result_type: u32,
-    result: AuthResult,
+pub(super) struct ActionResult {
+    pub(super) result_type: u32,
+    pub(super) result: AuthResult,
 }
 
 #[derive(Serialize)]
-struct AuthResult {
-    auth: u32,
+pub(super) struct AuthResult {
+    pub(super) auth: u32,
 }
 
 #[derive(Serialize)]
-struct Process {
-    audit_token: AuditToken,
-    is_es_client: bool,
+pub(super) struct Process {
+    pub(super) audit_token: AuditToken,
+    pub(super) is_es_client: bool,
 }
 
 #[derive(Serialize)]
-struct AuditToken {
-    pid: u32,
-    pidversion: u32,
+pub(super) struct AuditToken {
+    pub(super) pid: u32,
+    pub(super) pidversion: u32,
 }
 
 #[derive(Serialize)]
-struct Thread {
-    thread_id: u64,
+pub(super) struct Thread {
+    pub(super) thread_id: u64,
 }
 
 #[derive(Serialize)]
-struct Lab<'a> {
-    client: &'a str,
-    record: u64,
-    read_ns: u64,
-    started_ns: Option<u64>,
-    answered_ns: Option<u64>,
-    deadline_ns: Option<u64>,
-    approval: Option<&'static str>,
-    subject_class: SubjectClass,
-    cause: Option<CausedBy<'a>>,
+pub(super) struct Lab<'a> {
+    pub(super) client: &'a str,
+    pub(super) record: u64,
+    pub(super) read_ns: u64,
+    pub(super) started_ns: Option<u64>,
+    pub(super) answered_ns: Option<u64>,
+    pub(super) deadline_ns: Option<u64>,
+    pub(super) approval: Option<&'static str>,
+    pub(super) subject_class: SubjectClass,
+    pub(super) cause: Option<CausedBy<'a>>,
 }
 
 #[derive(Serialize)]
-struct CausedBy<'a> {
-    actor: &'a str,
-    record: u64,
-    decision: Option<ByDecision<'a>>,
+pub(super) struct CausedBy<'a> {
+    pub(super) actor: &'a str,
+    pub(super) record: u64,
+    pub(super) decision: Option<ByDecision<'a>>,
 }
 
 #[derive(Serialize)]
-struct ByDecision<'a> {
-    client: &'a str,
-    record: u64,
+pub(super) struct ByDecision<'a> {
+    pub(super) client: &'a str,
+    pub(super) record: u64,
 }
 
 /// Writes one decision a line and returns how many were written.
@@ -131,7 +133,8 @@ pub fn jsonl(traces: &[Trace<'_>], out: &mut dyn io::Write) -> io::Result<u64> {
     Ok(written)
 }
 
-fn line<'a>(index: &Index<'a>, trace: usize, record: u64, decision: &Decision) -> Line<'a> {
+/// What is known of one decision, named as `eslogger` names it.
+pub(super) fn line<'a>(index: &Index<'a>, trace: usize, record: u64, decision: &Decision) -> Line<'a> {
     let header = &index.traces[trace].header;
     let begin = &decision.begin;
     let end = decision.end.present();
@@ -155,7 +158,7 @@ fn line<'a>(index: &Index<'a>, trace: usize, record: u64, decision: &Decision) -
             is_es_client: matches!(begin.class, SubjectClass::Own | SubjectClass::Peer),
         },
         thread: Thread { thread_id: begin.subject.tid },
-        time: rfc3339(unix_ns),
+        time: unix_ns,
         mach_time: begin.read.0,
         seq_num: begin.sequence,
         lab: Lab {
@@ -172,9 +175,13 @@ fn line<'a>(index: &Index<'a>, trace: usize, record: u64, decision: &Decision) -
     }
 }
 
+fn as_rfc3339<S: Serializer>(unix_ns: &i128, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*unix_ns))
+}
+
 /// Whether a client is told of such an event and not asked (`ES_ACTION_TYPE_NOTIFY`). Kinds without a name in this
 /// lab come from imports only, which have no others.
-const fn is_told(kind: EventKind) -> bool {
+pub(super) const fn is_told(kind: EventKind) -> bool {
     !matches!(kind, EventKind::AuthOpen | EventKind::AuthExec)
 }
 

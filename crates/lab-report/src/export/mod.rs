@@ -5,7 +5,11 @@ mod clock;
 mod index;
 mod jsonl;
 mod packets;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod perfetto;
 
 pub use jsonl::jsonl;
+#[cfg(feature = "parquet")]
+pub use parquet::parquet;
 pub use perfetto::{Caps, Exported, perfetto};

@@ -7,10 +7,10 @@
 use std::{collections::BTreeMap, io};
 
 use lab_analysis::findings::Findings;
-use lab_model::OperationKind;
+use lab_model::{EventKind, OperationKind};
 use lab_trace::{Decision, Entry, Operation, Record, Trace};
 
-use super::{index::Index, packets::*};
+use super::{index::Index, jsonl::is_told, packets::*};
 
 /// How much of a run is exported: the viewer freezes on dense graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,7 +299,9 @@ impl Export<'_> {
             };
             let answered =
                 decision.end.present().map(|end| self.index.nanoseconds(trace, end.answered.0).max(read));
-            let until = answered.unwrap_or(self.index.last.max(read));
+            // Who is told has nothing to answer; who is asked and never answers is busy until the end.
+            let open_until = if is_told(decision.begin.event) { read } else { self.index.last.max(read) };
+            let until = answered.unwrap_or(open_until);
             if lanes.all_taken(read, self.caps.lanes) {
                 self.exported.decisions_without_lane += 1;
                 continue;
@@ -343,8 +345,13 @@ impl Export<'_> {
         decision: &Decision,
         (read, answered): (u64, Option<u64>),
     ) -> TrackEvent {
-        let how = decision.end.present().map_or("unanswered", |end| end.approval.name());
-        let name = format!("{}: {how}", decision.begin.event.name());
+        let kind = decision.begin.event;
+        let name = match (decision.end.present(), kind) {
+            (Some(end), _) => format!("{}: {}", kind.name(), end.approval.name()),
+            (None, EventKind::Other(code)) => format!("event {code}"),
+            (None, _) if is_told(kind) => kind.name().to_owned(),
+            (None, _) => format!("{}: unanswered", kind.name()),
+        };
         let name_iid = Some(self.out.names.number(&name));
         let mut notes = vec![
             self.out.uint("record", record),
