@@ -15,6 +15,9 @@ pub enum ExportFormat {
     Perfetto,
     /// One decision a line, as eslogger writes it where it can.
     JsonLines,
+    /// The same as columns.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 /// Writes a run in another format. Traces that cannot be read are left out; the findings list them.
@@ -34,6 +37,13 @@ pub fn export(
         ExportFormat::Perfetto => lab_report::export::perfetto(&traces, findings, &Caps::default(), out),
         ExportFormat::JsonLines => {
             let decisions = lab_report::export::jsonl(&traces, out)?;
+            Ok(Exported { decisions, ..Exported::default() })
+        }
+        #[cfg(feature = "parquet")]
+        ExportFormat::Parquet => {
+            let mut bytes = Vec::new();
+            let decisions = lab_report::export::parquet(&traces, &mut bytes)?;
+            out.write_all(&bytes)?;
             Ok(Exported { decisions, ..Exported::default() })
         }
     }

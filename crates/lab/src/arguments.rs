@@ -335,6 +335,9 @@ pub(crate) enum ExportTo {
     Perfetto,
     /// One decision a line, as eslogger writes it where it can.
     Jsonl,
+    /// The same as columns.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 /// Whose rules the simulator follows.

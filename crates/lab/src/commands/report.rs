@@ -109,6 +109,8 @@ pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
     let (format, name) = match arguments.to {
         ExportTo::Perfetto => (ExportFormat::Perfetto, "trace.pftrace"),
         ExportTo::Jsonl => (ExportFormat::JsonLines, "decisions.jsonl"),
+        #[cfg(feature = "parquet")]
+        ExportTo::Parquet => (ExportFormat::Parquet, "decisions.parquet"),
     };
     let path = arguments.output.clone().unwrap_or_else(|| folder.root().join(name));
     if path == Path::new("-") {
