@@ -40,7 +40,6 @@ pub struct Request<'a> {
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// How often a run is looked at for expectations that end it.
-#[cfg(target_os = "linux")]
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Packages the clients, runs the lab and takes everything away again except what it recorded. The calling
@@ -145,7 +144,6 @@ fn bundle_failure(error: &lab_bundle::BundleError) -> Failure {
 }
 
 /// Runs the conductor in namespaces of its own and waits for its end.
-#[cfg(target_os = "linux")]
 async fn confined(
     request: &Request<'_>,
     folder: &RunFolder,
@@ -158,26 +156,29 @@ async fn confined(
     let mut arguments = request.conductor_arguments.to_vec();
     let plan_text = plan.to_string_lossy();
     arguments.push(&plan_text);
-    let pid =
-        lab_backend_fanotify::confine::spawn_first_process(request.program, &arguments).map_err(|error| {
-            match error.raw_os_error() {
-                Some(nix::libc::EPERM) => {
-                    Failure::new(FailureKind::Privilege, "a lab needs namespaces of its own (CAP_SYS_ADMIN)")
-                        .mend("run it as root")
-                }
-                _ => Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")),
-            }
-        })?;
+    let pid = spawn_conductor(request.program, &arguments)?;
     mark_active(folder, Some(pid));
     Ok(watch(pid, signals, AbortWatch::of(request.lab, folder)).await)
 }
 
+#[cfg(target_os = "linux")]
+fn spawn_conductor(program: &Path, arguments: &[&str]) -> Result<u32, Failure> {
+    lab_backend_fanotify::confine::spawn_first_process(program, arguments).map_err(|error| {
+        match error.raw_os_error() {
+            Some(nix::libc::EPERM) => {
+                Failure::new(FailureKind::Privilege, "a lab needs namespaces of its own (CAP_SYS_ADMIN)")
+                    .mend("run it as root")
+            }
+            _ => Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")),
+        }
+    })
+}
+
 #[cfg(not(target_os = "linux"))]
-async fn confined(_: &Request<'_>, _: &RunFolder, _: &mut Signals) -> Result<Result<(), Failure>, Failure> {
+fn spawn_conductor(_: &Path, _: &[&str]) -> Result<u32, Failure> {
     Err(Failure::new(FailureKind::BackendMissing, "live labs run on Linux in this version"))
 }
 
-#[cfg(target_os = "linux")]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
@@ -185,7 +186,6 @@ struct Signals {
     child: tokio::signal::unix::Signal,
 }
 
-#[cfg(target_os = "linux")]
 impl Signals {
     fn listen() -> Result<Signals, Failure> {
         let listen = |kind| {
@@ -221,7 +221,6 @@ impl Signals {
 }
 
 /// Waits for the conductor's end. The first signal asks it to end the lab, the third ends it at once.
-#[cfg(target_os = "linux")]
 async fn watch(pid: u32, signals: &mut Signals, mut abort: Option<AbortWatch<'_>>) -> Result<(), Failure> {
     let conductor = Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
     let mut asked = 0;
@@ -260,7 +259,6 @@ async fn watch(pid: u32, signals: &mut Signals, mut abort: Option<AbortWatch<'_>
     }
 }
 
-#[cfg(target_os = "linux")]
 fn send(conductor: Pid, signal: Signal) {
     if let Err(error) = kill(conductor, signal) {
         tracing::debug!("the conductor has just ended: {error}");
@@ -268,7 +266,6 @@ fn send(conductor: Pid, signal: Signal) {
 }
 
 /// The conductor has said what was wrong; its exit code says what kind of thing.
-#[cfg(target_os = "linux")]
 fn exit_failure(code: i32) -> Failure {
     let kind = FailureKind::ALL.into_iter().find(|kind| i32::from(kind.exit_code()) == code);
     Failure::new(kind.unwrap_or(FailureKind::Bug), String::new())
