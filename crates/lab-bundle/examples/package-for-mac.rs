@@ -26,7 +26,7 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn std::error::Error>> {
     let mut clients = Vec::new();
     for id in ids {
         let bundle_id = format!("com.example.lab.{id}").parse()?;
-        clients.push(Client { id: id.parse()?, bundle_id, behavior: Behavior::noop() });
+        clients.push(Client { id: id.parse()?, bundle_id, behavior: Behavior::noop(), restart: None });
     }
     let bundles = package(Path::new(executable), &clients, Path::new(folder))?;
     sign_ad_hoc(&bundles)?;

@@ -22,7 +22,12 @@ fn folder(test: &str) -> PathBuf {
 }
 
 fn client(id: &str, bundle_id: &str) -> Client {
-    Client { id: id.parse().unwrap(), bundle_id: bundle_id.parse().unwrap(), behavior: Behavior::noop() }
+    Client {
+        id: id.parse().unwrap(),
+        bundle_id: bundle_id.parse().unwrap(),
+        behavior: Behavior::noop(),
+        restart: None,
+    }
 }
 
 fn three() -> Vec<Client> {

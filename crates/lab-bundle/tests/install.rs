@@ -28,6 +28,7 @@ fn clients() -> Vec<Client> {
             id: id.parse().unwrap(),
             bundle_id: format!("com.example.lab.{id}").parse().unwrap(),
             behavior: Behavior::noop(),
+            restart: None,
         })
         .to_vec()
 }

@@ -73,7 +73,7 @@ fn listed_clients(
                 Some(BehaviorEntry(written)) => behavior(written, base, problems),
                 None => base.clone(),
             };
-            Some(Client { id: id?, bundle_id: bundle_id?, behavior })
+            Some(Client { id: id?, bundle_id: bundle_id?, behavior, restart: None })
         })
         .collect();
     if list.complete && !clients.is_empty() { clients.into_iter().collect() } else { None }
@@ -182,7 +182,7 @@ fn counted_clients(
     let client = |number: usize| {
         let id = format!("{prefix}-{number:0width$}").parse::<ClientId>().ok()?;
         let bundle_id = default_bundle_id(lab?, &id).parse().ok()?;
-        Some(Client { id, bundle_id, behavior: behavior.clone() })
+        Some(Client { id, bundle_id, behavior: behavior.clone(), restart: None })
     };
     ((1..=count).map(client).collect(), count)
 }

@@ -160,6 +160,7 @@ prop_compose! {
                 false => format!("org.eslab.x.c{index}").parse().unwrap(),
             },
             behavior,
+            restart: None,
         };
         behaviors.into_iter().enumerate().map(client).collect()
     }
@@ -189,6 +190,9 @@ prop_compose! {
         let run_max = Span::from_secs(run_max);
         Lab {
             name, about, seed, backend, deadline, clients, workload,
+            daemons: Vec::new(),
+            external: Vec::new(),
+            faults: Vec::new(),
             phases: Phases { baseline, control, storm, drain },
             expect: expectations(&expect),
             safety: Safety { trace_bytes_max, arena_bytes_max, run_max, baseline_operations_max },

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Behavior, BundleId, ClientId, Expectation, Span};
+use crate::{Behavior, BundleId, ClientId, Daemon, Expectation, External, PlannedFault, Span};
 
 /// A lab with every default filled in and every rule checked: what the orchestrator runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,15 @@ pub struct Lab {
     pub deadline: Span,
     /// The clients, in the order of the lab file; at least one.
     pub clients: Vec<Client>,
+    /// The daemons that clients ask.
+    #[serde(default)]
+    pub daemons: Vec<Daemon>,
+    /// Products under test that take part.
+    #[serde(default)]
+    pub external: Vec<External>,
+    /// What is done to the lab while it runs, in the order of time.
+    #[serde(default)]
+    pub faults: Vec<PlannedFault>,
     /// How long each phase lasts.
     pub phases: Phases,
     /// What drives the lab; at least one load.
@@ -63,6 +72,9 @@ pub struct Client {
     pub bundle_id: BundleId,
     /// What it does.
     pub behavior: Behavior,
+    /// It is started again this long after it has died; `None` leaves it dead.
+    #[serde(default)]
+    pub restart: Option<Span>,
 }
 
 /// The parts of a run, in order.

@@ -9,6 +9,7 @@ mod event;
 mod expectation;
 mod identity;
 mod lab;
+mod participant;
 mod span;
 mod time;
 
@@ -26,5 +27,6 @@ pub use lab::{
     BackendChoice, Client, ExecProgram, ExecStorm, Lab, OpenStorm, Phase, PhaseKind, Phases, Rate, Safety,
     Workload,
 };
+pub use participant::{Daemon, External, PlannedFault};
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};

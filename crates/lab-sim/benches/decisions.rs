@@ -23,6 +23,7 @@ fn lab(clients: usize, behavior: &Behavior) -> Lab {
         id: format!("c{number}").parse().expect("a client ID"),
         bundle_id: format!("com.example.c{number}").parse().expect("a bundle ID"),
         behavior: behavior.clone(),
+        restart: None,
     };
     Lab {
         name: "bench".to_owned(),
@@ -31,6 +32,9 @@ fn lab(clients: usize, behavior: &Behavior) -> Lab {
         backend: BackendChoice::Sim,
         deadline: Span::from_secs(5),
         clients: (0..clients).map(client).collect(),
+        daemons: Vec::new(),
+        external: Vec::new(),
+        faults: Vec::new(),
         phases: Phases {
             baseline: Span::default(),
             control: Span::default(),

@@ -166,5 +166,6 @@ fn copy_of(client: &Client, copy: usize) -> Client {
         id: id.parse().unwrap_or_else(|_| client.id.clone()),
         bundle_id: bundle_id.parse().unwrap_or_else(|_| client.bundle_id.clone()),
         behavior: client.behavior.clone(),
+        restart: client.restart,
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn lab(clients: usize) -> Lab {
         id: format!("client-{place}").parse().unwrap(),
         bundle_id: format!("com.example.client-{place}").parse().unwrap(),
         behavior: Preset::Scanner.behavior(),
+        restart: None,
     };
     Lab {
         name: "synthetic".into(),
@@ -38,6 +39,9 @@ pub(crate) fn lab(clients: usize) -> Lab {
         backend: BackendChoice::Sim,
         deadline: Span::from_nanos(DEADLINE),
         clients: (1..=clients).map(client).collect(),
+        daemons: Vec::new(),
+        external: Vec::new(),
+        faults: Vec::new(),
         phases: Phases {
             baseline: Span::default(),
             control: Span::default(),

@@ -15,6 +15,7 @@ pub(crate) fn lab(clients: usize, behavior: &Behavior, operations: u64) -> Lab {
         id: format!("c{number}").parse().unwrap(),
         bundle_id: format!("com.example.c{number}").parse().unwrap(),
         behavior: behavior.clone(),
+        restart: None,
     };
     Lab {
         name: "test".to_owned(),
@@ -23,6 +24,9 @@ pub(crate) fn lab(clients: usize, behavior: &Behavior, operations: u64) -> Lab {
         backend: BackendChoice::Sim,
         deadline: Span::from_secs(1),
         clients: (0..clients).map(client).collect(),
+        daemons: Vec::new(),
+        external: Vec::new(),
+        faults: Vec::new(),
         phases: Phases {
             baseline: Span::default(),
             control: Span::default(),
