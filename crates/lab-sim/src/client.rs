@@ -6,7 +6,10 @@ use lab_client_core::{ClientCore, OperationPlan};
 use lab_model::{Actor, Approval, EventKind, Span, SubjectClass, Verdict};
 use lab_trace::RecordId;
 
-use crate::slab::{Key, Slab};
+use crate::{
+    machine::NONE,
+    slab::{Key, Slab},
+};
 
 /// The questions that Endpoint Security queues for one client; what comes beyond is allowed silently.
 /// Claimed, never confirmed.
@@ -94,8 +97,17 @@ pub(crate) struct Subject {
     pub(crate) tid: u64,
     /// The client it is a thread of, or [`crate::machine::NONE`].
     pub(crate) client: u32,
+    /// The client that has started it as a program, or [`crate::machine::NONE`].
+    pub(crate) parent: u32,
     /// As a client can tell.
     pub(crate) actor: Actor,
+}
+
+impl Subject {
+    /// The client whose doing it is, whoever can tell; or [`crate::machine::NONE`].
+    pub(crate) const fn maker(&self) -> u32 {
+        if self.client == NONE { self.parent } else { self.client }
+    }
 }
 
 /// What a worker does next for a decision.

@@ -5,7 +5,9 @@
 //! cascade ends and its size is a sum; if they can, no cascade ends by itself. Only which way it goes wrong,
 //! and how close to the deadline, is rehearsed.
 
-use lab_model::{Behavior, ExecProgram, Lab, OperationKind, PhaseKind, Reaction, Span, Workload};
+use lab_model::{
+    Behavior, ExecProgram, Lab, OperationKind, PhaseKind, Reaction, Span, SubjectClass, Workload,
+};
 
 use crate::{
     Costs, Counting, Kernel, Options, Outcome, Summary,
@@ -23,12 +25,12 @@ pub struct Plan {
     pub kernel: Kernel,
     /// `sees[i][j]`: client i is asked about operations of client j.
     pub sees: Vec<Vec<bool>>,
-    /// `reacts[i][j]`: and makes operations of its own because of them, so many for each.
+    /// `reacts[i][j]`: and makes operations of its own because of them, so many for each open.
     pub reacts: Vec<Vec<u64>>,
     /// Clients that set each other off in a circle, by their place; empty when every cascade ends.
     pub circle: Vec<usize>,
     /// The factor by which operations of clients multiply from one level of a cascade to the next: the spectral
-    /// radius of `reacts`. 0 when every cascade ends; never between 0 and 1.
+    /// radius of what each makes for each of the others'. 0 when every cascade ends; never between 0 and 1.
     pub loop_gain: f64,
     /// The workload's loads, in order.
     pub roots: Vec<RootPlan>,
@@ -67,30 +69,29 @@ pub struct Rehearsal {
 #[must_use]
 pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
     let sees = sees(lab.clients.len(), kernel);
-    let reacts = reacts(lab, &sees);
-    let circle = circle(&reacts);
-    let loop_gain = if circle.is_empty() { 0.0 } else { spectral_radius(&reacts) };
+    let web = Web::of(lab, kernel, &sees);
+    let mut circle: Vec<usize> =
+        circle(&web.makes).into_iter().map(|maker| maker / web.kinds.len()).collect();
+    circle.dedup();
+    if circle.len() > 1 && circle.first() == circle.last() {
+        circle.pop();
+    }
+    let loop_gain = if circle.is_empty() { 0.0 } else { spectral_radius(&web.makes) };
     let roots = lab
         .workload
         .iter()
         .map(|load| {
             let (kind, linkage) = match load {
                 Workload::OpenStorm(_) => (OperationKind::Open, Linkage::Static),
-                Workload::ExecStorm(storm) => (OperationKind::Exec, linkage(storm.program)),
+                Workload::ExecStorm(storm) => (OperationKind::Exec, Linkage::of(storm.program)),
             };
             let passes = passes(kernel, kind, linkage);
-            let decisions = if circle.is_empty() { cascade(lab, &sees, &reacts, passes) } else { None };
+            let decisions = if circle.is_empty() { cascade(lab, &web, passes) } else { None };
             RootPlan { kind, questions: passes.len() as u64, decisions }
         })
         .collect();
+    let reacts = web.reacts_to_opens(lab.clients.len());
     Plan { kernel, sees, reacts, circle, loop_gain, roots, rehearsal: rehearse(lab, kernel, costs) }
-}
-
-const fn linkage(program: ExecProgram) -> Linkage {
-    match program {
-        ExecProgram::Static => Linkage::Static,
-        ExecProgram::Dynamic => Linkage::Dynamic,
-    }
 }
 
 fn sees(clients: usize, kernel: Kernel) -> Vec<Vec<bool>> {
@@ -98,51 +99,94 @@ fn sees(clients: usize, kernel: Kernel) -> Vec<Vec<bool>> {
     (0..clients).map(|i| (0..clients).map(|j| own || i != j).collect()).collect()
 }
 
-/// Whether there are files to open beside the one in question.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Others {
-    Some,
-    None,
+/// What a client makes: an open, or the exec of a program.
+type Kind = Option<ExecProgram>;
+
+/// Who makes how many operations of which kind because of one of another's.
+///
+/// A *maker* is a client with a kind: its place is that of the client times the number of kinds, plus the kind's.
+struct Web {
+    kinds: Vec<Kind>,
+    /// `makes[a][b]`: operations of maker a because of one of maker b.
+    makes: Vec<Vec<u64>>,
+    /// For each maker, the decisions about one operation of its.
+    asked: Vec<u64>,
+    has_others: bool,
 }
 
-fn others(lab: &Lab) -> Others {
-    let opens = |load: &Workload| matches!(load, Workload::OpenStorm(storm) if storm.files > 0);
-    if lab.workload.iter().any(opens) { Others::Some } else { Others::None }
-}
+impl Web {
+    fn of(lab: &Lab, kernel: Kernel, sees: &[Vec<bool>]) -> Web {
+        let mut kinds: Vec<Kind> = vec![None];
+        for behavior in lab.clients.iter().map(|client| &client.behavior) {
+            kinds.extend([behavior.on_open.spawn, behavior.on_exec.spawn].into_iter().flatten().map(Some));
+        }
+        kinds.sort_unstable();
+        kinds.dedup();
+        let opens = |load: &Workload| matches!(load, Workload::OpenStorm(storm) if storm.files > 0);
+        let has_others = lab.workload.iter().any(opens);
+        let makers = lab.clients.len() * kinds.len();
+        let mut web = Web { makes: vec![vec![0; makers]; makers], asked: vec![0; makers], kinds, has_others };
+        for b in 0..makers {
+            let (j, kind) = web.maker(b);
+            let passes = passes_of(kernel, kind);
+            for (i, client) in lab.clients.iter().enumerate() {
+                // What a program of a client's does is asked about as what any other process does.
+                if kind.is_none() && !sees[i][j] {
+                    continue;
+                }
+                web.asked[b] += passes.len() as u64;
+                let class = match (kind, i == j) {
+                    (None, true) => SubjectClass::Own,
+                    (None, false) => SubjectClass::Peer,
+                    (Some(_), true) => SubjectClass::OwnHelper,
+                    (Some(_), false) => SubjectClass::Workload,
+                };
+                let muted = class == SubjectClass::OwnHelper && client.behavior.mute.helpers;
+                if client.behavior.reacts_to(class) && !muted {
+                    for (a, made) in web.made(i, &client.behavior, passes) {
+                        web.makes[a][b] += made;
+                    }
+                }
+            }
+        }
+        web
+    }
 
-const fn operations(reaction: &Reaction, others: Others) -> u64 {
-    match others {
-        Others::Some => reaction.operations(),
-        Others::None => reaction.reopen as u64,
+    /// The client and the kind of a maker.
+    fn maker(&self, place: usize) -> (usize, Kind) {
+        (place / self.kinds.len(), self.kinds[place % self.kinds.len()])
+    }
+
+    /// What a client makes when one operation with these passes sets it off: makers and numbers.
+    fn made(&self, client: usize, behavior: &Behavior, passes: &[Pass]) -> Vec<(usize, u64)> {
+        let number = |kind: &Kind| {
+            let each = passes.iter().map(|pass| {
+                let reaction = reaction(behavior, *pass);
+                match kind {
+                    None if self.has_others => reaction.opens(),
+                    None => u64::from(reaction.reopen),
+                    Some(program) => u64::from(reaction.spawn == Some(*program)),
+                }
+            });
+            each.sum()
+        };
+        let first = client * self.kinds.len();
+        self.kinds.iter().enumerate().map(|(nth, kind)| (first + nth, number(kind))).collect()
+    }
+
+    /// `[i][j]`: operations of client i, opens and execs, for each open of client j.
+    fn reacts_to_opens(&self, clients: usize) -> Vec<Vec<u64>> {
+        let kinds = self.kinds.len();
+        let sum = |i: usize, j: usize| (0..kinds).map(|kind| self.makes[i * kinds + kind][j * kinds]).sum();
+        (0..clients).map(|i| (0..clients).map(|j| sum(i, j)).collect()).collect()
     }
 }
 
-fn reacts_to_clients(behavior: &Behavior, own: Whose, others: Others) -> u64 {
-    let reacts = behavior.reacts_to(match own {
-        Whose::Own => lab_model::SubjectClass::Own,
-        Whose::Peers => lab_model::SubjectClass::Peer,
-    });
-    // Clients open and never execute.
-    if reacts { operations(&behavior.on_open, others) } else { 0 }
-}
-
-#[derive(Clone, Copy)]
-enum Whose {
-    Own,
-    Peers,
-}
-
-fn reacts(lab: &Lab, sees: &[Vec<bool>]) -> Vec<Vec<u64>> {
-    let others = others(lab);
-    let row = |(i, seen): (usize, &Vec<bool>)| {
-        let behavior = &lab.clients[i].behavior;
-        let operations = |(j, &sees): (usize, &bool)| {
-            let whose = if i == j { Whose::Own } else { Whose::Peers };
-            if sees { reacts_to_clients(behavior, whose, others) } else { 0 }
-        };
-        seen.iter().enumerate().map(operations).collect()
-    };
-    sees.iter().enumerate().map(row).collect()
+fn passes_of(kernel: Kernel, kind: Kind) -> &'static [Pass] {
+    match kind {
+        None => passes(kernel, OperationKind::Open, Linkage::Static),
+        Some(program) => passes(kernel, OperationKind::Exec, Linkage::of(program)),
+    }
 }
 
 /// A circle in the graph in which j leads to i when i reacts to j; the first one by place.
@@ -191,35 +235,33 @@ fn spectral_radius(matrix: &[Vec<u64>]) -> f64 {
 }
 
 /// The decisions in the cascade of one root operation; every cascade is known to end.
-fn cascade(lab: &Lab, sees: &[Vec<bool>], reacts: &[Vec<u64>], passes: &[Pass]) -> Option<u64> {
-    let clients = lab.clients.len();
-    let seen_by = |j: usize| sees.iter().filter(|row| row[j]).count() as u64;
-    let others = others(lab);
-    let mut decisions = passes.len() as u64 * clients as u64;
-    // What each client opens because of the root operation, then because of that, and so on.
-    let mut opened: Vec<u64> = lab
-        .clients
-        .iter()
-        .map(|client| passes.iter().map(|pass| operations(&on_root(&client.behavior, *pass), others)).sum())
-        .collect();
-    // A way without a circle has no more steps than there are clients.
-    for _ in 0..=clients {
-        for (j, &operations) in opened.iter().enumerate() {
-            decisions = decisions.checked_add(operations.checked_mul(seen_by(j))?)?;
+fn cascade(lab: &Lab, web: &Web, passes: &[Pass]) -> Option<u64> {
+    let mut decisions = passes.len() as u64 * lab.clients.len() as u64;
+    // What each maker makes because of the root operation, then because of that, and so on. Every client reacts to
+    // the workload, whomever else it reacts to.
+    let mut made = vec![0_u64; web.asked.len()];
+    for (i, client) in lab.clients.iter().enumerate() {
+        for (maker, operations) in web.made(i, &client.behavior, passes) {
+            made[maker] = operations;
+        }
+    }
+    // A way without a circle has no more steps than there are makers.
+    for _ in 0..=made.len() {
+        for (asked, operations) in web.asked.iter().zip(&made) {
+            decisions = decisions.checked_add(operations.checked_mul(*asked)?)?;
         }
         let product = |row: &Vec<u64>| {
             row.iter()
-                .zip(&opened)
+                .zip(&made)
                 .try_fold(0_u64, |sum, (each, operations)| sum.checked_add(each.checked_mul(*operations)?))
         };
-        opened = reacts.iter().map(product).collect::<Option<_>>()?;
+        made = web.makes.iter().map(product).collect::<Option<_>>()?;
     }
-    debug_assert!(opened.iter().all(|&operations| operations == 0), "the cascade has ended");
+    debug_assert!(made.iter().all(|&operations| operations == 0), "the cascade has ended");
     Some(decisions)
 }
 
-/// Every client reacts to the workload, whomever else it reacts to.
-const fn on_root(behavior: &Behavior, pass: Pass) -> Reaction {
+const fn reaction(behavior: &Behavior, pass: Pass) -> Reaction {
     match pass.event {
         lab_model::EventKind::AuthExec => behavior.on_exec,
         _ => behavior.on_open,

@@ -73,7 +73,7 @@ impl Conductor {
         let salt = u32::try_from(began.0 & 0xffff_ffff).unwrap_or(1) | 1;
         let (report, events) = mpsc::channel(1024);
         let trace = orchestrator_trace(&plan, &folder, salt, began)?;
-        arena::fill(&folder.arena(), &plan.lab.workload, &plan.driver)
+        arena::fill(&folder.arena(), &plan.lab, &plan.driver)
             .map_err(|error| Failure::output("cannot fill the arena", &error))?;
         listen_for_signals(&report)?;
         let progress = Progress::new(plan.terminal);
