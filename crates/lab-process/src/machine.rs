@@ -37,18 +37,23 @@ pub struct ProcessState {
     pub stopped: bool,
 }
 
-/// Asks for the state of a process; `None` when there is none of that ID. Opens nothing but a file of `/proc`.
+/// Asks for the state of a process; `None` when none of that ID lives. Opens nothing but a file of `/proc`.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn process_state(pid: u32) -> Option<ProcessState> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold anything; the fields behind the last one are plain.
     let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
-    let stopped = matches!(fields.next()?, "T" | "t");
+    let state = fields.next()?;
+    // Dead, and waited for by nobody yet.
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    let stopped = matches!(state, "T" | "t");
     Some(ProcessState { started: fields.nth(18)?.parse().ok()?, stopped })
 }
 
-/// Asks for the state of a process; `None` when there is none of that ID.
+/// Asks for the state of a process; `None` when none of that ID lives.
 #[cfg(target_os = "macos")]
 #[must_use]
 #[doc(alias = "proc_pidinfo")]

@@ -248,6 +248,10 @@ fn launcher_killed() {
     mac.rig.lab("calm", &(scanners(2) + CALM));
     let again = mac.run(&["up", "calm", "--json"]);
     assert_eq!(again.code, Some(0), "{again:#?}");
+    mac.nothing_is_installed();
+    // The folders of the run that was killed wait for this one.
+    let down = mac.run(&["down"]);
+    assert!(down.stdout.contains("bundles") && !down.stdout.contains("daemon"), "{}", down.stdout);
     mac.nothing_remains();
 }
 
