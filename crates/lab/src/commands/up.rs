@@ -99,16 +99,16 @@ fn ground(lab: &Lab, arguments: &Up) -> Result<Ground, Stop> {
 }
 
 #[cfg(target_os = "linux")]
-fn fanotify_works() -> Result<(), String> {
+pub(super) fn fanotify_works() -> Result<(), String> {
     lab_backend_fanotify::probe::capacity().map(drop).map_err(|error| error.to_string())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn fanotify_works() -> Result<(), String> {
+pub(super) fn fanotify_works() -> Result<(), String> {
     Err("this version starts live labs on Linux only".to_owned())
 }
 
-fn live(places: &Places, lab: &Lab) -> Result<(RunFolder, Result<(), Failure>), Stop> {
+pub(super) fn live(places: &Places, lab: &Lab) -> Result<(RunFolder, Result<(), Failure>), Stop> {
     let programs = lab_orchestrator::programs(&places.workspace)?;
     let program =
         env::current_exe().map_err(|error| Stop::bug(format!("this program has no path: {error}")))?;
@@ -123,8 +123,20 @@ fn live(places: &Places, lab: &Lab) -> Result<(RunFolder, Result<(), Failure>), 
     Ok(lab_orchestrator::launch(&request)?)
 }
 
+/// A lab without some of its parts would be another lab.
+pub(super) fn refuse_what_is_not_simulated(lab: &Lab) -> Result<(), Stop> {
+    match lab_sim::not_simulated(lab) {
+        None => Ok(()),
+        Some(parts) => Err(Stop::usage(
+            format!("the simulator does not model {parts}, which {} has", lab.name),
+            "run it with --backend fanotify, or take these parts out",
+        )),
+    }
+}
+
 /// Runs the lab in virtual time. Nothing is written before it is over, so that an interrupted one leaves nothing.
 fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, Stop> {
+    refuse_what_is_not_simulated(lab)?;
     let progress = terminal::Progress::new(&format!("simulating {} with {} rules", lab.name, kernel.name()));
     let mut traces = Traces::new(lab.safety.trace_bytes_max.min(SIMULATED_TRACE_BYTES_MAX));
     lab_sim::simulate(lab, &Options::new(lab, kernel), &mut traces);
