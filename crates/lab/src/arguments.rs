@@ -29,6 +29,16 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// Which labs to list, and how.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Labs of `lab-configs`, or paths.
+    pub(crate) names: Vec<String>,
+    /// Writes the page of all labs for the reference.
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) markdown: bool,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -38,8 +48,8 @@ pub(crate) enum Command {
     Down,
     /// Shows which labs are up, and how the last runs ended.
     Status(Status),
-    /// Lists the labs and what they are about.
-    List,
+    /// Lists the labs and what they are about; with names, what each does, why, and what to expect of it.
+    List(List),
     /// Says what a lab would do and what it needs. Touches nothing, works anywhere.
     Plan(Plan),
     /// Checks lab files; all of them without a name.

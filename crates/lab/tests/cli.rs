@@ -383,3 +383,16 @@ fn wrong_uses_say_what_to_do_instead() {
     }
     insta::assert_snapshot!("wrong-uses", said);
 }
+
+#[test]
+fn the_page_of_all_labs_is_current() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let made = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["list", "--markdown"])
+        .current_dir(&root)
+        .output()
+        .unwrap();
+    let page = root.join("docs/reference/labs.md");
+    let same = fs::read(page).unwrap_or_default() == made.stdout;
+    assert!(same, "run `lab list --markdown > docs/reference/labs.md` and commit it");
+}

@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Stop> {
         Command::Up(up) => up::up(&places, up),
         Command::Down => machine::down(&places),
         Command::Status(status) => machine::status(&places, status),
-        Command::List => labs::list(&places),
+        Command::List(list) => labs::list(&places, list),
         Command::Plan(plan) => plan::plan(&places, plan),
         Command::Validate { names } => labs::validate(&places, names),
         Command::Explain { field } => labs::explain(field.as_deref()),
