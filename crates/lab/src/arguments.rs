@@ -257,6 +257,9 @@ pub(crate) struct Sim {
     /// reacts to, caching and the peer check.
     #[arg(long, requires = "find")]
     pub(crate) swarm: bool,
+    /// A run of a search ends after this many decisions, and then shows nothing.
+    #[arg(long, default_value_t = 2_000_000, value_name = "COUNT")]
+    pub(crate) decisions_max: u64,
     /// Writes the lab of the hit to this file, as its switches were thrown.
     #[arg(long, value_name = "FILE", requires = "swarm")]
     pub(crate) output: Option<PathBuf>,

@@ -90,8 +90,10 @@ fn search(
     arguments: &Sim,
 ) -> Result<u8, Stop> {
     let of_seed = |seed| if arguments.swarm { lab_sim::swarm(lab, seed) } else { lab.clone() };
-    let run =
-        |lab: &Lab, seed| lab_sim::simulate(lab, &Options { seed, ..*options }, &mut Counting::default());
+    let decisions_max = arguments.decisions_max;
+    let run = |lab: &Lab, seed| {
+        lab_sim::simulate(lab, &Options { seed, decisions_max, ..*options }, &mut Counting::default())
+    };
     let count = seeds.end() - seeds.start();
     let count = usize::try_from(count).unwrap_or(usize::MAX).saturating_add(1);
     let progress = terminal::Progress::new(&format!("looking for a seed that {}:", in_words(find)));
