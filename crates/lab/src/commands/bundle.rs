@@ -20,7 +20,7 @@ pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u
     let target = arguments.target.as_deref();
     let into = folder(places, &lab, arguments.into.as_ref());
     let signing = match (arguments.sign, is_for_apple_silicon(target)) {
-        (true, _) => Some(signing_of(places, &arguments.signing)?),
+        (true, _) => Some(signing_of(places, arguments.signing.signing.as_deref())?),
         // The linker's own signature names no bundle and has no entitlement.
         (false, true) => Some(SigningFile::ad_hoc()),
         (false, false) => None,
@@ -50,7 +50,7 @@ pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u
 pub(super) fn sign(places: &Places, arguments: &arguments::Sign) -> Result<u8, Stop> {
     let lab = places.read(&arguments.name)?;
     let into = folder(places, &lab, arguments.into.as_ref());
-    let signing = signing_of(places, &arguments.signing)?;
+    let signing = signing_of(places, arguments.signing.signing.as_deref())?;
     let bundles = bundles_at(&lab, &into);
     if arguments.dry_run {
         // The commands first: they are what was asked for, whatever stands in their way.
@@ -75,9 +75,9 @@ pub(super) fn sign(places: &Places, arguments: &arguments::Sign) -> Result<u8, S
 }
 
 /// How bundles are signed: as the file says that is named, else as the workspace's own, else ad hoc.
-pub(super) fn signing_of(places: &Places, choice: &arguments::SigningChoice) -> Result<SigningFile, Stop> {
+pub(super) fn signing_of(places: &Places, choice: Option<&Path>) -> Result<SigningFile, Stop> {
     let own = places.workspace.join("signing").join("signing.yaml");
-    match &choice.signing {
+    match choice {
         Some(path) => Ok(SigningFile::read(path)?),
         None if own.is_file() => Ok(SigningFile::read(&own)?),
         None => Ok(SigningFile::ad_hoc()),

@@ -1,6 +1,7 @@
 //! What each command does, a module for each group of them.
 
 mod bundle;
+mod conform;
 mod diff;
 mod labs;
 mod machine;
@@ -42,6 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Stop> {
         Command::Sim(sim) => sim::sim(&places, sim),
         Command::Sweep(sweep) => sweep::sweep(&places, sweep),
         Command::Ladder(ladder) => sweep::ladder(&places, ladder),
+        Command::Conform(conform) => conform::conform(&places, conform),
         Command::Minimize(minimize) => minimize::minimize(&places, minimize),
         Command::Schema { of } => labs::schema(*of),
         Command::Completions { shell } => labs::completions(*shell),
