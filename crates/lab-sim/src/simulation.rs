@@ -4,7 +4,7 @@ use lab_model::{Approval, Lab, PhaseKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Costs, Counting, Cut, Cycle, Histogram, Sink, Traces,
+    Costs, Counting, Cut, Cycle, EsCache, Histogram, Sink, Traces,
     machine::Machine,
     tally::{Tally, index},
 };
@@ -41,13 +41,16 @@ pub struct Options {
     pub seed: u64,
     /// The run ends after this many decisions; the summary then says so.
     pub decisions_max: u64,
+    /// Whom a kept answer serves. Endpoint Security only: on fanotify it serves the client that had it kept.
+    pub es_cache: EsCache,
 }
 
 impl Options {
     /// The lab's own seed on the default machine, without a limit.
     #[must_use]
     pub fn new(lab: &Lab, kernel: Kernel) -> Options {
-        Options { kernel, costs: Costs::default(), seed: lab.seed, decisions_max: u64::MAX }
+        let (costs, es_cache) = (Costs::default(), EsCache::default());
+        Options { kernel, costs, seed: lab.seed, decisions_max: u64::MAX, es_cache }
     }
 }
 

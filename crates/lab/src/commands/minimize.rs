@@ -9,7 +9,7 @@ use lab_sim::{Counting, Kernel, Options, Summary};
 use super::{
     Stop,
     sim::{in_words, lab_of, shows, simulated_rules},
-    up::rules_here,
+    up::{refuse_what_is_not_simulated, rules_here},
 };
 use crate::{
     arguments::{Find, Minimize},
@@ -19,6 +19,7 @@ use crate::{
 
 pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop> {
     let (mut lab, kernel) = given(places, arguments)?;
+    refuse_what_is_not_simulated(&lab)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
     let options = Options::new(&lab, kernel);
     let progress = terminal::Progress::new(&format!("minimizing {}", lab.name));

@@ -8,7 +8,10 @@ use lab_sim::{Axis, Cell, Options, Range, Rung, Trials};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Stop, up::rules_here};
+use super::{
+    Stop,
+    up::{refuse_what_is_not_simulated, rules_here},
+};
 use crate::{
     arguments::{Ladder, Sweep},
     labs::Places,
@@ -33,6 +36,7 @@ const SETTINGS: [(&str, &str); 7] = [
 
 pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
     let lab = storm_only(places.read(&arguments.name)?);
+    refuse_what_is_not_simulated(&lab)?;
     let axes = arguments.vary.iter().map(|text| axis(text)).collect::<Result<Vec<Axis>, Stop>>()?;
     for (place, axis) in axes.iter().enumerate() {
         if axes[..place].iter().any(|other| other.name() == axis.name()) {
@@ -82,6 +86,7 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
 
 pub(super) fn ladder(places: &Places, arguments: &Ladder) -> Result<u8, Stop> {
     let lab = storm_only(places.read(&arguments.name)?);
+    refuse_what_is_not_simulated(&lab)?;
     let kernel = rules_here(arguments.rules);
     let seeds = seeds(&lab, arguments.trials);
     let progress = terminal::Progress::new(&format!("trying mitigations on {}", lab.name));
