@@ -193,7 +193,7 @@ impl Conductor {
             let assignment = Assignment::Client(ClientAssignment {
                 bundle_id: client.bundle_id.to_string(),
                 // What it subscribes to is part of what being asked costs.
-                behavior: Behavior { subscribe: client.behavior.subscribe, ..Behavior::noop() },
+                behavior: Box::new(Behavior { subscribe: client.behavior.subscribe, ..Behavior::noop() }),
                 workers_max: client.behavior.concurrency.get(),
                 deadline: lab.deadline,
                 workload: lab.workload.clone(),
