@@ -8,9 +8,11 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod content;
 mod gate;
 mod housekeeper;
 mod intake;
+mod operate;
 mod paths;
 mod pending;
 mod queue;

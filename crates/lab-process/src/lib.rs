@@ -7,6 +7,7 @@
 pub mod clock;
 mod control;
 mod machine;
+pub mod program;
 mod trace;
 
 pub use control::{Control, ControlWriter};
