@@ -24,7 +24,8 @@ pub use event::{
     Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict,
 };
 pub use expectation::{
-    Comparison, Decimal, Expectation, Expected, InvalidDecimal, METRICS, Metric, MetricUnit, OUTCOMES,
+    AFTER_DENY, Comparison, DELIVERY_ORDERS, Decimal, Expectation, Expected, InvalidDecimal, KEPT_ANSWERS,
+    METRICS, Metric, MetricUnit, OUTCOMES,
 };
 pub use files::{file_bytes, file_path, path_seed};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
