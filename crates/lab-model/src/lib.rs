@@ -8,6 +8,7 @@ mod behavior;
 mod distribution;
 mod event;
 mod expectation;
+mod external;
 mod identity;
 mod lab;
 mod participant;
@@ -24,11 +25,12 @@ pub use event::{
 pub use expectation::{
     Comparison, Decimal, Expectation, Expected, InvalidDecimal, METRICS, Metric, MetricUnit, OUTCOMES,
 };
+pub use external::{ArenaKind, External, FIRST_EXTERNAL, PrivateFolder, ProcessFacts, Ready, Recognized};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{
     BackendChoice, Client, ExecProgram, ExecStorm, Lab, OpenStorm, Phase, PhaseKind, Phases, Rate, Safety,
     Workload,
 };
-pub use participant::{Daemon, External, PlannedFault};
+pub use participant::{Daemon, PlannedFault};
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};
