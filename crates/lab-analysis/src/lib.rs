@@ -25,6 +25,7 @@ mod phases;
 mod pipeline;
 mod products;
 mod roster;
+mod rules;
 mod series;
 mod show;
 mod slots;
