@@ -261,7 +261,7 @@ mod tests {
     use crate::slots::Asked;
 
     fn asked(client: u16, read: u64, answered: u64) -> Asked {
-        Asked { client, read, answered, queued: 0, blocked: 0 }
+        Asked { client, read, answered, queued: 0, blocked: 0, denied: false }
     }
 
     fn op(started: u64, ended: u64, asked: Vec<Asked>) -> Op {
