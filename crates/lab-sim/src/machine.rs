@@ -302,7 +302,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             Step::Receive => self.enter_receive(thread, start),
             Step::FallBack => self.enter_fall_back(thread, start),
             Step::TakeUp => self.enter_take_up(thread, start),
-            Step::Waited => start + self.cost(self.costs.hand_over),
+            Step::Waited => start + self.cost(self.costs.decide),
             Step::Work => self.enter_work(thread, start),
             Step::Begin => self.enter_begin(thread, start),
             Step::Resume => self.enter_resume(thread, start),

@@ -385,7 +385,8 @@ impl<S: Sink> Machine<'_, S> {
             planned: None,
             lineage,
         };
-        (operation, self.costs.open_entry)
+        let way = if plan.target == PlannedTarget::Same { self.costs.reopen } else { 0 };
+        (operation, self.costs.open_entry + way)
     }
 
     /// Takes the operations of a killed process off the kernel: unread questions vanish, read ones remain
