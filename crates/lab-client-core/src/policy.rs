@@ -120,7 +120,7 @@ impl Policy {
         let idle = reaction.is_none() && self.behavior.delay.is_zero() && self.behavior.cpu.is_zero();
         let idle = idle || !self.behavior.reacts_to(question.class);
         let (reaction, delay, cpu) = if idle {
-            (Reaction::none(), Span::default(), Span::default())
+            (Reaction::none(), Span::default().into(), Span::default().into())
         } else {
             (reaction, self.behavior.delay, self.behavior.cpu)
         };
@@ -337,10 +337,10 @@ mod tests {
     fn a_noop_never_works_and_a_delay_alone_is_work() {
         let noop = policy(Behavior::noop());
         assert_eq!(kind(&noop.admit(&question(SubjectClass::Workload), 1)), "answer");
-        let slow = policy(Behavior { delay: Span::from_millis(20), ..Behavior::noop() });
+        let slow = policy(Behavior { delay: Span::from_millis(20).into(), ..Behavior::noop() });
         assert_eq!(kind(&slow.admit(&question(SubjectClass::Workload), 1)), "work");
         assert_eq!(kind(&slow.admit(&question(SubjectClass::Peer), 1)), "answer");
-        let busy = policy(Behavior { cpu: Span::from_millis(20), ..Behavior::noop() });
+        let busy = policy(Behavior { cpu: Span::from_millis(20).into(), ..Behavior::noop() });
         assert_eq!(kind(&busy.admit(&question(SubjectClass::Workload), 1)), "work");
     }
 

@@ -94,7 +94,7 @@ proptest! {
             ignore_es_clients,
             mute: Mute { helpers, ..Mute::default() },
             cache: Cache::On,
-            cpu: Span::from_nanos(u64::from(helpers)),
+            cpu: Span::from_nanos(u64::from(helpers)).into(),
             deny: if denies { Preset::Sample.behavior().deny } else { Vec::new() },
             answer_by_percent: budget,
             ..Preset::Pathological.behavior()
@@ -114,7 +114,7 @@ proptest! {
                         assert!(!keep || approval == Approval::Rule, "only the rule's answers are kept");
                         *answers.entry(id).or_default() += 1;
                     }
-                    Action::Wait { id, .. } | Action::Burn { id, .. } | Action::Inspect { id } | Action::Judge { id } | Action::Operate { id, .. } => waiting.push(id),
+                    Action::Wait { id, .. } | Action::Burn { id, .. } | Action::Inspect { id, .. } | Action::Judge { id } | Action::Operate { id, .. } => waiting.push(id),
                     Action::Settled { .. } => *settled += 1,
                     Action::Start { .. } | Action::Arm { .. } => {}
                 }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use crossbeam_queue::ArrayQueue;
 use lab_client_core::{Backend, Policy};
-use lab_model::{Actor, Behavior, EventKind, Role, Workload};
+use lab_model::{Actor, Behavior, EventKind, ExecProgram, Role, Workload};
 use lab_process::{Control, ControlWriter, clock, create_trace, process_id, thread_id};
 use lab_protocol::{Assignment, ClientAssignment, Order, PROTOCOL, Reply, Welcome};
 use lab_trace::{PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
@@ -47,6 +47,8 @@ pub(crate) const WORKER_PLACES: usize = 2;
 pub(crate) struct Shared<B: Backend> {
     pub(crate) actor: Actor,
     pub(crate) seed: u64,
+    /// How many workers there are.
+    pub(crate) workers: usize,
     pub(crate) backend: B,
     pub(crate) trace: TraceWriter,
     pub(crate) gate: Gate,
@@ -89,7 +91,7 @@ impl<B: Backend> Shared<B> {
     }
 }
 
-/// The arena's files, as far as clients open them on their own account.
+/// The arena's files, as far as clients open or run them on their own account.
 #[derive(Debug)]
 pub(crate) struct Arena {
     path: String,
@@ -105,7 +107,15 @@ impl Arena {
 
     /// Writes the path of a file, followed by a zero byte; false when the arena has none.
     pub(crate) fn other(&self, draw: u64, path: &mut Vec<u8>) -> bool {
-        let Some(relative) = lab_workload::target(&self.workload, draw) else { return false };
+        lab_workload::target(&self.workload, draw).is_some_and(|relative| self.whole(&relative, path))
+    }
+
+    /// Writes the path of a program, followed by a zero byte.
+    pub(crate) fn program(&self, program: ExecProgram, path: &mut Vec<u8>) -> bool {
+        self.whole(&lab_workload::program_path(program), path)
+    }
+
+    fn whole(&self, relative: &str, path: &mut Vec<u8>) -> bool {
         let Ok(whole) = CString::new(format!("{}/{relative}", self.path)) else { return false };
         path.clear();
         path.extend_from_slice(whole.as_bytes_with_nul());
@@ -149,18 +159,12 @@ fn start(
     assignment: &ClientAssignment,
     trace: TraceWriter,
 ) -> Result<()> {
-    use lab_backend_es::{Cache, ConnectError, EsBackend, EsClient, Scope, Shared};
+    use lab_backend_es::{Cache, EsBackend, EsClient, Scope, Shared};
 
     let backend = EsBackend::new(PENDING_MAX);
     let arena = Scope::Arena(welcome.arena.clone().into_bytes());
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
-    let client = EsClient::open(&backend, &arena, Cache::Off).map_err(|error| match &error {
-        ConnectError::Refused(refusal) => {
-            let mend = refusal.advice().map_or("nothing known", |advice| advice.mend);
-            anyhow::anyhow!("{error}; to mend it: {mend}")
-        }
-        _ => error.into(),
-    })?;
+    let client = EsClient::open(&backend, &arena, Cache::Off)?;
     let outcome = serve(control, welcome, assignment, trace, Shared(backend), None);
     // Deleted on the thread that connected it; what is still pending is allowed.
     drop(client);
@@ -192,6 +196,7 @@ fn serve<B: Backend>(
     let shared = Arc::new(Shared {
         actor: welcome.actor,
         seed: welcome.seed,
+        workers: usize::from(workers),
         backend,
         trace,
         gate: Gate::new(WORKER_PLACES + usize::from(workers)),

@@ -1,30 +1,22 @@
 //! A worker: does what a task asks for, one decision at a time.
 
 use std::{
-    ffi::CStr,
-    fs::File,
-    io::Read,
-    os::unix::fs::MetadataExt,
     sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
 };
 
-use lab_client_core::{Backend, FileFacts, Judge, OperationPlan, Outcome, PlannedTarget, Step, Task};
-use lab_model::{Approval, Cause, EventKind, FileId, OperationKind, Span, ThreadId, Ticks, Verdict};
-use lab_process::{clock, process_id, thread_id};
-use lab_trace::{Counter, DecisionEnd, OperationBegin, OperationEnd, RecordId};
-use nix::{fcntl::OFlag, sys::stat::Mode, time::ClockId};
+use lab_client_core::{Backend, Judge, Outcome, Step, Task};
+use lab_model::{Approval, EventKind, Span, ThreadId, Ticks, Verdict};
+use lab_process::{clock, process_id, program::Launcher, thread_id};
+use lab_trace::{Counter, DecisionEnd, RecordId};
+use nix::time::ClockId;
 
 use crate::{
     client::{Shared, WORKER_PLACES},
+    content::{CONTENT_BYTES_MAX, Digest, READ_BYTES},
     pending::Ticket,
 };
-
-/// The piece in which content is read, in bytes.
-const READ_BYTES: usize = 64 * 1024;
-/// The most that is read of one file, in bytes.
-const CONTENT_BYTES_MAX: u64 = 64 << 20;
 
 /// A decision for a worker.
 #[derive(Debug)]
@@ -49,18 +41,21 @@ pub(crate) struct Owed {
 
 /// One worker thread's own state.
 pub(crate) struct Worker<B: Backend> {
-    shared: Arc<Shared<B>>,
-    number: u16,
-    subject: ThreadId,
-    path: Vec<u8>,
-    content: Vec<u8>,
+    pub(crate) shared: Arc<Shared<B>>,
+    pub(crate) number: u16,
+    pub(crate) subject: ThreadId,
+    pub(crate) path: Vec<u8>,
+    pub(crate) content: Vec<u8>,
+    /// What starts programs; made when the first one is wanted.
+    pub(crate) launcher: Option<Launcher>,
 }
 
 impl<B: Backend> Worker<B> {
     /// The worker of this number, on the calling thread.
     pub(crate) fn new(shared: Arc<Shared<B>>, number: u16) -> Worker<B> {
         let subject = ThreadId { pid: process_id(), tid: thread_id(), generation: 0 };
-        Worker { shared, number, subject, path: Vec::with_capacity(4096), content: vec![0; READ_BYTES] }
+        let (path, content) = (Vec::with_capacity(4096), vec![0; READ_BYTES]);
+        Worker { shared, number, subject, path, content, launcher: None }
     }
 
     /// Works for ever; the process's end is the worker's.
@@ -82,7 +77,7 @@ impl<B: Backend> Worker<B> {
                 }
                 Step::Burn(span) => burn(span),
                 Step::Wait(span) => thread::sleep(span.duration()),
-                Step::Inspect => self.inspect(&job),
+                Step::Inspect { hash } => self.inspect(&job, Digest::wanted(hash)),
                 Step::Operate(plan) => self.operate(&job, plan),
                 Step::Answer { verdict, approval } => self.answer(&job, started, verdict, approval),
                 Step::Done => break,
@@ -98,7 +93,7 @@ impl<B: Backend> Worker<B> {
     }
 
     /// This worker's place at the gate.
-    fn place(&self) -> usize {
+    pub(crate) fn place(&self) -> usize {
         WORKER_PLACES + usize::from(self.number)
     }
 
@@ -129,12 +124,15 @@ impl<B: Backend> Worker<B> {
 
     /// Reads the event's file through what came with the event. No operation, and so no record of its own:
     /// its time is part of the decision's.
-    fn inspect(&mut self, job: &Job<B::Token>) {
+    fn inspect(&mut self, job: &Job<B::Token>, mut digest: Digest) {
         let mut offset = 0;
         while offset < CONTENT_BYTES_MAX {
             match self.shared.backend.read_content(job.token, offset, &mut self.content) {
-                Ok(0) => return,
-                Ok(bytes) => offset += bytes as u64,
+                Ok(0) => return digest.finish(),
+                Ok(bytes) => {
+                    digest.add(&self.content[..bytes]);
+                    offset += bytes as u64;
+                }
                 Err(error) => {
                     if !self.shared.unreadable.swap(true, Ordering::Relaxed) {
                         tracing::warn!("an event's file cannot be read without opening it: error {error}");
@@ -143,65 +141,7 @@ impl<B: Backend> Worker<B> {
                 }
             }
         }
-    }
-
-    fn operate(&mut self, job: &Job<B::Token>, plan: OperationPlan) {
-        match plan.target {
-            PlannedTarget::Same => self.shared.backend.reopen_path(job.token, &mut self.path),
-            PlannedTarget::Other(draw) => {
-                if !self.shared.arena.other(draw, &mut self.path) {
-                    return;
-                }
-            }
-        }
-        let trace = &self.shared.trace;
-        let slot = usize::from(self.number);
-        self.shared.gate.enter(self.place());
-        trace.board().add(Counter::OperationsBegun, 1);
-        let begin = OperationBegin {
-            started: clock::now(),
-            subject: self.subject,
-            cause: Cause::Decision { client: self.shared.actor, record: job.record.0 },
-            planned: None,
-            kind: OperationKind::Open,
-            worker: self.number,
-            phase: None,
-        };
-        let record = trace.begin_operation(&begin);
-        trace.board().operate(slot, begin.started, record.0, self.subject.tid);
-        // The open may wait for ever, and recording must be able to end meanwhile.
-        self.shared.gate.leave(self.place());
-        let path = CStr::from_bytes_until_nul(&self.path).unwrap_or_default();
-        let opened = nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-        let ended = clock::now();
-        trace.board().rest(slot);
-        let mut end = OperationEnd { ended, error: 0, status: 0, finished: None, bytes: 0 };
-        let mut file = None;
-        match opened {
-            Ok(opened) => {
-                let mut opened = File::from(opened);
-                if plan.read {
-                    end.bytes = read_through(&mut opened, &mut self.content);
-                    end.finished = Some(clock::now());
-                }
-                file = Some(opened);
-            }
-            Err(error) => end.error = (error as i32).unsigned_abs(),
-        }
-        // The end of what was begun has its place, whether the gate has been shut meanwhile or not.
-        trace.end_operation(record, &end);
-        trace.board().add(Counter::OperationsEnded, 1);
-        self.shared.gate.enter(self.place());
-        if let Some(target) = file.and_then(|file| self.target(&file)) {
-            trace.operation_target(record, &target);
-        }
-        self.shared.gate.leave(self.place());
-    }
-
-    fn target(&self, file: &File) -> Option<lab_trace::Target> {
-        let facts = file.metadata().ok()?;
-        let file = FileId { device: facts.dev(), inode: facts.ino() };
-        self.shared.paths.target(&self.shared.trace, &FileFacts { file, path: None })
+        digest.finish();
     }
 }
 
@@ -212,16 +152,4 @@ fn burn(span: Span) {
     while used().is_ok_and(|now| now.saturating_sub(began) < span.duration()) {
         std::hint::spin_loop();
     }
-}
-
-/// Reads a file from start to end and returns how many bytes came.
-fn read_through(file: &mut File, buffer: &mut [u8]) -> u64 {
-    let mut total = 0;
-    while total < CONTENT_BYTES_MAX {
-        match file.read(buffer) {
-            Ok(0) | Err(_) => break,
-            Ok(bytes) => total += bytes as u64,
-        }
-    }
-    total
 }

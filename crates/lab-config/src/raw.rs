@@ -9,8 +9,9 @@ use lab_model::{AuthEvents, BackendChoice, Cache, ExecProgram, Preset, ReactTo, 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
+    distribution::RawTime,
     read::{At, Field, List, Problems, Read, records},
-    scalar::{AnswerBy, Bounded, RawRate, SchemaVersion},
+    scalar::{AnswerBy, Bounded, RawRate, RawSpawn, SchemaVersion},
     tree::{Node, Value},
 };
 
@@ -116,10 +117,10 @@ records! {
         /// The share of the deadline after which the client answers without having finished, or `never`.
         answer_by_percent [default]: AnswerBy,
         /// Works this long on every event that sets it off, before its reaction.
-        delay [default]: Span,
+        delay [default]: RawTime,
         /// Keeps a processor busy this long on every such event, after the delay. Where there are more busy
         /// workers than processors they take turns, and it takes longer; the simulator only lets the time pass.
-        cpu [default]: Span,
+        cpu [default]: RawTime,
         /// What the client denies; the operation then fails with `EPERM`.
         verdict [default]: RawVerdict,
     }
@@ -165,11 +166,17 @@ records! {
         reopen [default]: bool,
         /// Reads the target from start to end, and the other files that it opens.
         read [default]: bool,
+        /// Hashes what it reads with SHA-256, so it reads. Real work for a processor.
+        hash [default]: bool,
         /// How it gets at the target's content: `path` reads what it has reopened, `descriptor` reads what came
         /// with the event and takes the place of `reopen`.
         via [default]: Via,
         /// Opens this many other files of the arena.
         extra_opens [default]: Bounded<0, 1_000>,
+        /// Runs this program of the arena once, after the opens, and waits for its end. To the other clients what
+        /// it does is the workload's, so two clients that do this on execs or opens never come to rest; to this
+        /// client it is a helper's.
+        spawn [default]: RawSpawn,
         /// Before the answer, while the subject waits, or after it.
         when [default]: When,
     }

@@ -3,8 +3,8 @@
 
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
-    AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, DenyRule, ExecProgram, ExecStorm, Lab,
-    Mute, OpenStorm, Phases, Rate, ReactTo, Reaction, Safety, Span, Via, When, Workload,
+    AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, DenyRule, Distribution, ExecProgram,
+    ExecStorm, Lab, Mute, OpenStorm, Phases, Rate, ReactTo, Reaction, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -20,17 +20,33 @@ fn span_or_zero(seconds_max: u64) -> impl Strategy<Value = Span> {
     prop_oneof![1 => Just(Span::default()), 4 => span(seconds_max)]
 }
 
+fn program() -> impl Strategy<Value = ExecProgram> {
+    prop_oneof![Just(ExecProgram::Static), Just(ExecProgram::Dynamic), Just(ExecProgram::Script)]
+}
+
+fn time() -> impl Strategy<Value = Distribution<Span>> {
+    prop_oneof![
+        2 => span_or_zero(3_600).prop_map(Distribution::Fixed),
+        1 => (span_or_zero(60), span(60)).prop_map(|(a, b)| Distribution::Uniform(a.min(b), a.max(b))),
+        1 => span(60).prop_map(Distribution::Exponential),
+        1 => (span(60), span(60)).prop_map(|(a, b)| Distribution::HeavyTail(a.min(b), a.max(b))),
+    ]
+}
+
 prop_compose! {
     fn reaction()(
         reopen in any::<bool>(),
         read in any::<bool>(),
         descriptor in any::<bool>(),
+        hash in any::<bool>(),
         extra_opens in 0..=1_000_u32,
+        spawn in proptest::option::of(program()),
         when in prop_oneof![Just(When::Before), Just(When::After)],
     ) -> Reaction {
         let via = if descriptor { Via::Descriptor } else { Via::Path };
         let reopen = reopen && !descriptor;
-        Reaction { reopen, read: read && (reopen || descriptor), via, extra_opens, when }
+        let read = read && (reopen || descriptor);
+        Reaction { reopen, read, hash: read && hash, via, extra_opens, spawn, when }
     }
 }
 
@@ -72,7 +88,7 @@ prop_compose! {
         mute in mute(),
         cache in prop_oneof![Just(Cache::Off), Just(Cache::On)],
         answer_by_percent in proptest::option::of(1..=99_u8),
-        (delay, cpu) in (span_or_zero(3_600), span_or_zero(3_600)),
+        (delay, cpu) in (time(), time()),
         (subscribe, deny) in (events(), proptest::collection::vec(deny_rule(), 0..3)),
     ) -> Behavior {
         let concurrency = Concurrency::new(concurrency);
@@ -113,7 +129,7 @@ prop_compose! {
 prop_compose! {
     fn exec_storm()(
         workers in 1..=256_u16,
-        program in prop_oneof![Just(ExecProgram::Static), Just(ExecProgram::Dynamic)],
+        program in program(),
         rate in rate(),
         operations_max in proptest::option::of(1..=u64::MAX),
     ) -> ExecStorm {

@@ -7,8 +7,9 @@
 pub mod clock;
 mod control;
 mod machine;
+pub mod program;
 mod trace;
 
 pub use control::{Control, ControlWriter};
-pub use machine::{host_facts, process_id, thread_id};
+pub use machine::{ProcessState, host_facts, process_id, process_state, thread_id};
 pub use trace::{GROW_EVERY, create_trace};

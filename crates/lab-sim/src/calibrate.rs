@@ -82,7 +82,7 @@ pub fn measure(traces: &[&[u8]]) -> Result<Measured, TraceError> {
                 _ => continue,
             };
             let Some(end) = operation.end.present().filter(|end| end.error == 0) else { continue };
-            if role == Role::Client {
+            if role == Role::Client && operation.begin.kind == OperationKind::Open {
                 client_open.record(timebase.nanoseconds(end.ended.since(operation.begin.started)));
             }
             match (role, end.finished) {
@@ -235,8 +235,8 @@ fn least((mut low, mut high): (u64, u64), mut is_enough: impl FnMut(u64) -> bool
 }
 
 fn is_dynamic(lab: &Lab) -> bool {
-    let dynamic = lab_model::ExecProgram::Dynamic;
-    lab.workload.iter().any(|load| matches!(load, Workload::ExecStorm(storm) if storm.program == dynamic))
+    let one = lab_model::ExecProgram::Static;
+    lab.workload.iter().any(|load| matches!(load, Workload::ExecStorm(storm) if storm.program != one))
 }
 
 /// All parts of putting, reading and answering a question, scaled.

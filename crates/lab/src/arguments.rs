@@ -45,7 +45,7 @@ pub(crate) enum Command {
     /// Builds, installs, runs and reports a lab, and takes it down again.
     Up(Up),
     /// Ends what a killed lab may have left, and says what it found.
-    Down,
+    Down(Down),
     /// Shows which labs are up, and how the last runs ended.
     Status(Status),
     /// Lists the labs and what they are about; with names, what each does, why, and what to expect of it.
@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Writes a lab's clients as bundles, each with its own identity, and checks them.
     Bundle(Bundle),
+    /// Signs the bundles that `lab bundle` made.
+    Sign(Sign),
     /// Shows a run's report again, rebuilt from its traces.
     Report(Report),
     /// Compares two runs: settings that differ, and numbers with their intervals.
@@ -121,6 +123,52 @@ pub(crate) struct Up {
     /// Prints the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Runs a lab on a Mac that is no virtual machine: a faulty client freezes it.
+    #[arg(long)]
+    pub(crate) i_know: bool,
+    #[command(flatten)]
+    pub(crate) signing: SigningChoice,
+    #[command(flatten)]
+    pub(crate) daemons: DaemonChoice,
+}
+
+/// How the clients are signed.
+#[derive(Debug, Args)]
+pub(crate) struct SigningChoice {
+    /// How the clients are signed on a Mac; by default `signing/signing.yaml` of the workspace, and ad hoc when
+    /// there is none.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signing: Option<PathBuf>,
+}
+
+/// How the clients are started.
+#[derive(Debug, Args)]
+pub(crate) struct DaemonChoice {
+    /// Starts the clients as launchd daemons, by a program `launchctl` in this folder that stands in for macOS's.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) stand_in: Option<PathBuf>,
+}
+
+/// `lab down`.
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    #[command(flatten)]
+    pub(crate) daemons: DaemonChoice,
+}
+
+/// `lab sign`.
+#[derive(Debug, Args)]
+pub(crate) struct Sign {
+    /// A lab of `lab-configs`, or a path.
+    pub(crate) name: String,
+    /// The folder of the bundles; by default `target/bundles/LAB` of the workspace.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) signing: SigningChoice,
+    /// Prints every command and changes nothing. Works anywhere.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `lab status`.
@@ -172,6 +220,11 @@ pub(crate) struct Bundle {
     /// Builds for another machine, such as aarch64-apple-darwin.
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
+    /// Signs as `signing.yaml` says. Without it, bundles for Apple silicon are signed ad hoc.
+    #[arg(long)]
+    pub(crate) sign: bool,
+    #[command(flatten)]
+    pub(crate) signing: SigningChoice,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -32,7 +32,13 @@ type Skipped = (String, String);
 
 pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> {
     let (labs, mut skipped) = chosen(places, arguments)?;
-    if let Err(reason) = up::fanotify_works() {
+    // The simulator's costs are taken from fanotify's runs.
+    let works = if cfg!(target_os = "linux") {
+        up::live_works(lab_doctor::Consent::No)
+    } else {
+        Err("it is compared with fanotify, which is Linux's".to_owned())
+    };
+    if let Err(reason) = works {
         skipped.extend(labs.iter().map(|lab| (lab.name.clone(), reason.clone())));
         say_skipped(&skipped);
         let message = "no lab can run on this machine's kernel".to_owned();
@@ -159,7 +165,7 @@ struct LiveRun {
 fn live_round(places: &Places, lab: &Lab, round: u32, rounds: u32) -> Result<LiveRun, Stop> {
     let of = if rounds > 1 { format!(", round {round} of {rounds}") } else { String::new() };
     terminal::eprint(&format!("{}{of}\n", lab.name));
-    let (folder, conducted) = up::live(places, lab)?;
+    let (folder, conducted) = up::live(places, lab, &up::Manner::USUAL)?;
     conducted?;
     let findings = lab_orchestrator::review(&folder)?.findings;
     lab_orchestrator::write_pages(&folder, &findings)?;

@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Stop> {
     let places = Places::find(arguments)?;
     match &arguments.command {
         Command::Up(up) => up::up(&places, up),
-        Command::Down => machine::down(&places),
+        Command::Down(down) => machine::down(&places, down),
         Command::Status(status) => machine::status(&places, status),
         Command::List(list) => labs::list(&places, list),
         Command::Plan(plan) => plan::plan(&places, plan),
@@ -35,6 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Stop> {
         Command::Explain { field } => labs::explain(field.as_deref()),
         Command::Doctor(doctor) => machine::doctor(&places, doctor),
         Command::Bundle(bundle) => bundle::bundle(&places, bundle),
+        Command::Sign(sign) => bundle::sign(&places, sign),
         Command::Report(report) => report::report(&places, report),
         Command::Diff(diff) => diff::diff(&places, diff),
         Command::Export(export) => report::export(&places, export),
