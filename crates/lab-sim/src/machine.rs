@@ -273,7 +273,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             self.processors.stay_busy(core, free);
             if next == Next::Continue {
                 self.threads[thread as usize].state = State::Ready;
-                self.processors.requeue(thread);
+                self.processors.requeue(thread, core);
             } else if self.threads[thread as usize].state == State::Running {
                 self.threads[thread as usize].state = State::Blocked;
             }
@@ -283,8 +283,8 @@ impl<'a, S: Sink> Machine<'a, S> {
 
     /// True when a thread has run for its slice and others wait.
     fn turn_over(&self, thread: u32) -> bool {
-        let since = self.threads[thread as usize].since;
-        self.processors.contended() && self.now.saturating_sub(since) >= self.costs.time_slice
+        let Thread { since, last_core, .. } = self.threads[thread as usize];
+        self.processors.contended(last_core) && self.now.saturating_sub(since) >= self.costs.time_slice
     }
 
     fn next_on(&mut self, core: u32) {
