@@ -190,6 +190,9 @@ fn fit_control(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (
     (scaled(base, scale), scale, ratio)
 }
 
+/// A figure as it was measured, the cost that it shows, and where a simulated run has it.
+type Part = (Option<u64>, fn(&mut Costs) -> &mut u64, fn(&Measured) -> Option<u64>);
+
 /// Raises what a worker costs, one part after the other, until each takes as long as it did: opening the event's
 /// file again, taking a decision up, and last, for all that is left, answering.
 fn fit_workers(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (Costs, Option<f64>) {
@@ -201,7 +204,7 @@ fn fit_workers(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (
         return (base, None);
     }
     let mut costs = base;
-    let parts: [(Option<u64>, fn(&mut Costs) -> &mut u64, fn(&Measured) -> Option<u64>); 3] = [
+    let parts: [Part; 3] = [
         (measured.client_open, |costs| &mut costs.reopen, |found| found.client_open),
         (measured.hand_over, |costs| &mut costs.hand_over, |found| found.hand_over),
         (Some(wanted), |costs| &mut costs.worker_answer, |found| found.storm_open.map(|spread| spread.p50)),
