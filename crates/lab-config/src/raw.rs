@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
     distribution::RawTime,
+    external::RawExternal,
     read::{At, Field, List, Problems, Read, records},
     scalar::{AnswerBy, Bounded, RawRate, RawSpawn, SchemaVersion},
     tree::{Node, Value},
@@ -44,6 +45,8 @@ records! {
         defaults [default]: RawDefaults,
         /// The clients: a list, or `{ count: N }` for N alike.
         clients: RawClients,
+        /// Products under test that the lab did not build and that take part beside its clients.
+        external [default]: List<RawExternal>,
         /// How long each phase of a run lasts.
         phases [default]: RawPhases,
         /// What drives the lab: at least one load. All of them run at the same time.
@@ -190,6 +193,9 @@ records! {
         /// The workload with all clients answering at once: what being asked costs.
         #[schemars(extend("default" = "1s"))]
         control [default]: Span,
+        /// The control again, beside the products of `external`: what those cost. Left out, it lasts as long
+        /// as the control in a lab with such products.
+        external [default]: Span,
         /// The workload with the clients as the lab file has them; longer than zero.
         #[schemars(extend("default" = "3s"))]
         storm [default]: Span,

@@ -127,7 +127,7 @@ fn place(operation: &Operation) -> Option<(usize, usize)> {
         PhaseKind::Baseline => 0,
         PhaseKind::Control => 1,
         PhaseKind::Storm => 2,
-        PhaseKind::Drain => return None,
+        PhaseKind::External | PhaseKind::Drain => return None,
     };
     Some((phase, usize::from(operation.begin.kind == OperationKind::Exec)))
 }
