@@ -117,6 +117,7 @@ impl<S: Sink> Machine<'_, S> {
                 listening: false,
                 hidden: Hidden::default(),
                 keeps: false,
+                housekept: 0,
                 queue: std::collections::VecDeque::new(),
                 decisions: Slab::default(),
                 unanswered: 0,
