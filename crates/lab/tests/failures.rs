@@ -69,7 +69,7 @@ fn nothing_was_made(rig: &Rig) {
 
 fn unknown_lab() {
     let rig = rig("unknown-lab");
-    let expected = "error: there is no lab \"quik\" in RIG/configs\n  help: there are: quick\n";
+    let expected = "error: there is no lab \"quik\" in RIG/configs\n  help: did you mean quick? `lab list` shows all of them\n";
     fails(&rig, &rig.run(&["up", "quik"]), 64, expected);
     let expected = "error: there is no lab file here/quick.yaml\n  help: name a lab of `lab list`, or a path to a lab file\n";
     fails(&rig, &rig.run(&["up", "here/quick.yaml"]), 64, expected);
