@@ -28,9 +28,8 @@ pub struct Birth {
 }
 
 impl Birth {
-    /// Records the beginning for the process `pid`.
-    pub fn announce(&self, pid: u32) {
-        let tid = u64::from(pid);
+    /// Records the beginning for the thread `tid` of the process `pid`.
+    pub fn announce(&self, pid: u32, tid: u64) {
         let started = clock::now();
         let subject = ThreadId { pid, tid, generation: 0 };
         self.writer.begin_claimed(self.record, &OperationBegin { started, subject, ..self.begin });
@@ -114,7 +113,8 @@ mod linux {
         let pid = unsafe { libc::getpid() };
         let arguments: [*const c_char; 2] = [launch.program.as_ptr(), ptr::null()];
         let environment: [*const c_char; 1] = [ptr::null()];
-        launch.birth.announce(pid.cast_unsigned());
+        // The only thread of a process has its number.
+        launch.birth.announce(pid.cast_unsigned(), u64::from(pid.cast_unsigned()));
         launch.announced.set(true);
         // SAFETY: the path is a C string, and both lists end with a null pointer.
         unsafe { libc::execve(arguments[0], arguments.as_ptr(), environment.as_ptr()) };
@@ -207,7 +207,7 @@ mod portable {
             command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let birth = birth.clone();
             let announce = move || {
-                birth.announce(std::process::id());
+                birth.announce(std::process::id(), crate::thread_id());
                 Ok(())
             };
             // SAFETY: `announce` only stores into shared mappings that live as long as `birth`, reads the
