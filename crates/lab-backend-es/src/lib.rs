@@ -13,6 +13,7 @@ mod desk;
 pub mod fake;
 mod message;
 mod mute;
+mod probe;
 mod sequence;
 mod version;
 mod window;
@@ -26,6 +27,7 @@ pub use message::{Cache, Facts, Message, ProcessId, Responder, Signer, Target};
 pub use mute::{
     Arena, Connection, MutePlan, MuteStep, Refusal, Scope, StepFailed, change_of_selection, start,
 };
+pub use probe::Probed;
 pub use sequence::{Gap, Sequences};
 pub use version::{InvalidVersion, SystemVersion};
 pub use window::Window;

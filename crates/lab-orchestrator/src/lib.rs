@@ -30,5 +30,5 @@ pub use import::import;
 pub use launch::{Request, launch};
 pub use plan::{Active, ClientsAre, Plan, ProcessName};
 pub use review::{Review, findings_of, lab_of, review, write_pages};
-pub use signing::SigningFile;
+pub use signing::{ProbedClient, SigningFile, probe};
 pub use store::RunFolder;
