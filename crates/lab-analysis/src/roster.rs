@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Cache, Lab, Mute, ReactTo, Reaction, Role, When};
+use lab_model::{Cache, FIRST_EXTERNAL, Lab, Mute, ReactTo, Reaction, Role, When};
 use lab_trace::Trace;
 
 use crate::findings::CauseColumn;
@@ -42,8 +42,11 @@ pub(crate) struct Roster {
     pub(crate) participants: Vec<Participant>,
     /// The lab file's clients in its order, then clients that only a trace knows.
     pub(crate) clients: Vec<Member>,
-    /// Workload, clients, other traced processes, external, unexplained.
+    /// Workload, clients, other traced processes, products, external, unexplained.
     pub(crate) columns: Vec<CauseColumn>,
+    /// How many of the columns are products', the last before `external`.
+    pub(crate) products: usize,
+    product_names: Vec<String>,
     by_actor: BTreeMap<u16, u16>,
     /// What was odd about the traces' identities.
     pub(crate) remarks: Vec<String>,
@@ -55,6 +58,8 @@ impl Roster {
             participants: Vec::with_capacity(traces.len()),
             clients: lab.clients.iter().map(Member::of).collect(),
             columns: Vec::new(),
+            products: lab.external.len(),
+            product_names: lab.external.iter().map(|product| product.id.to_string()).collect(),
             by_actor: BTreeMap::new(),
             remarks: Vec::new(),
         };
@@ -64,6 +69,9 @@ impl Roster {
             roster.columns.push(CauseColumn { name: member.id.clone(), kind: "client".into() });
         }
         roster.place_others();
+        for name in &roster.product_names {
+            roster.columns.push(CauseColumn { name: name.clone(), kind: "external".into() });
+        }
         roster.columns.push(CauseColumn { name: "external".into(), kind: "external".into() });
         roster.columns.push(CauseColumn { name: "unexplained".into(), kind: "unexplained".into() });
         roster
@@ -161,7 +169,10 @@ impl Roster {
         match self.trace_of(actor) {
             Some(trace) => self.participants[usize::from(trace)].name.clone(),
             None if actor == 0 => "orchestrator".into(),
-            None if actor == u16::MAX => "lab".into(),
+            None if actor >= FIRST_EXTERNAL => {
+                let product = self.product_names.get(usize::from(actor - FIRST_EXTERNAL));
+                product.cloned().unwrap_or_else(|| "lab".into())
+            }
             None => format!("process {actor}"),
         }
     }

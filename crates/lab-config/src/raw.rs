@@ -10,8 +10,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
     distribution::RawTime,
+    external::RawExternal,
+    loads::{RawExecTree, RawFileMix, RawKnee, RawOpenList, RawRate},
     read::{At, Field, List, Problems, Read, records},
-    scalar::{AnswerBy, Bounded, RawRate, RawSpawn, SchemaVersion},
+    scalar::{AnswerBy, Bounded, RawSpawn, SchemaVersion},
     tree::{Node, Value},
 };
 
@@ -44,6 +46,8 @@ records! {
         defaults [default]: RawDefaults,
         /// The clients: a list, or `{ count: N }` for N alike.
         clients: RawClients,
+        /// Products under test that the lab did not build and that take part beside its clients.
+        external [default]: List<RawExternal>,
         /// How long each phase of a run lasts.
         phases [default]: RawPhases,
         /// What drives the lab: at least one load. All of them run at the same time.
@@ -190,6 +194,9 @@ records! {
         /// The workload with all clients answering at once: what being asked costs.
         #[schemars(extend("default" = "1s"))]
         control [default]: Span,
+        /// The control again, beside the products of `external`: what those cost. Left out, it lasts as long
+        /// as the control in a lab with such products.
+        external [default]: Span,
         /// The workload with the clients as the lab file has them; longer than zero.
         #[schemars(extend("default" = "3s"))]
         storm [default]: Span,
@@ -203,8 +210,14 @@ records! {
     "a load" RawWorkload {
         /// Opens and closes files of the arena.
         open_storm [default]: RawOpenStorm,
+        /// Opens files of many folders, sizes and endings: to read, to write, or to create.
+        file_mix [default]: RawFileMix,
+        /// Opens the files of a recorded list, in its order.
+        open_list [default]: RawOpenList,
         /// Runs programs from the arena.
         exec_storm [default]: RawExecStorm,
+        /// Runs programs that run programs.
+        exec_tree [default]: RawExecTree,
     }
 
     /// Opens and closes files of the arena.
@@ -225,6 +238,8 @@ records! {
         /// How fast.
         #[schemars(extend("default" = "max"))]
         rate [default]: RawRate,
+        /// Raises the rate step by step over the phase, in place of `rate`.
+        find_knee [default]: RawKnee,
         /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
         operations_max [default]: Bounded<1, { u64::MAX }>,
     }
@@ -241,6 +256,8 @@ records! {
         /// How fast.
         #[schemars(extend("default" = "max"))]
         rate [default]: RawRate,
+        /// Raises the rate step by step over the phase, in place of `rate`.
+        find_knee [default]: RawKnee,
         /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
         operations_max [default]: Bounded<1, { u64::MAX }>,
     }

@@ -1,7 +1,8 @@
 use std::fmt::{self, Write};
 
 use lab_model::{
-    Behavior, Client, DenyRule, Expectation, Lab, Mute, PhaseKind, Rate, Reaction, When, Workload,
+    Behavior, Client, DenyRule, Expectation, External, Knee, Lab, Mute, PhaseKind, Rate, Reaction, Ready,
+    When, Workload,
 };
 
 use crate::scalar::{Choice, RawSpawn};
@@ -36,9 +37,15 @@ fn write_lab(out: &mut String, lab: &Lab) -> fmt::Result {
     for client in &lab.clients {
         write_client(out, client)?;
     }
-    let spans = [lab.phases.baseline, lab.phases.control, lab.phases.storm, lab.phases.drain];
-    let phases: Vec<String> =
-        PhaseKind::ALL.iter().zip(spans).map(|(phase, span)| format!("{}: {span}", phase.name())).collect();
+    if !lab.external.is_empty() {
+        writeln!(out, "external:")?;
+    }
+    for external in &lab.external {
+        write_external(out, external)?;
+    }
+    let beside = |phase: &PhaseKind| *phase != PhaseKind::External || !lab.external.is_empty();
+    let phase = |phase: PhaseKind| format!("{}: {}", phase.name(), lab.phases.span(phase));
+    let phases: Vec<String> = PhaseKind::ALL.into_iter().filter(beside).map(phase).collect();
     writeln!(out, "phases: {{ {} }}", phases.join(", "))?;
     writeln!(out, "workload:")?;
     for workload in &lab.workload {
@@ -101,32 +108,108 @@ fn write_rule(out: &mut String, rule: &DenyRule, indent: &str) -> fmt::Result {
     writeln!(out, "on: {} }}", word(rule.on))
 }
 
+fn write_external(out: &mut String, external: &External) -> fmt::Result {
+    writeln!(out, "  - id: {}", Scalar(external.id.as_str()))?;
+    writeln!(out, "    start: {}", Names(&external.start))?;
+    write_texts(out, "    environment", &external.environment)?;
+    match &external.ready {
+        Ready::Mark => writeln!(out, "    ready: mark")?,
+        Ready::Started => writeln!(out, "    ready: started")?,
+        Ready::File(path) => writeln!(out, "    ready: {{ file: {} }}", Scalar(path))?,
+        Ready::Line(text) => writeln!(out, "    ready: {{ line: {} }}", Scalar(text))?,
+    }
+    writeln!(out, "    ready_within: {}", external.ready_within)?;
+    let process = &external.process;
+    let known = [("path", &process.path), ("signing_id", &process.signing_id), ("team_id", &process.team_id)];
+    let known: Vec<String> =
+        known.iter().filter_map(|(key, text)| Some(format!("{key}: {}", Scalar(text.as_deref()?)))).collect();
+    if !known.is_empty() {
+        writeln!(out, "    process: {{ {} }}", known.join(", "))?;
+    }
+    if let Some(arena) = external.arena {
+        writeln!(out, "    arena: {}", word(arena))?;
+    }
+    if !external.private.is_empty() {
+        writeln!(out, "    private:")?;
+    }
+    for folder in &external.private {
+        writeln!(out, "      - path: {}", Scalar(&folder.path))?;
+        if let Some(from) = &folder.from {
+            writeln!(out, "        from: {}", Scalar(from))?;
+        }
+        if !folder.folders.is_empty() {
+            writeln!(out, "        folders: {}", Names(&folder.folders))?;
+        }
+        write_texts(out, "        files", &folder.files)?;
+    }
+    Ok(())
+}
+
+fn write_texts(out: &mut String, key: &str, texts: &[(String, String)]) -> fmt::Result {
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let indent = key.len() - key.trim_start().len() + 2;
+    writeln!(out, "{key}:")?;
+    texts
+        .iter()
+        .try_for_each(|(name, text)| writeln!(out, "{:indent$}{}: {}", "", Scalar(name), Scalar(text)))
+}
+
 fn write_workload(out: &mut String, workload: &Workload) -> fmt::Result {
-    let operations_max = match workload {
+    let name = match workload {
+        Workload::OpenStorm(_) => "open_storm",
+        Workload::FileMix(_) => "file_mix",
+        Workload::OpenList(_) => "open_list",
+        Workload::ExecStorm(_) => "exec_storm",
+        Workload::ExecTree(_) => "exec_tree",
+    };
+    writeln!(out, "  - {name}:")?;
+    writeln!(out, "      workers: {}", workload.workers())?;
+    match workload {
         Workload::OpenStorm(storm) => {
-            writeln!(out, "  - open_storm:")?;
-            writeln!(out, "      workers: {}", storm.workers)?;
             writeln!(out, "      files: {}", storm.files)?;
             writeln!(out, "      directory: {}", Scalar(&storm.directory))?;
             writeln!(out, "      file_bytes: {}", storm.file_bytes)?;
-            write_rate(out, storm.rate)?;
-            storm.operations_max
         }
-        Workload::ExecStorm(storm) => {
-            writeln!(out, "  - exec_storm:")?;
-            writeln!(out, "      workers: {}", storm.workers)?;
-            writeln!(out, "      program: {}", word(storm.program))?;
-            write_rate(out, storm.rate)?;
-            storm.operations_max
+        Workload::FileMix(mix) => {
+            writeln!(out, "      files: {}", mix.files)?;
+            writeln!(out, "      directory: {}", Scalar(&mix.directory))?;
+            writeln!(out, "      directories: {}", mix.directories)?;
+            writeln!(out, "      depth: {}", mix.depth)?;
+            writeln!(out, "      file_bytes: {}", mix.file_bytes)?;
+            writeln!(out, "      extensions: {}", Names(&mix.extensions))?;
+            writeln!(out, "      read: {}", mix.read)?;
+            writeln!(out, "      write: {}", mix.write)?;
+            writeln!(out, "      create: {}", mix.create)?;
         }
-    };
-    operations_max.map_or(Ok(()), |max| writeln!(out, "      operations_max: {max}"))
+        Workload::OpenList(list) => {
+            writeln!(out, "      directory: {}", Scalar(&list.directory))?;
+            writeln!(out, "      file_bytes: {}", list.file_bytes)?;
+            writeln!(out, "      paths:")?;
+            list.paths.iter().try_for_each(|path| writeln!(out, "        - {}", Scalar(path)))?;
+        }
+        Workload::ExecStorm(storm) => writeln!(out, "      program: {}", word(storm.program))?,
+        Workload::ExecTree(tree) => {
+            writeln!(out, "      fanout: {}", tree.fanout)?;
+            writeln!(out, "      depth: {}", tree.depth)?;
+        }
+    }
+    write_rate(out, workload.rate())?;
+    workload.operations_max().map_or(Ok(()), |max| writeln!(out, "      operations_max: {max}"))
 }
 
 fn write_rate(out: &mut String, rate: Rate) -> fmt::Result {
     match rate {
         Rate::Max => writeln!(out, "      rate: max"),
         Rate::PerSecond(rate) => writeln!(out, "      rate: {rate}"),
+        Rate::Burst { operations, every } => {
+            writeln!(out, "      rate: {{ burst: {operations}, every: {every} }}")
+        }
+        Rate::Ramp { from, to } => writeln!(out, "      rate: {{ ramp: [{from}, {to}] }}"),
+        Rate::Knee(Knee { from, to, steps }) => {
+            writeln!(out, "      find_knee: {{ from: {from}, to: {to}, steps: {steps} }}")
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
-    AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, DenyRule, Distribution, ExecProgram,
-    ExecStorm, Lab, Mute, OpenStorm, Phases, Rate, ReactTo, Reaction, Safety, Span, Via, When, Workload,
+    ArenaKind, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, DenyRule, Distribution,
+    ExecProgram, ExecStorm, ExecTree, External, FileMix, Lab, Mute, OpenList, OpenStorm, Phases,
+    PrivateFolder, Rate, ReactTo, Reaction, Ready, Recognized, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -110,7 +111,68 @@ prop_compose! {
 }
 
 fn rate() -> impl Strategy<Value = Rate> {
-    prop_oneof![Just(Rate::Max), (1..=10_000_000_u32).prop_map(Rate::PerSecond)]
+    prop_oneof![
+        Just(Rate::Max),
+        (1..=10_000_000_u32).prop_map(Rate::PerSecond),
+        (1..=1_000_000_u32, span(60)).prop_map(|(operations, every)| Rate::Burst { operations, every }),
+        (0..=10_000_u32, 1..=10_000_000_u32).prop_map(|(from, to)| Rate::Ramp { from, to }),
+    ]
+}
+
+fn bytes() -> impl Strategy<Value = Distribution<u32>> {
+    prop_oneof![
+        (0..=65_536_u32).prop_map(Distribution::Fixed),
+        (0..100_u32, 100..=65_536_u32).prop_map(|(from, to)| Distribution::Uniform(from, to)),
+        (1..=65_536_u32).prop_map(Distribution::Exponential),
+        (1..100_u32, 100..=65_536_u32).prop_map(|(p50, p99)| Distribution::HeavyTail(p50, p99)),
+    ]
+}
+
+prop_compose! {
+    fn file_mix()(
+        workers in 1..=256_u16,
+        files in 1..=50_u32,
+        directory in "[a-z]{1,5}",
+        (directories, depth) in (1..=10_000_u32, 1..=8_u8),
+        file_bytes in bytes(),
+        extensions in proptest::collection::vec("[a-z0-9_]{1,5}", 1..4),
+        (read, write, create) in (1..=1_000_000_u32, 0..=1_000_000_u32, 0..=1_000_000_u32),
+        rate in rate(),
+        operations_max in proptest::option::of(1..=u64::MAX),
+    ) -> Workload {
+        Workload::FileMix(FileMix {
+            workers, files, directory, directories, depth, file_bytes, extensions, read, write, create, rate,
+            operations_max,
+        })
+    }
+}
+
+prop_compose! {
+    fn open_list()(
+        workers in 1..=256_u16,
+        paths in proptest::collection::vec("[a-zé '\"#:&*!0-9_-]{1,8}x(/[a-z.]{3,6}x){0,2}", 1..5),
+        file_bytes in bytes(),
+        rate in rate(),
+        operations_max in proptest::option::of(1..=u64::MAX),
+    ) -> Workload {
+        // No path may be the folder of another.
+        let number = |(nth, path): (usize, String)| format!("{nth}{path}");
+        let paths = paths.into_iter().enumerate().map(number).collect();
+        Workload::OpenList(OpenList {
+            workers, paths, directory: "list".to_owned(), file_bytes, rate, operations_max,
+        })
+    }
+}
+
+prop_compose! {
+    fn exec_tree()(
+        workers in 1..=256_u16,
+        (fanout, depth) in (1..=4_u32, 0..=4_u32),
+        rate in rate(),
+        operations_max in proptest::option::of(1..=u64::MAX),
+    ) -> Workload {
+        Workload::ExecTree(ExecTree { workers, fanout, depth, rate, operations_max })
+    }
 }
 
 prop_compose! {
@@ -138,7 +200,13 @@ prop_compose! {
 }
 
 fn workload() -> impl Strategy<Value = Workload> {
-    prop_oneof![open_storm().prop_map(Workload::OpenStorm), exec_storm().prop_map(Workload::ExecStorm)]
+    prop_oneof![
+        open_storm().prop_map(Workload::OpenStorm),
+        exec_storm().prop_map(Workload::ExecStorm),
+        file_mix(),
+        open_list(),
+        exec_tree(),
+    ]
 }
 
 /// Expectations come from the reader itself: only it knows what a condition's text means.
@@ -182,6 +250,67 @@ prop_compose! {
     }
 }
 
+fn texts() -> impl Strategy<Value = Vec<(String, String)>> {
+    proptest::collection::btree_map("[A-Za-z_]{1,8}", "[ -<>-~é\n\t]{0,40}", 0..3)
+        .prop_map(|texts| texts.into_iter().collect())
+}
+
+prop_compose! {
+    fn private_folder()(
+        path in "(/[a-z.]{3,6}x){1,3}",
+        from in proptest::option::of("(/[a-z.]{3,6}x){1,3}"),
+        folders in proptest::collection::vec("[a-z]{1,5}(/[a-z.]{3,6}x){0,2}", 0..3),
+        files in texts(),
+    ) -> PrivateFolder {
+        PrivateFolder { path, from, folders, files }
+    }
+}
+
+fn ready() -> impl Strategy<Value = Ready> {
+    prop_oneof![
+        Just(Ready::Mark),
+        Just(Ready::Started),
+        "(/[a-z.]{3,6}x){1,3}".prop_map(Ready::File),
+        "[ -~]{1,20}".prop_map(Ready::Line),
+    ]
+}
+
+prop_compose! {
+    fn external()(
+        program in "(/[a-z.]{3,6}x){1,3}",
+        arguments in proptest::collection::vec("[ -~é\n]{0,12}|\\{arena\\}/x", 0..3),
+        environment in texts(),
+        ready in ready(),
+        ready_within in span(600),
+        known in (proptest::option::of("(/[a-z.]{3,6}x){1,3}"), proptest::option::of("[ -~]{0,9}")),
+        private in proptest::collection::vec(private_folder(), 0..3),
+    ) -> External {
+        External {
+            id: "product".parse().unwrap(),
+            start: [program].into_iter().chain(arguments).collect(),
+            environment,
+            ready,
+            ready_within,
+            process: Recognized { path: known.0, signing_id: known.1.clone(), team_id: known.1 },
+            arena: None,
+            private,
+        }
+    }
+}
+
+prop_compose! {
+    /// At most two products, that agree about the arena.
+    fn externals()(
+        several in proptest::collection::vec(external(), 0..3),
+        arena in prop_oneof![Just(None), Just(Some(ArenaKind::Tmpfs)), Just(Some(ArenaKind::Ramfs))],
+    ) -> Vec<External> {
+        let named = |(place, external)| External {
+            id: format!("product-{place}").parse().unwrap(), arena, ..external
+        };
+        several.into_iter().enumerate().map(named).collect()
+    }
+}
+
 prop_compose! {
     fn lab()(
         name in "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?|true|null|no|1e5|0x10|123",
@@ -197,6 +326,7 @@ prop_compose! {
         control in span_or_zero(50),
         storm in span(50),
         drain in span_or_zero(50),
+        external in externals(),
         workload in proptest::collection::vec(workload(), 1..4),
         expect in expect_items(),
         limits in (1_u64 << 20..=1 << 40, 1_u64 << 30..=1 << 40, 1..=u64::MAX),
@@ -204,12 +334,13 @@ prop_compose! {
     ) -> Lab {
         let (trace_bytes_max, arena_bytes_max, baseline_operations_max) = limits;
         let run_max = Span::from_secs(run_max);
+        let beside = if external.is_empty() { Span::default() } else { control };
         Lab {
             name, about, seed, backend, deadline, clients, workload,
             daemons: Vec::new(),
-            external: Vec::new(),
+            external,
             faults: Vec::new(),
-            phases: Phases { baseline, control, storm, drain },
+            phases: Phases { baseline, control, external: beside, storm, drain },
             expect: expectations(&expect),
             safety: Safety { trace_bytes_max, arena_bytes_max, run_max, baseline_operations_max },
         }

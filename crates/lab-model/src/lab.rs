@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Behavior, BundleId, ClientId, Daemon, Expectation, External, PlannedFault, Span};
+use crate::{
+    ArenaKind, Behavior, BundleId, ClientId, Daemon, ExecProgram, Expectation, External, PlannedFault, Span,
+    Workload,
+};
 
 /// A lab with every default filled in and every rule checked: what the orchestrator runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +97,8 @@ pub enum PhaseKind {
     Baseline,
     /// The workload with all clients answering at once: what being asked costs.
     Control,
+    /// As the control, with the products under test running beside the clients: what those cost.
+    External,
     /// The workload with the clients as the lab file has them.
     Storm,
     /// No workload: does it calm down?
@@ -102,8 +107,8 @@ pub enum PhaseKind {
 
 impl PhaseKind {
     /// All phases in the order of a run.
-    pub const ALL: [PhaseKind; 4] =
-        [PhaseKind::Baseline, PhaseKind::Control, PhaseKind::Storm, PhaseKind::Drain];
+    pub const ALL: [PhaseKind; 5] =
+        [PhaseKind::Baseline, PhaseKind::Control, PhaseKind::External, PhaseKind::Storm, PhaseKind::Drain];
 
     /// The name in lab files, traces and reports.
     #[must_use]
@@ -111,6 +116,7 @@ impl PhaseKind {
         match self {
             PhaseKind::Baseline => "baseline",
             PhaseKind::Control => "control",
+            PhaseKind::External => "external",
             PhaseKind::Storm => "storm",
             PhaseKind::Drain => "drain",
         }
@@ -122,6 +128,19 @@ impl PhaseKind {
         match self {
             PhaseKind::Baseline => 1,
             PhaseKind::Control => 2,
+            PhaseKind::Storm => 3,
+            PhaseKind::Drain => 4,
+            PhaseKind::External => 5,
+        }
+    }
+
+    /// Its place in [`PhaseKind::ALL`], for tables.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        match self {
+            PhaseKind::Baseline => 0,
+            PhaseKind::Control => 1,
+            PhaseKind::External => 2,
             PhaseKind::Storm => 3,
             PhaseKind::Drain => 4,
         }
@@ -150,6 +169,9 @@ pub struct Phases {
     pub baseline: Span,
     /// With clients that answer at once.
     pub control: Span,
+    /// With clients that answer at once, beside the products under test; zero in a lab without any.
+    #[serde(default)]
+    pub external: Span,
     /// The experiment; longer than zero.
     pub storm: Span,
     /// The longest wait for calm after the storm.
@@ -159,79 +181,23 @@ pub struct Phases {
 impl Phases {
     /// The phases that take place, in order.
     pub fn iter(&self) -> impl Iterator<Item = Phase> {
-        let spans = [self.baseline, self.control, self.storm, self.drain];
         PhaseKind::ALL
             .into_iter()
-            .zip(spans)
-            .filter(|(_, span)| !span.is_zero())
-            .map(|(kind, span)| Phase { kind, span })
+            .map(|kind| Phase { kind, span: self.span(kind) })
+            .filter(|phase| !phase.span.is_zero())
     }
-}
 
-/// One load on the lab.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Workload {
-    /// Opens files as fast as it can, or at a rate.
-    OpenStorm(OpenStorm),
-    /// Runs programs as fast as it can, or at a rate.
-    ExecStorm(ExecStorm),
-}
-
-/// Opens and closes files of the arena.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenStorm {
-    /// Threads that open, each one file at a time: 1 to 256.
-    pub workers: u16,
-    /// Files in the arena: 1 to 1,000,000.
-    pub files: u32,
-    /// The folder below the arena that holds them; relative, without `..`.
-    pub directory: String,
-    /// Bytes in each file.
-    pub file_bytes: u32,
-    /// Closed loop or planned schedule.
-    pub rate: Rate,
-    /// Stops after this many operations in a phase; `None` goes on until the phase ends.
-    pub operations_max: Option<u64>,
-}
-
-/// Runs programs from the arena.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExecStorm {
-    /// Threads that run programs, each one at a time: 1 to 256.
-    pub workers: u16,
-    /// The program to run.
-    pub program: ExecProgram,
-    /// Closed loop or planned schedule.
-    pub rate: Rate,
-    /// Stops after this many operations in a phase; `None` goes on until the phase ends.
-    pub operations_max: Option<u64>,
-}
-
-/// The programs the lab can run; all of them end at once with status 0.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum ExecProgram {
-    /// Statically linked, a few hundred bytes: two AUTH events a client on fanotify.
-    Static,
-    /// Dynamically linked against the machine's C library: five AUTH events a client on fanotify.
-    Dynamic,
-    /// A script (`#!`) whose interpreter is dynamically linked and opens it: eight AUTH events a client on
-    /// fanotify.
-    Script,
-}
-
-/// How fast a load runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rate {
-    /// Closed loop: the next operation starts when the last one ended.
-    Max,
-    /// Open loop: this many operations a second over all workers, on a planned schedule; latency counts from
-    /// the planned start.
-    PerSecond(u32),
+    /// How long a phase lasts.
+    #[must_use]
+    pub const fn span(&self, kind: PhaseKind) -> Span {
+        match kind {
+            PhaseKind::Baseline => self.baseline,
+            PhaseKind::Control => self.control,
+            PhaseKind::External => self.external,
+            PhaseKind::Storm => self.storm,
+            PhaseKind::Drain => self.drain,
+        }
+    }
 }
 
 /// Limits that keep a lab from harming its machine.
@@ -255,5 +221,13 @@ impl Default for Safety {
             run_max: Span::from_secs(600),
             baseline_operations_max: 200_000,
         }
+    }
+}
+
+impl Lab {
+    /// The kind of file system that the arena is.
+    #[must_use]
+    pub fn arena_kind(&self) -> ArenaKind {
+        self.external.iter().find_map(|external| external.arena).unwrap_or_default()
     }
 }

@@ -28,6 +28,7 @@ use super::{
     Event, arena,
     daemon::Daemon,
     ending::{describe, end, last_line, process_failure},
+    external::{Externals, Sight},
     process::{LabProcess, State},
     progress::Progress,
     warden::Warden,
@@ -71,6 +72,7 @@ pub(super) struct Conductor {
     report: mpsc::Sender<Event>,
     processes: BTreeMap<Actor, LabProcess>,
     warden: Warden,
+    externals: Externals,
     progress: Progress,
     began: Ticks,
     stopped: Option<FailureKind>,
@@ -93,6 +95,7 @@ impl Conductor {
         let trace = orchestrator_trace(&plan, &folder, salt, began)?;
         arena::fill(&folder.arena(), &plan.lab, &plan.driver)
             .map_err(|error| Failure::output("cannot fill the arena", &error))?;
+        let externals = Externals::prepare(&plan, &folder)?;
         listen_for_signals(&report)?;
         let daemons = plan.clients_are.daemons().map(Arc::new);
         if daemons.is_some() && cfg!(target_os = "macos") {
@@ -108,6 +111,7 @@ impl Conductor {
             report,
             processes,
             warden,
+            externals,
             progress,
             began,
             stopped: None,
@@ -125,6 +129,9 @@ impl Conductor {
         self.finish().await;
         self.progress.clear();
         outcome?;
+        if let Some(failure) = self.externals.failure() {
+            return Err(failure);
+        }
         match self.stopped {
             Some(FailureKind::Interrupted) => Err(Failure::new(FailureKind::Interrupted, "interrupted")),
             _ => Ok(()),
@@ -141,8 +148,13 @@ impl Conductor {
             match phase.kind {
                 PhaseKind::Baseline => {}
                 PhaseKind::Control => self.start_clients().await?,
+                PhaseKind::External => {
+                    self.start_clients().await?;
+                    self.start_externals().await?;
+                }
                 PhaseKind::Storm => {
                     self.start_clients().await?;
+                    self.start_externals().await?;
                     self.behave().await?;
                 }
                 PhaseKind::Drain => {
@@ -203,6 +215,18 @@ impl Conductor {
         self.all_settled(ANSWER_WITHIN, "become ready").await?;
         self.watch_clients()?;
         self.announce().await
+    }
+
+    /// Starts the products under test, unless they run already, and waits until they take part.
+    async fn start_externals(&mut self) -> Result<(), Failure> {
+        if !self.externals.start(&self.trace, &self.report)? {
+            return Ok(());
+        }
+        self.progress.begin("start", "the products beside the clients", self.warden.glance());
+        let within = self.externals.ready_within();
+        let settled = |conductor: &Conductor| conductor.stopped.is_some() || conductor.externals.settled();
+        self.until(Some(within), None, settled).await;
+        if self.stopped.is_some() { Ok(()) } else { self.externals.require_ready() }
     }
 
     fn watch_clients(&mut self) -> Result<(), Failure> {
@@ -356,6 +380,7 @@ impl Conductor {
     /// Lets every process close its trace and end; kills who does not.
     async fn finish(&mut self) {
         self.progress.begin("finish", "closing the traces", self.warden.glance());
+        self.finish_externals().await;
         let actors: Vec<Actor> = self.processes.keys().copied().collect();
         for actor in actors {
             // Whoever cannot be told is killed below.
@@ -380,6 +405,25 @@ impl Conductor {
         self.take_daemons_away().await;
         if let Err(error) = self.trace.close(clock::now()) {
             tracing::warn!("the orchestrator's trace keeps its unused end: {error}");
+        }
+    }
+
+    /// Lets the products end while the clients still answer, and kills what does not.
+    async fn finish_externals(&mut self) {
+        if self.externals.is_empty() {
+            return;
+        }
+        self.externals.ask_to_end();
+        let until = Instant::now() + FINISH_WITHIN;
+        while !self.externals.gone() && Instant::now() < until {
+            self.pump(Duration::from_millis(20)).await;
+        }
+        for name in self.externals.end() {
+            self.progress.note(&format!("{name} did not end when asked and is killed"));
+        }
+        let until = Instant::now() + FINISH_WITHIN;
+        while !self.externals.gone() && Instant::now() < until {
+            self.pump(Duration::from_millis(20)).await;
         }
     }
 
@@ -495,6 +539,12 @@ impl Conductor {
     }
 
     fn ended(&mut self, actor: Actor, status: i32) {
+        if let Some(words) = self.externals.ended(actor, status, &self.trace) {
+            if !words.is_empty() {
+                self.progress.note(&words);
+            }
+            return;
+        }
         self.warden.forget(actor);
         let Some(process) = self.processes.get_mut(&actor) else { return };
         let (pid, orderly) = (process.pid, process.state == State::Closed && status == 0);
@@ -563,6 +613,13 @@ impl Conductor {
                 self.progress
                     .note(&format!("{} missed its deadline of {deadline} and is killed", process.name));
             }
+        }
+        let sight = Sight { now, deadline_ticks, trace: &self.trace, warden: &self.warden };
+        for words in self.externals.look(&sight) {
+            self.progress.note(&words);
+        }
+        if self.externals.has_failed() && self.stopped.is_none() {
+            self.stop(FailureKind::Product, FaultKind::Aborted);
         }
         let run_max = clock::timebase().ticks(self.plan.lab.safety.run_max.nanos());
         if now.since(self.began) > run_max && self.stopped.is_none() {
