@@ -281,7 +281,8 @@ impl State {
                 | MuteStep::UnmuteTargetPrefix(_)
                 | MuteStep::UnmuteTargetLiteral(_)
         );
-        if !self.subscribed.is_empty() && !(selects && self.target_inverted) {
+        let allowed = self.subscribed.is_empty() || (selects && self.target_inverted);
+        if !allowed {
             return Err(StepFailed::Mute("change the muting of a client that is subscribed".to_owned()));
         }
         let absent = |removed: bool| {
