@@ -2,8 +2,6 @@
 //!
 //! Self-contained and without any script. Every text that comes from outside is escaped.
 
-use std::fmt::Write as _;
-
 use crate::{
     html::svg::{Anchor, Svg, escape, short, spread},
     units,
@@ -138,8 +136,7 @@ fn price(sweep: &Sweep, axis: usize) -> String {
         let mut path = String::new();
         for (clients, figure) in &points {
             let lead = if path.is_empty() { 'M' } else { 'L' };
-            // Writing to a string does not fail.
-            let _ = write!(path, "{lead}{} {}", short(across(*clients)), short(up(figure.median)));
+            path.push_str(&format!("{lead}{} {}", short(across(*clients)), short(up(figure.median))));
             let bar = [across(*clients), up(figure.low), across(*clients), up(figure.high)];
             svg.line(bar, &format!("w c{place}"));
         }

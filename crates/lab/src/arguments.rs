@@ -206,6 +206,10 @@ pub(crate) struct Plan {
 pub(crate) struct Doctor {
     /// The lab that is to run; without one, a lab of three clients.
     pub(crate) name: Option<String>,
+    /// Also connects clients, to see whether that works and how many slots are free. On a Mac only: it builds, signs and
+    /// starts a client, and connecting empties the result caches of all others.
+    #[arg(long)]
+    pub(crate) probe: bool,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -434,7 +438,7 @@ pub(crate) struct Conform {
     /// Live runs of each lab.
     #[arg(long, default_value = "3", value_name = "COUNT")]
     pub(crate) rounds: NonZeroU32,
-    /// The lab from whose first live run the machine's costs are taken.
+    /// The lab from whose live run the machine's costs are taken: of several the one in the middle.
     #[arg(long, default_value = "three-clients", value_name = "LAB")]
     pub(crate) from: String,
     /// Writes conformance.md and conformance.json into this folder.
