@@ -3,8 +3,9 @@
 
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
-    AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, DenyRule, ExecProgram, ExecStorm, Lab,
-    Mute, OpenStorm, Phases, Rate, ReactTo, Reaction, Safety, Span, Via, When, Workload,
+    AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon, DenyRule, Errand,
+    ExecProgram, ExecStorm, Helpers, Lab, Mute, OpenStorm, Phases, Rate, ReactTo, Reaction, Safety, Span,
+    Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -61,6 +62,24 @@ prop_compose! {
 }
 
 prop_compose! {
+    /// A worker that does nothing is refused, so this one always opens something.
+    fn errand()(
+        (delay, cpu) in (span_or_zero(3_600), span_or_zero(3_600)),
+        open in any::<bool>(),
+        read in any::<bool>(),
+        more in 0..=999_u32,
+    ) -> Errand {
+        Errand { delay, cpu, open, read, extra_opens: if open { more } else { more + 1 } }
+    }
+}
+
+prop_compose! {
+    fn helpers()(count in 1..=Helpers::COUNT_MAX, errand in errand(), on in events(), wait in any::<bool>()) -> Helpers {
+        Helpers { count, errand, on, wait }
+    }
+}
+
+prop_compose! {
     fn behavior()(
         concurrency in 1..=256_u16,
         on_open in reaction(),
@@ -74,6 +93,7 @@ prop_compose! {
         answer_by_percent in proptest::option::of(1..=99_u8),
         (delay, cpu) in (span_or_zero(3_600), span_or_zero(3_600)),
         (subscribe, deny) in (events(), proptest::collection::vec(deny_rule(), 0..3)),
+        helpers in proptest::option::of(helpers()),
     ) -> Behavior {
         let concurrency = Concurrency::new(concurrency);
         Behavior {
@@ -89,6 +109,8 @@ prop_compose! {
             delay,
             cpu,
             deny,
+            helpers,
+            daemons: Vec::new(),
         }
     }
 }
@@ -176,7 +198,9 @@ prop_compose! {
             Just(BackendChoice::Sim)
         ],
         deadline in span(60),
-        clients in clients(),
+        mut clients in clients(),
+        daemons in proptest::collection::vec((1..=Daemon::WORKERS_MAX, errand()), 0..3),
+        (on, wait) in (events(), any::<bool>()),
         baseline in span_or_zero(50),
         control in span_or_zero(50),
         storm in span(50),
@@ -188,9 +212,20 @@ prop_compose! {
     ) -> Lab {
         let (trace_bytes_max, arena_bytes_max, baseline_operations_max) = limits;
         let run_max = Span::from_secs(run_max);
+        let daemons: Vec<Daemon> = daemons
+            .into_iter()
+            .enumerate()
+            .map(|(nth, (workers, errand))| Daemon { id: format!("d{nth}").parse().unwrap(), workers, errand })
+            .collect();
+        // The first asks all of them, for a daemon that nobody asks is refused.
+        for (nth, client) in clients.iter_mut().enumerate() {
+            let asked = daemons.iter().skip(nth);
+            let asked = asked.map(|daemon| AskedDaemon { daemon: daemon.id.clone(), on, wait });
+            client.behavior.daemons = asked.collect();
+        }
         Lab {
             name, about, seed, backend, deadline, clients, workload,
-            daemons: Vec::new(),
+            daemons,
             external: Vec::new(),
             faults: Vec::new(),
             phases: Phases { baseline, control, storm, drain },

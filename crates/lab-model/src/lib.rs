@@ -27,6 +27,6 @@ pub use lab::{
     BackendChoice, Client, ExecProgram, ExecStorm, Lab, OpenStorm, Phase, PhaseKind, Phases, Rate, Safety,
     Workload,
 };
-pub use participant::{Daemon, External, PlannedFault};
+pub use participant::{AskedDaemon, Daemon, Errand, External, Helpers, PlannedFault};
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};
