@@ -221,7 +221,7 @@ impl Source<'_> {
                 // The header counts lost records as well.
                 LossKind::Records | LossKind::Other(_) => {}
             },
-            Record::Phase(_) | Record::Fault(_) | Record::Process(_) => {}
+            Record::Phase(_) | Record::Fault(_) | Record::Process(_) | Record::Request(_) => {}
         }
     }
 

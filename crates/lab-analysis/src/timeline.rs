@@ -58,6 +58,7 @@ pub(crate) fn begins(record: &Record) -> Option<u64> {
         Record::Loss(loss) => loss.at.0,
         Record::Process(mark) => mark.at.0,
         Record::Thread(mark) => mark.at.0,
+        Record::Request(request) => request.begin.at.0,
         Record::Path(_) => return None,
     })
 }

@@ -181,6 +181,8 @@ fn start_client(number: u16, work: &Path, client: &Path, arena: &Path) -> Result
             workers_max: 1,
             deadline: Span::from_secs(5),
             workload: Vec::new(),
+            helpers: None,
+            daemons: Vec::new(),
         }),
     };
     send(&mut control, &Order::Welcome(Box::new(welcome)))?;

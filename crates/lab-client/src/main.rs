@@ -7,10 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod client;
-mod gate;
 mod housekeeper;
 mod intake;
-mod paths;
+mod outside;
 mod pending;
 mod queue;
 mod settings;

@@ -2,29 +2,20 @@
 
 use std::{
     ffi::CStr,
-    fs::File,
-    io::Read,
-    os::unix::fs::MetadataExt,
     sync::{Arc, atomic::Ordering},
     thread,
-    time::Duration,
 };
 
-use lab_client_core::{Backend, FileFacts, Judge, OperationPlan, Outcome, PlannedTarget, Step, Task};
-use lab_model::{Approval, Cause, EventKind, FileId, OperationKind, Span, ThreadId, Ticks, Verdict};
-use lab_process::{clock, process_id, thread_id};
-use lab_trace::{Counter, DecisionEnd, OperationBegin, OperationEnd, RecordId};
-use nix::{fcntl::OFlag, sys::stat::Mode, time::ClockId};
+use lab_client_core::{Ask, Backend, Judge, OperationPlan, Outcome, PlannedTarget, Step, Task};
+use lab_model::{Approval, Cause, EventKind, Ticks, Verdict};
+use lab_process::{CONTENT_BYTES_MAX, Operator, burn, clock};
+use lab_protocol::Request;
+use lab_trace::{Counter, DecisionEnd, RecordId, RequestBegin};
 
 use crate::{
     client::{Shared, WORKER_PLACES},
     pending::Ticket,
 };
-
-/// The piece in which content is read, in bytes.
-const READ_BYTES: usize = 64 * 1024;
-/// The most that is read of one file, in bytes.
-const CONTENT_BYTES_MAX: u64 = 64 << 20;
 
 /// A decision for a worker.
 #[derive(Debug)]
@@ -51,16 +42,17 @@ pub(crate) struct Owed {
 pub(crate) struct Worker<B: Backend> {
     shared: Arc<Shared<B>>,
     number: u16,
-    subject: ThreadId,
+    operator: Operator,
     path: Vec<u8>,
-    content: Vec<u8>,
 }
 
 impl<B: Backend> Worker<B> {
     /// The worker of this number, on the calling thread.
     pub(crate) fn new(shared: Arc<Shared<B>>, number: u16) -> Worker<B> {
-        let subject = ThreadId { pid: process_id(), tid: thread_id(), generation: 0 };
-        Worker { shared, number, subject, path: Vec::with_capacity(4096), content: vec![0; READ_BYTES] }
+        let (gate, paths) = (Arc::clone(&shared.gate), Arc::clone(&shared.paths));
+        let place = WORKER_PLACES + usize::from(number);
+        let operator = Operator::new(shared.trace.clone(), gate, paths, (place, number));
+        Worker { shared, number, operator, path: Vec::with_capacity(4096) }
     }
 
     /// Works for ever; the process's end is the worker's.
@@ -84,6 +76,7 @@ impl<B: Backend> Worker<B> {
                 Step::Wait(span) => thread::sleep(span.duration()),
                 Step::Inspect => self.inspect(&job),
                 Step::Operate(plan) => self.operate(&job, plan),
+                Step::Ask(ask) => self.ask(&job, ask),
                 Step::Answer { verdict, approval } => self.answer(&job, started, verdict, approval),
                 Step::Done => break,
             }
@@ -132,7 +125,7 @@ impl<B: Backend> Worker<B> {
     fn inspect(&mut self, job: &Job<B::Token>) {
         let mut offset = 0;
         while offset < CONTENT_BYTES_MAX {
-            match self.shared.backend.read_content(job.token, offset, &mut self.content) {
+            match self.shared.backend.read_content(job.token, offset, self.operator.buffer()) {
                 Ok(0) => return,
                 Ok(bytes) => offset += bytes as u64,
                 Err(error) => {
@@ -154,74 +147,35 @@ impl<B: Backend> Worker<B> {
                 }
             }
         }
-        let trace = &self.shared.trace;
-        let slot = usize::from(self.number);
-        self.shared.gate.enter(self.place());
-        trace.board().add(Counter::OperationsBegun, 1);
-        let begin = OperationBegin {
-            started: clock::now(),
-            subject: self.subject,
-            cause: Cause::Decision { client: self.shared.actor, record: job.record.0 },
-            planned: None,
-            kind: OperationKind::Open,
-            worker: self.number,
-            phase: None,
-        };
-        let record = trace.begin_operation(&begin);
-        trace.board().operate(slot, begin.started, record.0, self.subject.tid);
-        // The open may wait for ever, and recording must be able to end meanwhile.
-        self.shared.gate.leave(self.place());
+        let cause = Cause::Decision { client: self.shared.actor, record: job.record.0 };
         let path = CStr::from_bytes_until_nul(&self.path).unwrap_or_default();
-        let opened = nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-        let ended = clock::now();
-        trace.board().rest(slot);
-        let mut end = OperationEnd { ended, error: 0, status: 0, finished: None, bytes: 0 };
-        let mut file = None;
-        match opened {
-            Ok(opened) => {
-                let mut opened = File::from(opened);
-                if plan.read {
-                    end.bytes = read_through(&mut opened, &mut self.content);
-                    end.finished = Some(clock::now());
-                }
-                file = Some(opened);
-            }
-            Err(error) => end.error = (error as i32).unsigned_abs(),
-        }
-        // The end of what was begun has its place, whether the gate has been shut meanwhile or not.
-        trace.end_operation(record, &end);
-        trace.board().add(Counter::OperationsEnded, 1);
-        self.shared.gate.enter(self.place());
-        if let Some(target) = file.and_then(|file| self.target(&file)) {
-            trace.operation_target(record, &target);
-        }
-        self.shared.gate.leave(self.place());
+        self.operator.open(path, None, cause, plan.read);
     }
 
-    fn target(&self, file: &File) -> Option<lab_trace::Target> {
-        let facts = file.metadata().ok()?;
-        let file = FileId { device: facts.dev(), inode: facts.ino() };
-        self.shared.paths.target(&self.shared.trace, &FileFacts { file, path: None })
+    /// Hands the event's file on to a worker outside the process.
+    fn ask(&self, job: &Job<B::Token>, ask: Ask) {
+        let shared = &*self.shared;
+        let Some(desk) = shared.outside.desk(ask.whom) else { return };
+        // Nobody can be asked to open a file whose path is not known.
+        let facts = shared.backend.file(job.token, &|_| true);
+        let Some(path) = facts.and_then(|facts| facts.path) else { return };
+        let request = Request {
+            client: shared.actor,
+            record: job.record.0,
+            draw: ask.draw,
+            path: shared.arena.relative(&path).to_vec(),
+        };
+        shared.gate.enter(self.place());
+        let begin = RequestBegin {
+            at: clock::now(),
+            decision: job.record.0,
+            whom: desk.whom,
+            worker: self.number,
+            waits: ask.wait,
+        };
+        let record = shared.trace.begin_request(&begin);
+        shared.trace.board().add(Counter::Requests, 1);
+        shared.gate.leave(self.place());
+        desk.ask(request, record, ask.wait);
     }
-}
-
-/// Keeps a processor busy for this much of the calling thread's own time.
-fn burn(span: Span) {
-    let used = || ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from);
-    let Ok(began) = used() else { return };
-    while used().is_ok_and(|now| now.saturating_sub(began) < span.duration()) {
-        std::hint::spin_loop();
-    }
-}
-
-/// Reads a file from start to end and returns how many bytes came.
-fn read_through(file: &mut File, buffer: &mut [u8]) -> u64 {
-    let mut total = 0;
-    while total < CONTENT_BYTES_MAX {
-        match file.read(buffer) {
-            Ok(0) | Err(_) => break,
-            Ok(bytes) => total += bytes as u64,
-        }
-    }
-    total
 }

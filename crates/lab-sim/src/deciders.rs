@@ -130,6 +130,7 @@ impl<S: Sink> Machine<'_, S> {
             | Action::Judge { id }
             | Action::Inspect { id }
             | Action::Operate { id, .. }
+            | Action::Ask { id, .. }
             | Action::Arm { id, .. }
             | Action::Settled { id } => id,
         };
@@ -156,6 +157,7 @@ impl<S: Sink> Machine<'_, S> {
                 decision.plan = Plan::Wait(lab_model::Span::from_nanos(reading));
             }
             Action::Operate { plan, .. } => decision.plan = Plan::Operate(plan),
+            Action::Ask { .. } => unreachable!("labs with helpers or daemons are refused: see `refusal`"),
             Action::Settled { .. } => decision.settled = true,
             Action::Arm { at, .. } => {
                 decision.budgeted = true;

@@ -55,7 +55,8 @@ pub use ladder::{Ladder, Mitigation, Rung, ladder};
 pub use minimize::{Minimized, minimize};
 pub use plan::{Plan, Rehearsal, RootPlan, plan};
 pub use simulation::{
-    Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
+    Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, refusal, search,
+    simulate,
 };
 pub use sink::{Counting, DEVICE, Sink, TraceFile, Traces};
 pub use swarm::{SwarmHit, search_swarm, swarm};

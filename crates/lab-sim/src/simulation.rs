@@ -1,6 +1,6 @@
 //! One run from a lab to its summary, and many of them.
 
-use lab_model::{Approval, Lab, PhaseKind};
+use lab_model::{Approval, Client, Lab, PhaseKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -158,9 +158,20 @@ impl Summary {
 
 /// Runs a lab in virtual time and hands its records to `sink`.
 pub fn simulate(lab: &Lab, options: &Options, sink: &mut impl Sink) -> Summary {
+    assert!(refusal(lab).is_none(), "a lab that the simulator would run as another one is refused before");
     let mut machine = Machine::new(lab, options, sink);
     machine.run();
     summary(lab, options, machine.tally)
+}
+
+/// Why the simulator cannot run a lab, in a sentence; `None` when it can. [`simulate`] panics on a lab that is
+/// refused here.
+#[must_use]
+pub fn refusal(lab: &Lab) -> Option<String> {
+    let asks = |client: &&Client| client.behavior.helpers.is_some() || !client.behavior.daemons.is_empty();
+    let client = lab.clients.iter().find(asks)?;
+    let whom = if client.behavior.helpers.is_some() { "helpers" } else { "a daemon" };
+    Some(format!("{} asks {whom}, which the simulator does not have", client.id))
 }
 
 fn summary(lab: &Lab, options: &Options, tally: Tally) -> Summary {

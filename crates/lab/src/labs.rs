@@ -7,6 +7,7 @@ use std::{
 
 use lab_config::Limits;
 use lab_model::Lab;
+use lab_orchestrator::{Failure, FailureKind};
 
 use crate::{Stop, arguments::Arguments, terminal};
 
@@ -87,6 +88,17 @@ impl Places {
             eprint_report(&report);
             Stop { code: 65, message: String::new(), mend: None }
         })
+    }
+}
+
+/// The lab, unless the simulator would run another one in its place.
+pub(crate) fn simulable(lab: Lab) -> Result<Lab, Stop> {
+    match lab_sim::refusal(&lab) {
+        None => Ok(lab),
+        Some(why) => {
+            let mend = format!("run it live: lab up {} --backend fanotify", lab.name);
+            Err(Failure::new(FailureKind::BackendMissing, why).mend(mend).into())
+        }
     }
 }
 

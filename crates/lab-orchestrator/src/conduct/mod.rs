@@ -3,6 +3,7 @@
 mod arena;
 mod conductor;
 mod ending;
+mod helpers;
 mod process;
 mod progress;
 mod warden;

@@ -21,7 +21,7 @@ pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u
         .unwrap_or_else(|| places.workspace.join("target").join("bundles").join(&lab.name));
     let client = lab_orchestrator::client_for(&places.workspace, target)?;
     let failed = |error: BundleError| Stop::from(failure(&error));
-    let bundles = lab_bundle::package(&client, &lab.clients, &into).map_err(failed)?;
+    let bundles = lab_bundle::package(&client, None, &lab.clients, &into).map_err(failed)?;
     let mut checks = lab_bundle::verify(&bundles).map_err(failed)?;
     if is_for_apple_silicon(target) {
         // The linker's own signature names no bundle and has no entitlement.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     arguments::{Find, Minimize},
-    labs::{Places, relative},
+    labs::{Places, relative, simulable},
     terminal,
 };
 
@@ -79,7 +79,7 @@ fn given(places: &Places, arguments: &Minimize) -> Result<(Lab, Kernel), Stop> {
         let kernel = simulated_rules(&folder).filter(|_| arguments.rules.is_none());
         return Ok((lab_of(&folder)?, kernel.unwrap_or_else(|| rules_here(arguments.rules))));
     }
-    Ok((places.read(name)?, rules_here(arguments.rules)))
+    Ok((simulable(places.read(name)?)?, rules_here(arguments.rules)))
 }
 
 /// What the lab as it is goes wrong with, the worst first.

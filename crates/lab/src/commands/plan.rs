@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use super::{Stop, machine, up::rules_here};
 use crate::{
     arguments::Plan,
-    labs::{Places, relative},
+    labs::{Places, relative, simulable},
     table::Table,
     terminal,
 };
 
 pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
-    let lab = places.read(&arguments.name)?;
+    let lab = simulable(places.read(&arguments.name)?)?;
     let kernel = rules_here(arguments.rules);
     let plan = lab_sim::plan(&lab, kernel, Costs::default());
     let bundles = bundles(places, &lab, kernel);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Stop, report, up::rules_here};
 use crate::{
     arguments::{Find, Rules, Sim},
-    labs::Places,
+    labs::{Places, simulable},
     parallel,
     table::Table,
     terminal,
@@ -22,7 +22,7 @@ use crate::{
 const SEEDS_MAX: u64 = 100_000;
 
 pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, Stop> {
-    let mut lab = places.read(&arguments.name)?;
+    let mut lab = simulable(places.read(&arguments.name)?)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
     let measured =
         arguments.from.as_deref().map(|run| calibrated(places, run, arguments.rules)).transpose()?;

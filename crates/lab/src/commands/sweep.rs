@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Stop, up::rules_here};
 use crate::{
     arguments::{Ladder, Sweep},
-    labs::Places,
+    labs::{Places, simulable},
     parallel,
     table::Table,
     terminal,
@@ -32,7 +32,7 @@ const SETTINGS: [(&str, &str); 7] = [
 ];
 
 pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
-    let lab = storm_only(places.read(&arguments.name)?);
+    let lab = storm_only(simulable(places.read(&arguments.name)?)?);
     let axes = arguments.vary.iter().map(|text| axis(text)).collect::<Result<Vec<Axis>, Stop>>()?;
     for (place, axis) in axes.iter().enumerate() {
         if axes[..place].iter().any(|other| other.name() == axis.name()) {
@@ -81,7 +81,7 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
 }
 
 pub(super) fn ladder(places: &Places, arguments: &Ladder) -> Result<u8, Stop> {
-    let lab = storm_only(places.read(&arguments.name)?);
+    let lab = storm_only(simulable(places.read(&arguments.name)?)?);
     let kernel = rules_here(arguments.rules);
     let seeds = seeds(&lab, arguments.trials);
     let progress = terminal::Progress::new(&format!("trying mitigations on {}", lab.name));

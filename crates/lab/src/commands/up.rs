@@ -10,7 +10,7 @@ use lab_sim::{Kernel, Options, Traces};
 use super::{Stop, report};
 use crate::{
     arguments::{Rules, Up},
-    labs::Places,
+    labs::{Places, simulable},
     terminal,
 };
 
@@ -48,6 +48,7 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, Stop> {
         }
         Ground::Sim(kernel) => {
             lab.backend = BackendChoice::Sim;
+            lab = simulable(lab)?;
             (simulated(places, &lab, kernel)?, Ok(()))
         }
     };
