@@ -67,6 +67,14 @@ pub(crate) struct Op {
     pub(crate) asked: Vec<Asked>,
 }
 
+impl Op {
+    /// The client that brought it about: whose process made it, or for whose decision a worker outside the clients
+    /// did; [`NOBODY`] for the workload's.
+    pub(crate) fn author(&self) -> u16 {
+        if self.owner == NOBODY { self.by.map_or(NOBODY, |by| by.client) } else { self.owner }
+    }
+}
+
 /// A decision that is not answered yet, or whose reactions are still to come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dec {
