@@ -28,6 +28,10 @@ bench-trace:
 mac:
     ci/link-for-mac.sh
 
+# Compares the simulator with this machine's kernel, lab by lab, and writes docs/reference/conformance.md (root, Linux).
+conform:
+    cargo lab conform --output docs/reference
+
 # All of what CI does.
 ci:
     .ci/run

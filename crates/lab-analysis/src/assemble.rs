@@ -8,7 +8,9 @@ use lab_trace::{FaultKind, Trace};
 use crate::{
     cascade::Kept,
     expect,
-    findings::{Cascades, Causes, Cost, FaultMark, Findings, Machine, Prediction, SCHEMA, WaitCycle},
+    findings::{
+        Approvals, Cascades, Causes, Cost, FaultMark, Findings, Machine, Prediction, SCHEMA, WaitCycle,
+    },
     join::Engine,
     latency::{Times, Used},
     merge::Merge,
@@ -104,6 +106,11 @@ impl Assembly<'_> {
             latency.add(&account.latency);
             used.add(&account.used);
         }
+        let clients = self.clients(&losses);
+        let mut approvals = Approvals::default();
+        for client in &clients {
+            approvals.add(&client.approvals);
+        }
         let mut findings = Findings {
             schema: SCHEMA,
             lab: lab.name.clone(),
@@ -133,7 +140,8 @@ impl Assembly<'_> {
             drain,
             latency_ns: latency.summary(),
             headroom: used.headroom(),
-            clients: self.clients(&losses),
+            clients,
+            approvals,
             series: buckets.finish(self.timeline.last, &keep),
             faults: self.faults(),
             cost: Cost {

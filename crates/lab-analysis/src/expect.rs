@@ -6,7 +6,7 @@
 use lab_model::{Expectation, METRICS, MetricUnit};
 
 use crate::{
-    findings::{Client, Expectation as Checked, Findings, Headroom, Latency},
+    findings::{Approvals, Client, Expectation as Checked, Findings, Headroom, Latency},
     show::duration,
 };
 
@@ -51,6 +51,7 @@ pub fn metric(findings: &Findings, path: &str) -> Option<Measured> {
         ["decisions", "explained"] => Count(storm.explained),
         ["decisions", "unexplained"] => Count(storm.unexplained),
         ["decisions", "own_process"] => Count(storm.own_process),
+        ["approvals", way] => Count(approvals(&findings.approvals, way)),
         ["lost"] => Count(findings.totals.lost),
         ["cascade", "depth"] => Count(deepest(findings, |tree| tree.depth, findings.cascades.depth.max)),
         ["cascade", "size"] => Count(deepest(findings, |tree| tree.size, findings.cascades.size.max)),
@@ -68,11 +69,16 @@ fn client(client: &Client, rest: &[&str]) -> Option<Measured> {
         ["decisions"] => Measured::Count(client.decisions),
         ["own_process"] => Measured::Count(client.own_process),
         ["operations"] => Measured::Count(client.operations),
+        ["approvals", way] => Measured::Count(approvals(&client.approvals, way)),
         ["deadline", "misses"] => Measured::Count(client.deadline_misses),
         ["latency", which] => Measured::Time(latency(&client.latency_ns, which)?),
         ["headroom", which] => Measured::Number(headroom(&client.headroom, which)?),
         _ => return None,
     })
+}
+
+fn approvals(approvals: &Approvals, way: &str) -> u64 {
+    if way == "unknown" { approvals.unknown } else { approvals.by(way) }
 }
 
 /// The largest over all cascades: completed ones, and the worst that did not complete.

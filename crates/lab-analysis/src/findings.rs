@@ -75,6 +75,9 @@ pub struct Findings {
     pub headroom: Headroom,
     /// What each client did, in the lab file's order.
     pub clients: Vec<Client>,
+    /// Every operation of storm and drain from every client's side, all clients together.
+    #[serde(default)]
+    pub approvals: Approvals,
     /// Rates, queues and headroom over time.
     pub series: Series,
     /// Disturbances, planned or not.
@@ -462,6 +465,9 @@ pub struct Client {
     pub unanswered: u64,
     /// Of those, how they came about.
     pub by_approval: BTreeMap<String, u64>,
+    /// Every operation of storm and drain from its side.
+    #[serde(default)]
+    pub approvals: Approvals,
     /// Operations it made in storm and drain.
     pub operations: u64,
     /// From read to answer.
@@ -504,6 +510,50 @@ pub struct Client {
     pub lost: u64,
     /// How it ended: `clean`, `deadline kill`, `killed (signal 9)`, `exit 3`, `unknown`.
     pub end: String,
+}
+
+/// How operations came to be approved, or denied, as far as one client is concerned: by its decision, or without
+/// asking it. Counted by operation, over storm and drain:
+/// `operations = Σ asked + Σ hidden + unknown`, and `decisions = Σ asked + further + elsewhere`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Approvals {
+    /// Operations of all lab processes, times the clients looked at.
+    pub operations: u64,
+    /// Those it decided on, by how the first decision about each came about: `rule`, `own-process`, `peer`,
+    /// `deadline-fallback`, `queue-full`, `mute` (of a process), `dead-client` (it died before it answered),
+    /// `unanswered` (the run ended first). Zero counts are left out.
+    pub asked: BTreeMap<String, u64>,
+    /// Those it was not asked about, by why: `dead-client`, `mute` (of a path), `cache-hit`, `own-process` (Endpoint
+    /// Security), `not-subscribed`, `denied-before`, `out-of-scope`, `failed-before`, `unfinished`.
+    pub hidden: BTreeMap<String, u64>,
+    /// Those it did not decide on for a reason that the traces cannot tell.
+    pub unknown: u64,
+    /// Decisions beyond the first about the same operation; an exec raises several events.
+    pub further: u64,
+    /// Decisions about what is no recorded operation.
+    pub elsewhere: u64,
+}
+
+impl Approvals {
+    /// Adds another client's.
+    pub fn add(&mut self, other: &Approvals) {
+        self.operations += other.operations;
+        for (sum, counts) in [(&mut self.asked, &other.asked), (&mut self.hidden, &other.hidden)] {
+            for (name, count) in counts {
+                *sum.entry(name.clone()).or_default() += count;
+            }
+        }
+        self.unknown += other.unknown;
+        self.further += other.further;
+        self.elsewhere += other.elsewhere;
+    }
+
+    /// Operations approved in this way, whether it was asked or not.
+    #[must_use]
+    pub fn by(&self, name: &str) -> u64 {
+        let count = |counts: &BTreeMap<String, u64>| counts.get(name).copied().unwrap_or(0);
+        count(&self.asked) + count(&self.hidden)
+    }
 }
 
 /// Headroom, as shares from 0 to 1 (negative when answered after the deadline).

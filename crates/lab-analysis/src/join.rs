@@ -4,6 +4,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
+    rc::Rc,
 };
 
 use lab_model::{Approval, Cause, Lab, OperationKind, PhaseKind, ReactTo, SubjectClass, Verdict};
@@ -13,7 +14,9 @@ use crate::{
     cascade::{Flame, Forest, NOWHERE, Node, Origin, Tally},
     drain::DrainTally,
     gain::Gain,
+    hidden::{Looked, Place as AskedAs, Sides},
     ledger::{Account, CHAIN_MAX, Entry, Ranked, Step, inflict},
+    lives::Lives,
     merge::{Body, Item, Merge},
     phases::PhaseTally,
     pipeline::Stages,
@@ -39,6 +42,7 @@ const PATHS_KNOWN_MAX: usize = 65_536;
 pub(crate) struct Engine<'a> {
     pub(crate) roster: &'a Roster,
     pub(crate) timeline: &'a Timeline,
+    traces: &'a [Trace<'a>],
     deadline: u64,
     ops: Slab<Op>,
     decisions: Slab<Dec>,
@@ -74,6 +78,11 @@ pub(crate) struct Engine<'a> {
     pub(crate) backlog: Backlog,
     pub(crate) drain: DrainTally,
     pub(crate) counts: Counts,
+    /// Every operation from every client's side.
+    pub(crate) sides: Sides,
+    /// The paths of files, kept where somebody mutes paths.
+    texts: Table<(u64, u32), Rc<str>>,
+    mutes_paths: bool,
     /// A path for files, from whichever trace named one.
     pub(crate) known_paths: Table<(u64, u32), (u16, u32)>,
 }
@@ -100,7 +109,7 @@ impl<'a> Engine<'a> {
         lab: &Lab,
         roster: &'a Roster,
         timeline: &'a Timeline,
-        traces: &[Trace<'_>],
+        traces: &'a [Trace<'a>],
         own_events: bool,
     ) -> Engine<'a> {
         let (clients, columns) = (roster.clients.len(), roster.columns.len());
@@ -110,9 +119,11 @@ impl<'a> Engine<'a> {
         let storm = timeline.marked(PhaseKind::Storm);
         let began = storm.map_or(timeline.origin, |storm| storm.began);
         let ended = timeline.storm_end().unwrap_or(timeline.last);
+        let sides = Sides::new(lab, clients, Lives::new(roster, timeline, traces), own_events);
         Engine {
             roster,
             timeline,
+            traces,
             deadline: lab.deadline.nanos().max(1),
             ops: Slab::default(),
             decisions: Slab::default(),
@@ -145,6 +156,9 @@ impl<'a> Engine<'a> {
             backlog: Backlog::new(began, ended),
             drain: DrainTally::new(ended, timeline.closing),
             counts: Counts::default(),
+            mutes_paths: sides.mutes_paths(),
+            sides,
+            texts: Table::default(),
             known_paths: Table::default(),
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     findings::{Call, CascadeNode, CascadeTree},
     latency::headroom,
     ledger::{Ranked, Step},
-    merge::Merge,
+    merge::{Merge, Side},
     pipeline::kind_name,
     roster::Roster,
     slots::Table,
@@ -42,6 +42,31 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     text
 }
 
+/// A path by its number in a trace, relative to the arena; one outside keeps its first `/`.
+pub(crate) fn path(trace: &Trace<'_>, side: &Side, number: u32) -> Option<String> {
+    let first = side.path(number)?;
+    let mut bytes = Vec::new();
+    let mut length = usize::MAX;
+    for place in first..first + PIECES_MAX {
+        if bytes.len() >= length {
+            break;
+        }
+        match trace.entry(place)? {
+            Entry::Record { record: Record::Path(piece), .. }
+                if piece.path == number && u64::from(piece.fragment) == place - first =>
+            {
+                length = usize::from(piece.length);
+                bytes.extend_from_slice(&piece.bytes);
+            }
+            _ => return None,
+        }
+    }
+    let arena = trace.header.identity.arena.as_bytes();
+    let inside = bytes.strip_prefix(arena).filter(|_| !arena.is_empty());
+    let inside = inside.map(|rest| rest.strip_prefix(b"/").unwrap_or(rest));
+    Some(text(inside.filter(|rest| !rest.is_empty()).unwrap_or(&bytes)))
+}
+
 impl Show<'_> {
     pub(crate) fn name(&self, trace: u16) -> &str {
         &self.roster.participants[usize::from(trace)].name
@@ -60,27 +85,7 @@ impl Show<'_> {
 
     /// A path by its number in a trace, relative to the arena.
     pub(crate) fn path(&self, trace: u16, number: u32) -> Option<String> {
-        let first = self.merge.side(trace).path(number)?;
-        let mut bytes = Vec::new();
-        let mut length = usize::MAX;
-        for place in first..first + PIECES_MAX {
-            if bytes.len() >= length {
-                break;
-            }
-            match self.record(trace, place) {
-                Some(Record::Path(piece))
-                    if piece.path == number && u64::from(piece.fragment) == place - first =>
-                {
-                    length = usize::from(piece.length);
-                    bytes.extend_from_slice(&piece.bytes);
-                }
-                _ => return None,
-            }
-        }
-        let arena = self.traces[usize::from(trace)].header.identity.arena.as_bytes();
-        let inside = bytes.strip_prefix(arena).filter(|_| !arena.is_empty());
-        let inside = inside.map(|rest| rest.strip_prefix(b"/").unwrap_or(rest));
-        Some(text(inside.filter(|rest| !rest.is_empty()).unwrap_or(&bytes)))
+        path(self.traces.get(usize::from(trace))?, self.merge.side(trace), number)
     }
 
     /// A file's path by the number its trace gives, or as another trace named the file.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
+    rc::Rc,
 };
 
 use lab_model::OperationKind;
@@ -65,6 +66,14 @@ pub(crate) struct Op {
     pub(crate) asked_by: u128,
     /// For root operations: who was asked, in the order of reading.
     pub(crate) asked: Vec<Asked>,
+    /// It counts among the operations of storm and drain.
+    pub(crate) counted: bool,
+    /// Its error number; 0 when there was none or it never ended.
+    pub(crate) error: u32,
+    /// A client denied it.
+    pub(crate) denied: bool,
+    /// Its path, where somebody mutes paths.
+    pub(crate) path: Option<Rc<str>>,
 }
 
 impl Op {
@@ -90,6 +99,8 @@ pub(crate) struct Dec {
     pub(crate) own: bool,
     /// Its times belong in the client's tables.
     pub(crate) counted: bool,
+    /// It is the client's first about its operation, and was never answered.
+    pub(crate) first_open: bool,
     pub(crate) op: u32,
     pub(crate) cascade: u32,
     pub(crate) node: u32,

@@ -25,7 +25,7 @@ pub(crate) struct FaultAt {
     pub(crate) detail: u64,
 }
 
-/// The end of a process.
+/// The end of a process, or another step in its life.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EndAt {
     pub(crate) at: u64,
@@ -39,6 +39,8 @@ pub(crate) struct Timeline {
     pub(crate) phases: Vec<Marked>,
     pub(crate) faults: Vec<FaultAt>,
     pub(crate) ends: Vec<EndAt>,
+    /// When processes said that they are ready.
+    pub(crate) readies: Vec<EndAt>,
     /// The earliest record.
     pub(crate) origin: u64,
     /// The latest moment any trace speaks of.
@@ -92,11 +94,15 @@ impl Timeline {
                     actor: fault.actor.0,
                     detail: fault.detail,
                 }),
-                Record::Process(mark) if mark.kind == ProcessMarkKind::Ended => self.ends.push(EndAt {
-                    at: timebase.nanoseconds(mark.at.0),
-                    actor: mark.actor.0,
-                    status: mark.status,
-                }),
+                Record::Process(mark) => {
+                    let (at, actor) = (timebase.nanoseconds(mark.at.0), mark.actor.0);
+                    let step = EndAt { at, actor, status: mark.status };
+                    match mark.kind {
+                        ProcessMarkKind::Ended => self.ends.push(step),
+                        ProcessMarkKind::Ready => self.readies.push(step),
+                        ProcessMarkKind::Started | ProcessMarkKind::Other(_) => {}
+                    }
+                }
                 _ => {}
             }
         }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 /// What `es_new_client` said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "es_new_client_result_t")]
@@ -70,6 +72,14 @@ impl NewClientResult {
         }
     }
 
+    /// The result that a message of [`NewClientResult`]'s own making names; `None` for any other message.
+    #[must_use]
+    pub fn of_message(message: &str) -> Option<NewClientResult> {
+        let (_, rest) = message.split_once(REFUSED_WITH)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
+        digits.parse().ok().map(NewClientResult::from_code)
+    }
+
     /// What is the matter and what mends it; `None` for a success.
     #[must_use]
     pub const fn advice(self) -> Option<Advice> {
@@ -105,6 +115,19 @@ impl NewClientResult {
             ),
         };
         Some(Advice { cause, mend })
+    }
+}
+
+/// What stands before the number in a refusal's message.
+const REFUSED_WITH: &str = "es_new_client refused the client with result ";
+
+impl fmt::Display for NewClientResult {
+    /// Writes the refusal as a sentence, in a form that [`NewClientResult::of_message`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.advice() {
+            None => f.write_str("es_new_client took the client"),
+            Some(advice) => write!(f, "{REFUSED_WITH}{}: {}", self.code(), advice.cause),
+        }
     }
 }
 
@@ -175,6 +198,19 @@ mod tests {
     fn numbers_read_back() {
         for code in 0..20 {
             assert_eq!(NewClientResult::from_code(code).code(), code);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_read_out_of_its_own_message() {
+        for refusal in NewClientResult::REFUSALS.into_iter().chain([NewClientResult::Other(27)]) {
+            let message = format!("cannot start: {refusal}; and more");
+            assert_eq!(NewClientResult::of_message(&message), Some(refusal), "{message}");
+        }
+        for other in
+            ["", "result 6", "es_new_client refused the client with result ", "es_new_client took the client"]
+        {
+            assert_eq!(NewClientResult::of_message(other), None, "{other}");
         }
     }
 

@@ -244,7 +244,7 @@ impl EsClient {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// The framework refused the client.
-    #[error("es_new_client refused the client with result {}: {}", .0.code(), .0.advice().map_or("", |advice| advice.cause))]
+    #[error("{0}")]
     Refused(NewClientResult),
     /// The client would not have been confined to the arena.
     #[error(transparent)]

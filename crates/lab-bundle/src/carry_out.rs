@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{BundleError, Step, ToolCall};
+use crate::{BundleError, Step, ToolCall, launchd::LAUNCHCTL};
 
 /// Written files are readable by all: launchd refuses jobs that others could write.
 const FILE_MODE: u32 = 0o644;
@@ -38,29 +38,69 @@ pub enum StepError {
     File(#[from] BundleError),
 }
 
+/// What runs the system's tools. A plan never starts one by itself, so that a test can put another in their place.
+pub trait Tools: Send + Sync {
+    /// Runs one tool, waits for its end and gives back what it printed, errors included.
+    ///
+    /// # Errors
+    /// When it cannot be started, or ends with another code than 0 and those that are also fine.
+    fn run(&self, call: &ToolCall) -> Result<String, StepError>;
+}
+
+/// The tools of this machine. They are a Mac's: elsewhere every call is refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemTools;
+
+impl Tools for SystemTools {
+    fn run(&self, call: &ToolCall) -> Result<String, StepError> {
+        if cfg!(target_os = "macos") {
+            start(Path::new(call.program), call)
+        } else {
+            Err(StepError::NotAMac(call.to_string()))
+        }
+    }
+}
+
+/// A program in the place of `launchctl`: with it the lab's way through launchd runs where there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandIn {
+    /// Takes what `launchctl` would be given.
+    pub launchctl: PathBuf,
+}
+
+impl Tools for StandIn {
+    fn run(&self, call: &ToolCall) -> Result<String, StepError> {
+        if call.program == LAUNCHCTL {
+            start(&self.launchctl, call)
+        } else {
+            Err(StepError::NotAMac(call.to_string()))
+        }
+    }
+}
+
 /// Carries a plan out, step by step, and stops at the first that fails.
 ///
 /// # Errors
 /// At the first step that fails; what was done until then stays, and the plan can be carried out again.
-pub fn carry_out(steps: &[Step]) -> Result<(), StepError> {
-    steps.iter().try_for_each(|step| match step {
-        Step::Run(call) => run(call).map(drop),
+pub fn carry_out(steps: &[Step], tools: &dyn Tools) -> Result<(), StepError> {
+    steps.iter().try_for_each(|step| take(step, tools))
+}
+
+/// Takes one step.
+pub(crate) fn take(step: &Step, tools: &dyn Tools) -> Result<(), StepError> {
+    match step {
+        Step::Run(call) => tools.run(call).map(drop),
         Step::MakeFolder(folder) => {
             Ok(fs::create_dir_all(folder).map_err(BundleError::io("make the folder", folder))?)
         }
         Step::Copy { from, to } => Ok(copy(from, to)?),
         Step::Write { path, bytes } => Ok(write(path, bytes)?),
         Step::Remove(what) => Ok(remove(what)?),
-    })
+    }
 }
 
-/// Starts one tool, waits for its end and gives back what it printed, errors included.
-///
-/// # Errors
-/// When it cannot be started, or ends with another code than 0 and those that are also fine.
-#[cfg(target_os = "macos")]
-pub fn run(call: &ToolCall) -> Result<String, StepError> {
-    let output = duct::cmd(call.program, &call.arguments)
+fn start(program: &Path, call: &ToolCall) -> Result<String, StepError> {
+    let output = duct::cmd(program, &call.arguments)
         .stderr_to_stdout()
         .stdout_capture()
         .stdin_null()
@@ -76,15 +116,6 @@ pub fn run(call: &ToolCall) -> Result<String, StepError> {
         let status = output.status.to_string();
         Err(StepError::Failed { call: call.to_string(), status, said: said.trim().to_owned() })
     }
-}
-
-/// Refuses: the tools exist on a Mac only.
-///
-/// # Errors
-/// Always.
-#[cfg(not(target_os = "macos"))]
-pub fn run(call: &ToolCall) -> Result<String, StepError> {
-    Err(StepError::NotAMac(call.to_string()))
 }
 
 /// A name beside `path` under which its successor is made.

@@ -3,11 +3,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use lab_model::ClientId;
 use plist::Value;
 
 use crate::{Bundle, BundleError, DaemonIdentity, Step, Template, ToolCall};
 
-const LAUNCHCTL: &str = "/bin/launchctl";
+pub(crate) const LAUNCHCTL: &str = "/bin/launchctl";
 /// "No such process" and "could not find service": the job is gone already.
 const ALREADY_GONE: &[i32] = &[3, 113];
 /// The largest launchd job that is read when looking for the lab's.
@@ -22,6 +23,10 @@ pub struct Places {
     pub daemons: PathBuf,
     /// What the daemons print.
     pub logs: PathBuf,
+    /// The sockets on which the lab waits for its daemons. Short: the system allows a socket's path 104 bytes.
+    pub sockets: PathBuf,
+    /// Where the system writes a report of every process that crashed or was killed by the kernel.
+    pub crash_reports: PathBuf,
 }
 
 impl Places {
@@ -32,7 +37,34 @@ impl Places {
             bundles: PathBuf::from("/Library/Application Support/chaos-lab/bundles"),
             daemons: PathBuf::from("/Library/LaunchDaemons"),
             logs: PathBuf::from("/Library/Logs/chaos-lab"),
+            // The real path: `/var` is a link.
+            sockets: PathBuf::from("/private/var/run/chaos-lab"),
+            crash_reports: PathBuf::from("/Library/Logs/DiagnosticReports"),
         }
+    }
+
+    /// The same places below one folder: for a [`StandIn`](crate::StandIn).
+    #[must_use]
+    pub fn below(folder: &Path) -> Places {
+        Places {
+            bundles: folder.join("bundles"),
+            daemons: folder.join("daemons"),
+            logs: folder.join("logs"),
+            sockets: folder.join("sockets"),
+            crash_reports: folder.join("crash-reports"),
+        }
+    }
+
+    /// The log of one client.
+    #[must_use]
+    pub fn log(&self, client: &ClientId) -> PathBuf {
+        self.logs.join(format!("{client}.log"))
+    }
+
+    /// The socket on which the lab waits for one client.
+    #[must_use]
+    pub fn socket(&self, client: &ClientId) -> PathBuf {
+        self.sockets.join(format!("{client}.sock"))
     }
 
     /// The bundle as it is once installed.
@@ -70,13 +102,13 @@ pub fn plan_install(
     arguments: impl Fn(&Bundle) -> Vec<String>,
 ) -> Result<Vec<Step>, BundleError> {
     let template = Template::embedded()?;
-    let folders = [&places.bundles, &places.daemons, &places.logs];
+    let folders = [&places.bundles, &places.daemons, &places.logs, &places.sockets];
     let mut steps: Vec<_> = folders.into_iter().cloned().map(Step::MakeFolder).collect();
     for bundle in bundles {
         let installed = places.installed(bundle);
         let label = bundle.bundle_id.as_str();
         let job = places.job(label);
-        let log = places.logs.join(format!("{}.log", bundle.client));
+        let log = places.log(&bundle.client);
         let arguments = arguments(bundle);
         let bytes = template.daemon(&DaemonIdentity {
             bundle_id: &bundle.bundle_id,
@@ -98,6 +130,7 @@ pub fn plan_uninstall(jobs: &[InstalledJob], places: &Places) -> Vec<Step> {
     let mut steps: Vec<_> = jobs.iter().map(|job| Step::Run(bootout(&job.label))).collect();
     steps.extend(jobs.iter().map(|job| Step::Remove(job.plist.clone())));
     steps.push(Step::Remove(places.bundles.clone()));
+    steps.push(Step::Remove(places.sockets.clone()));
     steps
 }
 

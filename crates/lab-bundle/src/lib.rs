@@ -8,6 +8,7 @@
 
 mod architecture;
 mod carry_out;
+mod daemons;
 mod error;
 mod job;
 mod launchd;
@@ -21,7 +22,8 @@ mod template;
 mod verify;
 
 pub use architecture::{Architecture, Container, Machine};
-pub use carry_out::{StepError, carry_out, run};
+pub use carry_out::{StandIn, StepError, SystemTools, Tools, carry_out};
+pub use daemons::{CONTROL_OPTION, Daemons};
 pub use error::{BundleError, TemplateError};
 pub use job::{CrashReport, Death, JobState};
 pub use launchd::{

@@ -22,8 +22,6 @@ pub struct Bundle {
     pub root: PathBuf,
     /// The client's own copy of the executable, below `root`.
     pub executable: PathBuf,
-    /// Where the client's helper program is, if it has one; below `root`.
-    pub helper: PathBuf,
 }
 
 impl Bundle {
@@ -31,8 +29,14 @@ impl Bundle {
     #[must_use]
     pub fn at(client: &Client, into: &Path) -> Bundle {
         let root = into.join(format!("{}.app", client.id));
-        let (executable, helper) = (executable_below(&root, &client.id), helper_below(&root));
-        Bundle { client: client.id.clone(), bundle_id: client.bundle_id.clone(), root, executable, helper }
+        let executable = executable_below(&root, &client.id);
+        Bundle { client: client.id.clone(), bundle_id: client.bundle_id.clone(), root, executable }
+    }
+
+    /// The path of the client's helper program, which is there if the client has helpers.
+    #[must_use]
+    pub fn helper(&self) -> PathBuf {
+        helper_below(&self.root)
     }
 
     /// The path of the bundle's `Info.plist`.

@@ -101,8 +101,9 @@ impl Signing {
 /// What has to be known of the machine before anything is signed.
 #[derive(Clone, Debug)]
 pub struct SigningFacts {
-    /// What [`list_identities`] printed.
-    pub identities: String,
+    /// What [`list_identities`] printed; `None` when there is no keychain to ask, and then whether it has the identity
+    /// is left open.
+    pub identities: Option<String>,
     /// The profiles' bytes, by the bundle ID they are listed under; an unreadable file is absent.
     pub profiles: BTreeMap<BundleId, Vec<u8>>,
     /// The time of day.
@@ -214,8 +215,9 @@ pub fn problems(signing: &Signing, bundles: &[Bundle], facts: &SigningFacts) -> 
         }
     }
     let Signing::DeveloperId(developer) = signing else { return problems };
-    let available = identities(&facts.identities);
-    if !available.contains(&developer.identity) {
+    let available = facts.identities.as_deref().map(identities);
+    let absent = available.filter(|available| !available.contains(&developer.identity));
+    if let Some(available) = absent {
         let identity = developer.identity.clone();
         problems.push(SigningProblem::NoSuchIdentity { identity, available });
     } else if !developer.identity.ends_with(&format!("({})", developer.team)) {
@@ -338,7 +340,7 @@ mod tests {
             ["com.example.alpha", "com.example.bravo"].map(|id| (id.parse().unwrap(), profile(id)));
         // 2026-11-23.
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_392_000);
-        SigningFacts { identities: LISTING.to_owned(), profiles: profiles.into(), now }
+        SigningFacts { identities: Some(LISTING.to_owned()), profiles: profiles.into(), now }
     }
 
     fn found(facts: &SigningFacts, developer: DeveloperId) -> Vec<String> {
@@ -349,7 +351,7 @@ mod tests {
     #[test]
     fn what_is_complete_has_no_problem() {
         assert_eq!(found(&facts(), developer()), Vec::<String>::new());
-        let no_facts = SigningFacts { identities: String::new(), profiles: BTreeMap::new(), ..facts() };
+        let no_facts = SigningFacts { identities: None, profiles: BTreeMap::new(), ..facts() };
         assert_eq!(problems(&Signing::AdHoc, &bundles(), &no_facts), []);
     }
 
@@ -365,7 +367,8 @@ mod tests {
                 "the keychain has no valid identity \"Developer ID Application: Nobody (ABCDE12345)\"; it has Developer ID Application: Example Corp (ABCDE12345)"
             ]
         );
-        let empty = SigningFacts { identities: "     0 valid identities found\n".to_owned(), ..facts() };
+        let empty =
+            SigningFacts { identities: Some("     0 valid identities found\n".to_owned()), ..facts() };
         assert!(found(&empty, absent)[0].ends_with("it has none"));
         let other = DeveloperId { team: "ZZZZZ99999".to_owned(), ..developer() };
         assert_eq!(

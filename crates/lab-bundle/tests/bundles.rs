@@ -113,9 +113,9 @@ fn clients_that_share_a_name_or_an_identifier_are_refused_before_anything_is_wri
 #[test]
 fn what_is_no_executable_file_is_refused() {
     let into = folder("refused").join("new");
-    let absent = package(Path::new("/nowhere/at/all"), &three(), &into).unwrap_err();
+    let absent = package(Path::new("/nowhere/at/all"), None, &three(), &into).unwrap_err();
     assert!(matches!(absent, BundleError::Io { action: "read", .. }), "{absent}");
-    let refusal = package(Path::new("/"), &three(), &into).unwrap_err();
+    let refusal = package(Path::new("/"), None, &three(), &into).unwrap_err();
     assert!(matches!(refusal, BundleError::NotAFile { .. }), "{refusal}");
     assert!(!into.exists());
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use lab_bundle::{
-    Places, Step, carry_out, installed_jobs, package, plan_install, plan_uninstall, print_job, restart_job,
-    start_job, verify,
+    Places, Step, SystemTools, carry_out, installed_jobs, package, plan_install, plan_uninstall, print_job,
+    restart_job, start_job, verify,
 };
 use lab_model::{Behavior, Client};
 
@@ -37,7 +37,7 @@ fn places(folder: &Path) -> Places {
     Places {
         bundles: folder.join("Application Support").join("bundles"),
         daemons: folder.join("LaunchDaemons"),
-        logs: folder.join("Logs"),
+        ..Places::below(folder)
     }
 }
 
@@ -50,11 +50,11 @@ fn file_steps(steps: Vec<Step>) -> Vec<Step> {
 fn what_is_installed_is_found_and_removed_without_a_record() {
     let folder = folder("round-trip");
     let places = places(&folder);
-    let bundles = package(&std::env::current_exe().unwrap(), &clients(), &folder.join("made")).unwrap();
+    let bundles = package(&std::env::current_exe().unwrap(), None, &clients(), &folder.join("made")).unwrap();
     let plan =
         plan_install(&bundles, &places, |bundle| vec!["--id".into(), bundle.client.to_string()]).unwrap();
-    carry_out(&file_steps(plan.clone())).unwrap();
-    carry_out(&file_steps(plan)).unwrap();
+    carry_out(&file_steps(plan.clone()), &SystemTools).unwrap();
+    carry_out(&file_steps(plan), &SystemTools).unwrap();
 
     let installed: Vec<_> = bundles.iter().map(|bundle| places.installed(bundle)).collect();
     let failed: Vec<_> = verify(&installed).unwrap().into_iter().filter(|check| !check.passed).collect();
@@ -73,8 +73,8 @@ fn what_is_installed_is_found_and_removed_without_a_record() {
     assert_eq!(hidden, Vec::<String>::new(), "nothing half-made is left");
 
     let removal = plan_uninstall(&jobs, &places);
-    carry_out(&file_steps(removal.clone())).unwrap();
-    carry_out(&file_steps(removal)).unwrap();
+    carry_out(&file_steps(removal.clone()), &SystemTools).unwrap();
+    carry_out(&file_steps(removal), &SystemTools).unwrap();
     assert_eq!(installed_jobs(&places).unwrap(), []);
     assert!(!places.bundles.exists());
 }
@@ -115,13 +115,14 @@ fn the_dry_run_shows_bootout_before_bootstrap_and_no_shell_is_fooled() {
             "/bin/mkdir -p '/Library/Application Support/chaos-lab/bundles'",
             "/bin/mkdir -p /Library/LaunchDaemons",
             "/bin/mkdir -p /Library/Logs/chaos-lab",
+            "/bin/mkdir -p /private/var/run/chaos-lab",
             "/bin/launchctl bootout system/com.example.lab.alpha  # 3 or 113 is fine too",
             "/bin/rm -rf '/Library/Application Support/chaos-lab/bundles/alpha.app' && /bin/cp -R /made/alpha.app '/Library/Application Support/chaos-lab/bundles/alpha.app'",
-            &lines[5],
+            &lines[6],
             "/bin/launchctl bootstrap system /Library/LaunchDaemons/com.example.lab.alpha.plist",
         ]
     );
-    assert!(lines[5].starts_with(
+    assert!(lines[6].starts_with(
         "/usr/bin/install -m 0644 /dev/stdin /Library/LaunchDaemons/com.example.lab.alpha.plist"
     ));
     assert_eq!(start_job("a.b").to_string(), "/bin/launchctl kickstart system/a.b");
@@ -132,7 +133,7 @@ fn the_dry_run_shows_bootout_before_bootstrap_and_no_shell_is_fooled() {
 #[cfg(not(target_os = "macos"))]
 #[test]
 fn the_tools_are_refused_where_there_are_none() {
-    let refusal = lab_bundle::run(&start_job("a.b")).unwrap_err();
+    let refusal = lab_bundle::Tools::run(&SystemTools, &start_job("a.b")).unwrap_err();
     assert!(
         matches!(&refusal, lab_bundle::StepError::NotAMac(call) if call == "/bin/launchctl kickstart system/a.b")
     );

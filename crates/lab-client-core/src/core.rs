@@ -139,6 +139,12 @@ impl ClientCore {
         ClientCore { policy, queue: VecDeque::new(), pending: BTreeMap::new(), busy: 0, queue_max }
     }
 
+    /// The policy it follows.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Events that are not settled.
     #[must_use]
     pub fn pending(&self) -> usize {

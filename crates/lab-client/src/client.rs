@@ -129,18 +129,12 @@ fn start(
     trace: TraceWriter,
     outside: Outside,
 ) -> Result<()> {
-    use lab_backend_es::{Cache, ConnectError, EsBackend, EsClient, Scope, Shared};
+    use lab_backend_es::{Cache, EsBackend, EsClient, Scope, Shared};
 
     let backend = EsBackend::new(PENDING_MAX);
     let arena = Scope::Arena(welcome.arena.clone().into_bytes());
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
-    let client = EsClient::open(&backend, &arena, Cache::Off).map_err(|error| match &error {
-        ConnectError::Refused(refusal) => {
-            let mend = refusal.advice().map_or("nothing known", |advice| advice.mend);
-            anyhow::anyhow!("{error}; to mend it: {mend}")
-        }
-        _ => error.into(),
-    })?;
+    let client = EsClient::open(&backend, &arena, Cache::Off)?;
     let outcome = serve(control, welcome, assignment, (trace, outside), Shared(backend), None);
     // Deleted on the thread that connected it; what is still pending is allowed.
     drop(client);

@@ -1,6 +1,7 @@
 //! One client of a lab: the program that is packaged N times.
 //!
-//! Standard input is the control connection. Threads: *control* (this one) talks to the orchestrator; the
+//! Standard input is the control connection, or, for a launchd daemon, the socket that `--control` names; it stands
+//! before anything is subscribed to. Threads: *control* (this one) talks to the orchestrator; the
 //! *reader* takes events in and answers; *workers* do what the behaviour asks for; the *housekeeper* resolves
 //! targets after the answer, grows the trace and answers what is nearly overdue. The reader never opens,
 //! never logs, and takes no lock that a worker can hold.
@@ -15,14 +16,15 @@ mod queue;
 mod settings;
 mod worker;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
+use anyhow::{Context, Result, bail};
 use lab_process::Control;
 use lab_protocol::{FrameError, Reply};
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).without_time().init();
-    let outcome = Control::from_standard_input().map_err(anyhow::Error::from).and_then(|mut control| {
+    let outcome = control().and_then(|mut control| {
         let writer = control.writer();
         client::run(&mut control).inspect_err(|error| {
             // The orchestrator may be gone, and then there is nobody to tell.
@@ -40,5 +42,18 @@ fn main() -> ExitCode {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The connection to the orchestrator.
+fn control() -> Result<Control> {
+    let mut arguments = std::env::args_os().skip(1);
+    match (arguments.next(), arguments.next(), arguments.next()) {
+        (None, ..) => Ok(Control::from_standard_input()?),
+        (Some(option), Some(socket), None) if option == "--control" => {
+            let socket = PathBuf::from(socket);
+            Control::connect(&socket).with_context(|| format!("nobody waits at {}", socket.display()))
+        }
+        _ => bail!("a client takes its control connection as standard input, or --control SOCKET"),
     }
 }

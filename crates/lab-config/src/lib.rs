@@ -12,6 +12,7 @@ mod condition;
 mod diagnostic;
 mod expectations;
 mod explain;
+mod heading;
 mod nearest;
 mod raw;
 mod read;
@@ -27,6 +28,8 @@ use lab_model::Lab;
 
 pub use diagnostic::{Color, Diagnostic, Related, Report};
 pub use explain::{explain, field_paths, nearest_field};
+pub use heading::{Heading, heading};
+pub use nearest::nearest;
 pub use schema::{schema, schema_text};
 pub use write::to_yaml;
 

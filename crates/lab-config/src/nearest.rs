@@ -4,7 +4,8 @@
 const WORD_CHARS_MAX: usize = 64;
 
 /// The candidate that a reader most likely meant, when one is near enough.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
     if length == 0 || length > WORD_CHARS_MAX {
         return None;

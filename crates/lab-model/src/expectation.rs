@@ -279,7 +279,7 @@ pub struct Metric {
 pub const OUTCOMES: [&str; 5] = ["stable", "saturated", "divergent", "deadlocked", "unknown"];
 
 /// Every metric that an expectation may name.
-pub const METRICS: [Metric; 24] = [
+pub const METRICS: [Metric; 26] = [
     metric("outcome", MetricUnit::Word(&OUTCOMES), "how the run ended"),
     metric("amplification", MetricUnit::Ratio, "decisions per root operation of the storm"),
     metric("loop_gain", MetricUnit::Ratio, "spectral radius of the gain matrix"),
@@ -295,6 +295,11 @@ pub const METRICS: [Metric; 24] = [
     metric("decisions", MetricUnit::Count, "decisions of all clients"),
     metric("decisions.explained|unexplained", MetricUnit::Count, "decisions joined, or not, to an operation"),
     metric("decisions.own_process", MetricUnit::Count, "decisions on the client's own operations"),
+    metric(
+        "approvals.rule|own-process|peer|deadline-fallback|queue-full|mute|cache-hit|dead-client|unknown",
+        MetricUnit::Count,
+        "operations approved in this way, asked about or not, all clients",
+    ),
     metric("lost", MetricUnit::Count, "records that are missing from the traces"),
     metric("cascade.depth", MetricUnit::Count, "levels of operations in the deepest cascade"),
     metric("cascade.size", MetricUnit::Count, "decisions in the largest cascade"),
@@ -304,6 +309,12 @@ pub const METRICS: [Metric; 24] = [
         "clients.<client>.decisions|own_process|operations",
         MetricUnit::Count,
         "decisions and operations of one client",
+    ),
+    metric(
+        "clients.<client>.approvals.\
+         rule|own-process|peer|deadline-fallback|queue-full|mute|cache-hit|dead-client|unknown",
+        MetricUnit::Count,
+        "the same of one client",
     ),
     metric("clients.<client>.deadline.misses", MetricUnit::Count, "answers of one client after the deadline"),
     metric("clients.<client>.latency.p50|p99|p999|max", MetricUnit::Time, "one client's time to the answer"),

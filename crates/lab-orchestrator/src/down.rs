@@ -7,7 +7,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{Active, ProcessName, RunFolder};
+use crate::{Active, ClientsAre, Failure, ProcessName, RunFolder, launch::step_failure, owner};
 
 /// What was found of one run, and removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,30 @@ pub fn down(runs: &Path) -> Vec<Found> {
     each.filter(|found| !found.ended.is_empty() || !found.removed.is_empty()).collect()
 }
 
+/// What was found of daemons, and taken away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundDaemons {
+    /// The launcher that had them and still lived; ended.
+    pub ended: Option<u32>,
+    /// The labels of those that were installed.
+    pub removed: Vec<String>,
+}
+
+/// Takes every daemon of a lab away, running or not, and whatever else was installed for it. Idempotent.
+///
+/// # Errors
+/// When one of them resists; the others are gone.
+pub fn down_daemons(clients_are: &ClientsAre) -> Result<FoundDaemons, Failure> {
+    let Some(daemons) = clients_are.daemons() else { return Ok(FoundDaemons::default()) };
+    let launcher = owner::holder(&daemons).filter(ProcessName::lives);
+    let ended = launcher
+        .map(|launcher| launcher.pid)
+        .filter(|&pid| i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok()));
+    let removed = daemons.uninstall().map_err(|error| step_failure(&error))?;
+    owner::forget_holder(&daemons);
+    Ok(FoundDaemons { ended, removed: removed.into_iter().map(|job| job.label).collect() })
+}
+
 fn end(active: Option<&Active>, folder: &RunFolder) -> Vec<u32> {
     let marked = active.map(|active| (active.conductor, active.launcher));
     let (conductor, launcher) =
@@ -60,15 +84,35 @@ fn end(active: Option<&Active>, folder: &RunFolder) -> Vec<u32> {
 /// Processes that were started with the plan of this run.
 fn conductors(folder: &RunFolder) -> Vec<u32> {
     let plan = folder.plan();
-    let is_conductor = |process: &Path| {
-        let words = fs::read(process.join("cmdline")).unwrap_or_default();
-        let mut words = words.split(|&byte| byte == 0);
-        words.any(|word| word == plan.as_os_str().as_encoded_bytes())
-    };
+    processes()
+        .into_iter()
+        .filter(|(pid, words)| {
+            *pid != std::process::id()
+                && words.split(|&byte| byte == 0).any(|word| word == plan.as_os_str().as_encoded_bytes())
+        })
+        .map(|(pid, _)| pid)
+        .collect()
+}
+
+/// All processes with their command lines, a zero byte after each word.
+#[cfg(target_os = "linux")]
+fn processes() -> Vec<(u32, Vec<u8>)> {
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = processes.filter_map(Result::ok).filter_map(|process| {
+    let each = processes.filter_map(Result::ok).filter_map(|process| {
         let pid = process.file_name().to_str()?.parse().ok()?;
-        is_conductor(&process.path()).then_some(pid)
+        Some((pid, fs::read(process.path().join("cmdline")).unwrap_or_default()))
     });
-    pids.filter(|&pid| pid != std::process::id()).collect()
+    each.collect()
+}
+
+/// All processes with their command lines, a zero byte where a blank was: `ps` does not tell a blank in a word from
+/// one between words, so a run whose path has one is found by its marker only.
+#[cfg(not(target_os = "linux"))]
+fn processes() -> Vec<(u32, Vec<u8>)> {
+    let listing = duct::cmd!("/bin/ps", "-axo", "pid=,command=").stderr_null().read().unwrap_or_default();
+    let each = listing.lines().filter_map(|line| {
+        let (pid, command) = line.trim_start().split_once(' ')?;
+        Some((pid.parse().ok()?, command.replace(' ', "\0").into_bytes()))
+    });
+    each.collect()
 }

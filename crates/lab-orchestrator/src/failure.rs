@@ -4,6 +4,8 @@ use std::fmt;
 /// after `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
+    /// What was asked for cannot be done as asked.
+    Usage,
     /// A kernel interface is missing.
     BackendMissing,
     /// The lab itself is at fault.
@@ -20,7 +22,8 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// All kinds.
-    pub const ALL: [FailureKind; 6] = [
+    pub const ALL: [FailureKind; 7] = [
+        FailureKind::Usage,
         FailureKind::BackendMissing,
         FailureKind::Bug,
         FailureKind::Output,
@@ -33,6 +36,7 @@ impl FailureKind {
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
+            FailureKind::Usage => 64,
             FailureKind::BackendMissing => 69,
             FailureKind::Bug => 70,
             FailureKind::Output => 74,

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use lab_bundle::StepError;
 use lab_model::Lab;
 use nix::{
     sys::{
@@ -17,7 +18,10 @@ use nix::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Active, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, abort::AbortWatch};
+use crate::{
+    Active, ClientsAre, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, SigningFile,
+    abort::AbortWatch, owner::Owner,
+};
 
 /// What is to be launched.
 #[derive(Clone, Debug)]
@@ -34,6 +38,10 @@ pub struct Request<'a> {
     pub conductor_arguments: &'a [&'a str],
     /// Whether progress can be drawn.
     pub terminal: bool,
+    /// How the clients are started.
+    pub clients_are: ClientsAre,
+    /// How the clients are signed, where that matters.
+    pub signing: Option<&'a SigningFile>,
 }
 
 /// How long after asking the conductor to end it is asked again.
@@ -49,15 +57,26 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 /// [`Failure`] when nothing was started.
 pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>), Failure> {
     capacity(request.lab)?;
+    if let Some(signing) = request.signing {
+        // Where they will lie makes no difference to whether they can be signed.
+        let bundles = request.lab.clients.iter().map(|client| lab_bundle::Bundle::at(client, Path::new("")));
+        signing.check(&bundles.collect::<Vec<_>>())?;
+    }
     // One thread, as cloning the conductor demands. Signals are listened for before there is anything to end.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::new(FailureKind::Bug, format!("no event loop: {error}")))?;
     let mut signals = runtime.block_on(async { Signals::listen() })?;
+    let daemons = request.clients_are.daemons();
+    let _owner = daemons.as_ref().map(Owner::take).transpose()?;
     let folder = RunFolder::create(request.runs, &request.lab.name)?;
     mark_active(&folder, None);
     let prepared = prepare(request, &folder);
     let outcome = prepared.and_then(|()| runtime.block_on(confined(request, &folder, &mut signals)));
+    // The conductor has done so already, unless it was killed.
+    if let Some(error) = daemons.and_then(|daemons| daemons.uninstall().err()) {
+        tracing::warn!("`lab down` has to take the clients away: {error}");
+    }
     folder.uninstall();
     match outcome {
         Ok(Err(failure)) if !folder.has_operations() => Err(abandon(&folder, failure)),
@@ -90,9 +109,19 @@ fn capacity(lab: &Lab) -> Result<(), Failure> {
     Ok(())
 }
 
-#[cfg(not(target_os = "linux"))]
+/// On macOS the free client slots are not known before the clients connect: what refuses one says so.
+#[cfg(target_os = "macos")]
 fn capacity(_: &Lab) -> Result<(), Failure> {
-    Err(Failure::new(FailureKind::BackendMissing, "live labs run on Linux in this version"))
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let message = "Endpoint Security clients are launchd daemons, and those belong to root";
+    Err(Failure::new(FailureKind::Privilege, message).mend("start the lab with sudo"))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn capacity(_: &Lab) -> Result<(), Failure> {
+    Err(Failure::new(FailureKind::BackendMissing, "this system has no kernel interface that the lab knows"))
 }
 
 /// Writes the resolved lab and the plan, and installs the bundles.
@@ -103,11 +132,17 @@ fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<(), Failure> {
     let Programs { client, driver, worker } = request.programs;
     let bundles = lab_bundle::package(client, Some(worker), &request.lab.clients, &folder.bundles())
         .map_err(|error| bundle_failure(&error))?;
+    if let Some(signing) = request.signing {
+        signing.sign(&bundles, &folder.bundles())?;
+    }
     lab_bundle::verify(&bundles).and_then(lab_bundle::require).map_err(|error| bundle_failure(&error))?;
+    if let Some(daemons) = request.clients_are.daemons() {
+        daemons.install(&bundles).map_err(|error| step_failure(&error))?;
+    }
     let plan = Plan {
         lab: request.lab.clone(),
         run: folder.root().to_owned(),
-        helpers: bundles.iter().map(|bundle| (bundle.client.clone(), bundle.helper.clone())).collect(),
+        helpers: bundles.iter().map(|bundle| (bundle.client.clone(), bundle.helper())).collect(),
         clients: bundles.into_iter().map(|bundle| (bundle.client, bundle.executable)).collect(),
         driver: install(driver, folder).map_err(output("cannot install the driver"))?,
         worker: if request.lab.daemons.is_empty() {
@@ -117,6 +152,7 @@ fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<(), Failure> {
         },
         terminal: request.terminal,
         cpus: Vec::new(),
+        clients_are: request.clients_are.clone(),
     };
     let text = serde_json::to_vec_pretty(&plan)
         .map_err(|error| Failure::new(FailureKind::Bug, format!("the plan cannot be written: {error}")))?;
@@ -129,6 +165,25 @@ fn install(program: &Path, folder: &RunFolder) -> std::io::Result<PathBuf> {
     fs::copy(program, &installed)?;
     fs::set_permissions(&installed, fs::Permissions::from_mode(0o755))?;
     Ok(installed)
+}
+
+/// What keeps daemons from being installed, as a failure of the run.
+pub(crate) fn step_failure(error: &StepError) -> Failure {
+    match error {
+        StepError::File(error) => bundle_failure(error),
+        _ => Failure::new(FailureKind::Bug, chain(error)).mend("`lab down` takes away what is left of a lab"),
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    message
 }
 
 fn bundle_failure(error: &lab_bundle::BundleError) -> Failure {
@@ -162,27 +217,45 @@ async fn confined(
     let mut arguments = request.conductor_arguments.to_vec();
     let plan_text = plan.to_string_lossy();
     arguments.push(&plan_text);
-    let pid = spawn_conductor(request.program, &arguments)?;
+    let conductor = spawn_conductor(request.program, &arguments)?;
+    let pid = conductor.pid;
     mark_active(folder, Some(pid));
     Ok(watch(pid, signals, AbortWatch::of(request.lab, folder)).await)
 }
 
-#[cfg(target_os = "linux")]
-fn spawn_conductor(program: &Path, arguments: &[&str]) -> Result<u32, Failure> {
-    lab_backend_fanotify::confine::spawn_first_process(program, arguments).map_err(|error| {
-        match error.raw_os_error() {
-            Some(nix::libc::EPERM) => {
-                Failure::new(FailureKind::Privilege, "a lab needs namespaces of its own (CAP_SYS_ADMIN)")
-                    .mend("run it as root")
-            }
-            _ => Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")),
-        }
-    })
+/// The conductor, for as long as the launcher holds on to it.
+struct ConductorProcess {
+    pid: u32,
+    /// Where nothing else ends the conductor with its launcher, the end of this pipe does.
+    _lifeline: Option<std::process::ChildStdin>,
 }
 
+#[cfg(target_os = "linux")]
+fn spawn_conductor(program: &Path, arguments: &[&str]) -> Result<ConductorProcess, Failure> {
+    let pid =
+        lab_backend_fanotify::confine::spawn_first_process(program, arguments).map_err(
+            |error| match error.raw_os_error() {
+                Some(nix::libc::EPERM) => {
+                    Failure::new(FailureKind::Privilege, "a lab needs namespaces of its own (CAP_SYS_ADMIN)")
+                        .mend("run it as root")
+                }
+                _ => Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")),
+            },
+        )?;
+    Ok(ConductorProcess { pid, _lifeline: None })
+}
+
+/// Elsewhere the conductor is a child in a process group of its own: a signal to the terminal's group reaches the
+/// launcher only, which passes it on.
 #[cfg(not(target_os = "linux"))]
-fn spawn_conductor(_: &Path, _: &[&str]) -> Result<u32, Failure> {
-    Err(Failure::new(FailureKind::BackendMissing, "live labs run on Linux in this version"))
+fn spawn_conductor(program: &Path, arguments: &[&str]) -> Result<ConductorProcess, Failure> {
+    use std::os::unix::process::CommandExt;
+    let mut command = std::process::Command::new(program);
+    let started = command.args(arguments).process_group(0).stdin(std::process::Stdio::piped()).spawn();
+    let mut child = started
+        .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")))?;
+    // Waited for by its ID, as on Linux.
+    Ok(ConductorProcess { pid: child.id(), _lifeline: child.stdin.take() })
 }
 
 struct Signals {

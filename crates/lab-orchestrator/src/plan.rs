@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lab_bundle::Daemons;
 use lab_model::{ClientId, Lab};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,43 @@ pub struct Plan {
     /// Where the storm's processes may run; empty for everywhere.
     #[serde(default)]
     pub cpus: Vec<u32>,
+    /// How the clients are started.
+    #[serde(default)]
+    pub clients_are: ClientsAre,
+}
+
+/// How the clients of a lab are started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientsAre {
+    /// As the conductor's children, each with a socket as standard input.
+    #[default]
+    Children,
+    /// As launchd daemons, each of which connects to the conductor.
+    Daemons {
+        /// A folder with a program that stands in for `launchctl`; everything that is installed lies below it.
+        stand_in: Option<PathBuf>,
+    },
+}
+
+impl ClientsAre {
+    /// How this machine starts clients.
+    #[must_use]
+    pub fn here(stand_in: Option<PathBuf>) -> ClientsAre {
+        if cfg!(target_os = "macos") || stand_in.is_some() {
+            ClientsAre::Daemons { stand_in }
+        } else {
+            ClientsAre::Children
+        }
+    }
+
+    /// The machine's daemons; `None` when the clients are children.
+    #[must_use]
+    pub fn daemons(&self) -> Option<Daemons> {
+        match self {
+            ClientsAre::Children => None,
+            ClientsAre::Daemons { stand_in } => Some(Daemons::of_the_machine(stand_in.as_deref())),
+        }
+    }
 }
 
 /// The processes of a run that goes on.
@@ -43,7 +81,7 @@ pub struct Active {
 pub struct ProcessName {
     /// Its ID.
     pub pid: u32,
-    /// When it started, in the kernel's ticks since boot (field 22 of `/proc/PID/stat`); 0 when unknown.
+    /// When it started, as [`lab_process::process_state`] counts it; 0 when unknown.
     pub started: u64,
 }
 
@@ -62,10 +100,7 @@ impl ProcessName {
 }
 
 fn started(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything; the fields behind the last one are plain.
-    let fields = stat.get(stat.rfind(')')? + 2..)?;
-    fields.split(' ').nth(19)?.parse().ok()
+    lab_process::process_state(pid).map(|state| state.started)
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -14,8 +14,9 @@ pub struct RunFolder {
     root: PathBuf,
 }
 
-/// The folder that marks a mount point; empty on the outside, it is removed with the run.
-const ARENA: &str = "arena";
+/// The arena's folder. On Linux it marks a mount point, empty on the outside; on macOS the files lie in it, and the
+/// ending keeps Spotlight from opening them.
+const ARENA: &str = if cfg!(target_os = "macos") { "arena.noindex" } else { "arena" };
 
 impl RunFolder {
     /// Creates the folder of a new run of `lab` below `runs` and points `latest` at it.
@@ -211,13 +212,19 @@ impl RunFolder {
         let removed = |path: PathBuf, result: io::Result<()>| result.is_ok().then_some(path);
         [
             removed(self.bundles(), fs::remove_dir_all(self.bundles())),
-            removed(self.arena(), fs::remove_dir(self.arena())),
+            removed(self.arena(), remove_arena(&self.arena())),
             removed(self.active(), fs::remove_file(self.active())),
         ]
         .into_iter()
         .flatten()
         .collect()
     }
+}
+
+/// On Linux nothing but the mount point is removed: if a lab were still mounted there, its files are not ours to
+/// touch from outside.
+fn remove_arena(arena: &Path) -> io::Result<()> {
+    if cfg!(target_os = "linux") { fs::remove_dir(arena) } else { fs::remove_dir_all(arena) }
 }
 
 fn point_latest(of_lab: &Path, name: &str) -> io::Result<()> {

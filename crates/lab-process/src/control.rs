@@ -3,6 +3,7 @@
 use std::{
     io,
     os::{fd::AsFd, unix::net::UnixStream},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -27,7 +28,19 @@ impl Control {
     /// # Errors
     /// Those of duplicating the descriptor.
     pub fn from_standard_input() -> io::Result<Control> {
-        let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        Control::over(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?))
+    }
+
+    /// Connects to the socket on which the orchestrator waits: for a process that it did not start itself, such as
+    /// a launchd daemon.
+    ///
+    /// # Errors
+    /// Those of connecting: nobody waits there, or not for this user.
+    pub fn connect(socket: &Path) -> io::Result<Control> {
+        Control::over(UnixStream::connect(socket)?)
+    }
+
+    fn over(stream: UnixStream) -> io::Result<Control> {
         let writer = ControlWriter { stream: Arc::new(Mutex::new(stream.try_clone()?)) };
         Ok(Control { stream, writer })
     }
@@ -55,5 +68,28 @@ impl ControlWriter {
     pub fn reply(&self, reply: &Reply) -> Result<(), FrameError> {
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         send(&mut *stream, reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_was_started_by_somebody_else_connects_to_a_socket() {
+        let path = std::env::temp_dir().join(format!("lab-control-{}.sock", std::process::id()));
+        assert!(Control::connect(&path).is_err(), "nobody waits there yet");
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut control = Control::connect(&path).unwrap();
+        let (mut orchestrator, _) = listener.accept().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        send(&mut orchestrator, &Order::Halt).unwrap();
+        assert_eq!(control.order().unwrap(), Order::Halt);
+        control.writer().reply(&Reply::Done).unwrap();
+        assert_eq!(receive::<Reply>(&mut orchestrator).unwrap(), Reply::Done);
+        drop(orchestrator);
+        assert!(matches!(control.order(), Err(FrameError::Closed)), "the orchestrator's end is noticed");
     }
 }

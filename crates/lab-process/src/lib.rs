@@ -17,7 +17,7 @@ mod trace;
 pub use arena::Arena;
 pub use control::{Control, ControlWriter};
 pub use gate::Gate;
-pub use machine::{host_facts, process_id, thread_id};
+pub use machine::{ProcessState, host_facts, process_id, process_state, thread_id};
 pub use operate::{CONTENT_BYTES_MAX, Operator, burn};
 pub use paths::Paths;
 pub use trace::{GROW_EVERY, create_trace};

@@ -27,6 +27,52 @@ pub fn thread_id() -> u64 {
     id
 }
 
+/// What the kernel says of a process, as far as the lab asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessState {
+    /// When it started: a number that another process of the same ID cannot have. On Linux ticks since boot, on
+    /// macOS microseconds since 1970.
+    pub started: u64,
+    /// True when a signal has stopped it.
+    pub stopped: bool,
+}
+
+/// Asks for the state of a process; `None` when none of that ID lives. Opens nothing but a file of `/proc`.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn process_state(pid: u32) -> Option<ProcessState> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything; the fields behind the last one are plain.
+    let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
+    let state = fields.next()?;
+    // Dead, and waited for by nobody yet.
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    let stopped = matches!(state, "T" | "t");
+    Some(ProcessState { started: fields.nth(18)?.parse().ok()?, stopped })
+}
+
+/// Asks for the state of a process; `None` when none of that ID lives.
+#[cfg(target_os = "macos")]
+#[must_use]
+#[doc(alias = "proc_pidinfo")]
+pub fn process_state(pid: u32) -> Option<ProcessState> {
+    let pid = i32::try_from(pid).ok()?;
+    let mut info = std::mem::MaybeUninit::<libc::proc_bsdinfo>::zeroed();
+    let size = i32::try_from(size_of::<libc::proc_bsdinfo>()).ok()?;
+    // SAFETY: `info` is a valid place for `size` bytes.
+    let written =
+        unsafe { libc::proc_pidinfo(pid, libc::PROC_PIDTBSDINFO, 0, info.as_mut_ptr().cast(), size) };
+    if written != size {
+        return None;
+    }
+    // SAFETY: the kernel has filled all of it, and any bytes are valid numbers.
+    let info = unsafe { info.assume_init() };
+    let started = info.pbi_start_tvsec.saturating_mul(1_000_000).saturating_add(info.pbi_start_tvusec);
+    Some(ProcessState { started, stopped: info.pbi_status == libc::SSTOP })
+}
+
 /// What machine this is.
 #[must_use]
 pub fn host_facts() -> HostFacts {

@@ -67,7 +67,7 @@ pub struct TraceAssignment {
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Assignment {
     /// To answer events.
-    Client(ClientAssignment),
+    Client(Box<ClientAssignment>),
     /// To make the workload's operations.
     Driver(DriverAssignment),
     /// To do errands for clients.

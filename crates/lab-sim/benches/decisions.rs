@@ -78,7 +78,8 @@ fn main() {
     for (name, clients, preset, kernel) in rows {
         let lab = lab(clients, &preset.behavior());
         let options = Options { decisions_max: DECISIONS, ..Options::new(&lab, kernel) };
-        // Time on the processor, and the best of three: a busy machine only ever takes time away.
+        // Time on the processor, and the best of three: a busy machine only ever takes time away. Where the system
+        // does not say how long this thread had one, the time that passed counts.
         let (mut seconds, mut processor, mut decisions) = (f64::INFINITY, f64::INFINITY, 0);
         for _ in 0..3 {
             let (begun, had) = (Instant::now(), processor_ns());
@@ -97,7 +98,7 @@ fn main() {
             per_second / 1e6,
             kibibytes.map_or_else(|| "?".to_owned(), |kibibytes| (kibibytes / 1024).to_string()),
         );
-        missed |= decisions < DECISIONS || per_second < PER_SECOND_MIN || seconds > SECONDS_MAX;
+        missed |= decisions < DECISIONS || per_second < PER_SECOND_MIN || processor > SECONDS_MAX;
         missed |= kibibytes.is_some_and(|kibibytes| kibibytes > RESIDENT_KIB_MAX);
     }
     assert!(!missed, "a goal was missed");

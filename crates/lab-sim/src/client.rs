@@ -6,7 +6,10 @@ use lab_client_core::{ClientCore, OperationPlan};
 use lab_model::{Actor, Approval, EventKind, Span, SubjectClass, Verdict};
 use lab_trace::RecordId;
 
-use crate::slab::{Key, Slab};
+use crate::{
+    hiding::Hidden,
+    slab::{Key, Slab},
+};
 
 /// The questions that Endpoint Security queues for one client; what comes beyond is allowed silently.
 /// Claimed, never confirmed.
@@ -23,6 +26,10 @@ pub(crate) struct Client {
     pub(crate) alive: bool,
     /// The kernel asks it: from its start until its descriptor has gone.
     pub(crate) listening: bool,
+    /// What the kernel does not ask it.
+    pub(crate) hidden: Hidden,
+    /// It has the kernel keep answers.
+    pub(crate) keeps: bool,
     /// Questions in the kernel's queue, unread.
     pub(crate) queue: VecDeque<Key>,
     /// Questions put and not settled.
@@ -54,8 +61,6 @@ pub(crate) struct Batch {
     pub(crate) wakes: Vec<u32>,
     /// The last reading of the clock before they leave.
     pub(crate) at: u64,
-    /// Answers whose release is still to be paid for.
-    pub(crate) read: u64,
 }
 
 /// What is known of the operation a question is about, and what becomes of the question.
@@ -79,6 +84,8 @@ pub(crate) struct Decision {
     /// The answer its worker is about to give.
     pub(crate) answer: Option<(Verdict, Approval)>,
     pub(crate) answered: bool,
+    /// The kernel is to keep the answer.
+    pub(crate) keep: bool,
     /// The core wants nothing more for it.
     pub(crate) settled: bool,
     /// A worker has it.
@@ -103,5 +110,9 @@ pub(crate) struct Subject {
 pub(crate) enum Plan {
     Nothing,
     Wait(Span),
+    /// Keeps a processor busy for so many nanoseconds more.
+    Work(u64),
+    /// The same, to find out the path that its rules judge by.
+    Judge(u64),
     Operate(OperationPlan),
 }

@@ -1,16 +1,27 @@
 //! What a client's threads do: the reader, the workers and the housekeeper, each as its [`lab_client_core::ClientCore`] says.
 
 use lab_client_core::{Action, Input, Question};
-use lab_model::{Approval, Ticks, Verdict};
+use lab_model::{Approval, EventKind, Ticks, Verdict};
 use lab_trace::{DecisionBegin, DecisionEnd, Loss, LossKind};
 
 use crate::{
-    Kernel, Sink,
+    EsCache, Kernel, Sink,
     agenda::Happening,
-    client::{Batch, Plan},
+    client::{Batch, Decision, Plan},
     machine::{Machine, NONE, Next, Step},
     slab::Key,
 };
+
+/// What a client knows of an event that it has read.
+fn question(decision: &Decision, kernel: Kernel) -> Question {
+    Question {
+        read: Ticks(decision.read.unwrap_or(decision.asked)),
+        event: decision.event,
+        class: decision.class,
+        actor: decision.subject.actor,
+        deadline: (kernel == Kernel::EndpointSecurity).then_some(Ticks(decision.due)),
+    }
+}
 
 /// Who hands the core its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +61,17 @@ impl<S: Sink> Machine<'_, S> {
     /// What it costs to let a batch of answers leave and to wake whom it wakes.
     fn batch_cost(&mut self, client: usize, by: By) -> u64 {
         let costs = self.costs;
-        let batch = self.batch(client, by);
+        let state = &self.clients[client];
+        let batch = if by == By::Housekeeper { &state.fallbacks } else { &state.batch };
         let (answers, wakes) = (batch.answers.len() as u64, batch.wakes.len() as u64);
-        batch.read = answers;
+        let keeps = |(key, ..): &&(Key, Verdict, Approval)| {
+            state.decisions.get(*key).is_some_and(|decision| decision.keep)
+        };
+        let kept = if state.keeps { batch.answers.iter().filter(keeps).count() as u64 } else { 0 };
         let handing = wakes * (costs.hand_over + costs.wake_up);
         let answering =
             if answers > 0 { costs.answer_call + answers * (costs.answer_event + costs.wake_up) } else { 0 };
-        self.cost(answering + handing)
+        self.cost(answering + handing + kept * costs.keep)
     }
 
     fn batch(&mut self, client: usize, by: By) -> &mut Batch {
@@ -99,13 +114,7 @@ impl<S: Sink> Machine<'_, S> {
             actor: subject.actor,
         };
         decision.record = self.sink.begin_decision(state.actor, &begin);
-        let question = Question {
-            read: Ticks(read),
-            event: decision.event,
-            class: decision.class,
-            actor: subject.actor,
-            deadline: (!own).then_some(Ticks(decision.due)),
-        };
+        let question = question(decision, kernel);
         let draw = self.seed ^ (u64::from(state.actor.0) << 48) ^ decision.record.0;
         self.tally.read(client, subject.client, self.script.phase);
         let input = Input::Event { id: u64::from(key.place), question, draw };
@@ -143,21 +152,30 @@ impl<S: Sink> Machine<'_, S> {
         }
         let decision = state.decisions.get_mut(key).expect("it was found just now");
         match action {
-            Action::Answer { verdict, approval, worker: false, .. } => {
+            Action::Answer { verdict, approval, worker: false, keep, .. } => {
+                decision.keep = keep;
                 let batch = if by == By::Housekeeper { &mut state.fallbacks } else { &mut state.batch };
                 batch.answers.push((key, verdict, approval));
             }
-            Action::Answer { verdict, approval, .. } => decision.answer = Some((verdict, approval)),
-            Action::Wait { span, .. } | Action::Burn { span, .. } => decision.plan = Plan::Wait(span),
-            // The simulator's files have no path to judge by: allowed.
-            Action::Judge { .. } => decision.plan = Plan::Wait(lab_model::Span::default()),
+            Action::Answer { verdict, approval, keep, .. } => {
+                (decision.answer, decision.keep) = (Some((verdict, approval)), keep);
+            }
+            Action::Wait { span, .. } => decision.plan = Plan::Wait(span),
+            Action::Burn { span, .. } => decision.plan = Plan::Work(span.nanos()),
+            Action::Judge { .. } => decision.plan = Plan::Judge(self.costs.resolve),
+            // Endpoint Security hands no descriptor over: there is nothing to read.
+            Action::Inspect { .. } if self.kernel == Kernel::EndpointSecurity => {
+                decision.plan = Plan::Work(0);
+            }
             Action::Inspect { .. } => {
                 let kibibytes = self.files.bytes(decision.file).div_ceil(1024);
                 let reading = self.costs.read_content + kibibytes * self.costs.read_kibibyte;
-                decision.plan = Plan::Wait(lab_model::Span::from_nanos(reading));
+                decision.plan = Plan::Work(reading);
             }
             Action::Operate { plan, .. } => decision.plan = Plan::Operate(plan),
-            Action::Ask { .. } => unreachable!("labs with helpers or daemons are refused: see `refusal`"),
+            Action::Ask { .. } => {
+                unreachable!("labs with helpers or daemons are refused: see `not_simulated`")
+            }
             Action::Settled { .. } => decision.settled = true,
             Action::Arm { at, .. } => {
                 decision.budgeted = true;
@@ -250,21 +268,40 @@ impl<S: Sink> Machine<'_, S> {
         };
         let (operation, record, file, actor) =
             (decision.operation, decision.record, decision.file, state.actor);
+        let (keep, event) = (decision.keep, decision.event);
         let late = at > decision.due;
         let took = at.saturating_sub(decision.read.unwrap_or(at));
         self.sink.end_decision(actor, record, &end);
         self.sink.decision_target(actor, record, file);
         self.tally.answered(approval, took, late);
+        if keep {
+            self.keep(client, file, event);
+        }
         self.retire(client, key);
         self.answer_reaches(operation, verdict);
+    }
+
+    /// The kernel keeps an answer. It does so before it lets the operation go on.
+    fn keep(&mut self, client: usize, file: u32, event: EventKind) {
+        match (self.kernel, self.es_cache) {
+            (Kernel::EndpointSecurity, EsCache::Shared) => {
+                self.clients.iter_mut().for_each(|client| client.hidden.keep(file, event, &self.files));
+            }
+            _ => self.clients[client].hidden.keep(file, event, &self.files),
+        }
+    }
+
+    /// A client has connected. Endpoint Security then empties the cache of every client.
+    pub(crate) fn client_connected(&mut self) {
+        if self.kernel == Kernel::EndpointSecurity {
+            self.clients.iter_mut().for_each(|client| client.hidden.forget());
+        }
     }
 
     /// Forgets a decision once it is answered, settled and in nobody's hands.
     fn retire(&mut self, client: usize, key: Key) {
         let state = &mut self.clients[client];
-        let done = |decision: &crate::client::Decision| {
-            decision.answered && decision.settled && decision.worker == NONE
-        };
+        let done = |decision: &Decision| decision.answered && decision.settled && decision.worker == NONE;
         if state.decisions.get(key).is_some_and(done) {
             state.decisions.remove(key);
             self.pending -= 1;
@@ -292,12 +329,39 @@ impl<S: Sink> Machine<'_, S> {
 
     fn tell_finished(&mut self, thread: u32) {
         let (client, key) = (self.client_of(thread), self.threads[thread as usize].decision);
+        let kernel = self.kernel;
         let state = &mut self.clients[client];
         if let Some(decision) = state.decisions.get_mut(key) {
-            decision.plan = Plan::Nothing;
-            let input = Input::Finished { id: u64::from(key.place) };
+            let id = u64::from(key.place);
+            let input = match std::mem::replace(&mut decision.plan, Plan::Nothing) {
+                Plan::Judge(_) => {
+                    let judge = state.core.policy().judge(&question(decision, kernel));
+                    let verdict = judge.verdict(self.files.path(decision.file).as_bytes());
+                    Input::Judged { id, verdict }
+                }
+                _ => Input::Finished { id },
+            };
             state.core.step(Ticks(self.now), input, &mut self.actions);
             self.apply(client, By::Worker(thread));
+        }
+    }
+
+    /// A worker keeps its processor busy, a time slice at the most before others may have it.
+    pub(crate) fn enter_work(&mut self, thread: u32, start: u64) -> u64 {
+        let (client, key) = (self.client_of(thread), self.threads[thread as usize].decision);
+        let slice = self.costs.time_slice.max(1);
+        let Some(decision) = self.clients[client].decisions.get_mut(key) else { return start };
+        let (Plan::Work(left) | Plan::Judge(left)) = &mut decision.plan else { return start };
+        let piece = slice.min(*left);
+        *left -= piece;
+        start + self.cost(piece)
+    }
+
+    pub(crate) fn leave_work(&mut self, thread: u32) -> Next {
+        let (client, key) = (self.client_of(thread), self.threads[thread as usize].decision);
+        match self.clients[client].decisions.get(key).map(|decision| decision.plan) {
+            Some(Plan::Work(left) | Plan::Judge(left)) if left > 0 => Next::Continue,
+            _ => self.work_finished(thread),
         }
     }
 
@@ -323,6 +387,11 @@ impl<S: Sink> Machine<'_, S> {
                 }
                 // There is no such file, so nothing is done, and the decision goes on.
                 Plan::Operate(_) => self.tell_finished(thread),
+                Plan::Work(0) => self.tell_finished(thread),
+                Plan::Work(_) | Plan::Judge(_) => {
+                    self.threads[thread as usize].step = Step::Work;
+                    return Next::Continue;
+                }
                 Plan::Wait(span) => {
                     self.threads[thread as usize].step = Step::Waited;
                     self.sleep(thread, self.now.saturating_add(span.nanos()));
@@ -347,6 +416,9 @@ impl<S: Sink> Machine<'_, S> {
     pub(crate) fn enter_answer(&mut self, thread: u32, start: u64) -> u64 {
         let costs = self.costs;
         // The operation's record keeps the moment; a worker has none under way while it answers.
+        let (client, key) = (self.client_of(thread), self.threads[thread as usize].decision);
+        let keeps = self.clients[client].decisions.get(key).is_some_and(|decision| decision.keep);
+        let start = if keeps { start + self.cost(costs.keep) } else { start };
         self.threads[thread as usize].since_answer = start;
         start + self.cost(costs.answer_call + costs.answer_event + costs.wake_up)
     }
@@ -405,8 +477,7 @@ impl<S: Sink> Machine<'_, S> {
             let state = &mut self.clients[client];
             state.budget.pop_front();
             // What a worker is just answering on another processor is its own business.
-            let open =
-                |decision: &&mut crate::client::Decision| !decision.answered && decision.answer.is_none();
+            let open = |decision: &&mut Decision| !decision.answered && decision.answer.is_none();
             if let Some(decision) = state.decisions.get_mut(key).filter(open) {
                 decision.budgeted = false;
                 let input = Input::Timer { id: u64::from(key.place) };

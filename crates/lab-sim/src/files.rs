@@ -133,6 +133,12 @@ impl Files {
         }
     }
 
+    /// True for a file of this path, relative to the arena, or anywhere below it.
+    pub(crate) fn lies_in(&self, file: u32, path: &str) -> bool {
+        let own = self.path(file);
+        own.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     fn folder(&self, file: u32) -> Option<&Folder> {
         let after = self.folders.partition_point(|folder| folder.first <= file);
         self.folders.get(after.checked_sub(1)?)

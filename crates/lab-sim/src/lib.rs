@@ -19,6 +19,8 @@
 //!   no deadline but the warden's, which kills.
 //! - **Endpoint Security**: an operation asks all clients but its own at once and waits for all of them. Each
 //!   client has a bounded queue, beyond which questions are allowed silently. The kernel kills at the deadline.
+//! - **Hidden**: what a client has muted by path, what it lets the kernel keep, and what it has not subscribed to
+//!   is not asked of it ([`EsCache`]).
 #![forbid(unsafe_code)]
 
 mod agenda;
@@ -28,8 +30,10 @@ mod costs;
 mod deciders;
 mod driver;
 mod files;
+mod hiding;
 mod histogram;
 mod ladder;
+mod limits;
 mod machine;
 mod minimize;
 mod openers;
@@ -50,13 +54,14 @@ mod warden;
 pub use calibrate::{Calibration, Measured, Spread, calibrate, measure};
 pub use costs::Costs;
 pub use files::Files;
+pub use hiding::EsCache;
 pub use histogram::Histogram;
 pub use ladder::{Ladder, Mitigation, Rung, ladder};
+pub use limits::not_simulated;
 pub use minimize::{Minimized, minimize};
-pub use plan::{Plan, Rehearsal, RootPlan, plan};
+pub use plan::{Plan, Rehearsal, RootPlan, Size, plan};
 pub use simulation::{
-    Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, refusal, search,
-    simulate,
+    Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
 };
 pub use sink::{Counting, DEVICE, Sink, TraceFile, Traces};
 pub use swarm::{SwarmHit, search_swarm, swarm};

@@ -8,7 +8,7 @@ use lab_client_core::Action;
 use lab_model::Lab;
 
 use crate::{
-    Costs, Files, Kernel, Options, Sink,
+    Costs, EsCache, Files, Kernel, Options, Sink,
     agenda::{Agenda, Happening},
     client::Client,
     driver::Driver,
@@ -37,6 +37,8 @@ pub(crate) enum Step {
     TakeUp,
     /// A worker's wait is over.
     Waited,
+    /// A worker keeps its processor busy.
+    Work,
     /// An opener begins an operation.
     Begin,
     /// An opener goes on after an answer.
@@ -98,6 +100,7 @@ pub(crate) struct Machine<'a, S> {
     pub(crate) kernel: Kernel,
     pub(crate) seed: u64,
     pub(crate) decisions_max: u64,
+    pub(crate) es_cache: EsCache,
     pub(crate) costs: Costs,
     pub(crate) sink: &'a mut S,
     pub(crate) now: u64,
@@ -132,6 +135,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             kernel: options.kernel,
             seed: options.seed,
             decisions_max: options.decisions_max,
+            es_cache: options.es_cache,
             costs,
             sink,
             now: EPOCH,
@@ -299,6 +303,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             Step::FallBack => self.enter_fall_back(thread, start),
             Step::TakeUp => self.enter_take_up(thread, start),
             Step::Waited => start + self.cost(self.costs.hand_over),
+            Step::Work => self.enter_work(thread, start),
             Step::Begin => self.enter_begin(thread, start),
             Step::Resume => self.enter_resume(thread, start),
             Step::Content => self.enter_content(thread, start),
@@ -313,6 +318,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             Step::FallBack => self.leave_fall_back(thread),
             Step::TakeUp => self.leave_take_up(thread),
             Step::Waited => self.work_finished(thread),
+            Step::Work => self.leave_work(thread),
             Step::Begin | Step::Resume => self.leave_open(thread),
             Step::Content => self.leave_content(thread),
             Step::Answer => self.leave_answer(thread),

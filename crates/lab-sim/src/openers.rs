@@ -23,7 +23,7 @@ impl<S: Sink> Machine<'_, S> {
         } else {
             self.worker_operation(thread, start)
         };
-        let asking = self.asking_cost(0, operation.subject.client);
+        let asking = self.asking_cost(&operation);
         // Without anybody to ask, the call goes straight on to its return.
         let rest = asking.unwrap_or_else(|| self.exit_cost(operation.kind));
         let key = self.operations.insert(operation);
@@ -103,22 +103,64 @@ impl<S: Sink> Machine<'_, S> {
         }
     }
 
-    /// What the next questions will cost the opener, from this place in the order on.
-    fn asking_cost(&mut self, place: u16, own: u32) -> Option<u64> {
-        let mut asked = 0;
-        let mut wakes = 0;
-        for &client in self.order.get(usize::from(place)..).unwrap_or_default() {
-            let state = &self.clients[usize::from(client)];
-            if !state.listening || (self.kernel == Kernel::EndpointSecurity && u32::from(client) == own) {
-                continue;
-            }
+    /// What the next questions will cost the opener; `None` when nobody is left to ask.
+    fn asking_cost(&mut self, operation: &Operation) -> Option<u64> {
+        let (mut asked, mut wakes) = (0, 0);
+        let mut count = |client: u16| {
             asked += 1;
-            wakes += u64::from(self.is_blocked(state.reader));
-            if self.kernel == Kernel::Fanotify {
-                break;
+            wakes += u64::from(self.is_blocked(self.clients[usize::from(client)].reader));
+        };
+        match self.kernel {
+            Kernel::Fanotify => {
+                self.next_asked(operation).into_iter().for_each(|(_, _, client)| count(client))
+            }
+            Kernel::EndpointSecurity => {
+                let pass = self.next_pass(operation)?;
+                let question = operation.question_of(pass, &self.files);
+                (0..self.clients_max()).filter(|&client| self.asks(client, &question)).for_each(count);
             }
         }
         (asked > 0).then(|| self.cost(asked * self.costs.ask + wakes * self.costs.wake_up))
+    }
+
+    fn clients_max(&self) -> u16 {
+        u16::try_from(self.clients.len()).unwrap_or(u16::MAX)
+    }
+
+    /// True when the kernel asks a client this question.
+    #[inline]
+    fn asks(&self, client: u16, question: &Asked) -> bool {
+        let state = &self.clients[usize::from(client)];
+        let own = self.kernel == Kernel::EndpointSecurity && question.subject.client == u32::from(client);
+        state.listening && !own && !state.hidden.hides(question.file, question.event)
+    }
+
+    /// fanotify: whom the kernel asks next about an operation, in which pass and at which place of the order.
+    fn next_asked(&self, operation: &Operation) -> Option<(u8, u16, u16)> {
+        let (mut pass, mut place) = (operation.pass, operation.place);
+        while !operation.denied && usize::from(pass) < operation.passes.len() {
+            let question = operation.question_of(pass, &self.files);
+            while let Some(&client) = self.order.get(usize::from(place)) {
+                if self.asks(client, &question) {
+                    return Some((pass, place, client));
+                }
+                place += 1;
+            }
+            (pass, place) = (pass + 1, 0);
+        }
+        None
+    }
+
+    /// Endpoint Security: the next pass in which anybody is asked about an operation.
+    fn next_pass(&self, operation: &Operation) -> Option<u8> {
+        // `place` tells whether its pass was asked already.
+        let first = operation.pass + u8::from(operation.place > 0);
+        let last = u8::try_from(operation.passes.len()).unwrap_or(u8::MAX);
+        let anybody = |pass: &u8| {
+            let question = operation.question_of(*pass, &self.files);
+            (0..self.clients_max()).any(|client| self.asks(client, &question))
+        };
+        if operation.denied { None } else { (first..last).find(anybody) }
     }
 
     /// What is left of a call after the last answer.
@@ -131,15 +173,9 @@ impl<S: Sink> Machine<'_, S> {
 
     pub(crate) fn enter_resume(&mut self, thread: u32, start: u64) -> u64 {
         let key = self.threads[thread as usize].operation;
-        let Some(operation) = self.operations.get(key) else { return start };
-        let (kind, own, denied) = (operation.kind, operation.subject.client, operation.denied);
-        let (mut pass, mut place) = (usize::from(operation.pass), operation.place);
-        let passes = operation.passes.len();
-        if self.kernel == Kernel::EndpointSecurity || usize::from(place) >= self.order.len() {
-            (pass, place) = (pass + 1, 0);
-        }
-        let asking = if pass < passes && !denied { self.asking_cost(place, own) } else { None };
-        start + asking.unwrap_or_else(|| self.exit_cost(kind))
+        let Some(&operation) = self.operations.get(key) else { return start };
+        let asking = self.asking_cost(&operation);
+        start + asking.unwrap_or_else(|| self.exit_cost(operation.kind))
     }
 
     pub(crate) fn leave_open(&mut self, thread: u32) -> Next {
@@ -161,40 +197,26 @@ impl<S: Sink> Machine<'_, S> {
 
     /// fanotify: one group after the other, pass after pass; a deny ends it all.
     fn ask_one(&mut self, key: Key) -> bool {
-        let Some(operation) = self.operations.get_mut(key) else { return false };
-        while !operation.denied && usize::from(operation.pass) < operation.passes.len() {
-            while let Some(&client) = self.order.get(usize::from(operation.place)) {
-                operation.place += 1;
-                if self.clients[usize::from(client)].listening {
-                    operation.waiting = 1;
-                    let question = operation.question(&self.files);
-                    self.put(key, question, client);
-                    return true;
-                }
-            }
-            operation.pass += 1;
-            operation.place = 0;
+        let Some(&operation) = self.operations.get(key) else { return false };
+        let Some((pass, place, client)) = self.next_asked(&operation) else { return false };
+        if let Some(operation) = self.operations.get_mut(key) {
+            (operation.pass, operation.place, operation.waiting) = (pass, place + 1, 1);
         }
-        false
+        self.put(key, operation.question_of(pass, &self.files), client);
+        true
     }
 
     /// Endpoint Security: every client but the subject's own at once; the operation waits for all of them.
     fn ask_all(&mut self, key: Key) -> bool {
-        loop {
-            let Some(operation) = self.operations.get_mut(key) else { return false };
-            // `place` tells whether this pass was asked already.
-            operation.pass += u8::from(operation.place > 0);
-            if operation.denied || usize::from(operation.pass) >= operation.passes.len() {
-                return false;
-            }
-            operation.place = 1;
-            let (question, own) = (operation.question(&self.files), operation.subject.client);
+        while let Some(&operation) = self.operations.get(key) {
+            let Some(pass) = self.next_pass(&operation) else { return false };
+            let question = operation.question_of(pass, &self.files);
             let mut asked = 0;
-            for client in 0..u16::try_from(self.clients.len()).unwrap_or(u16::MAX) {
-                let state = &mut self.clients[usize::from(client)];
-                if !state.listening || u32::from(client) == own {
+            for client in 0..self.clients_max() {
+                if !self.asks(client, &question) {
                     continue;
                 }
+                let state = &mut self.clients[usize::from(client)];
                 state.sequence += 1;
                 if state.queue.len() >= ES_QUEUE_MAX {
                     state.dropped += 1;
@@ -204,14 +226,15 @@ impl<S: Sink> Machine<'_, S> {
                 asked += 1;
                 self.put(key, question, client);
             }
+            // Nobody has answered yet: an answer leaves at the end of a piece of work, which this is not.
+            if let Some(operation) = self.operations.get_mut(key) {
+                (operation.pass, operation.place, operation.waiting) = (pass, 1, asked);
+            }
             if asked > 0 {
-                // Nobody has answered yet: an answer leaves at the end of a piece of work, which this is not.
-                if let Some(operation) = self.operations.get_mut(key) {
-                    operation.waiting = asked;
-                }
                 return true;
             }
         }
+        false
     }
 
     /// Puts one question into a client's queue.
@@ -239,6 +262,7 @@ impl<S: Sink> Machine<'_, S> {
             plan: Plan::Nothing,
             answer: None,
             answered: false,
+            keep: false,
             settled: false,
             worker: NONE,
             budgeted: false,

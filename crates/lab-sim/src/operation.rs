@@ -40,10 +40,10 @@ pub(crate) struct Asked {
 }
 
 impl Operation {
-    /// The question of the pass it is in.
+    /// The question of one of its passes.
     #[inline]
-    pub(crate) fn question(&self, files: &Files) -> Asked {
-        let pass = self.passes[usize::from(self.pass)];
+    pub(crate) fn question_of(&self, pass: u8, files: &Files) -> Asked {
+        let pass = self.passes[usize::from(pass)];
         let file = pass.program.map_or(self.file, |program| files.program(program));
         Asked { file, event: pass.event, subject: self.subject, lineage: self.lineage }
     }

@@ -5,10 +5,17 @@
 //! cascade ends and its size is a sum; if they can, no cascade ends by itself. Only which way it goes wrong,
 //! and how close to the deadline, is rehearsed.
 
-use lab_model::{Behavior, ExecProgram, Lab, OperationKind, PhaseKind, Reaction, Span, Workload};
+use std::collections::BTreeSet;
+
+use lab_client_core::{Admission, Outcome as Done, PlannedTarget, Policy, Question, Step};
+use lab_model::{
+    Actor, Cache, EventKind, ExecProgram, Lab, OperationKind, PhaseKind, Span, SubjectClass, Ticks, Timebase,
+    Verdict, Workload,
+};
+use lab_workload::Action;
 
 use crate::{
-    Costs, Counting, Kernel, Options, Outcome, Summary,
+    Costs, Counting, Files, Kernel, Options, Outcome, Summary,
     operation::{Linkage, Pass, passes},
     simulate,
 };
@@ -25,6 +32,9 @@ pub struct Plan {
     pub sees: Vec<Vec<bool>>,
     /// `reacts[i][j]`: and makes operations of its own because of them, so many for each.
     pub reacts: Vec<Vec<u64>>,
+    /// What each client makes for one operation of the workload, of the kind for which it makes most; `None`
+    /// when it is never asked.
+    pub on_workload: Vec<Option<u64>>,
     /// Clients that set each other off in a circle, by their place; empty when every cascade ends.
     pub circle: Vec<usize>,
     /// The factor by which operations of clients multiply from one level of a cascade to the next: the spectral
@@ -41,11 +51,22 @@ pub struct Plan {
 pub struct RootPlan {
     /// What it does.
     pub kind: OperationKind,
-    /// Questions to each client about the operation itself.
+    /// Questions about the operation itself, over all clients, as long as nothing is hidden or denied.
     pub questions: u64,
-    /// Decisions in its whole cascade, over all clients; `None` when it does not end by itself or is larger
-    /// than a number can say.
-    pub decisions: Option<u64>,
+    /// Decisions in its whole cascade, over all clients.
+    pub size: Size,
+}
+
+/// The size of a cascade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// So many decisions, every time.
+    Exact(u64),
+    /// It ends, but what is hidden, kept or denied makes it depend on the file and on what came before: the
+    /// rehearsal tells what it is on average.
+    Varies,
+    /// It does not end by itself, or is larger than a number can say.
+    Endless,
 }
 
 /// What a short simulated run showed.
@@ -53,6 +74,8 @@ pub struct RootPlan {
 pub struct Rehearsal {
     /// How it ended up.
     pub outcome: Outcome,
+    /// Decisions for each root operation, on average.
+    pub amplification: Option<f64>,
     /// Median time of a root operation in its storm, in nanoseconds.
     pub open_p50: Option<u64>,
     /// 99 % of the root operations took at most this.
@@ -66,24 +89,49 @@ pub struct Rehearsal {
 /// Says what a lab will do on this kernel.
 #[must_use]
 pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
-    let sees = sees(lab.clients.len(), kernel);
-    let reacts = reacts(lab, &sees);
+    let reactions = Reactions::of(lab);
+    let sees = sees(lab, kernel);
+    let reacts = reacts(&reactions, &sees);
     let circle = circle(&reacts);
     let loop_gain = if circle.is_empty() { 0.0 } else { spectral_radius(&reacts) };
-    let roots = lab
-        .workload
-        .iter()
-        .map(|load| {
-            let (kind, linkage) = match load {
-                Workload::OpenStorm(_) => (OperationKind::Open, Linkage::Static),
-                Workload::ExecStorm(storm) => (OperationKind::Exec, linkage(storm.program)),
+    let files = Files::new(&lab.workload);
+    let root = |(place, load): (usize, &Workload)| {
+        let (kind, linkage, action) = match load {
+            Workload::OpenStorm(_) => (OperationKind::Open, Linkage::Static, Action::Open { file: 0 }),
+            Workload::ExecStorm(storm) => {
+                (OperationKind::Exec, linkage(storm.program), Action::Exec(storm.program))
+            }
+        };
+        let passes = passes(kernel, kind, linkage);
+        let questions = (passes.len() * lab.clients.len()) as u64;
+        let cascade = Cascade { lab, sees: &sees, reacts: &reacts, reactions: &reactions };
+        let size = if varies(lab, load, &reactions) {
+            Size::Varies
+        } else if !circle.is_empty() {
+            Size::Endless
+        } else {
+            let file = files.of(place, action);
+            let size = |pass: &Pass| {
+                let target = pass.program.map_or(file, |program| files.program(program));
+                cascade.size(pass.event, &|client| muted(lab, client, &files, target))
             };
-            let passes = passes(kernel, kind, linkage);
-            let decisions = if circle.is_empty() { cascade(lab, &sees, &reacts, passes) } else { None };
-            RootPlan { kind, questions: passes.len() as u64, decisions }
-        })
-        .collect();
-    Plan { kernel, sees, reacts, circle, loop_gain, roots, rehearsal: rehearse(lab, kernel, costs) }
+            let sum = passes.iter().try_fold(0_u64, |sum, pass| sum.checked_add(size(pass)?));
+            sum.map_or(Size::Endless, Size::Exact)
+        };
+        RootPlan { kind, questions, size }
+    };
+    let roots = lab.workload.iter().enumerate().map(root).collect();
+    let on_workload = on_workload(lab, kernel, &reactions);
+    Plan {
+        kernel,
+        sees,
+        reacts,
+        on_workload,
+        circle,
+        loop_gain,
+        roots,
+        rehearsal: rehearse(lab, kernel, costs),
+    }
 }
 
 const fn linkage(program: ExecProgram) -> Linkage {
@@ -93,56 +141,169 @@ const fn linkage(program: ExecProgram) -> Linkage {
     }
 }
 
-fn sees(clients: usize, kernel: Kernel) -> Vec<Vec<bool>> {
+/// Clients open and never execute.
+fn sees(lab: &Lab, kernel: Kernel) -> Vec<Vec<bool>> {
     let own = kernel == Kernel::Fanotify;
-    (0..clients).map(|i| (0..clients).map(|j| own || i != j).collect()).collect()
+    let clients = 0..lab.clients.len();
+    let opens = |i: usize| lab.clients[i].behavior.subscribe.contains(EventKind::AuthOpen);
+    clients.clone().map(|i| clients.clone().map(|j| opens(i) && (own || i != j)).collect()).collect()
 }
 
-/// Whether there are files to open beside the one in question.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Others {
-    Some,
-    None,
+/// What each client opens when it is asked, as its own policy has it.
+struct Reactions {
+    policies: Vec<Policy>,
+    /// There are files to open beside the one in question.
+    others: bool,
 }
 
-fn others(lab: &Lab) -> Others {
-    let opens = |load: &Workload| matches!(load, Workload::OpenStorm(storm) if storm.files > 0);
-    if lab.workload.iter().any(opens) { Others::Some } else { Others::None }
+/// What one question sets off.
+#[derive(Clone, Copy, Default)]
+struct SetOff {
+    /// Opens of the file in question.
+    same: u64,
+    /// Opens of other files.
+    others: u64,
 }
 
-const fn operations(reaction: &Reaction, others: Others) -> u64 {
-    match others {
-        Others::Some => reaction.operations(),
-        Others::None => reaction.reopen as u64,
+impl SetOff {
+    const fn operations(self) -> u64 {
+        self.same + self.others
     }
 }
 
-fn reacts_to_clients(behavior: &Behavior, own: Whose, others: Others) -> u64 {
-    let reacts = behavior.reacts_to(match own {
-        Whose::Own => lab_model::SubjectClass::Own,
-        Whose::Peers => lab_model::SubjectClass::Peer,
-    });
-    // Clients open and never execute.
-    if reacts { operations(&behavior.on_open, others) } else { 0 }
-}
-
-#[derive(Clone, Copy)]
-enum Whose {
-    Own,
-    Peers,
-}
-
-fn reacts(lab: &Lab, sees: &[Vec<bool>]) -> Vec<Vec<u64>> {
-    let others = others(lab);
-    let row = |(i, seen): (usize, &Vec<bool>)| {
-        let behavior = &lab.clients[i].behavior;
-        let operations = |(j, &sees): (usize, &bool)| {
-            let whose = if i == j { Whose::Own } else { Whose::Peers };
-            if sees { reacts_to_clients(behavior, whose, others) } else { 0 }
+impl Reactions {
+    fn of(lab: &Lab) -> Reactions {
+        let names: Vec<(&str, Actor)> =
+            lab.clients.iter().zip(1..).map(|(client, actor)| (client.id.as_str(), Actor(actor))).collect();
+        let policy = |client: &lab_model::Client| {
+            let policy = Policy::new(client.behavior.clone(), lab.deadline, Timebase::NANOSECONDS);
+            policy.among(names.iter().copied())
         };
-        seen.iter().enumerate().map(operations).collect()
+        let opens = |load: &Workload| matches!(load, Workload::OpenStorm(storm) if storm.files > 0);
+        let others = lab.workload.iter().any(opens);
+        Reactions { policies: lab.clients.iter().map(policy).collect(), others }
+    }
+
+    /// What client i opens for such an event of client j; of the workload without a j.
+    fn to(&self, i: usize, j: Option<usize>, event: EventKind) -> SetOff {
+        let (class, actor) = match j {
+            None => (SubjectClass::Workload, Actor::UNKNOWN),
+            Some(j) if i == j => (SubjectClass::Own, number(j)),
+            Some(j) => (SubjectClass::Peer, number(j)),
+        };
+        let question = Question { read: Ticks(1), event, class, actor, deadline: None };
+        let mut task = match self.policies[i].admit(&question, 0) {
+            Admission::Answer { .. } => return SetOff::default(),
+            Admission::AnswerThenWork { task, .. } | Admission::Work { task, .. } => task,
+        };
+        let (mut found, mut last) = (SetOff::default(), Done::Begin);
+        loop {
+            let step = task.step(last);
+            last = Done::Finished;
+            match step {
+                Step::Judge => last = Done::Judged(Verdict::Allow),
+                Step::Operate(plan) if plan.target == PlannedTarget::Same => found.same += 1,
+                Step::Operate(_) => found.others += u64::from(self.others),
+                Step::Done => return found,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn number(client: usize) -> Actor {
+    Actor(u16::try_from(client + 1).unwrap_or(u16::MAX))
+}
+
+fn reacts(reactions: &Reactions, sees: &[Vec<bool>]) -> Vec<Vec<u64>> {
+    let operations = |i: usize, j: usize| reactions.to(i, Some(j), EventKind::AuthOpen).operations();
+    let row = |(i, seen): (usize, &Vec<bool>)| {
+        seen.iter().enumerate().map(|(j, &sees)| if sees { operations(i, j) } else { 0 }).collect()
     };
     sees.iter().enumerate().map(row).collect()
+}
+
+/// True when the size of a cascade of this load depends on the file or on what came before.
+fn varies(lab: &Lab, load: &Workload, reactions: &Reactions) -> bool {
+    let kept_or_denied =
+        |client: &lab_model::Client| client.behavior.cache == Cache::On || !client.behavior.deny.is_empty();
+    if lab.clients.iter().any(kept_or_denied) {
+        return true;
+    }
+    let paths = || lab.clients.iter().flat_map(|client| &client.behavior.mute.paths);
+    let Workload::OpenStorm(storm) = load else { return paths().next().is_some() && reactions.others(lab) };
+    let inside = |path: &&String| {
+        path.strip_prefix(storm.directory.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    };
+    paths().any(|path| inside(&path)) || (paths().next().is_some() && reactions.others(lab))
+}
+
+impl Reactions {
+    /// True when any client opens other files than the one in question.
+    fn others(&self, lab: &Lab) -> bool {
+        let events = [EventKind::AuthOpen, EventKind::AuthExec];
+        let opens = |i: usize| events.iter().any(|&event| self.to(i, None, event).others > 0);
+        (0..lab.clients.len()).any(opens)
+    }
+}
+
+fn on_workload(lab: &Lab, kernel: Kernel, reactions: &Reactions) -> Vec<Option<u64>> {
+    let events: BTreeSet<EventKind> = lab
+        .workload
+        .iter()
+        .flat_map(|load| match load {
+            Workload::OpenStorm(_) => passes(kernel, OperationKind::Open, Linkage::Static),
+            Workload::ExecStorm(storm) => passes(kernel, OperationKind::Exec, linkage(storm.program)),
+        })
+        .map(|pass| pass.event)
+        .collect();
+    let most = |(i, client): (usize, &lab_model::Client)| {
+        let asked = events.iter().filter(|&&event| client.behavior.subscribe.contains(event));
+        asked.map(|&event| reactions.to(i, None, event).operations()).max()
+    };
+    lab.clients.iter().enumerate().map(most).collect()
+}
+
+fn muted(lab: &Lab, client: usize, files: &Files, file: u32) -> bool {
+    lab.clients[client].behavior.mute.paths.iter().any(|path| files.lies_in(file, path))
+}
+
+/// How the cascade below one question grows.
+struct Cascade<'a> {
+    lab: &'a Lab,
+    sees: &'a [Vec<bool>],
+    reacts: &'a [Vec<u64>],
+    reactions: &'a Reactions,
+}
+
+impl Cascade<'_> {
+    /// The decisions below one question about a file that these clients have muted; every cascade is known to
+    /// end. `None` when a number cannot say it.
+    fn size(&self, event: EventKind, muted: &dyn Fn(usize) -> bool) -> Option<u64> {
+        let clients = 0..self.lab.clients.len();
+        let hears: Vec<bool> = clients.clone().map(|client| !muted(client)).collect();
+        let asked = |i: usize| hears[i] && self.lab.clients[i].behavior.subscribe.contains(event);
+        let seen_by = |j: usize| clients.clone().filter(|&i| hears[i] && self.sees[i][j]).count() as u64;
+        let mut decisions = clients.clone().filter(|&i| asked(i)).count() as u64;
+        // What each client opens because of the root operation, then because of that, and so on.
+        let first = |i| if asked(i) { self.reactions.to(i, None, event).operations() } else { 0 };
+        let mut opened: Vec<u64> = clients.clone().map(first).collect();
+        // A way without a circle has no more steps than there are clients.
+        for _ in 0..=clients.len() {
+            for (j, &operations) in opened.iter().enumerate() {
+                decisions = decisions.checked_add(operations.checked_mul(seen_by(j))?)?;
+            }
+            let product = |i: usize| {
+                let row = if hears[i] { self.reacts[i].as_slice() } else { &[] };
+                row.iter().zip(&opened).try_fold(0_u64, |sum, (each, operations)| {
+                    sum.checked_add(each.checked_mul(*operations)?)
+                })
+            };
+            opened = clients.clone().map(product).collect::<Option<_>>()?;
+        }
+        debug_assert!(opened.iter().all(|&operations| operations == 0), "the cascade has ended");
+        Some(decisions)
+    }
 }
 
 /// A circle in the graph in which j leads to i when i reacts to j; the first one by place.
@@ -190,42 +351,6 @@ fn spectral_radius(matrix: &[Vec<u64>]) -> f64 {
     radius - 1.0
 }
 
-/// The decisions in the cascade of one root operation; every cascade is known to end.
-fn cascade(lab: &Lab, sees: &[Vec<bool>], reacts: &[Vec<u64>], passes: &[Pass]) -> Option<u64> {
-    let clients = lab.clients.len();
-    let seen_by = |j: usize| sees.iter().filter(|row| row[j]).count() as u64;
-    let others = others(lab);
-    let mut decisions = passes.len() as u64 * clients as u64;
-    // What each client opens because of the root operation, then because of that, and so on.
-    let mut opened: Vec<u64> = lab
-        .clients
-        .iter()
-        .map(|client| passes.iter().map(|pass| operations(&on_root(&client.behavior, *pass), others)).sum())
-        .collect();
-    // A way without a circle has no more steps than there are clients.
-    for _ in 0..=clients {
-        for (j, &operations) in opened.iter().enumerate() {
-            decisions = decisions.checked_add(operations.checked_mul(seen_by(j))?)?;
-        }
-        let product = |row: &Vec<u64>| {
-            row.iter()
-                .zip(&opened)
-                .try_fold(0_u64, |sum, (each, operations)| sum.checked_add(each.checked_mul(*operations)?))
-        };
-        opened = reacts.iter().map(product).collect::<Option<_>>()?;
-    }
-    debug_assert!(opened.iter().all(|&operations| operations == 0), "the cascade has ended");
-    Some(decisions)
-}
-
-/// Every client reacts to the workload, whomever else it reacts to.
-const fn on_root(behavior: &Behavior, pass: Pass) -> Reaction {
-    match pass.event {
-        lab_model::EventKind::AuthExec => behavior.on_exec,
-        _ => behavior.on_open,
-    }
-}
-
 fn rehearse(lab: &Lab, kernel: Kernel, costs: Costs) -> Rehearsal {
     let mut short = lab.clone();
     short.phases.baseline = Span::default();
@@ -239,6 +364,7 @@ fn rehearse(lab: &Lab, kernel: Kernel, costs: Costs) -> Rehearsal {
     let headroom = |slowest: u64| (1.0 - slowest as f64 / deadline).max(0.0);
     Rehearsal {
         outcome: summary.outcome,
+        amplification: crate::trials::amplification(&summary),
         open_p50: storm.and_then(|latency| latency.at(500)),
         open_p99: storm.and_then(|latency| latency.at(990)),
         headroom_min: if summary.kills > 0 {

@@ -1,7 +1,7 @@
 //! The run from its start to its end: processes, phases, and when it is calm.
 
 use lab_client_core::{ClientCore, Input, Policy};
-use lab_model::{Actor, Behavior, Lab, Phase, PhaseKind, Role, Span, Ticks, Timebase};
+use lab_model::{Actor, Behavior, Cache, Lab, Phase, PhaseKind, Role, Span, Ticks, Timebase};
 use lab_trace::{
     Fault, FaultKind, Header, HostFacts, Identity, PENDING_SLOTS, PhaseMark, ProcessMark, ProcessMarkKind,
     ThreadMark, ThreadPurpose,
@@ -13,6 +13,7 @@ use crate::{
     client::{Batch, Client},
     deciders::By,
     driver::DriverWorker,
+    hiding::Hidden,
     machine::{EPOCH, Machine, NONE, Step},
     slab::Slab,
     tally::Cut,
@@ -114,6 +115,8 @@ impl<S: Sink> Machine<'_, S> {
                 pid: PID_FIRST + 2 + client,
                 alive: false,
                 listening: false,
+                hidden: Hidden::default(),
+                keeps: false,
                 queue: std::collections::VecDeque::new(),
                 decisions: Slab::default(),
                 unanswered: 0,
@@ -259,6 +262,7 @@ impl<S: Sink> Machine<'_, S> {
             }
             self.mark_process(actor, pid, ProcessMarkKind::Ready, 0);
         }
+        self.client_connected();
     }
 
     fn begin_phase(&mut self, phase: Phase) {
@@ -289,7 +293,10 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn behave(&mut self, client: usize) {
-        let policy = self.policy(self.lab.clients[client].behavior.clone());
+        let behavior = &self.lab.clients[client].behavior;
+        self.clients[client].hidden.follow(behavior, &self.files);
+        self.clients[client].keeps = behavior.cache == Cache::On;
+        let policy = self.policy(behavior.clone());
         let now = Ticks(self.now);
         self.clients[client].core.step(now, Input::Behave(Box::new(policy)), &mut self.actions);
         self.apply(client, By::Command);
@@ -314,8 +321,15 @@ impl<S: Sink> Machine<'_, S> {
         self.script.drive_ends = self.now;
         self.script.place += 1;
         let next = self.script.phases.get(self.script.place).map(|phase| phase.kind);
+        if next.is_none() {
+            self.tally.in_flight = self.in_flight();
+        }
         // The drain follows on the storm at once: what is under way is what it is about.
         self.plan_step(if next == Some(PhaseKind::Drain) { 0 } else { GAP });
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.pending + self.operations.len() as u64
     }
 
     /// In the drain: when nothing is under way any more, calm begins.
@@ -354,11 +368,11 @@ impl<S: Sink> Machine<'_, S> {
             self.mark_phase(phase, Edge::End);
             self.tally.phase_ended(phase, self.now - self.script.phase_began);
         }
+        self.tally.in_flight = self.in_flight();
         self.finish();
     }
 
     fn finish(&mut self) {
-        self.tally.in_flight = self.pending + self.operations.len() as u64;
         if self.tally.in_flight > 0 {
             self.look_for_cycle();
         }

@@ -1,10 +1,10 @@
 //! One run from a lab to its summary, and many of them.
 
-use lab_model::{Approval, Client, Lab, PhaseKind};
+use lab_model::{Approval, Lab, PhaseKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Costs, Counting, Cut, Cycle, Histogram, Sink, Traces,
+    Costs, Counting, Cut, Cycle, EsCache, Histogram, Sink, Traces,
     machine::Machine,
     tally::{Tally, index},
 };
@@ -41,13 +41,16 @@ pub struct Options {
     pub seed: u64,
     /// The run ends after this many decisions; the summary then says so.
     pub decisions_max: u64,
+    /// Whom a kept answer serves. Endpoint Security only: on fanotify it serves the client that had it kept.
+    pub es_cache: EsCache,
 }
 
 impl Options {
     /// The lab's own seed on the default machine, without a limit.
     #[must_use]
     pub fn new(lab: &Lab, kernel: Kernel) -> Options {
-        Options { kernel, costs: Costs::default(), seed: lab.seed, decisions_max: u64::MAX }
+        let (costs, es_cache) = (Costs::default(), EsCache::default());
+        Options { kernel, costs, seed: lab.seed, decisions_max: u64::MAX, es_cache }
     }
 }
 
@@ -158,20 +161,9 @@ impl Summary {
 
 /// Runs a lab in virtual time and hands its records to `sink`.
 pub fn simulate(lab: &Lab, options: &Options, sink: &mut impl Sink) -> Summary {
-    assert!(refusal(lab).is_none(), "a lab that the simulator would run as another one is refused before");
     let mut machine = Machine::new(lab, options, sink);
     machine.run();
     summary(lab, options, machine.tally)
-}
-
-/// Why the simulator cannot run a lab, in a sentence; `None` when it can. [`simulate`] panics on a lab that is
-/// refused here.
-#[must_use]
-pub fn refusal(lab: &Lab) -> Option<String> {
-    let asks = |client: &&Client| client.behavior.helpers.is_some() || !client.behavior.daemons.is_empty();
-    let client = lab.clients.iter().find(asks)?;
-    let whom = if client.behavior.helpers.is_some() { "helpers" } else { "a daemon" };
-    Some(format!("{} asks {whom}, which the simulator does not have", client.id))
 }
 
 fn summary(lab: &Lab, options: &Options, tally: Tally) -> Summary {

@@ -1,6 +1,6 @@
 //! Labs with their clients' switches thrown at random: what nobody thought of trying together.
 
-use lab_model::{Concurrency, Lab, ReactTo, When};
+use lab_model::{Cache, Concurrency, Lab, ReactTo, When};
 
 use crate::{Counting, Hit, Options, Summary, random::Random, simulate};
 
@@ -13,8 +13,8 @@ pub struct SwarmHit {
     pub hit: Hit,
 }
 
-/// The lab with every client's concurrency, extra opens, budget, and whom and when it reacts to drawn from the
-/// seed. What a client does at all (reopening, reading, its delay) stays.
+/// The lab with every client's concurrency, extra opens, budget, cache, peer check, and whom and when it reacts to
+/// drawn from the seed. What a client does at all (reopening, reading, its delay) stays.
 #[must_use]
 pub fn swarm(lab: &Lab, seed: u64) -> Lab {
     let mut random = Random::new(seed, 3);
@@ -28,6 +28,8 @@ pub fn swarm(lab: &Lab, seed: u64) -> Lab {
         let when = *pick(&mut random, &[When::Before, When::After]);
         (behavior.on_open.when, behavior.on_exec.when) = (when, when);
         behavior.on_open.extra_opens = *pick(&mut random, &[0, 0, 1, 4]);
+        behavior.ignore_es_clients = *pick(&mut random, &[false, false, true]);
+        behavior.cache = *pick(&mut random, &[Cache::Off, Cache::Off, Cache::On]);
     }
     lab
 }

@@ -87,7 +87,7 @@ pub fn trials(lab: &Lab, options: &Options, seeds: &[u64]) -> Trials {
     }
 }
 
-fn amplification(summary: &Summary) -> Option<f64> {
+pub(crate) fn amplification(summary: &Summary) -> Option<f64> {
     let ended = |kind| summary.phase(kind).map_or(0, |phase| phase.root_latency.count());
     let roots = ended(PhaseKind::Storm) + ended(PhaseKind::Drain);
     let decisions: u64 = summary.seen.iter().flatten().sum();

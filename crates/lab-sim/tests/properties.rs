@@ -4,8 +4,11 @@
 mod common;
 
 use common::lab;
-use lab_model::{Behavior, Concurrency, Lab, Rate, ReactTo, Reaction, Span, When, Workload};
-use lab_sim::{Costs, Counting, Kernel, Options, Outcome, check_determinism, simulate};
+use lab_model::{
+    AuthEvents, Behavior, Cache, Concurrency, DenyRule, Lab, Mute, Rate, ReactTo, Reaction, Span, When,
+    Workload,
+};
+use lab_sim::{Costs, Counting, Kernel, Options, Outcome, Size, check_determinism, simulate};
 use proptest::prelude::*;
 
 fn reaction() -> impl Strategy<Value = Reaction> {
@@ -15,20 +18,49 @@ fn reaction() -> impl Strategy<Value = Reaction> {
     })
 }
 
+/// Mostly nothing hidden, denied or burned.
+fn hiding() -> impl Strategy<Value = Behavior> {
+    let names = |names: &'static [&'static str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        prop_oneof![3 => Just(Vec::new()), 1 => Just(names)]
+    };
+    let mute = (names(&["files"]), names(&["c1", Mute::WORKLOAD]));
+    let deny = prop_oneof![
+        4 => Just(Vec::new()),
+        1 => Just(vec![DenyRule { path: Some("bin".to_owned()), process: None, on: AuthEvents::All }]),
+        1 => Just(vec![DenyRule { path: None, process: Some("c0".to_owned()), on: AuthEvents::Open }]),
+    ];
+    let cache = prop_oneof![3 => Just(Cache::Off), 1 => Just(Cache::On)];
+    let subscribe = prop_oneof![4 => Just(AuthEvents::All), 1 => Just(AuthEvents::Open)];
+    let cpu = prop_oneof![3 => Just(0_u64), 1 => Just(5_000_000)];
+    (mute, deny, cache, subscribe, cpu).prop_map(|((paths, processes), deny, cache, subscribe, cpu)| {
+        Behavior {
+            mute: Mute { helpers: false, paths, processes },
+            deny,
+            cache,
+            subscribe,
+            cpu: Span::from_nanos(cpu),
+            ..Behavior::noop()
+        }
+    })
+}
+
 fn behavior() -> impl Strategy<Value = Behavior> {
     let react_to = prop::sample::select(vec![ReactTo::Workload, ReactTo::Peers, ReactTo::Own, ReactTo::All]);
     let budget = prop::option::of(1_u8..100);
     let delay = prop::sample::select(vec![0_u64, 0, 3_000, 700_000]);
-    (1_u16..6, reaction(), reaction(), react_to, any::<bool>(), budget, delay).prop_map(
-        |(workers, on_open, on_exec, react_to, ignore_es_clients, answer_by_percent, delay)| Behavior {
-            concurrency: Concurrency::new(workers),
-            on_open,
-            on_exec,
-            react_to,
-            ignore_es_clients,
-            answer_by_percent,
-            delay: Span::from_nanos(delay),
-            ..Behavior::noop()
+    (1_u16..6, reaction(), reaction(), react_to, any::<bool>(), budget, (delay, hiding())).prop_map(
+        |(workers, on_open, on_exec, react_to, ignore_es_clients, answer_by_percent, (delay, hiding))| {
+            Behavior {
+                concurrency: Concurrency::new(workers),
+                on_open,
+                on_exec,
+                react_to,
+                ignore_es_clients,
+                answer_by_percent,
+                delay: Span::from_nanos(delay),
+                ..hiding
+            }
         },
     )
 }
@@ -113,7 +145,7 @@ proptest! {
         lab.deadline = Span::from_secs(50);
         lab.workload.truncate(1);
         let planned = lab_sim::plan(&lab, kernel, Costs::default());
-        let Some(each) = planned.roots[0].decisions else { return Ok(()) };
+        let Size::Exact(each) = planned.roots[0].size else { return Ok(()) };
         let summary = simulate(&lab, &Options::new(&lab, kernel), &mut Counting::default());
         prop_assert_eq!(summary.cycle, None, "what ends does not lock");
         prop_assert_eq!(summary.in_flight, 0);

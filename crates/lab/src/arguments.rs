@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lab_model::BackendChoice;
-use lab_sim::Kernel;
+use lab_sim::{EsCache, Kernel};
 
 const EXIT_CODES: &str = "Exit codes: 0 all expectations hold · 1 one failed · 2 unknown (too little evidence) · 64 wrong use · \
 65 bad lab file · 69 backend missing · 70 bug · 74 output cannot be written · 75 no free client slot · \
@@ -29,17 +29,27 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// Which labs to list, and how.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Labs of `lab-configs`, or paths.
+    pub(crate) names: Vec<String>,
+    /// Writes the page of all labs for the reference.
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) markdown: bool,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Builds, installs, runs and reports a lab, and takes it down again.
     Up(Up),
     /// Ends what a killed lab may have left, and says what it found.
-    Down,
+    Down(Down),
     /// Shows which labs are up, and how the last runs ended.
     Status(Status),
-    /// Lists the labs and what they are about.
-    List,
+    /// Lists the labs and what they are about; with names, what each does, why, and what to expect of it.
+    List(List),
     /// Says what a lab would do and what it needs. Touches nothing, works anywhere.
     Plan(Plan),
     /// Checks lab files; all of them without a name.
@@ -56,6 +66,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Writes a lab's clients as bundles, each with its own identity, and checks them.
     Bundle(Bundle),
+    /// Signs the bundles that `lab bundle` made.
+    Sign(Sign),
     /// Shows a run's report again, rebuilt from its traces.
     Report(Report),
     /// Compares two runs: settings that differ, and numbers with their intervals.
@@ -72,6 +84,8 @@ pub(crate) enum Command {
     Ladder(Ladder),
     /// Shrinks a lab that goes wrong to the smallest one that still does, in virtual time.
     Minimize(Minimize),
+    /// Runs labs on the real kernel and in virtual time, and says how far the two agree.
+    Conform(Conform),
     /// Prints the JSON Schema of lab files, or of report.json.
     Schema {
         /// Which one.
@@ -109,6 +123,52 @@ pub(crate) struct Up {
     /// Prints the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Runs a lab on a Mac that is no virtual machine: a faulty client freezes it.
+    #[arg(long)]
+    pub(crate) i_know: bool,
+    #[command(flatten)]
+    pub(crate) signing: SigningChoice,
+    #[command(flatten)]
+    pub(crate) daemons: DaemonChoice,
+}
+
+/// How the clients are signed.
+#[derive(Debug, Args)]
+pub(crate) struct SigningChoice {
+    /// How the clients are signed on a Mac; by default `signing/signing.yaml` of the workspace, and ad hoc when
+    /// there is none.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signing: Option<PathBuf>,
+}
+
+/// How the clients are started.
+#[derive(Debug, Args)]
+pub(crate) struct DaemonChoice {
+    /// Starts the clients as launchd daemons, by a program `launchctl` in this folder that stands in for macOS's.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) stand_in: Option<PathBuf>,
+}
+
+/// `lab down`.
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    #[command(flatten)]
+    pub(crate) daemons: DaemonChoice,
+}
+
+/// `lab sign`.
+#[derive(Debug, Args)]
+pub(crate) struct Sign {
+    /// A lab of `lab-configs`, or a path.
+    pub(crate) name: String,
+    /// The folder of the bundles; by default `target/bundles/LAB` of the workspace.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) signing: SigningChoice,
+    /// Prints every command and changes nothing. Works anywhere.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `lab status`.
@@ -160,6 +220,11 @@ pub(crate) struct Bundle {
     /// Builds for another machine, such as aarch64-apple-darwin.
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
+    /// Signs as `signing.yaml` says. Without it, bundles for Apple silicon are signed ad hoc.
+    #[arg(long)]
+    pub(crate) sign: bool,
+    #[command(flatten)]
+    pub(crate) signing: SigningChoice,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -229,6 +294,9 @@ pub(crate) struct Sim {
     /// Takes the machine's costs from the traces of a live run.
     #[arg(long, value_name = "RUN")]
     pub(crate) from: Option<String>,
+    /// Whom an answer that Endpoint Security keeps serves: nobody documents it.
+    #[arg(long, default_value = "own")]
+    pub(crate) es_cache: EsCacheOf,
     /// Another seed than the lab file names.
     #[arg(long, conflicts_with = "seeds")]
     pub(crate) seed: Option<u64>,
@@ -238,6 +306,16 @@ pub(crate) struct Sim {
     /// Stops at the lowest seed that shows this.
     #[arg(long, requires = "seeds")]
     pub(crate) find: Option<Find>,
+    /// Throws every client's switches anew with each seed: concurrency, extra opens, budget, whom and when it
+    /// reacts to, caching and the peer check.
+    #[arg(long, requires = "find")]
+    pub(crate) swarm: bool,
+    /// A run of a search ends after this many decisions, and then shows nothing.
+    #[arg(long, default_value_t = 2_000_000, value_name = "COUNT")]
+    pub(crate) decisions_max: u64,
+    /// Writes the lab of the hit to this file, as its switches were thrown.
+    #[arg(long, value_name = "FILE", requires = "swarm")]
+    pub(crate) output: Option<PathBuf>,
     /// Threads; by default one a processor. The result is the same with any number.
     #[arg(long, value_name = "COUNT")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -308,6 +386,32 @@ pub(crate) struct Minimize {
     pub(crate) output: Option<PathBuf>,
 }
 
+/// `lab conform`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 the two agree and every expectation holds on both · 1 an outcome or an exact law differs, or an \
+expectation failed · 2 an expectation cannot be told · 77 this machine can run no lab"
+)]
+pub(crate) struct Conform {
+    /// Labs of `lab-configs`, or paths; all labs without one.
+    pub(crate) names: Vec<String>,
+    /// Phases of a second and less, and one round: the whole gallery in a few minutes.
+    #[arg(long)]
+    pub(crate) short: bool,
+    /// Live runs of each lab.
+    #[arg(long, default_value = "3", value_name = "COUNT")]
+    pub(crate) rounds: NonZeroU32,
+    /// The lab from whose first live run the machine's costs are taken.
+    #[arg(long, default_value = "three-clients", value_name = "LAB")]
+    pub(crate) from: String,
+    /// Writes conformance.md and conformance.json into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Reads `A..B`, both included, or one seed.
 fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     let number =
@@ -354,6 +458,24 @@ impl From<Rules> for Kernel {
         match rules {
             Rules::Fanotify => Kernel::Fanotify,
             Rules::EndpointSecurity => Kernel::EndpointSecurity,
+        }
+    }
+}
+
+/// Whom a kept answer serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EsCacheOf {
+    /// The client that gave it.
+    Own,
+    /// Every client.
+    Shared,
+}
+
+impl From<EsCacheOf> for EsCache {
+    fn from(of: EsCacheOf) -> EsCache {
+        match of {
+            EsCacheOf::Own => EsCache::Own,
+            EsCacheOf::Shared => EsCache::Shared,
         }
     }
 }

@@ -7,7 +7,6 @@ use std::{
 
 use lab_config::Limits;
 use lab_model::Lab;
-use lab_orchestrator::{Failure, FailureKind};
 
 use crate::{Stop, arguments::Arguments, terminal};
 
@@ -71,34 +70,31 @@ impl Places {
         let names: Vec<String> = self.labs().into_iter().map(|(name, _)| name).collect();
         let mend = if names.is_empty() {
             format!("{} holds no lab files; name the folder with --configs", self.configs.display())
+        } else if let Some(near) = lab_config::nearest(name, names.iter().map(String::as_str)) {
+            format!("did you mean {near}? `lab list` shows all of them")
         } else {
             format!("there are: {}", names.join(", "))
         };
         Err(Stop::usage(format!("there is no lab \"{name}\" in {}", self.configs.display()), mend))
     }
 
+    /// The text of a lab file.
+    pub(crate) fn source(&self, name: &str) -> Result<Vec<u8>, Stop> {
+        let file = self.lab_file(name)?;
+        fs::read(&file).map_err(|error| {
+            Stop::usage(format!("cannot read {}: {error}", file.display()), "check the file's mode")
+        })
+    }
+
     /// Reads a lab; its mistakes go to standard error.
     pub(crate) fn read(&self, name: &str) -> Result<Lab, Stop> {
         let file = self.lab_file(name)?;
-        let source = fs::read(&file).map_err(|error| {
-            Stop::usage(format!("cannot read {}: {error}", file.display()), "check the file's mode")
-        })?;
+        let source = self.source(name)?;
         let label = relative(&file).display().to_string();
         lab_config::parse(&label, source, &limits()).map_err(|report| {
             eprint_report(&report);
             Stop { code: 65, message: String::new(), mend: None }
         })
-    }
-}
-
-/// The lab, unless the simulator would run another one in its place.
-pub(crate) fn simulable(lab: Lab) -> Result<Lab, Stop> {
-    match lab_sim::refusal(&lab) {
-        None => Ok(lab),
-        Some(why) => {
-            let mend = format!("run it live: lab up {} --backend fanotify", lab.name);
-            Err(Failure::new(FailureKind::BackendMissing, why).mend(mend).into())
-        }
     }
 }
 

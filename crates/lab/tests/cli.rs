@@ -253,6 +253,12 @@ fn simulations_do_not_depend_on_the_number_of_threads() {
     insta::assert_snapshot!("sim-seeds", both("sim tiny --rules fanotify --seeds 1..5", 0));
     insta::assert_snapshot!("sim-find", both("sim stuck --rules fanotify --seeds 1..9 --find deadlocked", 0));
     insta::assert_snapshot!("sim-find-none", both("sim tiny --rules fanotify --seeds 1..3 --find missed", 1));
+    let swarm = "sim tiny --rules fanotify --seeds 1..50 --swarm --find divergent";
+    let found = both(swarm, 0);
+    let again = found.lines().find_map(|line| line.strip_prefix("replay  lab ")).unwrap();
+    let again = bench.ends(again, 0).0;
+    let run = |text: &str| text.lines().skip(2).take(20).collect::<Vec<_>>().join("\n");
+    assert_eq!(run(&found), run(&again), "the line replays it");
     let sweep = "sweep tiny --rules fanotify --vary clients=1..3 --vary concurrency=1,8 --trials 2";
     insta::assert_snapshot!("sweep", both(sweep, 0));
     let cells = both(&format!("{sweep} --json"), 0);
@@ -382,4 +388,17 @@ fn wrong_uses_say_what_to_do_instead() {
         said.push_str(&format!("$ lab {line}\n{}\n", redacted(&bench, &err)));
     }
     insta::assert_snapshot!("wrong-uses", said);
+}
+
+#[test]
+fn the_page_of_all_labs_is_current() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let made = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["list", "--markdown"])
+        .current_dir(&root)
+        .output()
+        .unwrap();
+    let page = root.join("docs/reference/labs.md");
+    let same = fs::read(page).unwrap_or_default() == made.stdout;
+    assert!(same, "run `lab list --markdown > docs/reference/labs.md` and commit it");
 }

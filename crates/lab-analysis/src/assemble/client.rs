@@ -34,6 +34,7 @@ impl Assembly<'_> {
             own_process: account.own,
             unanswered: account.unanswered,
             by_approval: by_approval(&account.by_approval),
+            approvals: self.engine.sides.approvals(place, losses.by_client[place] > 0),
             operations: account.operations,
             latency_ns: account.latency.summary(),
             latency_others_ns: account.others.summary(),

@@ -147,6 +147,10 @@ impl Assembly<'_> {
             counts.misplaced,
             "decisions lie in the trace of a process that is no client; they are left out of all counts",
         );
+        note(
+            findings.approvals.unknown,
+            "times a client was not asked about an operation of storm or drain and the traces cannot tell why",
+        );
         note(findings.totals.targets_unknown, "decisions have no resolved file");
         note(findings.totals.unanswered, "decisions were never answered; they have no latency");
         note(findings.totals.operations_unfinished, "operations have no recorded end");

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     findings::{
-        Blame, Cascades, CauseColumn, Causes, Client, Cost, Finding, Findings, Headroom, Latency, Machine,
-        Outcome, Pipeline, SCHEMA, Series, Totals,
+        Approvals, Blame, Cascades, CauseColumn, Causes, Client, Cost, Finding, Findings, Headroom, Latency,
+        Machine, Outcome, Pipeline, SCHEMA, Series, Totals,
     },
     show::duration,
 };
@@ -63,6 +63,7 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         latency_ns: Latency::default(),
         headroom: Headroom::default(),
         clients: vec![client(import)],
+        approvals: Approvals::default(),
         series: series(import),
         faults: Vec::new(),
         cost: Cost::default(),
@@ -147,6 +148,7 @@ fn client(import: &Import) -> Client {
         own_process: 0,
         unanswered: 0,
         by_approval: notify(import),
+        approvals: Approvals::default(),
         operations: 0,
         latency_ns: Latency::default(),
         latency_others_ns: Latency::default(),

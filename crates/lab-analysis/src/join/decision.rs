@@ -19,7 +19,15 @@ impl Engine<'_> {
         dec.counted = matches!(phase, Some(PhaseKind::Storm | PhaseKind::Drain));
         let end = decision.end.present();
         self.counts.decision(&entry, op.is_some(), end.map(|end| end.verdict), phase);
+        let again = op.and_then(|op| self.ops.get(op)).map(|op| op.asked_by & operation::bit(client) != 0);
+        dec.first_open = again == Some(false) && end.is_none();
         if dec.counted {
+            let place = match again {
+                None => AskedAs::Elsewhere,
+                Some(false) => AskedAs::First,
+                Some(true) => AskedAs::Further,
+            };
+            self.sides.decided(client, place, entry.approval);
             self.accounts[usize::from(client)].decide(&entry);
             inflict(&mut self.accounts, client, &entry);
             self.judge(item, decision, &mut dec);
@@ -27,11 +35,19 @@ impl Engine<'_> {
         } else if let (Some(PhaseKind::Control), Some(took), false) = (phase, entry.took, entry.own) {
             self.accounts[usize::from(client)].control.record(took);
         }
+        let file = entry.file.or_else(|| self.ops.get(op?)?.target);
+        if let Some(file) = file.filter(|_| entry.allowed && entry.approval == Some(Approval::Rule)) {
+            self.sides.keep(client, item.trace, file, item.at);
+        }
         self.buckets.read(item.at, client, entry.column);
         self.backlog.more(item.at, 1);
         let slot = self.decisions.insert(dec);
         if let Some(op) = op {
             self.attribute(op, slot, &dec);
+            let denied = end.is_some_and(|end| end.verdict == Verdict::Deny);
+            if let Some(op) = self.ops.get_mut(op).filter(|_| denied) {
+                op.denied = true;
+            }
         }
         if dec.children_left > 0 {
             self.by_record.insert((item.trace, item.record), slot);
@@ -75,6 +91,7 @@ impl Engine<'_> {
             at_once: self.at_once(client, decision),
             own: decision.begin.class == SubjectClass::Own,
             counted: false,
+            first_open: false,
             op: NONE,
             cascade: NONE,
             node: NOWHERE,
@@ -262,6 +279,9 @@ impl Engine<'_> {
             if let Some(asked) = op.asked.get_mut(dec.asked as usize) {
                 asked.blocked = dec.blocked;
             }
+        }
+        if dec.counted && dec.first_open && ending == Ending::Process {
+            self.sides.died(dec.client);
         }
         if dec.counted && ending == Ending::Itself {
             let account = &mut self.accounts[usize::from(dec.client)];

@@ -1,6 +1,9 @@
 //! Operations: begun, given their place in a cascade, ended.
 
+use lab_trace::Target;
+
 use super::*;
+use crate::show::path;
 
 /// Where an operation hangs.
 struct Place {
@@ -51,6 +54,7 @@ impl Engine<'_> {
         if by_reader {
             self.readers[usize::from(owner)] = merge.side(item.trace).readers.max(1);
         }
+        let path = target.and_then(|target| self.text(item.trace, target, merge));
         let slot = self.ops.insert(Op {
             trace: item.trace,
             record: item.record,
@@ -72,6 +76,10 @@ impl Engine<'_> {
             pending: Vec::new(),
             asked_by: 0,
             asked: Vec::new(),
+            counted: in_scope,
+            error: end.map_or(0, |end| end.error),
+            denied: false,
+            path,
         });
         self.by_thread.insert(begin.subject.tid, slot);
         if let Some(open) = self.open.get_mut(usize::from(owner)) {
@@ -165,6 +173,7 @@ impl Engine<'_> {
                 decision.op = NONE;
             }
         }
+        self.seen_from_all_sides(&op, at, ending);
         let closing = self.timeline.closing;
         let cascade = self.forest.get_mut(op.cascade);
         let in_storm = cascade.in_storm();
@@ -182,6 +191,45 @@ impl Engine<'_> {
         }
         self.open_in_storm -= u64::from(in_storm);
         self.release(op.cascade);
+    }
+
+    /// A file's path, where somebody mutes paths.
+    fn text(&mut self, trace: u16, target: &Target, merge: &Merge<'_>) -> Option<Rc<str>> {
+        if !self.mutes_paths {
+            return None;
+        }
+        let file = (target.inode, target.device);
+        if let Some(text) = self.texts.get(&file) {
+            return Some(Rc::clone(text));
+        }
+        let known = self.known_paths.get(&file).copied();
+        let named = (target.path != 0).then_some((trace, target.path));
+        let (trace, number) = named.or(known)?;
+        let text: Rc<str> = path(self.traces.get(usize::from(trace))?, merge.side(trace), number)?.into();
+        if self.texts.len() < PATHS_KNOWN_MAX {
+            self.texts.insert(file, Rc::clone(&text));
+        }
+        Some(text)
+    }
+
+    /// Counts an operation that is over for every client: those that decided on it, and those that did not.
+    fn seen_from_all_sides(&mut self, op: &Op, at: u64, ending: Ending) {
+        if !op.counted {
+            return;
+        }
+        let looked = Looked {
+            kind: op.kind,
+            owner: op.owner,
+            began: op.started,
+            ended: at,
+            finished: ending == Ending::Itself,
+            error: op.error,
+            asked: op.asked_by != 0,
+            denied: op.denied,
+            file: op.target,
+            path: op.path.as_deref(),
+        };
+        self.sides.ended(&looked, op.asked_by);
     }
 
     /// Lets go of a cascade, and folds it into the counts when nothing in it is open any more.

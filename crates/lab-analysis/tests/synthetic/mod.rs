@@ -82,12 +82,24 @@ pub(crate) struct Op {
     pub(crate) kind: OperationKind,
     pub(crate) phase: Option<PhaseKind>,
     pub(crate) inode: u64,
+    pub(crate) error: u32,
+    pub(crate) path: u32,
 }
 
 impl Op {
     pub(crate) fn root(at: u64, end: u64, tid: u64) -> Op {
         let (cause, kind) = (Cause::Workload, OperationKind::Open);
-        Op { at, end: Some(end), tid, cause, kind, phase: Some(PhaseKind::Storm), inode: 100 }
+        Op {
+            at,
+            end: Some(end),
+            tid,
+            cause,
+            kind,
+            phase: Some(PhaseKind::Storm),
+            inode: 100,
+            error: 0,
+            path: 0,
+        }
     }
 
     pub(crate) fn child(at: u64, end: u64, tid: u64, client: usize, decision: RecordId) -> Op {
@@ -107,6 +119,7 @@ pub(crate) struct Dec {
     pub(crate) approval: Approval,
     pub(crate) event: EventKind,
     pub(crate) inode: u64,
+    pub(crate) verdict: Verdict,
 }
 
 impl Dec {
@@ -122,6 +135,7 @@ impl Dec {
             approval: if own { Approval::OwnProcess } else { Approval::Rule },
             event: EventKind::AuthOpen,
             inode: 100,
+            verdict: Verdict::Allow,
         }
     }
 
@@ -211,11 +225,11 @@ impl Builder {
         if let Some(end) = op.end {
             writer.end_operation(
                 id,
-                &OperationEnd { ended: Ticks(end), error: 0, status: 0, finished: None, bytes: 0 },
+                &OperationEnd { ended: Ticks(end), error: op.error, status: 0, finished: None, bytes: 0 },
             );
         }
         if op.inode != 0 {
-            writer.operation_target(id, &Target { inode: op.inode, device: DEVICE, path: 0 });
+            writer.operation_target(id, &Target { inode: op.inode, device: DEVICE, path: op.path });
         }
         id
     }
@@ -239,7 +253,7 @@ impl Builder {
                 &DecisionEnd {
                     started: dec.started.map(Ticks),
                     answered: Ticks(answered),
-                    verdict: Verdict::Allow,
+                    verdict: dec.verdict,
                     approval: dec.approval,
                     error: 0,
                 },
@@ -385,6 +399,11 @@ pub(crate) fn sums_hold(findings: &Findings) {
         assert_eq!(causes.observed[place].iter().sum::<u64>(), client.decisions, "{}", client.id);
         assert_eq!(client.by_approval.values().sum::<u64>() + client.unanswered, client.decisions);
         assert_eq!(client.latency_ns.count + client.unanswered, client.decisions);
+        let approvals = &client.approvals;
+        let asked = approvals.asked.values().sum::<u64>();
+        let hidden = approvals.hidden.values().sum::<u64>();
+        assert_eq!(approvals.operations, asked + hidden + approvals.unknown, "{}: {approvals:?}", client.id);
+        assert_eq!(client.decisions, asked + approvals.further + approvals.elsewhere, "{}", client.id);
         if causes.columns.len() <= 20 {
             assert_eq!(client.blame_in.iter().map(|line| line.decisions).sum::<u64>(), client.decisions);
         }

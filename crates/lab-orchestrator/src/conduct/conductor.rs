@@ -1,5 +1,12 @@
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::fd::AsFd,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use lab_bundle::{Daemons, Death};
 use lab_model::{Actor, Behavior, Client, ClientId, Phase, PhaseKind, Role, Span, Ticks};
 use lab_process::{clock, host_facts, process_id};
 use lab_protocol::{
@@ -10,6 +17,8 @@ use lab_trace::{
     Fault, FaultKind, Header, Identity, PhaseMark, ProcessMark, ProcessMarkKind, TraceWriter, WriterOptions,
 };
 use tokio::{
+    io::AsyncReadExt,
+    net::unix::pipe,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval},
@@ -17,6 +26,7 @@ use tokio::{
 
 use super::{
     Event, arena,
+    daemon::Daemon,
     ending::{describe, end, last_line, process_failure},
     helpers::{FIRST_CLIENT, HelperTable, addresses, daemon_actors, first_helper, helper_name, socket},
     process::{LabProcess, State},
@@ -33,6 +43,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 /// A drain is over when nothing has happened for this long.
 const QUIET_FOR: Duration = Duration::from_millis(150);
+/// How long the end of a run waits to hear why its daemons died.
+const EXPLAINED_WITHIN: Duration = Duration::from_secs(10);
 /// How long clients may take to come to rest at the end.
 const CALM_WITHIN: Duration = Duration::from_secs(1);
 /// The driver's number.
@@ -65,6 +77,12 @@ pub(super) struct Conductor {
     /// Everybody has been ordered to end.
     finishing: bool,
     salt: u32,
+    daemons: Option<Arc<Daemons>>,
+    /// Clients that the conductor has killed itself.
+    killed: BTreeSet<Actor>,
+    /// Dead clients of which the system has not said yet why they died.
+    unexplained: BTreeSet<Actor>,
+    began_at: SystemTime,
 }
 
 impl Conductor {
@@ -78,6 +96,10 @@ impl Conductor {
         arena::fill(&folder.arena(), &plan.lab.workload, &plan.driver)
             .map_err(|error| Failure::output("cannot fill the arena", &error))?;
         listen_for_signals(&report)?;
+        let daemons = plan.clients_are.daemons().map(Arc::new);
+        if daemons.is_some() && cfg!(target_os = "macos") {
+            listen_for_the_launcher(&report)?;
+        }
         let progress = Progress::new(plan.terminal);
         let (processes, warden) = (BTreeMap::new(), Warden::default());
         Ok(Conductor {
@@ -94,6 +116,10 @@ impl Conductor {
             stopped: None,
             finishing: false,
             salt,
+            daemons,
+            killed: BTreeSet::new(),
+            unexplained: BTreeSet::new(),
+            began_at: SystemTime::now(),
         })
     }
 
@@ -169,7 +195,7 @@ impl Conductor {
             let program = programs.get(&client.id).ok_or_else(|| {
                 Failure::new(FailureKind::Bug, format!("the plan has no program for {}", client.id))
             })?;
-            let assignment = Assignment::Client(ClientAssignment {
+            let assignment = Assignment::Client(Box::new(ClientAssignment {
                 bundle_id: client.bundle_id.to_string(),
                 // What it subscribes to is part of what being asked costs.
                 behavior: Behavior { subscribe: client.behavior.subscribe, ..Behavior::noop() },
@@ -178,7 +204,7 @@ impl Conductor {
                 workload: lab.workload.clone(),
                 helpers: self.helpers_of(client, Actor(number)),
                 daemons: addresses(&lab, client, &self.socket_salt()),
-            });
+            }));
             self.start(Actor(number), client.id.as_str(), Role::Client, program, assignment).await?;
         }
         self.all_settled(ANSWER_WITHIN, "become ready").await?;
@@ -294,8 +320,18 @@ impl Conductor {
         assignment: Assignment,
     ) -> Result<(), Failure> {
         let log = self.folder.logs().join(format!("{name}.log"));
-        let mut process = LabProcess::start(program, (actor, name, role), &log, &self.report)
-            .map_err(|error| Failure::output(&format!("cannot start {}", program.display()), &error))?;
+        let identity = (actor, name, role);
+        let mut process = match self.daemon(actor) {
+            None => LabProcess::start(program, identity, &log, &self.report)
+                .map_err(|error| Failure::output(&format!("cannot start {}", program.display()), &error))?,
+            Some(daemon) => {
+                LabProcess::start_daemon(daemon, identity, &self.report).await.map_err(|error| {
+                    let words = last_line(&log_of(self.daemons.as_deref(), &self.folder, name, role))
+                        .map(|line| format!(": {line}"));
+                    process_failure(name, &format!("{error}{}", words.unwrap_or_default()))
+                })?
+            }
+        };
         self.mark(actor, ProcessMarkKind::Started, process.pid, 0);
         let welcome = self.welcome(actor, name, assignment);
         let sent = process.order(&Order::Welcome(Box::new(welcome))).await;
@@ -317,6 +353,13 @@ impl Conductor {
             },
             assignment,
         }
+    }
+
+    /// The launchd daemon that a client is; `None` for a child.
+    fn daemon(&self, actor: Actor) -> Option<Daemon> {
+        let place = usize::from(actor.0.checked_sub(FIRST_CLIENT)?);
+        let client = self.plan.lab.clients.get(place)?;
+        Some(Daemon::new(self.daemons.as_ref()?, &client.id, &client.bundle_id))
     }
 
     async fn order(&mut self, actor: Actor, order: &Order) -> Result<(), Failure> {
@@ -402,13 +445,33 @@ impl Conductor {
         }
         for process in self.processes.values().filter(|process| !matches!(process.state, State::Ended(_))) {
             end(process.pid);
+            self.killed.insert(process.actor);
         }
         let until = Instant::now() + FINISH_WITHIN;
         while !gone(self) && Instant::now() < until {
             self.pump(Duration::from_millis(20)).await;
         }
+        self.take_daemons_away().await;
         if let Err(error) = self.trace.close(clock::now()) {
             tracing::warn!("the orchestrator's trace keeps its unused end: {error}");
+        }
+    }
+
+    /// Hears why daemons died, keeps what they said, and takes them away, whatever state they are in.
+    async fn take_daemons_away(&mut self) {
+        let Some(daemons) = self.daemons.clone() else { return };
+        let until = Instant::now() + EXPLAINED_WITHIN;
+        while !self.unexplained.is_empty() && Instant::now() < until {
+            self.pump(Duration::from_millis(20)).await;
+        }
+        for client in &self.plan.lab.clients {
+            let log = self.folder.logs().join(format!("{}.log", client.id));
+            if let Err(error) = daemons.keep_log(&client.id, &log) {
+                tracing::warn!("the log of {} is not kept: {error}", client.id);
+            }
+        }
+        if let Err(error) = daemons.uninstall() {
+            tracing::warn!("`lab down` has to take the clients away: {error}");
         }
     }
 
@@ -502,6 +565,7 @@ impl Conductor {
                 }
             }
             Some(Event::Ended(actor, status)) => self.ended(actor, status),
+            Some(Event::Explained(actor, death)) => self.explained(actor, death.as_ref()),
             Some(Event::Interrupted) => self.stop(FailureKind::Interrupted, FaultKind::Interrupted),
             Some(Event::Aborted) => self.stop(FailureKind::Bug, FaultKind::Aborted),
             None => {}
@@ -542,7 +606,7 @@ impl Conductor {
         let Some(process) = self.processes.get_mut(&actor) else { return };
         let (pid, orderly) = (process.pid, process.state == State::Closed && status == 0);
         if matches!(process.state, State::Starting) && process.failure.is_none() {
-            let log = self.folder.logs().join(format!("{}.log", process.name));
+            let log = log_of(self.daemons.as_deref(), &self.folder, &process.name, process.role);
             let words = last_line(&log).map(|line| format!(": {line}")).unwrap_or_default();
             process.failure = Some(format!("it ended at once, {}{words}", describe(status)));
         }
@@ -554,6 +618,41 @@ impl Conductor {
             self.progress.note(&text);
         }
         self.mark(actor, ProcessMarkKind::Ended, pid, status);
+        if !orderly
+            && !self.killed.contains(&actor)
+            && let Some(daemon) = self.daemon(actor)
+        {
+            self.ask_why(actor, daemon, pid);
+        }
+    }
+
+    /// Has the system's reason for a daemon's end looked up, while the lab goes on.
+    fn ask_why(&mut self, actor: Actor, daemon: Daemon, pid: u32) {
+        self.unexplained.insert(actor);
+        let (report, since) = (self.report.clone(), self.began_at);
+        tokio::spawn(async move {
+            let death = daemon.death(pid, since).await;
+            // The conductor may have ended first, and then nobody asks.
+            drop(report.send(Event::Explained(actor, death)).await);
+        });
+    }
+
+    /// Records a deadline kill that was the kernel's own act; any other reason is said.
+    fn explained(&mut self, actor: Actor, death: Option<&Death>) {
+        self.unexplained.remove(&actor);
+        let name = self.processes.get(&actor).map(|process| process.name.clone()).unwrap_or_default();
+        match death {
+            Some(Death::DeadlineMissed) => {
+                // Which decision it was the system does not say; the trace shows those that were pending.
+                let (at, detail) = (clock::now(), u64::MAX);
+                self.trace.fault(&Fault { at, kind: FaultKind::DeadlineKill, actor, detail });
+                self.progress.note(&format!("{name} missed the kernel's deadline and was killed for it"));
+            }
+            Some(Death::Other { namespace, code }) => {
+                self.progress.note(&format!("{name} was ended by the system: {namespace}, code {code}"));
+            }
+            None => {}
+        }
     }
 
     /// Kills who is past the deadline, and ends a run that takes too long.
@@ -564,6 +663,7 @@ impl Conductor {
             let fault = Fault { at: now, kind: FaultKind::DeadlineKill, actor: overdue.actor, detail };
             self.trace.fault(&fault);
             end(overdue.pid);
+            self.killed.insert(overdue.actor);
             self.warden.forget(overdue.actor);
             if let Some(process) = self.processes.get(&overdue.actor) {
                 let deadline = self.plan.lab.deadline;
@@ -641,6 +741,14 @@ fn orchestrator_trace(
         .map_err(|error| Failure::output(&format!("cannot create {}", path.display()), &error))
 }
 
+/// Where a process writes what it says while it runs: a daemon's log is launchd's until the end.
+fn log_of(daemons: Option<&Daemons>, folder: &RunFolder, name: &str, role: Role) -> PathBuf {
+    match (daemons, name.parse()) {
+        (Some(daemons), Ok(client)) if role == Role::Client => daemons.places().log(&client),
+        _ => folder.logs().join(format!("{name}.log")),
+    }
+}
+
 fn listen_for_signals(report: &mpsc::Sender<Event>) -> Result<(), Failure> {
     let ending: [(SignalKind, fn() -> Event); 4] = [
         (SignalKind::interrupt(), || Event::Interrupted),
@@ -660,5 +768,21 @@ fn listen_for_signals(report: &mpsc::Sender<Event>) -> Result<(), Failure> {
             }
         });
     }
+    Ok(())
+}
+
+/// Ends the run when the launcher is gone: it holds the other end of the pipe that is standard input. On Linux the
+/// kernel does that, and standard input is no pipe.
+fn listen_for_the_launcher(report: &mpsc::Sender<Event>) -> Result<(), Failure> {
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let mut input = input.and_then(pipe::Receiver::from_owned_fd).map_err(|error| {
+        Failure::new(FailureKind::Bug, format!("the launcher's end would go unnoticed: {error}"))
+    })?;
+    let report = report.clone();
+    tokio::spawn(async move {
+        // Nothing is ever written: this returns at the end, or with an error that means the same.
+        drop(input.read_u8().await);
+        drop(report.send(Event::Interrupted).await);
+    });
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use lab_backend_es::NewClientResult;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -36,6 +37,20 @@ pub(super) fn describe(status: i32) -> String {
 /// What a process said of itself, as a failure of the run.
 pub(super) fn process_failure(name: &str, message: &str) -> Failure {
     let failure = |kind| Failure::new(kind, format!("{name}: {message}"));
+    if let Some(refusal) = NewClientResult::of_message(message) {
+        let kind = match refusal {
+            NewClientResult::TooManyClients => FailureKind::NoSlot,
+            NewClientResult::NotEntitled | NewClientResult::NotPermitted | NewClientResult::NotPrivileged => {
+                FailureKind::Privilege
+            }
+            NewClientResult::InvalidArgument => FailureKind::Bug,
+            _ => FailureKind::BackendMissing,
+        };
+        return match refusal.advice() {
+            Some(advice) => failure(kind).mend(advice.mend),
+            None => failure(kind),
+        };
+    }
     if message.contains("No space left") {
         failure(FailureKind::Output).mend("free some space, or name another folder with --runs")
     } else if message.contains("max_user_groups") {
@@ -44,5 +59,29 @@ pub(super) fn process_failure(name: &str, message: &str) -> Failure {
         failure(FailureKind::Privilege).mend("run it as root")
     } else {
         failure(FailureKind::Bug)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_endpoint_security_has_its_exit_code_and_its_advice() {
+        let kinds = [
+            FailureKind::Bug,
+            FailureKind::BackendMissing,
+            FailureKind::Privilege,
+            FailureKind::Privilege,
+            FailureKind::Privilege,
+            FailureKind::NoSlot,
+        ];
+        for (refusal, kind) in NewClientResult::REFUSALS.into_iter().zip(kinds) {
+            let failure = process_failure("alpha", &refusal.to_string());
+            assert_eq!(failure.kind, kind, "{refusal}");
+            assert_eq!(failure.mend.as_deref(), refusal.advice().map(|advice| advice.mend));
+            assert!(failure.message.starts_with("alpha: es_new_client refused"), "{failure}");
+        }
+        assert_eq!(process_failure("alpha", "it fell over").kind, FailureKind::Bug);
     }
 }

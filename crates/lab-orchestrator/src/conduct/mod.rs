@@ -2,6 +2,7 @@
 
 mod arena;
 mod conductor;
+mod daemon;
 mod ending;
 mod helpers;
 mod process;
@@ -10,6 +11,7 @@ mod warden;
 
 use std::{fs, path::Path};
 
+use lab_bundle::Death;
 use lab_model::Actor;
 use lab_protocol::Reply;
 
@@ -23,6 +25,8 @@ enum Event {
     Reply(Actor, Reply),
     /// A process ended with this wait status.
     Ended(Actor, i32),
+    /// The system has said why a process was ended, or never will.
+    Explained(Actor, Option<Death>),
     /// The user wants it to end.
     Interrupted,
     /// An expectation that ends the run no longer holds.
@@ -55,7 +59,14 @@ fn enter(plan: &Plan) -> Result<(), Failure> {
         .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot confine the lab: {error}")))
 }
 
-#[cfg(not(target_os = "linux"))]
+/// Nothing to enter: on macOS each client confines itself to the arena, which is a folder, and standard input ends
+/// with the launcher.
+#[cfg(target_os = "macos")]
 fn enter(_: &Plan) -> Result<(), Failure> {
-    Err(Failure::new(FailureKind::BackendMissing, "only fanotify labs can be conducted here"))
+    Ok(())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn enter(_: &Plan) -> Result<(), Failure> {
+    Err(Failure::new(FailureKind::BackendMissing, "no lab can be conducted on this system"))
 }

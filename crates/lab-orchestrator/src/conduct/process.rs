@@ -20,7 +20,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::Event;
+use super::{Event, daemon::Daemon};
 
 /// What a process is doing, as far as its replies tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,32 @@ impl LabProcess {
         let pid = child.id().unwrap_or(0);
         tokio::spawn(listen(actor, replies, events.clone()));
         tokio::spawn(wait(actor, child, events.clone()));
-        Ok(LabProcess {
+        Ok(LabProcess::new((actor, name, role), pid, orders))
+    }
+
+    /// Starts a client that is a launchd daemon, and waits until it has connected. What happens to it arrives on
+    /// `events`; it has ended when its connection has.
+    pub(super) async fn start_daemon(
+        daemon: Daemon,
+        (actor, name, role): (Actor, &str, Role),
+        events: &mpsc::Sender<Event>,
+    ) -> io::Result<LabProcess> {
+        let stream = daemon.start().await?;
+        // The one who connected, as the kernel knows it: a daemon says nothing of itself that is relied upon.
+        let pid = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+        let (replies, orders) = stream.into_split();
+        let events = events.clone();
+        tokio::spawn(async move {
+            listen(actor, replies, events.clone()).await;
+            let status = daemon.status().await;
+            // The conductor may have ended first, and then nobody asks.
+            drop(events.send(Event::Ended(actor, status)).await);
+        });
+        Ok(LabProcess::new((actor, name, role), pid, orders))
+    }
+
+    fn new((actor, name, role): (Actor, &str, Role), pid: u32, orders: OwnedWriteHalf) -> LabProcess {
+        LabProcess {
             actor,
             name: name.to_owned(),
             role,
@@ -88,7 +113,7 @@ impl LabProcess {
             failure: None,
             orders,
             outstanding: 0,
-        })
+        }
     }
 
     /// Sends an order. A process that is gone is not told; its end arrives as an event.

@@ -149,12 +149,9 @@ impl Watched {
     }
 }
 
-/// Whether a signal has stopped the process. Reading `/proc` opens nothing in the arena.
+/// Whether a signal has stopped the process. Opens nothing in the arena.
 fn is_stopped(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold anything; the state stands behind the last one.
-    stat.rsplit_once(')')
-        .is_some_and(|(_, fields)| matches!(fields.trim_start().as_bytes().first(), Some(b'T' | b't')))
+    lab_process::process_state(pid).is_some_and(|state| state.stopped)
 }
 
 #[cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 use lab_analysis::findings::{Client, Findings, Latency};
 
 use super::{
-    Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict,
+    Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, approvals,
     calls::{blame, calls},
     picture,
     run::{end_mood, headroom_mood, origin},
@@ -38,6 +38,7 @@ pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {
             blame_in(client),
             blame_out(client),
             peers(client),
+            approvals::of_client(client),
             avoidable(client),
             timeline(findings, client),
             switches(client),

@@ -3,6 +3,7 @@
 //! Both the text and the HTML report walk these values, so that they cannot come to differ. No markup in here,
 //! and nothing is escaped: that is for whoever renders.
 
+mod approvals;
 mod calls;
 mod client;
 mod run;

@@ -14,7 +14,7 @@ use lab_analysis::findings::Findings;
 pub(super) use verdict::{end_mood, headroom_mood, origin, remark};
 
 use super::{
-    Page,
+    Page, approvals,
     told::{is_told, told},
 };
 use crate::visible::visible;
@@ -28,8 +28,10 @@ pub(crate) fn summary(findings: &Findings) -> Page {
     if is_told(findings) {
         return page;
     }
+    let hides = approvals::hidden(&findings.approvals) > 0;
     let waits = !findings.wait_cycles.is_empty();
     page.sections = vec![clients::clients(findings), causes::causes(findings)];
+    page.sections.extend(hides.then(|| approvals::of_run(findings)));
     page.sections.extend(waits.then(|| course::waiting(findings)));
     page.sections.push(cost::cost(findings));
     page
@@ -50,6 +52,7 @@ pub(crate) fn run(findings: &Findings) -> Page {
         sections: vec![
             clients::clients(findings),
             causes::causes(findings),
+            approvals::of_run(findings),
             gain::gain(findings),
             cascades::cascades(findings),
             course::over_time(findings),

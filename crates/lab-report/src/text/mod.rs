@@ -30,6 +30,12 @@ pub fn client(findings: &Findings, id: &str, style: &Style) -> Option<String> {
     Some(render::render(&page::client(findings, id)?, findings, style))
 }
 
+/// Writes a paragraph behind a lead-in; further lines stand below its first word.
+#[must_use]
+pub fn paragraph(lead: &str, text: &str, style: &Style) -> String {
+    render::paragraph(lead, text, style)
+}
+
 /// Writes two runs side by side; `names` are those of the runs.
 #[must_use]
 pub fn comparison(comparison: &Comparison, names: [&str; 2], style: &Style) -> String {

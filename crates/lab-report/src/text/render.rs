@@ -58,13 +58,7 @@ impl Writer {
 
     /// Adds a paragraph behind a lead-in; further lines stand below its first word.
     fn wrapped(&mut self, lead: &str, text: &str, indent: usize) {
-        let lead_width = width(lead);
-        let room = self.style.columns().saturating_sub(indent + lead_width).max(20);
-        let text = self.style.signs(text);
-        for (place, line) in wrap(&text, room).into_iter().enumerate() {
-            let before = if place == 0 { lead.to_owned() } else { " ".repeat(lead_width) };
-            self.line(&format!("{}{before}{line}", " ".repeat(indent)));
-        }
+        self.text.push_str(&paragraph(&format!("{}{lead}", " ".repeat(indent)), text, &self.style));
     }
 
     fn verdict(&mut self, page: &Page) {
@@ -236,6 +230,19 @@ fn words(text: &str) -> Vec<&str> {
         began = at + 1;
     }
     words
+}
+
+/// A paragraph behind a lead-in, of which only the first line has more than blanks.
+pub(super) fn paragraph(lead: &str, text: &str, style: &Style) -> String {
+    let lead_width = width(lead);
+    let room = style.columns().saturating_sub(lead_width).max(20);
+    let mut paragraph = String::new();
+    for (place, line) in wrap(&style.signs(text), room).into_iter().enumerate() {
+        let before = if place == 0 { lead.to_owned() } else { " ".repeat(lead_width) };
+        paragraph.push_str(format!("{before}{line}").trim_end());
+        paragraph.push('\n');
+    }
+    paragraph
 }
 
 /// Breaks text at spaces into lines of at most `room` columns; a longer word is cut.

@@ -1,7 +1,10 @@
 //! `lab bundle`: the clients of a lab as bundles, without running it.
 
+use std::path::{Path, PathBuf};
+
 use lab_bundle::{Bundle, BundleError, Check};
-use lab_orchestrator::{Failure, FailureKind};
+use lab_model::Lab;
+use lab_orchestrator::{Failure, FailureKind, SigningFile};
 use serde_json::{Value, json};
 
 use super::Stop;
@@ -15,18 +18,24 @@ use crate::{
 pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u8, Stop> {
     let lab = places.read(&arguments.name)?;
     let target = arguments.target.as_deref();
-    let into = arguments
-        .into
-        .clone()
-        .unwrap_or_else(|| places.workspace.join("target").join("bundles").join(&lab.name));
+    let into = folder(places, &lab, arguments.into.as_ref());
+    let signing = match (arguments.sign, is_for_apple_silicon(target)) {
+        (true, _) => Some(signing_of(places, arguments.signing.signing.as_deref())?),
+        // The linker's own signature names no bundle and has no entitlement.
+        (false, true) => Some(SigningFile::ad_hoc()),
+        (false, false) => None,
+    };
+    if let Some(signing) = &signing {
+        signing.check(&bundles_at(&lab, &into))?;
+    }
     let client = lab_orchestrator::client_for(&places.workspace, target)?;
     let failed = |error: BundleError| Stop::from(failure(&error));
     let bundles = lab_bundle::package(&client, None, &lab.clients, &into).map_err(failed)?;
+    if let Some(signing) = &signing {
+        signing.sign(&bundles, &work(&into))?;
+    }
     let mut checks = lab_bundle::verify(&bundles).map_err(failed)?;
-    if is_for_apple_silicon(target) {
-        // The linker's own signature names no bundle and has no entitlement.
-        lab_bundle::sign_ad_hoc(&bundles).map_err(failed)?;
-        checks = lab_bundle::verify(&bundles).map_err(failed)?;
+    if signing.is_some() {
         checks.extend(lab_bundle::verify_signatures(&bundles).map_err(failed)?);
     }
     let passed = checks.iter().all(|check| check.passed);
@@ -36,6 +45,56 @@ pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u
         terminal::say(&as_text(&bundles, &checks))?;
     }
     Ok(if passed { 0 } else { FailureKind::Bug.exit_code() })
+}
+
+pub(super) fn sign(places: &Places, arguments: &arguments::Sign) -> Result<u8, Stop> {
+    let lab = places.read(&arguments.name)?;
+    let into = folder(places, &lab, arguments.into.as_ref());
+    let signing = signing_of(places, arguments.signing.signing.as_deref())?;
+    let bundles = bundles_at(&lab, &into);
+    if arguments.dry_run {
+        // The commands first: they are what was asked for, whatever stands in their way.
+        for step in signing.plan(&bundles, &work(&into)) {
+            terminal::print(&format!("{step}\n"))?;
+        }
+        signing.check(&bundles)?;
+        if !signing.is_ad_hoc() && !cfg!(target_os = "macos") {
+            terminal::eprint("no keychain was asked: this is no Mac\n");
+        }
+        return Ok(0);
+    }
+    if let Some(absent) = bundles.iter().find(|bundle| !bundle.executable.is_file()) {
+        let message = format!("there is no bundle at {}", relative(&absent.root).display());
+        return Err(Stop::usage(message, format!("make the bundles first: lab bundle {}", arguments.name)));
+    }
+    signing.sign(&bundles, &work(&into))?;
+    let checks = lab_bundle::verify_signatures(&bundles).map_err(|error| Stop::from(failure(&error)))?;
+    terminal::say(&as_text(&bundles, &checks))?;
+    let passed = checks.iter().all(|check| check.passed);
+    Ok(if passed { 0 } else { FailureKind::Bug.exit_code() })
+}
+
+/// How bundles are signed: as the file says that is named, else as the workspace's own, else ad hoc.
+pub(super) fn signing_of(places: &Places, choice: Option<&Path>) -> Result<SigningFile, Stop> {
+    let own = places.workspace.join("signing").join("signing.yaml");
+    match choice {
+        Some(path) => Ok(SigningFile::read(path)?),
+        None if own.is_file() => Ok(SigningFile::read(&own)?),
+        None => Ok(SigningFile::ad_hoc()),
+    }
+}
+
+fn folder(places: &Places, lab: &Lab, into: Option<&PathBuf>) -> PathBuf {
+    into.cloned().unwrap_or_else(|| places.workspace.join("target").join("bundles").join(&lab.name))
+}
+
+fn bundles_at(lab: &Lab, into: &Path) -> Vec<Bundle> {
+    lab.clients.iter().map(|client| Bundle::at(client, into)).collect()
+}
+
+/// Where the entitlements are written that `codesign` reads.
+fn work(into: &Path) -> PathBuf {
+    into.join("entitlements")
 }
 
 fn is_for_apple_silicon(target: Option<&str>) -> bool {

@@ -1,15 +1,19 @@
 //! Commands that only read lab files.
 
 use clap::CommandFactory;
+use lab_config::Heading;
 
 use super::Stop;
 use crate::{
-    arguments::{Arguments, SchemaOf},
+    arguments::{Arguments, List, SchemaOf},
     labs::Places,
     terminal,
 };
 
-pub(super) fn list(places: &Places) -> Result<u8, Stop> {
+pub(super) fn list(places: &Places, list: &List) -> Result<u8, Stop> {
+    if !list.names.is_empty() {
+        return describe(places, &list.names);
+    }
     let labs = places.labs();
     if labs.is_empty() {
         let message = format!("{} holds no lab files", places.configs.display());
@@ -17,13 +21,56 @@ pub(super) fn list(places: &Places) -> Result<u8, Stop> {
     }
     let width = labs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut code = 0;
+    if list.markdown {
+        terminal::print(GALLERY)?;
+    }
     for (name, _) in labs {
         match places.read(&name) {
+            Ok(lab) if list.markdown => {
+                terminal::print(&chapter(&name, &lab.about, &heading_of(places, &name)?))?
+            }
             Ok(lab) => terminal::print(&format!("{name:width$}  {}\n", lab.about))?,
             Err(stop) => code = stop.code,
         }
     }
     Ok(code)
+}
+
+/// How the page of all labs begins.
+const GALLERY: &str = "\
+# The labs that ship
+
+Made by `lab list --markdown`; a test holds it to the files. `lab list NAME` says the same of one lab, `lab up NAME`
+runs it, `lab plan NAME` predicts it.
+";
+
+/// One lab of that page.
+fn chapter(name: &str, about: &str, Heading { what, why, expect }: &Heading) -> String {
+    format!(
+        "\n## [{name}](../../lab-configs/{name}.yaml)\n\n{about}\n\n- **What**: {what}\n- **Why**: {why}\n\
+         - **Expect**: {expect}\n"
+    )
+}
+
+fn heading_of(places: &Places, name: &str) -> Result<Heading, Stop> {
+    Ok(lab_config::heading(&String::from_utf8_lossy(&places.source(name)?)))
+}
+
+/// Says what each lab does, why, and what to expect of it.
+fn describe(places: &Places, names: &[String]) -> Result<u8, Stop> {
+    for (place, name) in names.iter().enumerate() {
+        let lab = places.read(name)?;
+        let Heading { what, why, expect } = heading_of(places, name)?;
+        let gap = if place > 0 { "\n" } else { "" };
+        terminal::print(&format!("{gap}{}\n", lab.name))?;
+        for (word, text) in [("About", &lab.about), ("What", &what), ("Why", &why), ("Expect", &expect)] {
+            if !text.is_empty() {
+                let paragraph = lab_report::text::paragraph(&format!("  {word:8}"), text, &terminal::style());
+                terminal::print(&paragraph)?;
+            }
+        }
+    }
+    Ok(0)
 }
 
 pub(super) fn validate(places: &Places, names: &[String]) -> Result<u8, Stop> {

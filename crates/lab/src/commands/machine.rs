@@ -3,13 +3,13 @@
 use std::fs;
 
 use lab_doctor::{Finding, Outcome, Weight};
-use lab_orchestrator::{Active, FailureKind, RunFolder};
+use lab_orchestrator::{Active, ClientsAre, FailureKind, RunFolder};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Stop;
 use crate::{
-    arguments::{Doctor, Status},
+    arguments::{Doctor, Down, Status},
     labs::{Places, relative},
     table::Table,
     terminal,
@@ -18,9 +18,12 @@ use crate::{
 /// Without a lab's name the doctor looks for room for this many clients.
 const CLIENTS_USUAL: usize = 3;
 
-pub(super) fn down(places: &Places) -> Result<u8, Stop> {
+pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
     let found = lab_orchestrator::down(&places.runs);
-    if found.is_empty() {
+    // After the runs: their launchers and conductors may use the daemons to the last.
+    let daemons = lab_orchestrator::down_daemons(&ClientsAre::here(arguments.daemons.stand_in.clone()));
+    let taken = daemons.as_ref().map(|taken| taken.ended.is_some() || !taken.removed.is_empty());
+    if found.is_empty() && taken == Ok(false) {
         terminal::print("nothing was left behind\n")?;
     }
     for run in found {
@@ -32,6 +35,13 @@ pub(super) fn down(places: &Places) -> Result<u8, Stop> {
             text.push_str(&format!("  removed {}\n", relative(&path).display()));
         }
         terminal::print(&text)?;
+    }
+    let daemons = daemons?;
+    if let Some(pid) = daemons.ended {
+        terminal::print(&format!("ended process {pid}, which had the daemons\n"))?;
+    }
+    for label in daemons.removed {
+        terminal::print(&format!("removed the daemon {label}\n"))?;
     }
     Ok(0)
 }
@@ -173,21 +183,16 @@ pub(super) fn examine(clients: usize) -> Vec<Finding> {
 
 /// Looks at this machine: what its own tools say. The clients' signature and what the kernel says to a probe
 /// stay unknown: nothing has been packaged.
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "macos")]
 pub(super) fn examine(clients: usize) -> Vec<Finding> {
-    let said = |program: &str, arguments: &[&str]| {
-        let output = std::process::Command::new(program).args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-    };
-    let facts = lab_doctor::MacFacts {
-        version: said("sw_vers", &["-productVersion"]),
-        user: said("id", &["-u"]),
-        integrity_protection: said("csrutil", &["status"]),
-        boot_arguments: said("nvram", &["boot-args"]),
-        virtual_machine: said("sysctl", &["-n", "kern.hv_vmm_present"]),
-        extensions: said("systemextensionsctl", &["list"]),
-        ..lab_doctor::MacFacts::default()
-    };
     let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+    lab_doctor::examine_mac(&lab_doctor::MacFacts::gather(None), lab_doctor::SignedHow::AdHoc, clients)
+}
+
+/// Of another system nothing is known.
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub(super) fn examine(clients: usize) -> Vec<Finding> {
+    let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+    let facts = lab_doctor::MacFacts::default();
     lab_doctor::examine_mac(&facts, lab_doctor::SignedHow::AdHoc, clients)
 }

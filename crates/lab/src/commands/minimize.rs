@@ -9,16 +9,17 @@ use lab_sim::{Counting, Kernel, Options, Summary};
 use super::{
     Stop,
     sim::{in_words, lab_of, shows, simulated_rules},
-    up::rules_here,
+    up::{refuse_what_is_not_simulated, rules_here},
 };
 use crate::{
     arguments::{Find, Minimize},
-    labs::{Places, relative, simulable},
+    labs::{Places, relative},
     terminal,
 };
 
 pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop> {
     let (mut lab, kernel) = given(places, arguments)?;
+    refuse_what_is_not_simulated(&lab)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
     let options = Options::new(&lab, kernel);
     let progress = terminal::Progress::new(&format!("minimizing {}", lab.name));
@@ -79,7 +80,7 @@ fn given(places: &Places, arguments: &Minimize) -> Result<(Lab, Kernel), Stop> {
         let kernel = simulated_rules(&folder).filter(|_| arguments.rules.is_none());
         return Ok((lab_of(&folder)?, kernel.unwrap_or_else(|| rules_here(arguments.rules))));
     }
-    Ok((simulable(places.read(name)?)?, rules_here(arguments.rules)))
+    Ok((places.read(name)?, rules_here(arguments.rules)))
 }
 
 /// What the lab as it is goes wrong with, the worst first.

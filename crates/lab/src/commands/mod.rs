@@ -1,6 +1,7 @@
 //! What each command does, a module for each group of them.
 
 mod bundle;
+mod conform;
 mod diff;
 mod labs;
 mod machine;
@@ -26,14 +27,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Stop> {
     let places = Places::find(arguments)?;
     match &arguments.command {
         Command::Up(up) => up::up(&places, up),
-        Command::Down => machine::down(&places),
+        Command::Down(down) => machine::down(&places, down),
         Command::Status(status) => machine::status(&places, status),
-        Command::List => labs::list(&places),
+        Command::List(list) => labs::list(&places, list),
         Command::Plan(plan) => plan::plan(&places, plan),
         Command::Validate { names } => labs::validate(&places, names),
         Command::Explain { field } => labs::explain(field.as_deref()),
         Command::Doctor(doctor) => machine::doctor(&places, doctor),
         Command::Bundle(bundle) => bundle::bundle(&places, bundle),
+        Command::Sign(sign) => bundle::sign(&places, sign),
         Command::Report(report) => report::report(&places, report),
         Command::Diff(diff) => diff::diff(&places, diff),
         Command::Export(export) => report::export(&places, export),
@@ -41,6 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Stop> {
         Command::Sim(sim) => sim::sim(&places, sim),
         Command::Sweep(sweep) => sweep::sweep(&places, sweep),
         Command::Ladder(ladder) => sweep::ladder(&places, ladder),
+        Command::Conform(conform) => conform::conform(&places, conform),
         Command::Minimize(minimize) => minimize::minimize(&places, minimize),
         Command::Schema { of } => labs::schema(*of),
         Command::Completions { shell } => labs::completions(*shell),

@@ -4,19 +4,28 @@ use lab_bundle::Bundle;
 use lab_doctor::{Finding, Outcome, Weight};
 use lab_model::{Lab, OperationKind};
 use lab_report::units;
-use lab_sim::{Costs, Kernel};
+use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
 
-use super::{Stop, machine, up::rules_here};
+use super::{
+    Stop, machine,
+    up::{refuse_what_is_not_simulated, rules_here},
+};
 use crate::{
     arguments::Plan,
-    labs::{Places, relative, simulable},
+    labs::{Places, relative},
     table::Table,
     terminal,
 };
 
 pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
-    let lab = simulable(places.read(&arguments.name)?)?;
+    let lab = places.read(&arguments.name)?;
+    let asks =
+        |client: &lab_model::Client| client.behavior.helpers.is_some() || !client.behavior.daemons.is_empty();
+    if lab.clients.iter().any(asks) {
+        // What follows from their operations is not foreseen: the gain would be too low.
+        refuse_what_is_not_simulated(&lab)?;
+    }
     let kernel = rules_here(arguments.rules);
     let plan = lab_sim::plan(&lab, kernel, Costs::default());
     let bundles = bundles(places, &lab, kernel);
@@ -52,13 +61,20 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
     text.push_str(&format!("\nPredicted, with {} rules\n", plan.kernel.name()));
     for root in &plan.roots {
         let kind = what(root.kind);
-        text.push_str(&match root.decisions {
-            Some(decisions) => format!(
+        text.push_str(&match root.size {
+            Size::Exact(decisions) => format!(
                 "  each {kind} of the workload makes {} ({} for itself)\n",
                 units::counted(decisions, "decision"),
-                units::count(root.questions * units::count_of(lab.clients.len())),
+                units::count(root.questions.min(decisions)),
             ),
-            None => format!("  each {kind} of the workload sets off a cascade that does not end by itself\n"),
+            Size::Varies => format!(
+                "  each {kind} of the workload makes {} decisions on average: what is muted, kept or denied \
+                 makes it depend on the file\n",
+                plan.rehearsal.amplification.map_or_else(|| units::UNKNOWN.to_owned(), units::number),
+            ),
+            Size::Endless => {
+                format!("  each {kind} of the workload sets off a cascade that does not end by itself\n")
+            }
         });
     }
     text.push_str(&format!("  loop gain {}", units::number(plan.loop_gain)));
@@ -118,22 +134,14 @@ fn matrix(lab: &Lab, plan: &lab_sim::Plan) -> String {
             (true, operations) => format!("asked +{operations}"),
         };
         let row = plan.sees[place].iter().zip(&plan.reacts[place]).map(cell);
-        let workload = match on_workload(client, plan) {
-            0 => "asked".to_owned(),
-            operations => format!("asked +{operations}"),
+        let workload = match plan.on_workload[place] {
+            None => units::UNKNOWN.to_owned(),
+            Some(0) => "asked".to_owned(),
+            Some(operations) => format!("asked +{operations}"),
         };
         table.row([client.id.to_string()].into_iter().chain(row).chain([workload]));
     }
     table.text()
-}
-
-/// What a client makes for one operation of the workload: of the kind for which it makes most.
-fn on_workload(client: &lab_model::Client, plan: &lab_sim::Plan) -> u64 {
-    let reactions = plan.roots.iter().map(|root| match root.kind {
-        OperationKind::Open => client.behavior.on_open.operations(),
-        OperationKind::Exec => client.behavior.on_exec.operations(),
-    });
-    reactions.max().unwrap_or(0)
 }
 
 fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Finding]) -> Value {
@@ -141,7 +149,14 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
     let roots: Vec<Value> = plan
         .roots
         .iter()
-        .map(|root| json!({ "kind": what(root.kind), "questions": root.questions, "decisions": root.decisions }))
+        .map(|root| {
+            let decisions = match root.size {
+                Size::Exact(decisions) => Some(decisions),
+                Size::Varies | Size::Endless => None,
+            };
+            let ends = root.size != Size::Endless;
+            json!({ "kind": what(root.kind), "questions": root.questions, "decisions": decisions, "ends": ends })
+        })
         .collect();
     let circle: Vec<&str> = plan.circle.iter().map(|&place| lab.clients[place].id.as_str()).collect();
     let bundles: Vec<Value> = bundles
@@ -168,6 +183,7 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         "roots": roots,
         "rehearsal": {
             "outcome": rehearsal.outcome.name(),
+            "amplification": rehearsal.amplification,
             "root_p50_ns": rehearsal.open_p50,
             "root_p99_ns": rehearsal.open_p99,
             "headroom_min": rehearsal.headroom_min,

@@ -9,10 +9,13 @@ use lab_sim::{Calibration, Costs, Counting, Histogram, Kernel, Measured, Options
 use lab_trace::{MappedTrace, Trace};
 use serde_json::{Value, json};
 
-use super::{Stop, report, up::rules_here};
+use super::{
+    Stop, report,
+    up::{refuse_what_is_not_simulated, rules_here},
+};
 use crate::{
     arguments::{Find, Rules, Sim},
-    labs::{Places, simulable},
+    labs::{Places, relative},
     parallel,
     table::Table,
     terminal,
@@ -22,13 +25,15 @@ use crate::{
 const SEEDS_MAX: u64 = 100_000;
 
 pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, Stop> {
-    let mut lab = simulable(places.read(&arguments.name)?)?;
+    let mut lab = places.read(&arguments.name)?;
+    refuse_what_is_not_simulated(&lab)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
     let measured =
         arguments.from.as_deref().map(|run| calibrated(places, run, arguments.rules)).transpose()?;
     let kernel = measured.as_ref().map_or_else(|| rules_here(arguments.rules), |found| found.kernel);
     let costs = measured.as_ref().map_or_else(Costs::default, |found| found.calibration.costs);
-    let options = Options { costs, ..Options::new(&lab, kernel) };
+    let es_cache = arguments.es_cache.into();
+    let options = Options { costs, es_cache, ..Options::new(&lab, kernel) };
     match (&arguments.seeds, arguments.find) {
         (Some(seeds), Some(find)) => search(&lab, &options, seeds, find, arguments),
         (Some(seeds), None) => many(&lab, &options, seeds, parallel::threads(arguments.jobs), arguments.json),
@@ -76,6 +81,7 @@ pub(super) const fn in_words(find: Find) -> &'static str {
     }
 }
 
+/// Looks for the lowest seed that shows something, runs it again and reports that run.
 fn search(
     lab: &Lab,
     options: &Options,
@@ -83,50 +89,100 @@ fn search(
     find: Find,
     arguments: &Sim,
 ) -> Result<u8, Stop> {
-    let (threads, as_json) = (parallel::threads(arguments.jobs), arguments.json);
+    let of_seed = |seed| if arguments.swarm { lab_sim::swarm(lab, seed) } else { lab.clone() };
+    let decisions_max = arguments.decisions_max;
+    let run = |lab: &Lab, seed| {
+        lab_sim::simulate(lab, &Options { seed, decisions_max, ..*options }, &mut Counting::default())
+    };
     let count = seeds.end() - seeds.start();
     let count = usize::try_from(count).unwrap_or(usize::MAX).saturating_add(1);
     let progress = terminal::Progress::new(&format!("looking for a seed that {}:", in_words(find)));
     let hit = parallel::lowest(
         seeds.clone(),
-        threads,
+        parallel::threads(arguments.jobs),
         |done| progress.at(done, count),
-        |seed| {
-            let summary = lab_sim::simulate(lab, &Options { seed, ..*options }, &mut Counting::default());
-            shows(&summary, find).then_some(summary)
-        },
+        |seed| Some(run(&of_seed(seed), seed)).filter(|summary| shows(summary, find)),
     );
     progress.end();
-    let kernel = options.kernel;
-    match hit {
-        Some((seed, summary)) if as_json => {
-            let found = summary_json(lab, kernel, &summary, None);
-            terminal::print_json(&json!({ "schema": 1, "find": named(find), "seed": seed, "run": found }))?;
-            Ok(0)
-        }
-        None if as_json => {
+    let Some((seed, first)) = hit else {
+        if arguments.json {
             let none = Value::Null;
             terminal::print_json(&json!({ "schema": 1, "find": named(find), "seed": none, "run": none }))?;
-            Ok(1)
+        } else {
+            let rules = options.kernel.name();
+            terminal::say(&format!("none of {count} seeds {} ({rules} rules)\n", in_words(find)))?;
         }
-        Some((seed, summary)) => {
-            let how = match &arguments.from {
-                Some(run) => format!("lab sim {} --from {run}", arguments.name),
-                None => format!("lab up {} --backend sim", arguments.name),
-            };
-            let replay = format!("{how} --rules {} --seed {seed}", kernel.name());
-            let text = summary_text(lab, kernel, &summary);
-            terminal::say(&format!(
-                "seed {seed} is the first of {count} that {}\n\n{text}\nreplay  {replay}\n",
-                in_words(find)
-            ))?;
-            Ok(0)
-        }
-        None => {
-            terminal::say(&format!("none of {count} seeds {} ({} rules)\n", in_words(find), kernel.name()))?;
-            Ok(1)
-        }
+        return Ok(1);
+    };
+    let found = Lab { seed, ..of_seed(seed) };
+    if run(&found, seed) != first {
+        return Err(Stop::bug(format!("seed {seed} did not show the same run again")));
     }
+    report_hit(&found, options, &first, (find, count), arguments)?;
+    Ok(0)
+}
+
+/// Says which seed showed what was looked for, and how to see it again.
+fn report_hit(
+    found: &Lab,
+    options: &Options,
+    summary: &Summary,
+    (find, count): (Find, usize),
+    arguments: &Sim,
+) -> Result<(), Stop> {
+    let (kernel, seed) = (options.kernel, found.seed);
+    let yaml = arguments.swarm.then(|| lab_config::to_yaml(found));
+    if let (Some(path), Some(yaml)) = (&arguments.output, &yaml) {
+        let what = format!("cannot write {}", path.display());
+        fs::write(path, yaml).map_err(|error| Stop::output(&what, &error))?;
+    }
+    if arguments.json {
+        let run = summary_json(found, kernel, summary, None);
+        return terminal::print_json(
+            &json!({ "schema": 1, "find": named(find), "seed": seed, "run": run, "lab": yaml }),
+        );
+    }
+    let name = match &arguments.output {
+        Some(path) => path.display().to_string(),
+        None => arguments.name.clone(),
+    };
+    let how = match (&arguments.from, arguments.swarm && arguments.output.is_none()) {
+        (_, true) => format!("lab sim {name} --swarm --find {} --seeds {seed}..{seed}", named(find)),
+        (Some(run), false) => format!("lab sim {name} --from {run} --seed {seed}"),
+        (None, false) => format!("lab up {name} --backend sim --seed {seed}"),
+    };
+    let text = summary_text(found, kernel, summary);
+    let switches = if arguments.swarm { thrown(found) } else { String::new() };
+    terminal::say(&format!(
+        "seed {seed} is the first of {count} that {}; it was run again and shows the same\n\n{text}{switches}\n\
+         replay  {how} --rules {}\n",
+        in_words(find),
+        kernel.name()
+    ))
+}
+
+/// How a swarm's switches stood.
+fn thrown(lab: &Lab) -> String {
+    let mut table = Table::new(["switches of", "concurrency", "extra opens", "reacts to", "when", "budget"]);
+    for client in &lab.clients {
+        let behavior = &client.behavior;
+        let budget = behavior.answer_by_percent;
+        table.row([
+            client.id.to_string(),
+            behavior.concurrency.get().to_string(),
+            behavior.on_open.extra_opens.to_string(),
+            word(&behavior.react_to),
+            word(&behavior.on_open.when),
+            budget.map_or_else(|| "none".to_owned(), |percent| format!("{percent} %")),
+        ]);
+    }
+    format!("\n{}", table.text())
+}
+
+/// A setting as a lab file writes it.
+fn word(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).ok();
+    value.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// One line a seed.
@@ -306,9 +362,19 @@ fn calibrated(places: &Places, run: &str, rules: Option<Rules>) -> Result<FromRu
         None => Kernel::Fanotify,
         rules => rules_here(rules),
     };
+    let calibration = calibrated_by(&folder, &lab, kernel)?;
+    Ok(FromRun { run: run.to_owned(), kernel, measured: calibration.0, calibration: calibration.1 })
+}
+
+/// Takes the costs from the traces of a live run of this lab.
+pub(super) fn calibrated_by(
+    folder: &RunFolder,
+    lab: &Lab,
+    kernel: Kernel,
+) -> Result<(Measured, Calibration), Stop> {
     let unreadable = |error: &dyn std::fmt::Display| {
         Stop::usage(
-            format!("cannot take the machine's costs from {run}: {error}"),
+            format!("cannot take the machine's costs from {}: {error}", relative(folder.root()).display()),
             "name a live run that has ended",
         )
     };
@@ -322,9 +388,9 @@ fn calibrated(places: &Places, run: &str, rules: Option<Rules>) -> Result<FromRu
         return Err(unreadable(&"its traces hold no operation"));
     }
     let progress = terminal::Progress::new("fitting the costs");
-    let calibration = lab_sim::calibrate(&lab, kernel, Costs::default(), &measured);
+    let calibration = lab_sim::calibrate(lab, kernel, Costs::default(), &measured);
     progress.end();
-    Ok(FromRun { run: run.to_owned(), kernel, measured, calibration })
+    Ok((measured, calibration))
 }
 
 /// The lab as it ran.

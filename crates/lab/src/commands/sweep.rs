@@ -8,10 +8,13 @@ use lab_sim::{Axis, Cell, Options, Range, Rung, Trials};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Stop, up::rules_here};
+use super::{
+    Stop,
+    up::{refuse_what_is_not_simulated, rules_here},
+};
 use crate::{
     arguments::{Ladder, Sweep},
-    labs::{Places, simulable},
+    labs::Places,
     parallel,
     table::Table,
     terminal,
@@ -32,7 +35,8 @@ const SETTINGS: [(&str, &str); 7] = [
 ];
 
 pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
-    let lab = storm_only(simulable(places.read(&arguments.name)?)?);
+    let lab = storm_only(places.read(&arguments.name)?);
+    refuse_what_is_not_simulated(&lab)?;
     let axes = arguments.vary.iter().map(|text| axis(text)).collect::<Result<Vec<Axis>, Stop>>()?;
     for (place, axis) in axes.iter().enumerate() {
         if axes[..place].iter().any(|other| other.name() == axis.name()) {
@@ -81,7 +85,8 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
 }
 
 pub(super) fn ladder(places: &Places, arguments: &Ladder) -> Result<u8, Stop> {
-    let lab = storm_only(simulable(places.read(&arguments.name)?)?);
+    let lab = storm_only(places.read(&arguments.name)?);
+    refuse_what_is_not_simulated(&lab)?;
     let kernel = rules_here(arguments.rules);
     let seeds = seeds(&lab, arguments.trials);
     let progress = terminal::Progress::new(&format!("trying mitigations on {}", lab.name));

@@ -1,16 +1,17 @@
 //! `lab up`: one lab from its file to its report, on a live kernel or in virtual time.
 
-use std::{env, fs, io::IsTerminal};
+use std::{env, fs, io::IsTerminal, path::PathBuf};
 
 use lab_analysis::findings::Findings;
+use lab_doctor::Consent;
 use lab_model::{BackendChoice, Lab};
-use lab_orchestrator::{ExportFormat, Failure, FailureKind, Request, RunFolder};
+use lab_orchestrator::{ClientsAre, ExportFormat, Failure, FailureKind, Request, RunFolder};
 use lab_sim::{Kernel, Options, Traces};
 
-use super::{Stop, report};
+use super::{Stop, bundle::signing_of, report};
 use crate::{
     arguments::{Rules, Up},
-    labs::{Places, simulable},
+    labs::Places,
     terminal,
 };
 
@@ -22,7 +23,8 @@ const EXPORTED_DECISIONS_MAX: u64 = 1_500_000;
 /// Where a lab runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ground {
-    Fanotify,
+    /// A kernel of this machine.
+    Live(BackendChoice),
     Sim(Kernel),
 }
 
@@ -42,13 +44,12 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, Stop> {
     lab.backend = arguments.backend.map_or(lab.backend, BackendChoice::from);
     let ground = ground(&lab, arguments)?;
     let (folder, conducted) = match ground {
-        Ground::Fanotify => {
-            lab.backend = BackendChoice::Fanotify;
-            live(places, &lab)?
+        Ground::Live(kernel) => {
+            lab.backend = kernel;
+            live(places, &lab, &Manner::from(arguments))?
         }
         Ground::Sim(kernel) => {
             lab.backend = BackendChoice::Sim;
-            lab = simulable(lab)?;
             (simulated(places, &lab, kernel)?, Ok(()))
         }
     };
@@ -79,17 +80,22 @@ fn ground(lab: &Lab, arguments: &Up) -> Result<Ground, Stop> {
         return Err(Stop::usage(message, "add --backend sim, or leave --rules out"));
     }
     match choice {
-        BackendChoice::Fanotify => Ok(Ground::Fanotify),
         BackendChoice::Sim => Ok(Ground::Sim(kernel)),
-        BackendChoice::EndpointSecurity => {
-            let message = "this version starts no live lab on endpoint-security";
-            let mend = "use --backend sim --rules endpoint-security";
-            Err(Failure::new(FailureKind::BackendMissing, message).mend(mend).into())
+        BackendChoice::Fanotify | BackendChoice::EndpointSecurity if choice == LIVE => {
+            Ok(Ground::Live(choice))
         }
-        BackendChoice::Auto => Ok(match fanotify_works() {
+        BackendChoice::Fanotify => {
+            let mend = "use --backend sim --rules fanotify";
+            Err(Failure::new(FailureKind::BackendMissing, "fanotify is Linux's").mend(mend).into())
+        }
+        BackendChoice::EndpointSecurity => {
+            let mend = "use --backend sim --rules endpoint-security";
+            Err(Failure::new(FailureKind::BackendMissing, "Endpoint Security is macOS's").mend(mend).into())
+        }
+        BackendChoice::Auto => Ok(match live_works(Manner::from(arguments).consent) {
             Ok(()) => {
-                terminal::eprint("auto: fanotify\n");
-                Ground::Fanotify
+                terminal::eprint(&format!("auto: {}\n", LIVE.name()));
+                Ground::Live(LIVE)
             }
             Err(reason) => {
                 terminal::eprint(&format!("auto: sim with {} rules, because {reason}\n", kernel.name()));
@@ -99,17 +105,83 @@ fn ground(lab: &Lab, arguments: &Up) -> Result<Ground, Stop> {
     }
 }
 
+/// The live kernel of this system.
+const LIVE: BackendChoice =
+    if cfg!(target_os = "macos") { BackendChoice::EndpointSecurity } else { BackendChoice::Fanotify };
+
 #[cfg(target_os = "linux")]
-fn fanotify_works() -> Result<(), String> {
+pub(super) fn live_works(_: Consent) -> Result<(), String> {
     lab_backend_fanotify::probe::capacity().map(drop).map_err(|error| error.to_string())
 }
 
-#[cfg(not(target_os = "linux"))]
-fn fanotify_works() -> Result<(), String> {
-    Err("this version starts live labs on Linux only".to_owned())
+/// What is known to stand in the way, without connecting a client: that empties the caches of all others.
+#[cfg(target_os = "macos")]
+pub(super) fn live_works(consent: Consent) -> Result<(), String> {
+    use lab_doctor::{MacFacts, Outcome, Weight, examine_mac, may_storm};
+    let facts = MacFacts::gather(None);
+    may_storm(&facts, consent).map_err(|finding| finding.found)?;
+    let missing = |finding: &lab_doctor::Finding| {
+        finding.outcome == Outcome::Failed && finding.weight == Weight::Required
+    };
+    match examine_mac(&facts, lab_doctor::SignedHow::AdHoc, 1).into_iter().find(missing) {
+        Some(finding) => Err(finding.found),
+        None => Ok(()),
+    }
 }
 
-fn live(places: &Places, lab: &Lab) -> Result<(RunFolder, Result<(), Failure>), Stop> {
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub(super) fn live_works(_: Consent) -> Result<(), String> {
+    Err("this system has no kernel interface that the lab knows".to_owned())
+}
+
+/// Refuses to storm a Mac that may be somebody's own. A lab on Linux lives in namespaces of its own, and can freeze
+/// nothing outside.
+#[cfg(target_os = "macos")]
+fn refuse_bare_metal(consent: Consent) -> Result<(), Stop> {
+    lab_doctor::may_storm(&lab_doctor::MacFacts::gather(None), consent).map_err(|finding| {
+        let failure = Failure::new(FailureKind::Privilege, format!("this machine is {}", finding.found));
+        failure.mend(finding.mend.unwrap_or_default()).into()
+    })
+}
+
+#[cfg(not(target_os = "macos"))]
+fn refuse_bare_metal(_: Consent) -> Result<(), Stop> {
+    Ok(())
+}
+
+/// How a live lab is started, beside what its file says.
+#[derive(Clone, Debug)]
+pub(super) struct Manner {
+    /// Whether somebody took the risk for bare metal.
+    pub(super) consent: Consent,
+    /// The signing file; the workspace's own without one.
+    pub(super) signing: Option<PathBuf>,
+    /// The folder of a stand-in for `launchctl`.
+    pub(super) stand_in: Option<PathBuf>,
+}
+
+impl Manner {
+    /// As a machine does it of itself.
+    pub(super) const USUAL: Manner = Manner { consent: Consent::No, signing: None, stand_in: None };
+}
+
+impl From<&Up> for Manner {
+    fn from(arguments: &Up) -> Manner {
+        Manner {
+            consent: if arguments.i_know { Consent::IKnow } else { Consent::No },
+            signing: arguments.signing.signing.clone(),
+            stand_in: arguments.daemons.stand_in.clone(),
+        }
+    }
+}
+
+pub(super) fn live(
+    places: &Places,
+    lab: &Lab,
+    manner: &Manner,
+) -> Result<(RunFolder, Result<(), Failure>), Stop> {
+    refuse_bare_metal(manner.consent)?;
+    let signing = signing_of(places, manner.signing.as_deref())?;
     let programs = lab_orchestrator::programs(&places.workspace)?;
     let program =
         env::current_exe().map_err(|error| Stop::bug(format!("this program has no path: {error}")))?;
@@ -120,12 +192,27 @@ fn live(places: &Places, lab: &Lab) -> Result<(RunFolder, Result<(), Failure>), 
         program: &program,
         conductor_arguments: &["conduct"],
         terminal: std::io::stderr().is_terminal(),
+        clients_are: ClientsAre::here(manner.stand_in.clone()),
+        // Nothing but a Mac looks at a signature.
+        signing: cfg!(target_os = "macos").then_some(&signing),
     };
     Ok(lab_orchestrator::launch(&request)?)
 }
 
+/// A lab without some of its parts would be another lab.
+pub(super) fn refuse_what_is_not_simulated(lab: &Lab) -> Result<(), Stop> {
+    match lab_sim::not_simulated(lab) {
+        None => Ok(()),
+        Some(parts) => Err(Stop::usage(
+            format!("the simulator does not model {parts}, which {} has", lab.name),
+            "run it with --backend fanotify, or take these parts out",
+        )),
+    }
+}
+
 /// Runs the lab in virtual time. Nothing is written before it is over, so that an interrupted one leaves nothing.
 fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, Stop> {
+    refuse_what_is_not_simulated(lab)?;
     let progress = terminal::Progress::new(&format!("simulating {} with {} rules", lab.name, kernel.name()));
     let mut traces = Traces::new(lab.safety.trace_bytes_max.min(SIMULATED_TRACE_BYTES_MAX));
     lab_sim::simulate(lab, &Options::new(lab, kernel), &mut traces);

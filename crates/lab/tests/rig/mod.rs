@@ -139,6 +139,14 @@ pub fn sums_add_up(report: &Value) {
     assert_eq!(cells.sum::<u64>(), number(report, "/causes/total"), "the cause matrix");
     let clients = report["clients"].as_array().unwrap();
     let decisions: u64 = clients.iter().map(|client| number(client, "/decisions")).sum();
+    for client in clients {
+        let part = |name: &str| -> u64 {
+            client["approvals"][name].as_object().unwrap().values().filter_map(Value::as_u64).sum()
+        };
+        let of = |name: &str| number(client, &format!("/approvals/{name}"));
+        assert_eq!(of("operations"), part("asked") + part("hidden") + of("unknown"), "{client}");
+        assert_eq!(number(client, "/decisions"), part("asked") + of("further") + of("elsewhere"), "{client}");
+    }
     assert_eq!(decisions, number(report, "/causes/total"), "the clients' decisions");
 }
 

@@ -34,9 +34,15 @@ pub struct Running {
 impl Running {
     /// Starts a lab. Its output goes to files, so that nothing waits for a reader.
     pub fn start(rig: &Rig, name: &str) -> Running {
+        Running::start_with(rig, name, &[])
+    }
+
+    /// Starts a lab with further arguments.
+    pub fn start_with(rig: &Rig, name: &str, arguments: &[&str]) -> Running {
         let output = |stream: &str| Stdio::from(File::create(rig.root.join(stream)).unwrap());
         let child = rig
             .command(&["up", name, "--json"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(output("stdout"))
             .stderr(output("stderr"))

@@ -1,0 +1,110 @@
+//! Signs the bundles of a lab as `signing.yaml` says.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use lab_bundle::{
+    Bundle, Signing, SigningFacts, Step, SystemTools, Tools, carry_out, list_identities, plan_signing,
+    problems, sign_ad_hoc,
+};
+
+use crate::{Failure, FailureKind, launch::step_failure};
+
+/// A signing file as read, and where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningFile {
+    signing: Signing,
+    /// The paths of profiles start here.
+    folder: PathBuf,
+}
+
+impl SigningFile {
+    /// Signing without an identity.
+    #[must_use]
+    pub fn ad_hoc() -> SigningFile {
+        SigningFile { signing: Signing::AdHoc, folder: PathBuf::new() }
+    }
+
+    /// Reads a signing file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not of the form of `signing/signing.example.yaml`.
+    pub fn read(path: &Path) -> Result<SigningFile, Failure> {
+        let failed = |reason: String| {
+            Failure::new(FailureKind::Usage, format!("{}: {reason}", path.display()))
+                .mend("signing/signing.example.yaml shows the form; docs/guides/signing.md explains it")
+        };
+        let yaml = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let signing = Signing::parse(&yaml).map_err(|error| failed(error.to_string()))?;
+        Ok(SigningFile { signing, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
+    }
+
+    /// True when no identity is used.
+    #[must_use]
+    pub fn is_ad_hoc(&self) -> bool {
+        self.signing == Signing::AdHoc
+    }
+
+    /// Refuses what cannot be signed as asked, before anything is made. Where there is no keychain it is not asked,
+    /// and whether it has the identity stays open.
+    ///
+    /// # Errors
+    /// With everything that stands in the way, one sentence each.
+    pub fn check(&self, bundles: &[Bundle]) -> Result<(), Failure> {
+        let found = problems(&self.signing, bundles, &self.facts()?);
+        let sentences: Vec<String> = found.iter().map(ToString::to_string).collect();
+        if sentences.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(FailureKind::Usage, sentences.join("\n"))
+            .mend("mend signing.yaml, or use mode: ad-hoc where System Integrity Protection is off"))
+    }
+
+    /// Everything that signing does on a Mac, in order. `work` is a folder for the entitlements.
+    #[must_use]
+    pub fn plan(&self, bundles: &[Bundle], work: &Path) -> Vec<Step> {
+        plan_signing(&self.signing, bundles, work, &self.folder)
+    }
+
+    /// Signs bundles: on a Mac by `codesign`, elsewhere ad hoc by the lab's own signer.
+    ///
+    /// # Errors
+    /// When [`check`](SigningFile::check) finds anything, `codesign` fails, or an identity is wanted where there is no
+    /// Mac.
+    pub fn sign(&self, bundles: &[Bundle], work: &Path) -> Result<(), Failure> {
+        self.check(bundles)?;
+        if cfg!(target_os = "macos") {
+            return carry_out(&self.plan(bundles, work), &SystemTools).map_err(|error| step_failure(&error));
+        }
+        if self.is_ad_hoc() {
+            return sign_ad_hoc(bundles).map_err(|error| step_failure(&error.into()));
+        }
+        let message = "signing with an identity needs a Mac and its keychain";
+        Err(Failure::new(FailureKind::BackendMissing, message)
+            .mend("--dry-run prints the commands; mode: ad-hoc signs anywhere"))
+    }
+
+    fn facts(&self) -> Result<SigningFacts, Failure> {
+        let mut facts = SigningFacts { identities: None, profiles: BTreeMap::new(), now: SystemTime::now() };
+        let Signing::DeveloperId(developer) = &self.signing else { return Ok(facts) };
+        if cfg!(target_os = "macos") {
+            let listing = SystemTools.run(&list_identities()).map_err(|error| step_failure(&error))?;
+            facts.identities = Some(listing);
+        }
+        for (bundle_id, profile) in &developer.profiles {
+            match fs::read(self.folder.join(profile)) {
+                Ok(bytes) => drop(facts.profiles.insert(bundle_id.clone(), bytes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let path = self.folder.join(profile);
+                    return Err(Failure::output(&format!("cannot read {}", path.display()), &error));
+                }
+            }
+        }
+        Ok(facts)
+    }
+}

@@ -1,0 +1,24 @@
+//! What the simulator cannot do: such a lab is refused, because a run without it would be another lab.
+
+use lab_model::Lab;
+
+/// The parts of a lab that the simulator does not model, in plain words; `None` when it can run it whole.
+#[must_use]
+pub fn not_simulated(lab: &Lab) -> Option<String> {
+    let mut parts = Vec::new();
+    let mut part = |there: bool, what: &str| {
+        if there {
+            parts.push(what.to_owned());
+        }
+    };
+    part(lab.clients.iter().any(|client| client.behavior.helpers.is_some()), "helpers");
+    part(!lab.daemons.is_empty(), "daemons");
+    part(!lab.external.is_empty(), "external products");
+    part(!lab.faults.is_empty(), "planned faults");
+    part(lab.clients.iter().any(|client| client.restart.is_some()), "restarts of clients");
+    match parts.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        [first @ .., last] => Some(format!("{} and {last}", first.join(", "))),
+    }
+}

@@ -1,0 +1,179 @@
+//! `lab conform`: the same labs on the real kernel and in virtual time, and how far the two agree.
+//!
+//! The simulator takes this machine's costs from one of the live runs, so every other lab is a prediction.
+
+mod comparison;
+
+use std::{fs, path::Path};
+
+use lab_analysis::{Context, analyse, findings::Findings};
+use lab_model::{BackendChoice, Lab, Span};
+use lab_orchestrator::RunFolder;
+use lab_sim::{Costs, Kernel, Options, Size, Traces};
+use lab_trace::Trace;
+
+use self::comparison::{Comparison, Conformance};
+use super::{Stop, sim, up};
+use crate::{
+    arguments::Conform,
+    labs::{Places, relative},
+    terminal,
+};
+
+/// No phase of a short run is longer, unless something in it needs the time.
+const SHORT: Span = Span::from_secs(1);
+/// A storm that is to see a deadline pass goes on for this long after it.
+const BEYOND: Span = Span::from_millis(500);
+/// Each simulated process's trace is kept in memory.
+const TRACE_BYTES_MAX: u64 = 1 << 30;
+
+/// A lab and why it is not compared.
+type Skipped = (String, String);
+
+pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> {
+    let (labs, mut skipped) = chosen(places, arguments)?;
+    // The simulator's costs are taken from fanotify's runs.
+    let works = if cfg!(target_os = "linux") {
+        up::live_works(lab_doctor::Consent::No)
+    } else {
+        Err("it is compared with fanotify, which is Linux's".to_owned())
+    };
+    if let Err(reason) = works {
+        skipped.extend(labs.iter().map(|lab| (lab.name.clone(), reason.clone())));
+        say_skipped(&skipped);
+        let message = "no lab can run on this machine's kernel".to_owned();
+        return Err(Stop { code: 77, message, mend: Some("`lab doctor` says what is missing".to_owned()) });
+    }
+    say_skipped(&skipped);
+    let rounds = if arguments.short { 1 } else { arguments.rounds.get() };
+    let runs = labs
+        .iter()
+        .map(|lab| {
+            let live = |round| live_round(places, lab, round, rounds);
+            (1..=rounds).map(live).collect::<Result<Vec<LiveRun>, Stop>>()
+        })
+        .collect::<Result<Vec<Vec<LiveRun>>, Stop>>()?;
+    let Some(from) =
+        labs.iter().position(|lab| lab.name == arguments.from).or((!labs.is_empty()).then_some(0))
+    else {
+        return Ok(0);
+    };
+    let (_, calibration) = sim::calibrated_by(&runs[from][0].folder, &labs[from], Kernel::Fanotify)?;
+    let costs = calibration.costs;
+    let rows: Vec<Comparison> = labs
+        .iter()
+        .zip(&runs)
+        .map(|(lab, runs)| {
+            let progress = terminal::Progress::new(&format!("simulating {}", lab.name));
+            let simulated = simulated(lab, costs)?;
+            progress.end();
+            let plan = lab_sim::plan(lab, Kernel::Fanotify, costs);
+            let law = plan.roots.iter().map(|root| exact(root.size)).collect();
+            let live: Vec<&Findings> = runs.iter().map(|run| &run.findings).collect();
+            Ok(Comparison::of(lab, &live, &simulated, law))
+        })
+        .collect::<Result<_, Stop>>()?;
+    let machine = runs[from][0].findings.machine.clone();
+    let calibration = format!("{} ({})", labs[from].name, runs[from][0].folder.name());
+    let whole = Conformance { rows, skipped, rounds, short: arguments.short, calibration, machine, costs };
+    if let Some(folder) = &arguments.output {
+        write(folder, &whole)?;
+    }
+    if arguments.json {
+        terminal::print_json(&whole.json())?;
+    } else {
+        terminal::say(&whole.text())?;
+    }
+    Ok(whole.exit_code())
+}
+
+const fn exact(size: Size) -> Option<u64> {
+    match size {
+        Size::Exact(size) => Some(size),
+        Size::Varies | Size::Endless => None,
+    }
+}
+
+/// The labs that are compared, and those that cannot be.
+fn chosen(places: &Places, arguments: &Conform) -> Result<(Vec<Lab>, Vec<Skipped>), Stop> {
+    let names = match arguments.names.as_slice() {
+        [] => places.labs().into_iter().map(|(name, _)| name).collect(),
+        names => names.to_vec(),
+    };
+    let (mut labs, mut skipped) = (Vec::new(), Vec::new());
+    for name in names {
+        let mut lab = places.read(&name)?;
+        if matches!(lab.backend, BackendChoice::Sim | BackendChoice::EndpointSecurity) {
+            skipped.push((lab.name, format!("it is for {} only", lab.backend.name())));
+            continue;
+        }
+        if let Some(parts) = lab_sim::not_simulated(&lab) {
+            skipped.push((lab.name, format!("the simulator does not model {parts}")));
+            continue;
+        }
+        lab.backend = BackendChoice::Fanotify;
+        if arguments.short {
+            shorten(&mut lab);
+        }
+        labs.push(lab);
+    }
+    Ok((labs, skipped))
+}
+
+/// Says what is left out on standard error, whatever the form of the result.
+fn say_skipped(skipped: &[Skipped]) {
+    for (name, reason) in skipped {
+        terminal::eprint(&format!("SKIPPED {name}: {reason}\n"));
+    }
+}
+
+/// Phases of a second and less. What must pass within them still does: a deadline that a storm outlasts.
+fn shorten(lab: &mut Lab) {
+    let phases = &mut lab.phases;
+    let quarter = Span::from_nanos(SHORT.nanos() / 4);
+    phases.baseline = phases.baseline.min(quarter);
+    phases.control = phases.control.min(quarter);
+    phases.drain = phases.drain.min(SHORT);
+    let outlasts = lab.deadline < phases.storm;
+    let needed = if outlasts { Span::from_nanos(lab.deadline.nanos() + BEYOND.nanos()) } else { SHORT };
+    // A deadline of minutes is not what such a storm is about.
+    let needed = if needed > Span::from_secs(3) { SHORT } else { needed.max(SHORT) };
+    phases.storm = phases.storm.min(needed);
+}
+
+struct LiveRun {
+    folder: RunFolder,
+    findings: Findings,
+}
+
+fn live_round(places: &Places, lab: &Lab, round: u32, rounds: u32) -> Result<LiveRun, Stop> {
+    let of = if rounds > 1 { format!(", round {round} of {rounds}") } else { String::new() };
+    terminal::eprint(&format!("{}{of}\n", lab.name));
+    let (folder, conducted) = up::live(places, lab, &up::Manner::USUAL)?;
+    conducted?;
+    let findings = lab_orchestrator::review(&folder)?.findings;
+    lab_orchestrator::write_pages(&folder, &findings)?;
+    Ok(LiveRun { folder, findings })
+}
+
+/// The findings of the same lab in virtual time, by the same analysis.
+fn simulated(lab: &Lab, costs: Costs) -> Result<Findings, Stop> {
+    let mut traces = Traces::new(lab.safety.trace_bytes_max.min(TRACE_BYTES_MAX));
+    let options = Options { costs, ..Options::new(lab, Kernel::Fanotify) };
+    lab_sim::simulate(lab, &options, &mut traces);
+    let files = traces.into_files();
+    let parsed: Result<Vec<Trace<'_>>, _> = files.iter().map(|file| Trace::parse(&file.bytes)).collect();
+    let parsed = parsed.map_err(|error| Stop::bug(format!("a simulated trace cannot be read: {error}")))?;
+    let context = Context { lab, run: "simulated", backend: "sim", replay: "", unreadable: &[] };
+    Ok(analyse(&parsed, &context))
+}
+
+fn write(folder: &Path, whole: &Conformance) -> Result<(), Stop> {
+    let file = |name: &str, text: String| {
+        let path = folder.join(name);
+        let what = format!("cannot write {}", relative(&path).display());
+        fs::write(&path, text).map_err(|error| Stop::output(&what, &error))
+    };
+    file("conformance.json", format!("{:#}\n", whole.json()))?;
+    file("conformance.md", whole.markdown())
+}

@@ -1,0 +1,378 @@
+//! One lab's live runs beside its simulated one, and all of them as a table.
+
+use lab_analysis::findings::{Findings, Latency, Machine, Outcome};
+use lab_model::{Lab, PhaseKind};
+use lab_report::units;
+use lab_sim::Costs;
+use serde_json::{Value, json};
+
+use crate::table::Table;
+
+/// A simulated median that is further off than this share is said to be.
+const ERROR_MAX: f64 = 0.25;
+
+/// What several live runs and the simulator have of one figure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Figure {
+    /// The median of the live runs.
+    pub(super) real: f64,
+    /// The lowest of them.
+    pub(super) low: f64,
+    /// The highest.
+    pub(super) high: f64,
+    /// The simulated one.
+    pub(super) simulated: f64,
+}
+
+impl Figure {
+    fn of(real: impl Iterator<Item = Option<f64>>, simulated: Option<f64>) -> Option<Figure> {
+        let mut real: Vec<f64> = real.collect::<Option<_>>()?;
+        real.sort_by(f64::total_cmp);
+        let (low, high) = (*real.first()?, *real.last()?);
+        Some(Figure { real: real[(real.len() - 1) / 2], low, high, simulated: simulated? })
+    }
+
+    /// By which share the simulated figure is too high (or, below 0, too low).
+    pub(super) fn error(self) -> f64 {
+        if self.real == 0.0 { 0.0 } else { self.simulated / self.real - 1.0 }
+    }
+
+    fn json(self) -> Value {
+        json!({ "real": self.real, "low": self.low, "high": self.high, "simulated": self.simulated, "error": self.error() })
+    }
+}
+
+/// Whether the sizes of cascades follow the law that was planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Law {
+    /// Every completed cascade has one of the planned sizes, live and simulated.
+    Held,
+    /// A live one has not.
+    BrokenLive,
+    /// A simulated one has not.
+    BrokenSimulated,
+    /// Nothing exact was planned: what is kept, denied or endless depends on what came before.
+    None,
+}
+
+/// One lab on both.
+#[derive(Clone, Debug)]
+pub(super) struct Comparison {
+    lab: String,
+    outcomes: Vec<Outcome>,
+    simulated_outcome: Outcome,
+    law: Law,
+    sizes: Vec<u64>,
+    amplification: Option<Figure>,
+    p50: Option<Figure>,
+    p99: Option<Figure>,
+    /// Expectations that did not hold or could not be told: where, which, whether it failed, and what was seen.
+    amiss: Vec<Amiss>,
+    expectations: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Amiss {
+    simulated: bool,
+    text: String,
+    failed: bool,
+    observed: String,
+}
+
+impl Comparison {
+    /// Compares; `law` has the planned size of every load's cascades where there is one.
+    pub(super) fn of(
+        lab: &Lab,
+        live: &[&Findings],
+        simulated: &Findings,
+        law: Vec<Option<u64>>,
+    ) -> Comparison {
+        let figure = |value: &dyn Fn(&Findings) -> Option<f64>| {
+            Figure::of(live.iter().map(|findings| value(findings)), value(simulated))
+        };
+        let storm = |value: fn(&Latency) -> u64| {
+            figure(&|findings| {
+                let storm = findings.phases.iter().find(|phase| phase.name == PhaseKind::Storm.name())?;
+                (storm.op_latency_ns.count > 0).then(|| units::float(value(&storm.op_latency_ns)))
+            })
+        };
+        let sizes: Vec<u64> = law.iter().copied().collect::<Option<_>>().unwrap_or_default();
+        let mut amiss: Vec<Amiss> = live.iter().flat_map(|findings| amiss(findings, false)).collect();
+        amiss.extend(self::amiss(simulated, true));
+        Comparison {
+            lab: lab.name.clone(),
+            outcomes: live.iter().map(|findings| findings.outcome).collect(),
+            simulated_outcome: simulated.outcome,
+            law: law_of(live, simulated, &sizes),
+            sizes,
+            amplification: figure(&|findings| findings.amplification),
+            p50: storm(|latency| latency.p50),
+            p99: storm(|latency| latency.p99),
+            amiss,
+            expectations: simulated.expectations.len(),
+        }
+    }
+
+    fn outcomes_agree(&self) -> bool {
+        self.outcomes.iter().all(|outcome| *outcome == self.simulated_outcome)
+    }
+
+    fn broken(&self) -> bool {
+        let failed = self.amiss.iter().any(|amiss| amiss.failed);
+        failed || !self.outcomes_agree() || matches!(self.law, Law::BrokenLive | Law::BrokenSimulated)
+    }
+
+    fn outcome_text(&self) -> String {
+        let mut names: Vec<&str> = self.outcomes.iter().map(|outcome| outcome.name()).collect();
+        names.dedup();
+        let real = names.join(", ");
+        if self.outcomes_agree() { real } else { format!("{real} / {}", self.simulated_outcome.name()) }
+    }
+
+    fn law_text(&self) -> String {
+        let sizes: Vec<String> = self.sizes.iter().map(|size| units::count(*size)).collect();
+        match self.law {
+            Law::Held => format!("exactly {}", sizes.join(" and ")),
+            Law::BrokenLive => format!("BROKEN live: planned {}", sizes.join(" and ")),
+            Law::BrokenSimulated => format!("BROKEN simulated: planned {}", sizes.join(" and ")),
+            Law::None => self.amplification.map_or_else(
+                || units::UNKNOWN.to_owned(),
+                |figure| format!("{} / {}", units::number(figure.real), units::number(figure.simulated)),
+            ),
+        }
+    }
+
+    fn expectations_text(&self) -> String {
+        let (mut live, mut simulated) = (0, 0);
+        for amiss in &self.amiss {
+            if amiss.simulated { simulated += 1 } else { live += 1 }
+        }
+        match (live, simulated) {
+            (0, 0) => format!("all {}", self.expectations),
+            (live, simulated) => format!("{live} live and {simulated} simulated amiss"),
+        }
+    }
+
+    fn cells(&self) -> [String; 9] {
+        let [real50, simulated50, error50] = time_cells(self.p50);
+        let [real99, _, error99] = time_cells(self.p99);
+        [
+            self.lab.clone(),
+            self.outcome_text(),
+            self.law_text(),
+            real50,
+            simulated50,
+            error50,
+            real99,
+            error99,
+            self.expectations_text(),
+        ]
+    }
+
+    fn json(&self) -> Value {
+        let amiss: Vec<Value> = self
+            .amiss
+            .iter()
+            .map(|amiss| {
+                json!({ "where": if amiss.simulated { "sim" } else { "live" }, "expectation": amiss.text,
+                        "failed": amiss.failed, "observed": amiss.observed })
+            })
+            .collect();
+        let law = match self.law {
+            Law::Held => "held",
+            Law::BrokenLive => "broken live",
+            Law::BrokenSimulated => "broken simulated",
+            Law::None => "none",
+        };
+        json!({
+            "lab": self.lab,
+            "outcome": { "real": self.outcomes.iter().map(|outcome| outcome.name()).collect::<Vec<_>>(),
+                         "simulated": self.simulated_outcome.name(), "agree": self.outcomes_agree() },
+            "law": law,
+            "planned_sizes": self.sizes,
+            "amplification": self.amplification.map(Figure::json),
+            "open_p50_ns": self.p50.map(Figure::json),
+            "open_p99_ns": self.p99.map(Figure::json),
+            "expectations": self.expectations,
+            "amiss": amiss,
+        })
+    }
+}
+
+fn time_cells(figure: Option<Figure>) -> [String; 3] {
+    let Some(figure) = figure else { return [(); 3].map(|()| units::UNKNOWN.to_owned()) };
+    let real = if figure.low == figure.high {
+        nanoseconds(figure.real)
+    } else {
+        format!("{} ({} to {})", nanoseconds(figure.real), nanoseconds(figure.low), nanoseconds(figure.high))
+    };
+    [real, nanoseconds(figure.simulated), format!("{:+.0} %", figure.error() * 100.0)]
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; times are positive")]
+fn nanoseconds(value: f64) -> String {
+    units::time(value as u64)
+}
+
+/// What a run did not fulfil.
+fn amiss(findings: &Findings, simulated: bool) -> impl Iterator<Item = Amiss> + '_ {
+    findings.expectations.iter().filter(|expectation| expectation.held != Some(true)).map(
+        move |expectation| Amiss {
+            simulated,
+            text: expectation.text.clone(),
+            failed: expectation.held == Some(false),
+            observed: expectation.observed.clone(),
+        },
+    )
+}
+
+fn law_of(live: &[&Findings], simulated: &Findings, sizes: &[u64]) -> Law {
+    if sizes.is_empty() {
+        return Law::None;
+    }
+    let held = |findings: &Findings| {
+        let found = &findings.cascades.size.histogram;
+        !found.is_empty() && found.iter().all(|(size, _)| sizes.contains(size))
+    };
+    if !live.iter().all(|findings| held(findings)) {
+        Law::BrokenLive
+    } else if !held(simulated) {
+        Law::BrokenSimulated
+    } else {
+        Law::Held
+    }
+}
+
+/// All labs that were compared.
+#[derive(Clone, Debug)]
+pub(super) struct Conformance {
+    pub(super) rows: Vec<Comparison>,
+    /// Labs that were not, and why.
+    pub(super) skipped: Vec<(String, String)>,
+    pub(super) rounds: u32,
+    pub(super) short: bool,
+    /// The run that the costs were taken from.
+    pub(super) calibration: String,
+    pub(super) machine: Machine,
+    pub(super) costs: Costs,
+}
+
+const HEADINGS: [&str; 9] = [
+    "lab",
+    "outcome",
+    "decisions per root op",
+    "p50 live",
+    "p50 simulated",
+    "error",
+    "p99 live",
+    "error",
+    "expectations",
+];
+
+impl Conformance {
+    /// 1 when anything disagrees or an expectation failed, 2 when one could not be told, else 0.
+    pub(super) fn exit_code(&self) -> u8 {
+        if self.rows.iter().any(Comparison::broken) {
+            return 1;
+        }
+        if self.rows.iter().any(|row| !row.amiss.is_empty()) { 2 } else { 0 }
+    }
+
+    fn summary(&self) -> Vec<String> {
+        let count = |holds: &dyn Fn(&&Comparison) -> bool| self.rows.iter().filter(holds).count();
+        let of = self.rows.len();
+        let lawful = count(&|row| row.law != Law::None);
+        let timed = count(&|row| row.p50.is_some());
+        let close = count(&|row| row.p50.is_some_and(|figure| figure.error().abs() <= ERROR_MAX));
+        let mut lines = vec![
+            format!("outcome: the same in {} of {of} labs", count(&|row| row.outcomes_agree())),
+            format!(
+                "exact sizes: held in {} of {lawful} labs that have a law",
+                count(&|row| row.law == Law::Held)
+            ),
+            format!("p50: within 25 % in {close} of {timed} labs"),
+            format!("expectations: all held in {} of {of} labs", count(&|row| row.amiss.is_empty())),
+            format!("skipped: {}", self.skipped.len()),
+        ];
+        for row in &self.rows {
+            lines.extend(row.amiss.iter().map(|amiss| {
+                let place = if amiss.simulated { "simulated" } else { "live" };
+                let how = if amiss.failed { "did not hold" } else { "cannot be told" };
+                format!("{} ({place}): \"{}\" {how}: {}", row.lab, amiss.text, amiss.observed)
+            }));
+        }
+        lines
+    }
+
+    fn about(&self) -> String {
+        let rounds =
+            if self.rounds == 1 { "1 live run".to_owned() } else { format!("{} live runs", self.rounds) };
+        format!(
+            "{rounds} of each lab{}, costs from {}, {} with {} processors",
+            if self.short { " with short phases" } else { "" },
+            self.calibration,
+            self.machine.kernel,
+            self.machine.cpus,
+        )
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut table = Table::new(HEADINGS).words([1, 2, 8]);
+        for row in &self.rows {
+            table.row(row.cells());
+        }
+        let lines: String = self.summary().iter().map(|line| format!("  {line}\n")).collect();
+        format!("conformance: {}\n\n{}\n{lines}", self.about(), table.text())
+    }
+
+    pub(super) fn markdown(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let mut text = "# Conformance: the simulator beside the real kernel\n\n".to_owned();
+        text.push_str(&format!(
+            "Written by `lab conform --output docs/reference`: {}.\nWhere a cell has two values, the first is live, \
+             the second simulated. A figure of several runs is\nthe median, with the lowest and the highest. \
+             Errors are the simulator's. The costs come from one run, so all\nother labs are predictions.\n\n",
+            self.about()
+        ));
+        text.push_str(&line(&HEADINGS.map(str::to_owned)));
+        text.push_str("|---|---|---|---:|---:|---:|---:|---:|---|\n");
+        self.rows.iter().for_each(|row| text.push_str(&line(&row.cells())));
+        text.push('\n');
+        self.summary().iter().for_each(|line| text.push_str(&format!("- {line}\n")));
+        self.skipped
+            .iter()
+            .for_each(|(name, reason)| text.push_str(&format!("- skipped {name}: {reason}\n")));
+        text
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let rows: Vec<Value> = self.rows.iter().map(Comparison::json).collect();
+        let skipped: Vec<Value> =
+            self.skipped.iter().map(|(lab, reason)| json!({ "lab": lab, "reason": reason })).collect();
+        json!({
+            "schema": 1,
+            "rounds": self.rounds,
+            "short": self.short,
+            "calibrated_from": self.calibration,
+            "machine": self.machine,
+            "costs": self.costs,
+            "labs": rows,
+            "skipped": skipped,
+            "conforms": self.exit_code() == 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_the_median_of_the_live_runs_and_the_error_the_simulators() {
+        let figure = Figure::of([3.0, 1.0, 2.0].map(Some).into_iter(), Some(3.0)).unwrap();
+        assert_eq!((figure.real, figure.low, figure.high), (2.0, 1.0, 3.0));
+        assert!((figure.error() - 0.5).abs() < 1e-9);
+        assert_eq!(Figure::of([Some(1.0), None].into_iter(), Some(1.0)), None, "one run could not tell");
+        assert_eq!(Figure::of([Some(1.0)].into_iter(), None), None);
+    }
+}
