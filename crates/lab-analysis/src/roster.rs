@@ -281,15 +281,20 @@ fn reaction(reaction: &Reaction) -> String {
     if reaction.is_none() {
         return "nothing".into();
     }
+    let content = if reaction.hash { "hash" } else { "read" };
     let mut parts = Vec::new();
     if reaction.reopen {
-        parts.push(if reaction.read { "reopen and read".to_owned() } else { "reopen".to_owned() });
+        parts
+            .push(format!("reopen{}", if reaction.read { format!(" and {content}") } else { String::new() }));
     }
     if reaction.inspects() {
-        parts.push("read through the event's descriptor".to_owned());
+        parts.push(format!("{content} through the event's descriptor"));
     }
     if reaction.extra_opens > 0 {
         parts.push(format!("{} more opens", reaction.extra_opens));
+    }
+    if let Some(program) = reaction.spawn {
+        parts.push(format!("run a {} program", format!("{program:?}").to_lowercase()));
     }
     let when = match reaction.when {
         When::Before => "before the answer",

@@ -217,6 +217,10 @@ impl Show<'_> {
         let (waiter, decider) = (client(link.waiter), client(link.decider));
         let path = self.operation_path(link.op_trace, link.op_record);
         let file = path.map_or_else(|| "a file".to_owned(), |path| format!("\"{path}\""));
+        let kind = match self.record(link.op_trace, link.op_record) {
+            Some(Record::Operation(operation)) => kind_name(operation.begin.kind),
+            _ => "operation",
+        };
         let during = link.cause.map_or_else(String::new, |(_, record)| format!(" for its decision {record}"));
         let state = match (link.hold, link.workers) {
             (Hold::Unread, _) => {
@@ -224,12 +228,13 @@ impl Show<'_> {
             }
             (Hold::Decision { record, read, queued }, workers) => {
                 let why = match (queued, workers) {
-                    (false, _) => "is working on it in an open of its own".to_owned(),
+                    (false, _) => "is working on it in an operation of its own".to_owned(),
                     (true, 1) => {
-                        "has not begun with it, because its only worker is in an open of its own".to_owned()
+                        "has not begun with it, because its only worker is in an operation of its own"
+                            .to_owned()
                     }
                     (true, workers) => format!(
-                        "has not begun with it, because all its {workers} workers are in opens of their own"
+                        "has not begun with it, because all its {workers} workers are in operations of their own"
                     ),
                 };
                 let read = milliseconds(read.saturating_sub(self.origin));
@@ -237,7 +242,7 @@ impl Show<'_> {
             }
         };
         format!(
-            "{waiter} has been in its open of {file} (trace {waiter}, record {}){during} since {} ms; it waits \
+            "{waiter} has been in its {kind} of {file} (trace {waiter}, record {}){during} since {} ms; it waits \
              for {decider}, which {state}.",
             link.op_record,
             milliseconds(link.op_started.saturating_sub(self.origin)),

@@ -177,7 +177,7 @@ fn start_client(number: u16, work: &Path, client: &Path, arena: &Path) -> Result
         trace: TraceAssignment { path: trace.display().to_string(), salt: 7, bytes_max: 4 << 30 },
         assignment: Assignment::Client(Box::new(ClientAssignment {
             bundle_id: format!("org.eslab.bench.client-{number}"),
-            behavior: Behavior::noop(),
+            behavior: Box::new(Behavior::noop()),
             workers_max: 1,
             deadline: Span::from_secs(5),
             workload: Vec::new(),

@@ -82,6 +82,8 @@ pub enum Action {
     Inspect {
         /// The event.
         id: u64,
+        /// Hash what is read.
+        hash: bool,
     },
     /// Make an operation for it, then say [`Input::Finished`].
     Operate {
@@ -222,7 +224,7 @@ impl ClientCore {
                 Step::Wait(span) => return actions.push(Action::Wait { id, span }),
                 Step::Burn(span) => return actions.push(Action::Burn { id, span }),
                 Step::Judge => return actions.push(Action::Judge { id }),
-                Step::Inspect => return actions.push(Action::Inspect { id }),
+                Step::Inspect { hash } => return actions.push(Action::Inspect { id, hash }),
                 Step::Operate(plan) => return actions.push(Action::Operate { id, plan }),
                 Step::Ask(ask) => return actions.push(Action::Ask { id, ask }),
                 Step::Answer { verdict, approval } => {

@@ -123,7 +123,7 @@ impl Policy {
         let idle =
             (reaction.is_none() && asks.is_none() && !waits) || !self.behavior.reacts_to(question.class);
         let (reaction, delay, cpu, asks) = if idle {
-            (Reaction::none(), Span::default(), Span::default(), Asks::default())
+            (Reaction::none(), Span::default().into(), Span::default().into(), Asks::default())
         } else {
             (reaction, self.behavior.delay, self.behavior.cpu, asks)
         };
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn asking_alone_is_work() {
         use lab_model::{AuthEvents, Errand, Helpers};
-        let errand = Errand { open: true, ..Errand::default() };
+        let errand = Errand { open: true, ..Errand::none() };
         let helpers = Some(Helpers { count: 1, errand, on: AuthEvents::Open, wait: true });
         let asking = policy(Behavior { helpers, ..Behavior::noop() });
         assert_eq!(kind(&asking.admit(&question(SubjectClass::Workload), 1)), "work");
@@ -377,10 +377,10 @@ mod tests {
     fn a_noop_never_works_and_a_delay_alone_is_work() {
         let noop = policy(Behavior::noop());
         assert_eq!(kind(&noop.admit(&question(SubjectClass::Workload), 1)), "answer");
-        let slow = policy(Behavior { delay: Span::from_millis(20), ..Behavior::noop() });
+        let slow = policy(Behavior { delay: Span::from_millis(20).into(), ..Behavior::noop() });
         assert_eq!(kind(&slow.admit(&question(SubjectClass::Workload), 1)), "work");
         assert_eq!(kind(&slow.admit(&question(SubjectClass::Peer), 1)), "answer");
-        let busy = policy(Behavior { cpu: Span::from_millis(20), ..Behavior::noop() });
+        let busy = policy(Behavior { cpu: Span::from_millis(20).into(), ..Behavior::noop() });
         assert_eq!(kind(&busy.admit(&question(SubjectClass::Workload), 1)), "work");
     }
 

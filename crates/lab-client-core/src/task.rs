@@ -1,4 +1,6 @@
-use lab_model::{Approval, Behavior, Errand, EventKind, Reaction, Span, Verdict, When};
+use lab_model::{
+    Approval, Behavior, Distribution, Errand, EventKind, ExecProgram, Reaction, Span, Verdict, When, mix,
+};
 
 /// The work on one decision, step by step.
 ///
@@ -7,8 +9,8 @@ use lab_model::{Approval, Behavior, Errand, EventKind, Reaction, Span, Verdict, 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
     reaction: Reaction,
-    delay: Span,
-    cpu: Span,
+    delay: Distribution<Span>,
+    cpu: Distribution<Span>,
     asks: Asks,
     draw: u64,
     stage: Stage,
@@ -25,6 +27,7 @@ enum Stage {
     Inspect,
     Reopen,
     Extra(u32),
+    Spawn,
     AskHelper,
     AskDaemon(u8),
     Answer,
@@ -52,9 +55,12 @@ pub enum Step {
     Judge,
     /// Keep a processor busy for this much of its time.
     Burn(Span),
-    /// Read the content of the event's file through what the kernel handed over with the event. No
-    /// operation: nobody is asked about it.
-    Inspect,
+    /// Read the content of the event's file through what the kernel handed over with the event, and hash it
+    /// if that is wanted. No operation: nobody is asked about it.
+    Inspect {
+        /// Hash what is read.
+        hash: bool,
+    },
     /// Make an operation and wait for its end.
     Operate(OperationPlan),
     /// Hand the event's file on to a worker outside the process.
@@ -126,42 +132,46 @@ impl Asks {
 /// An operation of the client's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationPlan {
-    /// The file to open.
+    /// The file to open, or the program to run.
     pub target: PlannedTarget,
     /// Read it from start to end once it is open.
     pub read: bool,
+    /// Hash what is read.
+    pub hash: bool,
 }
 
-/// A file to open.
+/// A file to open, or a program to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlannedTarget {
     /// The one that the decision is about.
     Same,
     /// Another of the arena: this number, modulo how many there are.
     Other(u64),
+    /// A program of the arena, which is run and not opened.
+    Program(ExecProgram),
 }
 
 impl Task {
     /// A task that ends with the answer.
     #[must_use]
-    pub fn before_answer(reaction: Reaction, delay: Span, draw: u64) -> Task {
+    pub fn before_answer(reaction: Reaction, delay: Distribution<Span>, draw: u64) -> Task {
         Task::new(reaction, delay, draw, Stage::Delay, true)
     }
 
     /// A task that first has the rules judge the event's path. A denial is answered at once and ends it.
     #[must_use]
-    pub fn judged(reaction: Reaction, delay: Span, draw: u64) -> Task {
+    pub fn judged(reaction: Reaction, delay: Distribution<Span>, draw: u64) -> Task {
         Task::new(reaction, delay, draw, Stage::Judge, true)
     }
 
     /// A task for a decision that has been answered.
     #[must_use]
-    pub fn after_answer(reaction: Reaction, delay: Span, draw: u64) -> Task {
+    pub fn after_answer(reaction: Reaction, delay: Distribution<Span>, draw: u64) -> Task {
         Task::new(reaction, delay, draw, Stage::Delay, false)
     }
 
-    fn new(reaction: Reaction, delay: Span, draw: u64, stage: Stage, answers: bool) -> Task {
-        Task { reaction, delay, draw, cpu: Span::default(), asks: Asks::default(), stage, answers }
+    fn new(reaction: Reaction, delay: Distribution<Span>, draw: u64, stage: Stage, answers: bool) -> Task {
+        Task { reaction, delay, draw, cpu: NO_TIME, asks: Asks::default(), stage, answers }
     }
 
     /// What a worker outside the client does for a request: the errand, and no answer to the kernel.
@@ -178,7 +188,7 @@ impl Task {
 
     /// The task, keeping a processor busy this long after its delay.
     #[must_use]
-    pub fn burning(self, cpu: Span) -> Task {
+    pub fn burning(self, cpu: Distribution<Span>) -> Task {
         Task { cpu, ..self }
     }
 
@@ -219,20 +229,22 @@ impl Task {
                 }
                 Stage::Delay => {
                     self.stage = Stage::Burn;
-                    if !self.delay.is_zero() {
-                        return Step::Wait(self.delay);
+                    let delay = self.delay.draw(drawn(self.draw, DELAY_PLACE));
+                    if !delay.is_zero() {
+                        return Step::Wait(delay);
                     }
                 }
                 Stage::Burn => {
                     self.stage = Stage::Inspect;
-                    if !self.cpu.is_zero() {
-                        return Step::Burn(self.cpu);
+                    let cpu = self.cpu.draw(drawn(self.draw, CPU_PLACE));
+                    if !cpu.is_zero() {
+                        return Step::Burn(cpu);
                     }
                 }
                 Stage::Inspect => {
                     self.stage = Stage::Reopen;
                     if self.reaction.inspects() {
-                        return Step::Inspect;
+                        return Step::Inspect { hash: self.reaction.hash };
                     }
                 }
                 Stage::Reopen => {
@@ -243,9 +255,16 @@ impl Task {
                 }
                 Stage::Extra(done) if done < self.reaction.extra_opens => {
                     self.stage = Stage::Extra(done + 1);
-                    return self.operate(PlannedTarget::Other(mix(self.draw, done)));
+                    return self.operate(PlannedTarget::Other(drawn(self.draw, done)));
                 }
-                Stage::Extra(_) => self.stage = Stage::AskHelper,
+                Stage::Extra(_) => self.stage = Stage::Spawn,
+                Stage::Spawn => {
+                    self.stage = Stage::AskHelper;
+                    if let Some(program) = self.reaction.spawn {
+                        let target = PlannedTarget::Program(program);
+                        return Step::Operate(OperationPlan { target, read: false, hash: false });
+                    }
+                }
                 Stage::AskHelper => {
                     self.stage = Stage::AskDaemon(0);
                     if let Some(wait) = self.asks.helper {
@@ -279,20 +298,23 @@ impl Task {
             Whom::Helper => 0,
             Whom::Daemon(place) => 1 + u32::from(place),
         };
-        Step::Ask(Ask { whom, wait, draw: mix(!self.draw, place) })
+        Step::Ask(Ask { whom, wait, draw: drawn(!self.draw, place) })
     }
 
     fn operate(&self, target: PlannedTarget) -> Step {
-        Step::Operate(OperationPlan { target, read: self.reaction.read })
+        Step::Operate(OperationPlan { target, read: self.reaction.read, hash: self.reaction.hash })
     }
 }
 
-/// A number drawn from a seed and a place: the finaliser of SplitMix64.
-fn mix(seed: u64, place: u32) -> u64 {
-    let mut z = seed.wrapping_add(u64::from(place).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+const NO_TIME: Distribution<Span> = Distribution::Fixed(Span::from_nanos(0));
+
+/// Where the time of a task is drawn: behind all extra files.
+const DELAY_PLACE: u32 = u32::MAX;
+const CPU_PLACE: u32 = u32::MAX - 1;
+
+/// A number drawn from a seed and a place.
+fn drawn(seed: u64, place: u32) -> u64 {
+    mix(seed.wrapping_add(u64::from(place).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15)))
 }
 
 #[cfg(test)]
@@ -315,8 +337,10 @@ mod tests {
                 Step::Wait(span) => format!("wait {span}"),
                 Step::Judge => "judge".to_owned(),
                 Step::Burn(span) => format!("burn {span}"),
-                Step::Inspect => "inspect".to_owned(),
+                Step::Inspect { hash: false } => "inspect".to_owned(),
+                Step::Inspect { hash: true } => "inspect and hash".to_owned(),
                 Step::Operate(OperationPlan { target: PlannedTarget::Same, .. }) => "reopen".to_owned(),
+                Step::Operate(OperationPlan { target: PlannedTarget::Program(_), .. }) => "spawn".to_owned(),
                 Step::Operate(_) => "extra".to_owned(),
                 Step::Ask(Ask { whom, wait, .. }) => {
                     let whom = match whom {
@@ -334,7 +358,7 @@ mod tests {
 
     #[test]
     fn presets_step_by_step() {
-        let of = |preset: Preset| steps(Task::before_answer(preset.behavior().on_open, Span::default(), 1));
+        let of = |preset: Preset| steps(Task::before_answer(preset.behavior().on_open, NO_TIME, 1));
         assert_eq!(of(Preset::Noop), ["answer"]);
         assert_eq!(of(Preset::Scanner), ["reopen", "answer"]);
         assert_eq!(of(Preset::Pathological), ["reopen", "extra", "extra", "extra", "extra", "answer"]);
@@ -343,7 +367,7 @@ mod tests {
     #[test]
     fn the_rules_come_first_and_a_denial_ends_the_task() {
         let before = Preset::Scanner.behavior().on_open;
-        let judged = |reaction| Task::judged(reaction, Span::default(), 1);
+        let judged = |reaction| Task::judged(reaction, NO_TIME, 1);
         assert_eq!(steps(judged(before)), ["judge", "reopen", "answer"]);
         assert_eq!(steps_judged(judged(before), Verdict::Deny), ["judge", "deny"]);
         let after = Reaction { when: When::After, ..before };
@@ -356,16 +380,16 @@ mod tests {
     #[test]
     fn content_behind_the_descriptor_is_read_without_an_operation() {
         let reaction = Reaction { read: true, via: Via::Descriptor, extra_opens: 1, ..Reaction::none() };
-        let task = Task::before_answer(reaction, Span::from_millis(3), 1);
+        let task = Task::before_answer(reaction, Span::from_millis(3).into(), 1);
         assert_eq!(steps(task), ["wait 3ms", "inspect", "extra", "answer"]);
-        let busy = task.burning(Span::from_millis(2));
+        let busy = task.burning(Span::from_millis(2).into());
         assert_eq!(steps(busy), ["wait 3ms", "burn 2ms", "inspect", "extra", "answer"]);
     }
 
     #[test]
     fn workers_are_asked_after_the_own_operations_in_the_files_order() {
         use lab_model::{AskedDaemon, AuthEvents, Helpers, Preset};
-        let errand = Errand { open: true, ..Errand::default() };
+        let errand = Errand { open: true, ..Errand::none() };
         let asked = |on, wait| AskedDaemon { daemon: "indexer".parse().unwrap(), on, wait };
         let behavior = Behavior {
             helpers: Some(Helpers { count: 2, errand, on: AuthEvents::Open, wait: true }),
@@ -375,13 +399,13 @@ mod tests {
         let of = |event| {
             let asks = Asks::about(&behavior, event);
             assert!(!asks.is_none());
-            steps(Task::before_answer(behavior.on_open, Span::default(), 1).asking(asks))
+            steps(Task::before_answer(behavior.on_open, NO_TIME, 1).asking(asks))
         };
         assert_eq!(of(EventKind::AuthOpen), ["reopen", "await helper", "tell daemon 1", "answer"]);
         assert_eq!(of(EventKind::AuthExec), ["reopen", "await daemon 0", "tell daemon 1", "answer"]);
         let last = vec![asked(AuthEvents::All, true); AskedDaemon::COUNT_MAX];
         let asks = Asks::about(&Behavior { daemons: last, ..Behavior::noop() }, EventKind::AuthOpen);
-        let found = steps(Task::after_answer(Reaction::none(), Span::default(), 1).asking(asks));
+        let found = steps(Task::after_answer(Reaction::none(), NO_TIME, 1).asking(asks));
         assert_eq!(found.len(), AskedDaemon::COUNT_MAX, "all sixteen, and no answer: {found:?}");
     }
 
@@ -391,15 +415,40 @@ mod tests {
             open: true,
             read: true,
             extra_opens: 1,
-            delay: Span::from_millis(3),
-            ..Errand::default()
+            delay: Span::from_millis(3).into(),
+            ..Errand::none()
         };
         assert_eq!(steps(Task::errand(&errand, 1)), ["wait 3ms", "reopen", "extra"]);
     }
 
     #[test]
+    fn a_program_is_run_after_the_opens_and_what_is_read_can_be_hashed() {
+        let spawn = Some(ExecProgram::Static);
+        let reaction = Reaction { extra_opens: 1, spawn, ..Preset::Scanner.behavior().on_open };
+        assert_eq!(steps(Task::before_answer(reaction, NO_TIME, 1)), ["reopen", "extra", "spawn", "answer"]);
+        assert_eq!((reaction.opens(), reaction.operations()), (2, 3));
+        let reaction = Reaction { read: true, hash: true, via: Via::Descriptor, ..Reaction::none() };
+        assert_eq!(steps(Task::before_answer(reaction, NO_TIME, 1)), ["inspect and hash", "answer"]);
+        let alone = Reaction { spawn, when: When::After, ..Reaction::none() };
+        assert_eq!(steps(Task::after_answer(alone, NO_TIME, 1)), ["spawn"]);
+    }
+
+    #[test]
+    fn time_is_drawn_once_for_each_task_and_follows_from_its_seed() {
+        let drawn = Distribution::Uniform(Span::from_millis(1), Span::from_millis(5));
+        let times = |seed| {
+            let task = Task::before_answer(Reaction::none(), drawn, seed).burning(drawn);
+            steps(task)
+        };
+        assert_eq!(times(7), times(7));
+        assert_ne!(times(7), times(8));
+        assert_eq!(times(7).len(), 3);
+        assert_ne!(times(7)[0].strip_prefix("wait"), times(7)[1].strip_prefix("burn"), "each draws its own");
+    }
+
+    #[test]
     fn after_the_answer_there_is_no_second_one() {
-        let task = Task::after_answer(Preset::Scanner.behavior().on_open, Span::from_millis(3), 1);
+        let task = Task::after_answer(Preset::Scanner.behavior().on_open, Span::from_millis(3).into(), 1);
         assert_eq!(steps(task), ["wait 3ms", "reopen"]);
     }
 
@@ -407,7 +456,7 @@ mod tests {
     fn extra_files_follow_from_the_seed() {
         let reaction = Preset::Pathological.behavior().on_open;
         let targets = |draw| {
-            let mut task = Task::before_answer(reaction, Span::default(), draw);
+            let mut task = Task::before_answer(reaction, NO_TIME, draw);
             (0..5).map(|_| task.step(Outcome::Finished)).collect::<Vec<_>>()
         };
         assert_eq!(targets(7), targets(7));

@@ -63,7 +63,7 @@ fn the_timer_and_the_worker_race_once() {
 
 #[test]
 fn a_helper_that_is_waited_for_takes_up_its_worker() {
-    let errand = Errand { open: true, ..Errand::default() };
+    let errand = Errand { open: true, ..Errand::none() };
     for wait in [true, false] {
         let helpers = Some(Helpers { count: 1, errand, on: AuthEvents::All, wait });
         let mut core = ClientCore::new(policy(Behavior { helpers, ..Behavior::noop() }), 16);
@@ -114,13 +114,13 @@ proptest! {
             ignore_es_clients,
             mute: Mute { helpers, ..Mute::default() },
             cache: Cache::On,
-            cpu: Span::from_nanos(u64::from(helpers)),
+            cpu: Span::from_nanos(u64::from(helpers)).into(),
             deny: if denies { Preset::Sample.behavior().deny } else { Vec::new() },
             answer_by_percent: budget,
             ..Preset::Pathological.behavior()
         };
         if let Some((wait, daemons)) = asks {
-            let errand = Errand { open: true, ..Errand::default() };
+            let errand = Errand { open: true, ..Errand::none() };
             behavior.helpers = Some(Helpers { count: 2, errand, on: AuthEvents::All, wait });
             let asked = |wait| AskedDaemon { daemon: "indexer".parse().unwrap(), on: AuthEvents::All, wait };
             behavior.daemons = daemons.into_iter().map(asked).collect();
@@ -140,7 +140,7 @@ proptest! {
                         assert!(!keep || approval == Approval::Rule, "only the rule's answers are kept");
                         *answers.entry(id).or_default() += 1;
                     }
-                    Action::Wait { id, .. } | Action::Burn { id, .. } | Action::Inspect { id } | Action::Judge { id } | Action::Operate { id, .. } | Action::Ask { id, .. } => waiting.push(id),
+                    Action::Wait { id, .. } | Action::Burn { id, .. } | Action::Inspect { id, .. } | Action::Judge { id } | Action::Operate { id, .. } | Action::Ask { id, .. } => waiting.push(id),
                     Action::Settled { .. } => *settled += 1,
                     Action::Start { .. } | Action::Arm { .. } => {}
                 }

@@ -45,6 +45,8 @@ pub(crate) const WORKER_PLACES: usize = 2;
 pub(crate) struct Shared<B: Backend> {
     pub(crate) actor: Actor,
     pub(crate) seed: u64,
+    /// How many workers there are.
+    pub(crate) workers: usize,
     pub(crate) backend: B,
     pub(crate) trace: TraceWriter,
     pub(crate) gate: Arc<Gate>,
@@ -168,6 +170,7 @@ fn serve<B: Backend>(
     let shared = Arc::new(Shared {
         actor: welcome.actor,
         seed: welcome.seed,
+        workers: usize::from(workers),
         backend,
         trace,
         gate: Arc::new(Gate::new(WORKER_PLACES + usize::from(workers))),

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use lab_client_core::{Admission, Backend, Disposition, Event, Intake, Judge, Question, Task};
-use lab_model::{Approval, EventKind, Ticks, Verdict};
+use lab_model::{Actor, Approval, EventKind, SubjectClass, ThreadId, Ticks, Verdict};
 use lab_process::clock;
 use lab_trace::{Counter, DecisionBegin, DecisionEnd, RecordId};
 
 use crate::{
     client::{READER_PLACE, Shared},
-    settings::Followed,
+    settings::{Followed, Settings},
     worker::{Job, Owed},
 };
 
@@ -105,6 +105,15 @@ impl<B: Backend> Reader<B> {
     }
 }
 
+/// Whose thread it is. A program that this client runs is on its board from before its first event to its end.
+fn whose<B: Backend>(settings: &Settings, shared: &Shared<B>, subject: ThreadId) -> (SubjectClass, Actor) {
+    let (class, actor) = settings.participants.classify(subject.tid);
+    let own = actor == Actor::UNKNOWN
+        && settings.policy.behavior().spawns()
+        && shared.trace.board().is_operating(subject.tid, shared.workers);
+    if own { (SubjectClass::OwnHelper, shared.actor) } else { (class, actor) }
+}
+
 fn task_judges(admission: &Admission) -> bool {
     matches!(admission, Admission::Work { task, .. } if task.judges())
 }
@@ -121,7 +130,7 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         self.events += 1;
         self.enter();
         let settings = self.followed.settings(&self.shared.settings);
-        let (class, actor) = settings.participants.classify(event.subject.tid);
+        let (class, actor) = whose(settings, &self.shared, event.subject);
         let question =
             Question { read: self.read, event: event.event, class, actor, deadline: event.deadline };
         let begin = DecisionBegin {

@@ -1,14 +1,13 @@
 //! A worker: does what a task asks for, one decision at a time.
 
 use std::{
-    ffi::CStr,
     sync::{Arc, atomic::Ordering},
     thread,
 };
 
 use lab_client_core::{Ask, Backend, Judge, OperationPlan, Outcome, PlannedTarget, Step, Task};
 use lab_model::{Approval, Cause, EventKind, Ticks, Verdict};
-use lab_process::{CONTENT_BYTES_MAX, Operator, burn, clock};
+use lab_process::{CONTENT_BYTES_MAX, Digest, Operator, burn, clock};
 use lab_protocol::Request;
 use lab_trace::{Counter, DecisionEnd, RecordId, RequestBegin};
 
@@ -74,7 +73,7 @@ impl<B: Backend> Worker<B> {
                 }
                 Step::Burn(span) => burn(span),
                 Step::Wait(span) => thread::sleep(span.duration()),
-                Step::Inspect => self.inspect(&job),
+                Step::Inspect { hash } => self.inspect(&job, Digest::wanted(hash)),
                 Step::Operate(plan) => self.operate(&job, plan),
                 Step::Ask(ask) => self.ask(&job, ask),
                 Step::Answer { verdict, approval } => self.answer(&job, started, verdict, approval),
@@ -91,7 +90,7 @@ impl<B: Backend> Worker<B> {
     }
 
     /// This worker's place at the gate.
-    fn place(&self) -> usize {
+    pub(crate) fn place(&self) -> usize {
         WORKER_PLACES + usize::from(self.number)
     }
 
@@ -122,12 +121,15 @@ impl<B: Backend> Worker<B> {
 
     /// Reads the event's file through what came with the event. No operation, and so no record of its own:
     /// its time is part of the decision's.
-    fn inspect(&mut self, job: &Job<B::Token>) {
+    fn inspect(&mut self, job: &Job<B::Token>, mut digest: Digest) {
         let mut offset = 0;
         while offset < CONTENT_BYTES_MAX {
             match self.shared.backend.read_content(job.token, offset, self.operator.buffer()) {
-                Ok(0) => return,
-                Ok(bytes) => offset += bytes as u64,
+                Ok(0) => return digest.finish(),
+                Ok(bytes) => {
+                    digest.add(&self.operator.buffer()[..bytes]);
+                    offset += bytes as u64;
+                }
                 Err(error) => {
                     if !self.shared.unreadable.swap(true, Ordering::Relaxed) {
                         tracing::warn!("an event's file cannot be read without opening it: error {error}");
@@ -136,20 +138,25 @@ impl<B: Backend> Worker<B> {
                 }
             }
         }
+        digest.finish();
     }
 
+    /// Makes an operation of the client's own.
     fn operate(&mut self, job: &Job<B::Token>, plan: OperationPlan) {
-        match plan.target {
-            PlannedTarget::Same => self.shared.backend.reopen_path(job.token, &mut self.path),
-            PlannedTarget::Other(draw) => {
-                if !self.shared.arena.other(draw, &mut self.path) {
-                    return;
-                }
+        let found = match plan.target {
+            PlannedTarget::Same => {
+                self.shared.backend.reopen_path(job.token, &mut self.path);
+                true
             }
+            PlannedTarget::Other(draw) => self.shared.arena.other(draw, &mut self.path),
+            PlannedTarget::Program(program) => self.shared.arena.program(program, &mut self.path),
+        };
+        if found {
+            let cause = Cause::Decision { client: self.shared.actor, record: job.record.0 };
+            // What the client reopens by is no name for the file.
+            let name = None;
+            self.operator.operate(&plan, &self.path, name, cause);
         }
-        let cause = Cause::Decision { client: self.shared.actor, record: job.record.0 };
-        let path = CStr::from_bytes_until_nul(&self.path).unwrap_or_default();
-        self.operator.open(path, None, cause, plan.read);
     }
 
     /// Hands the event's file on to a worker outside the process.

@@ -10,6 +10,7 @@
 mod clients;
 mod condition;
 mod diagnostic;
+mod distribution;
 mod expectations;
 mod explain;
 mod heading;

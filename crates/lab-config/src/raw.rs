@@ -11,8 +11,9 @@ use lab_model::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
+    distribution::RawTime,
     read::{At, Field, List, Problems, Read, records},
-    scalar::{AnswerBy, Bounded, RawRate, SchemaVersion},
+    scalar::{AnswerBy, Bounded, RawRate, RawSpawn, SchemaVersion},
     tree::{Node, Value},
 };
 
@@ -99,15 +100,21 @@ records! {
         /// Reads from start to end what it opens.
         #[schemars(extend("default" = false))]
         read [default]: bool,
+        /// Hashes what it reads (SHA-256); reads it for that.
+        #[schemars(extend("default" = false))]
+        hash [default]: bool,
         /// Opens this many other files of the arena.
         #[schemars(extend("default" = 0))]
         extra_opens [default]: Bounded<0, 1_000>,
+        /// Runs a program of the arena, after the opens.
+        #[schemars(extend("default" = "none"))]
+        spawn [default]: RawSpawn,
         /// Lets this much time pass before it opens anything.
         #[schemars(extend("default" = "0s"))]
-        delay [default]: Span,
+        delay [default]: RawTime,
         /// Keeps a processor busy this long for each request, after the delay.
         #[schemars(extend("default" = "0s"))]
-        cpu [default]: Span,
+        cpu [default]: RawTime,
     }
 
     /// A client's direct workers: processes that it starts from inside its bundle and asks about every event that
@@ -121,12 +128,16 @@ records! {
         open [default]: bool,
         /// Reads from start to end what it opens.
         read [default]: bool,
+        /// Hashes what it reads (SHA-256); reads it for that.
+        hash [default]: bool,
         /// Opens this many other files of the arena.
         extra_opens [default]: Bounded<0, 1_000>,
+        /// Runs a program of the arena, after the opens.
+        spawn [default]: RawSpawn,
         /// Lets this much time pass before it opens anything.
-        delay [default]: Span,
+        delay [default]: RawTime,
         /// Keeps a processor busy this long for each request, after the delay.
-        cpu [default]: Span,
+        cpu [default]: RawTime,
         /// Which events they are asked about.
         on [default]: AuthEvents,
         /// The client's worker waits for the reply. With `when: before` the subject then waits for it, too.
@@ -184,10 +195,10 @@ records! {
         /// The share of the deadline after which the client answers without having finished, or `never`.
         answer_by_percent [default]: AnswerBy,
         /// Works this long on every event that sets it off, before its reaction.
-        delay [default]: Span,
+        delay [default]: RawTime,
         /// Keeps a processor busy this long on every such event, after the delay. Where there are more busy
         /// workers than processors they take turns, and it takes longer; the simulator only lets the time pass.
-        cpu [default]: Span,
+        cpu [default]: RawTime,
         /// What the client denies; the operation then fails with `EPERM`.
         verdict [default]: RawVerdict,
         /// The helper processes that it asks, after its own operations.
@@ -239,11 +250,17 @@ records! {
         reopen [default]: bool,
         /// Reads the target from start to end, and the other files that it opens.
         read [default]: bool,
+        /// Hashes what it reads with SHA-256, so it reads. Real work for a processor.
+        hash [default]: bool,
         /// How it gets at the target's content: `path` reads what it has reopened, `descriptor` reads what came
         /// with the event and takes the place of `reopen`.
         via [default]: Via,
         /// Opens this many other files of the arena.
         extra_opens [default]: Bounded<0, 1_000>,
+        /// Runs this program of the arena once, after the opens, and waits for its end. To the other clients what
+        /// it does is the workload's, so two clients that do this on execs or opens never come to rest; to this
+        /// client it is a helper's.
+        spawn [default]: RawSpawn,
         /// Before the answer, while the subject waits, or after it.
         when [default]: When,
     }

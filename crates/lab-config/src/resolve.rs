@@ -128,8 +128,8 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
         mute: mute(&written.mute, start.mute, problems),
         cache: written.cache.value().copied().unwrap_or(start.cache),
         answer_by_percent: written.answer_by_percent.value().map_or(start.answer_by_percent, |by| by.0),
-        delay: written.delay.value().copied().unwrap_or(start.delay),
-        cpu: written.cpu.value().copied().unwrap_or(start.cpu),
+        delay: written.delay.value().map_or(start.delay, |time| time.0),
+        cpu: written.cpu.value().map_or(start.cpu, |time| time.0),
         deny: match written.verdict.value().and_then(|verdict| verdict.deny.value()) {
             Some(rules) => rules.items.iter().filter_map(|rule| deny_rule(rule, problems)).collect(),
             None => start.deny,
@@ -238,18 +238,29 @@ fn reaction(field: &Field<RawReaction>, base: Reaction, problems: &mut Problems<
     let via = written.via.value().copied().unwrap_or(inherited);
     let reopen = via == Via::Path && written.reopen.value().copied().unwrap_or(base.reopen);
     let readable = reopen || via == Via::Descriptor;
-    let read = written.read.value().copied().unwrap_or(base.read);
-    if let (false, Some(At { value: true, place })) = (readable, written.read.given()) {
+    let unread = matches!(written.read.value(), Some(false));
+    let hash = written.hash.value().copied().unwrap_or(base.hash && !unread);
+    if let (true, true, Some(at)) = (hash, unread, written.hash.given()) {
+        let diagnostic = Diagnostic::new(at.place.clone(), "content that is not read cannot be hashed")
+            .label("needs `read: true`, which is the default with it")
+            .help("remove `read: false` or `hash: true`");
+        problems.add(diagnostic);
+    }
+    let read = hash || written.read.value().copied().unwrap_or(base.read);
+    let asked = [written.read.given(), written.hash.given()].into_iter().flatten().find(|at| at.value);
+    if let (false, Some(At { place, .. })) = (readable, asked) {
         let diagnostic = Diagnostic::new(place.clone(), "a target that is not reopened cannot be read")
             .label("needs `reopen: true` or `via: descriptor`")
-            .help("add `reopen: true` or `via: descriptor`, or remove `read: true`");
+            .help("add `reopen: true` or `via: descriptor`, or remove `read` and `hash`");
         problems.add(diagnostic);
     }
     Reaction {
         reopen,
         read: read && readable,
+        hash: hash && readable,
         via,
         extra_opens: written.extra_opens.value().map_or(base.extra_opens, |opens| opens.get()),
+        spawn: written.spawn.value().map_or(base.spawn, |spawn| spawn.0),
         when: written.when.value().copied().unwrap_or(base.when),
     }
 }

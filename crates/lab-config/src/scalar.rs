@@ -221,7 +221,30 @@ choices! {
     ];
     ExecProgram, "a value of `program`", [
         "static" => ExecProgram::Static, "dynamic" => ExecProgram::Dynamic,
+        "script" => ExecProgram::Script,
     ];
+    RawSpawn, "a value of `spawn`", [
+        "none" => RawSpawn(None), "static" => RawSpawn(Some(ExecProgram::Static)),
+        "dynamic" => RawSpawn(Some(ExecProgram::Dynamic)), "script" => RawSpawn(Some(ExecProgram::Script)),
+    ];
+}
+
+/// A program that a client runs, if any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RawSpawn(pub(crate) Option<ExecProgram>);
+
+impl JsonSchema for RawSpawn {
+    fn schema_name() -> Cow<'static, str> {
+        "Spawn".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let program = generator.subschema_for::<ExecProgram>();
+        json_schema!({
+            "description": "A program of the arena, or `none`.",
+            "anyOf": [{ "const": "none", "description": "Runs nothing." }, program]
+        })
+    }
 }
 
 /// How fast a load runs: `max` or a number of operations a second.

@@ -2,21 +2,73 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use lab_model::{AskedDaemon, AuthEvents, Client, ClientId, Daemon, Errand, Helpers, Span};
+use lab_model::{AskedDaemon, AuthEvents, Client, ClientId, Daemon, Errand, Helpers};
 
 use crate::{
     Diagnostic,
     clients::{CLIENT_ID_BYTES_MAX, RESERVED_IDS},
+    distribution::RawTime,
     nearest::nearest,
     raw::{RawAskedDaemon, RawDaemon, RawHelpers, RawLab},
     read::{At, Field, List, Problems},
     resolve::{mended_word, written_behaviors},
+    scalar::RawSpawn,
     tree::shortened,
 };
 
 /// What a worker does unless the lab file says otherwise.
-const ERRAND: Errand =
-    Errand { delay: Span::from_nanos(0), cpu: Span::from_nanos(0), open: true, read: false, extra_opens: 0 };
+const ERRAND: Errand = Errand { open: true, ..Errand::none() };
+
+/// The fields of an errand as they are written, whoever does it.
+struct Written<'a> {
+    place: &'a Range<usize>,
+    open: &'a Field<bool>,
+    read: &'a Field<bool>,
+    hash: &'a Field<bool>,
+    extra_opens: Option<u32>,
+    spawn: &'a Field<RawSpawn>,
+    delay: &'a Field<RawTime>,
+    cpu: &'a Field<RawTime>,
+}
+
+impl Written<'_> {
+    /// The errand: `base` with the written fields laid over it. It must do something, and can read only what it
+    /// opens.
+    fn resolve(&self, who: &str, base: Errand, problems: &mut Problems<'_>) -> Errand {
+        let unread = self.read.value() == Some(&false);
+        let hash = self.hash.value().copied().unwrap_or(base.hash && !unread);
+        let errand = Errand {
+            delay: self.delay.value().map_or(base.delay, |time| time.0),
+            cpu: self.cpu.value().map_or(base.cpu, |time| time.0),
+            open: self.open.value().copied().unwrap_or(base.open),
+            read: hash || self.read.value().copied().unwrap_or(base.read),
+            hash,
+            extra_opens: self.extra_opens.unwrap_or(base.extra_opens),
+            spawn: self.spawn.value().map_or(base.spawn, |spawn| spawn.0),
+        };
+        if errand.is_none() {
+            let diagnostic = Diagnostic::new(self.place.clone(), format!("{who} that does nothing"))
+                .label("nothing is left for it to do")
+                .help("write `open: true`, `extra_opens: 1`, or a `delay` or `cpu` above 0s");
+            problems.add(diagnostic);
+        }
+        let wanted = [self.read.given(), self.hash.given()].into_iter().flatten().find(|at| at.value);
+        if let (true, false, Some(At { place, .. })) = (!errand.is_none(), errand.opens(), wanted) {
+            let diagnostic = Diagnostic::new(place.clone(), format!("{who} that opens nothing cannot read"))
+                .label("needs `open: true` or `extra_opens`")
+                .help("add `open: true` or `extra_opens: 1`, or remove `read` and `hash`");
+            problems.add(diagnostic);
+        }
+        if let (true, true, Some(at)) = (hash, unread, self.hash.given()) {
+            let diagnostic = Diagnostic::new(at.place.clone(), "content that is not read cannot be hashed")
+                .label("needs `read: true`")
+                .help("remove `read: false` or `hash: true`");
+            problems.add(diagnostic);
+        }
+        let read = errand.read && errand.opens();
+        Errand { read, hash: hash && read, ..errand }
+    }
+}
 
 /// The helpers of a behaviour: `base` with the written fields laid over it; `None` for none.
 pub(crate) fn helpers(
@@ -31,41 +83,23 @@ pub(crate) fn helpers(
     if count == 0 {
         return None;
     }
-    let errand = Errand {
-        open: raw.open.value().copied().unwrap_or(base.errand.open),
-        read: raw.read.value().copied().unwrap_or(base.errand.read),
-        extra_opens: raw.extra_opens.value().map_or(base.errand.extra_opens, |opens| opens.get()),
-        delay: raw.delay.value().copied().unwrap_or(base.errand.delay),
-        cpu: raw.cpu.value().copied().unwrap_or(base.errand.cpu),
+    let written = Written {
+        place: &at.place,
+        open: &raw.open,
+        read: &raw.read,
+        hash: &raw.hash,
+        extra_opens: raw.extra_opens.value().map(|opens| opens.get()),
+        spawn: &raw.spawn,
+        delay: &raw.delay,
+        cpu: &raw.cpu,
     };
-    check_errand("a helper", &at.place, &errand, raw.read.given(), problems);
+    let errand = written.resolve("a helper", base.errand, problems);
     Some(Helpers {
         count,
         errand,
         on: raw.on.value().copied().unwrap_or(base.on),
         wait: raw.wait.value().copied().unwrap_or(base.wait),
     })
-}
-
-/// A worker must do something, and can read only what it opens.
-fn check_errand(
-    who: &str,
-    place: &Range<usize>,
-    errand: &Errand,
-    read: Option<&At<bool>>,
-    problems: &mut Problems<'_>,
-) {
-    if errand.is_none() {
-        let diagnostic = Diagnostic::new(place.clone(), format!("{who} that does nothing"))
-            .label("nothing is left for it to do")
-            .help("write `open: true`, `extra_opens: 1`, or a `delay` or `cpu` above 0s");
-        problems.add(diagnostic);
-    } else if let (true, Some(At { value: true, place })) = (!errand.open && errand.extra_opens == 0, read) {
-        let diagnostic = Diagnostic::new(place.clone(), format!("{who} that opens nothing cannot read"))
-            .label("needs `open: true` or `extra_opens`")
-            .help("add `open: true` or `extra_opens: 1`, or remove `read: true`");
-        problems.add(diagnostic);
-    }
 }
 
 /// The daemons that a behaviour asks; whether they exist is checked by [`check_asked`].
@@ -123,14 +157,17 @@ pub(crate) fn daemons(
         .map(|at| {
             let raw = &at.value;
             let id = raw.id.given().and_then(|id| daemon_id(id, clients, &mut seen, problems));
-            let errand = Errand {
-                open: raw.open.value().copied().unwrap_or(ERRAND.open),
-                read: raw.read.value().copied().unwrap_or(ERRAND.read),
-                extra_opens: raw.extra_opens.value().map_or(0, |opens| opens.get()),
-                delay: raw.delay.value().copied().unwrap_or(ERRAND.delay),
-                cpu: raw.cpu.value().copied().unwrap_or(ERRAND.cpu),
+            let written = Written {
+                place: &at.place,
+                open: &raw.open,
+                read: &raw.read,
+                hash: &raw.hash,
+                extra_opens: raw.extra_opens.value().map(|opens| opens.get()),
+                spawn: &raw.spawn,
+                delay: &raw.delay,
+                cpu: &raw.cpu,
             };
-            check_errand("a daemon", &at.place, &errand, raw.read.given(), problems);
+            let errand = written.resolve("a daemon", ERRAND, problems);
             Some(Daemon { id: id?, workers: raw.workers.value().map_or(1, |workers| workers.get()), errand })
         })
         .collect();

@@ -5,7 +5,7 @@ use lab_model::{
     Rate, Reaction, When, Workload,
 };
 
-use crate::scalar::Choice;
+use crate::scalar::{Choice, RawSpawn};
 
 /// The lab as a lab file with every default written out; reads back as the same lab.
 #[must_use]
@@ -179,12 +179,13 @@ struct Flow<'a>(&'a Reaction);
 
 impl fmt::Display for Flow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reaction { reopen, read, via, extra_opens, when } = *self.0;
+        let Reaction { reopen, read, hash, via, extra_opens, spawn, when } = *self.0;
         let when: When = when;
-        let (via, when) = (word(via), word(when));
+        let (via, spawn, when) = (word(via), word(RawSpawn(spawn)), word(when));
         write!(
             f,
-            "{{ reopen: {reopen}, read: {read}, via: {via}, extra_opens: {extra_opens}, when: {when} }}"
+            "{{ reopen: {reopen}, read: {read}, hash: {hash}, via: {via}, extra_opens: {extra_opens}, \
+             spawn: {spawn}, when: {when} }}"
         )
     }
 }
@@ -194,8 +195,10 @@ struct Doing<'a>(&'a Errand);
 
 impl fmt::Display for Doing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Errand { delay, cpu, open, read, extra_opens } = *self.0;
-        write!(f, "open: {open}, read: {read}, extra_opens: {extra_opens}, delay: {delay}, cpu: {cpu}")
+        let Errand { delay, cpu, open, read, hash, extra_opens, spawn } = *self.0;
+        let spawn = word(RawSpawn(spawn));
+        write!(f, "open: {open}, read: {read}, hash: {hash}, extra_opens: {extra_opens}, spawn: {spawn}, ")?;
+        write!(f, "delay: {delay}, cpu: {cpu}")
     }
 }
 

@@ -50,6 +50,19 @@ fn the_good_lab_is_good() {
 }
 
 #[test]
+fn distributions() {
+    let delay =
+        |time: &str| with("behavior: scanner", &format!("behavior: {{ preset: scanner, delay: {time} }}"));
+    check("distribution_two_forms", 1, delay("{ uniform: [1ms, 2ms], exponential: 1ms }"));
+    check("distribution_turned_round", 1, delay("{ uniform: [5ms, 1ms] }"));
+    check("distribution_half", 1, delay("{ p50: 1ms }"));
+    check("distribution_p50_above_p99", 1, delay("{ p50: 20ms, p99: 1ms }"));
+    check("distribution_unknown", 1, delay("{ unifrom: [1ms, 5ms] }"));
+    let hash = with("behavior: scanner", "behavior: { on_open: { reopen: true, read: false, hash: true } }");
+    check("hash_without_read", 1, hash);
+}
+
+#[test]
 fn yaml_itself() {
     check("yaml_unclosed_bracket", 1, with("rate: max }", "rate: max"));
     check("yaml_tab", 1, with("  behavior: scanner", "\tbehavior: scanner"));

@@ -3,9 +3,9 @@
 
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
-    AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon, DenyRule, Errand,
-    ExecProgram, ExecStorm, Helpers, Lab, Mute, OpenStorm, Phases, Rate, ReactTo, Reaction, Safety, Span,
-    Via, When, Workload,
+    AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon, DenyRule,
+    Distribution, Errand, ExecProgram, ExecStorm, Helpers, Lab, Mute, OpenStorm, Phases, Rate, ReactTo,
+    Reaction, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -21,17 +21,33 @@ fn span_or_zero(seconds_max: u64) -> impl Strategy<Value = Span> {
     prop_oneof![1 => Just(Span::default()), 4 => span(seconds_max)]
 }
 
+fn program() -> impl Strategy<Value = ExecProgram> {
+    prop_oneof![Just(ExecProgram::Static), Just(ExecProgram::Dynamic), Just(ExecProgram::Script)]
+}
+
+fn time() -> impl Strategy<Value = Distribution<Span>> {
+    prop_oneof![
+        2 => span_or_zero(3_600).prop_map(Distribution::Fixed),
+        1 => (span_or_zero(60), span(60)).prop_map(|(a, b)| Distribution::Uniform(a.min(b), a.max(b))),
+        1 => span(60).prop_map(Distribution::Exponential),
+        1 => (span(60), span(60)).prop_map(|(a, b)| Distribution::HeavyTail(a.min(b), a.max(b))),
+    ]
+}
+
 prop_compose! {
     fn reaction()(
         reopen in any::<bool>(),
         read in any::<bool>(),
         descriptor in any::<bool>(),
+        hash in any::<bool>(),
         extra_opens in 0..=1_000_u32,
+        spawn in proptest::option::of(program()),
         when in prop_oneof![Just(When::Before), Just(When::After)],
     ) -> Reaction {
         let via = if descriptor { Via::Descriptor } else { Via::Path };
         let reopen = reopen && !descriptor;
-        Reaction { reopen, read: read && (reopen || descriptor), via, extra_opens, when }
+        let read = read && (reopen || descriptor);
+        Reaction { reopen, read, hash: read && hash, via, extra_opens, spawn, when }
     }
 }
 
@@ -64,12 +80,14 @@ prop_compose! {
 prop_compose! {
     /// A worker that does nothing is refused, so this one always opens something.
     fn errand()(
-        (delay, cpu) in (span_or_zero(3_600), span_or_zero(3_600)),
+        (delay, cpu) in (time(), time()),
         open in any::<bool>(),
-        read in any::<bool>(),
+        (read, hash) in (any::<bool>(), any::<bool>()),
         more in 0..=999_u32,
+        spawn in proptest::option::of(Just(ExecProgram::Static)),
     ) -> Errand {
-        Errand { delay, cpu, open, read, extra_opens: if open { more } else { more + 1 } }
+        let extra_opens = if open { more } else { more + 1 };
+        Errand { delay, cpu, open, read: read || hash, hash, extra_opens, spawn }
     }
 }
 
@@ -91,7 +109,7 @@ prop_compose! {
         mute in mute(),
         cache in prop_oneof![Just(Cache::Off), Just(Cache::On)],
         answer_by_percent in proptest::option::of(1..=99_u8),
-        (delay, cpu) in (span_or_zero(3_600), span_or_zero(3_600)),
+        (delay, cpu) in (time(), time()),
         (subscribe, deny) in (events(), proptest::collection::vec(deny_rule(), 0..3)),
         helpers in proptest::option::of(helpers()),
     ) -> Behavior {
@@ -135,7 +153,7 @@ prop_compose! {
 prop_compose! {
     fn exec_storm()(
         workers in 1..=256_u16,
-        program in prop_oneof![Just(ExecProgram::Static), Just(ExecProgram::Dynamic)],
+        program in program(),
         rate in rate(),
         operations_max in proptest::option::of(1..=u64::MAX),
     ) -> ExecStorm {

@@ -5,7 +5,7 @@
 use std::{fs, path::PathBuf};
 
 use lab_config::{Limits, explain, field_paths, nearest_field, parse, schema, schema_text, to_yaml};
-use lab_model::{Lab, Preset, ReactTo, Span, When};
+use lab_model::{Distribution, Lab, Preset, ReactTo, Span, When};
 use serde_json::Value;
 
 const HEADING: &str = "# yaml-language-server: $schema=../docs/reference/lab.schema.json\n#\n# What:   ";
@@ -92,6 +92,10 @@ fn the_schema_refuses_what_the_reader_refuses() {
         ("{ id: a }", "{ id: A }"),
         ("{ id: a }", "{ id: a, bundle_id: nodots }"),
         ("{ id: a }", "{ id: a, bundle_id: a..b }"),
+        ("name: x", "name: x\ndefaults: { behavior: { delay: { uniform: [1ms] } } }"),
+        ("name: x", "name: x\ndefaults: { behavior: { delay: { p50: 1ms } } }"),
+        ("name: x", "name: x\ndefaults: { behavior: { cpu: { exponential: 1ms, uniform: [1ms, 2ms] } } }"),
+        ("name: x", "name: x\ndefaults: { behavior: { on_open: { spawn: ls } } }"),
         ("{ id: a }", "{}"),
         ("[{ id: a }]", "[]"),
         ("[{ id: a }]", "{ count: 0 }"),
@@ -238,19 +242,24 @@ clients:
   - { id: no-open, behavior: { on_open: { reopen: false } } }
   - { id: other-preset, behavior: { preset: pathological, delay: 2ms } }
   - { id: patient, behavior: { answer_by_percent: 80 } }
+  - id: drawn
+    behavior: { on_open: { hash: true }, delay: { p50: 1ms, p99: 20ms }, cpu: { uniform: [0s, 3ms] } }
 workload: [open_storm: {}]
 ",
     );
     let defaults = lab.clients[0].behavior.clone();
-    assert_eq!((defaults.concurrency.get(), defaults.delay), (3, Span::from_millis(1)));
+    assert_eq!((defaults.concurrency.get(), defaults.delay), (3, Span::from_millis(1).into()));
     let behaviors: Vec<_> = lab.clients.iter().map(|client| client.behavior.clone()).collect();
     assert_eq!(behaviors[1], lab_model::Behavior { react_to: ReactTo::All, ..defaults.clone() });
     assert_eq!(behaviors[2].on_open, lab_model::Reaction { extra_opens: 2, ..defaults.on_open });
     assert!(behaviors[3].on_open.is_none() && !behaviors[3].on_open.read);
     assert_eq!(
         behaviors[4],
-        lab_model::Behavior { delay: Span::from_millis(2), ..Preset::Pathological.behavior() }
+        lab_model::Behavior { delay: Span::from_millis(2).into(), ..Preset::Pathological.behavior() }
     );
+    assert_eq!(behaviors[6].on_open, lab_model::Reaction { hash: true, spawn: None, ..defaults.on_open });
+    assert_eq!(behaviors[6].delay, Distribution::HeavyTail(Span::from_millis(1), Span::from_millis(20)));
+    assert_eq!(behaviors[6].cpu, Distribution::Uniform(Span::default(), Span::from_millis(3)));
     assert_eq!(behaviors[5], lab_model::Behavior { answer_by_percent: Some(80), ..defaults });
 }
 

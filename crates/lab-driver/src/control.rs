@@ -12,14 +12,13 @@ use std::{
 };
 
 use lab_model::{Role, ThreadId, Workload};
-use lab_process::{GROW_EVERY, clock};
+use lab_process::{GROW_EVERY, clock, program::Launcher};
 use lab_protocol::{Assignment, FrameError, Order, PROTOCOL, PhaseOrder, Reply, Welcome, receive};
 use lab_trace::{Counter, Loss, LossKind, OPERATION_SLOTS, ThreadMark, ThreadPurpose, TraceWriter};
 use lab_workload::{PhaseLimits, schedules, workers};
 
 use crate::{
     phase::{Job, Replies, Round},
-    program::Launcher,
     sites::Sites,
     thread,
     worker::Worker,

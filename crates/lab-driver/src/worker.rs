@@ -3,7 +3,10 @@
 use std::sync::{Arc, mpsc::Receiver};
 
 use lab_model::{Cause, OperationKind, PhaseKind, ThreadId, Ticks};
-use lab_process::clock;
+use lab_process::{
+    clock,
+    program::{Birth, Launcher},
+};
 use lab_trace::{Board, Counter, Loss, OperationBegin, OperationEnd, TraceWriter};
 use lab_workload::{Action, Planned};
 use nix::{
@@ -14,7 +17,6 @@ use nix::{
 
 use crate::{
     phase::{Job, OPERATIONS_NOT_BEGUN, Round},
-    program::{Birth, Launcher},
     sites::Sites,
 };
 

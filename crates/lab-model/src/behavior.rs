@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedDaemon, EventKind, Helpers, Span, SubjectClass};
+use crate::{AskedDaemon, Distribution, EventKind, ExecProgram, Helpers, Span, SubjectClass};
 
 /// A named set of behaviours from which a lab file starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -159,11 +159,17 @@ pub struct Reaction {
     pub reopen: bool,
     /// Reads the target from start to end, and the other files that it opens.
     pub read: bool,
+    /// Hashes what it reads (SHA-256); only together with `read`.
+    #[serde(default)]
+    pub hash: bool,
     /// How it gets at the target's content; never [`Via::Descriptor`] together with `reopen`.
     #[serde(default)]
     pub via: Via,
     /// Opens this many other files of the arena.
     pub extra_opens: u32,
+    /// Runs this program of the arena, once, after the opens.
+    #[serde(default)]
+    pub spawn: Option<ExecProgram>,
     /// Before or after the answer.
     pub when: When,
 }
@@ -172,13 +178,21 @@ impl Reaction {
     /// No reaction.
     #[must_use]
     pub const fn none() -> Reaction {
-        Reaction { reopen: false, read: false, via: Via::Path, extra_opens: 0, when: When::Before }
+        Reaction {
+            reopen: false,
+            read: false,
+            hash: false,
+            via: Via::Path,
+            extra_opens: 0,
+            spawn: None,
+            when: When::Before,
+        }
     }
 
     /// True when nothing is to be done.
     #[must_use]
     pub const fn is_none(&self) -> bool {
-        !self.reopen && self.extra_opens == 0 && !self.inspects()
+        !self.reopen && self.extra_opens == 0 && self.spawn.is_none() && !self.inspects()
     }
 
     /// True when the target is read through the event's own descriptor, which is no operation.
@@ -187,10 +201,16 @@ impl Reaction {
         self.read && matches!(self.via, Via::Descriptor)
     }
 
-    /// How many operations one reaction makes.
+    /// How many files one reaction opens.
+    #[must_use]
+    pub const fn opens(&self) -> u64 {
+        self.reopen as u64 + self.extra_opens as u64
+    }
+
+    /// How many operations one reaction makes: opens and execs.
     #[must_use]
     pub const fn operations(&self) -> u64 {
-        self.reopen as u64 + self.extra_opens as u64
+        self.opens() + self.spawn.is_some() as u64
     }
 }
 
@@ -295,10 +315,9 @@ pub struct Behavior {
     /// finished; `None` lets the deadline hit.
     pub answer_by_percent: Option<u8>,
     /// Works this long on every event that sets it off, before its reaction.
-    pub delay: Span,
+    pub delay: Distribution<Span>,
     /// Keeps a processor busy this long on every such event, after the delay.
-    #[serde(default)]
-    pub cpu: Span,
+    pub cpu: Distribution<Span>,
     /// What it denies; never anything of its own process.
     #[serde(default)]
     pub deny: Vec<DenyRule>,
@@ -328,9 +347,15 @@ impl Behavior {
             react_to: ReactTo::Workload,
             ignore_es_clients: false,
             answer_by_percent: None,
-            delay: Span::from_nanos(0),
-            cpu: Span::from_nanos(0),
+            delay: Distribution::Fixed(Span::from_nanos(0)),
+            cpu: Distribution::Fixed(Span::from_nanos(0)),
         }
+    }
+
+    /// True when it runs programs of its own.
+    #[must_use]
+    pub const fn spawns(&self) -> bool {
+        self.on_open.spawn.is_some() || self.on_exec.spawn.is_some()
     }
 
     /// Whether an event of such a subject sets the reaction off.

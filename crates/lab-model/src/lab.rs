@@ -36,6 +36,18 @@ pub struct Lab {
     pub safety: Safety,
 }
 
+impl Lab {
+    /// The programs that clients run on their own account, and those that helpers and daemons run for them.
+    #[must_use]
+    pub fn programs_of_clients(&self) -> Vec<ExecProgram> {
+        let behaviors = self.clients.iter().map(|client| &client.behavior);
+        let helped = |behavior: &Behavior| behavior.helpers.and_then(|helpers| helpers.errand.spawn);
+        let by_clients =
+            behaviors.flat_map(|behavior| [behavior.on_open.spawn, behavior.on_exec.spawn, helped(behavior)]);
+        by_clients.chain(self.daemons.iter().map(|daemon| daemon.errand.spawn)).flatten().collect()
+    }
+}
+
 /// The kernel a lab runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -209,6 +221,9 @@ pub enum ExecProgram {
     Static,
     /// Dynamically linked against the machine's C library: five AUTH events a client on fanotify.
     Dynamic,
+    /// A script (`#!`) whose interpreter is dynamically linked and opens it: eight AUTH events a client on
+    /// fanotify.
+    Script,
 }
 
 /// How fast a load runs.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod behavior;
+mod distribution;
 mod event;
 mod expectation;
 mod identity;
@@ -16,6 +17,7 @@ mod time;
 pub use behavior::{
     AuthEvents, Behavior, Cache, Concurrency, DenyRule, Mute, Preset, ReactTo, Reaction, Via, When,
 };
+pub use distribution::{Distribution, Quantity, mix};
 pub use event::{
     Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict,
 };

@@ -1,33 +1,65 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AuthEvents, ClientId, Reaction, Span};
+use crate::{AuthEvents, ClientId, Distribution, ExecProgram, Reaction, Span};
 
 /// What a worker outside the client's process does for one request, in this order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Errand {
     /// Lets this much time pass first.
-    pub delay: Span,
+    pub delay: Distribution<Span>,
     /// Keeps a processor busy this long, after the delay.
-    pub cpu: Span,
+    pub cpu: Distribution<Span>,
     /// Opens the target by its path.
     pub open: bool,
     /// Reads from start to end what it opens.
     pub read: bool,
+    /// Hashes what it reads (SHA-256); only together with `read`.
+    pub hash: bool,
     /// Opens this many other files of the arena.
     pub extra_opens: u32,
+    /// Runs this program of the arena, once, after the opens.
+    pub spawn: Option<ExecProgram>,
 }
 
 impl Errand {
+    /// Nothing to do.
+    #[must_use]
+    pub const fn none() -> Errand {
+        const NO_TIME: Distribution<Span> = Distribution::Fixed(Span::from_nanos(0));
+        Errand {
+            delay: NO_TIME,
+            cpu: NO_TIME,
+            open: false,
+            read: false,
+            hash: false,
+            extra_opens: 0,
+            spawn: None,
+        }
+    }
+
     /// True when nothing is to be done.
     #[must_use]
-    pub const fn is_none(&self) -> bool {
-        !self.open && self.extra_opens == 0 && self.delay.is_zero() && self.cpu.is_zero()
+    pub fn is_none(&self) -> bool {
+        self.reaction().is_none() && self.delay.is_zero() && self.cpu.is_zero()
+    }
+
+    /// True when it opens something that could be read.
+    #[must_use]
+    pub const fn opens(&self) -> bool {
+        self.open || self.extra_opens > 0
     }
 
     /// The operations of an errand, as a reaction.
     #[must_use]
     pub const fn reaction(&self) -> Reaction {
-        Reaction { reopen: self.open, read: self.read, extra_opens: self.extra_opens, ..Reaction::none() }
+        Reaction {
+            reopen: self.open,
+            read: self.read,
+            hash: self.hash,
+            extra_opens: self.extra_opens,
+            spawn: self.spawn,
+            ..Reaction::none()
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-use std::{ffi::CString, os::unix::ffi::OsStrExt};
+use std::os::unix::ffi::OsStrExt;
 
-use lab_model::Workload;
+use lab_model::{ExecProgram, Workload};
 
-/// The arena's files, as far as a lab process opens them on its own account.
+/// The arena's files, as far as a lab process opens or runs them on its own account.
 #[derive(Clone, Debug)]
 pub struct Arena {
     path: Vec<u8>,
@@ -35,11 +35,21 @@ impl Arena {
 
     /// Writes the path of a file, followed by a zero byte; false when the arena has none.
     pub fn other(&self, draw: u64, path: &mut Vec<u8>) -> bool {
-        let Some(relative) = lab_workload::target(&self.workload, draw) else { return false };
-        let Ok(whole) = CString::new(self.whole(relative.as_bytes())) else { return false };
+        lab_workload::target(&self.workload, draw)
+            .is_some_and(|relative| self.write(relative.as_bytes(), path))
+    }
+
+    /// Writes the path of a program, followed by a zero byte.
+    pub fn program(&self, program: ExecProgram, path: &mut Vec<u8>) -> bool {
+        self.write(lab_workload::program_path(program).as_bytes(), path)
+    }
+
+    /// Writes a whole path, followed by a zero byte; false when it holds one itself.
+    pub fn write(&self, relative: &[u8], path: &mut Vec<u8>) -> bool {
         path.clear();
-        path.extend_from_slice(whole.as_bytes_with_nul());
-        true
+        path.extend(self.whole(relative));
+        path.push(0);
+        path.iter().position(|&byte| byte == 0) == Some(path.len() - 1)
     }
 }
 

@@ -80,7 +80,7 @@ pub struct ClientAssignment {
     /// Its bundle ID.
     pub bundle_id: String,
     /// How it behaves at first.
-    pub behavior: Behavior,
+    pub behavior: Box<Behavior>,
     /// The most workers any order will ask for; their threads start before the first event.
     pub workers_max: u16,
     /// How long it may take to answer.

@@ -191,8 +191,8 @@ fn least((mut low, mut high): (u64, u64), mut is_enough: impl FnMut(u64) -> bool
 }
 
 fn is_dynamic(lab: &Lab) -> bool {
-    let dynamic = lab_model::ExecProgram::Dynamic;
-    lab.workload.iter().any(|load| matches!(load, Workload::ExecStorm(storm) if storm.program == dynamic))
+    let one = lab_model::ExecProgram::Static;
+    lab.workload.iter().any(|load| matches!(load, Workload::ExecStorm(storm) if storm.program != one))
 }
 
 /// All parts of putting, reading and answering a question, scaled.

@@ -8,6 +8,7 @@ use lab_trace::RecordId;
 
 use crate::{
     hiding::Hidden,
+    machine::NONE,
     slab::{Key, Slab},
 };
 
@@ -101,8 +102,17 @@ pub(crate) struct Subject {
     pub(crate) tid: u64,
     /// The client it is a thread of, or [`crate::machine::NONE`].
     pub(crate) client: u32,
+    /// The client that has started it as a program, or [`crate::machine::NONE`].
+    pub(crate) parent: u32,
     /// As a client can tell.
     pub(crate) actor: Actor,
+}
+
+impl Subject {
+    /// The client whose doing it is, whoever can tell; or [`crate::machine::NONE`].
+    pub(crate) const fn maker(&self) -> u32 {
+        if self.client == NONE { self.parent } else { self.client }
+    }
 }
 
 /// What a worker does next for a decision.

@@ -55,6 +55,9 @@ pub struct Costs {
     pub read_content: u64,
     /// Each KiB of content. Measured: 38 µs a MiB.
     pub read_kibibyte: u64,
+    /// Hashing each KiB of it. Assumed: a processor with instructions for SHA-256.
+    #[serde(default)]
+    pub hash_kibibyte: u64,
     /// A process is made and starts a program, up to the first question. Measured, without any client, together
     /// with the next: p50 0.41 ms for a static program.
     pub exec_entry: u64,
@@ -97,6 +100,7 @@ impl Default for Costs {
             keep: 800,
             read_content: 800,
             read_kibibyte: 37,
+            hash_kibibyte: 700,
             exec_entry: 200_000,
             exec_exit: 210_000,
             exec_dynamic: 130_000,

@@ -116,7 +116,7 @@ impl<S: Sink> Machine<'_, S> {
         decision.record = self.sink.begin_decision(state.actor, &begin);
         let question = question(decision, kernel);
         let draw = self.seed ^ (u64::from(state.actor.0) << 48) ^ decision.record.0;
-        self.tally.read(client, subject.client, self.script.phase);
+        self.tally.read(client, subject.maker(), self.script.phase);
         let input = Input::Event { id: u64::from(key.place), question, draw };
         state.core.step(Ticks(read), input, &mut self.actions);
     }
@@ -137,7 +137,7 @@ impl<S: Sink> Machine<'_, S> {
             | Action::Wait { id, .. }
             | Action::Burn { id, .. }
             | Action::Judge { id }
-            | Action::Inspect { id }
+            | Action::Inspect { id, .. }
             | Action::Operate { id, .. }
             | Action::Ask { id, .. }
             | Action::Arm { id, .. }
@@ -167,9 +167,10 @@ impl<S: Sink> Machine<'_, S> {
             Action::Inspect { .. } if self.kernel == Kernel::EndpointSecurity => {
                 decision.plan = Plan::Work(0);
             }
-            Action::Inspect { .. } => {
+            Action::Inspect { hash, .. } => {
                 let kibibytes = self.files.bytes(decision.file).div_ceil(1024);
-                let reading = self.costs.read_content + kibibytes * self.costs.read_kibibyte;
+                let hashing = if hash { self.costs.hash_kibibyte } else { 0 };
+                let reading = self.costs.read_content + kibibytes * (self.costs.read_kibibyte + hashing);
                 decision.plan = Plan::Work(reading);
             }
             Action::Operate { plan, .. } => decision.plan = Plan::Operate(plan),

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use lab_model::{ExecProgram, Workload};
-use lab_workload::{Action, file_path, program_path};
+use lab_workload::{Action, file_path, interpreter_path, program_path};
 
 /// The bytes of the loader and of the C library, as found on the machine of the default costs.
 const LOADER_BYTES: u64 = 230 << 10;
@@ -36,6 +36,21 @@ pub(crate) enum Program {
     Dynamic = 1,
     Loader = 2,
     LibC = 3,
+    Script = 4,
+    Interpreter = 5,
+}
+
+/// How many files no load names.
+const PROGRAMS: u32 = 6;
+
+impl Program {
+    pub(crate) const fn of(program: ExecProgram) -> Program {
+        match program {
+            ExecProgram::Static => Program::Static,
+            ExecProgram::Dynamic => Program::Dynamic,
+            ExecProgram::Script => Program::Script,
+        }
+    }
 }
 
 impl Files {
@@ -75,8 +90,7 @@ impl Files {
             Action::Open { file } => {
                 self.loads.get(load).copied().flatten().map_or(0, |(first, _)| first + file)
             }
-            Action::Exec(ExecProgram::Static) => self.program(Program::Static),
-            Action::Exec(ExecProgram::Dynamic) => self.program(Program::Dynamic),
+            Action::Exec(program) => self.program(Program::of(program)),
         }
     }
 
@@ -100,7 +114,7 @@ impl Files {
     /// How many files there are; their numbers are those below.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.programs + 4
+        self.programs + PROGRAMS
     }
 
     /// The bytes in a file.
@@ -129,7 +143,9 @@ impl Files {
             Some(0) => program_path(ExecProgram::Static),
             Some(1) => program_path(ExecProgram::Dynamic),
             Some(2) => "lib/ld-linux-x86-64.so.2".to_owned(),
-            Some(_) => "lib/libc.so.6".to_owned(),
+            Some(3) => "lib/libc.so.6".to_owned(),
+            Some(4) => program_path(ExecProgram::Script),
+            Some(_) => interpreter_path(),
         }
     }
 
@@ -183,7 +199,7 @@ mod tests {
         );
         assert_eq!(files.path(files.of(1, Action::Exec(ExecProgram::Dynamic))), "bin/dynamic");
         let all: std::collections::BTreeSet<String> = (0..files.count()).map(|n| files.path(n)).collect();
-        assert_eq!(all.len(), 4 + 3 + 4);
+        assert_eq!(all.len(), 4 + 3 + 6);
         assert_eq!((files.bytes(0), files.bytes(files.program(Program::LibC))), (9, LIBC_BYTES));
     }
 

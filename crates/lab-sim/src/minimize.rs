@@ -124,14 +124,14 @@ fn smaller_behaviors(behavior: &Behavior) -> Vec<(&'static str, Behavior)> {
         ("no extra opens", with(&|smaller| smaller.on_open.extra_opens = 0)),
         ("half the extra opens", with(&|smaller| smaller.on_open.extra_opens /= 2)),
         ("no reopening", with(&|smaller| smaller.on_open.reopen = false)),
-        ("no reading", with(&|smaller| smaller.on_open.read = false)),
-        ("no delay", with(&|smaller| smaller.delay = Span::default())),
+        ("no reading", with(&|smaller| (smaller.on_open.read, smaller.on_open.hash) = (false, false))),
+        ("no delay", with(&|smaller| smaller.delay = Span::default().into())),
         ("no mute", with(&|smaller| smaller.mute = lab_model::Mute::default())),
         ("no cache", with(&|smaller| smaller.cache = lab_model::Cache::Off)),
         ("no denial", with(&|smaller| smaller.deny.clear())),
         ("no peer check", with(&|smaller| smaller.ignore_es_clients = false)),
         ("all events", with(&|smaller| smaller.subscribe = lab_model::AuthEvents::All)),
-        ("no burning", with(&|smaller| smaller.cpu = Span::default())),
+        ("no burning", with(&|smaller| smaller.cpu = Span::default().into())),
         ("no budget", with(&|smaller| smaller.answer_by_percent = None)),
     ]
 }

@@ -1,13 +1,14 @@
 //! What a thread does that makes an operation, and how the kernel asks about it: the two delivery rules.
 
 use lab_client_core::PlannedTarget;
-use lab_model::{Actor, Cause, ExecProgram, OperationKind, SubjectClass, ThreadId, Ticks};
+use lab_model::{Actor, Cause, OperationKind, SubjectClass, ThreadId, Ticks};
 use lab_trace::{OperationBegin, OperationEnd, RecordId};
 use lab_workload::Action;
 
 use crate::{
     Kernel, Sink,
     client::{Client, Decision, ES_QUEUE_MAX, Plan, Subject},
+    files::Program,
     machine::{Machine, NONE, Next, State, Step},
     operation::{Asked, Lineage, Linkage, Operation, passes},
     slab::Key,
@@ -38,17 +39,17 @@ impl<S: Sink> Machine<'_, S> {
         let planned = planned.expect("a driver thread that begins has something to do");
         let (kind, linkage) = match planned.action {
             Action::Open { .. } => (OperationKind::Open, Linkage::Static),
-            Action::Exec(ExecProgram::Static) => (OperationKind::Exec, Linkage::Static),
-            Action::Exec(ExecProgram::Dynamic) => (OperationKind::Exec, Linkage::Dynamic),
+            Action::Exec(program) => (OperationKind::Exec, Linkage::of(program)),
         };
         let subject = match kind {
-            OperationKind::Open => {
-                Subject { pid: self.driver.pid, tid: state.tid, client: NONE, actor: self.driver.actor }
-            }
-            OperationKind::Exec => {
-                let pid = self.driver.new_process();
-                Subject { pid, tid: u64::from(pid), client: NONE, actor: Actor::UNKNOWN }
-            }
+            OperationKind::Open => Subject {
+                pid: self.driver.pid,
+                tid: state.tid,
+                client: NONE,
+                parent: NONE,
+                actor: self.driver.actor,
+            },
+            OperationKind::Exec => self.new_program(NONE),
         };
         let at = planned.offset.map(|offset| self.script.phase_began.saturating_add(offset));
         let file = self.files.of(planned.load, planned.action);
@@ -63,13 +64,7 @@ impl<S: Sink> Machine<'_, S> {
         };
         let record = self.sink.begin_operation(self.driver.actor, &begin);
         self.tally.began_root();
-        let mut entry = self.costs.open_entry;
-        if kind == OperationKind::Exec {
-            entry = self.costs.exec_entry;
-            if linkage == Linkage::Dynamic {
-                entry += self.costs.exec_dynamic;
-            }
-        }
+        let entry = self.entry_cost(kind, linkage);
         let passes = passes(self.kernel, kind, linkage);
         let operation = Operation {
             thread,
@@ -83,12 +78,30 @@ impl<S: Sink> Machine<'_, S> {
             waiting: 0,
             denied: false,
             read: false,
+            hash: false,
             started: start,
             ended: 0,
             planned: at,
             lineage: Lineage::Root,
         };
         (operation, entry)
+    }
+
+    /// A new process, started by this client or by the driver ([`NONE`]).
+    fn new_program(&mut self, parent: u32) -> Subject {
+        let pid = self.driver.new_process();
+        Subject { pid, tid: u64::from(pid), client: NONE, parent, actor: Actor::UNKNOWN }
+    }
+
+    /// From the call to the first question.
+    const fn entry_cost(&self, kind: OperationKind, linkage: Linkage) -> u64 {
+        match (kind, linkage) {
+            (OperationKind::Open, _) => self.costs.open_entry,
+            (OperationKind::Exec, Linkage::Static) => self.costs.exec_entry,
+            (OperationKind::Exec, Linkage::Dynamic | Linkage::Script) => {
+                self.costs.exec_entry + self.costs.exec_dynamic
+            }
+        }
     }
 
     /// The full name of a thread: in an operation's own record.
@@ -242,6 +255,7 @@ impl<S: Sink> Machine<'_, S> {
         let Asked { file, event, subject, lineage } = question;
         let state = &mut self.clients[usize::from(client)];
         let class = match subject.client {
+            NONE if subject.parent == u32::from(client) => SubjectClass::OwnHelper,
             NONE => SubjectClass::Workload,
             own if own == u32::from(client) => SubjectClass::Own,
             _ => SubjectClass::Peer,
@@ -307,7 +321,8 @@ impl<S: Sink> Machine<'_, S> {
         let key = self.threads[thread as usize].operation;
         let Some(operation) = self.operations.get(key) else { return start };
         let kibibytes = self.files.bytes(operation.file).div_ceil(1024);
-        let reading = self.costs.read_content + kibibytes * self.costs.read_kibibyte;
+        let hashing = if operation.hash { self.costs.hash_kibibyte } else { 0 };
+        let reading = self.costs.read_content + kibibytes * (self.costs.read_kibibyte + hashing);
         start + self.cost(reading + self.costs.close)
     }
 
@@ -342,6 +357,7 @@ impl<S: Sink> Machine<'_, S> {
         match target {
             PlannedTarget::Same => Some(same),
             PlannedTarget::Other(number) => self.files.other(number),
+            PlannedTarget::Program(program) => Some(self.files.program(Program::of(program))),
         }
     }
 
@@ -353,39 +369,49 @@ impl<S: Sink> Machine<'_, S> {
         let Plan::Operate(plan) = decision.plan else { unreachable!("a worker that opens has a plan to") };
         let file = self.planned_file(decision.file, plan.target);
         let file = file.expect("a worker does not begin to open a file that is not there");
-        let subject = Subject { pid: client.pid, tid: state.tid, client: state.client, actor: client.actor };
+        let (pid, actor, record) = (client.pid, client.actor, decision.record.0);
         let own = u16::try_from(state.client).unwrap_or(u16::MAX);
-        let of_client = decision.subject.client != NONE;
+        let of_client = decision.subject.maker() != NONE;
+        let (kind, linkage, subject) = match plan.target {
+            PlannedTarget::Program(program) => {
+                (OperationKind::Exec, Linkage::of(program), self.new_program(state.client))
+            }
+            PlannedTarget::Same | PlannedTarget::Other(_) => {
+                let subject = Subject { pid, tid: state.tid, client: state.client, parent: NONE, actor };
+                (OperationKind::Open, Linkage::Static, subject)
+            }
+        };
         let lineage = if of_client { Lineage::Feedback(own) } else { Lineage::Drive(own) };
         let begin = OperationBegin {
             started: Ticks(start),
             subject: self.named(subject),
-            cause: Cause::Decision { client: client.actor, record: decision.record.0 },
+            cause: Cause::Decision { client: actor, record },
             planned: None,
-            kind: OperationKind::Open,
+            kind,
             worker: state.number,
             // A client does not know the phase, live either.
             phase: None,
         };
-        let record = self.sink.begin_operation(subject.actor, &begin);
+        let record = self.sink.begin_operation(actor, &begin);
         let operation = Operation {
             thread,
             subject,
             record,
-            kind: OperationKind::Open,
+            kind,
             file,
-            passes: passes(self.kernel, OperationKind::Open, Linkage::Static),
+            passes: passes(self.kernel, kind, linkage),
             pass: 0,
             place: 0,
             waiting: 0,
             denied: false,
             read: plan.read,
+            hash: plan.hash,
             started: start,
             ended: 0,
             planned: None,
             lineage,
         };
-        (operation, self.costs.open_entry)
+        (operation, self.entry_cost(kind, linkage))
     }
 
     /// Takes the operations of a killed process off the kernel: unread questions vanish, read ones remain

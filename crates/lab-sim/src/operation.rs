@@ -1,6 +1,6 @@
 //! Operations under way, and the passes of questions that each has to get through.
 
-use lab_model::{EventKind, OperationKind};
+use lab_model::{EventKind, ExecProgram, OperationKind};
 use lab_trace::RecordId;
 
 use crate::{Files, Kernel, client::Subject, files::Program};
@@ -22,8 +22,9 @@ pub(crate) struct Operation {
     /// Answers it waits for.
     pub(crate) waiting: u16,
     pub(crate) denied: bool,
-    /// Its content is read once it is open.
+    /// Its content is read once it is open, and hashed.
     pub(crate) read: bool,
+    pub(crate) hash: bool,
     pub(crate) started: u64,
     pub(crate) ended: u64,
     pub(crate) planned: Option<u64>,
@@ -86,6 +87,18 @@ const DYNAMIC: &[Pass] = &[
     pass(EventKind::AuthOpen, Some(Program::LibC)),
 ];
 
+/// fanotify: script twice, then as a dynamic program the interpreter, which opens the script.
+const SCRIPT: &[Pass] = &[
+    pass(EventKind::AuthExec, None),
+    pass(EventKind::AuthOpen, None),
+    pass(EventKind::AuthExec, Some(Program::Interpreter)),
+    pass(EventKind::AuthOpen, Some(Program::Interpreter)),
+    pass(EventKind::AuthExec, Some(Program::Loader)),
+    pass(EventKind::AuthOpen, Some(Program::Loader)),
+    pass(EventKind::AuthOpen, Some(Program::LibC)),
+    pass(EventKind::AuthOpen, None),
+];
+
 /// Endpoint Security: one question for the execution. Assumed: no open is asked about, because the kernel
 /// opens the program itself and the loader finds the system's libraries in its shared cache.
 const ES_EXEC: &[Pass] = &[pass(EventKind::AuthExec, None)];
@@ -96,6 +109,7 @@ pub(crate) fn passes(kernel: Kernel, kind: OperationKind, dynamic: Linkage) -> &
         (_, OperationKind::Open, _) => OPEN,
         (Kernel::Fanotify, OperationKind::Exec, Linkage::Static) => STATIC,
         (Kernel::Fanotify, OperationKind::Exec, Linkage::Dynamic) => DYNAMIC,
+        (Kernel::Fanotify, OperationKind::Exec, Linkage::Script) => SCRIPT,
         (Kernel::EndpointSecurity, OperationKind::Exec, _) => ES_EXEC,
     }
 }
@@ -105,4 +119,16 @@ pub(crate) fn passes(kernel: Kernel, kind: OperationKind, dynamic: Linkage) -> &
 pub(crate) enum Linkage {
     Static,
     Dynamic,
+    /// Not at all: its interpreter is, dynamically.
+    Script,
+}
+
+impl Linkage {
+    pub(crate) const fn of(program: ExecProgram) -> Linkage {
+        match program {
+            ExecProgram::Static => Linkage::Static,
+            ExecProgram::Dynamic => Linkage::Dynamic,
+            ExecProgram::Script => Linkage::Script,
+        }
+    }
 }

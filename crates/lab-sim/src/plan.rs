@@ -38,7 +38,7 @@ pub struct Plan {
     /// Clients that set each other off in a circle, by their place; empty when every cascade ends.
     pub circle: Vec<usize>,
     /// The factor by which operations of clients multiply from one level of a cascade to the next: the spectral
-    /// radius of `reacts`. 0 when every cascade ends; never between 0 and 1.
+    /// radius of what each makes for each of the others'. 0 when every cascade ends; never between 0 and 1.
     pub loop_gain: f64,
     /// The workload's loads, in order.
     pub roots: Vec<RootPlan>,
@@ -92,14 +92,16 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
     let reactions = Reactions::of(lab);
     let sees = sees(lab, kernel);
     let reacts = reacts(&reactions, &sees);
-    let circle = circle(&reacts);
-    let loop_gain = if circle.is_empty() { 0.0 } else { spectral_radius(&reacts) };
+    let makes = reactions.with_programs(lab, kernel, &reacts);
+    let mut circle: Vec<usize> = circle(&makes).iter().map(|maker| maker % lab.clients.len()).collect();
+    circle.dedup();
+    let loop_gain = if circle.is_empty() { 0.0 } else { spectral_radius(&makes) };
     let files = Files::new(&lab.workload);
     let root = |(place, load): (usize, &Workload)| {
         let (kind, linkage, action) = match load {
             Workload::OpenStorm(_) => (OperationKind::Open, Linkage::Static, Action::Open { file: 0 }),
             Workload::ExecStorm(storm) => {
-                (OperationKind::Exec, linkage(storm.program), Action::Exec(storm.program))
+                (OperationKind::Exec, Linkage::of(storm.program), Action::Exec(storm.program))
             }
         };
         let passes = passes(kernel, kind, linkage);
@@ -134,14 +136,7 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
     }
 }
 
-const fn linkage(program: ExecProgram) -> Linkage {
-    match program {
-        ExecProgram::Static => Linkage::Static,
-        ExecProgram::Dynamic => Linkage::Dynamic,
-    }
-}
-
-/// Clients open and never execute.
+/// Whose opens each is asked about. What a program does that a client runs, everybody is asked about.
 fn sees(lab: &Lab, kernel: Kernel) -> Vec<Vec<bool>> {
     let own = kernel == Kernel::Fanotify;
     let clients = 0..lab.clients.len();
@@ -163,11 +158,17 @@ struct SetOff {
     same: u64,
     /// Opens of other files.
     others: u64,
+    /// The program that is run, if any.
+    spawn: Option<ExecProgram>,
 }
 
 impl SetOff {
-    const fn operations(self) -> u64 {
+    const fn opens(self) -> u64 {
         self.same + self.others
+    }
+
+    const fn operations(self) -> u64 {
+        self.opens() + self.spawn.is_some() as u64
     }
 }
 
@@ -184,13 +185,20 @@ impl Reactions {
         Reactions { policies: lab.clients.iter().map(policy).collect(), others }
     }
 
-    /// What client i opens for such an event of client j; of the workload without a j.
+    /// What client i makes for such an event of client j; of the workload without a j.
     fn to(&self, i: usize, j: Option<usize>, event: EventKind) -> SetOff {
-        let (class, actor) = match j {
-            None => (SubjectClass::Workload, Actor::UNKNOWN),
-            Some(j) if i == j => (SubjectClass::Own, number(j)),
-            Some(j) => (SubjectClass::Peer, number(j)),
-        };
+        self.to_subject(
+            i,
+            event,
+            match j {
+                None => (SubjectClass::Workload, Actor::UNKNOWN),
+                Some(j) if i == j => (SubjectClass::Own, number(j)),
+                Some(j) => (SubjectClass::Peer, number(j)),
+            },
+        )
+    }
+
+    fn to_subject(&self, i: usize, event: EventKind, (class, actor): (SubjectClass, Actor)) -> SetOff {
         let question = Question { read: Ticks(1), event, class, actor, deadline: None };
         let mut task = match self.policies[i].admit(&question, 0) {
             Admission::Answer { .. } => return SetOff::default(),
@@ -202,12 +210,48 @@ impl Reactions {
             last = Done::Finished;
             match step {
                 Step::Judge => last = Done::Judged(Verdict::Allow),
-                Step::Operate(plan) if plan.target == PlannedTarget::Same => found.same += 1,
-                Step::Operate(_) => found.others += u64::from(self.others),
+                Step::Operate(plan) => match plan.target {
+                    PlannedTarget::Same => found.same += 1,
+                    PlannedTarget::Other(_) => found.others += u64::from(self.others),
+                    PlannedTarget::Program(program) => found.spawn = Some(program),
+                },
                 Step::Done => return found,
                 _ => {}
             }
         }
+    }
+
+    /// What each makes for each of the others': opens as in `reacts`, and, where clients run programs, these as
+    /// makers of their own behind all clients.
+    fn with_programs(&self, lab: &Lab, kernel: Kernel, reacts: &[Vec<u64>]) -> Vec<Vec<u64>> {
+        let clients = lab.clients.len();
+        if !lab.clients.iter().any(|client| client.behavior.spawns()) {
+            return reacts.to_vec();
+        }
+        let mut makes = vec![vec![0; 2 * clients]; 2 * clients];
+        for (i, client) in lab.clients.iter().enumerate() {
+            for (j, maker) in lab.clients.iter().enumerate() {
+                let on_open = self.to(i, Some(j), EventKind::AuthOpen);
+                let spawned = u64::from(reacts[i][j] > 0 && on_open.spawn.is_some());
+                (makes[i][j], makes[clients + i][j]) = (reacts[i][j] - spawned, spawned);
+                let whose = if i == j {
+                    (SubjectClass::OwnHelper, number(j))
+                } else {
+                    (SubjectClass::Workload, Actor::UNKNOWN)
+                };
+                // The one of its programs that raises more questions stands for both.
+                let programs = [maker.behavior.on_open.spawn, maker.behavior.on_exec.spawn];
+                let rounds = programs.into_iter().flatten().map(Linkage::of);
+                let rounds = rounds.map(|linkage| passes(kernel, OperationKind::Exec, linkage));
+                let rounds = rounds.max_by_key(|rounds| rounds.len()).unwrap_or_default();
+                for pass in rounds.iter().filter(|pass| client.behavior.subscribe.contains(pass.event)) {
+                    let found = self.to_subject(i, pass.event, whose);
+                    makes[i][clients + j] += found.opens();
+                    makes[clients + i][clients + j] += u64::from(found.spawn.is_some());
+                }
+            }
+        }
+        makes
     }
 }
 
@@ -227,7 +271,8 @@ fn reacts(reactions: &Reactions, sees: &[Vec<bool>]) -> Vec<Vec<u64>> {
 fn varies(lab: &Lab, load: &Workload, reactions: &Reactions) -> bool {
     let kept_or_denied =
         |client: &lab_model::Client| client.behavior.cache == Cache::On || !client.behavior.deny.is_empty();
-    if lab.clients.iter().any(kept_or_denied) {
+    // What a program of a client's sets off depends on which program it is and who may tell whose it is.
+    if lab.clients.iter().any(|client| kept_or_denied(client) || client.behavior.spawns()) {
         return true;
     }
     let paths = || lab.clients.iter().flat_map(|client| &client.behavior.mute.paths);
@@ -253,7 +298,7 @@ fn on_workload(lab: &Lab, kernel: Kernel, reactions: &Reactions) -> Vec<Option<u
         .iter()
         .flat_map(|load| match load {
             Workload::OpenStorm(_) => passes(kernel, OperationKind::Open, Linkage::Static),
-            Workload::ExecStorm(storm) => passes(kernel, OperationKind::Exec, linkage(storm.program)),
+            Workload::ExecStorm(storm) => passes(kernel, OperationKind::Exec, Linkage::of(storm.program)),
         })
         .map(|pass| pass.event)
         .collect();

@@ -85,7 +85,7 @@ fn reacting_to_the_workload_only_ends_at_the_law_before_or_after_the_answer() {
 #[test]
 fn a_late_client_is_killed_and_what_waited_for_it_goes_on() {
     for kernel in KERNELS {
-        let slow = Behavior { delay: Span::from_secs(2), ..Behavior::noop() };
+        let slow = Behavior { delay: Span::from_secs(2).into(), ..Behavior::noop() };
         let mut lab = lab(2, &Behavior::noop(), 10);
         lab.clients[1].behavior = slow;
         let summary = run(&lab, kernel);
@@ -101,7 +101,8 @@ fn a_late_client_is_killed_and_what_waited_for_it_goes_on() {
 #[test]
 fn a_budget_answers_before_the_deadline() {
     for kernel in KERNELS {
-        let slow = Behavior { delay: Span::from_secs(2), answer_by_percent: Some(50), ..Behavior::noop() };
+        let slow =
+            Behavior { delay: Span::from_secs(2).into(), answer_by_percent: Some(50), ..Behavior::noop() };
         let mut lab = lab(2, &slow, 10);
         lab.phases.drain = Span::from_secs(60);
         let summary = run(&lab, kernel);
@@ -126,7 +127,7 @@ fn a_budget_dissolves_a_deadlock() {
 
 #[test]
 fn a_workload_that_asks_for_too_much_falls_behind() {
-    let slow = Behavior { delay: Span::from_millis(2), ..Behavior::noop() };
+    let slow = Behavior { delay: Span::from_millis(2).into(), ..Behavior::noop() };
     let mut lab = lab(3, &slow, 1);
     lab.phases.storm = Span::from_secs(4);
     let rate = |per_second| vec![common::open_storm(1, lab_model::Rate::PerSecond(per_second), None)];
@@ -140,7 +141,7 @@ fn a_workload_that_asks_for_too_much_falls_behind() {
 /// More openers than Endpoint Security queues for one client, and a client that is busy for good.
 #[test]
 fn a_full_queue_lets_questions_through_on_endpoint_security() {
-    let slow = Behavior { delay: Span::from_secs(100), ..Behavior::noop() };
+    let slow = Behavior { delay: Span::from_secs(100).into(), ..Behavior::noop() };
     let mut lab = lab(1, &slow, 1);
     lab.deadline = Span::from_secs(3600);
     lab.phases.storm = Span::from_secs(2);

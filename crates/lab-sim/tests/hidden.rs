@@ -157,11 +157,11 @@ fn a_busy_client_needs_a_processor() {
         let summary = run_with(&lab, Kernel::EndpointSecurity, cores);
         summary.phase(PhaseKind::Storm).unwrap().root_latency.mean().unwrap()
     };
-    let waiting = took(Behavior { delay: millis, ..Behavior::noop() }, one_core);
+    let waiting = took(Behavior { delay: millis.into(), ..Behavior::noop() }, one_core);
     assert!((10_000_000..12_000_000).contains(&waiting), "{waiting}");
-    let burning = took(Behavior { cpu: millis, ..Behavior::noop() }, one_core);
+    let burning = took(Behavior { cpu: millis.into(), ..Behavior::noop() }, one_core);
     assert!((36_000_000..44_000_000).contains(&burning), "{burning}");
     let four = Costs { cores: 4, ..one_core };
-    let spread = took(Behavior { cpu: millis, ..Behavior::noop() }, four);
+    let spread = took(Behavior { cpu: millis.into(), ..Behavior::noop() }, four);
     assert!((9_000_000..13_000_000).contains(&spread), "{spread}");
 }

@@ -143,7 +143,7 @@ fn the_cost_of_an_open_is_what_was_measured() {
 
 #[test]
 fn fanotify_adds_up_and_endpoint_security_waits_for_the_slowest() {
-    let slow = Behavior { delay: Span::from_millis(20), ..Behavior::noop() };
+    let slow = Behavior { delay: Span::from_millis(20).into(), ..Behavior::noop() };
     let costs = Costs { jitter_percent: 0, ..Costs::default() };
     let sum = {
         let lab = lab(3, &slow, 4);

@@ -41,6 +41,28 @@ fn uneven_labs_are_planned_as_they_run() {
     }
 }
 
+/// A client that runs programs: it knows its own, and to the others they are anybody's.
+#[test]
+fn programs_of_clients_are_planned_as_they_run() {
+    for kernel in KERNELS {
+        let mut lab = lab(3, &scanner(), 9);
+        let spawn = Some(ExecProgram::Script);
+        lab.clients[0].behavior.on_open = Reaction { spawn, ..scanner().on_open };
+        let planned = plan(&lab, kernel, Costs::default());
+        assert!(planned.circle.is_empty());
+        let found = run(&lab, kernel);
+        assert_eq!(found.outcome, Outcome::Stable);
+        assert_eq!(planned.roots[0].size, Size::Varies);
+        assert_eq!(planned.rehearsal.amplification, Some((found.decisions / 9) as f64));
+        // Two that do so set each other off for ever.
+        lab.clients[1].behavior.on_open = Reaction { spawn, when: When::After, ..scanner().on_open };
+        lab.clients[0].behavior.on_open.when = When::After;
+        let planned = plan(&lab, Kernel::Fanotify, Costs::default());
+        assert_eq!(planned.circle, [0, 1]);
+        assert!(planned.loop_gain > 1.0, "{}", planned.loop_gain);
+    }
+}
+
 #[test]
 fn what_does_not_end_is_said_so() {
     for kernel in KERNELS {

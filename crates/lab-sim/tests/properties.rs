@@ -5,17 +5,21 @@ mod common;
 
 use common::lab;
 use lab_model::{
-    AuthEvents, Behavior, Cache, Concurrency, DenyRule, Lab, Mute, Rate, ReactTo, Reaction, Span, When,
-    Workload,
+    AuthEvents, Behavior, Cache, Concurrency, DenyRule, Distribution, ExecProgram, Lab, Mute, Rate, ReactTo,
+    Reaction, Span, When, Workload,
 };
 use lab_sim::{Costs, Counting, Kernel, Options, Outcome, Size, check_determinism, simulate};
 use proptest::prelude::*;
 
 fn reaction() -> impl Strategy<Value = Reaction> {
-    (any::<bool>(), any::<bool>(), 0_u32..4, any::<bool>()).prop_map(|(reopen, read, extra_opens, before)| {
-        let when = if before { When::Before } else { When::After };
-        Reaction { reopen, read, extra_opens, when, ..Reaction::none() }
-    })
+    let spawn =
+        prop::sample::select(vec![None, None, None, Some(ExecProgram::Static), Some(ExecProgram::Script)]);
+    (any::<bool>(), any::<bool>(), 0_u32..4, any::<bool>(), spawn).prop_map(
+        |(reopen, read, extra_opens, before, spawn)| {
+            let when = if before { When::Before } else { When::After };
+            Reaction { reopen, read, hash: read, extra_opens, spawn, when, ..Reaction::none() }
+        },
+    )
 }
 
 /// Mostly nothing hidden, denied or burned.
@@ -39,7 +43,7 @@ fn hiding() -> impl Strategy<Value = Behavior> {
             deny,
             cache,
             subscribe,
-            cpu: Span::from_nanos(cpu),
+            cpu: Span::from_nanos(cpu).into(),
             ..Behavior::noop()
         }
     })
@@ -48,7 +52,12 @@ fn hiding() -> impl Strategy<Value = Behavior> {
 fn behavior() -> impl Strategy<Value = Behavior> {
     let react_to = prop::sample::select(vec![ReactTo::Workload, ReactTo::Peers, ReactTo::Own, ReactTo::All]);
     let budget = prop::option::of(1_u8..100);
-    let delay = prop::sample::select(vec![0_u64, 0, 3_000, 700_000]);
+    let delay = prop::sample::select(vec![
+        Distribution::Fixed(Span::default()),
+        Distribution::Fixed(Span::from_nanos(700_000)),
+        Distribution::Exponential(Span::from_nanos(3_000)),
+        Distribution::HeavyTail(Span::from_nanos(3_000), Span::from_nanos(50_000)),
+    ]);
     (1_u16..6, reaction(), reaction(), react_to, any::<bool>(), budget, (delay, hiding())).prop_map(
         |(workers, on_open, on_exec, react_to, ignore_es_clients, answer_by_percent, (delay, hiding))| {
             Behavior {
@@ -58,7 +67,7 @@ fn behavior() -> impl Strategy<Value = Behavior> {
                 react_to,
                 ignore_es_clients,
                 answer_by_percent,
-                delay: Span::from_nanos(delay),
+                delay,
                 ..hiding
             }
         },

@@ -148,6 +148,16 @@ impl Board {
         self.word(OPERATIONS_AT + slot * SLOT_WORDS).store(0, Ordering::Release);
     }
 
+    /// True when an operation of this thread is under way in one of the first `slots`. Neither locks nor calls
+    /// the kernel.
+    #[must_use]
+    pub fn is_operating(&self, tid: u64, slots: usize) -> bool {
+        let mut slots = (0..slots.min(OPERATION_SLOTS)).map(|slot| OPERATIONS_AT + slot * SLOT_WORDS);
+        slots.any(|at| {
+            self.word(at).load(Ordering::Acquire) != 0 && self.word(at + 2).load(Ordering::Relaxed) == tid
+        })
+    }
+
     /// The decisions that are pending now.
     pub fn pending(&self) -> impl Iterator<Item = SlotView> {
         (0..PENDING_SLOTS).filter_map(|slot| self.view(PENDING_AT, slot))

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    ffi::CString,
     io,
     os::unix::net::UnixStream,
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -15,7 +14,7 @@ use lab_process::{Arena, Gate, Operator, Paths, burn};
 use lab_protocol::{Request, send_reply};
 use lab_trace::{Counter, TraceWriter};
 
-/// The `errno` of a request whose file could not be opened, or that has no file.
+/// The `errno` of an operation for which the arena has no file.
 const ENOENT: u32 = 2;
 
 /// A request, and where its reply goes.
@@ -110,28 +109,28 @@ impl Runner<'_> {
             match task.step(last) {
                 Step::Wait(span) => thread::sleep(span.duration()),
                 Step::Burn(span) => burn(span),
-                Step::Operate(plan) if !self.operate(plan, request) => error = ENOENT,
-                Step::Operate(_) => {}
+                Step::Operate(plan) => error = self.operate(plan, request).max(error),
                 // An errand has no event: nothing of it is judged, inspected, answered or passed on.
-                Step::Judge | Step::Inspect | Step::Ask(_) | Step::Answer { .. } => {}
+                Step::Judge | Step::Inspect { .. } | Step::Ask(_) | Step::Answer { .. } => {}
                 Step::Done => return error,
             }
             last = Outcome::Finished;
         }
     }
 
-    fn operate(&mut self, plan: OperationPlan, request: &Request) -> bool {
-        let cause = Cause::Decision { client: request.client, record: request.record };
-        let path = match plan.target {
-            PlannedTarget::Same => CString::new(self.errands.arena.whole(&request.path)),
-            PlannedTarget::Other(draw) => {
-                if !self.errands.arena.other(draw, &mut self.path) {
-                    return false;
-                }
-                self.path.pop();
-                CString::new(&self.path[..])
-            }
+    /// Makes one operation; returns 0 or an `errno`.
+    fn operate(&mut self, plan: OperationPlan, request: &Request) -> u32 {
+        let arena = &self.errands.arena;
+        let found = match plan.target {
+            PlannedTarget::Same => arena.write(&request.path, &mut self.path),
+            PlannedTarget::Other(draw) => arena.other(draw, &mut self.path),
+            PlannedTarget::Program(program) => arena.program(program, &mut self.path),
         };
-        path.is_ok_and(|path| self.operator.open(&path, Some(path.as_bytes()), cause, plan.read))
+        if !found {
+            return ENOENT;
+        }
+        let cause = Cause::Decision { client: request.client, record: request.record };
+        let name = &self.path[..self.path.len() - 1];
+        self.operator.operate(&plan, &self.path, Some(name), cause)
     }
 }

@@ -15,6 +15,8 @@ pub const MODE_PROGRAM: u32 = 0o755;
 const PROGRAMS: &str = "bin";
 const LIBRARIES: &str = "lib";
 const LIBC: &str = "libc.so.6";
+/// What the script names behind its `#!`.
+const INTERPRETER: &str = "interpreter";
 
 /// The arena that a plan is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,12 +101,19 @@ pub enum ArenaError {
     Root(String),
 }
 
-/// The files the workload needs, in the order of their paths, each once.
+/// The files that the workload and the programs which clients run need, in the order of their paths, each once.
 ///
 /// # Errors
 /// [`ArenaError`] when a load names a folder that is not inside the arena, or two loads disagree.
-pub fn arena(workload: &[Workload], ground: &Ground) -> Result<Vec<ArenaEntry>, ArenaError> {
+pub fn arena(
+    workload: &[Workload],
+    programs: &[ExecProgram],
+    ground: &Ground,
+) -> Result<Vec<ArenaEntry>, ArenaError> {
     let mut entries = BTreeMap::new();
+    for program in programs {
+        add_program(*program, ground, &mut entries)?;
+    }
     for load in workload {
         match load {
             Workload::OpenStorm(storm) => add_files(storm, &mut entries)?,
@@ -143,18 +152,25 @@ fn add_program(program: ExecProgram, ground: &Ground, entries: &mut Entries) -> 
     if !root.starts_with('/') || root.contains([':', '$', '\0']) {
         return Err(ArenaError::Root(root.clone()));
     }
+    let root = root.trim_end_matches('/');
     let loader = loader_path(ground.machine);
-    let image = match (program, &loader) {
+    let interpreter = loader.as_ref().map(|loader| format!("{root}/{loader}"));
+    let image = match (program, &interpreter) {
         (ExecProgram::Static, _) => elf::static_program(ground.machine),
-        (ExecProgram::Dynamic, Some(loader)) => {
-            let interpreter = format!("{}/{loader}", root.trim_end_matches('/'));
-            elf::dynamic_program(ground.machine, &interpreter, LIBC)
-        }
-        (ExecProgram::Dynamic, None) => None,
+        (ExecProgram::Dynamic, Some(loader)) => elf::dynamic_program(ground.machine, loader, LIBC),
+        (ExecProgram::Script, Some(loader)) => elf::interpreter_program(ground.machine, loader, LIBC),
+        (ExecProgram::Dynamic | ExecProgram::Script, None) => None,
     };
-    let dynamic = program == ExecProgram::Dynamic && image.is_some();
+    let dynamic = program != ExecProgram::Static && image.is_some();
     let content = image.map_or(Content::HostFile(HostFile::Driver), Content::Image);
-    entries.insert(program_path(program), (MODE_PROGRAM, content));
+    let mut path = program_path(program);
+    if program == ExecProgram::Script {
+        let interpreter = interpreter_path();
+        let script = format!("#!{root}/{interpreter}\n").into_bytes();
+        entries.insert(path, (MODE_PROGRAM, Content::Image(script)));
+        path = interpreter;
+    }
+    entries.insert(path, (MODE_PROGRAM, content));
     if let (true, Some(loader)) = (dynamic, loader) {
         entries.insert(loader, (MODE_PROGRAM, Content::HostFile(HostFile::Loader)));
         let libc = format!("{LIBRARIES}/{LIBC}");
@@ -201,8 +217,15 @@ pub fn program_path(program: ExecProgram) -> String {
     let name = match program {
         ExecProgram::Static => "static",
         ExecProgram::Dynamic => "dynamic",
+        ExecProgram::Script => "script",
     };
     format!("{PROGRAMS}/{name}")
+}
+
+/// The path of the script's interpreter, relative to the arena.
+#[must_use]
+pub fn interpreter_path() -> String {
+    format!("{PROGRAMS}/{INTERPRETER}")
 }
 
 /// The path of the `number`-th file over all open storms, relative to the arena, starting again after the
@@ -253,7 +276,7 @@ mod tests {
     }
 
     fn paths(workload: &[Workload], machine: Machine) -> Vec<String> {
-        let entries = arena(workload, &ground(machine)).unwrap();
+        let entries = arena(workload, &[], &ground(machine)).unwrap();
         entries.into_iter().map(|entry| entry.path).collect()
     }
 
@@ -271,31 +294,45 @@ mod tests {
                 "lib/libc.so.6"
             ]
         );
-        let entries = arena(&workload, &ground(Machine::Other)).unwrap();
+        let entries = arena(&workload, &[], &ground(Machine::Other)).unwrap();
         assert_eq!(entries.len(), 4);
         assert_eq!(entries[0].content, Content::HostFile(HostFile::Driver));
     }
 
     #[test]
+    fn programs_of_clients_are_there_without_a_load_that_runs_them() {
+        let made = |programs: &[ExecProgram]| {
+            let entries = arena(&[storm("files", 1, 8)], programs, &ground(Machine::LinuxX86_64)).unwrap();
+            entries.into_iter().map(|entry| entry.path).collect::<Vec<_>>()
+        };
+        assert_eq!(made(&[]), ["files/f000000"]);
+        assert_eq!(made(&[ExecProgram::Static, ExecProgram::Static]), ["bin/static", "files/f000000"]);
+        let script = made(&[ExecProgram::Script]);
+        let expected =
+            ["bin/interpreter", "bin/script", "files/f000000", "lib/ld-linux-x86-64.so.2", "lib/libc.so.6"];
+        assert_eq!(script, expected);
+    }
+
+    #[test]
     fn loads_share_a_folder_if_they_agree() {
-        let entries = arena(&[storm("a", 2, 8), storm("a", 3, 8)], &ground(Machine::Other)).unwrap();
+        let entries = arena(&[storm("a", 2, 8), storm("a", 3, 8)], &[], &ground(Machine::Other)).unwrap();
         assert_eq!(entries.len(), 3);
-        let clash = arena(&[storm("a", 2, 8), storm("a", 3, 9)], &ground(Machine::Other));
+        let clash = arena(&[storm("a", 2, 8), storm("a", 3, 9)], &[], &ground(Machine::Other));
         assert_eq!(clash, Err(ArenaError::Conflict("a".to_owned())));
     }
 
     #[test]
     fn folders_outside_the_arena_are_refused() {
         for bad in ["", "/", "/etc", "a/../b", "..", ".", "a//b", "a/", "a\0b"] {
-            let refused = arena(&[storm(bad, 1, 1)], &ground(Machine::Other));
+            let refused = arena(&[storm(bad, 1, 1)], &[], &ground(Machine::Other));
             assert_eq!(refused, Err(ArenaError::Outside(bad.to_owned())));
         }
         for taken in ["bin", "lib/x"] {
-            let refused = arena(&[storm(taken, 1, 1)], &ground(Machine::Other));
+            let refused = arena(&[storm(taken, 1, 1)], &[], &ground(Machine::Other));
             assert_eq!(refused, Err(ArenaError::Taken(taken.to_owned())));
         }
         let relative = Ground { root: "arena".to_owned(), machine: Machine::LinuxX86_64 };
-        assert!(matches!(arena(&[exec(ExecProgram::Static)], &relative), Err(ArenaError::Root(_))));
+        assert!(matches!(arena(&[exec(ExecProgram::Static)], &[], &relative), Err(ArenaError::Root(_))));
     }
 
     #[test]
@@ -319,7 +356,7 @@ mod tests {
         #[test]
         fn names_never_leave_the_arena(directory in "[a-z./\\x00]{0,12}", files in 1_u32..5) {
             let workload = [storm(&directory, files, 1), exec(ExecProgram::Dynamic)];
-            if let Ok(entries) = arena(&workload, &ground(Machine::LinuxAarch64)) {
+            if let Ok(entries) = arena(&workload, &[], &ground(Machine::LinuxAarch64)) {
                 let planned: Vec<_> = entries.iter().map(|entry| entry.path.clone()).collect();
                 for path in &planned {
                     prop_assert!(!path.starts_with('/') && !path.contains('\0'), "{path}");

@@ -1,4 +1,4 @@
-//! Programs of a few hundred bytes, written byte by byte: each calls `exit(0)` and nothing else.
+//! Programs of a few hundred bytes, written byte by byte: each calls `exit(0)`, and one opens a file before.
 //!
 //! They make an exec storm the same on every Linux machine and cost a client exactly what the kernel asks
 //! about them: the static one its own two questions, the dynamic one also those for its loader and library.
@@ -46,6 +46,38 @@ impl Machine {
             Machine::LinuxAarch64 => Some((
                 183,
                 &[
+                    0x00, 0x00, 0x80, 0xD2, // mov x0, #0: the status
+                    0xA8, 0x0B, 0x80, 0xD2, // mov x8, #93: exit
+                    0x01, 0x00, 0x00, 0xD4, // svc #0
+                ],
+            )),
+            Machine::Other => None,
+        }
+    }
+
+    /// The code that opens the file which the first argument names and calls `exit(0)`.
+    const fn reader(self) -> Option<(u16, &'static [u8])> {
+        match self {
+            Machine::LinuxX86_64 => Some((
+                62,
+                &[
+                    0x48, 0x8B, 0x7C, 0x24, 0x10, // mov rdi, [rsp + 16]: the first argument
+                    0x31, 0xF6, // xor esi, esi: only to read
+                    0xB8, 2, 0, 0, 0, // mov eax, 2: open
+                    0x0F, 0x05, // syscall
+                    0x31, 0xFF, // xor edi, edi: the status
+                    0xB8, 60, 0, 0, 0, // mov eax, 60: exit
+                    0x0F, 0x05, // syscall
+                ],
+            )),
+            Machine::LinuxAarch64 => Some((
+                183,
+                &[
+                    0x60, 0x0C, 0x80, 0x92, // mov x0, #-100: relative to the working directory
+                    0xE1, 0x0B, 0x40, 0xF9, // ldr x1, [sp, #16]: the first argument
+                    0x02, 0x00, 0x80, 0xD2, // mov x2, #0: only to read
+                    0x08, 0x07, 0x80, 0xD2, // mov x8, #56: openat
+                    0x01, 0x00, 0x00, 0xD4, // svc #0
                     0x00, 0x00, 0x80, 0xD2, // mov x0, #0: the status
                     0xA8, 0x0B, 0x80, 0xD2, // mov x8, #93: exit
                     0x01, 0x00, 0x00, 0xD4, // svc #0
@@ -137,7 +169,16 @@ pub fn static_program(machine: Machine) -> Option<Vec<u8>> {
 /// without image, or an interpreter that is not in a folder.
 #[must_use]
 pub fn dynamic_program(machine: Machine, interpreter: &str, needed: &str) -> Option<Vec<u8>> {
-    let (number, code) = machine.code()?;
+    dynamic(machine.code()?, interpreter, needed)
+}
+
+/// The same, but it opens the file that its first argument names: what an interpreter does with a script.
+#[must_use]
+pub fn interpreter_program(machine: Machine, interpreter: &str, needed: &str) -> Option<Vec<u8>> {
+    dynamic(machine.reader()?, interpreter, needed)
+}
+
+fn dynamic((number, code): (u16, &[u8]), interpreter: &str, needed: &str) -> Option<Vec<u8>> {
     let (folder, _) = interpreter.rsplit_once('/')?;
     // Strings are found by their place in the table; place 0 is the empty one.
     let mut strings = vec![0];

@@ -11,6 +11,6 @@ mod schedule;
 
 pub use arena::{
     ArenaEntry, ArenaError, Content, Ground, HostFile, MODE_FILE, MODE_PROGRAM, arena, file_path, fill,
-    program_path, target,
+    interpreter_path, program_path, target,
 };
 pub use schedule::{Action, PhaseLimits, Planned, Schedule, schedules, workers};

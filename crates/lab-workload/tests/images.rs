@@ -30,18 +30,18 @@ fn create(root: &Path, entry: &ArenaEntry) {
     fs::set_permissions(&path, fs::Permissions::from_mode(entry.mode)).unwrap();
 }
 
-/// Both in one test: while one thread writes a program, another must not fork (the child would hold it open
+/// All in one test: while one thread writes a program, another must not fork (the child would hold it open
 /// for writing, and its exec would fail).
 #[test]
-fn both_programs_end_with_status_0() {
+fn all_programs_end_with_status_0() {
     let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("images");
     drop(fs::remove_dir_all(&root));
-    let programs = [ExecProgram::Static, ExecProgram::Dynamic];
+    let programs = [ExecProgram::Static, ExecProgram::Dynamic, ExecProgram::Script];
     let workload = programs.map(|program| {
         Workload::ExecStorm(ExecStorm { workers: 1, program, rate: Rate::Max, operations_max: None })
     });
     let ground = Ground { root: root.to_str().unwrap().to_owned(), machine: Machine::this() };
-    for entry in arena(&workload, &ground).unwrap() {
+    for entry in arena(&workload, &[], &ground).unwrap() {
         create(&root, &entry);
     }
     for program in programs {

@@ -28,7 +28,9 @@ fn main() -> ExitCode {
     let mut tests: Vec<Live> = vec![
         live("noop_clients_decide_once_for_each_open", noop_clients),
         live("a_pathological_neighbour_by_arithmetic", pathological),
-        live("an_exec_is_two_or_five_events_for_each_client", execs),
+        live("an_exec_is_two_five_or_eight_events_for_each_client", execs),
+        live("programs_that_clients_run_are_theirs_whoever_can_tell", spawned),
+        live("reacting_to_the_workload_only_ends_at_the_law_also_after_the_answer", asynchronous_law),
         live("an_open_loop_keeps_its_plan", open_loop),
         live("deadlock_pair_stands_still_until_the_deadline", deadlock_pair),
         live("echo_chamber_never_becomes_calm", echo_chamber),
@@ -122,7 +124,7 @@ fn pathological() {
 }
 
 fn execs() {
-    for (program, events) in [("static", 2), ("dynamic", 5)] {
+    for (program, events) in [("static", 2), ("dynamic", 5), ("script", 8)] {
         let rig = Rig::new(&format!("exec-{program}"));
         let load = format!(
             "phases: {{ baseline: 50ms, control: 50ms, storm: 20s, drain: 5s }}\n\
@@ -134,6 +136,40 @@ fn execs() {
         assert_eq!(number(&report, "/storm/root_ops"), 200, "{program}");
         assert_eq!(number(&report, "/storm/decisions"), 3 * events * 200, "{program}");
     }
+}
+
+/// For each open of the workload alpha runs a script (8 events), bravo opens the target and, taking the script for
+/// the workload's, what each of the 8 events is about: 1 + 1 + 9 operations with 1 + 8 + 9 questions to each of 2.
+fn spawned() {
+    let rig = Rig::new("spawned");
+    let alpha = "{ id: alpha, behavior: { on_open: { via: descriptor, hash: true, spawn: script }, \
+                 delay: { exponential: 50us }, cpu: { uniform: [0s, 50us] } } }";
+    let clients = format!("clients:\n  - {alpha}\n  - {{ id: bravo, behavior: scanner }}\n");
+    rig.lab("spawned", &(clients + &open_storm(100)));
+    let report = rig.report("spawned");
+    nothing_went_wrong(&report);
+    assert_eq!(text(&report, "/outcome"), "stable");
+    assert_eq!(number(&report, "/storm/operations"), 11 * 100);
+    let row = serde_json::json!([100, 8 * 100, 9 * 100]);
+    assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));
+    assert_eq!(report["cascades"]["size"]["histogram"], serde_json::json!([[36, 100]]));
+}
+
+/// Two clients that answer first and open afterwards, as in the echo chamber, but for the workload only: each open
+/// of the workload ends at exactly N(N+1) decisions.
+fn asynchronous_law() {
+    let rig = Rig::new("asynchronous");
+    let defaults = "defaults: { behavior: { concurrency: 1, react_to: workload, \
+                    on_open: { reopen: true, read: true, when: after } } }\n";
+    rig.lab("quiet", &(defaults.to_owned() + "clients: { count: 2 }\n" + &open_storm(1000)));
+    let report = rig.report("quiet");
+    nothing_went_wrong(&report);
+    // A closed loop does not wait for what follows the answers, so these may pile up; but they end.
+    assert!(["stable", "saturated"].contains(&text(&report, "/outcome")), "{}", report["outcome_rule"]);
+    assert_eq!(number(&report, "/storm/decisions"), 6 * 1000);
+    assert_eq!(report["cascades"]["size"]["histogram"], serde_json::json!([[6, 1000]]));
+    assert_eq!(report["drain"]["quiet"], Value::Bool(true));
+    assert_eq!(number(&report, "/drain/in_flight"), 0);
 }
 
 fn open_loop() {

@@ -59,7 +59,7 @@ impl Rig {
         let (root, trace) = (folder.join("arena"), folder.join("driver.trace"));
         let ground = Ground { root: root.to_str().unwrap().to_owned(), machine: Machine::this() };
         let guard = writing();
-        for entry in arena(&workload, &ground).unwrap() {
+        for entry in arena(&workload, &[], &ground).unwrap() {
             create(&root, &entry);
         }
         let (control, its_end) = UnixStream::pair().unwrap();

@@ -7,14 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lab_model::Workload;
+use lab_model::Lab;
 use lab_workload::{Content, Ground, HostFile, elf::Machine};
 
-/// Creates the workload's files in the arena.
-pub(super) fn fill(arena: &Path, workload: &[Workload], driver: &Path) -> io::Result<()> {
+/// Creates the files of the workload and the programs of the clients in the arena.
+pub(super) fn fill(arena: &Path, lab: &Lab, driver: &Path) -> io::Result<()> {
     let machine = Machine::this();
     let ground = Ground { root: arena.display().to_string(), machine };
-    for entry in lab_workload::arena(workload, &ground).map_err(io::Error::other)? {
+    let programs = lab.programs_of_clients();
+    for entry in lab_workload::arena(&lab.workload, &programs, &ground).map_err(io::Error::other)? {
         let path = arena.join(&entry.path);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;

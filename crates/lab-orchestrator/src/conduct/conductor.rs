@@ -93,7 +93,7 @@ impl Conductor {
         let salt = u32::try_from(began.0 & 0xffff_ffff).unwrap_or(1) | 1;
         let (report, events) = mpsc::channel(1024);
         let trace = orchestrator_trace(&plan, &folder, salt, began)?;
-        arena::fill(&folder.arena(), &plan.lab.workload, &plan.driver)
+        arena::fill(&folder.arena(), &plan.lab, &plan.driver)
             .map_err(|error| Failure::output("cannot fill the arena", &error))?;
         listen_for_signals(&report)?;
         let daemons = plan.clients_are.daemons().map(Arc::new);
@@ -198,7 +198,7 @@ impl Conductor {
             let assignment = Assignment::Client(Box::new(ClientAssignment {
                 bundle_id: client.bundle_id.to_string(),
                 // What it subscribes to is part of what being asked costs.
-                behavior: Behavior { subscribe: client.behavior.subscribe, ..Behavior::noop() },
+                behavior: Box::new(Behavior { subscribe: client.behavior.subscribe, ..Behavior::noop() }),
                 workers_max: client.behavior.concurrency.get(),
                 deadline: lab.deadline,
                 workload: lab.workload.clone(),

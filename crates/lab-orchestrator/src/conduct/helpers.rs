@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn everybody_has_a_number_of_its_own() {
         let mut lab = lab();
-        let errand = Errand { open: true, ..Errand::default() };
+        let errand = Errand { open: true, ..Errand::none() };
         lab.daemons =
             ["indexer", "logger"].map(|id| Daemon { id: id.parse().unwrap(), workers: 1, errand }).into();
         lab.clients[1].behavior.helpers = None;

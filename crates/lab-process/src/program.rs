@@ -1,4 +1,4 @@
-//! Starting a program and waiting for its end. The only unsafe code of the driver on Linux.
+//! Starting a program whose beginning the new process itself records, and waiting for its end.
 #![expect(
     unsafe_code,
     reason = "the new process itself records its beginning, which no safe interface allows"
@@ -9,27 +9,27 @@ use std::ffi::CStr;
 use lab_model::ThreadId;
 use lab_trace::{Board, OperationBegin, RecordId, TraceWriter};
 
-use lab_process::clock;
+use crate::clock;
 
 /// What the new process records just before it becomes the program. All of it is a store into memory that
-/// it shares with the driver: no allocation, no lock, no system call.
+/// it shares with its parent: no allocation, no lock, no system call.
 #[derive(Clone, Debug)]
-pub(crate) struct Birth {
+pub struct Birth {
     /// The trace.
-    pub(crate) writer: TraceWriter,
+    pub writer: TraceWriter,
     /// The board.
-    pub(crate) board: Board,
+    pub board: Board,
     /// The place on the board.
-    pub(crate) slot: usize,
+    pub slot: usize,
     /// The claimed place in the trace.
-    pub(crate) record: RecordId,
+    pub record: RecordId,
     /// The beginning, with time and subject still to be filled in.
-    pub(crate) begin: OperationBegin,
+    pub begin: OperationBegin,
 }
 
 impl Birth {
     /// Records the beginning for the process `pid`.
-    pub(crate) fn announce(&self, pid: u32) {
+    pub fn announce(&self, pid: u32) {
         let tid = u64::from(pid);
         let started = clock::now();
         let subject = ThreadId { pid, tid, generation: 0 };
@@ -40,24 +40,24 @@ impl Birth {
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
+pub struct Ended {
     /// False when there never was a process that could have recorded the beginning.
-    pub(crate) announced: bool,
+    pub announced: bool,
     /// 0, or the `errno` of the failure to start it.
-    pub(crate) error: u32,
+    pub error: u32,
     /// Its wait status.
-    pub(crate) status: i32,
+    pub status: i32,
 }
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::Launcher;
+pub use linux::Launcher;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use portable::Launcher;
+pub use portable::Launcher;
 
 #[cfg(target_os = "linux")]
 mod linux {
     //! `clone` with the memory shared and the caller suspended, as `vfork` does: a `fork` would copy the
-    //! driver's page tables for each program and make every other worker fault its pages in again.
+    //! parent's page tables for each program and make every other thread fault its pages in again.
 
     use std::{
         cell::Cell,
@@ -76,10 +76,12 @@ mod linux {
     /// The new process's stack: it calls a few small functions.
     const STACK_WORDS: usize = 16 * 1024;
     const STATUS_NOT_STARTED: c_int = 127;
+    /// All descriptors from here on are closed in a new process.
+    const FIRST_CLOSED: libc::c_uint = 3;
 
-    /// What starting programs needs, made once for each worker.
+    /// What starting programs needs, made once for each thread that does.
     #[derive(Debug)]
-    pub(crate) struct Launcher {
+    pub struct Launcher {
         stack: Box<[u128]>,
         null: File,
     }
@@ -92,7 +94,7 @@ mod linux {
         error: Cell<c_int>,
     }
 
-    /// Runs in the new process, on its own stack, in the driver's memory.
+    /// Runs in the new process, on its own stack, in its parent's memory.
     extern "C" fn begin(argument: *mut c_void) -> c_int {
         // SAFETY: `run` passes a `Launch` that outlives this process's use of it, because the calling thread
         // is suspended until then; nobody has a mutable reference to it.
@@ -104,6 +106,10 @@ mod linux {
                 return STATUS_NOT_STARTED;
             }
         }
+        // A copy of a descriptor would outlive its owner: an open of a killed client's waits for ever as long as a
+        // program that waits for that client's answer holds its group open. An older kernel refuses the call.
+        // SAFETY: closes descriptors of this process's own table, none of which is used from here on.
+        let _refused = unsafe { libc::close_range(FIRST_CLOSED, libc::c_uint::MAX, 0) };
         // SAFETY: has no condition.
         let pid = unsafe { libc::getpid() };
         let arguments: [*const c_char; 2] = [launch.program.as_ptr(), ptr::null()];
@@ -118,14 +124,14 @@ mod linux {
 
     impl Launcher {
         /// Makes what starting programs needs.
-        pub(crate) fn new() -> io::Result<Launcher> {
+        pub fn new() -> io::Result<Launcher> {
             let null = File::options().read(true).write(true).open("/dev/null")?;
             Ok(Launcher { stack: vec![0; STACK_WORDS].into(), null })
         }
 
         /// Runs a program without arguments or environment, with `/dev/null` as its standard streams, and
         /// waits for its end.
-        pub(crate) fn run(&mut self, program: &CStr, birth: &Birth) -> Ended {
+        pub fn run(&mut self, program: &CStr, birth: &Birth) -> Ended {
             let launch = Launch {
                 program,
                 birth,
@@ -140,7 +146,7 @@ mod linux {
             // SAFETY: `begin` gets the `Launch` it expects. CLONE_VFORK suspends this thread until the new
             // process has called `execve` or ended, so the stack and the `Launch` outlive its use of them,
             // and its use of this thread's `errno` disturbs nobody. It neither unwinds, allocates nor
-            // locks. The driver installs no signal handler that could run in it.
+            // locks. No lab process installs a signal handler that could run in it.
             let pid = unsafe { libc::clone(begin, top, flags, argument) };
             if pid < 0 {
                 return Ended { announced: false, error: Errno::last_raw().cast_unsigned(), status: 0 };
@@ -185,18 +191,18 @@ mod portable {
 
     /// What starting programs needs: nothing here.
     #[derive(Debug)]
-    pub(crate) struct Launcher;
+    pub struct Launcher;
 
     impl Launcher {
         /// Makes what starting programs needs.
         #[expect(clippy::unnecessary_wraps, reason = "the same interface as on Linux")]
-        pub(crate) fn new() -> io::Result<Launcher> {
+        pub fn new() -> io::Result<Launcher> {
             Ok(Launcher)
         }
 
         /// Runs a program without arguments or environment, with `/dev/null` as its standard streams, and
         /// waits for its end.
-        pub(crate) fn run(&mut self, program: &CStr, birth: &Birth) -> Ended {
+        pub fn run(&mut self, program: &CStr, birth: &Birth) -> Ended {
             let mut command = Command::new(OsStr::from_bytes(program.to_bytes()));
             command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let birth = birth.clone();
@@ -218,13 +224,4 @@ mod portable {
             }
         }
     }
-}
-
-/// Keeps the descriptors that the driver was started with away from the programs it starts.
-pub fn seal_descriptors() {
-    // An older kernel refuses the flag; then it is up to whoever started the driver.
-    #[cfg(target_os = "linux")]
-    // SAFETY: marks descriptors as not inherited; no descriptor is closed or changes its number.
-    let _refused =
-        unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed()) };
 }
