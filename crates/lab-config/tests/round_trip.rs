@@ -92,7 +92,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn helpers()(count in 1..=Helpers::COUNT_MAX, errand in errand(), on in events(), wait in any::<bool>()) -> Helpers {
+    fn helpers()(count in 1..=Helpers::COUNT_MAX, errand in errand().boxed(), on in events(), wait in any::<bool>()) -> Helpers {
         Helpers { count, errand, on, wait }
     }
 }
@@ -100,18 +100,18 @@ prop_compose! {
 prop_compose! {
     fn behavior()(
         concurrency in 1..=256_u16,
-        on_open in reaction(),
-        on_exec in reaction(),
+        on_open in reaction().boxed(),
+        on_exec in reaction().boxed(),
         react_to in prop_oneof![
             Just(ReactTo::Workload), Just(ReactTo::Peers), Just(ReactTo::Own), Just(ReactTo::All)
         ],
         ignore_es_clients in any::<bool>(),
-        mute in mute(),
+        mute in mute().boxed(),
         cache in prop_oneof![Just(Cache::Off), Just(Cache::On)],
         answer_by_percent in proptest::option::of(1..=99_u8),
         (delay, cpu) in (time(), time()),
         (subscribe, deny) in (events(), proptest::collection::vec(deny_rule(), 0..3)),
-        helpers in proptest::option::of(helpers()),
+        helpers in proptest::option::of(helpers().boxed()),
     ) -> Behavior {
         let concurrency = Concurrency::new(concurrency);
         Behavior {
@@ -192,7 +192,7 @@ fn expectations(items: &[String]) -> Vec<lab_model::Expectation> {
 }
 
 prop_compose! {
-    fn clients()(behaviors in proptest::collection::vec(behavior(), 1..5), named in any::<bool>()) -> Vec<Client> {
+    fn clients()(behaviors in proptest::collection::vec(behavior().boxed(), 1..5), named in any::<bool>()) -> Vec<Client> {
         let client = |(index, behavior): (usize, Behavior)| Client {
             id: format!("c{index}").parse().unwrap(),
             bundle_id: match named {
@@ -216,14 +216,14 @@ prop_compose! {
             Just(BackendChoice::Sim)
         ],
         deadline in span(60),
-        mut clients in clients(),
-        daemons in proptest::collection::vec((1..=Daemon::WORKERS_MAX, errand()), 0..3),
+        mut clients in clients().boxed(),
+        daemons in proptest::collection::vec((1..=Daemon::WORKERS_MAX, errand().boxed()), 0..3),
         (on, wait) in (events(), any::<bool>()),
         baseline in span_or_zero(50),
         control in span_or_zero(50),
         storm in span(50),
         drain in span_or_zero(50),
-        workload in proptest::collection::vec(workload(), 1..4),
+        workload in proptest::collection::vec(workload().boxed(), 1..4),
         expect in expect_items(),
         limits in (1_u64 << 20..=1 << 40, 1_u64 << 30..=1 << 40, 1..=u64::MAX),
         run_max in 300..=3_600_u64,
