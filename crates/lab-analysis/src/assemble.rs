@@ -111,6 +111,9 @@ impl Assembly<'_> {
         for client in &clients {
             approvals.add(&client.approvals);
         }
+        let of_each: Vec<Approvals> = clients.iter().map(|client| client.approvals.clone()).collect();
+        let lossy = losses.by_client.iter().any(|&lost| lost > 0);
+        let rules = engine.rules.finish(lab, &of_each, lossy);
         let mut findings = Findings {
             schema: SCHEMA,
             lab: lab.name.clone(),
@@ -136,6 +139,7 @@ impl Assembly<'_> {
             causes,
             cascades: self.cascades(),
             pipeline: engine.stages.finish(self.timeline.origin, &name, &path),
+            rules,
             wait_cycles,
             drain,
             latency_ns: latency.summary(),

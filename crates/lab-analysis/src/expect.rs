@@ -3,7 +3,7 @@
 //! Whether a condition is well formed was decided when the lab file was read; here a name that the findings do
 //! not offer, or a value that is not known, leaves the condition undecided.
 
-use lab_model::{Expectation, METRICS, MetricUnit};
+use lab_model::{EventKind, Expectation, METRICS, MetricUnit};
 
 use crate::{
     findings::{Approvals, Client, Expectation as Checked, Findings, Headroom, Latency},
@@ -40,6 +40,11 @@ pub fn metric(findings: &Findings, path: &str) -> Option<Measured> {
             let place = |id: &str| findings.clients.iter().position(|client| client.id == id);
             Number(*findings.gain.get(place(on)?)?.get(place(by)?)?)
         }
+        ["delivery", "order"] => Word(findings.rules.delivery.clone()?),
+        ["delivery", "after_deny"] => Word(findings.rules.after_deny.clone()?),
+        ["delivery", "kept_answers"] => Word(findings.rules.kept_answers.clone()?),
+        ["delivery", "left", which] => Number(left_at_read(findings, which)?),
+        ["deadline", event @ ("open" | "exec"), which] => Time(deadline_length(findings, event, which)?),
         ["deadline", "misses"] => Count(findings.clients.iter().map(|client| client.deadline_misses).sum()),
         ["headroom", which] => Number(headroom(&findings.headroom, which)?),
         ["latency", which] => Time(latency(&findings.latency_ns, which)?),
@@ -79,6 +84,19 @@ fn client(client: &Client, rest: &[&str]) -> Option<Measured> {
 
 fn approvals(approvals: &Approvals, way: &str) -> u64 {
     if way == "unknown" { approvals.unknown } else { approvals.by(way) }
+}
+
+/// The length of the deadlines of one kind of event.
+fn deadline_length(findings: &Findings, event: &str, which: &str) -> Option<u64> {
+    let kind = if event == "open" { EventKind::AuthOpen } else { EventKind::AuthExec };
+    let length = findings.rules.deadlines.get(kind.name())?;
+    Some(if which == "min" { length.min_ns } else { length.max_ns })
+}
+
+/// What was left of the deadline at delivery, for the kind of event for which least was.
+fn left_at_read(findings: &Findings, which: &str) -> Option<f64> {
+    let shares = findings.rules.deadlines.values().filter_map(|length| headroom(&length.left_at_read, which));
+    shares.min_by(f64::total_cmp)
 }
 
 /// The largest over all cascades: completed ones, and the worst that did not complete.
@@ -155,7 +173,9 @@ fn show(path: &str, measured: &Measured) -> String {
         Measured::Count(count) => count.to_string(),
         Measured::Word(word) => word.clone(),
         Measured::Time(nanoseconds) => duration(*nanoseconds),
-        Measured::Number(number) if path.contains("headroom") => format!("{:.1} %", number * 100.0),
+        Measured::Number(number) if path.contains("headroom") || path.starts_with("delivery.left") => {
+            format!("{:.1} %", number * 100.0)
+        }
         Measured::Number(number) => format!("{number:.3}"),
     }
 }

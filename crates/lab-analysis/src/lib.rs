@@ -23,6 +23,7 @@ mod outcome;
 mod phases;
 mod pipeline;
 mod roster;
+mod rules;
 mod series;
 mod show;
 mod slots;

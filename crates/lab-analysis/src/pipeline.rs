@@ -223,8 +223,14 @@ mod tests {
 
     #[test]
     fn steps_sum_up_to_the_operation() {
-        let asked =
-            |client, read, answered, queued, blocked| Asked { client, read, answered, queued, blocked };
+        let asked = |client, read, answered, queued, blocked| Asked {
+            client,
+            read,
+            answered,
+            queued,
+            blocked,
+            denied: false,
+        };
         let cases = [
             vec![asked(0, 10, 30, 5, 5), asked(1, 40, 60, 0, 0)],
             vec![asked(0, 10, 50, 0, 90), asked(1, 12, 40, 0, 0)],

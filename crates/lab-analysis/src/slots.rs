@@ -35,6 +35,7 @@ pub(crate) struct Asked {
     pub(crate) answered: u64,
     pub(crate) queued: u64,
     pub(crate) blocked: u64,
+    pub(crate) denied: bool,
 }
 
 /// An operation that may still cause decisions.

@@ -278,14 +278,40 @@ pub struct Metric {
 /// The outcomes of a run, as `outcome == …` names them.
 pub const OUTCOMES: [&str; 5] = ["stable", "saturated", "divergent", "deadlocked", "unknown"];
 
+/// How the kernel asks several clients about one operation, as `delivery.order == …` names it.
+pub const DELIVERY_ORDERS: [&str; 3] = ["serial", "parallel", "mixed"];
+
+/// What a denial means for a client that has not answered, as `delivery.after_deny == …` names it.
+pub const AFTER_DENY: [&str; 4] = ["spared", "not-waited", "waited", "mixed"];
+
+/// Whom a kept answer serves, as `delivery.kept_answers == …` names it.
+pub const KEPT_ANSWERS: [&str; 4] = ["own", "shared", "not-kept", "mixed"];
+
 /// Every metric that an expectation may name.
-pub const METRICS: [Metric; 26] = [
+pub const METRICS: [Metric; 31] = [
     metric("outcome", MetricUnit::Word(&OUTCOMES), "how the run ended"),
     metric("amplification", MetricUnit::Ratio, "decisions per root operation of the storm"),
     metric("loop_gain", MetricUnit::Ratio, "spectral radius of the gain matrix"),
     metric("loop_gain.low|high", MetricUnit::Ratio, "ends of the loop gain's interval"),
     metric("gain.<client>.<client>", MetricUnit::Ratio, "events on the first per event of the second"),
     metric("deadline.misses", MetricUnit::Count, "answers after the deadline, all clients"),
+    metric(
+        "deadline.open|exec.min|max",
+        MetricUnit::Time,
+        "how long the kernel waits for an answer, by event",
+    ),
+    metric("delivery.order", MetricUnit::Word(&DELIVERY_ORDERS), "how the kernel asks several clients"),
+    metric(
+        "delivery.after_deny",
+        MetricUnit::Word(&AFTER_DENY),
+        "what a denial means for who has not answered",
+    ),
+    metric("delivery.kept_answers", MetricUnit::Word(&KEPT_ANSWERS), "whom a kept answer serves"),
+    metric(
+        "delivery.left.min|p01|p50",
+        MetricUnit::Share,
+        "share of the deadline left when an event is read",
+    ),
     metric("headroom.min|p01|p50", MetricUnit::Share, "share of the deadline left at the answer"),
     metric("latency.p50|p99|p999|max", MetricUnit::Time, "time to the answer, all clients"),
     metric("op_latency.<phase>.p50|p99|max", MetricUnit::Time, "what one operation of the workload took"),

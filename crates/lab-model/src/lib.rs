@@ -22,7 +22,8 @@ pub use event::{
     Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict,
 };
 pub use expectation::{
-    Comparison, Decimal, Expectation, Expected, InvalidDecimal, METRICS, Metric, MetricUnit, OUTCOMES,
+    AFTER_DENY, Comparison, DELIVERY_ORDERS, Decimal, Expectation, Expected, InvalidDecimal, KEPT_ANSWERS,
+    METRICS, Metric, MetricUnit, OUTCOMES,
 };
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{

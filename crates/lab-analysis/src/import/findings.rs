@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     findings::{
-        Approvals, Blame, Cascades, CauseColumn, Causes, Client, Cost, Finding, Findings, Headroom, Latency,
-        Machine, Outcome, Pipeline, SCHEMA, Series, Totals,
+        Approvals, Blame, Cascades, CauseColumn, Causes, Client, Cost, Finding, Findings, Headroom,
+        KernelRules, Latency, Machine, Outcome, Pipeline, SCHEMA, Series, Totals,
     },
     show::duration,
 };
@@ -58,6 +58,7 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         causes: causes(import),
         cascades: Cascades::default(),
         pipeline: Pipeline::default(),
+        rules: KernelRules::default(),
         wait_cycles: Vec::new(),
         drain: None,
         latency_ns: Latency::default(),

@@ -31,6 +31,7 @@ impl Engine<'_> {
             self.accounts[usize::from(client)].decide(&entry);
             inflict(&mut self.accounts, client, &entry);
             self.judge(item, decision, &mut dec);
+            self.rules.deadline(&decision.begin, item.at);
             self.drain.read(item.at);
         } else if let (Some(PhaseKind::Control), Some(took), false) = (phase, entry.took, entry.own) {
             self.accounts[usize::from(client)].control.record(took);
@@ -43,11 +44,8 @@ impl Engine<'_> {
         self.backlog.more(item.at, 1);
         let slot = self.decisions.insert(dec);
         if let Some(op) = op {
-            self.attribute(op, slot, &dec);
             let denied = end.is_some_and(|end| end.verdict == Verdict::Deny);
-            if let Some(op) = self.ops.get_mut(op).filter(|_| denied) {
-                op.denied = true;
-            }
+            self.attribute(op, slot, &dec, denied);
         }
         if dec.children_left > 0 {
             self.by_record.insert((item.trace, item.record), slot);
@@ -197,16 +195,17 @@ impl Engine<'_> {
     }
 
     /// Hangs a decision below its operation and counts what that means for others.
-    fn attribute(&mut self, op_slot: u32, slot: u32, dec: &Dec) {
+    fn attribute(&mut self, op_slot: u32, slot: u32, dec: &Dec, denied: bool) {
         let Some(op) = self.ops.get_mut(op_slot) else { return };
         op.pending.push(slot);
         op.asked_by |= operation::bit(dec.client);
+        op.denied |= denied;
         let mut asked_place = NONE;
         if op.root {
             asked_place = u32::try_from(op.asked.len()).unwrap_or(NONE);
             let queued = if dec.answered == NEVER { 0 } else { queued(dec) };
             let (client, read, answered) = (dec.client, dec.read, dec.answered);
-            op.asked.push(Asked { client, read, answered, queued, blocked: 0 });
+            op.asked.push(Asked { client, read, answered, queued, blocked: 0, denied });
         }
         let (by, owner) = (op.by, op.owner);
         self.forest.hold(dec.cascade);

@@ -187,6 +187,8 @@ impl Engine<'_> {
             self.buckets.root_completed(at);
             if in_storm {
                 self.stages.add(&op);
+                let alive = if op.denied { self.alive() } else { 0 };
+                self.rules.operation(&op, at, alive);
             }
         }
         self.open_in_storm -= u64::from(in_storm);
