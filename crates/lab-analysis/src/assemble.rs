@@ -148,9 +148,11 @@ impl Assembly<'_> {
             approvals,
             series: buckets.finish(self.timeline.last, &keep),
             faults: self.faults(),
+            outside: self.outside(),
             cost: Cost {
                 baseline_ns: engine.phases.median(PhaseKind::Baseline),
                 control_ns: engine.phases.median(PhaseKind::Control),
+                external_ns: engine.phases.median(PhaseKind::External),
                 storm_ns: engine.phases.median(PhaseKind::Storm),
             },
             not_observed: Vec::new(),
@@ -252,6 +254,21 @@ impl Assembly<'_> {
             worst,
             flame: self.engine.flame.frames(|client| self.roster.clients[usize::from(client)].id.clone()),
         }
+    }
+
+    /// What was seen of products beside the clients; `None` in a lab without any.
+    fn outside(&self) -> Option<crate::findings::Outside> {
+        let lab = self.context.lab;
+        let generated = |place: usize| {
+            let column = self.roster.product_column(place);
+            self.engine.accounts.iter().map(|account| account.causes[column].0).sum()
+        };
+        let seen = &self.timeline.products;
+        let products = lab.external.iter().enumerate();
+        let products =
+            products.map(|(place, product)| seen.finish(place, product, generated(place), self.timeline));
+        let name = |client: usize| self.roster.clients[client].id.clone();
+        Some(self.engine.outside.as_ref()?.finish(products.collect(), lab.seed, &name))
     }
 
     fn faults(&self) -> Vec<FaultMark> {

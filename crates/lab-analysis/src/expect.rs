@@ -62,6 +62,11 @@ pub fn metric(findings: &Findings, path: &str) -> Option<Measured> {
         ["cascade", "size"] => Count(deepest(findings, |tree| tree.size, findings.cascades.size.max)),
         ["wait_cycles"] => Count(findings.wait_cycles.len() as u64),
         ["drain", "half_life"] => Time(findings.drain.as_ref()?.half_life_ns?),
+        ["outside", "denied"] => Count(findings.outside.as_ref()?.denials.operations),
+        ["outside", "generated"] => {
+            Count(findings.outside.as_ref()?.products.iter().map(|product| product.generated).sum())
+        }
+        ["outside", "added"] => Time(findings.outside.as_ref()?.added_ns?.value.max(0).unsigned_abs()),
         ["clients", id, ref rest @ ..] => {
             client(findings.clients.iter().find(|client| client.id == id)?, rest)?
         }

@@ -31,6 +31,11 @@ impl Draw {
         mixed ^ (mixed >> 31)
     }
 
+    /// A place in a list of this length, which is not empty.
+    pub(crate) fn place(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap_or(0)
+    }
+
     /// A number below `bound`, evenly drawn to within 2^-64.
     fn below(&mut self, bound: u64) -> u64 {
         u64::try_from((u128::from(self.next()) * u128::from(bound)) >> 64).unwrap_or(0)

@@ -18,6 +18,7 @@ use crate::{
     ledger::{Account, CHAIN_MAX, Entry, Ranked, Step, inflict},
     lives::Lives,
     merge::{Body, Item, Merge},
+    outside::Outside,
     phases::PhaseTally,
     pipeline::Stages,
     roster::Roster,
@@ -80,6 +81,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) backlog: Backlog,
     pub(crate) drain: DrainTally,
     pub(crate) counts: Counts,
+    /// Only in a lab with products beside its clients.
+    pub(crate) outside: Option<Outside>,
     /// Every operation from every client's side.
     pub(crate) sides: Sides,
     /// The paths of files, kept where somebody mutes paths.
@@ -159,6 +162,7 @@ impl<'a> Engine<'a> {
             backlog: Backlog::new(began, ended),
             drain: DrainTally::new(ended, timeline.closing),
             counts: Counts::default(),
+            outside: (!lab.external.is_empty()).then(|| Outside::new(clients)),
             mutes_paths: sides.mutes_paths(),
             sides,
             texts: Table::default(),

@@ -221,7 +221,13 @@ impl Source<'_> {
                 // The header counts lost records as well.
                 LossKind::Records | LossKind::Other(_) => {}
             },
-            Record::Phase(_) | Record::Fault(_) | Record::Process(_) | Record::Request(_) => {}
+            Record::Phase(_)
+            | Record::Fault(_)
+            | Record::Process(_)
+            | Record::Request(_)
+            | Record::Sighting(_)
+            | Record::GroupMark(_)
+            | Record::Outlook(_) => {}
         }
     }
 

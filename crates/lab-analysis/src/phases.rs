@@ -26,7 +26,7 @@ pub(crate) struct PhaseTally([One; PhaseKind::ALL.len()]);
 impl PhaseTally {
     /// Counts a root operation; `end` comes with the time from which its latency counts.
     pub(crate) fn begin(&mut self, phase: Option<PhaseKind>, at: u64, end: Option<(&OperationEnd, u64)>) {
-        let Some(one) = phase.and_then(|phase| self.0.get_mut(usize::from(phase.code()) - 1)) else { return };
+        let Some(one) = phase.and_then(|phase| self.0.get_mut(phase.place())) else { return };
         one.first = Some(one.first.map_or(at, |first| first.min(at)));
         one.last = one.last.max(at);
         let Some((end, from)) = end else {
@@ -40,7 +40,7 @@ impl PhaseTally {
     }
 
     pub(crate) fn median(&self, phase: PhaseKind) -> Option<u64> {
-        self.0[usize::from(phase.code()) - 1].times.median()
+        self.0[phase.place()].times.median()
     }
 
     /// The phases that took place: as marked, or, where no mark is left, as their root operations show.

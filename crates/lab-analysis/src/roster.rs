@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Cache, Lab, Mute, ReactTo, Reaction, Role, When};
+use lab_model::{Cache, FIRST_EXTERNAL, Lab, Mute, ReactTo, Reaction, Role, When};
 use lab_trace::Trace;
 
 use crate::findings::CauseColumn;
@@ -44,8 +44,11 @@ pub(crate) struct Roster {
     pub(crate) participants: Vec<Participant>,
     /// The lab file's clients in its order, then clients that only a trace knows.
     pub(crate) clients: Vec<Member>,
-    /// Workload, clients, other traced processes, external, unexplained.
+    /// Workload, clients, other traced processes, products, external, unexplained.
     pub(crate) columns: Vec<CauseColumn>,
+    /// How many of the columns are products', the last before `external`.
+    pub(crate) products: usize,
+    product_names: Vec<String>,
     by_actor: BTreeMap<u16, u16>,
     /// What was odd about the traces' identities.
     pub(crate) remarks: Vec<String>,
@@ -57,6 +60,8 @@ impl Roster {
             participants: Vec::with_capacity(traces.len()),
             clients: lab.clients.iter().map(Member::of).collect(),
             columns: Vec::new(),
+            products: lab.external.len(),
+            product_names: lab.external.iter().map(|product| product.id.to_string()).collect(),
             by_actor: BTreeMap::new(),
             remarks: Vec::new(),
         };
@@ -68,6 +73,9 @@ impl Roster {
         }
         roster.find_helpers(traces);
         roster.place_others();
+        for name in &roster.product_names {
+            roster.columns.push(CauseColumn::new(name, "external"));
+        }
         roster.columns.push(CauseColumn::new("external", "external"));
         roster.columns.push(CauseColumn::new("unexplained", "unexplained"));
         roster
@@ -181,7 +189,10 @@ impl Roster {
         match self.trace_of(actor) {
             Some(trace) => self.participants[usize::from(trace)].name.clone(),
             None if actor == 0 => "orchestrator".into(),
-            None if actor == u16::MAX => "lab".into(),
+            None if actor >= FIRST_EXTERNAL => {
+                let product = self.product_names.get(usize::from(actor - FIRST_EXTERNAL));
+                product.cloned().unwrap_or_else(|| "lab".into())
+            }
             None => format!("process {actor}"),
         }
     }

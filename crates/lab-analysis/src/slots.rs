@@ -85,6 +85,39 @@ impl Op {
     }
 }
 
+#[cfg(test)]
+impl Op {
+    /// An open of the workload's, as it begins.
+    pub(crate) fn root_open() -> Op {
+        Op {
+            trace: 0,
+            record: 0,
+            started: 0,
+            ended: NEVER,
+            tid: 0,
+            kind: OperationKind::Open,
+            owner: NOBODY,
+            column: 0,
+            by_reader: false,
+            root: true,
+            by: None,
+            cascade: NONE,
+            node: 0,
+            depth: 1,
+            flame: 0,
+            above: 0,
+            target: None,
+            pending: Vec::new(),
+            asked_by: 0,
+            asked: Vec::new(),
+            counted: true,
+            error: 0,
+            denied: false,
+            path: None,
+        }
+    }
+}
+
 /// A decision that is not answered yet, or whose reactions are still to come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dec {

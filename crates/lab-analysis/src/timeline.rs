@@ -3,7 +3,7 @@
 use lab_model::{PhaseKind, Role};
 use lab_trace::{Entry, FaultKind, ProcessMarkKind, Record, Trace};
 
-use crate::roster::Roster;
+use crate::{products::Products, roster::Roster};
 
 /// The places at a trace's end that are looked at to find when the run ended.
 const TAIL_PLACES: u64 = 64;
@@ -39,6 +39,8 @@ pub(crate) struct Timeline {
     pub(crate) phases: Vec<Marked>,
     pub(crate) faults: Vec<FaultAt>,
     pub(crate) ends: Vec<EndAt>,
+    /// What was seen of products that the lab did not build.
+    pub(crate) products: Products,
     /// When processes said that they are ready.
     pub(crate) readies: Vec<EndAt>,
     /// The earliest record.
@@ -61,6 +63,9 @@ pub(crate) fn begins(record: &Record) -> Option<u64> {
         Record::Process(mark) => mark.at.0,
         Record::Thread(mark) => mark.at.0,
         Record::Request(request) => request.begin.at.0,
+        Record::Sighting(sighting) => sighting.at.0,
+        Record::GroupMark(mark) => mark.at.0,
+        Record::Outlook(outlook) => outlook.at.0,
         Record::Path(_) => return None,
     })
 }
@@ -86,6 +91,9 @@ impl Timeline {
         let timebase = trace.header.timebase;
         for entry in trace.entries() {
             let Entry::Record { record, .. } = entry else { continue };
+            if let Some(at) = begins(&record) {
+                self.products.read(&record, timebase.nanoseconds(at), |ticks| timebase.nanoseconds(ticks));
+            }
             match record {
                 Record::Phase(mark) => self.phase(mark.phase, mark.begins, timebase.nanoseconds(mark.at.0)),
                 Record::Fault(fault) => self.faults.push(FaultAt {

@@ -31,6 +31,8 @@ pub(crate) struct Counts {
     pub(crate) misplaced: u64,
     /// Decisions about another file than the operation their thread was in.
     pub(crate) mismatched: u64,
+    /// Decisions about threads that were never seen, in a lab with products that may have had them.
+    pub(crate) unseen: u64,
 }
 
 impl Counts {

@@ -2,7 +2,7 @@
 //!
 //! The lab's first process is process 1 of a PID namespace of its own: whatever ends it ends all of the lab,
 //! however deeply its processes have forked. It lives in a mount namespace of its own, where every mount is
-//! private: the arena is a tmpfs that exists nowhere else and vanishes with the last process.
+//! private: the arena is a tmpfs (or a ramfs) that exists nowhere else and vanishes with the last process.
 
 use std::{ffi::CString, fs, io, os::unix::ffi::OsStrExt, path::Path};
 
@@ -10,6 +10,8 @@ use nix::{
     mount::{MsFlags, mount},
     sys::resource::{Resource, getrlimit, setrlimit},
 };
+
+use lab_model::ArenaKind;
 
 use crate::sys;
 
@@ -33,7 +35,7 @@ pub fn spawn_first_process(program: &Path, arguments: &[&str]) -> io::Result<u32
 ///
 /// # Errors
 /// Those of `mount`, with what was tried.
-pub fn enter(arena: &Path, bytes_max: u64) -> io::Result<()> {
+pub fn enter(arena: &Path, kind: ArenaKind, bytes_max: u64) -> io::Result<()> {
     let none: Option<&str> = None;
     let failed = |what: &'static str| move |error: nix::Error| io::Error::other(format!("{what}: {error}"));
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
@@ -42,9 +44,24 @@ pub fn enter(arena: &Path, bytes_max: u64) -> io::Result<()> {
     mount(Some("proc"), "/proc", Some("proc"), quiet | MsFlags::MS_NOEXEC, none)
         .map_err(failed("mounting /proc"))?;
     fs::create_dir_all(arena)?;
+    let options = match kind {
+        ArenaKind::Tmpfs => format!("size={bytes_max},mode=755"),
+        // It knows no size: the workload's files are all that is written there.
+        ArenaKind::Ramfs => "mode=755".to_owned(),
+    };
+    mount(Some("lab-arena"), arena, Some(kind.name()), quiet, Some(options.as_str()))
+        .map_err(failed("mounting the arena"))
+}
+
+/// Lays an empty tmpfs over a folder of the machine, in this mount namespace only. To be called after [`enter`],
+/// so that nobody else sees it.
+///
+/// # Errors
+/// Those of `mount`.
+pub fn hide_folder(folder: &Path, bytes_max: u64) -> io::Result<()> {
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     let options = format!("size={bytes_max},mode=755");
-    mount(Some("lab-arena"), arena, Some("tmpfs"), quiet, Some(options.as_str()))
-        .map_err(failed("mounting the arena's tmpfs"))
+    Ok(mount(Some("lab-private"), folder, Some("tmpfs"), quiet, Some(options.as_str()))?)
 }
 
 /// Raises the limit on open descriptors as far as allowed: a client holds one for every pending event, and

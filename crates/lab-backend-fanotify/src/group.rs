@@ -38,7 +38,7 @@ pub enum GroupError {
     #[error("all fanotify groups of this user are taken (fs.fanotify.max_user_groups)")]
     TooMany,
     /// The arena is not a file system of the lab's own.
-    #[error("{path} is not a tmpfs of the lab's own, and nothing else may be marked")]
+    #[error("{path} is not a tmpfs or ramfs of the lab's own, and nothing else may be marked")]
     NotAnArena {
         /// The path.
         path: String,
@@ -52,6 +52,9 @@ pub enum GroupError {
         source: io::Error,
     },
 }
+
+/// The magic number of a ramfs (linux/magic.h), which libc does not name.
+const RAMFS_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0x8584_58f6);
 
 /// One client's fanotify group with its mark on the arena.
 #[derive(Debug)]
@@ -150,7 +153,7 @@ fn init_error(source: io::Error) -> GroupError {
 }
 
 /// A filesystem mark freezes every process that touches that file system when its client hangs. So it may
-/// only be put on a tmpfs that is mounted just there, which on a lab's mount namespace is its own.
+/// only be put on one in memory that is mounted just there, which on a lab's mount namespace is its own.
 fn refuse_foreign_file_systems(arena: &Path) -> Result<(), GroupError> {
     let refuse = || GroupError::NotAnArena { path: arena.display().to_string() };
     let device = |path: &Path| fs::metadata(path).map(|facts| facts.dev());
@@ -158,7 +161,8 @@ fn refuse_foreign_file_systems(arena: &Path) -> Result<(), GroupError> {
     let parent = arena.parent().ok_or_else(refuse)?;
     let kind = nix::sys::statfs::statfs(arena).map_err(|_| refuse())?.filesystem_type();
     let mounted_here = device(parent).map_err(|_| refuse())? != own;
-    if mounted_here && kind == nix::sys::statfs::TMPFS_MAGIC { Ok(()) } else { Err(refuse()) }
+    let in_memory = kind == nix::sys::statfs::TMPFS_MAGIC || kind == RAMFS_MAGIC;
+    if mounted_here && in_memory { Ok(()) } else { Err(refuse()) }
 }
 
 /// One event as the kernel lays it out.

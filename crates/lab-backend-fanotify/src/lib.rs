@@ -3,15 +3,17 @@
 //! - [`Group`] is one client's fanotify group: it implements [`lab_client_core::Backend`].
 //! - [`confine`] keeps the lab to itself: a mount namespace of its own with a tmpfs arena, and a PID namespace
 //!   that ends every process of the lab when its first one ends.
+//! - [`foreign`] shows the groups and marks of programs that the lab did not build.
 //! - [`probe`] says whether this machine can do all that.
 //!
 //! A group is created in the client's own process and never handed out, because pending events are allowed
-//! only when the last descriptor of the group is closed. The mark is always a filesystem mark on a tmpfs that
+//! only when the last descriptor of the group is closed. The mark is always a filesystem mark on a tmpfs or ramfs that
 //! the lab mounted itself, so that nothing outside can ever wait for it. Only `sys` contains unsafe code.
 #![deny(unsafe_code)]
 #![cfg(target_os = "linux")]
 
 pub mod confine;
+pub mod foreign;
 mod group;
 pub mod probe;
 mod sys;

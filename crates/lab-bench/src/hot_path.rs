@@ -72,7 +72,7 @@ pub(crate) fn main() -> Result<()> {
 
 fn measure(work: &Path, client: &Path) -> Result<()> {
     let arena = work.join("arena");
-    confine::enter(&arena, 64 << 20)?;
+    confine::enter(&arena, lab_model::ArenaKind::Tmpfs, 64 << 20)?;
     let mut one = CpuSet::new();
     one.set(0)?;
     sched_setaffinity(Pid::from_raw(0), &one)?;

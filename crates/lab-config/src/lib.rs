@@ -13,6 +13,7 @@ mod diagnostic;
 mod distribution;
 mod expectations;
 mod explain;
+mod external;
 mod heading;
 mod nearest;
 mod raw;

@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
     distribution::RawTime,
+    external::RawExternal,
     read::{At, Field, List, Problems, Read, records},
     scalar::{AnswerBy, Bounded, RawRate, RawSpawn, SchemaVersion},
     tree::{Node, Value},
@@ -48,6 +49,8 @@ records! {
         clients: RawClients,
         /// The daemons that clients ask: indirect workers, which act for several clients and cannot say for whom.
         daemons [default]: List<RawDaemon>,
+        /// Products under test that the lab did not build and that take part beside its clients.
+        external [default]: List<RawExternal>,
         /// How long each phase of a run lasts.
         phases [default]: RawPhases,
         /// What drives the lab: at least one load. All of them run at the same time.
@@ -274,6 +277,9 @@ records! {
         /// The workload with all clients answering at once: what being asked costs.
         #[schemars(extend("default" = "1s"))]
         control [default]: Span,
+        /// The control again, beside the products of `external`: what those cost. Left out, it lasts as long
+        /// as the control in a lab with such products.
+        external [default]: Span,
         /// The workload with the clients as the lab file has them; longer than zero.
         #[schemars(extend("default" = "3s"))]
         storm [default]: Span,

@@ -11,6 +11,7 @@ use crate::{
     Diagnostic, Limits,
     clients::clients,
     expectations::expectations,
+    external::externals,
     nearest::nearest,
     raw::{
         BehaviorEntry, RawBehavior, RawClients, RawDenyRule, RawExecStorm, RawLab, RawMute, RawOpenStorm,
@@ -41,7 +42,13 @@ pub(crate) fn resolve(raw: &RawLab, limits: &Limits, problems: &mut Problems<'_>
     let clients = clients(&raw.clients, name.as_deref(), &base, limits, problems);
     let safety = safety(raw.safety.value(), problems);
     let run_max = raw.safety.value().and_then(|safety| safety.run_max.given());
-    let phases = phases(&raw.phases, &safety, run_max.map(|at| &at.place), problems);
+    let phases = phases(
+        &raw.phases,
+        !matches!(raw.external, Field::Absent),
+        &safety,
+        run_max.map(|at| &at.place),
+        problems,
+    );
     let workload = workloads(&raw.workload, &safety, problems);
     let client_ids = clients
         .as_ref()
@@ -51,6 +58,7 @@ pub(crate) fn resolve(raw: &RawLab, limits: &Limits, problems: &mut Problems<'_>
         check_processes(raw, ids, daemons, problems);
         workers::check_asked(raw, daemons, clients.as_deref().unwrap_or_default(), problems);
     }
+    let external = externals(&raw.external, client_ids.as_deref(), problems);
     let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
     let deadline = deadline(&raw.deadline, problems);
     Some(Lab {
@@ -61,7 +69,7 @@ pub(crate) fn resolve(raw: &RawLab, limits: &Limits, problems: &mut Problems<'_>
         deadline,
         clients: clients?,
         daemons: daemons?,
-        external: Vec::new(),
+        external: external?,
         faults: Vec::new(),
         phases,
         workload,
@@ -268,6 +276,7 @@ fn reaction(field: &Field<RawReaction>, base: Reaction, problems: &mut Problems<
 /// The phases; without any of them written, the place of `run_max` is that of a run too long for it.
 fn phases(
     field: &Field<RawPhases>,
+    beside_products: bool,
     safety: &Safety,
     run_max_place: Option<&Range<usize>>,
     problems: &mut Problems<'_>,
@@ -283,9 +292,11 @@ fn phases(
         }
         at.value
     };
+    let control = span(raw.map(|raw| &raw.control), Span::from_secs(1));
     let phases = Phases {
         baseline: span(raw.map(|raw| &raw.baseline), Span::from_secs(1)),
-        control: span(raw.map(|raw| &raw.control), Span::from_secs(1)),
+        control,
+        external: span(raw.map(|raw| &raw.external), if beside_products { control } else { Span::default() }),
         storm: span(raw.map(|raw| &raw.storm), Span::from_secs(3)),
         drain: span(raw.map(|raw| &raw.drain), Span::from_secs(5)),
     };
@@ -294,6 +305,14 @@ fn phases(
             Diagnostic::new(at.place.clone(), "the storm is the experiment: it cannot be left out")
                 .label("expected more than 0s")
                 .help("write for example `storm: 3s`");
+        problems.add(diagnostic);
+    }
+    let beside = raw.and_then(|raw| raw.external.given()).filter(|at| !at.value.is_zero());
+    if let (false, Some(at)) = (beside_products, beside) {
+        let message = "there is no product for the clients to run beside";
+        let diagnostic = Diagnostic::new(at.place.clone(), message)
+            .label("the lab has no `external`")
+            .help("name the product under `external`, or leave this phase out");
         problems.add(diagnostic);
     }
     let total = phases.iter().map(|phase| phase.span.nanos()).fold(0, u64::saturating_add);
@@ -386,11 +405,10 @@ fn resolve_exec_storm(raw: &RawExecStorm) -> ExecStorm {
     }
 }
 
-/// Checks that a path stays in the arena: relative, of plain names only.
-pub(crate) fn check_path(at: &At<String>, problems: &mut Problems<'_>) {
+/// What keeps a path from staying below a folder: it has to be relative and of plain names only.
+pub(crate) fn path_mistake(path: &str) -> Option<&'static str> {
     const BYTES_MAX: usize = 255;
-    let path = at.value.as_str();
-    let why = if path.starts_with('/') {
+    Some(if path.starts_with('/') {
         "an absolute path"
     } else if path.split('/').any(|part| part == "..") {
         "`..` leads out of it"
@@ -401,8 +419,14 @@ pub(crate) fn check_path(at: &At<String>, problems: &mut Problems<'_>) {
     } else if path.contains(char::is_control) {
         "control characters are not allowed"
     } else {
-        return;
-    };
+        return None;
+    })
+}
+
+/// Checks that a path stays in the arena.
+pub(crate) fn check_path(at: &At<String>, problems: &mut Problems<'_>) {
+    let path = at.value.as_str();
+    let Some(why) = path_mistake(path) else { return };
     let message = match why {
         "an absolute path" | "`..` leads out of it" => format!("`{}` leaves the arena", shortened(path)),
         _ => format!("`{}` is not a path", shortened(path)),

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use lab_model::{
-    AuthEvents, BackendChoice, Cache, ExecProgram, InvalidSpan, Preset, Rate, ReactTo, Span, Via, When,
+    ArenaKind, AuthEvents, BackendChoice, Cache, ExecProgram, InvalidSpan, Preset, Rate, ReactTo, Span, Via,
+    When,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -200,6 +201,7 @@ macro_rules! choices {
 }
 
 choices! {
+    ArenaKind, "a kind of file system", ["tmpfs" => ArenaKind::Tmpfs, "ramfs" => ArenaKind::Ramfs];
     Preset, "a preset", [
         "noop" => Preset::Noop, "sample" => Preset::Sample, "scanner" => Preset::Scanner,
         "pathological" => Preset::Pathological, "well-behaved" => Preset::WellBehaved,

@@ -1,8 +1,8 @@
 use std::fmt::{self, Write};
 
 use lab_model::{
-    AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, Helpers, Lab, Mute, PhaseKind,
-    Rate, Reaction, When, Workload,
+    AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, External, Helpers, Lab, Mute,
+    PhaseKind, Rate, Reaction, Ready, When, Workload,
 };
 
 use crate::scalar::{Choice, RawSpawn};
@@ -43,9 +43,15 @@ fn write_lab(out: &mut String, lab: &Lab) -> fmt::Result {
     for Daemon { id, workers, errand } in &lab.daemons {
         writeln!(out, "  - {{ id: {}, workers: {workers}, {} }}", Scalar(id.as_str()), Doing(errand))?;
     }
-    let spans = [lab.phases.baseline, lab.phases.control, lab.phases.storm, lab.phases.drain];
-    let phases: Vec<String> =
-        PhaseKind::ALL.iter().zip(spans).map(|(phase, span)| format!("{}: {span}", phase.name())).collect();
+    if !lab.external.is_empty() {
+        writeln!(out, "external:")?;
+    }
+    for external in &lab.external {
+        write_external(out, external)?;
+    }
+    let beside = |phase: &PhaseKind| *phase != PhaseKind::External || !lab.external.is_empty();
+    let phase = |phase: PhaseKind| format!("{}: {}", phase.name(), lab.phases.span(phase));
+    let phases: Vec<String> = PhaseKind::ALL.into_iter().filter(beside).map(phase).collect();
     writeln!(out, "phases: {{ {} }}", phases.join(", "))?;
     writeln!(out, "workload:")?;
     for workload in &lab.workload {
@@ -122,6 +128,54 @@ fn write_rule(out: &mut String, rule: &DenyRule, indent: &str) -> fmt::Result {
         }
     }
     writeln!(out, "on: {} }}", word(rule.on))
+}
+
+fn write_external(out: &mut String, external: &External) -> fmt::Result {
+    writeln!(out, "  - id: {}", Scalar(external.id.as_str()))?;
+    writeln!(out, "    start: {}", Names(&external.start))?;
+    write_texts(out, "    environment", &external.environment)?;
+    match &external.ready {
+        Ready::Mark => writeln!(out, "    ready: mark")?,
+        Ready::Started => writeln!(out, "    ready: started")?,
+        Ready::File(path) => writeln!(out, "    ready: {{ file: {} }}", Scalar(path))?,
+        Ready::Line(text) => writeln!(out, "    ready: {{ line: {} }}", Scalar(text))?,
+    }
+    writeln!(out, "    ready_within: {}", external.ready_within)?;
+    let process = &external.process;
+    let known = [("path", &process.path), ("signing_id", &process.signing_id), ("team_id", &process.team_id)];
+    let known: Vec<String> =
+        known.iter().filter_map(|(key, text)| Some(format!("{key}: {}", Scalar(text.as_deref()?)))).collect();
+    if !known.is_empty() {
+        writeln!(out, "    process: {{ {} }}", known.join(", "))?;
+    }
+    if let Some(arena) = external.arena {
+        writeln!(out, "    arena: {}", word(arena))?;
+    }
+    if !external.private.is_empty() {
+        writeln!(out, "    private:")?;
+    }
+    for folder in &external.private {
+        writeln!(out, "      - path: {}", Scalar(&folder.path))?;
+        if let Some(from) = &folder.from {
+            writeln!(out, "        from: {}", Scalar(from))?;
+        }
+        if !folder.folders.is_empty() {
+            writeln!(out, "        folders: {}", Names(&folder.folders))?;
+        }
+        write_texts(out, "        files", &folder.files)?;
+    }
+    Ok(())
+}
+
+fn write_texts(out: &mut String, key: &str, texts: &[(String, String)]) -> fmt::Result {
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let indent = key.len() - key.trim_start().len() + 2;
+    writeln!(out, "{key}:")?;
+    texts
+        .iter()
+        .try_for_each(|(name, text)| writeln!(out, "{:indent$}{}: {}", "", Scalar(name), Scalar(text)))
 }
 
 fn write_workload(out: &mut String, workload: &Workload) -> fmt::Result {

@@ -3,9 +3,9 @@
 
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
-    AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon, DenyRule,
-    Distribution, Errand, ExecProgram, ExecStorm, Helpers, Lab, Mute, OpenStorm, Phases, Rate, ReactTo,
-    Reaction, Safety, Span, Via, When, Workload,
+    ArenaKind, AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon,
+    DenyRule, Distribution, Errand, ExecProgram, ExecStorm, External, Helpers, Lab, Mute, OpenStorm, Phases,
+    PrivateFolder, Rate, ReactTo, Reaction, Ready, Recognized, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -206,6 +206,67 @@ prop_compose! {
     }
 }
 
+fn texts() -> impl Strategy<Value = Vec<(String, String)>> {
+    proptest::collection::btree_map("[A-Za-z_]{1,8}", "[ -<>-~é\n\t]{0,40}", 0..3)
+        .prop_map(|texts| texts.into_iter().collect())
+}
+
+prop_compose! {
+    fn private_folder()(
+        path in "(/[a-z.]{3,6}x){1,3}",
+        from in proptest::option::of("(/[a-z.]{3,6}x){1,3}"),
+        folders in proptest::collection::vec("[a-z]{1,5}(/[a-z.]{3,6}x){0,2}", 0..3),
+        files in texts(),
+    ) -> PrivateFolder {
+        PrivateFolder { path, from, folders, files }
+    }
+}
+
+fn ready() -> impl Strategy<Value = Ready> {
+    prop_oneof![
+        Just(Ready::Mark),
+        Just(Ready::Started),
+        "(/[a-z.]{3,6}x){1,3}".prop_map(Ready::File),
+        "[ -~]{1,20}".prop_map(Ready::Line),
+    ]
+}
+
+prop_compose! {
+    fn external()(
+        program in "(/[a-z.]{3,6}x){1,3}",
+        arguments in proptest::collection::vec("[ -~é\n]{0,12}|\\{arena\\}/x", 0..3),
+        environment in texts(),
+        ready in ready(),
+        ready_within in span(600),
+        known in (proptest::option::of("(/[a-z.]{3,6}x){1,3}"), proptest::option::of("[ -~]{0,9}")),
+        private in proptest::collection::vec(private_folder(), 0..3),
+    ) -> External {
+        External {
+            id: "product".parse().unwrap(),
+            start: [program].into_iter().chain(arguments).collect(),
+            environment,
+            ready,
+            ready_within,
+            process: Recognized { path: known.0, signing_id: known.1.clone(), team_id: known.1 },
+            arena: None,
+            private,
+        }
+    }
+}
+
+prop_compose! {
+    /// At most two products, that agree about the arena.
+    fn externals()(
+        several in proptest::collection::vec(external(), 0..3),
+        arena in prop_oneof![Just(None), Just(Some(ArenaKind::Tmpfs)), Just(Some(ArenaKind::Ramfs))],
+    ) -> Vec<External> {
+        let named = |(place, external)| External {
+            id: format!("product-{place}").parse().unwrap(), arena, ..external
+        };
+        several.into_iter().enumerate().map(named).collect()
+    }
+}
+
 prop_compose! {
     fn lab()(
         name in "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?|true|null|no|1e5|0x10|123",
@@ -223,6 +284,7 @@ prop_compose! {
         control in span_or_zero(50),
         storm in span(50),
         drain in span_or_zero(50),
+        external in externals().boxed(),
         workload in proptest::collection::vec(workload().boxed(), 1..4),
         expect in expect_items(),
         limits in (1_u64 << 20..=1 << 40, 1_u64 << 30..=1 << 40, 1..=u64::MAX),
@@ -241,12 +303,13 @@ prop_compose! {
             let asked = asked.map(|daemon| AskedDaemon { daemon: daemon.id.clone(), on, wait });
             client.behavior.daemons = asked.collect();
         }
+        let beside = if external.is_empty() { Span::default() } else { control };
         Lab {
             name, about, seed, backend, deadline, clients, workload,
             daemons,
-            external: Vec::new(),
+            external,
             faults: Vec::new(),
-            phases: Phases { baseline, control, storm, drain },
+            phases: Phases { baseline, control, external: beside, storm, drain },
             expect: expectations(&expect),
             safety: Safety { trace_bytes_max, arena_bytes_max, run_max, baseline_operations_max },
         }

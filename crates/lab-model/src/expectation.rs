@@ -288,7 +288,7 @@ pub const AFTER_DENY: [&str; 4] = ["spared", "not-waited", "waited", "mixed"];
 pub const KEPT_ANSWERS: [&str; 4] = ["own", "shared", "not-kept", "mixed"];
 
 /// Every metric that an expectation may name.
-pub const METRICS: [Metric; 31] = [
+pub const METRICS: [Metric; 34] = [
     metric("outcome", MetricUnit::Word(&OUTCOMES), "how the run ended"),
     metric("amplification", MetricUnit::Ratio, "decisions per root operation of the storm"),
     metric("loop_gain", MetricUnit::Ratio, "spectral radius of the gain matrix"),
@@ -344,6 +344,9 @@ pub const METRICS: [Metric; 31] = [
     ),
     metric("clients.<client>.deadline.misses", MetricUnit::Count, "answers of one client after the deadline"),
     metric("clients.<client>.latency.p50|p99|p999|max", MetricUnit::Time, "one client's time to the answer"),
+    metric("outside.denied", MetricUnit::Count, "operations denied by a product beside the clients"),
+    metric("outside.generated", MetricUnit::Count, "decisions about what products did themselves"),
+    metric("outside.added", MetricUnit::Time, "what a median open takes longer beside the products"),
     metric("clients.<client>.headroom.min|p01|p50", MetricUnit::Share, "one client's share of deadline left"),
 ];
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Behavior, BundleId, ClientId, Daemon, Expectation, External, PlannedFault, Span};
+use crate::{ArenaKind, Behavior, BundleId, ClientId, Daemon, Expectation, External, PlannedFault, Span};
 
 /// A lab with every default filled in and every rule checked: what the orchestrator runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +97,8 @@ pub enum PhaseKind {
     Baseline,
     /// The workload with all clients answering at once: what being asked costs.
     Control,
+    /// As the control, with the products under test running beside the clients: what those cost.
+    External,
     /// The workload with the clients as the lab file has them.
     Storm,
     /// No workload: does it calm down?
@@ -105,8 +107,8 @@ pub enum PhaseKind {
 
 impl PhaseKind {
     /// All phases in the order of a run.
-    pub const ALL: [PhaseKind; 4] =
-        [PhaseKind::Baseline, PhaseKind::Control, PhaseKind::Storm, PhaseKind::Drain];
+    pub const ALL: [PhaseKind; 5] =
+        [PhaseKind::Baseline, PhaseKind::Control, PhaseKind::External, PhaseKind::Storm, PhaseKind::Drain];
 
     /// The name in lab files, traces and reports.
     #[must_use]
@@ -114,6 +116,7 @@ impl PhaseKind {
         match self {
             PhaseKind::Baseline => "baseline",
             PhaseKind::Control => "control",
+            PhaseKind::External => "external",
             PhaseKind::Storm => "storm",
             PhaseKind::Drain => "drain",
         }
@@ -125,6 +128,19 @@ impl PhaseKind {
         match self {
             PhaseKind::Baseline => 1,
             PhaseKind::Control => 2,
+            PhaseKind::Storm => 3,
+            PhaseKind::Drain => 4,
+            PhaseKind::External => 5,
+        }
+    }
+
+    /// Its place in [`PhaseKind::ALL`], for tables.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        match self {
+            PhaseKind::Baseline => 0,
+            PhaseKind::Control => 1,
+            PhaseKind::External => 2,
             PhaseKind::Storm => 3,
             PhaseKind::Drain => 4,
         }
@@ -153,6 +169,9 @@ pub struct Phases {
     pub baseline: Span,
     /// With clients that answer at once.
     pub control: Span,
+    /// With clients that answer at once, beside the products under test; zero in a lab without any.
+    #[serde(default)]
+    pub external: Span,
     /// The experiment; longer than zero.
     pub storm: Span,
     /// The longest wait for calm after the storm.
@@ -162,12 +181,22 @@ pub struct Phases {
 impl Phases {
     /// The phases that take place, in order.
     pub fn iter(&self) -> impl Iterator<Item = Phase> {
-        let spans = [self.baseline, self.control, self.storm, self.drain];
         PhaseKind::ALL
             .into_iter()
-            .zip(spans)
-            .filter(|(_, span)| !span.is_zero())
-            .map(|(kind, span)| Phase { kind, span })
+            .map(|kind| Phase { kind, span: self.span(kind) })
+            .filter(|phase| !phase.span.is_zero())
+    }
+
+    /// How long a phase lasts.
+    #[must_use]
+    pub const fn span(&self, kind: PhaseKind) -> Span {
+        match kind {
+            PhaseKind::Baseline => self.baseline,
+            PhaseKind::Control => self.control,
+            PhaseKind::External => self.external,
+            PhaseKind::Storm => self.storm,
+            PhaseKind::Drain => self.drain,
+        }
     }
 }
 
@@ -258,5 +287,13 @@ impl Default for Safety {
             run_max: Span::from_secs(600),
             baseline_operations_max: 200_000,
         }
+    }
+}
+
+impl Lab {
+    /// The kind of file system that the arena is.
+    #[must_use]
+    pub fn arena_kind(&self) -> ArenaKind {
+        self.external.iter().find_map(|external| external.arena).unwrap_or_default()
     }
 }

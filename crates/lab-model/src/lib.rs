@@ -8,6 +8,7 @@ mod behavior;
 mod distribution;
 mod event;
 mod expectation;
+mod external;
 mod identity;
 mod lab;
 mod participant;
@@ -25,11 +26,12 @@ pub use expectation::{
     AFTER_DENY, Comparison, DELIVERY_ORDERS, Decimal, Expectation, Expected, InvalidDecimal, KEPT_ANSWERS,
     METRICS, Metric, MetricUnit, OUTCOMES,
 };
+pub use external::{ArenaKind, External, FIRST_EXTERNAL, PrivateFolder, ProcessFacts, Ready, Recognized};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{
     BackendChoice, Client, ExecProgram, ExecStorm, Lab, OpenStorm, Phase, PhaseKind, Phases, Rate, Safety,
     Workload,
 };
-pub use participant::{AskedDaemon, Daemon, Errand, External, Helpers, PlannedFault};
+pub use participant::{AskedDaemon, Daemon, Errand, Helpers, PlannedFault};
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};

@@ -121,10 +121,3 @@ pub struct PlannedFault {
     /// How long into the storm.
     pub at: Span,
 }
-
-/// A product under test that the lab did not build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct External {
-    /// Its name in this lab; distinct from every client's.
-    pub id: ClientId,
-}

@@ -16,19 +16,22 @@ pub enum FailureKind {
     NoSlot,
     /// A privilege is missing.
     Privilege,
+    /// A product under test is missing, did not get ready, or may not run here.
+    Product,
     /// The user interrupted it.
     Interrupted,
 }
 
 impl FailureKind {
     /// All kinds.
-    pub const ALL: [FailureKind; 7] = [
+    pub const ALL: [FailureKind; 8] = [
         FailureKind::Usage,
         FailureKind::BackendMissing,
         FailureKind::Bug,
         FailureKind::Output,
         FailureKind::NoSlot,
         FailureKind::Privilege,
+        FailureKind::Product,
         FailureKind::Interrupted,
     ];
 
@@ -39,6 +42,7 @@ impl FailureKind {
             FailureKind::Usage => 64,
             FailureKind::BackendMissing => 69,
             FailureKind::Bug => 70,
+            FailureKind::Product => 72,
             FailureKind::Output => 74,
             FailureKind::NoSlot => 75,
             FailureKind::Privilege => 77,

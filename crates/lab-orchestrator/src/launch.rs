@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     Active, ClientsAre, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, SigningFile,
-    abort::AbortWatch, owner::Owner,
+    abort::AbortWatch, owner::Owner, products::require_products,
 };
 
 /// What is to be launched.
@@ -57,6 +57,8 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 /// [`Failure`] when nothing was started.
 pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>), Failure> {
     capacity(request.lab)?;
+    let needed = [request.runs, &request.programs.client, &request.programs.driver, request.program];
+    require_products(request.lab, &needed.map(Path::to_owned))?;
     if let Some(signing) = request.signing {
         // Where they will lie makes no difference to whether they can be signed.
         let bundles = request.lab.clients.iter().map(|client| lab_bundle::Bundle::at(client, Path::new("")));
@@ -97,7 +99,8 @@ fn abandon(folder: &RunFolder, failure: Failure) -> Failure {
 #[cfg(target_os = "linux")]
 fn capacity(lab: &Lab) -> Result<(), Failure> {
     let capacity = lab_backend_fanotify::probe::capacity()?;
-    let wanted = u32::try_from(lab.clients.len()).unwrap_or(u32::MAX);
+    // A product may have more groups than one; that it has none is unlikely.
+    let wanted = u32::try_from(lab.clients.len() + lab.external.len()).unwrap_or(u32::MAX);
     if wanted > capacity.groups_max {
         let message = format!(
             "the lab has {wanted} clients, and this user may have {} fanotify groups",

@@ -34,6 +34,13 @@ fn three_digits(value: u64, unit: u64, name: &str) -> String {
     }
 }
 
+/// Writes a difference of times, which may be below zero.
+#[must_use]
+pub fn signed_time(nanoseconds: i64) -> String {
+    let size = time(nanoseconds.unsigned_abs());
+    if nanoseconds < 0 { format!("-{size}") } else { size }
+}
+
 /// Writes a count with its thousands apart: `1,234,567`.
 #[must_use]
 pub fn count(value: u64) -> String {

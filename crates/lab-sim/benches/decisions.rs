@@ -38,6 +38,7 @@ fn lab(clients: usize, behavior: &Behavior) -> Lab {
         phases: Phases {
             baseline: Span::default(),
             control: Span::default(),
+            external: Span::default(),
             storm: Span::from_secs(100_000),
             drain: Span::from_secs(10),
         },

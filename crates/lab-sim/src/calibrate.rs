@@ -3,14 +3,14 @@
 //! A run measures what the model needs in three places: the baseline (an operation without clients), the
 //! control (what being asked costs) and the clients' own operations (what reading costs). Single costs such as
 //! a context switch do not show in a trace, so the parts of a question keep their proportions and are scaled
-//! together until a simulated control phase takes as long as the live one did. What a worker's part in a
-//! decision costs beside its operations shows in no phase by itself: it is what a storm that ends takes longer
-//! than that.
+//! together until a simulated control phase takes as long as the live one did. What workers cost follows from a
+//! storm that ends: from the clients' own operations, from how long a decision lies before a worker takes it up,
+//! and, for what is left, from how long the whole takes.
 
 use lab_model::{Lab, OperationKind, PhaseKind, Rate, Role, Span, Workload};
 use lab_trace::{Entry, Operation, Record, Trace, TraceError};
 
-use crate::{Costs, Counting, Histogram, Kernel, Options, simulate};
+use crate::{Costs, Counting, Histogram, Kernel, Options, Sink, Summary, Traces, simulate};
 
 /// What a run's traces say of its machine. Medians, in nanoseconds; `None` where there was nothing to measure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,12 @@ pub struct Measured {
     pub content: Option<u64>,
     /// The bytes of the files that were read, on average.
     pub content_bytes: Option<u64>,
+    /// From the reading of an event to a worker's taking it up.
+    pub hand_over: Option<u64>,
+    /// An open that a client makes itself, while others are asked about it.
+    pub client_open: Option<u64>,
+    /// From a worker's taking an event up to its answer.
+    pub work: Option<u64>,
     /// An open of the workload in the storm: what the calibrated model is to be compared with.
     pub storm_open: Option<Spread>,
     /// An exec of the workload in the storm.
@@ -51,6 +57,8 @@ pub struct Spread {
 pub fn measure(traces: &[&[u8]]) -> Result<Measured, TraceError> {
     let mut roots: [[Histogram; 2]; 3] = std::array::from_fn(|_| Default::default());
     let (mut content, mut bytes) = (Histogram::default(), Histogram::default());
+    let (mut handed, mut client_open, mut work) =
+        (Histogram::default(), Histogram::default(), Histogram::default());
     let mut cores = None;
     for trace in traces {
         let trace = Trace::parse(trace)?;
@@ -60,8 +68,23 @@ pub fn measure(traces: &[&[u8]]) -> Result<Measured, TraceError> {
             cores = cpus.filter(|&cpus| cpus > 0);
         }
         for entry in trace.entries() {
-            let Entry::Record { record: Record::Operation(operation), .. } = entry else { continue };
+            let operation = match entry {
+                Entry::Record { record: Record::Operation(operation), .. } => operation,
+                Entry::Record { record: Record::Decision(decision), .. } => {
+                    let end = decision.end.present();
+                    if let Some((started, answered)) = end.and_then(|end| Some((end.started?, end.answered)))
+                    {
+                        handed.record(timebase.nanoseconds(started.since(decision.begin.read)));
+                        work.record(timebase.nanoseconds(answered.since(started)));
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
             let Some(end) = operation.end.present().filter(|end| end.error == 0) else { continue };
+            if role == Role::Client && operation.begin.kind == OperationKind::Open {
+                client_open.record(timebase.nanoseconds(end.ended.since(operation.begin.started)));
+            }
             match (role, end.finished) {
                 (Role::Driver, _) => {
                     if let Some(place) = place(&operation) {
@@ -88,6 +111,9 @@ pub fn measure(traces: &[&[u8]]) -> Result<Measured, TraceError> {
         baseline_exec: median(0, 1),
         control_open: median(1, 0),
         control_exec: median(1, 1),
+        hand_over: handed.at(500),
+        client_open: client_open.at(500),
+        work: work.at(500),
         content: content.at(500),
         content_bytes: bytes.mean(),
         storm_open: spread(0),
@@ -101,7 +127,7 @@ fn place(operation: &Operation) -> Option<(usize, usize)> {
         PhaseKind::Baseline => 0,
         PhaseKind::Control => 1,
         PhaseKind::Storm => 2,
-        PhaseKind::Drain => return None,
+        PhaseKind::External | PhaseKind::Drain => return None,
     };
     Some((phase, usize::from(operation.begin.kind == OperationKind::Exec)))
 }
@@ -122,10 +148,12 @@ pub struct Calibration {
 
 /// The scales that are tried, in thousandths: from a machine ten times as fast to one forty times as slow.
 const SCALES: (u64, u64) = (100, 40_000);
-/// What a worker may cost for one decision beside its operations, in nanoseconds.
-const HAND_OVERS: (u64, u64) = (0, 1_000_000);
+/// What a worker's single costs may be, in nanoseconds.
+const WORKER_COSTS: (u64, u64) = (0, 1_000_000);
+/// How often all of them are fitted.
+const ROUNDS: usize = 3;
 /// The most decisions that one simulated phase takes to fit.
-const DECISIONS_MAX: u64 = 5_000_000;
+const DECISIONS_MAX: u64 = 500_000;
 
 /// Fits the costs to what was measured in a run of `lab`, beginning with `start`.
 #[must_use]
@@ -149,7 +177,7 @@ pub fn calibrate(lab: &Lab, kernel: Kernel, start: Costs, measured: &Measured) -
         base.read_content = content.saturating_sub(base.close + kibibytes * base.read_kibibyte);
     }
     let (costs, scale_permille, control_ratio) = fit_control(lab, kernel, base, measured);
-    let (costs, storm_ratio) = fit_storm(lab, kernel, costs, measured);
+    let (costs, storm_ratio) = fit_workers(lab, kernel, costs, measured);
     Calibration { costs, scale_permille, control_ratio, storm_ratio }
 }
 
@@ -162,19 +190,38 @@ fn fit_control(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (
     (scaled(base, scale), scale, ratio)
 }
 
-/// Raises what a worker costs until the storm takes as long as it did.
-fn fit_storm(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (Costs, Option<f64>) {
+/// A figure as it was measured, the cost that it shows, and where a simulated run has it.
+type Part = (Option<u64>, fn(&mut Costs) -> &mut u64, fn(&Measured) -> Option<u64>);
+
+/// Raises what a worker costs, one part after the other, until each takes as long as it did: opening the event's
+/// file again, taking a decision up, and last, for all that is left, answering.
+fn fit_workers(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (Costs, Option<f64>) {
     let works = |client: &lab_model::Client| !client.behavior.on_open.is_none();
     let wanted = measured.storm_open.filter(|_| lab.clients.iter().any(works));
     let Some(Spread { p50: wanted, .. }) = wanted else { return (base, None) };
-    let with = |hand_over| Costs { hand_over, ..base };
-    let median = |hand_over| root_median(lab, kernel, with(hand_over), PhaseKind::Storm);
-    if median(base.hand_over).is_none() {
+    let storm = |costs| storm_measures(lab, kernel, costs);
+    if storm(base).is_none() {
         return (base, None);
     }
-    let hand_over = least(HAND_OVERS, |hand_over| median(hand_over).is_none_or(|found| found >= wanted));
-    let ratio = median(hand_over).map(|found| found as f64 / wanted.max(1) as f64);
-    (with(hand_over), ratio)
+    let mut costs = base;
+    let parts: [Part; 3] = [
+        (measured.client_open, |costs| &mut costs.reopen, |found| found.client_open),
+        (measured.hand_over, |costs| &mut costs.hand_over, |found| found.hand_over),
+        (Some(wanted), |costs| &mut costs.worker_answer, |found| found.storm_open.map(|spread| spread.p50)),
+    ];
+    // Where processors are scarce each part moves the others, so all are fitted again.
+    for (wanted, part, figure) in parts.into_iter().cycle().take(parts.len() * ROUNDS) {
+        let Some(wanted) = wanted else { continue };
+        let is_enough = |cost| {
+            let mut tried = costs;
+            *part(&mut tried) = cost;
+            storm(tried).as_ref().and_then(figure).is_none_or(|found| found >= wanted)
+        };
+        let least = least(WORKER_COSTS, is_enough);
+        *part(&mut costs) = least;
+    }
+    let reached = storm(costs).and_then(|found| found.storm_open);
+    (costs, reached.map(|reached| reached.p50 as f64 / wanted.max(1) as f64))
 }
 
 /// The least number between two for which something is true that stays true from there on; the highest if it
@@ -210,13 +257,33 @@ fn scaled(costs: Costs, permille: u64) -> Costs {
         answer_event: scale(costs.answer_event),
         release: scale(costs.release),
         herd: scale(costs.herd),
-        hand_over: scale(costs.hand_over),
         ..costs
     }
 }
 
 /// The median root operation of one simulated phase with a few operations; `None` if they do not all end well.
 fn root_median(lab: &Lab, kernel: Kernel, costs: Costs, phase: PhaseKind) -> Option<u64> {
+    let summary = short_run(lab, kernel, costs, phase, &mut Counting::default())?;
+    summary.phase(phase).and_then(|phase| phase.root_latency.at(500))
+}
+
+/// What the traces of a short simulated storm say of its machine; `None` if it does not end well.
+fn storm_measures(lab: &Lab, kernel: Kernel, costs: Costs) -> Option<Measured> {
+    let mut traces = Traces::default();
+    short_run(lab, kernel, costs, PhaseKind::Storm, &mut traces)?;
+    let files = traces.into_files();
+    let bytes: Vec<&[u8]> = files.iter().map(|file| file.bytes.as_slice()).collect();
+    measure(&bytes).ok()
+}
+
+/// One simulated phase with a few operations; `None` if they do not all end well.
+fn short_run(
+    lab: &Lab,
+    kernel: Kernel,
+    costs: Costs,
+    phase: PhaseKind,
+    sink: &mut impl Sink,
+) -> Option<Summary> {
     const OPERATIONS: u64 = 500;
     let span = |kind, longest| if kind == phase { longest } else { Span::default() };
     let mut short = lab.clone();
@@ -238,7 +305,6 @@ fn root_median(lab: &Lab, kernel: Kernel, costs: Costs, phase: PhaseKind) -> Opt
         *most = Some(most.unwrap_or(limit).min(limit));
     }
     let options = Options { costs, decisions_max: DECISIONS_MAX, ..Options::new(&short, kernel) };
-    let summary = simulate(&short, &options, &mut Counting::default());
-    let well = summary.kills == 0 && summary.in_flight == 0 && summary.cut.is_none();
-    summary.phase(phase).filter(|_| well).and_then(|phase| phase.root_latency.at(500))
+    let summary = simulate(&short, &options, sink);
+    (summary.kills == 0 && summary.in_flight == 0 && summary.cut.is_none()).then_some(summary)
 }

@@ -29,6 +29,8 @@ pub(crate) struct Client {
     pub(crate) listening: bool,
     /// What the kernel does not ask it.
     pub(crate) hidden: Hidden,
+    /// The millisecond for which its housekeeper has been paid.
+    pub(crate) housekept: u64,
     /// It has the kernel keep answers.
     pub(crate) keeps: bool,
     /// Questions in the kernel's queue, unread.

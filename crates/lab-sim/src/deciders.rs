@@ -23,6 +23,9 @@ fn question(decision: &Decision, kernel: Kernel) -> Question {
     }
 }
 
+/// How often a client's housekeeper looks after what was answered, in nanoseconds.
+const HOUSEKEEPING_EVERY: u64 = 1_000_000;
+
 /// Who hands the core its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
@@ -68,7 +71,7 @@ impl<S: Sink> Machine<'_, S> {
             state.decisions.get(*key).is_some_and(|decision| decision.keep)
         };
         let kept = if state.keeps { batch.answers.iter().filter(keeps).count() as u64 } else { 0 };
-        let handing = wakes * (costs.hand_over + costs.wake_up);
+        let handing = wakes * costs.wake_up;
         let answering =
             if answers > 0 { costs.answer_call + answers * (costs.answer_event + costs.wake_up) } else { 0 };
         self.cost(answering + handing + kept * costs.keep)
@@ -241,7 +244,7 @@ impl<S: Sink> Machine<'_, S> {
         }
         self.tail = answered * self.costs.release;
         if answered > 0 {
-            self.tail += self.herd(client);
+            self.tail += self.herd(client) + self.housekeeping(client);
         }
         *self.batch(client, by) = batch;
     }
@@ -252,6 +255,13 @@ impl<S: Sink> Machine<'_, S> {
             Kernel::Fanotify => self.clients[client].unanswered * self.costs.herd,
             Kernel::EndpointSecurity => 0,
         }
+    }
+
+    /// What the client's housekeeper costs for what was just answered.
+    fn housekeeping(&mut self, client: usize) -> u64 {
+        let slot = self.now / HOUSEKEEPING_EVERY;
+        let paid = std::mem::replace(&mut self.clients[client].housekept, slot);
+        if paid == slot { 0 } else { self.costs.housekeeping }
     }
 
     fn answer(&mut self, client: usize, key: Key, at: u64, verdict: Verdict, approval: Approval) {
@@ -312,10 +322,11 @@ impl<S: Sink> Machine<'_, S> {
     /// A worker takes its decision up; not before it was read on another processor.
     pub(crate) fn enter_take_up(&mut self, thread: u32, start: u64) -> u64 {
         let (client, key) = (self.client_of(thread), self.threads[thread as usize].decision);
+        let handed = self.cost(self.costs.hand_over);
         let Some(decision) = self.clients[client].decisions.get_mut(key) else { return start };
-        let start = start.max(decision.read.unwrap_or(start));
-        decision.started = Some(start);
-        start + self.cost(self.costs.hand_over)
+        let started = start.max(decision.read.unwrap_or(start)) + handed;
+        decision.started = Some(started);
+        started
     }
 
     pub(crate) fn leave_take_up(&mut self, thread: u32) -> Next {
@@ -421,7 +432,7 @@ impl<S: Sink> Machine<'_, S> {
         let keeps = self.clients[client].decisions.get(key).is_some_and(|decision| decision.keep);
         let start = if keeps { start + self.cost(costs.keep) } else { start };
         self.threads[thread as usize].since_answer = start;
-        start + self.cost(costs.answer_call + costs.answer_event + costs.wake_up)
+        start + self.cost(costs.answer_call + costs.answer_event + costs.wake_up + costs.worker_answer)
     }
 
     pub(crate) fn leave_answer(&mut self, thread: u32) -> Next {
@@ -431,7 +442,7 @@ impl<S: Sink> Machine<'_, S> {
         if let Some((verdict, approval)) = decision.answer.take() {
             self.answer(client, key, at, verdict, approval);
         }
-        self.tail = self.costs.release + self.herd(client);
+        self.tail = self.costs.release + self.herd(client) + self.housekeeping(client);
         self.worker_next(thread)
     }
 

@@ -50,7 +50,7 @@ impl<S: Sink> Machine<'_, S> {
     pub(crate) fn drive(&mut self, phase: PhaseKind, span: Span) {
         let operations_max = match phase {
             PhaseKind::Baseline => Some(self.lab.safety.baseline_operations_max),
-            PhaseKind::Control | PhaseKind::Storm | PhaseKind::Drain => None,
+            PhaseKind::Control | PhaseKind::External | PhaseKind::Storm | PhaseKind::Drain => None,
         };
         let limits = PhaseLimits { phase, span, operations_max };
         let schedules = lab_workload::schedules(&self.lab.workload, self.seed, &limits);

@@ -273,7 +273,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             self.processors.stay_busy(core, free);
             if next == Next::Continue {
                 self.threads[thread as usize].state = State::Ready;
-                self.processors.requeue(thread);
+                self.processors.requeue(thread, core);
             } else if self.threads[thread as usize].state == State::Running {
                 self.threads[thread as usize].state = State::Blocked;
             }
@@ -283,8 +283,8 @@ impl<'a, S: Sink> Machine<'a, S> {
 
     /// True when a thread has run for its slice and others wait.
     fn turn_over(&self, thread: u32) -> bool {
-        let since = self.threads[thread as usize].since;
-        self.processors.contended() && self.now.saturating_sub(since) >= self.costs.time_slice
+        let Thread { since, last_core, .. } = self.threads[thread as usize];
+        self.processors.contended(last_core) && self.now.saturating_sub(since) >= self.costs.time_slice
     }
 
     fn next_on(&mut self, core: u32) {
@@ -302,7 +302,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             Step::Receive => self.enter_receive(thread, start),
             Step::FallBack => self.enter_fall_back(thread, start),
             Step::TakeUp => self.enter_take_up(thread, start),
-            Step::Waited => start + self.cost(self.costs.hand_over),
+            Step::Waited => start + self.cost(self.costs.decide),
             Step::Work => self.enter_work(thread, start),
             Step::Begin => self.enter_begin(thread, start),
             Step::Resume => self.enter_resume(thread, start),

@@ -411,7 +411,8 @@ impl<S: Sink> Machine<'_, S> {
             planned: None,
             lineage,
         };
-        (operation, self.entry_cost(kind, linkage))
+        let way = if plan.target == PlannedTarget::Same { self.costs.reopen } else { 0 };
+        (operation, self.entry_cost(kind, linkage) + way)
     }
 
     /// Takes the operations of a killed process off the kernel: unread questions vanish, read ones remain

@@ -4,13 +4,17 @@ use std::collections::VecDeque;
 
 const NOBODY: u32 = u32::MAX;
 
-/// The simulated processors with their one run queue, first come first served.
+/// The simulated processors, each with a run queue of its own, first come first served.
+///
+/// A thread that wakes takes an idle processor, its last one if it can. If none is idle it waits for its last
+/// one, even when another becomes idle meanwhile: Linux does not move threads over for as short a time as
+/// these wait. Only a processor behind which several threads wait gives some away.
 #[derive(Debug)]
 pub(crate) struct Processors {
     cores: Vec<Core>,
     /// One bit a processor that has nothing to do.
     idle: u64,
-    queue: VecDeque<u32>,
+    queues: Vec<VecDeque<u32>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +42,18 @@ impl Processors {
         let cores = cores.clamp(1, 64);
         let idle = if cores == 64 { u64::MAX } else { (1 << cores) - 1 };
         let core = Core { thread: NOBODY, busy_until: 0 };
-        Processors { cores: vec![core; usize::from(cores)], idle, queue: VecDeque::new() }
+        Processors {
+            cores: vec![core; usize::from(cores)],
+            idle,
+            queues: vec![VecDeque::new(); usize::from(cores)],
+        }
     }
 
-    /// A thread wants to run: gives it an idle processor, its last one if it can be, or queues it.
+    /// A thread wants to run: gives it an idle processor, its last one if it can be, or queues it there.
     pub(crate) fn want(&mut self, thread: u32, last: u32, now: u64) -> Option<Begin> {
         if self.idle == 0 {
-            self.queue.push_back(thread);
+            let core = if (last as usize) < self.cores.len() { last } else { 0 };
+            self.queues[core as usize].push_back(thread);
             return None;
         }
         let preferred = last < 64 && self.idle & (1 << last) != 0;
@@ -72,19 +81,21 @@ impl Processors {
         self.cores[core as usize].busy_until = until;
     }
 
-    /// True when somebody waits for a processor.
-    pub(crate) fn contended(&self) -> bool {
-        !self.queue.is_empty()
+    /// True when somebody waits for this processor.
+    pub(crate) fn contended(&self, core: u32) -> bool {
+        !self.queues[core as usize].is_empty()
     }
 
-    /// Puts a thread at the end of the queue.
-    pub(crate) fn requeue(&mut self, thread: u32) {
-        self.queue.push_back(thread);
+    /// Puts a thread at the end of a processor's queue.
+    pub(crate) fn requeue(&mut self, thread: u32, core: u32) {
+        self.queues[core as usize].push_back(thread);
     }
 
     /// The thread on `core` waits or is gone: who is next there, if anybody.
     pub(crate) fn yield_core(&mut self, core: u32, now: u64) -> Option<(u32, Begin)> {
-        let Some(thread) = self.queue.pop_front() else {
+        let own = self.queues[core as usize].pop_front();
+        let other = self.queues.iter().position(|queue| queue.len() >= 2);
+        let Some(thread) = own.or_else(|| self.queues[other?].pop_front()) else {
             self.idle |= 1 << core;
             return None;
         };
@@ -103,13 +114,31 @@ mod tests {
         assert_eq!(begin, Begin { core: 1, from: 10, switches: true, was_idle: true });
         assert_eq!(processors.want(8, 1, 10).map(|begin| begin.core), Some(0), "1 is taken");
         assert_eq!(processors.want(9, u32::MAX, 10).map(|begin| begin.core), Some(2));
-        assert_eq!(processors.want(10, 0, 10), None);
-        assert!(processors.contended());
+        assert_eq!(processors.want(10, 1, 10), None, "none is idle: it waits for its last one");
+        assert!(processors.contended(1) && !processors.contended(0));
         let next = processors.yield_core(1, 20);
         assert_eq!(next, Some((10, Begin { core: 1, from: 20, switches: true, was_idle: false })));
         assert_eq!(processors.yield_core(1, 30), None);
         let again = processors.want(10, 1, 40).unwrap();
         assert!(!again.switches && again.was_idle, "the same thread comes back to an idle processor");
+    }
+
+    #[test]
+    fn only_a_long_queue_is_shared() {
+        let mut processors = Processors::new(2);
+        for thread in [1, 2] {
+            processors.want(thread, NOBODY, 0).unwrap();
+        }
+        for thread in [3, 4] {
+            assert_eq!(processors.want(thread, 1, 0), None);
+        }
+        assert_eq!(
+            processors.yield_core(0, 5).map(|(thread, _)| thread),
+            Some(3),
+            "two waited for the other"
+        );
+        assert_eq!(processors.yield_core(0, 9), None, "one alone stays where it is");
+        assert_eq!(processors.yield_core(1, 9).map(|(thread, _)| thread), Some(4));
     }
 
     #[test]

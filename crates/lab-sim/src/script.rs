@@ -117,6 +117,7 @@ impl<S: Sink> Machine<'_, S> {
                 listening: false,
                 hidden: Hidden::default(),
                 keeps: false,
+                housekept: 0,
                 queue: std::collections::VecDeque::new(),
                 decisions: Slab::default(),
                 unanswered: 0,
@@ -279,7 +280,9 @@ impl<S: Sink> Machine<'_, S> {
         self.mark_phase(phase.kind, Edge::Begin);
         match phase.kind {
             PhaseKind::Drain => self.plan_step(span),
-            PhaseKind::Baseline | PhaseKind::Control => self.begin_drive(phase.kind, phase.span),
+            PhaseKind::Baseline | PhaseKind::Control | PhaseKind::External => {
+                self.begin_drive(phase.kind, phase.span)
+            }
             PhaseKind::Storm => {
                 self.plan_step(span);
                 self.begin_drive(phase.kind, phase.span);

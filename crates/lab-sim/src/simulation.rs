@@ -3,11 +3,7 @@
 use lab_model::{Approval, Lab, PhaseKind};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Costs, Counting, Cut, Cycle, EsCache, Histogram, Sink, Traces,
-    machine::Machine,
-    tally::{Tally, index},
-};
+use crate::{Costs, Counting, Cut, Cycle, EsCache, Histogram, Sink, Traces, machine::Machine, tally::Tally};
 
 /// Whose rules the simulated kernel follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -177,7 +173,7 @@ fn summary(lab: &Lab, options: &Options, tally: Tally) -> Summary {
         .phases
         .iter()
         .map(|phase| {
-            let place = index(phase.kind);
+            let place = phase.kind.place();
             PhaseSummary {
                 phase: phase.kind,
                 span: tally.phase_spans[place],

@@ -37,10 +37,10 @@ pub(crate) struct Tally {
     pub(crate) fed_back: Vec<u64>,
     pub(crate) decision_latency: Histogram,
     /// From the (planned) start to the end of the workload's operations, by phase.
-    pub(crate) latency: [Histogram; 4],
+    pub(crate) latency: [Histogram; PhaseKind::ALL.len()],
     pub(crate) roots_begun: u64,
-    pub(crate) phase_decisions: [u64; 4],
-    pub(crate) phase_spans: [u64; 4],
+    pub(crate) phase_decisions: [u64; PhaseKind::ALL.len()],
+    pub(crate) phase_spans: [u64; PhaseKind::ALL.len()],
     pub(crate) dropped: u64,
     pub(crate) kills: u32,
     pub(crate) pending_max: u64,
@@ -51,16 +51,6 @@ pub(crate) struct Tally {
     pub(crate) feeds_itself_late: bool,
     pub(crate) ended_at: u64,
     pub(crate) cut: Option<Cut>,
-}
-
-/// The place of a phase in tables.
-pub(crate) const fn index(phase: PhaseKind) -> usize {
-    match phase {
-        PhaseKind::Baseline => 0,
-        PhaseKind::Control => 1,
-        PhaseKind::Storm => 2,
-        PhaseKind::Drain => 3,
-    }
 }
 
 impl Tally {
@@ -76,8 +66,8 @@ impl Tally {
             decision_latency: Histogram::default(),
             latency: std::array::from_fn(|_| Histogram::default()),
             roots_begun: 0,
-            phase_decisions: [0; 4],
-            phase_spans: [0; 4],
+            phase_decisions: [0; PhaseKind::ALL.len()],
+            phase_spans: [0; PhaseKind::ALL.len()],
             dropped: 0,
             kills: 0,
             pending_max: 0,
@@ -105,7 +95,7 @@ impl Tally {
     pub(crate) fn read(&mut self, client: usize, subject: u32, phase: Option<PhaseKind>) {
         self.decisions += 1;
         let Some(phase) = phase else { return };
-        self.phase_decisions[index(phase)] += 1;
+        self.phase_decisions[phase.place()] += 1;
         if matches!(phase, PhaseKind::Storm | PhaseKind::Drain) {
             let column = if subject == NONE { self.clients } else { subject as usize };
             self.seen[client * (self.clients + 1) + column] += 1;
@@ -125,11 +115,11 @@ impl Tally {
     /// An operation of the workload has ended; it took so long from when it was to start.
     pub(crate) fn ended_root(&mut self, phase: Option<PhaseKind>, took: u64) {
         if let Some(phase) = phase {
-            self.latency[index(phase)].record(took);
+            self.latency[phase.place()].record(took);
         }
     }
 
     pub(crate) fn phase_ended(&mut self, phase: PhaseKind, span: u64) {
-        self.phase_spans[index(phase)] = span;
+        self.phase_spans[phase.place()] = span;
     }
 }

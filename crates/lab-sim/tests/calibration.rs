@@ -41,7 +41,9 @@ fn other_machine() -> Costs {
         release: 3 * costs.release,
         herd: 3 * costs.herd,
         read_content: 5_000,
-        hand_over: 9_000,
+        hand_over: 19_000,
+        reopen: 30_000,
+        worker_answer: 5_000,
         ..costs
     }
 }
@@ -56,7 +58,10 @@ fn another_machine_is_recognised_and_its_storm_predicted() {
         assert!(fit.scale_permille.abs_diff(3000) < 150, "{kernel:?} {fit:?}");
         assert!((fit.control_ratio.unwrap() - 1.0).abs() < 0.05, "{fit:?}");
         assert!(fit.costs.read_content.abs_diff(5_000) < 500, "{fit:?}");
-        assert!(fit.costs.hand_over.abs_diff(9_000) < 1_000, "{fit:?}");
+        // On one processor they can hardly be told apart, but what they come to is found.
+        let worker = |costs: Costs| costs.hand_over + costs.reopen + costs.worker_answer;
+        let (found, planted) = (worker(fit.costs), worker(other_machine()));
+        assert!(found.abs_diff(planted) * 20 < planted, "{fit:?}");
         assert!((fit.storm_ratio.unwrap() - 1.0).abs() < 0.05, "{fit:?}");
         let predicted = measured(&lab, kernel, fit.costs).storm_open.unwrap();
         let found = real.storm_open.unwrap();

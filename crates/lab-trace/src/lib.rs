@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 mod board;
+mod external;
 mod header;
 mod layout;
 mod mapped;
@@ -18,6 +19,7 @@ mod record;
 mod writer;
 
 pub use board::{Board, Counter, OPERATION_SLOTS, PENDING_SLOTS, SlotView};
+pub use external::{GroupMark, MarkOn, Outlook, Sighting};
 pub use header::{Header, HostFacts, Identity};
 pub use layout::{
     CHUNK_RECORDS, FORMAT_MAJOR, FORMAT_MINOR, HEADER_BYTES, METADATA_BYTES_MAX, PATH_BYTES_MAX,

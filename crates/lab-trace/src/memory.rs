@@ -6,6 +6,7 @@
 use lab_model::Ticks;
 
 use crate::{
+    external::{GroupMark, Outlook, Sighting},
     header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
     layout::{
         CHUNK_BYTES, CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES, RECORDS_OFFSET, Span,
@@ -125,6 +126,21 @@ impl MemoryTrace {
     /// Records a thread of the process.
     pub fn thread(&mut self, mark: &ThreadMark) {
         self.whole(kind::THREAD, &mark.words());
+    }
+
+    /// Records that an external product's thread came into sight or went out of it.
+    pub fn sighting(&mut self, sighting: &Sighting) {
+        self.whole(kind::SIGHTING, &sighting.words());
+    }
+
+    /// Records a mark of an external product's group.
+    pub fn group_mark(&mut self, mark: &GroupMark) {
+        self.whole(kind::GROUP_MARK, &mark.words());
+    }
+
+    /// Records what waited for an external product.
+    pub fn outlook(&mut self, outlook: &Outlook) {
+        self.whole(kind::OUTLOOK, &outlook.words());
     }
 
     /// Records a path, cut at [`PATH_BYTES_MAX`], and returns its number; 0 when it does not fit whole.

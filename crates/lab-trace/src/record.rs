@@ -4,7 +4,10 @@ use lab_model::{
     Actor, Approval, Cause, EventKind, OperationKind, PhaseKind, SubjectClass, ThreadId, Ticks, Verdict,
 };
 
-use crate::layout::PATH_FRAGMENT_BYTES;
+use crate::{
+    external::{GroupMark, Outlook, Sighting},
+    layout::PATH_FRAGMENT_BYTES,
+};
 
 /// One record as read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,12 @@ pub enum Record {
     Thread(ThreadMark),
     /// A file that this client handed on to a worker outside its process.
     Request(Request),
+    /// A thread of a product that the lab did not build came into sight or went out of it.
+    Sighting(Sighting),
+    /// A mark of such a product's fanotify group.
+    GroupMark(GroupMark),
+    /// What waited for such a product at one moment.
+    Outlook(Outlook),
 }
 
 /// A separately committed part of a record.
@@ -422,6 +431,9 @@ pub(crate) mod kind {
     pub(crate) const fn is_parted(kind: u8) -> bool {
         matches!(kind, DECISION | OPERATION | REQUEST)
     }
+    pub(crate) const SIGHTING: u8 = 16;
+    pub(crate) const GROUP_MARK: u8 = 17;
+    pub(crate) const OUTLOOK: u8 = 18;
 }
 
 const fn optional(ticks: Option<Ticks>) -> u64 {
@@ -437,20 +449,20 @@ const fn ticks(word: u64) -> Option<Ticks> {
 
 /// Bits `from` up to `from + 16` of a word.
 #[expect(clippy::cast_possible_truncation, reason = "takes 16 bits out of 64")]
-const fn u16_at(word: u64, from: u32) -> u16 {
+pub(crate) const fn u16_at(word: u64, from: u32) -> u16 {
     (word >> from) as u16
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "takes the low half")]
-const fn low(word: u64) -> u32 {
+pub(crate) const fn low(word: u64) -> u32 {
     word as u32
 }
 
-const fn high(word: u64) -> u32 {
+pub(crate) const fn high(word: u64) -> u32 {
     (word >> 32) as u32
 }
 
-const fn both(low: u32, high: u32) -> u64 {
+pub(crate) const fn both(low: u32, high: u32) -> u64 {
     low as u64 | ((high as u64) << 32)
 }
 
@@ -752,6 +764,9 @@ pub(crate) fn whole(kind: u8, words: &[u64]) -> Option<Record> {
         kind::PATH => Record::Path(PathFragment::from_words(words)?),
         kind::PROCESS => Record::Process(ProcessMark::from_words(words)),
         kind::THREAD => Record::Thread(ThreadMark::from_words(words)),
+        kind::SIGHTING => Record::Sighting(Sighting::from_words(words)?),
+        kind::GROUP_MARK => Record::GroupMark(GroupMark::from_words(words)?),
+        kind::OUTLOOK => Record::Outlook(Outlook::from_words(words)),
         _ => return None,
     })
 }

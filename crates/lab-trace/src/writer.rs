@@ -14,6 +14,7 @@ use lab_model::Ticks;
 
 use crate::{
     board::{BOARD_WORDS, Board},
+    external::{GroupMark, Outlook, Sighting},
     header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
     layout::{
         BOARD_OFFSET, CHUNK_BYTES, CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES,
@@ -285,6 +286,21 @@ impl TraceWriter {
     /// Records a thread of this process.
     pub fn thread(&self, mark: &ThreadMark) {
         self.shared.whole(kind::THREAD, &mark.words());
+    }
+
+    /// Records that an external product's thread came into sight or went out of it.
+    pub fn sighting(&self, sighting: &Sighting) {
+        self.shared.whole(kind::SIGHTING, &sighting.words());
+    }
+
+    /// Records a mark of an external product's group.
+    pub fn group_mark(&self, mark: &GroupMark) {
+        self.shared.whole(kind::GROUP_MARK, &mark.words());
+    }
+
+    /// Records what waited for an external product.
+    pub fn outlook(&self, outlook: &Outlook) {
+        self.shared.whole(kind::OUTLOOK, &outlook.words());
     }
 
     /// Records a path, cut at [`PATH_BYTES_MAX`], and returns its number; 0 when it did not fit as a whole,

@@ -24,11 +24,14 @@ pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec
         deadlock(findings),
         divergence(findings),
         hung(unread),
+        waits_outside(findings),
         misses(findings),
         lost(findings),
+        denied_outside(findings),
         saturation(findings),
         near_miss(findings),
         own_making(findings),
+        added_outside(findings),
         waited_for(findings),
         cost(findings),
         nothing(findings),
@@ -121,6 +124,64 @@ fn misses(findings: &Findings) -> Option<Finding> {
         text,
         Some("Set a deadline budget: answer in time, finish the work later."),
     ))
+}
+
+/// A product that everything waits for.
+fn waits_outside(findings: &Findings) -> Option<Finding> {
+    let outside = findings.outside.as_ref()?;
+    let product = outside.products.iter().max_by_key(|product| product.waited_longest_ns)?;
+    let longest = product.waited_longest_ns?;
+    let killed = product.end == "deadline kill";
+    if !killed && longest < findings.deadline_ns / 10 {
+        return None;
+    }
+    let noun = if product.waiting_max == 1 { "operation" } else { "operations" };
+    let end = if killed { ", until it was killed at the deadline" } else { "" };
+    let text = format!(
+        "{} {noun} waited for {} for up to {}{end}: no client of the lab had been asked.",
+        product.waiting_max,
+        product.id,
+        duration(longest)
+    );
+    Some(finding(
+        "bad",
+        "outside",
+        text,
+        Some("Look what that product waits for; all it marks waits with it."),
+    ))
+}
+
+fn denied_outside(findings: &Findings) -> Option<Finding> {
+    let denials = &findings.outside.as_ref()?.denials;
+    if denials.operations == 0 {
+        return None;
+    }
+    let never = |(client, times): &(String, u64)| (*times > 0).then(|| format!("{client} {times}"));
+    let blind: Vec<String> = denials.not_asked.iter().filter_map(never).collect();
+    let who = if blind.is_empty() {
+        "every client had seen them before".to_owned()
+    } else {
+        format!("clients that come after never saw them ({})", list(&blind))
+    };
+    let text = format!("{} operations were denied, and by no client of the lab; {who}.", denials.operations);
+    Some(finding("warn", "outside", text, None))
+}
+
+/// What the products cost an open.
+fn added_outside(findings: &Findings) -> Option<Finding> {
+    let outside = findings.outside.as_ref()?;
+    let added = outside.added_ns.filter(|added| added.low > 0)?;
+    let names: Vec<String> = outside.products.iter().map(|product| product.id.clone()).collect();
+    let place = outside.place.as_ref().map(|place| format!(", asked {place}")).unwrap_or_default();
+    let time = |nanoseconds: i64| duration(nanoseconds.unsigned_abs());
+    let text = format!(
+        "An open takes about {} longer beside {}{place} ({} to {}).",
+        time(added.value),
+        list(&names),
+        time(added.low),
+        time(added.high)
+    );
+    Some(finding("info", "outside", text, None))
 }
 
 fn lost(findings: &Findings) -> Option<Finding> {

@@ -87,7 +87,11 @@ impl Assembly<'_> {
         }
         for column in self.roster.columns.iter().filter(|column| column.kind == "external") {
             if column.name != "external" && column.name != "orchestrator" {
-                notes.push(format!("{} takes part, but the lab did not build it.", column.name));
+                notes.push(format!(
+                    "{} takes part, but the lab did not build it and it leaves no trace: what it was asked, and how \
+                     long it took to answer, is only known from outside.",
+                    column.name
+                ));
             }
         }
     }
@@ -146,6 +150,11 @@ impl Assembly<'_> {
         note(
             counts.misplaced,
             "decisions lie in the trace of a process that is no client; they are left out of all counts",
+        );
+        note(
+            counts.unseen,
+            "decisions were about threads that are no lab process's and were never seen as a product's: they lived too \
+             short, and count as unexplained",
         );
         note(
             findings.approvals.unknown,

@@ -18,7 +18,12 @@ impl Engine<'_> {
         let entry = self.entry(item, decision, op, &dec, merge);
         dec.counted = matches!(phase, Some(PhaseKind::Storm | PhaseKind::Drain));
         let end = decision.end.present();
-        self.counts.decision(&entry, op.is_some(), end.map(|end| end.verdict), phase);
+        let unseen = self.roster.products > 0
+            && entry.column == self.roster.unexplained()
+            && !merge.is_lab_thread(decision.begin.subject.tid);
+        self.counts.unseen += u64::from(unseen);
+        let explained = op.is_some() || self.roster.is_product(entry.column);
+        self.counts.decision(&entry, explained, end.map(|end| end.verdict), phase);
         let again = op.and_then(|op| self.ops.get(op)).map(|op| op.asked_by & operation::bit(client) != 0);
         dec.first_open = again == Some(false) && end.is_none();
         if dec.counted {
@@ -141,7 +146,12 @@ impl Engine<'_> {
         let column = match op {
             Some(op) => usize::from(op.column),
             None if merge.is_lab_thread(decision.begin.subject.tid) => self.roster.unexplained(),
-            None => self.roster.external(),
+            None => match self.timeline.products.of_thread(decision.begin.subject.tid, item.at) {
+                Some(product) => self.roster.product_column(product),
+                // Beside a product, a thread that was never seen may be the product's.
+                None if self.roster.products > 0 => self.roster.unexplained(),
+                None => self.roster.external(),
+            },
         };
         Entry {
             column,

@@ -3,7 +3,7 @@
 use lab_trace::Target;
 
 use super::*;
-use crate::show::path;
+use crate::{outside, show::path};
 
 /// Where an operation hangs.
 struct Place {
@@ -176,7 +176,7 @@ impl Engine<'_> {
         self.seen_from_all_sides(&op, at, ending);
         let closing = self.timeline.closing;
         let cascade = self.forest.get_mut(op.cascade);
-        let in_storm = cascade.in_storm();
+        let (in_storm, phase) = (cascade.in_storm(), cascade.phase);
         if ending == Ending::Itself {
             cascade.last = cascade.last.max(at);
             cascade.root_completed |= op.root;
@@ -190,6 +190,9 @@ impl Engine<'_> {
                 let alive = if op.denied { self.alive() } else { 0 };
                 self.rules.operation(&op, at, alive);
             }
+        }
+        if let (Some(outside), Ending::Itself) = (&mut self.outside, ending) {
+            outside.add(&op, phase, self.timeline);
         }
         self.open_in_storm -= u64::from(in_storm);
         self.release(op.cascade);
@@ -227,7 +230,8 @@ impl Engine<'_> {
             finished: ending == Ending::Itself,
             error: op.error,
             asked: op.asked_by != 0,
-            denied: op.denied,
+            // Beside a product, what fails like this and was denied by no client was denied by the product.
+            denied: op.denied || (self.outside.is_some() && op.error == outside::DENIED),
             file: op.target,
             path: op.path.as_deref(),
         };

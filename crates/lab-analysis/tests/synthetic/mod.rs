@@ -45,6 +45,7 @@ pub(crate) fn lab(clients: usize) -> Lab {
         phases: Phases {
             baseline: Span::default(),
             control: Span::default(),
+            external: Span::default(),
             storm: Span::from_secs(1),
             drain: Span::from_secs(1),
         },

@@ -28,6 +28,7 @@ use super::{
     Event, arena,
     daemon::Daemon,
     ending::{describe, end, last_line, process_failure},
+    external::{Externals, Sight},
     helpers::{FIRST_CLIENT, HelperTable, addresses, daemon_actors, first_helper, helper_name, socket},
     process::{LabProcess, State},
     progress::Progress,
@@ -71,6 +72,7 @@ pub(super) struct Conductor {
     processes: BTreeMap<Actor, LabProcess>,
     helpers: HelperTable,
     warden: Warden,
+    externals: Externals,
     progress: Progress,
     began: Ticks,
     stopped: Option<FailureKind>,
@@ -95,6 +97,7 @@ impl Conductor {
         let trace = orchestrator_trace(&plan, &folder, salt, began)?;
         arena::fill(&folder.arena(), &plan.lab, &plan.driver)
             .map_err(|error| Failure::output("cannot fill the arena", &error))?;
+        let externals = Externals::prepare(&plan, &folder)?;
         listen_for_signals(&report)?;
         let daemons = plan.clients_are.daemons().map(Arc::new);
         if daemons.is_some() && cfg!(target_os = "macos") {
@@ -111,6 +114,7 @@ impl Conductor {
             processes,
             helpers: HelperTable::default(),
             warden,
+            externals,
             progress,
             began,
             stopped: None,
@@ -129,6 +133,9 @@ impl Conductor {
         self.finish().await;
         self.progress.clear();
         outcome?;
+        if let Some(failure) = self.externals.failure() {
+            return Err(failure);
+        }
         match self.stopped {
             Some(FailureKind::Interrupted) => Err(Failure::new(FailureKind::Interrupted, "interrupted")),
             _ => Ok(()),
@@ -145,8 +152,13 @@ impl Conductor {
             match phase.kind {
                 PhaseKind::Baseline => {}
                 PhaseKind::Control => self.start_clients().await?,
+                PhaseKind::External => {
+                    self.start_clients().await?;
+                    self.start_externals().await?;
+                }
                 PhaseKind::Storm => {
                     self.start_clients().await?;
+                    self.start_externals().await?;
                     self.behave().await?;
                 }
                 PhaseKind::Drain => {
@@ -259,6 +271,18 @@ impl Conductor {
     /// What tells the sockets of this run from those of any other on the machine.
     fn socket_salt(&self) -> String {
         format!("{:x}-{:x}", self.began.0, self.salt)
+    }
+
+    /// Starts the products under test, unless they run already, and waits until they take part.
+    async fn start_externals(&mut self) -> Result<(), Failure> {
+        if !self.externals.start(&self.trace, &self.report)? {
+            return Ok(());
+        }
+        self.progress.begin("start", "the products beside the clients", self.warden.glance());
+        let within = self.externals.ready_within();
+        let settled = |conductor: &Conductor| conductor.stopped.is_some() || conductor.externals.settled();
+        self.until(Some(within), None, settled).await;
+        if self.stopped.is_some() { Ok(()) } else { self.externals.require_ready() }
     }
 
     fn watch_clients(&mut self) -> Result<(), Failure> {
@@ -428,6 +452,7 @@ impl Conductor {
     /// Lets every process close its trace and end; kills who does not.
     async fn finish(&mut self) {
         self.progress.begin("finish", "closing the traces", self.warden.glance());
+        self.finish_externals().await;
         self.finishing = true;
         let actors: Vec<Actor> = self.processes.keys().copied().collect();
         for actor in actors {
@@ -454,6 +479,25 @@ impl Conductor {
         self.take_daemons_away().await;
         if let Err(error) = self.trace.close(clock::now()) {
             tracing::warn!("the orchestrator's trace keeps its unused end: {error}");
+        }
+    }
+
+    /// Lets the products end while the clients still answer, and kills what does not.
+    async fn finish_externals(&mut self) {
+        if self.externals.is_empty() {
+            return;
+        }
+        self.externals.ask_to_end();
+        let until = Instant::now() + FINISH_WITHIN;
+        while !self.externals.gone() && Instant::now() < until {
+            self.pump(Duration::from_millis(20)).await;
+        }
+        for name in self.externals.end() {
+            self.progress.note(&format!("{name} did not end when asked and is killed"));
+        }
+        let until = Instant::now() + FINISH_WITHIN;
+        while !self.externals.gone() && Instant::now() < until {
+            self.pump(Duration::from_millis(20)).await;
         }
     }
 
@@ -598,6 +642,12 @@ impl Conductor {
     }
 
     fn ended(&mut self, actor: Actor, status: i32) {
+        if let Some(words) = self.externals.ended(actor, status, &self.trace) {
+            if !words.is_empty() {
+                self.progress.note(&words);
+            }
+            return;
+        }
         if self.helpers.get(actor).is_some() {
             return self.helper_ended(actor, status);
         }
@@ -670,6 +720,13 @@ impl Conductor {
                 self.progress
                     .note(&format!("{} missed its deadline of {deadline} and is killed", process.name));
             }
+        }
+        let sight = Sight { now, deadline_ticks, trace: &self.trace, warden: &self.warden };
+        for words in self.externals.look(&sight) {
+            self.progress.note(&words);
+        }
+        if self.externals.has_failed() && self.stopped.is_none() {
+            self.stop(FailureKind::Product, FaultKind::Aborted);
         }
         let run_max = clock::timebase().ticks(self.plan.lab.safety.run_max.nanos());
         if now.since(self.began) > run_max && self.stopped.is_none() {

@@ -4,7 +4,11 @@ mod arena;
 mod conductor;
 mod daemon;
 mod ending;
+mod external;
+mod family;
+mod groups;
 mod helpers;
+mod private;
 mod process;
 mod progress;
 mod warden;
@@ -55,8 +59,12 @@ pub fn conduct(plan: &Path) -> Result<(), Failure> {
 #[cfg(target_os = "linux")]
 fn enter(plan: &Plan) -> Result<(), Failure> {
     let folder = crate::RunFolder::at(plan.run.clone());
-    lab_backend_fanotify::confine::enter(&folder.arena(), plan.lab.safety.arena_bytes_max)
-        .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot confine the lab: {error}")))
+    lab_backend_fanotify::confine::enter(
+        &folder.arena(),
+        plan.lab.arena_kind(),
+        plan.lab.safety.arena_bytes_max,
+    )
+    .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot confine the lab: {error}")))
 }
 
 /// Nothing to enter: on macOS each client confines itself to the arena, which is a folder, and standard input ends

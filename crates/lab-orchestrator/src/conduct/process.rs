@@ -186,7 +186,7 @@ async fn reply(stream: &mut OwnedReadHalf) -> Result<Reply, FrameError> {
     decode(&body)
 }
 
-async fn wait(actor: Actor, mut child: Child, events: mpsc::Sender<Event>) {
+pub(super) async fn wait(actor: Actor, mut child: Child, events: mpsc::Sender<Event>) {
     use std::os::unix::process::ExitStatusExt;
     let status = child.wait().await.map_or(-1, ExitStatusExt::into_raw);
     // The conductor may have ended first, and then nobody asks.

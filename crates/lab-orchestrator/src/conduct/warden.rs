@@ -108,6 +108,27 @@ impl Warden {
         found
     }
 
+    /// The operations of lab processes that wait in the kernel for an answer that no client of the lab owes, with
+    /// when they began: somebody else was asked. Only those that have waited `ticks` or more.
+    pub(super) fn held_outside(&self, now: Ticks, ticks: u64) -> Vec<(u64, Ticks)> {
+        let boards = self.clients.values().map(|watched| &watched.board).chain(&self.driver);
+        let old = boards.flat_map(Board::operations).filter(|slot| now.since(slot.since) >= ticks);
+        let waiting: Vec<(u64, Ticks)> =
+            old.map(|slot| (slot.tid, slot.since)).filter(|&(tid, _)| waits_for_answer(tid)).collect();
+        let owing = |watched: &Watched| {
+            has_unread(watched.pid, watched.queue)
+                || Ticks(watched.board.get(Counter::Answering)) != Ticks(0)
+                || is_stopped(watched.pid)
+        };
+        // While a client has not even read, nobody can tell whom its events are about.
+        if waiting.is_empty() || self.clients.values().any(owing) {
+            return Vec::new();
+        }
+        let pending = self.clients.values().flat_map(|watched| watched.board.pending());
+        let held: std::collections::BTreeSet<u64> = pending.map(|slot| slot.tid).collect();
+        waiting.into_iter().filter(|(tid, _)| !held.contains(tid)).collect()
+    }
+
     /// Whether any operation of the lab is under way, and so may be waiting for a client.
     fn somebody_waits(&self) -> bool {
         let clients = self.clients.values().map(|watched| &watched.board);
@@ -147,6 +168,11 @@ impl Watched {
         self.stuck = if waiting { self.stuck.or(Some(now)) } else { None };
         self.stuck
     }
+}
+
+/// Whether a thread is in the kernel and waits for the answer of a fanotify group.
+fn waits_for_answer(tid: u64) -> bool {
+    std::fs::read_to_string(format!("/proc/{tid}/wchan")).is_ok_and(|at| at == "fanotify_handle_event")
 }
 
 /// Whether a signal has stopped the process. Opens nothing in the arena.

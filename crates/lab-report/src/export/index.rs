@@ -86,6 +86,9 @@ impl<'a> Index<'a> {
             Record::Loss(loss) => (loss.at, None),
             Record::Process(mark) => (mark.at, None),
             Record::Thread(mark) => (mark.at, None),
+            Record::Sighting(sighting) => (sighting.at, None),
+            Record::GroupMark(mark) => (mark.at, None),
+            Record::Outlook(outlook) => (outlook.at, None),
             Record::Path(piece) => {
                 if piece.fragment == 0 {
                     self.paths[trace].entry(piece.path).or_insert(record);

@@ -31,6 +31,7 @@ pub(super) fn phases(findings: &Findings, id: &str) -> String {
             let (class, named) = match phase.name.as_str() {
                 "baseline" => ("l kw dashed", "kw"),
                 "control" => ("l kw", "kw"),
+                "external" => ("l heavy kw", "kw"),
                 "storm" => ("l heavy k1", "k1"),
                 _ => ("l kx", "kx"),
             };

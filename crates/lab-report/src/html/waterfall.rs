@@ -107,21 +107,24 @@ fn kind_of<'a>(findings: &Findings, step: &'a str) -> (String, &'a str) {
     }
 }
 
-/// The median operation in baseline, control and storm.
+/// The median operation in baseline, control, beside products if there are any, and storm.
 pub(super) fn cost(findings: &Findings, id: &str) -> String {
     let cost = &findings.cost;
-    let bars = [
+    let mut bars = vec![
         ("no clients", "soft kw", cost.baseline_ns),
         ("clients that answer", "f kw", cost.control_ns),
         ("storm", "f k1", cost.storm_ns),
     ];
+    if findings.outside.is_some() {
+        bars.insert(2, ("and products", "f kx", cost.external_ns));
+    }
     let most = bars.iter().filter_map(|bar| bar.2).max().unwrap_or(1).max(1);
     let (width, row) = (560.0, 40.0);
     let mut svg = Svg::new(
         id,
         "Median root operation without clients, with clients that answer at once, and in the storm",
         width,
-        row * 3.0 + 8.0,
+        row * length(bars.len()) + 8.0,
     );
     for (place, (name, class, value)) in bars.into_iter().enumerate() {
         let y = row * length(place) + 6.0;

@@ -6,6 +6,7 @@ mod clients;
 mod cost;
 mod course;
 mod gain;
+mod outside;
 mod pipeline;
 mod verdict;
 
@@ -31,6 +32,7 @@ pub(crate) fn summary(findings: &Findings) -> Page {
     let hides = approvals::hidden(&findings.approvals) > 0;
     let waits = !findings.wait_cycles.is_empty();
     page.sections = vec![clients::clients(findings), causes::causes(findings)];
+    page.sections.extend(findings.outside.as_ref().map(|seen| outside::outside(seen, findings)));
     page.sections.extend(hides.then(|| approvals::of_run(findings)));
     page.sections.extend(waits.then(|| course::waiting(findings)));
     page.sections.push(cost::cost(findings));
@@ -42,6 +44,22 @@ pub(crate) fn run(findings: &Findings) -> Page {
     if is_told(findings) {
         return told(findings);
     }
+    let mut sections = vec![
+        clients::clients(findings),
+        causes::causes(findings),
+        approvals::of_run(findings),
+        gain::gain(findings),
+        cascades::cascades(findings),
+        course::over_time(findings),
+        pipeline::pipeline(findings),
+    ];
+    sections.extend(findings.outside.as_ref().map(|seen| outside::outside(seen, findings)));
+    sections.extend([
+        course::waiting(findings),
+        course::drain(findings),
+        cost::cost(findings),
+        cost::record(findings),
+    ]);
     Page {
         title: visible(&findings.lab),
         kind: "Run report",
@@ -49,18 +67,6 @@ pub(crate) fn run(findings: &Findings) -> Page {
         origin: origin(findings),
         verdict: verdict::verdict(findings),
         findings: findings.findings.iter().take(FINDINGS_MAX).map(verdict::remark).collect(),
-        sections: vec![
-            clients::clients(findings),
-            causes::causes(findings),
-            approvals::of_run(findings),
-            gain::gain(findings),
-            cascades::cascades(findings),
-            course::over_time(findings),
-            pipeline::pipeline(findings),
-            course::waiting(findings),
-            course::drain(findings),
-            cost::cost(findings),
-            cost::record(findings),
-        ],
+        sections,
     }
 }

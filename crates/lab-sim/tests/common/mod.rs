@@ -30,6 +30,7 @@ pub(crate) fn lab(clients: usize, behavior: &Behavior, operations: u64) -> Lab {
         phases: Phases {
             baseline: Span::default(),
             control: Span::default(),
+            external: Span::default(),
             storm: Span::from_secs(100),
             drain: Span::from_secs(10),
         },

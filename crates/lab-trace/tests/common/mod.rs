@@ -8,9 +8,10 @@ use lab_model::{
     Timebase, Verdict,
 };
 use lab_trace::{
-    Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, Loss, LossKind, Operation,
-    OperationBegin, OperationEnd, Part, PathFragment, PhaseMark, ProcessMark, ProcessMarkKind, Record,
-    Request, RequestBegin, RequestEnd, Target, ThreadMark, ThreadPurpose, TraceWriter, WriterOptions,
+    Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, GroupMark, Header, Identity, Loss, LossKind,
+    MarkOn, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark, ProcessMark,
+    ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Sighting, Target, ThreadMark, ThreadPurpose,
+    TraceWriter, WriterOptions,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -100,6 +101,9 @@ fn record_one(writer: &TraceWriter, record: &Record) {
         Record::Loss(loss) => writer.loss(loss),
         Record::Process(mark) => writer.process(mark),
         Record::Thread(mark) => writer.thread(mark),
+        Record::Sighting(sighting) => writer.sighting(sighting),
+        Record::GroupMark(mark) => writer.group_mark(mark),
+        Record::Outlook(outlook) => writer.outlook(outlook),
         Record::Path(_) => unreachable!("a path is an item of its own"),
     }
 }
@@ -243,6 +247,25 @@ fn mark() -> impl Strategy<Value = Record> {
         (ticks(), any::<u64>(), purpose, any::<u16>()).prop_map(|(at, tid, purpose, number)| {
             Record::Thread(ThreadMark { at, tid, purpose, number })
         }),
+        (ticks(), actor(), any::<u32>(), any::<u64>(), any::<bool>()).prop_map(
+            |(at, actor, pid, tid, there)| Record::Sighting(Sighting { at, actor, pid, tid, there })
+        ),
+        (ticks(), actor(), any::<[u32; 3]>(), 1..9_u16, any::<bool>(), any::<u64>()).prop_map(
+            |(at, actor, [pid, descriptor, flags], on, arena, mask)| {
+                let on = match on {
+                    1 => MarkOn::Inode,
+                    2 => MarkOn::Mount,
+                    3 => MarkOn::FileSystem,
+                    other => MarkOn::Other(other),
+                };
+                Record::GroupMark(GroupMark { at, actor, pid, descriptor, flags, on, arena, mask })
+            }
+        ),
+        (ticks(), actor(), option::of(0..u64::MAX), any::<u32>(), option::of(1..u64::MAX)).prop_map(
+            |(at, actor, unread, waiting, since)| {
+                Record::Outlook(Outlook { at, actor, unread, waiting, since: since.map(Ticks) })
+            }
+        ),
     ]
 }
 

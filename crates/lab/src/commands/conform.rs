@@ -7,7 +7,7 @@ mod comparison;
 use std::{fs, path::Path};
 
 use lab_analysis::{Context, analyse, findings::Findings};
-use lab_model::{BackendChoice, Lab, Span};
+use lab_model::{BackendChoice, Lab, Span, Workload};
 use lab_orchestrator::RunFolder;
 use lab_sim::{Costs, Kernel, Options, Size, Traces};
 use lab_trace::Trace;
@@ -58,8 +58,7 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
     else {
         return Ok(0);
     };
-    let (_, calibration) = sim::calibrated_by(&runs[from][0].folder, &labs[from], Kernel::Fanotify)?;
-    let costs = calibration.costs;
+    let costs = calibrated(&labs, &runs, from)?;
     let rows: Vec<Comparison> = labs
         .iter()
         .zip(&runs)
@@ -85,6 +84,23 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
         terminal::say(&whole.text())?;
     }
     Ok(whole.exit_code())
+}
+
+/// The machine's costs from the run of one lab. What starting a program costs comes from the baseline of the
+/// first lab that runs any: no client takes part in that.
+fn calibrated(labs: &[Lab], runs: &[Vec<LiveRun>], from: usize) -> Result<Costs, Stop> {
+    let mut measured = sim::measured_in(&runs[from][0].folder)?;
+    let executes = |lab: &Lab| lab.workload.iter().any(|load| matches!(load, Workload::ExecStorm(_)));
+    let mut fitted = labs[from].clone();
+    if measured.baseline_exec.is_none()
+        && let Some(place) = labs.iter().position(executes)
+    {
+        measured.baseline_exec = sim::measured_in(&runs[place][0].folder)?.baseline_exec;
+        fitted.workload.extend(
+            labs[place].workload.iter().filter(|load| matches!(load, Workload::ExecStorm(_))).cloned(),
+        );
+    }
+    Ok(lab_sim::calibrate(&fitted, Kernel::Fanotify, Costs::default(), &measured).costs)
 }
 
 const fn exact(size: Size) -> Option<u64> {

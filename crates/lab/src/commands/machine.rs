@@ -3,6 +3,7 @@
 use std::fs;
 
 use lab_doctor::{Finding, Outcome, Weight};
+use lab_model::Lab;
 use lab_orchestrator::{Active, ClientsAre, FailureKind, RunFolder};
 use serde::Serialize;
 use serde_json::Value;
@@ -116,11 +117,9 @@ fn look(folder: &RunFolder) -> Seen {
 }
 
 pub(super) fn doctor(places: &Places, arguments: &Doctor) -> Result<u8, Stop> {
-    let clients = match &arguments.name {
-        Some(name) => places.read(name)?.clients.len(),
-        None => CLIENTS_USUAL,
-    };
-    let findings = examine(clients);
+    let lab = arguments.name.as_ref().map(|name| places.read(name)).transpose()?;
+    let clients = lab.as_ref().map_or(CLIENTS_USUAL, |lab| lab.clients.len());
+    let findings = examine(clients, lab.as_ref());
     let code = findings.iter().find_map(blocking).map_or(0, FailureKind::exit_code);
     if arguments.json {
         let checks: Vec<Value> = findings.iter().map(json).collect();
@@ -159,6 +158,7 @@ fn blocking(finding: &Finding) -> Option<FailureKind> {
     Some(match finding.check {
         "kernel-options" | "system" => FailureKind::BackendMissing,
         "group-limit" | "slots" => FailureKind::NoSlot,
+        "product" => FailureKind::Product,
         _ => FailureKind::Privilege,
     })
 }
@@ -174,24 +174,38 @@ pub(super) fn json(finding: &Finding) -> Value {
     })
 }
 
-/// Looks at this machine.
+/// Looks at this machine, and at what the products under test of a lab need of it.
+pub(super) fn examine(clients: usize, lab: Option<&Lab>) -> Vec<Finding> {
+    let mut findings = machine(clients);
+    let Some(lab) = lab.filter(|lab| !lab.external.is_empty()) else { return findings };
+    let product =
+        |outcome, found, mend| Finding { check: "product", outcome, weight: Weight::Required, found, mend };
+    let missing = lab_orchestrator::missing_products(lab);
+    if missing.is_empty() {
+        let names: Vec<&str> = lab.external.iter().map(|product| product.id.as_str()).collect();
+        findings.push(product(Outcome::Ok, format!("{} can be started", names.join(", ")), None));
+    }
+    findings.extend(missing.into_iter().map(|lack| product(Outcome::Failed, lack.message, lack.mend)));
+    findings
+}
+
 #[cfg(target_os = "linux")]
-pub(super) fn examine(clients: usize) -> Vec<Finding> {
+fn machine(clients: usize) -> Vec<Finding> {
     let clients = u32::try_from(clients).unwrap_or(u32::MAX);
     lab_doctor::examine_linux(&lab_doctor::LinuxFacts::gather(), clients)
 }
 
-/// Looks at this machine: what its own tools say. The clients' signature and what the kernel says to a probe
+/// What this machine's own tools say. The clients' signature and what the kernel says to a probe
 /// stay unknown: nothing has been packaged.
 #[cfg(target_os = "macos")]
-pub(super) fn examine(clients: usize) -> Vec<Finding> {
+fn machine(clients: usize) -> Vec<Finding> {
     let clients = u32::try_from(clients).unwrap_or(u32::MAX);
     lab_doctor::examine_mac(&lab_doctor::MacFacts::gather(None), lab_doctor::SignedHow::AdHoc, clients)
 }
 
 /// Of another system nothing is known.
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-pub(super) fn examine(clients: usize) -> Vec<Finding> {
+fn machine(clients: usize) -> Vec<Finding> {
     let clients = u32::try_from(clients).unwrap_or(u32::MAX);
     let facts = lab_doctor::MacFacts::default();
     lab_doctor::examine_mac(&facts, lab_doctor::SignedHow::AdHoc, clients)

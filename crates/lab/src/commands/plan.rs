@@ -29,7 +29,7 @@ pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
     let kernel = rules_here(arguments.rules);
     let plan = lab_sim::plan(&lab, kernel, Costs::default());
     let bundles = bundles(places, &lab, kernel);
-    let findings = machine::examine(lab.clients.len());
+    let findings = machine::examine(lab.clients.len(), Some(&lab));
     let missing: Vec<&Finding> =
         findings.iter().filter(|finding| finding.outcome == Outcome::Failed).collect();
     if arguments.json {
@@ -102,6 +102,7 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
     ));
     text.push_str("\nWho is asked about whose operations, and how many it makes for each\n");
     text.push_str(&matrix(lab, plan));
+    text.push_str(&products(lab));
     text.push_str("\nWould be installed for the run, and removed after it\n");
     let mut table = Table::default().words([1, 2]);
     for bundle in bundles {
@@ -118,6 +119,24 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         text.push_str(&format!("  {}: {}{weight}\n", finding.check, finding.found));
         if let Some(mend) = &finding.mend {
             text.push_str(&format!("    help: {mend}\n"));
+        }
+    }
+    text
+}
+
+/// The products that would be started beside the clients.
+fn products(lab: &Lab) -> String {
+    if lab.external.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nWould be started beside the clients, and is in none of the numbers above\n".to_owned();
+    for product in &lab.external {
+        text.push_str(&format!("  {}: {}\n", product.id, product.start.join(" ")));
+        for folder in &product.private {
+            text.push_str(&format!("    {} is its own in the lab, and vanishes with it\n", folder.path));
+        }
+        if let Some(kind) = product.arena {
+            text.push_str(&format!("    the arena is a {}\n", kind.name()));
         }
     }
     text
@@ -169,6 +188,11 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
             })
         })
         .collect();
+    let external: Vec<Value> = lab
+        .external
+        .iter()
+        .map(|product| json!({ "id": product.id.as_str(), "start": product.start }))
+        .collect();
     let missing: Vec<Value> = missing.iter().map(|finding| machine::json(finding)).collect();
     let rehearsal = &plan.rehearsal;
     json!({
@@ -189,6 +213,7 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
             "headroom_min": rehearsal.headroom_min,
         },
         "bundles": bundles,
+        "external": external,
         "missing": missing,
     })
 }

@@ -362,16 +362,15 @@ fn calibrated(places: &Places, run: &str, rules: Option<Rules>) -> Result<FromRu
         None => Kernel::Fanotify,
         rules => rules_here(rules),
     };
-    let calibration = calibrated_by(&folder, &lab, kernel)?;
-    Ok(FromRun { run: run.to_owned(), kernel, measured: calibration.0, calibration: calibration.1 })
+    let measured = measured_in(&folder)?;
+    let progress = terminal::Progress::new("fitting the costs");
+    let calibration = lab_sim::calibrate(&lab, kernel, Costs::default(), &measured);
+    progress.end();
+    Ok(FromRun { run: run.to_owned(), kernel, measured, calibration })
 }
 
-/// Takes the costs from the traces of a live run of this lab.
-pub(super) fn calibrated_by(
-    folder: &RunFolder,
-    lab: &Lab,
-    kernel: Kernel,
-) -> Result<(Measured, Calibration), Stop> {
+/// What the traces of a live run say of its machine.
+pub(super) fn measured_in(folder: &RunFolder) -> Result<Measured, Stop> {
     let unreadable = |error: &dyn std::fmt::Display| {
         Stop::usage(
             format!("cannot take the machine's costs from {}: {error}", relative(folder.root()).display()),
@@ -387,10 +386,7 @@ pub(super) fn calibrated_by(
     if measured == Measured::default() {
         return Err(unreadable(&"its traces hold no operation"));
     }
-    let progress = terminal::Progress::new("fitting the costs");
-    let calibration = lab_sim::calibrate(lab, kernel, Costs::default(), &measured);
-    progress.end();
-    Ok((measured, calibration))
+    Ok(measured)
 }
 
 /// The lab as it ran.

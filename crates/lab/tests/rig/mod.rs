@@ -21,7 +21,7 @@ use std::{
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::Value;
 
-pub use machine::{host_opens_are_free, remains, wait_until};
+pub use machine::{host_opens_are_free, obstacle, remains, wait_until};
 pub use running::{Running, send, send_to_group};
 
 /// The program under test.
@@ -154,12 +154,14 @@ pub fn sums_add_up(report: &Value) {
 pub struct Live {
     pub name: &'static str,
     pub needs_kernel: bool,
+    /// What this test needs beside and the machine lacks.
+    pub lacks: Option<String>,
     pub body: Box<dyn FnOnce() + Send>,
 }
 
 /// A test of a live lab by its name.
 pub fn live(name: &'static str, body: impl FnOnce() + Send + 'static) -> Live {
-    Live { name, needs_kernel: true, body: Box::new(body) }
+    Live { name, needs_kernel: true, lacks: None, body: Box::new(body) }
 }
 
 /// A test that any machine can run.
@@ -173,15 +175,17 @@ pub fn main(mut arguments: Arguments, tests: Vec<Live>) -> ExitCode {
     // Each lab wants the machine for itself.
     arguments.test_threads = Some(1);
     let trials = tests.into_iter().map(|test| {
-        Trial::ignorable_test(test.name, move || match machine::obstacle().filter(|_| test.needs_kernel) {
-            Some(obstacle) => {
-                eprintln!("SKIPPED: {}: {obstacle}", test.name);
-                Ok(Completion::ignored_with(obstacle))
-            }
-            None => {
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(test.body))
-                    .map_err(|_| Failed::from("see the message above"))?;
-                Ok(Completion::Completed)
+        Trial::ignorable_test(test.name, move || {
+            match machine::obstacle().filter(|_| test.needs_kernel).or(test.lacks) {
+                Some(obstacle) => {
+                    eprintln!("SKIPPED: {}: {obstacle}", test.name);
+                    Ok(Completion::ignored_with(obstacle))
+                }
+                None => {
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(test.body))
+                        .map_err(|_| Failed::from("see the message above"))?;
+                    Ok(Completion::Completed)
+                }
             }
         })
     });

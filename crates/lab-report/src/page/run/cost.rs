@@ -20,13 +20,20 @@ pub(super) fn cost(findings: &Findings) -> Section {
                 times_of(control, baseline)
             ));
         }
+        if let Some(external) = cost.external_ns {
+            sentence.push_str(&format!(
+                ", {} ({}) with these beside the products under test",
+                time(external),
+                times_of(external, baseline)
+            ));
+        }
         sentence.push_str(&format!(" and {} ({}) in the storm.", time(storm), times_of(storm, baseline)));
         lead.push(sentence);
     } else {
         lead.push("Without both a baseline and a storm the price is not known.".to_owned());
     }
     let mut blocks = Vec::new();
-    if cost.baseline_ns.or(cost.control_ns).or(cost.storm_ns).is_some() {
+    if cost.baseline_ns.or(cost.control_ns).or(cost.external_ns).or(cost.storm_ns).is_some() {
         blocks.push(picture(Drawing::Cost, "Median root operation", false));
     }
     if findings.phases.iter().any(|phase| !phase.spectrum.is_empty()) {

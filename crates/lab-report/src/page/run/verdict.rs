@@ -137,9 +137,11 @@ fn lost_fact(findings: &Findings) -> Fact {
 
 /// The sections that findings lead to, by the names in the findings.
 fn section_of(name: &str) -> Option<&'static str> {
-    ["clients", "causes", "gain", "cascades", "time", "pipeline", "waiting", "drain", "cost", "record"]
-        .into_iter()
-        .find(|section| *section == name)
+    const SECTIONS: [&str; 11] = [
+        "clients", "causes", "gain", "cascades", "time", "pipeline", "outside", "waiting", "drain", "cost",
+        "record",
+    ];
+    SECTIONS.into_iter().find(|section| *section == name)
 }
 
 pub(in crate::page) fn remark(finding: &Finding) -> Remark {

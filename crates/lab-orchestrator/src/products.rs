@@ -1,0 +1,66 @@
+//! Products under test: what they need of this machine, found out before anything is started.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use lab_model::{External, Lab};
+
+use crate::{Failure, FailureKind};
+
+/// What the lab's products lack on this machine, one sentence each.
+#[must_use]
+pub fn missing_products(lab: &Lab) -> Vec<Failure> {
+    lab.external.iter().flat_map(lacks).collect()
+}
+
+fn lacks(product: &External) -> Vec<Failure> {
+    let id = &product.id;
+    let lacking = |message: String| Failure::new(FailureKind::Product, message);
+    let mut found = Vec::new();
+    if let Some(program) = product.start.first() {
+        let facts = fs::metadata(program);
+        let runs = facts.is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
+        if !runs {
+            let failure = lacking(format!("{id} cannot be started: there is no program {program}"));
+            found.push(failure.mend(format!("install it, or correct `start` of {id} in the lab file")));
+        }
+    }
+    for folder in &product.private {
+        let from = folder.from.as_ref().map(|from| (from, "to copy from"));
+        for (path, what) in [Some((&folder.path, "to lie over")), from].into_iter().flatten() {
+            if !Path::new(path).is_dir() {
+                let failure =
+                    lacking(format!("{id} wants {path} for itself, and there is no such folder {what}"));
+                found.push(failure.mend("name a folder that exists, and make others in it with `folders`"));
+            }
+        }
+    }
+    found
+}
+
+/// Refuses a lab whose products lack something here, or would hide what the lab itself needs.
+pub(crate) fn require_products(lab: &Lab, needed: &[PathBuf]) -> Result<(), Failure> {
+    if let Some(failure) = missing_products(lab).into_iter().next() {
+        return Err(failure);
+    }
+    for product in &lab.external {
+        let programs = product.start.first().map(PathBuf::from);
+        for folder in &product.private {
+            let whole = fs::canonicalize(&folder.path).unwrap_or_else(|_| PathBuf::from(&folder.path));
+            let hidden = needed.iter().chain(&programs).find(|path| path.starts_with(&whole));
+            if let Some(hidden) = hidden {
+                let message = format!(
+                    "{} wants {} for itself, and that holds what the lab needs: {}",
+                    product.id,
+                    folder.path,
+                    hidden.display()
+                );
+                return Err(Failure::new(FailureKind::Product, message).mend("name a deeper folder"));
+            }
+        }
+    }
+    Ok(())
+}
