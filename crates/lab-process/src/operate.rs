@@ -17,7 +17,7 @@ use crate::{
     Digest, Gate, Paths, clock,
     content::{READ_BYTES, read_through},
     process_id,
-    program::{Birth, Launcher},
+    program::{Birth, Launch, Launcher},
     thread_id,
 };
 
@@ -131,7 +131,8 @@ impl Operator {
         let record = self.trace.claim_operation();
         self.gate.leave(self.place);
         let board = self.trace.board().clone();
-        let outcome = launcher.run(path, &Birth { writer: self.trace.clone(), board, slot, record, begin });
+        let outcome = launcher
+            .run(&Launch::of(path), &Birth { writer: self.trace.clone(), board, slot, record, begin });
         let ended = clock::now();
         if !outcome.announced {
             self.trace.begin_claimed(record, &OperationBegin { started: ended, ..begin });

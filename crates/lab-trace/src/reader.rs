@@ -343,10 +343,10 @@ mod tests {
         assert!(committed(kind::OPERATION, with(6, 1)).is_ok());
         assert_eq!(committed(kind::OPERATION, with(6, 3)), unknown(kind::OPERATION), "an operation");
         assert_eq!(committed(kind::OPERATION, with(6, 1 | 3 << 16)), unknown(kind::OPERATION), "a cause");
-        assert_eq!(committed(kind::OPERATION, with(7, 5)), unknown(kind::OPERATION), "a phase");
+        assert_eq!(committed(kind::OPERATION, with(7, 6)), unknown(kind::OPERATION), "a phase");
         assert!(committed(kind::REQUEST, with(3, 1 << 32)).is_ok());
         assert_eq!(committed(kind::REQUEST, with(3, 2 << 32)), unknown(kind::REQUEST), "a way of waiting");
-        assert_eq!(committed(kind::PHASE, with(2, 5)), unknown(kind::PHASE), "a phase");
+        assert_eq!(committed(kind::PHASE, with(2, 6)), unknown(kind::PHASE), "a phase");
         assert_eq!(
             committed(kind::PHASE, with(2, 1 | 2 << 16)),
             unknown(kind::PHASE),
