@@ -49,6 +49,8 @@ pub(crate) struct Engine<'a> {
     ops: Slab<Op>,
     decisions: Slab<Dec>,
     by_thread: Table<u64, u32>,
+    /// Execs by their process.
+    by_process: Table<u32, u32>,
     by_record: Table<(u16, u64), u32>,
     ends: BinaryHeap<Reverse<(u64, u32)>>,
     /// Operations still to come for each record, per trace; 255 stands for 255 or more.
@@ -133,6 +135,7 @@ impl<'a> Engine<'a> {
             ops: Slab::default(),
             decisions: Slab::default(),
             by_thread: Table::default(),
+            by_process: Table::default(),
             by_record: Table::default(),
             ends: BinaryHeap::new(),
             children,

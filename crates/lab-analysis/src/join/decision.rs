@@ -63,7 +63,9 @@ impl Engine<'_> {
     /// The operation in whose interval the subject's thread was asked about.
     fn find(&mut self, at: u64, decision: &Decision) -> Option<u32> {
         let subject = &decision.begin.subject;
-        let &slot = self.by_thread.get(&subject.tid)?;
+        // An exec gives its process a new thread on macOS, which nobody could have announced: the process is the same.
+        let of_process = || self.by_process.get(&subject.pid).filter(|_| subject.pid != 0);
+        let &slot = self.by_thread.get(&subject.tid).or_else(of_process)?;
         let op = self.ops.get(slot)?;
         if at < op.started || at > op.ended {
             return None;

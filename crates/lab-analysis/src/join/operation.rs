@@ -61,6 +61,7 @@ impl Engine<'_> {
             started: item.at,
             ended,
             tid: begin.subject.tid,
+            pid: begin.subject.pid,
             kind: begin.kind,
             owner,
             column,
@@ -82,6 +83,9 @@ impl Engine<'_> {
             path,
         });
         self.by_thread.insert(begin.subject.tid, slot);
+        if begin.kind == OperationKind::Exec {
+            self.by_process.insert(begin.subject.pid, slot);
+        }
         if let Some(open) = self.open.get_mut(usize::from(owner)) {
             open.push(slot);
         }
@@ -159,6 +163,9 @@ impl Engine<'_> {
         let Some(op) = self.ops.remove(slot) else { return };
         if self.by_thread.get(&op.tid) == Some(&slot) {
             self.by_thread.remove(&op.tid);
+        }
+        if self.by_process.get(&op.pid) == Some(&slot) {
+            self.by_process.remove(&op.pid);
         }
         if let Some(open) = self.open.get_mut(usize::from(op.owner)) {
             open.retain(|&other| other != slot);
