@@ -46,6 +46,7 @@ pub(crate) struct Op {
     pub(crate) started: u64,
     pub(crate) ended: u64,
     pub(crate) tid: u64,
+    pub(crate) pid: u32,
     pub(crate) kind: OperationKind,
     /// The client whose process made it, or [`NOBODY`].
     pub(crate) owner: u16,
@@ -77,6 +78,14 @@ pub(crate) struct Op {
     pub(crate) path: Option<Rc<str>>,
 }
 
+impl Op {
+    /// The client that brought it about: whose process made it, or for whose decision a worker outside the clients
+    /// did; [`NOBODY`] for the workload's.
+    pub(crate) fn author(&self) -> u16 {
+        if self.owner == NOBODY { self.by.map_or(NOBODY, |by| by.client) } else { self.owner }
+    }
+}
+
 #[cfg(test)]
 impl Op {
     /// An open of the workload's, as it begins.
@@ -87,6 +96,7 @@ impl Op {
             started: 0,
             ended: NEVER,
             tid: 0,
+            pid: 0,
             kind: OperationKind::Open,
             owner: NOBODY,
             column: 0,

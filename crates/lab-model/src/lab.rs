@@ -33,6 +33,9 @@ pub struct Lab {
     pub phases: Phases,
     /// What drives the lab; at least one load.
     pub workload: Vec<Workload>,
+    /// What each step of the load that looks for a knee must hold, beside keeping up with its rate.
+    #[serde(default)]
+    pub hold: Vec<Expectation>,
     /// What must hold for exit code 0.
     pub expect: Vec<Expectation>,
     /// Limits that keep a lab from harming its machine.
@@ -40,11 +43,14 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// The programs that clients run on their own account.
+    /// The programs that clients run on their own account, and those that helpers and daemons run for them.
     #[must_use]
     pub fn programs_of_clients(&self) -> Vec<ExecProgram> {
         let behaviors = self.clients.iter().map(|client| &client.behavior);
-        behaviors.flat_map(|behavior| [behavior.on_open.spawn, behavior.on_exec.spawn]).flatten().collect()
+        let helped = |behavior: &Behavior| behavior.helpers.and_then(|helpers| helpers.errand.spawn);
+        let by_clients =
+            behaviors.flat_map(|behavior| [behavior.on_open.spawn, behavior.on_exec.spawn, helped(behavior)]);
+        by_clients.chain(self.daemons.iter().map(|daemon| daemon.errand.spawn)).flatten().collect()
     }
 }
 

@@ -67,6 +67,7 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         approvals: Approvals::default(),
         series: series(import),
         faults: Vec::new(),
+        knee: None,
         outside: None,
         cost: Cost::default(),
         not_observed: not_observed(import),
@@ -100,7 +101,7 @@ fn totals(import: &Import) -> Totals {
 }
 
 fn causes(import: &Import) -> Causes {
-    let column = |name: &str| CauseColumn { name: name.into(), kind: "external".into() };
+    let column = |name: &str| CauseColumn::new(name, "external");
     Causes {
         rows: vec![BACKEND.into()],
         columns: ["ES clients", "platform binaries", "other programs"].map(column).into(),
