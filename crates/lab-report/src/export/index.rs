@@ -9,8 +9,6 @@ use lab_trace::{Decision, Entry, Operation, Record, Target, Trace};
 
 /// The pieces of one path that are put together.
 const PIECES_MAX: u64 = 64;
-/// The longest chain of causes that is followed.
-const CHAIN_MAX: usize = 4096;
 
 /// An operation as the index keeps it.
 #[derive(Clone, Copy, Debug)]
@@ -142,16 +140,27 @@ impl<'a> Index<'a> {
         Some((trace, record, self.cause_of(read, &decision)))
     }
 
-    /// The operation at the root of an operation's cascade.
-    pub(super) fn root_of(&self, op: usize) -> usize {
-        let mut root = op;
-        for _ in 0..CHAIN_MAX {
-            match self.parent_of(root) {
-                Some((.., Some(above))) if above != root => root = above,
-                _ => break,
+    /// The operation at the root of each operation's cascade. Each link is followed once: a cascade that feeds
+    /// itself is one chain as long as the run.
+    pub(super) fn roots(&self) -> Vec<usize> {
+        const UNSEEN: usize = usize::MAX;
+        let mut roots = vec![UNSEEN; self.ops.len()];
+        let mut chain = Vec::new();
+        for op in 0..self.ops.len() {
+            let mut at = op;
+            while roots[at] == UNSEEN {
+                // Until it is known better; so a damaged chain that comes back to itself ends there.
+                roots[at] = at;
+                chain.push(at);
+                let Some((.., Some(above))) = self.parent_of(at) else { break };
+                at = above;
+            }
+            let root = roots[at];
+            for at in chain.drain(..) {
+                roots[at] = root;
             }
         }
-        root
+        roots
     }
 
     /// Ticks of a trace in nanoseconds of the shared clock.

@@ -66,6 +66,7 @@ pub fn perfetto(
     let window = window(&index, findings, caps.decisions);
     let mut export = Export {
         index: &index,
+        roots: index.roots(),
         caps,
         window,
         out: Packets {
@@ -216,6 +217,8 @@ impl Lanes {
 
 struct Export<'a> {
     index: &'a Index<'a>,
+    /// The root of each operation's cascade.
+    roots: Vec<usize>,
     caps: &'a Caps,
     window: (u64, u64),
     out: Packets<'a>,
@@ -378,7 +381,7 @@ impl Export<'_> {
             self.exported.flows_left_out += 1;
             return None;
         }
-        let in_cascade = self.per_cascade.entry(self.index.root_of(op)).or_default();
+        let in_cascade = self.per_cascade.entry(self.roots[op]).or_default();
         let all = usize::try_from(self.exported.flows).unwrap_or(usize::MAX);
         if *in_cascade >= self.caps.flows_per_cascade || all >= self.caps.flows {
             self.exported.flows_left_out += 1;
