@@ -344,7 +344,7 @@ fn ready(field: &Field<RawReady>, problems: &mut Problems<'_>) -> Option<Ready> 
 fn ready_within(field: &Field<Span>, problems: &mut Problems<'_>) -> Span {
     let Some(at) = field.given() else { return READY_WITHIN };
     if at.value.is_zero() || at.value > READY_WITHIN_MAX {
-        let message = format!("a product cannot be waited for for {}", at.value);
+        let message = format!("a wait of {} for a product is no wait", at.value);
         problems
             .add(Diagnostic::new(at.place.clone(), message).label("expected more than 0s and at most 10m"));
     }

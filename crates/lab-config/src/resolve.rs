@@ -52,10 +52,13 @@ pub(crate) fn resolve(raw: &RawLab, limits: &Limits, problems: &mut Problems<'_>
     let client_ids = clients
         .as_ref()
         .map(|clients| clients.iter().map(|client| client.id.as_str().to_owned()).collect::<Vec<String>>());
-    if let Some(ids) = &client_ids {
-        check_processes(raw, ids, problems);
-    }
     let external = externals(&raw.external, client_ids.as_deref(), problems);
+    if let Some(ids) = &client_ids {
+        let products = external.iter().flatten().map(|product| product.id.as_str());
+        let words: Vec<&str> =
+            ids.iter().map(String::as_str).chain(products).chain([Mute::WORKLOAD]).collect();
+        check_processes(raw, &words, problems);
+    }
     let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
     let deadline = deadline(&raw.deadline, problems);
     Some(Lab {
@@ -143,8 +146,7 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
 }
 
 /// Checks that every process which a behaviour names is one of the lab's.
-fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>) {
-    let words: Vec<&str> = clients.iter().map(String::as_str).chain([Mute::WORKLOAD]).collect();
+fn check_processes(raw: &RawLab, words: &[&str], problems: &mut Problems<'_>) {
     let of_defaults = raw.defaults.value().and_then(|defaults| defaults.behavior.value());
     let mut behaviors: Vec<&BehaviorEntry> = of_defaults.into_iter().collect();
     match raw.clients.value() {
@@ -165,7 +167,7 @@ fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>
         let text = at.value.as_str();
         let diagnostic =
             Diagnostic::new(at.place.clone(), format!("`{}` is no process of this lab", shortened(text)))
-                .help("write a client's ID, or `workload` for all that is no client's");
+                .help("write a client's or product's ID, or `workload` for all that is no client's");
         problems.add(match nearest(text, words.iter().copied()) {
             Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
             None => diagnostic.label("no such client"),
