@@ -6,7 +6,7 @@ use lab_client_core::{Backend, FileFacts, OperationPlan, PlannedTarget};
 use lab_model::{Cause, FileId, OperationKind, Ticks};
 use lab_process::{
     clock,
-    program::{Birth, Launcher},
+    program::{Birth, Launch, Launcher},
 };
 use lab_trace::{Counter, OperationBegin, OperationEnd, Target};
 use nix::{fcntl::OFlag, sys::stat::Mode};
@@ -104,7 +104,7 @@ impl<B: Backend> Worker<B> {
         self.shared.gate.leave(crate::client::WORKER_PLACES + slot);
         let birth = Birth { writer: trace.clone(), board: trace.board().clone(), slot, record, begin };
         let path = CStr::from_bytes_until_nul(&self.path).unwrap_or_default();
-        let outcome = launcher.run(path, &birth);
+        let outcome = launcher.run(&Launch::of(path), &birth);
         let ended = clock::now();
         if !outcome.announced {
             trace.begin_claimed(record, &OperationBegin { started: ended, ..begin });

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::{
     Diagnostic,
     read::{Field, List, Problems, Read, records},
+    scalar::Bounded,
     tree::{Node, Value},
 };
 
@@ -30,6 +31,78 @@ records! {
         p50 [default]: Span,
         /// And 99 % at most this.
         p99 [default]: Span,
+    }
+}
+
+records! {
+    /// A number of bytes that is drawn for each file from its path; exactly one of `uniform`, `exponential`, and
+    /// `p50` with `p99`.
+    #[schemars(
+        rename = "DrawnBytes",
+        extend("oneOf" = [
+            { "required": ["uniform"] }, { "required": ["exponential"] }, { "required": ["p50", "p99"] }
+        ])
+    )]
+    "a drawn size" RawDrawnBytes {
+        /// Between these two sizes, each equally likely: `[0, 65536]`.
+        #[schemars(extend("minItems" = 2, "maxItems" = 2))]
+        uniform [default]: List<FileBytes>,
+        /// Exponential, with this mean.
+        exponential [default]: FileBytes,
+        /// Log-normal, a heavy tail: half of the files have at most this many bytes.
+        p50 [default]: FileBytes,
+        /// And 99 % at most this many.
+        p99 [default]: FileBytes,
+    }
+}
+
+/// Bytes of a file.
+type FileBytes = Bounded<0, { 1 << 30 }>;
+
+impl Quantity for FileBytes {
+    fn whole(self) -> u64 {
+        self.0
+    }
+
+    fn of(whole: u64) -> FileBytes {
+        Bounded(whole)
+    }
+}
+
+/// The bytes of a file as they may be written: fixed, or how they are drawn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawBytes(pub(crate) Distribution<u32>);
+
+impl Read for RawBytes {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<RawBytes> {
+        if !matches!(node.value, Value::Map(_)) {
+            return FileBytes::read(node, problems).map(|bytes| RawBytes(Distribution::Fixed(bytes.get())));
+        }
+        let RawDrawnBytes { uniform, exponential, p50, p99 } = RawDrawnBytes::read(node, problems)?;
+        let parts = Parts { uniform, exponential, p50, p99 };
+        let drawn = parts.distribution(&node.place, "`{ p50: 4096, p99: 262144 }`", problems)?;
+        Some(RawBytes(match drawn {
+            Distribution::Fixed(bytes) => Distribution::Fixed(bytes.get()),
+            Distribution::Uniform(from, to) => Distribution::Uniform(from.get(), to.get()),
+            Distribution::Exponential(mean) => Distribution::Exponential(mean.get()),
+            Distribution::HeavyTail(p50, p99) => Distribution::HeavyTail(p50.get(), p99.get()),
+        }))
+    }
+}
+
+impl JsonSchema for RawBytes {
+    fn schema_name() -> Cow<'static, str> {
+        "Bytes".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let fixed = generator.subschema_for::<FileBytes>();
+        let drawn = generator.subschema_for::<RawDrawnBytes>();
+        json_schema!({
+            "description": "Bytes: always as many, as `4096`, or drawn for each file, as \
+                `{ uniform: [0, 65536] }`, `{ exponential: 4096 }` or `{ p50: 4096, p99: 262144 }`.",
+            "anyOf": [fixed, drawn]
+        })
     }
 }
 

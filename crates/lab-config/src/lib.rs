@@ -15,6 +15,7 @@ mod expectations;
 mod explain;
 mod external;
 mod heading;
+mod loads;
 mod nearest;
 mod raw;
 mod read;
@@ -57,12 +58,29 @@ impl Default for Limits {
     }
 }
 
-/// Reads a lab file; `label` is the file's name as the user knows it.
+/// Reads the text of a file that a lab file names, relative to it; or says why it cannot.
+pub type Beside<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
+
+/// Reads a lab file; `label` is the file's name as the user knows it. The lab names no file beside it.
 ///
 /// # Errors
 ///
 /// All mistakes of the file, when there is at least one.
 pub fn parse(label: &str, source: impl AsRef<[u8]>, limits: &Limits) -> Result<Lab, Report> {
+    parse_beside(label, source, limits, &|_| Err("no other file is read here".to_owned()))
+}
+
+/// The same, with the files that the lab file names.
+///
+/// # Errors
+///
+/// All mistakes of the file, when there is at least one.
+pub fn parse_beside(
+    label: &str,
+    source: impl AsRef<[u8]>,
+    limits: &Limits,
+    beside: &Beside<'_>,
+) -> Result<Lab, Report> {
     let source = source.as_ref();
     let text = text_of(source).map_err(|unreadable| {
         let (text, diagnostic) = *unreadable;
@@ -78,7 +96,7 @@ pub fn parse(label: &str, source: impl AsRef<[u8]>, limits: &Limits) -> Result<L
                 None
             }
             Ok(node) => RawLab::read(&node, &mut problems)
-                .and_then(|raw| resolve::resolve(&raw, limits, &mut problems)),
+                .and_then(|raw| resolve::resolve(&raw, limits, beside, &mut problems)),
             Err(diagnostic) => {
                 problems.add(*diagnostic);
                 None

@@ -11,8 +11,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::{
     distribution::RawTime,
     external::RawExternal,
+    loads::{RawExecTree, RawFileMix, RawKnee, RawOpenList, RawRate},
     read::{At, Field, List, Problems, Read, records},
-    scalar::{AnswerBy, Bounded, RawRate, RawSpawn, SchemaVersion},
+    scalar::{AnswerBy, Bounded, RawSpawn, SchemaVersion},
     tree::{Node, Value},
 };
 
@@ -211,8 +212,14 @@ records! {
     "a load" RawWorkload {
         /// Opens and closes files of the arena.
         open_storm [default]: RawOpenStorm,
+        /// Opens files of many folders, sizes and endings: to read, to write, or to create.
+        file_mix [default]: RawFileMix,
+        /// Opens the files of a recorded list, in its order.
+        open_list [default]: RawOpenList,
         /// Runs programs from the arena.
         exec_storm [default]: RawExecStorm,
+        /// Runs programs that run programs.
+        exec_tree [default]: RawExecTree,
     }
 
     /// Opens and closes files of the arena.
@@ -233,6 +240,8 @@ records! {
         /// How fast.
         #[schemars(extend("default" = "max"))]
         rate [default]: RawRate,
+        /// Raises the rate step by step over the phase, in place of `rate`.
+        find_knee [default]: RawKnee,
         /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
         operations_max [default]: Bounded<1, { u64::MAX }>,
     }
@@ -249,6 +258,8 @@ records! {
         /// How fast.
         #[schemars(extend("default" = "max"))]
         rate [default]: RawRate,
+        /// Raises the rate step by step over the phase, in place of `rate`.
+        find_knee [default]: RawKnee,
         /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
         operations_max [default]: Bounded<1, { u64::MAX }>,
     }

@@ -4,14 +4,15 @@ use std::ops::Range;
 
 use lab_model::{
     AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, ExecProgram, ExecStorm, Lab, Mute, OpenStorm,
-    Phases, Rate, Reaction, Safety, Span, Via, Workload,
+    Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
 };
 
 use crate::{
-    Diagnostic, Limits,
+    Beside, Diagnostic, Limits,
     clients::clients,
     expectations::expectations,
     external::externals,
+    loads::{rate, resolve_exec_tree, resolve_file_mix, resolve_open_list},
     nearest::nearest,
     raw::{
         BehaviorEntry, RawBehavior, RawClients, RawDenyRule, RawExecStorm, RawLab, RawMute, RawOpenStorm,
@@ -31,7 +32,12 @@ const PHASE_MAX: Span = Span::from_secs(86_400);
 const ARENA_PAGE_BYTES: u64 = 4096;
 
 /// Resolves a lab; `None` when there are mistakes, all of which are then in `problems`.
-pub(crate) fn resolve(raw: &RawLab, limits: &Limits, problems: &mut Problems<'_>) -> Option<Lab> {
+pub(crate) fn resolve(
+    raw: &RawLab,
+    limits: &Limits,
+    beside: &Beside<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Lab> {
     let name = raw.name.given().and_then(|name| lab_name(name, problems));
     let defaults = raw.defaults.value().and_then(|defaults| defaults.behavior.value());
     let base = match defaults {
@@ -48,7 +54,7 @@ pub(crate) fn resolve(raw: &RawLab, limits: &Limits, problems: &mut Problems<'_>
         run_max.map(|at| &at.place),
         problems,
     );
-    let workload = workloads(&raw.workload, &safety, problems);
+    let workload = workloads(&raw.workload, &safety, beside, problems);
     let client_ids = clients
         .as_ref()
         .map(|clients| clients.iter().map(|client| client.id.as_str().to_owned()).collect::<Vec<String>>());
@@ -312,6 +318,7 @@ fn phases(
 fn workloads(
     field: &Field<List<RawWorkload>>,
     safety: &Safety,
+    beside: &Beside<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<Workload> {
     let Some(list) = field.given() else { return Vec::new() };
@@ -322,7 +329,14 @@ fn workloads(
         problems.add(diagnostic);
     }
     let workload: Vec<Workload> =
-        list.value.items.iter().filter_map(|at| one_workload(at, problems)).collect();
+        list.value.items.iter().filter_map(|at| one_workload(at, beside, problems)).collect();
+    let knees = workload.iter().filter(|load| matches!(load.rate(), Rate::Knee(_))).count();
+    if knees > 1 {
+        let diagnostic = Diagnostic::new(list.place.clone(), "one lab looks for one knee")
+            .label("two loads have `find_knee`")
+            .help("give the others a fixed `rate`");
+        problems.add(diagnostic);
+    }
     let bytes = workload.iter().map(arena_bytes).fold(0, u64::saturating_add);
     if bytes > safety.arena_bytes_max {
         let message = format!("the files take {bytes} bytes, the arena holds {}", safety.arena_bytes_max);
@@ -335,29 +349,47 @@ fn workloads(
 }
 
 fn arena_bytes(workload: &Workload) -> u64 {
-    match workload {
-        Workload::OpenStorm(storm) => {
-            u64::from(storm.files) * u64::from(storm.file_bytes).next_multiple_of(ARENA_PAGE_BYTES)
-        }
-        Workload::ExecStorm(_) => 0,
-    }
+    (0..workload.files())
+        .map(|file| u64::from(file_bytes(workload, file)).next_multiple_of(ARENA_PAGE_BYTES))
+        .fold(0, u64::saturating_add)
 }
 
-fn one_workload(at: &At<RawWorkload>, problems: &mut Problems<'_>) -> Option<Workload> {
-    let RawWorkload { open_storm, exec_storm } = &at.value;
-    let message = match (open_storm, exec_storm) {
-        (Field::Given(storm), Field::Absent) => {
-            return Some(Workload::OpenStorm(resolve_open_storm(&storm.value, problems)));
+fn one_workload(at: &At<RawWorkload>, beside: &Beside<'_>, problems: &mut Problems<'_>) -> Option<Workload> {
+    let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree } = &at.value;
+    let given = [
+        open_storm.given().is_some(),
+        file_mix.given().is_some(),
+        open_list.given().is_some(),
+        exec_storm.given().is_some(),
+        exec_tree.given().is_some(),
+    ];
+    let bad = matches!(open_storm, Field::Bad)
+        || matches!(file_mix, Field::Bad)
+        || matches!(open_list, Field::Bad)
+        || matches!(exec_storm, Field::Bad)
+        || matches!(exec_tree, Field::Bad);
+    let message = match given.iter().filter(|given| **given).count() {
+        _ if bad => return None,
+        0 => "a load names what it does",
+        1 => {
+            return if let Some(storm) = open_storm.given() {
+                Some(Workload::OpenStorm(resolve_open_storm(&storm.value, problems)))
+            } else if let Some(mix) = file_mix.given() {
+                Some(Workload::FileMix(resolve_file_mix(&mix.value, problems)))
+            } else if let Some(list) = open_list.given() {
+                resolve_open_list(list, beside, problems).map(Workload::OpenList)
+            } else if let Some(tree) = exec_tree.given() {
+                Some(Workload::ExecTree(resolve_exec_tree(tree, problems)))
+            } else {
+                exec_storm
+                    .given()
+                    .map(|storm| Workload::ExecStorm(resolve_exec_storm(&storm.value, problems)))
+            };
         }
-        (Field::Absent, Field::Given(storm)) => {
-            return Some(Workload::ExecStorm(resolve_exec_storm(&storm.value)));
-        }
-        (Field::Absent, Field::Absent) => "a load names what it does",
-        (Field::Given(_), Field::Given(_)) => "one load cannot be two storms",
-        (Field::Bad, _) | (_, Field::Bad) => return None,
+        _ => "one load cannot be two",
     };
     let diagnostic = Diagnostic::new(at.place.clone(), message)
-        .label("expected `open_storm` or `exec_storm`")
+        .label("expected one of `open_storm`, `file_mix`, `open_list`, `exec_storm` and `exec_tree`")
         .help("give each load an item of its own: `- open_storm: {}`");
     problems.add(diagnostic);
     None
@@ -372,16 +404,16 @@ fn resolve_open_storm(raw: &RawOpenStorm, problems: &mut Problems<'_>) -> OpenSt
         files: raw.files.value().map_or(500, |files| files.get()),
         directory: raw.directory.value().cloned().unwrap_or_else(|| "files".to_owned()),
         file_bytes: raw.file_bytes.value().map_or(4096, |bytes| bytes.get()),
-        rate: raw.rate.value().map_or(Rate::Max, |rate| rate.0),
+        rate: rate(&raw.rate, &raw.find_knee, problems),
         operations_max: raw.operations_max.value().map(|max| max.0),
     }
 }
 
-fn resolve_exec_storm(raw: &RawExecStorm) -> ExecStorm {
+fn resolve_exec_storm(raw: &RawExecStorm, problems: &mut Problems<'_>) -> ExecStorm {
     ExecStorm {
         workers: raw.workers.value().map_or(1, |workers| workers.get()),
         program: raw.program.value().copied().unwrap_or(ExecProgram::Static),
-        rate: raw.rate.value().map_or(Rate::Max, |rate| rate.0),
+        rate: rate(&raw.rate, &raw.find_knee, problems),
         operations_max: raw.operations_max.value().map(|max| max.0),
     }
 }

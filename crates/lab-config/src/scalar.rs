@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use lab_model::{
-    ArenaKind, AuthEvents, BackendChoice, Cache, ExecProgram, InvalidSpan, Preset, Rate, ReactTo, Span, Via,
-    When,
+    ArenaKind, AuthEvents, BackendChoice, Cache, ExecProgram, InvalidSpan, Preset, ReactTo, Span, Via, When,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -245,42 +244,6 @@ impl JsonSchema for RawSpawn {
         json_schema!({
             "description": "A program of the arena, or `none`.",
             "anyOf": [{ "const": "none", "description": "Runs nothing." }, program]
-        })
-    }
-}
-
-/// How fast a load runs: `max` or a number of operations a second.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RawRate(pub(crate) Rate);
-
-type PerSecond = Bounded<1, 10_000_000>;
-
-impl Read for RawRate {
-    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<RawRate> {
-        match &node.value {
-            Value::Text(text) if text == "max" => Some(RawRate(Rate::Max)),
-            Value::Integer(_) => {
-                PerSecond::read(node, problems).map(|rate| RawRate(Rate::PerSecond(rate.get())))
-            }
-            _ => {
-                problems.wrong_type(node, "`max` or operations a second", "`max`, or `500`");
-                None
-            }
-        }
-    }
-}
-
-impl JsonSchema for RawRate {
-    fn schema_name() -> Cow<'static, str> {
-        "Rate".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let per_second = generator.subschema_for::<PerSecond>();
-        json_schema!({
-            "description": "`max` starts the next operation when the last one ended; a number plans so many \
-                operations a second over all workers, and latency counts from the planned start.",
-            "anyOf": [{ "const": "max", "description": "Closed loop." }, per_second]
         })
     }
 }

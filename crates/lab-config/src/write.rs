@@ -1,8 +1,8 @@
 use std::fmt::{self, Write};
 
 use lab_model::{
-    Behavior, Client, DenyRule, Expectation, External, Lab, Mute, PhaseKind, Rate, Reaction, Ready, When,
-    Workload,
+    Behavior, Client, DenyRule, Expectation, External, Knee, Lab, Mute, PhaseKind, Rate, Reaction, Ready,
+    When, Workload,
 };
 
 use crate::scalar::{Choice, RawSpawn};
@@ -157,31 +157,59 @@ fn write_texts(out: &mut String, key: &str, texts: &[(String, String)]) -> fmt::
 }
 
 fn write_workload(out: &mut String, workload: &Workload) -> fmt::Result {
-    let operations_max = match workload {
+    let name = match workload {
+        Workload::OpenStorm(_) => "open_storm",
+        Workload::FileMix(_) => "file_mix",
+        Workload::OpenList(_) => "open_list",
+        Workload::ExecStorm(_) => "exec_storm",
+        Workload::ExecTree(_) => "exec_tree",
+    };
+    writeln!(out, "  - {name}:")?;
+    writeln!(out, "      workers: {}", workload.workers())?;
+    match workload {
         Workload::OpenStorm(storm) => {
-            writeln!(out, "  - open_storm:")?;
-            writeln!(out, "      workers: {}", storm.workers)?;
             writeln!(out, "      files: {}", storm.files)?;
             writeln!(out, "      directory: {}", Scalar(&storm.directory))?;
             writeln!(out, "      file_bytes: {}", storm.file_bytes)?;
-            write_rate(out, storm.rate)?;
-            storm.operations_max
         }
-        Workload::ExecStorm(storm) => {
-            writeln!(out, "  - exec_storm:")?;
-            writeln!(out, "      workers: {}", storm.workers)?;
-            writeln!(out, "      program: {}", word(storm.program))?;
-            write_rate(out, storm.rate)?;
-            storm.operations_max
+        Workload::FileMix(mix) => {
+            writeln!(out, "      files: {}", mix.files)?;
+            writeln!(out, "      directory: {}", Scalar(&mix.directory))?;
+            writeln!(out, "      directories: {}", mix.directories)?;
+            writeln!(out, "      depth: {}", mix.depth)?;
+            writeln!(out, "      file_bytes: {}", mix.file_bytes)?;
+            writeln!(out, "      extensions: {}", Names(&mix.extensions))?;
+            writeln!(out, "      read: {}", mix.read)?;
+            writeln!(out, "      write: {}", mix.write)?;
+            writeln!(out, "      create: {}", mix.create)?;
         }
-    };
-    operations_max.map_or(Ok(()), |max| writeln!(out, "      operations_max: {max}"))
+        Workload::OpenList(list) => {
+            writeln!(out, "      directory: {}", Scalar(&list.directory))?;
+            writeln!(out, "      file_bytes: {}", list.file_bytes)?;
+            writeln!(out, "      paths:")?;
+            list.paths.iter().try_for_each(|path| writeln!(out, "        - {}", Scalar(path)))?;
+        }
+        Workload::ExecStorm(storm) => writeln!(out, "      program: {}", word(storm.program))?,
+        Workload::ExecTree(tree) => {
+            writeln!(out, "      fanout: {}", tree.fanout)?;
+            writeln!(out, "      depth: {}", tree.depth)?;
+        }
+    }
+    write_rate(out, workload.rate())?;
+    workload.operations_max().map_or(Ok(()), |max| writeln!(out, "      operations_max: {max}"))
 }
 
 fn write_rate(out: &mut String, rate: Rate) -> fmt::Result {
     match rate {
         Rate::Max => writeln!(out, "      rate: max"),
         Rate::PerSecond(rate) => writeln!(out, "      rate: {rate}"),
+        Rate::Burst { operations, every } => {
+            writeln!(out, "      rate: {{ burst: {operations}, every: {every} }}")
+        }
+        Rate::Ramp { from, to } => writeln!(out, "      rate: {{ ramp: [{from}, {to}] }}"),
+        Rate::Knee(Knee { from, to, steps }) => {
+            writeln!(out, "      find_knee: {{ from: {from}, to: {to}, steps: {steps} }}")
+        }
     }
 }
 

@@ -63,6 +63,24 @@ fn distributions() {
 }
 
 #[test]
+fn loads() {
+    let load = |load: &str| with("open_storm: { workers: 2, files: 500, rate: max }", load);
+    check("load_two_kinds", 1, load("open_storm: {}\n    exec_tree: {}"));
+    check("load_tree_too_large", 1, load("exec_tree: { fanout: 100, depth: 8 }"));
+    check("load_list_not_there", 1, load("open_list: { list: recorded.txt }"));
+    check("load_list_leaves_the_arena", 1, load("open_list: { paths: [a/b, ../c] }"));
+    check("load_list_file_and_folder", 1, load("open_list: { paths: [a/b, a] }"));
+    check("load_mix_ending", 1, load("file_mix: { extensions: [.txt] }"));
+    check("load_burst_without_every", 1, load("open_storm: { rate: { burst: 100 } }"));
+    check("load_knee_and_rate", 1, load("open_storm: { rate: 5, find_knee: { from: 500, to: 5000 } }"));
+    check("load_knee_downwards", 1, load("open_storm: { find_knee: { from: 5000, to: 500 } }"));
+    let two = load(
+        "open_storm: { find_knee: { from: 5, to: 500 } }\n  - exec_storm: { find_knee: { from: 5, to: 9 } }",
+    );
+    check("load_two_knees", 1, two);
+}
+
+#[test]
 fn yaml_itself() {
     check("yaml_unclosed_bracket", 1, with("rate: max }", "rate: max"));
     check("yaml_tab", 1, with("  behavior: scanner", "\tbehavior: scanner"));

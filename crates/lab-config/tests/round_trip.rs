@@ -4,8 +4,8 @@
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
     ArenaKind, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, DenyRule, Distribution,
-    ExecProgram, ExecStorm, External, Lab, Mute, OpenStorm, Phases, PrivateFolder, Rate, ReactTo, Reaction,
-    Ready, Recognized, Safety, Span, Via, When, Workload,
+    ExecProgram, ExecStorm, ExecTree, External, FileMix, Lab, Mute, OpenList, OpenStorm, Phases,
+    PrivateFolder, Rate, ReactTo, Reaction, Ready, Recognized, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -111,7 +111,68 @@ prop_compose! {
 }
 
 fn rate() -> impl Strategy<Value = Rate> {
-    prop_oneof![Just(Rate::Max), (1..=10_000_000_u32).prop_map(Rate::PerSecond)]
+    prop_oneof![
+        Just(Rate::Max),
+        (1..=10_000_000_u32).prop_map(Rate::PerSecond),
+        (1..=1_000_000_u32, span(60)).prop_map(|(operations, every)| Rate::Burst { operations, every }),
+        (0..=10_000_u32, 1..=10_000_000_u32).prop_map(|(from, to)| Rate::Ramp { from, to }),
+    ]
+}
+
+fn bytes() -> impl Strategy<Value = Distribution<u32>> {
+    prop_oneof![
+        (0..=65_536_u32).prop_map(Distribution::Fixed),
+        (0..100_u32, 100..=65_536_u32).prop_map(|(from, to)| Distribution::Uniform(from, to)),
+        (1..=65_536_u32).prop_map(Distribution::Exponential),
+        (1..100_u32, 100..=65_536_u32).prop_map(|(p50, p99)| Distribution::HeavyTail(p50, p99)),
+    ]
+}
+
+prop_compose! {
+    fn file_mix()(
+        workers in 1..=256_u16,
+        files in 1..=50_u32,
+        directory in "[a-z]{1,5}",
+        (directories, depth) in (1..=10_000_u32, 1..=8_u8),
+        file_bytes in bytes(),
+        extensions in proptest::collection::vec("[a-z0-9_]{1,5}", 1..4),
+        (read, write, create) in (1..=1_000_000_u32, 0..=1_000_000_u32, 0..=1_000_000_u32),
+        rate in rate(),
+        operations_max in proptest::option::of(1..=u64::MAX),
+    ) -> Workload {
+        Workload::FileMix(FileMix {
+            workers, files, directory, directories, depth, file_bytes, extensions, read, write, create, rate,
+            operations_max,
+        })
+    }
+}
+
+prop_compose! {
+    fn open_list()(
+        workers in 1..=256_u16,
+        paths in proptest::collection::vec("[a-zé '\"#:&*!0-9_-]{1,8}x(/[a-z.]{3,6}x){0,2}", 1..5),
+        file_bytes in bytes(),
+        rate in rate(),
+        operations_max in proptest::option::of(1..=u64::MAX),
+    ) -> Workload {
+        // No path may be the folder of another.
+        let number = |(nth, path): (usize, String)| format!("{nth}{path}");
+        let paths = paths.into_iter().enumerate().map(number).collect();
+        Workload::OpenList(OpenList {
+            workers, paths, directory: "list".to_owned(), file_bytes, rate, operations_max,
+        })
+    }
+}
+
+prop_compose! {
+    fn exec_tree()(
+        workers in 1..=256_u16,
+        (fanout, depth) in (1..=4_u32, 0..=4_u32),
+        rate in rate(),
+        operations_max in proptest::option::of(1..=u64::MAX),
+    ) -> Workload {
+        Workload::ExecTree(ExecTree { workers, fanout, depth, rate, operations_max })
+    }
 }
 
 prop_compose! {
@@ -139,7 +200,13 @@ prop_compose! {
 }
 
 fn workload() -> impl Strategy<Value = Workload> {
-    prop_oneof![open_storm().prop_map(Workload::OpenStorm), exec_storm().prop_map(Workload::ExecStorm)]
+    prop_oneof![
+        open_storm().prop_map(Workload::OpenStorm),
+        exec_storm().prop_map(Workload::ExecStorm),
+        file_mix(),
+        open_list(),
+        exec_tree(),
+    ]
 }
 
 /// Expectations come from the reader itself: only it knows what a condition's text means.

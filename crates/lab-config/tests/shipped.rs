@@ -105,6 +105,13 @@ fn the_schema_refuses_what_the_reader_refuses() {
         ("open_storm: {}", "open_storm: { workers: 0 }"),
         ("open_storm: {}", "open_storm: { rate: fast }"),
         ("open_storm: {}", "open_storm: { rate: 0 }"),
+        ("open_storm: {}", "open_storm: { rate: { burst: 5 } }"),
+        ("open_storm: {}", "open_storm: { rate: { ramp: [5] } }"),
+        ("open_storm: {}", "open_storm: { find_knee: { from: 5 } }"),
+        ("open_storm: {}", "open_list: {}"),
+        ("open_storm: {}", "open_list: { list: a.txt, paths: [a] }"),
+        ("open_storm: {}", "exec_tree: { depth: 9 }"),
+        ("open_storm: {}", "file_mix: { file_bytes: { p50: 5 } }"),
     ];
     for (part, by) in changes {
         let bad = good.replace(part, by);

@@ -21,7 +21,7 @@ use crate::{
     phase::{Job, Replies, Round},
     sites::Sites,
     thread,
-    worker::Worker,
+    worker::{Grove, Tools, Worker},
 };
 
 /// How the conversation ended.
@@ -235,20 +235,22 @@ fn start_workers(
     let mut started = Vec::with_capacity(wanted);
     // In the order of the schedules: load by load.
     for load in workload {
-        let (workers, runs_programs) = match load {
-            Workload::OpenStorm(storm) => (storm.workers, false),
-            Workload::ExecStorm(storm) => (storm.workers, true),
-        };
-        for _ in 0..workers {
+        for place in 0..load.workers() {
             let number = u16::try_from(started.len()).unwrap_or(u16::MAX);
-            let launcher = runs_programs.then(Launcher::new).transpose().map_err(ServeError::Thread)?;
+            let launcher =
+                load.runs_programs().then(Launcher::new).transpose().map_err(ServeError::Thread)?;
+            let grove = match load {
+                Workload::ExecTree(tree) => Some(Grove::new(tree)),
+                _ => None,
+            };
             let (jobs, receiver) = mpsc::channel();
             let (writer, sites, registered) = (writer.clone(), Arc::clone(sites), registered.clone());
             let body = move || {
                 thread::wake_exactly();
                 let tid = register(&writer, ThreadPurpose::Worker, number);
                 let subject = ThreadId { pid: std::process::id(), tid, generation: 0 };
-                let worker = Worker::new(number, subject, writer, sites, launcher);
+                let tools = Tools { place, launcher, grove };
+                let worker = Worker::new(number, subject, writer, sites, tools);
                 // Nobody receives only if the driver is ending already.
                 let _ending = registered.send(tid);
                 drop(registered);

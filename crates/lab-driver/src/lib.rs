@@ -11,8 +11,10 @@ mod descriptors;
 mod phase;
 mod sites;
 mod thread;
+mod tree;
 mod worker;
 
 pub use control::{Outcome, ServeError, serve};
 pub use descriptors::seal_descriptors;
 pub use phase::{CATCH_UP_MAX, OPERATIONS_NOT_BEGUN};
+pub use tree::grow;

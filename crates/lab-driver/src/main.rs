@@ -14,6 +14,17 @@ use nix::sys::stat::{SFlag, fstat};
 
 const EXIT_USAGE: u8 = 64;
 
+/// A program of the workload: alone it ends at once, as part of a tree it runs others.
+fn branch() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.filter_map(|argument| argument.into_string().ok()).collect();
+    match rest.iter().map(String::as_str).collect::<Vec<&str>>().as_slice() {
+        ["tree", levels, fanout] if lab_driver::grow(&program, levels, fanout).is_err() => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 fn main() -> ExitCode {
     let stdin = io::stdin();
     let is_socket = fstat(stdin.as_fd())
@@ -23,7 +34,7 @@ fn main() -> ExitCode {
             eprintln!("lab-driver: expects its control socket as standard input; `lab up NAME` starts it");
             return ExitCode::from(EXIT_USAGE);
         }
-        return ExitCode::SUCCESS;
+        return branch();
     }
     lab_driver::seal_descriptors();
     let control = match stdin.as_fd().try_clone_to_owned() {

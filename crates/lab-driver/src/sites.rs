@@ -9,7 +9,7 @@ use std::{
 
 use lab_model::Workload;
 use lab_trace::{Target, TraceWriter};
-use lab_workload::{file_path, program_path};
+use lab_workload::{created_path, file_path, program_path, tree_path};
 use nix::sys::stat::{FileStat, fstat, stat};
 
 /// One file of the arena. Files are not replaced while the driver runs, so its identity is looked up once.
@@ -23,6 +23,8 @@ pub(crate) struct Site {
 #[derive(Debug)]
 pub(crate) struct Sites {
     loads: Vec<Arc<[Site]>>,
+    /// The files that workers create, by load and worker of it.
+    created: Vec<Box<[Site]>>,
 }
 
 impl Site {
@@ -56,6 +58,13 @@ impl Site {
         });
         Some(*target)
     }
+
+    /// The same of a file that is another one each time: only its path is remembered.
+    pub(crate) fn new_target(&self, open: &impl AsFd, writer: &TraceWriter) -> Option<Target> {
+        let facts = fstat(open).ok()?;
+        let first = self.target(Some(open), writer)?;
+        Some(Target { inode: facts.st_ino, device: device(&facts), path: first.path })
+    }
 }
 
 /// The device as the kernel encodes it in 32 bits; on Linux `st_dev` holds just that.
@@ -73,17 +82,28 @@ impl Sites {
         // Loads that name the same folder share its files, so that each path is recorded once.
         let mut shared: BTreeMap<String, Arc<[Site]>> = BTreeMap::new();
         let mut loads = Vec::with_capacity(workload.len());
-        for load in workload {
+        let mut created = Vec::with_capacity(workload.len());
+        for (place, load) in workload.iter().enumerate() {
+            let own_files = || (0..load.files()).map(|index| file_path(load, index)).collect();
             let (name, paths) = match load {
                 Workload::OpenStorm(storm) => {
-                    let files = most_files(workload, &storm.directory);
-                    (storm.directory.clone(), (0..files).map(|index| file_path(storm, index)).collect())
+                    let files = 0..most_files(workload, &storm.directory);
+                    (storm.directory.clone(), files.map(|index| file_path(load, index)).collect())
                 }
+                Workload::FileMix(_) | Workload::OpenList(_) => (format!("load {place}"), own_files()),
                 Workload::ExecStorm(storm) => {
                     let path = program_path(storm.program);
                     (path.clone(), vec![path])
                 }
+                Workload::ExecTree(_) => (tree_path(), vec![tree_path()]),
             };
+            let new: Result<Vec<Site>, String> = match load {
+                Workload::FileMix(mix) => {
+                    (0..mix.workers).map(|worker| Site::new(arena, &created_path(mix, worker))).collect()
+                }
+                _ => Ok(Vec::new()),
+            };
+            created.push(new?.into());
             if !shared.contains_key(&name) {
                 let sites: Result<Vec<Site>, String> =
                     paths.iter().map(|path: &String| Site::new(arena, path)).collect();
@@ -95,12 +115,17 @@ impl Sites {
             }
             loads.push(Arc::clone(sites));
         }
-        Ok(Sites { loads })
+        Ok(Sites { loads, created })
     }
 
     /// A file of a load.
     pub(crate) fn site(&self, load: usize, file: u32) -> &Site {
         &self.loads[load][file as usize]
+    }
+
+    /// The file that a worker of a load creates.
+    pub(crate) fn created(&self, load: usize, worker: u16) -> &Site {
+        &self.created[load][usize::from(worker)]
     }
 }
 

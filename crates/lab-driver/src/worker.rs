@@ -2,22 +2,24 @@
 
 use std::sync::{Arc, mpsc::Receiver};
 
-use lab_model::{Cause, OperationKind, PhaseKind, ThreadId, Ticks};
+use lab_model::{Cause, ExecTree, OperationKind, PhaseKind, ThreadId, Ticks};
 use lab_process::{
     clock,
-    program::{Birth, Launcher},
+    program::{Birth, Launch, Launcher},
 };
-use lab_trace::{Board, Counter, Loss, OperationBegin, OperationEnd, TraceWriter};
+use lab_trace::{Board, Counter, Loss, OperationBegin, OperationEnd, RecordId, Target, TraceWriter};
 use lab_workload::{Action, Planned};
 use nix::{
     errno::Errno,
     fcntl::{OFlag, open},
-    sys::stat::Mode,
+    sys::{stat::Mode, uio::pwrite},
+    unistd::unlink,
 };
 
 use crate::{
     phase::{Job, OPERATIONS_NOT_BEGUN, Round},
-    sites::Sites,
+    sites::{Site, Sites},
+    tree::{Message, Shape, Told},
 };
 
 /// A worker's own things; it shares none of them but the trace and the board, which take no lock.
@@ -27,8 +29,32 @@ pub(crate) struct Worker {
     writer: TraceWriter,
     board: Board,
     sites: Arc<Sites>,
-    launcher: Option<Launcher>,
+    tools: Tools,
     birth: Birth,
+}
+
+/// What a worker needs for the operations of its load.
+pub(crate) struct Tools {
+    /// Its place among the workers of its load.
+    pub(crate) place: u16,
+    /// What starts programs, for a load that does.
+    pub(crate) launcher: Option<Launcher>,
+    /// The shape of its trees, for a load that has some.
+    pub(crate) grove: Option<Grove>,
+}
+
+/// What growing one tree after the other needs, made beforehand.
+pub(crate) struct Grove {
+    shape: Shape,
+    /// The processes of the tree that run, with their places in the trace. Never more than the tree has.
+    running: Vec<(u32, RecordId)>,
+}
+
+impl Grove {
+    pub(crate) fn new(tree: &ExecTree) -> Grove {
+        let most = usize::try_from(tree.execs().min(ExecTree::EXECS_MAX)).unwrap_or(0);
+        Grove { shape: Shape::new(tree.depth, tree.fanout), running: Vec::with_capacity(most) }
+    }
 }
 
 impl Worker {
@@ -38,7 +64,7 @@ impl Worker {
         thread: ThreadId,
         writer: TraceWriter,
         sites: Arc<Sites>,
-        launcher: Option<Launcher>,
+        tools: Tools,
     ) -> Worker {
         let board = writer.board().clone();
         let begin = OperationBegin {
@@ -57,7 +83,7 @@ impl Worker {
             record: lab_trace::RecordId::LOST,
             begin,
         };
-        Worker { number, thread, writer, board, sites, launcher, birth }
+        Worker { number, thread, writer, board, sites, tools, birth }
     }
 
     /// Works on one phase after the other until nobody gives it any more.
@@ -92,14 +118,15 @@ impl Worker {
             } else if round.is_over(now) {
                 break;
             }
-            now = self.make(&planned, at, round.phase);
-            begun += 1;
+            let more;
+            (now, more) = self.make(&planned, at, round.phase);
+            begun += more;
         }
         begun
     }
 
-    /// Makes one operation and returns when it had ended.
-    fn make(&mut self, planned: &Planned, at: Option<Ticks>, phase: PhaseKind) -> Ticks {
+    /// Makes what is planned, and returns when it had ended and how many operations it was.
+    fn make(&mut self, planned: &Planned, at: Option<Ticks>, phase: PhaseKind) -> (Ticks, u64) {
         let begin = OperationBegin {
             started: Ticks(0),
             subject: self.thread,
@@ -110,31 +137,53 @@ impl Worker {
             phase: Some(phase),
         };
         self.board.add(Counter::OperationsBegun, 1);
-        let ended = match planned.action {
-            Action::Open { file } => self.open(planned.load, file, begin),
-            Action::Exec(_) => {
-                self.execute(planned.load, OperationBegin { kind: OperationKind::Exec, ..begin })
+        let exec = OperationBegin { kind: OperationKind::Exec, ..begin };
+        let (ended, more) = match planned.action {
+            Action::Open { file } => (self.open(self.sites.site(planned.load, file), Access::Read, begin), 0),
+            Action::Write { file } => {
+                (self.open(self.sites.site(planned.load, file), Access::Write, begin), 0)
             }
+            Action::Create => {
+                let site = self.sites.created(planned.load, self.tools.place);
+                (self.open(site, Access::Create, begin), 0)
+            }
+            Action::Exec(_) => (self.execute(planned.load, exec), 0),
+            Action::Tree => self.grow(planned.load, exec),
         };
         self.board.add(Counter::OperationsEnded, 1);
-        ended
+        (ended, 1 + more)
     }
 
-    fn open(&self, load: usize, file: u32, begin: OperationBegin) -> Ticks {
-        let site = self.sites.site(load, file);
+    fn open(&self, site: &Site, access: Access, begin: OperationBegin) -> Ticks {
         let slot = usize::from(self.number);
         let id = self.writer.claim_operation();
         let started = clock::now();
         self.writer.begin_claimed(id, &OperationBegin { started, ..begin });
         self.board.operate(slot, started, id.0, self.thread.tid);
-        let opened = open(site.path(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+        let opened = open(site.path(), access.flags() | OFlag::O_CLOEXEC, MODE);
         let ended = clock::now();
         let error = opened.as_ref().err().map_or(0, |&error| number(error));
         let end = OperationEnd { ended, error, status: 0, finished: None, bytes: 0 };
         self.writer.end_operation(id, &end);
         self.board.rest(slot);
-        if let Some(target) = site.target(opened.as_ref().ok(), &self.writer) {
+        let opened = opened.ok();
+        let target = match (access, &opened) {
+            (Access::Create, Some(opened)) => site.new_target(opened, &self.writer),
+            (Access::Create, None) => None,
+            (Access::Read | Access::Write, opened) => site.target(opened.as_ref(), &self.writer),
+        };
+        if let Some(target) = target {
             self.writer.operation_target(id, &target);
+        }
+        // Behind the operation: what is written and removed is asked about by nobody.
+        match (access, opened) {
+            (Access::Write, Some(opened)) => {
+                let _full = pwrite(&opened, &[0], 0);
+            }
+            (Access::Create, Some(_)) => {
+                let _gone = unlink(site.path());
+            }
+            _ => {}
         }
         ended
     }
@@ -144,7 +193,8 @@ impl Worker {
         let id = self.writer.claim_operation();
         self.birth.record = id;
         self.birth.begin = begin;
-        let outcome = self.launcher.as_mut().map(|launcher| launcher.run(site.path(), &self.birth));
+        let launcher = self.tools.launcher.as_mut();
+        let outcome = launcher.map(|launcher| launcher.run(&Launch::of(site.path()), &self.birth));
         let Some(outcome) = outcome else {
             unreachable!("a worker whose schedule holds programs was given a launcher")
         };
@@ -161,6 +211,104 @@ impl Worker {
             self.writer.operation_target(id, &target);
         }
         ended
+    }
+
+    /// Runs a tree of programs and records every one of them; returns when its root had ended and how many there
+    /// were beside it.
+    fn grow(&mut self, load: usize, begin: OperationBegin) -> (Ticks, u64) {
+        let site = self.sites.site(load, 0);
+        let id = self.writer.claim_operation();
+        self.birth.record = id;
+        self.birth.begin = begin;
+        let (Some(launcher), Some(grove)) = (&mut self.tools.launcher, &mut self.tools.grove) else {
+            unreachable!("a worker whose schedule holds trees was given what they need")
+        };
+        let (mut error, mut announced, mut root) = (0, false, None);
+        let told = Told::new().map(|(told, output)| {
+            let started = launcher.start(&grove.shape.launch(site.path(), &output), &self.birth);
+            (root, announced, error) = (started.pid, started.announced, started.error);
+            told
+        });
+        let target = site.target(None::<&std::fs::File>, &self.writer);
+        let mut more = 0;
+        let inner = OperationBegin { planned: None, ..begin };
+        match told {
+            Err(failure) => error = failure.raw_os_error().unwrap_or(0).cast_unsigned(),
+            Ok(mut told) => {
+                while let Some(message) = told.next() {
+                    more += record(message, (&inner, target), &self.writer, &self.board, &mut grove.running);
+                }
+            }
+        }
+        let (status, waited) = root.map_or((0, 0), |pid| launcher.wait(pid));
+        let ended = clock::now();
+        if !announced {
+            self.writer.begin_claimed(id, &OperationBegin { started: ended, ..begin });
+        }
+        let error = if error == 0 { waited } else { error };
+        self.writer.end_operation(id, &OperationEnd { ended, error, status, finished: None, bytes: 0 });
+        self.board.rest(usize::from(self.number));
+        if let Some(target) = target {
+            self.writer.operation_target(id, &target);
+        }
+        // Who was killed told nobody of its children: they have ended, nobody knows when.
+        grove.running.clear();
+        (ended, more)
+    }
+}
+
+/// Records what a process of a tree told; returns 1 for one that began.
+fn record(
+    message: Message,
+    (begin, target): (&OperationBegin, Option<Target>),
+    writer: &TraceWriter,
+    board: &Board,
+    running: &mut Vec<(u32, RecordId)>,
+) -> u64 {
+    match message {
+        Message::Begins { pid, at } => {
+            let id = writer.claim_operation();
+            let subject = ThreadId { pid, tid: pid.into(), generation: 0 };
+            writer.begin_claimed(id, &OperationBegin { started: at, subject, ..*begin });
+            board.add(Counter::OperationsBegun, 1);
+            if running.len() < running.capacity() {
+                running.push((pid, id));
+            }
+            1
+        }
+        Message::Ended { pid, at, status, error } => {
+            if let Some(place) = running.iter().position(|(other, _)| *other == pid) {
+                let (_, id) = running.swap_remove(place);
+                let end = OperationEnd { ended: at, error, status, finished: None, bytes: 0 };
+                writer.end_operation(id, &end);
+                if let Some(target) = target {
+                    writer.operation_target(id, &target);
+                }
+            }
+            board.add(Counter::OperationsEnded, 1);
+            0
+        }
+    }
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+    Create,
+}
+
+/// The mode of a file that is created.
+const MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
+
+impl Access {
+    const fn flags(self) -> OFlag {
+        match self {
+            Access::Read => OFlag::O_RDONLY,
+            Access::Write => OFlag::O_WRONLY,
+            Access::Create => OFlag::O_WRONLY.union(OFlag::O_CREAT).union(OFlag::O_EXCL),
+        }
     }
 }
 

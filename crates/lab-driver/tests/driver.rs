@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt};
 use lab_model::{Cause, ExecProgram, OperationKind, PhaseKind, Rate, Role, Span};
 use lab_protocol::{Order, PhaseOrder, Reply};
 use lab_trace::{Part, ThreadPurpose};
-use rig::{Rig, exec, open};
+use rig::{Rig, exec, mix, open, tree};
 
 fn order(phase: PhaseKind, span: Span, operations_max: Option<u64>) -> PhaseOrder {
     PhaseOrder { phase, span, operations_max }
@@ -269,4 +269,78 @@ fn measure() {
         let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];
         println!("{name:24} {:8} a second, latency p50 {} ns, p99 {} ns", made / 3, at(50), at(99));
     }
+}
+
+/// Every program of a tree is recorded with its own beginning and end, and as a child of the one that ran it.
+#[test]
+fn every_program_of_a_tree_is_recorded() {
+    let mut rig = Rig::new("tree", vec![tree(2, 3, 2, 5)]);
+    rig.ready();
+    assert_eq!(rig.drive(order(PhaseKind::Storm, Span::from_secs(3600), None)), 5 * 13);
+    let record = rig.finish();
+    assert_eq!((record.operations.len(), record.losses), (5 * 13, 0));
+    let pids: BTreeSet<u32> = record.operations.iter().map(|one| one.begin.subject.pid).collect();
+    assert_eq!(pids.len(), 5 * 13, "each was a process of its own");
+    for one in &record.operations {
+        let end = one.end.present().unwrap();
+        assert_eq!((one.begin.kind, end.error, end.status), (OperationKind::Exec, 0, 0), "{one:?}");
+        assert!(one.begin.started <= end.ended && one.begin.phase == Some(PhaseKind::Storm));
+        assert!(record.paths[&one.target.present().unwrap().path].ends_with("bin/tree"), "{one:?}");
+    }
+    // A root lasts as long as all that it has run.
+    let lasted = |one: &&lab_trace::Operation| one.end.present().unwrap().ended.0 - one.begin.started.0;
+    let longest = record.operations.iter().max_by_key(lasted).unwrap();
+    let inside = |one: &&lab_trace::Operation| {
+        one.begin.started >= longest.begin.started
+            && one.end.present().unwrap().ended <= longest.end.present().unwrap().ended
+            && one.begin.worker == longest.begin.worker
+    };
+    assert_eq!(record.operations.iter().filter(inside).count(), 13);
+}
+
+#[test]
+fn a_program_of_a_tree_that_cannot_be_run_is_recorded_as_such() {
+    let mut rig = Rig::new("no_tree", vec![tree(1, 3, 2, 2)]);
+    rig.ready();
+    fs::remove_file(rig.root().join("bin/tree")).unwrap();
+    assert_eq!(rig.drive(order(PhaseKind::Storm, Span::from_secs(3600), None)), 2);
+    let record = rig.finish();
+    assert!(record.operations.iter().all(|one| one.end.present().unwrap().error == 2), "ENOENT");
+    assert_eq!(record.operations.len(), 2);
+}
+
+#[test]
+fn a_mix_reads_writes_and_creates() {
+    let mut rig = Rig::new("mix", vec![mix(2, 400)]);
+    rig.ready();
+    let before = fs::read(rig.root().join("mix/d0/d0/f000000.txt")).unwrap();
+    assert_eq!(rig.drive(order(PhaseKind::Storm, Span::from_secs(3600), None)), 400);
+    let names = |folder: &str| fs::read_dir(rig.root().join(folder)).unwrap().count();
+    assert_eq!(names("mix"), 2, "what was created is gone again");
+    let after: Vec<u8> = fs::read(rig.root().join("mix/d0/d0/f000000.txt")).unwrap();
+    assert_eq!(after.len(), before.len());
+    let record = rig.finish();
+    assert_eq!(record.operations.len(), 400);
+    assert!(record.operations.iter().all(|one| one.end.present().unwrap().error == 0));
+    let created =
+        |one: &&lab_trace::Operation| record.paths[&one.target.present().unwrap().path].contains("/new-");
+    let created = record.operations.iter().filter(created).count();
+    // A quarter of 400, six standard deviations (9) around.
+    assert!(created.abs_diff(100) < 54, "{created}");
+    let folders: BTreeSet<&str> =
+        record.paths.values().filter_map(|path| Some(path.rsplit_once('/')?.0)).collect();
+    assert_eq!(folders.len(), 4 + 1, "four folders, and the one of the new files: {folders:?}");
+}
+
+#[test]
+fn a_burst_starts_together() {
+    let rate = Rate::Burst { operations: 20, every: Span::from_millis(100) };
+    let mut rig = Rig::new("burst", vec![open(2, 10, rate, None)]);
+    rig.ready();
+    assert_eq!(rig.drive(order(PhaseKind::Storm, Span::from_millis(300), None)), 60);
+    let record = rig.finish();
+    let planned: BTreeSet<u64> = record.operations.iter().map(|one| one.begin.planned.unwrap().0).collect();
+    let planned: Vec<u64> = planned.into_iter().collect();
+    assert_eq!(planned.len(), 3);
+    assert!(planned.windows(2).all(|pair| pair[1] - pair[0] == 100_000_000), "{planned:?}");
 }

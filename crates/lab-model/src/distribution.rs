@@ -119,7 +119,7 @@ fn rounded(value: f64) -> u64 {
 }
 
 /// The natural logarithm of a positive, normal number, to about 15 digits.
-fn ln(value: f64) -> f64 {
+pub(crate) fn ln(value: f64) -> f64 {
     let bits = value.to_bits();
     let mut exponent = f64::from(u16::try_from(bits >> 52).unwrap_or(0)) - 1023.0;
     let mut mantissa = f64::from_bits((bits & ((1 << 52) - 1)) | (1023 << 52));
@@ -135,7 +135,7 @@ fn ln(value: f64) -> f64 {
 }
 
 /// The exponential function, to about 15 digits.
-fn exp(value: f64) -> f64 {
+pub(crate) fn exp(value: f64) -> f64 {
     let value = value.clamp(-700.0, 700.0);
     let halvings = (value / std::f64::consts::LN_2).round();
     let rest = value - halvings * std::f64::consts::LN_2;

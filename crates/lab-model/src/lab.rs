@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{ArenaKind, Behavior, BundleId, ClientId, Daemon, Expectation, External, PlannedFault, Span};
+use crate::{
+    ArenaKind, Behavior, BundleId, ClientId, Daemon, ExecProgram, Expectation, External, PlannedFault, Span,
+    Workload,
+};
 
 /// A lab with every default filled in and every rule checked: what the orchestrator runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,72 +198,6 @@ impl Phases {
             PhaseKind::Drain => self.drain,
         }
     }
-}
-
-/// One load on the lab.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Workload {
-    /// Opens files as fast as it can, or at a rate.
-    OpenStorm(OpenStorm),
-    /// Runs programs as fast as it can, or at a rate.
-    ExecStorm(ExecStorm),
-}
-
-/// Opens and closes files of the arena.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenStorm {
-    /// Threads that open, each one file at a time: 1 to 256.
-    pub workers: u16,
-    /// Files in the arena: 1 to 1,000,000.
-    pub files: u32,
-    /// The folder below the arena that holds them; relative, without `..`.
-    pub directory: String,
-    /// Bytes in each file.
-    pub file_bytes: u32,
-    /// Closed loop or planned schedule.
-    pub rate: Rate,
-    /// Stops after this many operations in a phase; `None` goes on until the phase ends.
-    pub operations_max: Option<u64>,
-}
-
-/// Runs programs from the arena.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExecStorm {
-    /// Threads that run programs, each one at a time: 1 to 256.
-    pub workers: u16,
-    /// The program to run.
-    pub program: ExecProgram,
-    /// Closed loop or planned schedule.
-    pub rate: Rate,
-    /// Stops after this many operations in a phase; `None` goes on until the phase ends.
-    pub operations_max: Option<u64>,
-}
-
-/// The programs the lab can run; all of them end at once with status 0.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum ExecProgram {
-    /// Statically linked, a few hundred bytes: two AUTH events a client on fanotify.
-    Static,
-    /// Dynamically linked against the machine's C library: five AUTH events a client on fanotify.
-    Dynamic,
-    /// A script (`#!`) whose interpreter is dynamically linked and opens it: eight AUTH events a client on
-    /// fanotify.
-    Script,
-}
-
-/// How fast a load runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rate {
-    /// Closed loop: the next operation starts when the last one ended.
-    Max,
-    /// Open loop: this many operations a second over all workers, on a planned schedule; latency counts from
-    /// the planned start.
-    PerSecond(u32),
 }
 
 /// Limits that keep a lab from harming its machine.

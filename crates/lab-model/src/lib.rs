@@ -9,11 +9,13 @@ mod distribution;
 mod event;
 mod expectation;
 mod external;
+mod files;
 mod identity;
 mod lab;
 mod participant;
 mod span;
 mod time;
+mod workload;
 
 pub use behavior::{
     AuthEvents, Behavior, Cache, Concurrency, DenyRule, Mute, Preset, ReactTo, Reaction, Via, When,
@@ -27,11 +29,10 @@ pub use expectation::{
     METRICS, Metric, MetricUnit, OUTCOMES,
 };
 pub use external::{ArenaKind, External, FIRST_EXTERNAL, PrivateFolder, ProcessFacts, Ready, Recognized};
+pub use files::{file_bytes, file_path, path_seed};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
-pub use lab::{
-    BackendChoice, Client, ExecProgram, ExecStorm, Lab, OpenStorm, Phase, PhaseKind, Phases, Rate, Safety,
-    Workload,
-};
+pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
 pub use participant::{Daemon, PlannedFault};
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};
+pub use workload::{ExecProgram, ExecStorm, ExecTree, FileMix, Knee, OpenList, OpenStorm, Rate, Workload};

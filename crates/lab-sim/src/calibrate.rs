@@ -292,15 +292,13 @@ fn short_run(
     short.phases.storm = span(PhaseKind::Storm, Span::from_secs(10));
     short.phases.drain = span(PhaseKind::Storm, Span::from_millis(200));
     // Opens are what is fitted if there are any.
-    let opens = |load: &Workload| matches!(load, Workload::OpenStorm(_));
+    let opens = |load: &Workload| !load.runs_programs();
     if short.workload.iter().any(opens) {
         short.workload.retain(opens);
     }
     for load in &mut short.workload {
-        let (rate, most) = match load {
-            Workload::OpenStorm(storm) => (storm.rate, &mut storm.operations_max),
-            Workload::ExecStorm(storm) => (storm.rate, &mut storm.operations_max),
-        };
+        let rate = load.rate();
+        let most = load.operations_max_mut();
         let limit = if rate == Rate::Max { OPERATIONS } else { OPERATIONS / 5 };
         *most = Some(most.unwrap_or(limit).min(limit));
     }

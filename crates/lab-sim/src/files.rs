@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use lab_model::{ExecProgram, Workload};
-use lab_workload::{Action, file_path, interpreter_path, program_path};
+use lab_workload::{Action, file_bytes, file_path, interpreter_path, program_path};
 
 /// The bytes of the loader and of the C library, as found on the machine of the default costs.
 const LOADER_BYTES: u64 = 230 << 10;
@@ -14,7 +14,7 @@ const INODE_FIRST: u64 = 16;
 /// The files of the arena, by number.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// For each load: the number of its first file and how many it has; none for an exec storm.
+    /// For each load: the number of its first file and how many it has; none for one that runs programs.
     loads: Vec<Option<(u32, u32)>>,
     /// Where each folder's files begin, in the order of their numbers.
     folders: Vec<Folder>,
@@ -26,7 +26,16 @@ pub struct Files {
 #[derive(Clone, Debug)]
 struct Folder {
     first: u32,
-    storm: lab_model::OpenStorm,
+    /// A load that the files belong to.
+    load: Workload,
+}
+
+/// Two storms in one folder share its files.
+fn share(one: &Workload, other: &Workload) -> bool {
+    match (one, other) {
+        (Workload::OpenStorm(one), Workload::OpenStorm(other)) => one.directory == other.directory,
+        _ => false,
+    }
 }
 
 /// A file that no load names: programs and what they need.
@@ -67,19 +76,22 @@ impl Files {
         let (mut folders, mut next) = (Vec::<Folder>::new(), 0_u32);
         let (mut loads, mut wanted) = (Vec::new(), 0);
         for load in workload {
-            let Workload::OpenStorm(storm) = load else {
+            if load.runs_programs() {
                 loads.push(None);
                 continue;
-            };
-            let known = folders.iter().find(|folder| folder.storm.directory == storm.directory);
+            }
+            let known = folders.iter().find(|folder| share(&folder.load, load));
             let first = known.map_or(next, |folder| folder.first);
             if known.is_none() {
-                let files = sizes.get(storm.directory.as_str()).copied().unwrap_or(0);
-                folders.push(Folder { first, storm: storm.clone() });
+                let files = match load {
+                    Workload::OpenStorm(storm) => sizes.get(storm.directory.as_str()).copied().unwrap_or(0),
+                    _ => load.files(),
+                };
+                folders.push(Folder { first, load: load.clone() });
                 next = next.saturating_add(files);
             }
-            loads.push(Some((first, storm.files)));
-            wanted += u64::from(storm.files);
+            loads.push(Some((first, load.files())));
+            wanted += u64::from(load.files());
         }
         Files { loads, folders, wanted, programs: next }
     }
@@ -87,10 +99,12 @@ impl Files {
     /// The file that an operation of the workload is about.
     pub(crate) fn of(&self, load: usize, action: Action) -> u32 {
         match action {
-            Action::Open { file } => {
+            Action::Open { file } | Action::Write { file } => {
                 self.loads.get(load).copied().flatten().map_or(0, |(first, _)| first + file)
             }
             Action::Exec(program) => self.program(Program::of(program)),
+            // Labs with these are refused before: see `not_simulated`.
+            Action::Create | Action::Tree => self.program(Program::Static),
         }
     }
 
@@ -120,7 +134,9 @@ impl Files {
     /// The bytes in a file.
     pub(crate) fn bytes(&self, file: u32) -> u64 {
         match file.checked_sub(self.programs) {
-            None => self.folder(file).map_or(0, |folder| u64::from(folder.storm.file_bytes)),
+            None => {
+                self.folder(file).map_or(0, |folder| file_bytes(&folder.load, file - folder.first).into())
+            }
             Some(2) => LOADER_BYTES,
             Some(3) => LIBC_BYTES,
             Some(_) => PROGRAM_BYTES,
@@ -139,7 +155,7 @@ impl Files {
         match file.checked_sub(self.programs) {
             None => self
                 .folder(file)
-                .map_or_else(String::new, |folder| file_path(&folder.storm, file - folder.first)),
+                .map_or_else(String::new, |folder| file_path(&folder.load, file - folder.first)),
             Some(0) => program_path(ExecProgram::Static),
             Some(1) => program_path(ExecProgram::Dynamic),
             Some(2) => "lib/ld-linux-x86-64.so.2".to_owned(),

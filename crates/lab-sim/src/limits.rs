@@ -1,6 +1,6 @@
 //! What the simulator cannot do: such a lab is refused, because a run without it would be another lab.
 
-use lab_model::Lab;
+use lab_model::{Lab, Workload};
 
 /// The parts of a lab that the simulator does not model, in plain words; `None` when it can run it whole.
 #[must_use]
@@ -15,6 +15,10 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
     part(!lab.external.is_empty(), "external products");
     part(!lab.faults.is_empty(), "planned faults");
     part(lab.clients.iter().any(|client| client.restart.is_some()), "restarts of clients");
+    let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
+    part(loads(|load| matches!(load, Workload::ExecTree(_))), "process trees (`exec_tree`)");
+    let writes = |load: &Workload| matches!(load, Workload::FileMix(mix) if mix.write > 0 || mix.create > 0);
+    part(lab.workload.iter().any(writes), "opens that write or create (`file_mix`)");
     match parts.as_slice() {
         [] => None,
         [one] => Some(one.clone()),

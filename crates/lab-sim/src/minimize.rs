@@ -80,16 +80,16 @@ fn candidates(lab: &Lab) -> Vec<(String, Lab)> {
     offer("without baseline".to_owned(), &|lab| lab.phases.baseline = Span::default());
     offer("without control".to_owned(), &|lab| lab.phases.control = Span::default());
     for place in 0..lab.workload.len() {
-        offer(format!("load {}: one worker", place + 1), &|lab| *workers(&mut lab.workload[place]) = 1);
+        offer(format!("load {}: one worker", place + 1), &|lab| *lab.workload[place].workers_mut() = 1);
         offer(format!("load {}: half the workers", place + 1), &|lab| {
-            let workers = workers(&mut lab.workload[place]);
+            let workers = lab.workload[place].workers_mut();
             *workers = workers.div_ceil(2);
         });
         offer(format!("load {}: one operation", place + 1), &|lab| {
-            *operations(&mut lab.workload[place]) = Some(1);
+            *lab.workload[place].operations_max_mut() = Some(1);
         });
         offer(format!("load {}: half the operations", place + 1), &|lab| {
-            let operations = operations(&mut lab.workload[place]);
+            let operations = lab.workload[place].operations_max_mut();
             *operations = Some(operations.map_or(OPERATIONS_FIRST, |most| most.div_ceil(2)));
         });
         offer(format!("load {}: one small file", place + 1), &|lab| {
@@ -134,20 +134,6 @@ fn smaller_behaviors(behavior: &Behavior) -> Vec<(&'static str, Behavior)> {
         ("no burning", with(&|smaller| smaller.cpu = Span::default().into())),
         ("no budget", with(&|smaller| smaller.answer_by_percent = None)),
     ]
-}
-
-fn workers(load: &mut Workload) -> &mut u16 {
-    match load {
-        Workload::OpenStorm(storm) => &mut storm.workers,
-        Workload::ExecStorm(storm) => &mut storm.workers,
-    }
-}
-
-fn operations(load: &mut Workload) -> &mut Option<u64> {
-    match load {
-        Workload::OpenStorm(storm) => &mut storm.operations_max,
-        Workload::ExecStorm(storm) => &mut storm.operations_max,
-    }
 }
 
 fn halve(span: &mut Span) {

@@ -38,8 +38,11 @@ impl<S: Sink> Machine<'_, S> {
         let planned = self.driver.workers[usize::from(state.number)].planned;
         let planned = planned.expect("a driver thread that begins has something to do");
         let (kind, linkage) = match planned.action {
-            Action::Open { .. } => (OperationKind::Open, Linkage::Static),
+            Action::Open { .. } | Action::Write { .. } | Action::Create => {
+                (OperationKind::Open, Linkage::Static)
+            }
             Action::Exec(program) => (OperationKind::Exec, Linkage::of(program)),
+            Action::Tree => (OperationKind::Exec, Linkage::Static),
         };
         let subject = match kind {
             OperationKind::Open => Subject {

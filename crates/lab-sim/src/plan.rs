@@ -99,10 +99,13 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
     let files = Files::new(&lab.workload);
     let root = |(place, load): (usize, &Workload)| {
         let (kind, linkage, action) = match load {
-            Workload::OpenStorm(_) => (OperationKind::Open, Linkage::Static, Action::Open { file: 0 }),
+            Workload::OpenStorm(_) | Workload::FileMix(_) | Workload::OpenList(_) => {
+                (OperationKind::Open, Linkage::Static, Action::Open { file: 0 })
+            }
             Workload::ExecStorm(storm) => {
                 (OperationKind::Exec, Linkage::of(storm.program), Action::Exec(storm.program))
             }
+            Workload::ExecTree(_) => (OperationKind::Exec, Linkage::Static, Action::Tree),
         };
         let passes = passes(kernel, kind, linkage);
         let questions = (passes.len() * lab.clients.len()) as u64;
@@ -180,8 +183,7 @@ impl Reactions {
             let policy = Policy::new(client.behavior.clone(), lab.deadline, Timebase::NANOSECONDS);
             policy.among(names.iter().copied())
         };
-        let opens = |load: &Workload| matches!(load, Workload::OpenStorm(storm) if storm.files > 0);
-        let others = lab.workload.iter().any(opens);
+        let others = lab.workload.iter().any(|load| load.files() > 0);
         Reactions { policies: lab.clients.iter().map(policy).collect(), others }
     }
 
@@ -276,10 +278,16 @@ fn varies(lab: &Lab, load: &Workload, reactions: &Reactions) -> bool {
         return true;
     }
     let paths = || lab.clients.iter().flat_map(|client| &client.behavior.mute.paths);
-    let Workload::OpenStorm(storm) = load else { return paths().next().is_some() && reactions.others(lab) };
-    let inside = |path: &&String| {
-        path.strip_prefix(storm.directory.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    let directory = match load {
+        Workload::OpenStorm(storm) => &storm.directory,
+        Workload::FileMix(mix) => &mix.directory,
+        Workload::OpenList(list) => &list.directory,
+        Workload::ExecStorm(_) | Workload::ExecTree(_) => {
+            return paths().next().is_some() && reactions.others(lab);
+        }
     };
+    let inside =
+        |path: &&String| path.strip_prefix(directory.as_str()).is_some_and(|rest| rest.starts_with('/'));
     paths().any(|path| inside(&path)) || (paths().next().is_some() && reactions.others(lab))
 }
 
@@ -297,8 +305,11 @@ fn on_workload(lab: &Lab, kernel: Kernel, reactions: &Reactions) -> Vec<Option<u
         .workload
         .iter()
         .flat_map(|load| match load {
-            Workload::OpenStorm(_) => passes(kernel, OperationKind::Open, Linkage::Static),
+            Workload::OpenStorm(_) | Workload::FileMix(_) | Workload::OpenList(_) => {
+                passes(kernel, OperationKind::Open, Linkage::Static)
+            }
             Workload::ExecStorm(storm) => passes(kernel, OperationKind::Exec, Linkage::of(storm.program)),
+            Workload::ExecTree(_) => passes(kernel, OperationKind::Exec, Linkage::Static),
         })
         .map(|pass| pass.event)
         .collect();

@@ -2,7 +2,7 @@
 //!
 //! Cells are values. Who runs them, on how many threads and on which kernel is the caller's business.
 
-use lab_model::{Client, Concurrency, Lab, ReactTo, Span, When, Workload};
+use lab_model::{Client, Concurrency, Lab, ReactTo, Span, When};
 
 use crate::{Options, Trials, trials};
 
@@ -101,10 +101,7 @@ impl Axis {
             }
             Axis::Workers(values) => {
                 for load in &mut lab.workload {
-                    match load {
-                        Workload::OpenStorm(storm) => storm.workers = values[place].max(1),
-                        Workload::ExecStorm(storm) => storm.workers = values[place].max(1),
-                    }
+                    *load.workers_mut() = values[place].max(1);
                 }
                 values[place].to_string()
             }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use lab_model::{ExecProgram, OpenStorm, Workload};
+use lab_model::{ExecProgram, Workload, file_bytes, file_path, path_seed};
 
 use crate::{
     elf::{self, Machine},
@@ -116,8 +116,14 @@ pub fn arena(
     }
     for load in workload {
         match load {
-            Workload::OpenStorm(storm) => add_files(storm, &mut entries)?,
+            Workload::OpenStorm(storm) => add_files(load, &storm.directory, &mut entries)?,
+            Workload::FileMix(mix) => add_files(load, &mix.directory, &mut entries)?,
+            Workload::OpenList(list) => add_files(load, &list.directory, &mut entries)?,
             Workload::ExecStorm(storm) => add_program(storm.program, ground, &mut entries)?,
+            Workload::ExecTree(_) => {
+                // What records its own children is more than a few hundred bytes can do.
+                entries.insert(tree_path(), (MODE_PROGRAM, Content::HostFile(HostFile::Driver)));
+            }
         }
     }
     Ok(entries.into_iter().map(|(path, (mode, content))| ArenaEntry { path, mode, content }).collect())
@@ -125,23 +131,25 @@ pub fn arena(
 
 type Entries = BTreeMap<String, (u32, Content)>;
 
-fn add_files(storm: &OpenStorm, entries: &mut Entries) -> Result<(), ArenaError> {
-    let directory = &storm.directory;
+fn add_files(load: &Workload, directory: &str, entries: &mut Entries) -> Result<(), ArenaError> {
     let good = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
     if !directory.split('/').all(good) {
-        return Err(ArenaError::Outside(directory.clone()));
+        return Err(ArenaError::Outside(directory.to_owned()));
     }
     let first = directory.split('/').next().unwrap_or_default();
     if first == PROGRAMS || first == LIBRARIES {
-        return Err(ArenaError::Taken(directory.clone()));
+        return Err(ArenaError::Taken(directory.to_owned()));
     }
-    for index in 0..storm.files {
-        let path = file_path(storm, index);
-        let seed = seed_of(&path);
-        let content = Content::Fill { bytes: storm.file_bytes, seed };
+    for index in 0..load.files() {
+        let path = file_path(load, index);
+        if !path.split('/').all(good) {
+            return Err(ArenaError::Outside(path));
+        }
+        let seed = path_seed(&path);
+        let content = Content::Fill { bytes: file_bytes(load, index), seed };
         let entry = entries.entry(path).or_insert_with(|| (MODE_FILE, content.clone()));
         if entry.1 != content {
-            return Err(ArenaError::Conflict(directory.clone()));
+            return Err(ArenaError::Conflict(directory.to_owned()));
         }
     }
     Ok(())
@@ -186,12 +194,6 @@ fn loader_path(machine: Machine) -> Option<String> {
     Some(format!("{LIBRARIES}/{name}"))
 }
 
-/// A number that the path determines (FNV-1a).
-fn seed_of(path: &str) -> u64 {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
-    path.bytes().fold(0xCBF2_9CE4_8422_2325, step)
-}
-
 /// The bytes of a [`Content::Fill`].
 #[must_use]
 pub fn fill(bytes: u32, seed: u64) -> Vec<u8> {
@@ -205,12 +207,6 @@ pub fn fill(bytes: u32, seed: u64) -> Vec<u8> {
     content
 }
 
-/// The path of a storm's file, relative to the arena: `files/f000017`.
-#[must_use]
-pub fn file_path(storm: &OpenStorm, index: u32) -> String {
-    format!("{}/f{index:06}", storm.directory)
-}
-
 /// The path of a program, relative to the arena.
 #[must_use]
 pub fn program_path(program: ExecProgram) -> String {
@@ -222,39 +218,26 @@ pub fn program_path(program: ExecProgram) -> String {
     format!("{PROGRAMS}/{name}")
 }
 
+/// The path of the program that runs itself again as often as it is told, relative to the arena: a copy of the
+/// driver, which a client is asked about twice for each exec on fanotify.
+#[must_use]
+pub fn tree_path() -> String {
+    format!("{PROGRAMS}/tree")
+}
+
 /// The path of the script's interpreter, relative to the arena.
 #[must_use]
 pub fn interpreter_path() -> String {
     format!("{PROGRAMS}/{INTERPRETER}")
 }
 
-/// The path of the `number`-th file over all open storms, relative to the arena, starting again after the
-/// last one; `None` when no load opens files.
-#[must_use]
-pub fn target(workload: &[Workload], number: u64) -> Option<String> {
-    let storms = || {
-        workload.iter().filter_map(|load| match load {
-            Workload::OpenStorm(storm) => Some(storm),
-            Workload::ExecStorm(_) => None,
-        })
-    };
-    let files: u64 = storms().map(|storm| u64::from(storm.files)).sum();
-    let mut number = number.checked_rem(files)?;
-    for storm in storms() {
-        match u32::try_from(number) {
-            Ok(index) if index < storm.files => return Some(file_path(storm, index)),
-            _ => number -= u64::from(storm.files),
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
-    use lab_model::{ExecStorm, Rate};
+    use lab_model::{ExecStorm, OpenStorm, Rate};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::files::target;
 
     fn storm(directory: &str, files: u32, file_bytes: u32) -> Workload {
         Workload::OpenStorm(OpenStorm {

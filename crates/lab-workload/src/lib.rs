@@ -6,11 +6,15 @@
 
 mod arena;
 pub mod elf;
+mod files;
+mod pace;
 mod random;
 mod schedule;
 
 pub use arena::{
-    ArenaEntry, ArenaError, Content, Ground, HostFile, MODE_FILE, MODE_PROGRAM, arena, file_path, fill,
-    interpreter_path, program_path, target,
+    ArenaEntry, ArenaError, Content, Ground, HostFile, MODE_FILE, MODE_PROGRAM, arena, fill,
+    interpreter_path, program_path, tree_path,
 };
+pub use files::{created_path, target};
+pub use lab_model::{file_bytes, file_path};
 pub use schedule::{Action, PhaseLimits, Planned, Schedule, schedules, workers};

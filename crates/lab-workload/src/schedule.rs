@@ -1,8 +1,9 @@
-use lab_model::{ExecProgram, PhaseKind, Rate, Span, Workload};
+use lab_model::{ExecProgram, PhaseKind, Span, Workload};
 
-use crate::random::Random;
-
-const SECOND: u128 = 1_000_000_000;
+use crate::{
+    pace::{Pace, planned},
+    random::Random,
+};
 
 /// What a phase allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +21,20 @@ pub struct PhaseLimits {
 pub enum Action {
     /// Opens this file of the load.
     Open {
-        /// The file's number within its storm.
+        /// The file's number within its load.
         file: u32,
     },
+    /// Opens this file of the load to write to it, and writes to it.
+    Write {
+        /// The file's number within its load.
+        file: u32,
+    },
+    /// Creates the worker's own new file, and removes it again.
+    Create,
     /// Runs this program.
     Exec(ExecProgram),
+    /// Runs a tree of programs.
+    Tree,
 }
 
 /// One operation to make.
@@ -52,15 +62,10 @@ pub struct Schedule {
 #[derive(Clone, Copy, Debug)]
 enum Work {
     Open { files: u32 },
+    Mix { files: u32, read: u32, write: u32, create: u32 },
+    List { files: u32, next: u32, stride: u32 },
     Exec(ExecProgram),
-}
-
-/// The place of the next operation among all of its load, the step to the one after it, and their rate.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    next: u64,
-    step: u64,
-    rate: u32,
+    Tree,
 }
 
 impl Schedule {
@@ -81,87 +86,80 @@ impl Iterator for Schedule {
         if self.remaining != u64::MAX {
             self.remaining -= 1;
         }
-        let offset = self.pace.as_mut().map(|pace| {
-            let offset = u128::from(pace.next) * SECOND / u128::from(pace.rate);
-            pace.next += pace.step;
-            u64::try_from(offset).unwrap_or(u64::MAX)
-        });
-        let action = match self.work {
-            Work::Open { files } => Action::Open { file: self.random.below(files) },
-            Work::Exec(program) => Action::Exec(program),
+        let offset = self.pace.as_mut().map(Pace::next);
+        let action = match &mut self.work {
+            Work::Open { files } => Action::Open { file: self.random.below(*files) },
+            Work::Mix { files, read, write, create } => {
+                let drawn = self.random.below(read.saturating_add(*write).saturating_add(*create));
+                let file = self.random.below(*files);
+                if drawn < *read {
+                    Action::Open { file }
+                } else if drawn - *read < *write {
+                    Action::Write { file }
+                } else {
+                    Action::Create
+                }
+            }
+            Work::List { files, next, stride } => {
+                let file = *next % *files;
+                *next = (file + *stride) % *files;
+                Action::Open { file }
+            }
+            Work::Exec(program) => Action::Exec(*program),
+            Work::Tree => Action::Tree,
         };
         Some(Planned { load: self.load, action, offset })
     }
 }
 
-/// A load as far as it matters for the schedule.
-struct Load {
-    workers: u16,
-    work: Work,
-    rate: Rate,
-    operations_max: Option<u64>,
+fn work(load: &Workload) -> Work {
+    match load {
+        Workload::OpenStorm(storm) => Work::Open { files: storm.files },
+        Workload::FileMix(mix) => {
+            let (read, write, create) = (mix.read, mix.write, mix.create);
+            Work::Mix { files: mix.files, read, write, create }
+        }
+        Workload::OpenList(_) => Work::List { files: load.files(), next: 0, stride: 0 },
+        Workload::ExecStorm(storm) => Work::Exec(storm.program),
+        Workload::ExecTree(_) => Work::Tree,
+    }
 }
 
-impl Load {
-    fn of(workload: &Workload) -> Load {
-        match workload {
-            Workload::OpenStorm(storm) => Load {
-                workers: storm.workers,
-                work: Work::Open { files: storm.files },
-                rate: storm.rate,
-                operations_max: storm.operations_max,
-            },
-            Workload::ExecStorm(storm) => Load {
-                workers: storm.workers,
-                work: Work::Exec(storm.program),
-                rate: storm.rate,
-                operations_max: storm.operations_max,
-            },
-        }
+/// The most operations a load may make in a phase of this length; `u64::MAX` for no limit.
+fn most(load: &Workload, span: Span) -> u64 {
+    let own = load.operations_max().unwrap_or(u64::MAX);
+    if !load.runs_programs() && load.files() == 0 {
+        return 0;
     }
-
-    /// The most operations it may make in a phase of this length; `u64::MAX` for no limit.
-    fn most(&self, span: Span) -> u64 {
-        let own = self.operations_max.unwrap_or(u64::MAX);
-        match (self.work, self.rate) {
-            (Work::Open { files: 0 }, _) => 0,
-            (_, Rate::Max) => own,
-            (_, Rate::PerSecond(rate)) => {
-                // Operation k starts at k seconds / rate: as many as start before the span has passed.
-                let planned = (u128::from(span.nanos()) * u128::from(rate)).div_ceil(SECOND);
-                own.min(u64::try_from(planned).unwrap_or(u64::MAX - 1))
-            }
-        }
-    }
+    // A plan that is longer than can be counted still ends.
+    planned(load.rate(), span).map_or(own, |planned| own.min(planned.min(u64::MAX - 1)))
 }
 
 /// The workers of all loads together.
 #[must_use]
 pub fn workers(workload: &[Workload]) -> usize {
-    workload.iter().map(|load| usize::from(Load::of(load).workers)).sum()
+    workload.iter().map(|load| usize::from(load.workers())).sum()
 }
 
 /// The schedule of each worker, load by load. The same arguments give the same schedules.
 #[must_use]
 pub fn schedules(workload: &[Workload], seed: u64, limits: &PhaseLimits) -> Vec<Schedule> {
-    let loads: Vec<Load> = workload.iter().map(Load::of).collect();
-    let shares = shares(&loads, limits);
+    let shares = shares(workload, limits);
     let mut schedules = Vec::with_capacity(workers(workload));
-    for (load, (settings, share)) in loads.iter().zip(shares).enumerate() {
-        for worker in 0..settings.workers {
-            let place = u64::from(worker);
-            let pace = match settings.rate {
-                Rate::Max => None,
-                Rate::PerSecond(rate) => {
-                    Some(Pace { next: place, step: u64::from(settings.workers), rate: rate.max(1) })
-                }
-            };
+    for (load, (settings, share)) in workload.iter().zip(shares).enumerate() {
+        let workers = u64::from(settings.workers());
+        for place in 0..workers {
             let stream = [u64::from(limits.phase.code()), schedules.len() as u64];
+            let mut work = work(settings);
+            if let Work::List { files, next, stride } = &mut work {
+                let narrow = |wide: u64| u32::try_from(wide).unwrap_or(0) % (*files).max(1);
+                (*next, *stride) = (narrow(place), narrow(workers));
+            }
             schedules.push(Schedule {
                 load,
-                work: settings.work,
-                pace,
-                remaining: part(share, u64::from(settings.workers), place),
+                work,
+                pace: Pace::of(settings.rate(), limits.span, place, workers),
+                remaining: part(share, workers, place),
                 random: Random::new(seed, &stream),
             });
         }
@@ -179,13 +177,13 @@ const fn part(whole: u64, parts: u64, place: u64) -> u64 {
 
 /// How many operations each load may make: never more together than the phase allows, and exactly as many
 /// if the loads have that many. What one load does not need goes to the others, evenly by worker.
-fn shares(loads: &[Load], limits: &PhaseLimits) -> Vec<u64> {
-    let most: Vec<u64> = loads.iter().map(|load| load.most(limits.span)).collect();
+fn shares(loads: &[Workload], limits: &PhaseLimits) -> Vec<u64> {
+    let most: Vec<u64> = loads.iter().map(|load| most(load, limits.span)).collect();
     let Some(mut left) = limits.operations_max else { return most };
     // Worker by worker, the least needy first, each taking no more than an even share of what is left.
     let mut needs: Vec<(u64, usize)> = Vec::new();
     for (load, (settings, &most)) in loads.iter().zip(&most).enumerate() {
-        let workers = u64::from(settings.workers);
+        let workers = u64::from(settings.workers());
         needs.extend((0..workers).map(|place| (part(most, workers, place), load)));
     }
     needs.sort_unstable();
@@ -201,7 +199,7 @@ fn shares(loads: &[Load], limits: &PhaseLimits) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use lab_model::{ExecStorm, OpenStorm};
+    use lab_model::{Distribution, ExecStorm, FileMix, OpenList, OpenStorm, Rate};
     use proptest::prelude::*;
 
     use super::*;
@@ -237,7 +235,7 @@ mod tests {
         assert!(first.iter().flatten().all(|planned| planned.offset.is_none()));
         let files = first.iter().flatten().filter_map(|planned| match planned.action {
             Action::Open { file } => Some(file),
-            Action::Exec(_) => None,
+            _ => None,
         });
         assert_eq!(files.clone().count(), 2000);
         assert!(files.max().unwrap() < 500);
@@ -268,6 +266,56 @@ mod tests {
         assert_eq!(count(3, 1000), 3);
         assert_eq!(count(3, 1001), 4, "the fourth starts when a second has passed");
         assert_eq!(count(1, 500), 1);
+    }
+
+    #[test]
+    fn a_mix_keeps_its_shares() {
+        let mix = Workload::FileMix(FileMix {
+            workers: 2,
+            files: 50,
+            directory: "mix".to_owned(),
+            directories: 5,
+            depth: 2,
+            file_bytes: Distribution::Fixed(10),
+            extensions: vec!["c".to_owned()],
+            read: 7,
+            write: 2,
+            create: 1,
+            rate: Rate::Max,
+            operations_max: Some(20_000),
+        });
+        let all: Vec<Action> =
+            schedules(&[mix], 42, &limits(1, None)).into_iter().flatten().map(|one| one.action).collect();
+        let count = |wanted: fn(&Action) -> bool| all.iter().filter(|action| wanted(action)).count();
+        let found = [
+            count(|action| matches!(action, Action::Open { .. })),
+            count(|action| matches!(action, Action::Write { .. })),
+            count(|action| matches!(action, Action::Create)),
+        ];
+        assert_eq!(found.iter().sum::<usize>(), 20_000);
+        // Six standard deviations of a fair draw (at most 65).
+        for (found, expected) in found.into_iter().zip([14_000_usize, 4000, 2000]) {
+            assert!(found.abs_diff(expected) < 390, "{found} of {expected}");
+        }
+    }
+
+    #[test]
+    fn workers_take_turns_in_a_list() {
+        let list = Workload::OpenList(OpenList {
+            workers: 2,
+            paths: ["a", "b", "a", "c", "d"].map(str::to_owned).to_vec(),
+            directory: "list".to_owned(),
+            file_bytes: Distribution::Fixed(10),
+            rate: Rate::Max,
+            operations_max: Some(12),
+        });
+        let files = |worker: usize| {
+            let made = plan(std::slice::from_ref(&list), 1, &limits(1, None));
+            made[worker].iter().map(|one| one.action).collect::<Vec<_>>()
+        };
+        let opens = |files: [u32; 6]| files.map(|file| Action::Open { file }).to_vec();
+        assert_eq!(files(0), opens([0, 2, 4, 1, 3, 0]));
+        assert_eq!(files(1), opens([1, 3, 0, 2, 4, 1]));
     }
 
     #[test]

@@ -91,7 +91,9 @@ impl Places {
         let file = self.lab_file(name)?;
         let source = self.source(name)?;
         let label = relative(&file).display().to_string();
-        lab_config::parse(&label, source, &limits()).map_err(|report| {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let beside = |name: &str| fs::read_to_string(folder.join(name)).map_err(|error| error.to_string());
+        lab_config::parse_beside(&label, source, &limits(), &beside).map_err(|report| {
             eprint_report(&report);
             Stop { code: 65, message: String::new(), mend: None }
         })

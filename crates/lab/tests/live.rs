@@ -32,6 +32,8 @@ fn main() -> ExitCode {
         live("programs_that_clients_run_are_theirs_whoever_can_tell", spawned),
         live("reacting_to_the_workload_only_ends_at_the_law_also_after_the_answer", asynchronous_law),
         live("an_open_loop_keeps_its_plan", open_loop),
+        live("every_program_of_a_tree_is_explained", trees),
+        live("a_mix_and_a_list_are_told_apart_by_what_is_kept", mix_and_list),
         live("deadlock_pair_stands_still_until_the_deadline", deadlock_pair),
         live("echo_chamber_never_becomes_calm", echo_chamber),
         live("forty_eight_clients_work", forty_eight),
@@ -176,6 +178,43 @@ fn open_loop() {
     nothing_went_wrong(&report);
     assert_eq!(number(&report, "/storm/root_ops"), 500);
     assert_eq!(number(&report, "/storm/decisions"), 6 * 500);
+}
+
+/// A tree of 7 programs, each 2 AUTH events a client; the scanner opens what each of them is about.
+fn trees() {
+    let rig = Rig::new("trees");
+    let load = "phases: { baseline: 50ms, control: 50ms, storm: 20s, drain: 5s }\n\
+                workload:\n  - exec_tree: { workers: 2, fanout: 2, depth: 2, operations_max: 10 }\n";
+    let clients = "clients:\n  - { id: alpha, behavior: scanner }\n  - { id: bravo, behavior: noop }\n";
+    rig.lab("trees", &(clients.to_owned() + load));
+    let report = rig.report("trees");
+    nothing_went_wrong(&report);
+    assert_eq!(number(&report, "/storm/root_ops"), 7 * 10);
+    let row = serde_json::json!([2 * 70, 2 * 70, 0]);
+    assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));
+}
+
+/// One open of any kind is one event; a kept answer is asked for once, and again after a write.
+fn mix_and_list() {
+    let rig = Rig::new("mix-and-list");
+    let recorded = "# what was recorded\n/etc/hosts\n/usr/lib/one.so\n\n/etc/hosts\n";
+    fs::write(rig.configs().join("recorded.txt"), recorded).unwrap();
+    let load = "phases: { baseline: 0s, control: 0s, storm: 20s, drain: 5s }\n\
+                workload:\n  - open_list: { list: recorded.txt, operations_max: 300 }\n  \
+                - file_mix: { workers: 1, files: 9, read: 1, write: 1, create: 1, operations_max: 300 }\n";
+    let clients = "clients:\n  - { id: alpha, behavior: noop }\n  - { id: bravo, behavior: { cache: on } }\n";
+    rig.lab("mixed", &(clients.to_owned() + load));
+    let report = rig.report("mixed");
+    nothing_went_wrong(&report);
+    assert_eq!(number(&report, "/storm/root_ops"), 600);
+    let decisions = |client: &str| {
+        let clients = report["clients"].as_array().unwrap();
+        number(clients.iter().find(|one| one["id"] == client).unwrap(), "/decisions")
+    };
+    assert_eq!(decisions("alpha"), 600, "one event for every open");
+    // Two files of the list once each; of the mix what is new each time, and what was written to since.
+    let asked = decisions("bravo");
+    assert!((2 + 100 - 60..2 + 300).contains(&asked), "{asked}");
 }
 
 /// Copies a lab that ships, with shorter phases, and runs it.

@@ -16,12 +16,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab_model::{Actor, ExecProgram, ExecStorm, OpenStorm, Rate, Workload};
+use lab_model::{Actor, Distribution, ExecProgram, ExecStorm, ExecTree, FileMix, OpenStorm, Rate, Workload};
 use lab_protocol::{
     Assignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment, Welcome, receive, send,
 };
 use lab_trace::{Board, Counter, Entry, Header, MappedTrace, Operation, Record, ThreadMark, Trace};
-use lab_workload::{ArenaEntry, Content, Ground, arena, elf::Machine, fill, program_path};
+use lab_workload::{ArenaEntry, Content, Ground, HostFile, arena, elf::Machine, fill, program_path};
 
 /// No driver is started while a program is being written: it would hold it open for writing for a moment,
 /// and running the program would fail.
@@ -41,6 +41,28 @@ pub(crate) fn open(workers: u16, files: u32, rate: Rate, operations_max: Option<
 
 pub(crate) fn exec(workers: u16, program: ExecProgram, operations_max: Option<u64>) -> Workload {
     Workload::ExecStorm(ExecStorm { workers, program, rate: Rate::Max, operations_max })
+}
+
+pub(crate) fn mix(workers: u16, operations_max: u64) -> Workload {
+    Workload::FileMix(FileMix {
+        workers,
+        files: 40,
+        directory: "mix".to_owned(),
+        directories: 4,
+        depth: 2,
+        file_bytes: Distribution::Uniform(10, 5000),
+        extensions: vec!["txt".to_owned(), "so".to_owned()],
+        read: 2,
+        write: 1,
+        create: 1,
+        rate: Rate::Max,
+        operations_max: Some(operations_max),
+    })
+}
+
+pub(crate) fn tree(workers: u16, fanout: u32, depth: u32, operations_max: u64) -> Workload {
+    let (rate, operations_max) = (Rate::Max, Some(operations_max));
+    Workload::ExecTree(ExecTree { workers, fanout, depth, rate, operations_max })
 }
 
 /// A driver and its arena.
@@ -176,6 +198,7 @@ fn create(root: &Path, entry: &ArenaEntry) {
     let bytes = match &entry.content {
         Content::Fill { bytes, seed } => fill(*bytes, *seed),
         Content::Image(image) => image.clone(),
+        Content::HostFile(HostFile::Driver) => fs::read(env!("CARGO_BIN_EXE_lab-driver")).unwrap(),
         Content::HostFile(file) => {
             let candidates = file.candidates(Machine::this());
             let found = candidates.iter().find_map(|candidate| fs::read(candidate).ok());
