@@ -19,15 +19,15 @@ struct Rule {
 enum Whom {
     Anyone,
     Workload,
-    /// `None` as long as the client is not known: then the rule fits nobody.
-    Client(Option<Actor>),
+    /// A client or product; `None` as long as it is not known: then the rule fits nobody.
+    Named(Option<Actor>),
 }
 
 impl Rules {
     pub(crate) fn of(rules: &[DenyRule], clients: &[(&str, Actor)]) -> Rules {
         let whom = |process: &str| {
             let named = || clients.iter().find(|(name, _)| *name == process).map(|(_, actor)| *actor);
-            if process == Mute::WORKLOAD { Whom::Workload } else { Whom::Client(named()) }
+            if process == Mute::WORKLOAD { Whom::Workload } else { Whom::Named(named()) }
         };
         let rule = |rule: &DenyRule| Rule {
             path: rule.path.as_ref().map(|path| path.clone().into_bytes()),
@@ -55,7 +55,10 @@ impl Rules {
             let fits = match rule.whom {
                 Whom::Anyone => true,
                 Whom::Workload => class == SubjectClass::Workload,
-                Whom::Client(named) => class == SubjectClass::Peer && named == Some(actor),
+                Whom::Named(named) => {
+                    // A product under test is no client of the lab, and can be named all the same.
+                    matches!(class, SubjectClass::Peer | SubjectClass::Workload) && named == Some(actor)
+                }
             };
             // Denying its own process would fail what a worker of the client does for another decision.
             fits && class != SubjectClass::Own && rule.on.contains(event)

@@ -167,7 +167,8 @@ impl Policy {
             SubjectClass::Own => false,
             SubjectClass::OwnHelper => self.behavior.mute.helpers,
             SubjectClass::Peer => self.muted_clients.contains(&question.actor),
-            SubjectClass::Workload => self.workload_muted,
+            // A product under test is no client of the lab, and can be named all the same.
+            SubjectClass::Workload => self.workload_muted || self.muted_clients.contains(&question.actor),
         }
     }
 
@@ -191,7 +192,8 @@ mod tests {
     }
 
     fn question(class: SubjectClass) -> Question {
-        Question { read: Ticks(1000), event: EventKind::AuthOpen, class, actor: Actor(3), deadline: None }
+        let actor = if class == SubjectClass::Workload { Actor(1) } else { Actor(3) };
+        Question { read: Ticks(1000), event: EventKind::AuthOpen, class, actor, deadline: None }
     }
 
     fn kind(admission: &Admission) -> &'static str {
@@ -277,6 +279,12 @@ mod tests {
             let found = [Own, OwnHelper, Peer, Workload].map(|class| is_muted(&policy, class));
             assert_eq!(found, expected, "{:?}", policy.behavior().mute);
         }
+        // A product under test is no client, and its threads are known all the same.
+        let product = Question { actor: Actor(0xE000), ..question(Workload) };
+        let naming = |name| muting(false, &[name]).among([("bravo", Actor(3)), ("product", Actor(0xE000))]);
+        assert_eq!(naming("product").admit(&product, 1), muted);
+        assert_ne!(naming("product").admit(&question(Workload), 1), muted);
+        assert_ne!(naming("bravo").admit(&product, 1), muted);
     }
 
     #[test]
