@@ -46,6 +46,7 @@ pub(crate) struct Op {
     pub(crate) started: u64,
     pub(crate) ended: u64,
     pub(crate) tid: u64,
+    pub(crate) pid: u32,
     pub(crate) kind: OperationKind,
     /// The client whose process made it, or [`NOBODY`].
     pub(crate) owner: u16,
@@ -87,6 +88,7 @@ impl Op {
             started: 0,
             ended: NEVER,
             tid: 0,
+            pid: 0,
             kind: OperationKind::Open,
             owner: NOBODY,
             column: 0,

@@ -81,6 +81,20 @@ fn a_kept_answer_hides_what_follows() {
 }
 
 #[test]
+fn a_tail_that_the_kernel_dropped_is_noticed() {
+    let mut builder = builder("tail", with(2, |_, _| {}));
+    for place in 0..5 {
+        let asked: &[usize] = if place < 3 { &[1, 2] } else { &[1] };
+        open(&mut builder, 1000 + 2000 * place, 7 + place, asked);
+    }
+    // No later event of the second client shows a jump in its numbers. What the driver recorded does.
+    let findings = analyse(builder);
+    check(&findings.clients[0].approvals, &[("rule", 5)], &[], 0);
+    check(&findings.clients[1].approvals, &[("rule", 3)], &[], 2);
+    assert!(findings.not_observed.iter().any(|note| note.contains("cannot tell why")));
+}
+
+#[test]
 fn a_muted_path_and_a_missing_subscription_are_certain() {
     let behaviors = |client: usize, behavior: &mut Behavior| match client {
         1 => behavior.mute.paths = vec!["files/quiet".into()],

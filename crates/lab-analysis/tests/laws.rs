@@ -459,8 +459,10 @@ fn every_metric_of_the_lab_file_is_known_to_a_full_run() {
                 | (Some(Measured::Number(_)), MetricUnit::Ratio | MetricUnit::Share)
                 | (Some(Measured::Time(_)), MetricUnit::Time)
         );
-        // These are known to labs that are made to tell them; the probe labs are their test.
-        let probed = ["delivery.", "deadline.open.", "deadline.exec."].iter().any(|of| path.starts_with(of));
+        // These are known to labs that are made to tell them: the probe labs, and labs with a product of others.
+        let probed = ["delivery.", "deadline.open.", "deadline.exec.", "outside."]
+            .iter()
+            .any(|of| path.starts_with(of));
         assert!(fits || (probed && measured.is_none()), "{path}: {measured:?} is no {unit:?}");
     }
 }
@@ -641,4 +643,22 @@ fn a_driver_that_dies_leaves_its_cascade_unfinished() {
         assert_eq!(findings.drain.as_ref().unwrap().in_flight, 0, "what is dead is not in flight");
         assert_eq!(findings.amplification, Some(2.0), "over the one that completed");
     });
+}
+
+#[test]
+fn a_program_whose_exec_gave_it_a_new_thread_is_known_by_its_process() {
+    let mut builder = builder("new-thread", 1);
+    let driver = builder.driver();
+    let exec = Op { kind: OperationKind::Exec, pid: 77, inode: 5, ..Op::root(1000, 1900, 900) };
+    builder.operation(driver, exec);
+    // The exec itself is asked about on the thread that called it, what its loader opens on a thread of its own.
+    let asked = |read, tid, pid| Dec { pid, ..Dec::at_once(read, tid, SubjectClass::Workload) };
+    builder.decision(1, Dec { inode: 5, ..asked(1100, 900, 77) });
+    builder.decision(1, Dec { inode: 6, ..asked(1200, 901, 77) });
+    // Another process, the same one after its end, and one of which the kernel names no process are not its.
+    for dec in [asked(1300, 902, 78), asked(2000, 901, 77), asked(1400, 903, 0)] {
+        builder.decision(1, dec);
+    }
+    let findings = builder.finish().analyse();
+    assert_eq!((findings.totals.explained, findings.totals.unexplained), (2, 3));
 }

@@ -1,20 +1,33 @@
-//! Connects one client to Endpoint Security and says what the machine answered: the smallest test of a
-//! signature, of Full Disk Access and of a free client slot. It subscribes to nothing and changes nothing
-//! (except that connecting empties the result caches of all clients).
+//! Connects clients to Endpoint Security and says what the machine answered: the smallest test of a signature, of Full
+//! Disk Access and of free client slots. It subscribes to nothing and changes nothing (except that connecting empties
+//! the result caches of all clients).
+//!
+//! `es-probe` connects one; `es-probe --slots MAX` connects one after the other, at most MAX, and counts.
 
 #[cfg(target_os = "macos")]
 fn main() -> std::process::ExitCode {
-    use lab_backend_es::{Cache, EsBackend, EsClient};
+    use lab_backend_es::{Cache, EsBackend, EsClient, NewClientResult, Probed};
+    use std::process::ExitCode;
 
-    match EsClient::connect(&EsBackend::new(1), Cache::Off) {
-        Ok(_client) => {
-            eprintln!("connected: signature, Full Disk Access, privilege and a client slot are there");
-            std::process::ExitCode::SUCCESS
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let max = match words[..] {
+        [] => 1,
+        ["--slots", max] if max.parse::<u32>().is_ok_and(|max| max > 0) => max.parse().unwrap_or(1),
+        _ => {
+            eprintln!("usage: es-probe [--slots MAX]");
+            return ExitCode::from(64);
         }
-        Err(refusal) => {
-            let advice = refusal.advice().map_or(("", ""), |advice| (advice.cause, advice.mend));
-            eprintln!("refused with result {}: {}; {}", refusal.code(), advice.0, advice.1);
-            std::process::ExitCode::FAILURE
+    };
+    let probed = Probed::of(max, || EsClient::connect(&EsBackend::new(1), Cache::Off));
+    eprintln!("{probed}");
+    match probed.first() {
+        NewClientResult::Success => ExitCode::SUCCESS,
+        refusal => {
+            if let Some(advice) = refusal.advice() {
+                eprintln!("to mend it: {}", advice.mend);
+            }
+            ExitCode::FAILURE
         }
     }
 }

@@ -1,8 +1,8 @@
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -10,7 +10,8 @@ use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Inta
 use lab_model::{AuthEvents, EventKind, FileId, Verdict};
 
 use crate::{
-    Answer, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, Observer, Question, RespondError, Responder,
+    Answer, Arena, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, MuteStep, Observer, Question,
+    RespondError, Responder, StepFailed, change_of_selection,
 };
 
 /// The most events handed over as one batch.
@@ -28,6 +29,16 @@ pub struct EsBackend<R: Responder + 'static> {
     counter: Mutex<Counter>,
     arrived: Condvar,
     notices: Mutex<VecDeque<Facts>>,
+    seen: Mutex<Seen>,
+    /// An answer was kept since the caches were last emptied.
+    kept: AtomicBool,
+}
+
+/// What the client sees, and what it could see.
+struct Seen {
+    arena: Option<Arena>,
+    selected: BTreeSet<MuteStep>,
+    events: AuthEvents,
 }
 
 /// A backend that several owners have.
@@ -136,7 +147,16 @@ impl<R: Responder + 'static> EsBackend<R> {
             counter: Mutex::new(counter),
             arrived: Condvar::new(),
             notices: Mutex::new(VecDeque::with_capacity(NOTICES_MAX)),
+            seen: Mutex::new(Seen { arena: None, selected: BTreeSet::new(), events: AuthEvents::All }),
+            kept: AtomicBool::new(false),
         })
+    }
+
+    /// Tells what the arena holds to which the client is confined: only then can paths of it be hidden.
+    pub fn confined_to(&self, arena: Arena) {
+        let mut seen = lock(&self.seen);
+        seen.selected = arena.selection(&[]);
+        seen.arena = Some(arena);
     }
 
     /// The desk that answers.
@@ -182,6 +202,14 @@ impl<R: Responder + 'static> EsBackend<R> {
     /// Takes the notices (forks, execs, exits) that have arrived since the last call, in order.
     pub fn take_notices(&self) -> Vec<Facts> {
         lock(&self.notices).drain(..).collect()
+    }
+
+    /// Hands one batch over, as [`Backend::receive`] does until the end: for tests that go step by step.
+    pub fn receive_one<I: Intake<Ticket>>(&self, intake: &mut I) {
+        let (mut batch, mut answers) = (Vec::new(), Vec::new());
+        if self.wait(&mut batch).is_some() {
+            self.hand_over(&batch, intake, &mut answers);
+        }
     }
 
     /// Lets [`Backend::receive`] return once it has handed over what has arrived.
@@ -260,6 +288,24 @@ impl<R: Responder + 'static> EsBackend<R> {
 
 /// `ENOTSUP` as macOS numbers it.
 const NOT_SUPPORTED: u32 = 45;
+/// `ENOTCONN` as macOS numbers it.
+const NOT_CONNECTED: u32 = 57;
+/// `EIO`: the framework says no more than that it refused.
+const REFUSED: u32 = 5;
+
+/// A refusal as an error number.
+fn refused(result: Result<(), StepFailed>) -> Result<(), u32> {
+    result.map_err(|_| REFUSED)
+}
+
+/// The events that a choice stands for.
+const fn kinds(events: AuthEvents) -> &'static [EventKind] {
+    match events {
+        AuthEvents::All => &[EventKind::AuthOpen, EventKind::AuthExec],
+        AuthEvents::Open => &[EventKind::AuthOpen],
+        AuthEvents::Exec => &[EventKind::AuthExec],
+    }
+}
 
 /// Answers what is still open when the client's reader goes away, by a panic for instance.
 struct Reader<'a, R: Responder + 'static>(&'a EsBackend<R>);
@@ -306,19 +352,48 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         self.send(token, verdict)
     }
 
-    fn keep(&self, _: Ticket, _: EventKind) -> Result<(), u32> {
-        // The cache flag is chosen for all answers when the client connects.
-        Err(NOT_SUPPORTED)
+    fn keep(&self, token: Ticket, _: EventKind) -> Result<(), u32> {
+        let question = self.question(token).ok_or(RespondError::NotFound.code())?;
+        question.keep();
+        self.kept.store(true, Ordering::Release);
+        Ok(())
     }
 
     fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
-        // Muted paths are part of the plan with which the client connects.
-        paths.first().map_or(Ok(()), |path| Err((path.clone(), NOT_SUPPORTED)))
+        let first = || paths.first().cloned().unwrap_or_default();
+        if self.kept.swap(false, Ordering::AcqRel) {
+            let cleared = self.desk.with(Responder::clear_cache);
+            cleared.ok_or(NOT_CONNECTED).and_then(refused).map_err(|code| (first(), code))?;
+        }
+        let mut seen = lock(&self.seen);
+        let Some(arena) = &seen.arena else {
+            return if paths.is_empty() { Ok(()) } else { Err((first(), NOT_SUPPORTED)) };
+        };
+        let wanted = arena.selection(paths);
+        for step in change_of_selection(&seen.selected, &wanted) {
+            let changed = self.desk.with(|responder| responder.mute(&step));
+            changed.ok_or(NOT_CONNECTED).and_then(refused).map_err(|code| (first(), code))?;
+        }
+        seen.selected = wanted;
+        Ok(())
     }
 
     fn subscribe(&self, events: AuthEvents) -> Result<(), u32> {
-        // The client subscribes when it connects.
-        if events == AuthEvents::All { Ok(()) } else { Err(NOT_SUPPORTED) }
+        let mut seen = lock(&self.seen);
+        let (before, after) = (kinds(seen.events), kinds(events));
+        let only = |of: &[EventKind], not: &[EventKind]| -> Vec<EventKind> {
+            of.iter().filter(|kind| !not.contains(kind)).copied().collect()
+        };
+        let (new, gone) = (only(after, before), only(before, after));
+        let changed = self.desk.with(|responder| {
+            if !new.is_empty() {
+                responder.subscribe(&new)?;
+            }
+            if gone.is_empty() { Ok(()) } else { responder.unsubscribe(&gone) }
+        });
+        changed.ok_or(NOT_CONNECTED).and_then(refused)?;
+        seen.events = events;
+        Ok(())
     }
 
     fn reopen_path(&self, token: Ticket, path: &mut Vec<u8>) {

@@ -192,6 +192,28 @@ impl Responder for EsResponder {
         )
     }
 
+    fn mute(&self, step: &MuteStep) -> Result<(), StepFailed> {
+        mute(self.client, step)
+    }
+
+    fn subscribe(&self, kinds: &[EventKind]) -> Result<(), StepFailed> {
+        subscribe(self.client, kinds)
+    }
+
+    fn unsubscribe(&self, kinds: &[EventKind]) -> Result<(), StepFailed> {
+        let (types, count) = types(kinds)?;
+        // SAFETY: the desk holds the connection open, and `types` has `count` elements.
+        let result = unsafe { sys::es_unsubscribe(self.client.as_ptr(), types.as_ptr(), count) };
+        if succeeded(result) { Ok(()) } else { Err(StepFailed::Unsubscribe) }
+    }
+
+    fn clear_cache(&self) -> Result<(), StepFailed> {
+        // SAFETY: the desk holds the connection open.
+        let result = unsafe { sys::es_clear_cache(self.client.as_ptr()) };
+        let cleared = result == sys::es_clear_cache_result_t::ES_CLEAR_CACHE_RESULT_SUCCESS;
+        if cleared { Ok(()) } else { Err(StepFailed::ClearCache) }
+    }
+
     fn now(&self) -> Ticks {
         now()
     }
@@ -290,35 +312,63 @@ fn c_path(path: &[u8]) -> Result<CString, StepFailed> {
     CString::new(path).map_err(|_| StepFailed::Mute("mute a path with a zero byte".to_owned()))
 }
 
+/// Makes one muting call; `client` must be connected.
+fn mute(client: NonNull<sys::es_client_t>, step: &MuteStep) -> Result<(), StepFailed> {
+    let client = client.as_ptr();
+    let set = |path: &[u8], kind| {
+        let path = c_path(path)?;
+        // SAFETY: the caller keeps the connection open, and `path` ends with a zero byte.
+        Ok(unsafe { sys::es_mute_path(client, path.as_ptr(), kind) })
+    };
+    let unset = |path: &[u8], kind| {
+        let path = c_path(path)?;
+        // SAFETY: as above.
+        Ok(unsafe { sys::es_unmute_path(client, path.as_ptr(), kind) })
+    };
+    let prefix = sys::es_mute_path_type_t::ES_MUTE_PATH_TYPE_TARGET_PREFIX;
+    let literal = sys::es_mute_path_type_t::ES_MUTE_PATH_TYPE_TARGET_LITERAL;
+    let executable = sys::es_mute_path_type_t::ES_MUTE_PATH_TYPE_LITERAL;
+    let inversion = sys::es_mute_inversion_type_t::ES_MUTE_INVERSION_TYPE_TARGET_PATH;
+    let result = match step {
+        // SAFETY: as above.
+        MuteStep::ClearTargetPaths => unsafe { sys::es_unmute_all_target_paths(client) },
+        MuteStep::MuteTargetPrefix(path) => set(path, prefix)?,
+        MuteStep::MuteTargetLiteral(path) => set(path, literal)?,
+        MuteStep::UnmuteTargetPrefix(path) => unset(path, prefix)?,
+        MuteStep::UnmuteTargetLiteral(path) => unset(path, literal)?,
+        // SAFETY: as above.
+        MuteStep::InvertTargetPaths => unsafe { sys::es_invert_muting(client, inversion) },
+        MuteStep::MuteExecutable(path) => set(path, executable)?,
+        MuteStep::MuteProcess(words) => {
+            let token = sys::audit_token_t { val: *words };
+            // SAFETY: as above, and `token` lives through the call.
+            unsafe { sys::es_mute_process(client, &raw const token) }
+        }
+    };
+    if succeeded(result) { Ok(()) } else { Err(StepFailed::Mute(format!("take the step {step:?}"))) }
+}
+
+fn names(kinds: &[EventKind]) -> String {
+    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The kinds of events as the framework takes them, and how many.
+fn types(kinds: &[EventKind]) -> Result<(Vec<sys::es_event_type_t>, u32), StepFailed> {
+    let types: Vec<_> = kinds.iter().map(|kind| sys::es_event_type_t(u32::from(kind.code()))).collect();
+    let count = u32::try_from(types.len()).map_err(|_| StepFailed::Subscribe(names(kinds)))?;
+    Ok((types, count))
+}
+
+fn subscribe(client: NonNull<sys::es_client_t>, kinds: &[EventKind]) -> Result<(), StepFailed> {
+    let (types, count) = types(kinds)?;
+    // SAFETY: the caller keeps the connection open, and `types` has `count` elements.
+    let result = unsafe { sys::es_subscribe(client.as_ptr(), types.as_ptr(), count) };
+    if succeeded(result) { Ok(()) } else { Err(StepFailed::Subscribe(names(kinds))) }
+}
+
 impl Connection for EsClient {
     fn mute(&mut self, step: &MuteStep) -> Result<(), StepFailed> {
-        let client = self.client.as_ptr();
-        let result = match step {
-            // SAFETY: the connection is open as long as `self` lives.
-            MuteStep::ClearTargetPaths => unsafe { sys::es_unmute_all_target_paths(client) },
-            MuteStep::MuteTargetPrefix(prefix) => {
-                let (path, kind) =
-                    (c_path(prefix)?, sys::es_mute_path_type_t::ES_MUTE_PATH_TYPE_TARGET_PREFIX);
-                // SAFETY: as above, and `path` ends with a zero byte.
-                unsafe { sys::es_mute_path(client, path.as_ptr(), kind) }
-            }
-            MuteStep::InvertTargetPaths => {
-                let kind = sys::es_mute_inversion_type_t::ES_MUTE_INVERSION_TYPE_TARGET_PATH;
-                // SAFETY: as above.
-                unsafe { sys::es_invert_muting(client, kind) }
-            }
-            MuteStep::MuteExecutable(path) => {
-                let (path, kind) = (c_path(path)?, sys::es_mute_path_type_t::ES_MUTE_PATH_TYPE_LITERAL);
-                // SAFETY: as above, and `path` ends with a zero byte.
-                unsafe { sys::es_mute_path(client, path.as_ptr(), kind) }
-            }
-            MuteStep::MuteProcess(words) => {
-                let token = sys::audit_token_t { val: *words };
-                // SAFETY: as above, and `token` lives through the call.
-                unsafe { sys::es_mute_process(client, &raw const token) }
-            }
-        };
-        if succeeded(result) { Ok(()) } else { Err(StepFailed::Mute(format!("take the step {step:?}"))) }
+        mute(self.client, step)
     }
 
     fn target_paths_are_inverted(&mut self) -> Result<bool, StepFailed> {
@@ -332,12 +382,7 @@ impl Connection for EsClient {
     }
 
     fn subscribe(&mut self, kinds: &[EventKind]) -> Result<(), StepFailed> {
-        let names = || kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
-        let types: Vec<_> = kinds.iter().map(|kind| sys::es_event_type_t(u32::from(kind.code()))).collect();
-        let count = u32::try_from(types.len()).map_err(|_| StepFailed::Subscribe(names()))?;
-        // SAFETY: the connection is open as long as `self` lives, and `types` has `count` elements.
-        let result = unsafe { sys::es_subscribe(self.client.as_ptr(), types.as_ptr(), count) };
-        if succeeded(result) { Ok(()) } else { Err(StepFailed::Subscribe(names())) }
+        subscribe(self.client, kinds)
     }
 
     fn unsubscribe_all(&mut self) -> Result<(), StepFailed> {

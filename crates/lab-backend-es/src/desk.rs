@@ -69,7 +69,8 @@ struct Slot<R: Responder, O: Observer> {
     message: R::Message,
     facts: Facts,
     entry: Ticks,
-    cache: Cache,
+    /// The kernel may keep the answer.
+    kept: AtomicBool,
     answered: AtomicBool,
 }
 
@@ -132,6 +133,11 @@ impl<R: Responder, O: Observer> Desk<R, O> {
         (responder, self.outstanding())
     }
 
+    /// Makes calls on the connection, which cannot be deleted in the meantime; `None` when there is none.
+    pub fn with<T>(&self, calls: impl FnOnce(&R) -> T) -> Option<T> {
+        self.responder.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(calls)
+    }
+
     /// Questions that have no answer yet.
     #[must_use]
     pub fn outstanding(&self) -> u64 {
@@ -162,8 +168,8 @@ impl<R: Responder, O: Observer> Desk<R, O> {
         let delivery = if facts.is_question {
             self.outstanding.fetch_add(1, Ordering::AcqRel);
             let desk = Arc::clone(self);
-            let answered = AtomicBool::new(false);
-            let slot = Slot { desk, message, facts, entry, cache, answered };
+            let (kept, answered) = (AtomicBool::new(cache == Cache::On), AtomicBool::new(false));
+            let slot = Slot { desk, message, facts, entry, kept, answered };
             Delivery::Question(Question { slot: Arc::new(slot) })
         } else {
             Delivery::Notice(Notice { facts, message })
@@ -191,7 +197,8 @@ impl<R: Responder, O: Observer> Slot<R, O> {
             match responder.as_ref() {
                 Some(responder) => {
                     let at = responder.now();
-                    (at, respond(responder, &self.message, self.facts.kind, verdict, self.cache))
+                    let cache = if self.kept.load(Ordering::Acquire) { Cache::On } else { Cache::Off };
+                    (at, respond(responder, &self.message, self.facts.kind, verdict, cache))
                 }
                 None => (self.entry, Err(RespondError::Closed)),
             }
@@ -232,6 +239,11 @@ impl<R: Responder, O: Observer> Question<R, O> {
     /// Answers, from any thread; `None` when somebody else was first, and then nothing is sent.
     pub fn answer(&self, verdict: Verdict) -> Option<Answer> {
         self.slot.answer(verdict, Grounds::Decided)
+    }
+
+    /// Lets the kernel keep the answer that is still to be given.
+    pub fn keep(&self) {
+        self.slot.kept.store(true, Ordering::Release);
     }
 
     /// A handle for the timer that answers when the budget runs out.

@@ -90,6 +90,8 @@ struct State {
     sequence: BTreeMap<EventKind, u64>,
     sequence_of_all: u64,
     target_prefixes: BTreeSet<Vec<u8>>,
+    target_literals: BTreeSet<Vec<u8>>,
+    kept: BTreeSet<(EventKind, FileId)>,
     target_inverted: bool,
     executables: BTreeSet<Vec<u8>>,
     processes: BTreeSet<ProcessId>,
@@ -145,6 +147,8 @@ impl FakeMachine {
             sequence: BTreeMap::new(),
             sequence_of_all: 0,
             target_prefixes: BTreeSet::from([DEFAULT_MUTED_TARGET.to_vec()]),
+            target_literals: BTreeSet::new(),
+            kept: BTreeSet::new(),
             target_inverted: false,
             executables: BTreeSet::from([DEFAULT_MUTED_EXECUTABLE.to_vec()]),
             processes: BTreeSet::new(),
@@ -164,7 +168,7 @@ impl FakeMachine {
     /// Lets something happen; its number when the client is asked or told, `None` when it is not to see it.
     pub fn happen(&self, happening: Happening) -> Option<usize> {
         let mut state = lock(&self.state);
-        if !state.connected || state.suppresses(&happening) {
+        if !state.connected || state.suppresses(&happening) || state.answers_itself(&happening) {
             return None;
         }
         let facts = state.next_facts(&happening);
@@ -257,8 +261,53 @@ impl State {
         }
         // Forks and exits have no target: no target-path muting touches them.
         let Some((path, _)) = &happening.target else { return false };
-        let in_set = self.target_prefixes.iter().any(|prefix| path.starts_with(prefix));
+        let in_set = self.target_literals.contains(path)
+            || self.target_prefixes.iter().any(|prefix| path.starts_with(prefix));
         in_set != self.target_inverted
+    }
+
+    /// A kept answer serves as long as the file is not changed, which nothing here does.
+    fn answers_itself(&self, happening: &Happening) -> bool {
+        let file = happening.target.as_ref().map(|(_, file)| *file);
+        file.is_some_and(|file| self.kept.contains(&(happening.kind, file)))
+    }
+
+    /// One muting call; what a client is confined by can only be changed before it subscribes.
+    fn mute(&mut self, step: &MuteStep) -> Result<(), StepFailed> {
+        let selects = matches!(
+            step,
+            MuteStep::MuteTargetPrefix(_)
+                | MuteStep::MuteTargetLiteral(_)
+                | MuteStep::UnmuteTargetPrefix(_)
+                | MuteStep::UnmuteTargetLiteral(_)
+        );
+        let allowed = self.subscribed.is_empty() || (selects && self.target_inverted);
+        if !allowed {
+            return Err(StepFailed::Mute("change the muting of a client that is subscribed".to_owned()));
+        }
+        let absent = |removed: bool| {
+            if removed { Ok(()) } else { Err(StepFailed::Mute("unmute what was not muted".to_owned())) }
+        };
+        match step {
+            MuteStep::ClearTargetPaths => {
+                self.target_prefixes.clear();
+                self.target_literals.clear();
+            }
+            MuteStep::MuteTargetPrefix(prefix) => drop(self.target_prefixes.insert(prefix.clone())),
+            MuteStep::MuteTargetLiteral(path) => drop(self.target_literals.insert(path.clone())),
+            MuteStep::UnmuteTargetPrefix(prefix) => absent(self.target_prefixes.remove(prefix))?,
+            MuteStep::UnmuteTargetLiteral(path) => absent(self.target_literals.remove(path))?,
+            MuteStep::InvertTargetPaths => self.target_inverted = !self.target_inverted,
+            MuteStep::MuteExecutable(path) => drop(self.executables.insert(path.clone())),
+            MuteStep::MuteProcess(words) => drop(self.processes.insert(ProcessId::of_audit_token(*words))),
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, index: usize, verdict: Verdict, cache: Cache, target: Option<FileId>) {
+        if let (Cache::On, Verdict::Allow, Some(file)) = (cache, verdict, target) {
+            self.kept.insert((self.entries[index].facts.kind, file));
+        }
     }
 
     fn respond(&mut self, index: usize, verdict: Verdict, form_fits: bool) -> Result<(), RespondError> {
@@ -317,15 +366,45 @@ impl Drop for FakeMessage {
 impl Responder for FakeResponder {
     type Message = FakeMessage;
 
-    fn respond_auth(&self, message: &FakeMessage, verdict: Verdict, _: Cache) -> Result<(), RespondError> {
+    fn respond_auth(
+        &self,
+        message: &FakeMessage,
+        verdict: Verdict,
+        cache: Cache,
+    ) -> Result<(), RespondError> {
         let fits = message.facts.is_question && message.facts.kind != EventKind::AuthOpen;
-        lock(&self.state).respond(message.index, verdict, fits)
+        let mut state = lock(&self.state);
+        state.respond(message.index, verdict, fits)?;
+        state.keep(message.index, verdict, cache, message.facts.target);
+        Ok(())
     }
 
-    fn respond_flags(&self, message: &FakeMessage, flags: u32, _: Cache) -> Result<(), RespondError> {
+    fn respond_flags(&self, message: &FakeMessage, flags: u32, cache: Cache) -> Result<(), RespondError> {
         let fits = message.facts.kind == EventKind::AuthOpen;
         let verdict = if flags == 0 { Verdict::Deny } else { Verdict::Allow };
-        lock(&self.state).respond(message.index, verdict, fits)
+        let mut state = lock(&self.state);
+        state.respond(message.index, verdict, fits)?;
+        state.keep(message.index, verdict, cache, message.facts.target);
+        Ok(())
+    }
+
+    fn mute(&self, step: &MuteStep) -> Result<(), StepFailed> {
+        lock(&self.state).mute(step)
+    }
+
+    fn subscribe(&self, kinds: &[EventKind]) -> Result<(), StepFailed> {
+        lock(&self.state).subscribed.extend(kinds);
+        Ok(())
+    }
+
+    fn unsubscribe(&self, kinds: &[EventKind]) -> Result<(), StepFailed> {
+        lock(&self.state).subscribed.retain(|kind| !kinds.contains(kind));
+        Ok(())
+    }
+
+    fn clear_cache(&self) -> Result<(), StepFailed> {
+        lock(&self.state).kept.clear();
+        Ok(())
     }
 
     fn now(&self) -> Ticks {
@@ -353,24 +432,7 @@ impl FakeConnection {
 
 impl Connection for FakeConnection {
     fn mute(&mut self, step: &MuteStep) -> Result<(), StepFailed> {
-        let mut state = lock(&self.state);
-        if !state.subscribed.is_empty() {
-            return Err(StepFailed::Mute("change the muting of a client that is subscribed".to_owned()));
-        }
-        match step {
-            MuteStep::ClearTargetPaths => state.target_prefixes.clear(),
-            MuteStep::MuteTargetPrefix(prefix) => {
-                state.target_prefixes.insert(prefix.clone());
-            }
-            MuteStep::InvertTargetPaths => state.target_inverted = !state.target_inverted,
-            MuteStep::MuteExecutable(path) => {
-                state.executables.insert(path.clone());
-            }
-            MuteStep::MuteProcess(words) => {
-                state.processes.insert(ProcessId::of_audit_token(*words));
-            }
-        }
-        Ok(())
+        lock(&self.state).mute(step)
     }
 
     fn target_paths_are_inverted(&mut self) -> Result<bool, StepFailed> {

@@ -11,9 +11,9 @@ mod backend;
 mod darwin;
 mod desk;
 pub mod fake;
-mod fence;
 mod message;
 mod mute;
+mod probe;
 mod sequence;
 mod version;
 mod window;
@@ -23,9 +23,11 @@ pub use backend::{Counts, EsBackend, Shared, Ticket};
 #[cfg(target_os = "macos")]
 pub use darwin::{ConnectError, EsClient, EsMessage, EsResponder, now, timebase};
 pub use desk::{Answer, Delivery, Desk, Grounds, Notice, Observer, Question, Watch};
-pub use fence::{Fence, Marker};
 pub use message::{Cache, Facts, Message, ProcessId, Responder, Signer, Target};
-pub use mute::{Connection, MutePlan, MuteStep, Refusal, Scope, StepFailed, start};
+pub use mute::{
+    Arena, Connection, MutePlan, MuteStep, Refusal, Scope, StepFailed, change_of_selection, start,
+};
+pub use probe::Probed;
 pub use sequence::{Gap, Sequences};
 pub use version::{InvalidVersion, SystemVersion};
 pub use window::Window;

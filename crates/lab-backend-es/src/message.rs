@@ -1,6 +1,6 @@
 use lab_model::{EventKind, FileId, ThreadId, Ticks, Verdict};
 
-use crate::{RespondError, Window};
+use crate::{MuteStep, RespondError, StepFailed, Window};
 
 /// One execution of a program: a pid alone is reused, the pair is not until the next start of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,7 +95,7 @@ pub enum Cache {
     On,
 }
 
-/// The half of a connection that any thread may use: it answers and tells the time.
+/// The half of a connection that any thread may use: it answers, tells the time, and changes what arrives.
 #[doc(alias = "es_client_t")]
 pub trait Responder: Send + Sync {
     /// A retained message of this connection.
@@ -119,6 +119,32 @@ pub trait Responder: Send + Sync {
     /// When the answer did not reach the kernel.
     #[doc(alias = "es_respond_flags_result")]
     fn respond_flags(&self, message: &Self::Message, flags: u32, cache: Cache) -> Result<(), RespondError>;
+
+    /// Makes one muting call. Never on the path to an answer.
+    ///
+    /// # Errors
+    /// When the framework refuses it.
+    fn mute(&self, step: &MuteStep) -> Result<(), StepFailed>;
+
+    /// Subscribes to these events.
+    ///
+    /// # Errors
+    /// When the framework refuses it.
+    fn subscribe(&self, kinds: &[EventKind]) -> Result<(), StepFailed>;
+
+    /// Ends the subscription to these events; what is queued still arrives.
+    ///
+    /// # Errors
+    /// When the framework refuses it.
+    #[doc(alias = "es_unsubscribe")]
+    fn unsubscribe(&self, kinds: &[EventKind]) -> Result<(), StepFailed>;
+
+    /// Empties the result caches: those of all clients of the machine.
+    ///
+    /// # Errors
+    /// When the framework refuses it, as it does when it is asked too often.
+    #[doc(alias = "es_clear_cache")]
+    fn clear_cache(&self) -> Result<(), StepFailed>;
 
     /// Reads the clock that deadlines are on.
     #[doc(alias = "mach_absolute_time")]

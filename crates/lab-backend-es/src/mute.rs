@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use lab_model::EventKind;
 
 use crate::ProcessId;
@@ -12,7 +14,7 @@ pub enum Scope {
 }
 
 /// One call that changes what a client is asked about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MuteStep {
     /// Empties the set of muted target paths, which a new connection is not born with empty.
     #[doc(alias = "es_unmute_all_target_paths")]
@@ -20,6 +22,13 @@ pub enum MuteStep {
     /// Puts all files whose path begins so into the set of muted target paths.
     #[doc(alias = "ES_MUTE_PATH_TYPE_TARGET_PREFIX")]
     MuteTargetPrefix(Vec<u8>),
+    /// Puts one file into the set of muted target paths.
+    #[doc(alias = "ES_MUTE_PATH_TYPE_TARGET_LITERAL")]
+    MuteTargetLiteral(Vec<u8>),
+    /// Takes back [`MuteStep::MuteTargetPrefix`].
+    UnmuteTargetPrefix(Vec<u8>),
+    /// Takes back [`MuteStep::MuteTargetLiteral`].
+    UnmuteTargetLiteral(Vec<u8>),
     /// Turns the set of muted target paths into the set of selected ones.
     #[doc(alias = "es_invert_muting")]
     InvertTargetPaths,
@@ -39,6 +48,70 @@ pub enum MuteStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MutePlan {
     steps: Vec<MuteStep>,
+}
+
+/// What a confined client selects, when it is not to see some paths of its arena.
+///
+/// Muting is inverted to confine the client, so a path of the arena cannot be muted: it is left out of what is
+/// selected. The folders on the way to it are not selected as a whole then, but entry by entry; what is made in one
+/// of them later is not seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arena {
+    path: Vec<u8>,
+    files: Vec<Vec<u8>>,
+}
+
+impl Arena {
+    /// The arena at `path` (as in [`Scope::Arena`]) with these files, named relative to it.
+    #[must_use]
+    pub fn new(path: &[u8], files: Vec<Vec<u8>>) -> Arena {
+        Arena { path: path.strip_suffix(b"/").unwrap_or(path).to_vec(), files }
+    }
+
+    /// What is selected when `muted`, by absolute path, is not to be seen: files, and folders with all below them.
+    #[must_use]
+    pub fn selection(&self, muted: &[Vec<u8>]) -> BTreeSet<MuteStep> {
+        let whole = [self.path.as_slice(), b"/"].concat();
+        let muted: Vec<&[u8]> = muted
+            .iter()
+            .map(|path| path.strip_suffix(b"/").unwrap_or(path))
+            .filter(|path| path.starts_with(&whole) || *path == self.path)
+            .collect();
+        if muted.is_empty() {
+            return BTreeSet::from([MuteStep::MuteTargetPrefix(whole)]);
+        }
+        let is_hidden = |path: &[u8]| muted.iter().any(|mute| path == *mute || is_below(path, mute));
+        let leads_to_muted = |folder: &[u8]| muted.iter().any(|mute| is_below(mute, folder));
+        let files = self.files.iter().map(|file| [whole.as_slice(), file].concat());
+        let select = |file: Vec<u8>| {
+            // The shortest folder on the way to the file with nothing muted in it; else the file itself.
+            let slashes =
+                file.iter().enumerate().filter(|(at, byte)| *at > self.path.len() && **byte == b'/');
+            let mut folders = slashes.map(|(at, _)| &file[..at]);
+            match folders.find(|folder| !leads_to_muted(folder)) {
+                Some(folder) => MuteStep::MuteTargetPrefix([folder, b"/"].concat()),
+                None => MuteStep::MuteTargetLiteral(file),
+            }
+        };
+        files.filter(|file| !is_hidden(file)).map(select).collect()
+    }
+}
+
+/// True when `path` lies below `folder`.
+fn is_below(path: &[u8], folder: &[u8]) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
+}
+
+/// The calls that lead from one selection to another. What is new comes first: the client sees too much for a moment,
+/// never too little, and nothing outside its arena.
+#[must_use]
+pub fn change_of_selection(from: &BTreeSet<MuteStep>, to: &BTreeSet<MuteStep>) -> Vec<MuteStep> {
+    let gone = from.difference(to).filter_map(|step| match step {
+        MuteStep::MuteTargetPrefix(path) => Some(MuteStep::UnmuteTargetPrefix(path.clone())),
+        MuteStep::MuteTargetLiteral(path) => Some(MuteStep::UnmuteTargetLiteral(path.clone())),
+        _ => None,
+    });
+    to.difference(from).cloned().chain(gone).collect()
 }
 
 /// Why a plan would not confine what it is meant to confine.
@@ -180,6 +253,9 @@ pub enum StepFailed {
     /// The end of all subscriptions.
     #[error("Endpoint Security refused to end the client's subscriptions")]
     Unsubscribe,
+    /// Emptying the result caches.
+    #[error("Endpoint Security refused to empty the result caches: it is not to be asked often")]
+    ClearCache,
 }
 
 /// Confines a connection and then subscribes it: never the other way round.
@@ -229,6 +305,51 @@ mod tests {
             [MuteStep::MuteExecutable(b"/opt/helper".to_vec()), MuteStep::MuteProcess(words)]
         );
         assert_eq!(plan.muted_processes().collect::<Vec<_>>(), [ProcessId { pid: 77, version: 3 }]);
+    }
+
+    fn paths(steps: &BTreeSet<MuteStep>) -> Vec<String> {
+        let text = |path: &Vec<u8>| String::from_utf8(path.clone()).unwrap();
+        steps
+            .iter()
+            .map(|step| match step {
+                MuteStep::MuteTargetPrefix(path) => format!("{}*", text(path)),
+                MuteStep::MuteTargetLiteral(path) => text(path),
+                other => panic!("{other:?} selects nothing"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_muted_is_left_out_of_the_selection() {
+        let files = ["files/0", "files/1", "secret/0", "secret/deep/1", "program"];
+        let arena = Arena::new(b"/a", files.map(|file| file.as_bytes().to_vec()).to_vec());
+        let selected = |muted: &[&str]| {
+            let muted: Vec<Vec<u8>> = muted.iter().map(|path| path.as_bytes().to_vec()).collect();
+            paths(&arena.selection(&muted))
+        };
+        assert_eq!(selected(&[]), ["/a/*"]);
+        assert_eq!(selected(&["/elsewhere", "/ab"]), ["/a/*"]);
+        assert_eq!(selected(&["/a/secret"]), ["/a/files/*", "/a/program"]);
+        assert_eq!(selected(&["/a/secret/"]), ["/a/files/*", "/a/program"]);
+        assert_eq!(selected(&["/a/secret/deep"]), ["/a/files/*", "/a/program", "/a/secret/0"]);
+        assert_eq!(selected(&["/a/files/1", "/a/secret"]), ["/a/files/0", "/a/program"]);
+        assert_eq!(selected(&["/a"]), Vec::<String>::new(), "a client that sees nothing");
+        assert_eq!(
+            selected(&["/a/sec"]),
+            ["/a/files/*", "/a/secret/*", "/a/program"],
+            "a name is no beginning"
+        );
+    }
+
+    #[test]
+    fn a_changed_selection_is_never_blind_in_between() {
+        let arena = Arena::new(b"/a/", vec![b"x/0".to_vec(), b"y/0".to_vec()]);
+        let (all, some) = (arena.selection(&[]), arena.selection(&[b"/a/x".to_vec()]));
+        assert_eq!(
+            change_of_selection(&all, &some),
+            [MuteStep::MuteTargetPrefix(b"/a/y/".to_vec()), MuteStep::UnmuteTargetPrefix(b"/a/".to_vec()),]
+        );
+        assert_eq!(change_of_selection(&some, &some), []);
     }
 
     #[test]

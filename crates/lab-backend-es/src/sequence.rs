@@ -4,7 +4,7 @@ use lab_model::EventKind;
 
 /// Events that the kernel dropped for this client, as a jump in its sequence numbers shows them.
 ///
-/// A drop at the very end shows no jump; a [`Fence`](crate::Fence) finds that.
+/// A drop at the very end shows no jump. The traces of those who opened show that: their operations have no decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The kind of the event after the gap; of the missing ones when `of_this_kind` counts them.

@@ -4,12 +4,12 @@
 use std::sync::{Arc, Mutex, mpsc};
 
 use lab_backend_es::{
-    Cache, EsBackend, MutePlan, Scope, Ticket,
+    Arena, Cache, EsBackend, MutePlan, Scope, Ticket,
     fake::{FakeMachine, FakeResponder, Happening},
     start,
 };
 use lab_client_core::{Backend, Disposition, Event, Intake};
-use lab_model::{EventKind, FileId, ThreadId, Verdict};
+use lab_model::{AuthEvents, EventKind, FileId, ThreadId, Verdict};
 
 const KINDS: [EventKind; 3] = [EventKind::AuthOpen, EventKind::AuthExec, EventKind::NotifyFork];
 
@@ -202,4 +202,105 @@ fn a_panic_of_the_reader_leaves_no_question_unanswered() {
     assert_eq!((tally.asked, tally.answered, tally.refused), (2_000, 2_000, 0));
     assert_eq!((tally.retained, tally.released), (3_000, 3_000));
     assert_eq!(outcome.backend.desk().outstanding(), 0);
+}
+
+/// A confined backend that sees opens and execs, and its machine.
+fn confined(files: &[&str]) -> (FakeMachine, Arc<EsBackend<FakeResponder>>) {
+    let machine = FakeMachine::new(64);
+    let backend = EsBackend::new(64);
+    let (mut connection, responder) = machine.connect();
+    backend.desk().open(responder);
+    backend.confined_to(Arena::new(b"/arena", files.iter().map(|file| file.as_bytes().to_vec()).collect()));
+    let plan = MutePlan::new(&Scope::Arena(b"/arena".to_vec()), &[], &[]).unwrap();
+    start(&mut connection, &plan, &KINDS).unwrap();
+    (machine, backend)
+}
+
+/// Lets a file be opened or run; true when the client is asked. The question is answered, and kept when `keep` says so.
+fn asked(
+    machine: &FakeMachine,
+    backend: &Arc<EsBackend<FakeResponder>>,
+    (kind, path, inode): (EventKind, &str, u64),
+    keep: Keep,
+) -> bool {
+    let target = Some((path.as_bytes().to_vec(), FileId { device: 1, inode }));
+    if machine.happen(Happening { target, ..happening(kind, inode) }).is_none() {
+        return false;
+    }
+    let (tokens, taken) = mpsc::channel();
+    backend.handle(machine.deliver().unwrap(), Cache::Off);
+    // One question, taken as a reader would: the reader ends when the backend is closed, so it is not run here.
+    struct One(mpsc::Sender<Ticket>);
+    impl Intake<Ticket> for One {
+        fn batch(&mut self) {}
+        fn event(&mut self, event: &Event<Ticket>) -> Disposition {
+            self.0.send(event.token).unwrap();
+            Disposition::Keep
+        }
+        fn answering(&mut self) {}
+        fn answered(&mut self, _: usize, _: u32) {}
+        fn lost(&mut self, _: u64) {}
+    }
+    backend.receive_one(&mut One(tokens));
+    let token = taken.recv().unwrap();
+    if keep == Keep::Yes {
+        backend.keep(token, kind).unwrap();
+    }
+    backend.answer(token, Verdict::Allow).unwrap();
+    backend.release(token);
+    true
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Yes,
+    No,
+}
+
+const OPEN: EventKind = EventKind::AuthOpen;
+const EXEC: EventKind = EventKind::AuthExec;
+
+#[test]
+fn hidden_paths_are_not_asked_about_and_can_be_shown_again() {
+    let (machine, backend) = confined(&["files/0", "secret/0", "secret/1"]);
+    let sees = |path: &str| asked(&machine, &backend, (OPEN, path, 1), Keep::No);
+    assert!(sees("/arena/files/0") && sees("/arena/secret/0") && !sees("/elsewhere"));
+    backend.hide(&[b"/arena/secret".to_vec()]).unwrap();
+    assert!(sees("/arena/files/0") && !sees("/arena/secret/0") && !sees("/arena/secret/1"));
+    backend.hide(&[b"/arena/secret/1".to_vec()]).unwrap();
+    assert!(sees("/arena/files/0") && sees("/arena/secret/0") && !sees("/arena/secret/1"));
+    backend.hide(&[]).unwrap();
+    assert!(sees("/arena/secret/1") && !sees("/elsewhere"), "never outside the arena");
+}
+
+#[test]
+fn an_answer_is_kept_when_asked_and_forgotten_with_the_next_behaviour() {
+    let (machine, backend) = confined(&["files/0"]);
+    let sees = |inode, keep| asked(&machine, &backend, (OPEN, "/arena/files/0", inode), keep);
+    assert!(sees(1, Keep::No) && sees(1, Keep::No), "nothing is kept of itself");
+    assert!(sees(1, Keep::Yes));
+    assert!(!sees(1, Keep::No) && sees(2, Keep::No), "only this file");
+    backend.hide(&[]).unwrap();
+    assert!(sees(1, Keep::No), "a change of behaviour forgets what was kept");
+}
+
+#[test]
+fn a_client_is_asked_about_what_it_subscribes_to() {
+    let (machine, backend) = confined(&["files/0"]);
+    let sees = |kind| asked(&machine, &backend, (kind, "/arena/files/0", 1), Keep::No);
+    assert!(sees(OPEN) && sees(EXEC));
+    backend.subscribe(AuthEvents::Exec).unwrap();
+    assert!(!sees(OPEN) && sees(EXEC));
+    backend.subscribe(AuthEvents::Open).unwrap();
+    assert!(sees(OPEN) && !sees(EXEC));
+    backend.subscribe(AuthEvents::All).unwrap();
+    assert!(sees(OPEN) && sees(EXEC));
+}
+
+#[test]
+fn nothing_is_hidden_or_kept_without_a_connection() {
+    let backend = EsBackend::<FakeResponder>::new(4);
+    assert!(backend.subscribe(AuthEvents::Open).is_err());
+    assert!(backend.hide(&[b"/arena/x".to_vec()]).is_err());
+    assert!(backend.hide(&[]).is_ok(), "there is nothing to do");
 }

@@ -163,12 +163,25 @@ fn start(
 
     let backend = EsBackend::new(PENDING_MAX);
     let arena = Scope::Arena(welcome.arena.clone().into_bytes());
+    backend
+        .confined_to(lab_backend_es::Arena::new(welcome.arena.as_bytes(), arena_files(welcome, assignment)?));
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
     let client = EsClient::open(&backend, &arena, Cache::Off)?;
     let outcome = serve(control, welcome, assignment, trace, Shared(backend), None);
     // Deleted on the thread that connected it; what is still pending is allowed.
     drop(client);
     outcome
+}
+
+/// The files of the arena, by what they are made from: looking would be an event for every other client. Programs that
+/// this lab does not have do no harm.
+#[cfg(target_os = "macos")]
+fn arena_files(welcome: &Welcome, assignment: &ClientAssignment) -> Result<Vec<Vec<u8>>> {
+    let machine = lab_workload::elf::Machine::this();
+    let ground = lab_workload::Ground { root: welcome.arena.clone(), machine };
+    let programs = [ExecProgram::Static, ExecProgram::Dynamic, ExecProgram::Script];
+    let entries = lab_workload::arena(&assignment.workload, &programs, &ground)?;
+    Ok(entries.into_iter().map(|entry| entry.path.into_bytes()).collect())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]

@@ -25,6 +25,8 @@ pub fn examine_linux(facts: &LinuxFacts, clients: u32) -> Vec<Finding> {
         tasks(facts, clients),
         memory(facts, clients),
         processors(facts, clients),
+        placement(facts),
+        governor(facts),
         other_groups(facts),
     ]
 }
@@ -167,6 +169,45 @@ fn processors(facts: &LinuxFacts, clients: u64) -> Finding {
         ""
     };
     Finding::ok(check, Weight::Advised, format!("{cpus} processors{quota}{crowd}"))
+}
+
+/// Where the lab's processes may run. What else runs there shows up as a client's latency.
+fn placement(facts: &LinuxFacts) -> Finding {
+    let check = "cpu-placement";
+    match (facts.cpus, facts.cpus_online) {
+        (Some(allowed), Some(online)) if allowed < online => Finding::ok(
+            check,
+            Weight::Advised,
+            format!("kept to {allowed} of the {online} processors that are on"),
+        ),
+        (Some(_), Some(online)) => Finding::ok(
+            check,
+            Weight::Advised,
+            format!("all {online} processors, shared with all else that runs"),
+        ),
+        _ => Finding::unknown(
+            check,
+            Weight::Advised,
+            "which processors are on, or may be used, cannot be read",
+        ),
+    }
+}
+
+fn governor(facts: &LinuxFacts) -> Finding {
+    let check = "cpu-clock";
+    match facts.governor.as_deref() {
+        None if facts.cpus_online.is_some() => {
+            Finding::ok(check, Weight::Advised, "nothing here changes the processors' clock")
+        }
+        None => Finding::unknown(check, Weight::Advised, "what sets the processors' clock cannot be read"),
+        Some("performance") => Finding::ok(check, Weight::Advised, "the processors keep their highest clock"),
+        Some(other) => Finding::failed(
+            check,
+            Weight::Advised,
+            format!("the clock follows the load (governor {other}): a calm lab looks slower than a busy one"),
+            "cpupower frequency-set --governor performance",
+        ),
+    }
 }
 
 fn other_groups(facts: &LinuxFacts) -> Finding {

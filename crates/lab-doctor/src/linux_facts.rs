@@ -27,6 +27,11 @@ pub struct LinuxFacts {
     pub milli_cpus_max: Limit,
     /// The processors this process may run on.
     pub cpus: Option<u32>,
+    /// The processors that are on.
+    pub cpus_online: Option<u32>,
+    /// What sets the clock of the first processor, such as `performance`; `None` where nothing does, as in most
+    /// virtual machines.
+    pub governor: Option<String>,
     /// Fanotify groups of other processes.
     pub groups: Option<Vec<Group>>,
 }
@@ -171,6 +176,9 @@ impl LinuxFacts {
             memory_max,
             milli_cpus_max,
             cpus: status_field(&status, "Cpus_allowed_list").and_then(count_cpus),
+            cpus_online: text("/sys/devices/system/cpu/online").as_deref().and_then(count_cpus),
+            governor: text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+                .map(|governor| governor.trim().to_owned()),
             groups: groups(),
         }
     }

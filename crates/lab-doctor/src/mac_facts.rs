@@ -1,3 +1,5 @@
+use lab_backend_es::{NewClientResult, Probed};
+
 /// What a Mac says about itself: for most of it, what one of its tools printed. `None` means that it did not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MacFacts {
@@ -56,6 +58,22 @@ impl Extension {
             }
         }
         found
+    }
+}
+
+impl MacFacts {
+    /// The same facts with what a packaged client printed for `--probe`; unchanged when it printed something else,
+    /// or was killed before it could.
+    #[must_use]
+    pub fn probed(self, printed: &str) -> MacFacts {
+        let Ok(probed) = printed.parse::<Probed>() else { return self };
+        let is_full = matches!(probed.refused, None | Some(NewClientResult::TooManyClients));
+        MacFacts {
+            new_client: Some(probed.first().code()),
+            // A refusal of another kind says nothing about the slots.
+            free_slots: is_full.then_some(probed.connected),
+            ..self
+        }
     }
 }
 

@@ -20,6 +20,8 @@ fn good_linux() -> LinuxFacts {
         memory_max: Limit::At(8 << 30),
         milli_cpus_max: Limit::Unlimited,
         cpus: Some(4),
+        cpus_online: Some(4),
+        governor: None,
         groups: Some(vec![Group { pid: 9, name: "listener".into(), asks_permission: false }]),
     }
 }
@@ -104,6 +106,8 @@ fn each_linux_check_fails_alone() {
     expect(&with(|facts| facts.tasks_max = Limit::At(100)), "cgroup-tasks", failed, advised, "to 416");
     expect(&with(|facts| facts.memory_max = Limit::At(1 << 28)), "cgroup-memory", failed, advised, "608 MiB");
     expect(&with(|facts| facts.milli_cpus_max = Limit::At(1_500)), "processors", failed, advised, "cpu.max");
+    let saving = |facts: &mut LinuxFacts| facts.governor = Some("powersave".into());
+    expect(&with(saving), "cpu-clock", failed, advised, "performance");
     let product = |facts: &mut LinuxFacts| {
         facts.groups = Some(vec![Group { pid: 77, name: "guardd".into(), asks_permission: true }]);
     };
@@ -197,4 +201,21 @@ fn this_machine_says_who_it_is() {
     assert!(facts.cpus.unwrap() > 0);
     assert_ne!(facts.open_files_max, Limit::Unknown);
     assert_ne!(facts.permission_events, PermissionEvents::NotTried);
+}
+
+#[test]
+fn what_a_probe_printed_becomes_facts() {
+    let of = |printed: &str| {
+        let facts = MacFacts::default().probed(printed);
+        (facts.new_client, facts.free_slots)
+    };
+    assert_eq!(of("64 connected\n"), (Some(0), Some(64)));
+    let refused = |connected: u32, code: u32| {
+        let refused = Some(lab_backend_es::NewClientResult::from_code(code));
+        lab_backend_es::Probed { connected, refused }.to_string()
+    };
+    assert_eq!(of(&refused(45, 6)), (Some(0), Some(45)));
+    assert_eq!(of(&refused(0, 6)), (Some(6), Some(0)));
+    assert_eq!(of(&refused(0, 4)), (Some(4), None));
+    assert_eq!(of("Killed: 9"), (None, None));
 }

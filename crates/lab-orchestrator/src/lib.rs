@@ -32,5 +32,5 @@ pub use launch::{Request, launch};
 pub use plan::{Active, ClientsAre, Plan, ProcessName};
 pub use products::missing_products;
 pub use review::{Review, findings_of, lab_of, review, write_pages};
-pub use signing::SigningFile;
+pub use signing::{ProbedClient, SigningFile, probe};
 pub use store::RunFolder;

@@ -108,3 +108,34 @@ impl SigningFile {
         Ok(facts)
     }
 }
+
+/// What a client said when it was asked to connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbedClient {
+    /// The client's executable, as packaged and signed.
+    pub client: PathBuf,
+    /// What it printed; empty when it was killed before it could.
+    pub printed: String,
+}
+
+/// Builds, packages and signs one client and has it connect as many times as it can, at most `slots_max` times.
+///
+/// # Errors
+/// When it cannot be made. That it is refused, or killed, is no error.
+pub fn probe(workspace: &Path, signing: &SigningFile, slots_max: u32) -> Result<ProbedClient, Failure> {
+    let client = crate::client_for(workspace, None)?;
+    let into = workspace.join("target").join("doctor");
+    let bug = |message: String| Failure::new(FailureKind::Bug, message);
+    let lab = lab_model::Client {
+        id: "probe".parse().map_err(|error| bug(format!("{error}")))?,
+        bundle_id: "org.eslab.doctor.probe".parse().map_err(|error| bug(format!("{error}")))?,
+        behavior: lab_model::Behavior::noop(),
+        restart: None,
+    };
+    let bundles = lab_bundle::package(&client, &[lab], &into).map_err(|error| step_failure(&error.into()))?;
+    signing.sign(&bundles, &into.join("entitlements"))?;
+    let Some(bundle) = bundles.into_iter().next() else { return Err(bug("no bundle was made".to_owned())) };
+    let run = duct::cmd!(&bundle.executable, "--probe", slots_max.to_string());
+    let printed = run.stdin_null().stderr_null().unchecked().read().unwrap_or_default();
+    Ok(ProbedClient { client: bundle.executable, printed })
+}

@@ -36,7 +36,8 @@ pub trait Announce {
 
 impl Announce for Birth {
     fn announce(&self, pid: u32) {
-        let tid = u64::from(pid);
+        // On Linux the only thread of a process has the process's number.
+        let tid = if cfg!(target_os = "macos") { crate::thread_id() } else { u64::from(pid) };
         let started = clock::now();
         let subject = ThreadId { pid, tid, generation: 0 };
         self.writer.begin_claimed(self.record, &OperationBegin { started, subject, ..self.begin });

@@ -204,6 +204,10 @@ pub(crate) struct Plan {
 pub(crate) struct Doctor {
     /// The lab that is to run; without one, a lab of three clients.
     pub(crate) name: Option<String>,
+    /// Also connects clients, to see whether that works and how many slots are free. On a Mac only: it builds, signs and
+    /// starts a client, and connecting empties the result caches of all others.
+    #[arg(long)]
+    pub(crate) probe: bool,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,

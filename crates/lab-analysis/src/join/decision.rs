@@ -63,7 +63,9 @@ impl Engine<'_> {
     /// The operation in whose interval the subject's thread was asked about.
     fn find(&mut self, at: u64, decision: &Decision) -> Option<u32> {
         let subject = &decision.begin.subject;
-        let &slot = self.by_thread.get(&subject.tid)?;
+        // An exec gives its process a new thread on macOS, which nobody could have announced: the process is the same.
+        let of_process = || self.by_process.get(&subject.pid).filter(|_| subject.pid != 0);
+        let &slot = self.by_thread.get(&subject.tid).or_else(of_process)?;
         let op = self.ops.get(slot)?;
         if at < op.started || at > op.ended {
             return None;
@@ -177,6 +179,10 @@ impl Engine<'_> {
         let account = &mut self.accounts[usize::from(dec.client)];
         let late = dec.answered != NEVER && deadline.is_some_and(|deadline| dec.answered > deadline);
         account.misses += u64::from(late || killed);
+        if let Some(knee) = &mut self.knee {
+            let answered = dec.answered != NEVER && deadline.is_some();
+            knee.decision(item.at, answered.then_some((took, budget)), late || killed);
+        }
         let score = if dec.answered != NEVER && deadline.is_some() {
             let headroom = account.used.record(took, budget);
             self.buckets.headroom(dec.answered, dec.client, headroom);

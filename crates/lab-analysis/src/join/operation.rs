@@ -34,6 +34,10 @@ impl Engine<'_> {
             Node { parent: place.parent, count: 0, trace: item.trace, decision: false, record: item.record };
         let node = self.forest.attach(place.cascade, node);
         self.counts.operation(root, end.is_none(), phase);
+        if let Some(knee) = self.knee.as_mut().filter(|_| root && participant.role == lab_model::Role::Driver)
+        {
+            knee.operation(begin, end);
+        }
         if root {
             self.phases.begin(phase, item.at, end.map(|end| (end, begin.planned.unwrap_or(begin.started).0)));
         }
@@ -61,6 +65,7 @@ impl Engine<'_> {
             started: item.at,
             ended,
             tid: begin.subject.tid,
+            pid: begin.subject.pid,
             kind: begin.kind,
             owner,
             column,
@@ -82,6 +87,9 @@ impl Engine<'_> {
             path,
         });
         self.by_thread.insert(begin.subject.tid, slot);
+        if begin.kind == OperationKind::Exec {
+            self.by_process.insert(begin.subject.pid, slot);
+        }
         if let Some(open) = self.open.get_mut(usize::from(owner)) {
             open.push(slot);
         }
@@ -159,6 +167,9 @@ impl Engine<'_> {
         let Some(op) = self.ops.remove(slot) else { return };
         if self.by_thread.get(&op.tid) == Some(&slot) {
             self.by_thread.remove(&op.tid);
+        }
+        if self.by_process.get(&op.pid) == Some(&slot) {
+            self.by_process.remove(&op.pid);
         }
         if let Some(open) = self.open.get_mut(usize::from(op.owner)) {
             open.retain(|&other| other != slot);

@@ -42,6 +42,7 @@ pub(crate) fn lab(clients: usize) -> Lab {
         daemons: Vec::new(),
         external: Vec::new(),
         faults: Vec::new(),
+        hold: Vec::new(),
         phases: Phases {
             baseline: Span::default(),
             control: Span::default(),
@@ -79,6 +80,7 @@ pub(crate) struct Op {
     pub(crate) at: u64,
     pub(crate) end: Option<u64>,
     pub(crate) tid: u64,
+    pub(crate) pid: u32,
     pub(crate) cause: Cause,
     pub(crate) kind: OperationKind,
     pub(crate) phase: Option<PhaseKind>,
@@ -94,6 +96,7 @@ impl Op {
             at,
             end: Some(end),
             tid,
+            pid: 0,
             cause,
             kind,
             phase: Some(PhaseKind::Storm),
@@ -114,6 +117,7 @@ impl Op {
 pub(crate) struct Dec {
     pub(crate) read: u64,
     pub(crate) tid: u64,
+    pub(crate) pid: u32,
     pub(crate) started: Option<u64>,
     pub(crate) answered: Option<u64>,
     pub(crate) class: SubjectClass,
@@ -130,6 +134,7 @@ impl Dec {
         Dec {
             read,
             tid,
+            pid: 0,
             started: None,
             answered: Some(read.saturating_add(10)),
             class,
@@ -216,7 +221,7 @@ impl Builder {
         let writer = &self.writers[process];
         let id = writer.begin_operation(&OperationBegin {
             started: Ticks(op.at),
-            subject: ThreadId { pid: 0, tid: op.tid, generation: 0 },
+            subject: ThreadId { pid: op.pid, tid: op.tid, generation: 0 },
             cause: op.cause,
             planned: None,
             kind: op.kind,
@@ -240,7 +245,7 @@ impl Builder {
         let writer = &self.writers[client];
         let id = writer.begin_decision(&DecisionBegin {
             read: Ticks(dec.read),
-            subject: ThreadId { pid: 0, tid: dec.tid, generation: 0 },
+            subject: ThreadId { pid: dec.pid, tid: dec.tid, generation: 0 },
             kernel: None,
             deadline: Some(Ticks(dec.read.saturating_add(DEADLINE))),
             sequence: 0,

@@ -119,7 +119,7 @@ fn look(folder: &RunFolder) -> Seen {
 pub(super) fn doctor(places: &Places, arguments: &Doctor) -> Result<u8, Stop> {
     let lab = arguments.name.as_ref().map(|name| places.read(name)).transpose()?;
     let clients = lab.as_ref().map_or(CLIENTS_USUAL, |lab| lab.clients.len());
-    let findings = examine(clients, lab.as_ref());
+    let findings = if arguments.probe { probe(places, clients)? } else { examine(clients, lab.as_ref()) };
     let code = findings.iter().find_map(blocking).map_or(0, FailureKind::exit_code);
     if arguments.json {
         let checks: Vec<Value> = findings.iter().map(json).collect();
@@ -201,6 +201,26 @@ fn machine(clients: usize) -> Vec<Finding> {
 fn machine(clients: usize) -> Vec<Finding> {
     let clients = u32::try_from(clients).unwrap_or(u32::MAX);
     lab_doctor::examine_mac(&lab_doctor::MacFacts::gather(None), lab_doctor::SignedHow::AdHoc, clients)
+}
+
+/// Looks at this machine and connects clients as signed as a lab's are.
+#[cfg(target_os = "macos")]
+fn probe(places: &Places, clients: usize) -> Result<Vec<Finding>, Stop> {
+    /// More slots than any machine has been seen to have.
+    const SLOTS_MAX: u32 = 256;
+    let signing = super::bundle::signing_of(places, None)?;
+    let probed = lab_orchestrator::probe(&places.workspace, &signing, SLOTS_MAX)?;
+    let facts = lab_doctor::MacFacts::gather(Some(&probed.client)).probed(&probed.printed);
+    let signed =
+        if signing.is_ad_hoc() { lab_doctor::SignedHow::AdHoc } else { lab_doctor::SignedHow::DeveloperId };
+    let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+    Ok(lab_doctor::examine_mac(&facts, signed, clients))
+}
+
+/// What the doctor of another system asks anyway is all that can be asked.
+#[cfg(not(target_os = "macos"))]
+fn probe(_: &Places, _: usize) -> Result<Vec<Finding>, Stop> {
+    Err(Stop::usage("--probe connects Endpoint Security clients, which only a Mac has", "leave --probe out"))
 }
 
 /// Of another system nothing is known.
