@@ -340,6 +340,7 @@ prop_compose! {
             daemons: Vec::new(),
             external,
             faults: Vec::new(),
+            hold: Vec::new(),
             phases: Phases { baseline, control, external: beside, storm, drain },
             expect: expectations(&expect),
             safety: Safety { trace_bytes_max, arena_bytes_max, run_max, baseline_operations_max },
