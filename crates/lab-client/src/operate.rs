@@ -45,7 +45,7 @@ impl<B: Backend> Worker<B> {
         };
         match kind {
             OperationKind::Open => self.open(plan, begin),
-            OperationKind::Exec => self.spawn(begin),
+            OperationKind::Exec | OperationKind::Process => self.spawn(begin),
         }
     }
 

@@ -44,6 +44,7 @@ const fn what(kind: OperationKind) -> &'static str {
     match kind {
         OperationKind::Open => "open",
         OperationKind::Exec => "exec",
+        OperationKind::Process => "process",
     }
 }
 
