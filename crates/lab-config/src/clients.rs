@@ -16,7 +16,7 @@ use crate::{
 pub(crate) const RESERVED_IDS: [&str; 3] = ["workload", "external", "other"];
 
 /// The longest client ID, in bytes.
-const CLIENT_ID_BYTES_MAX: usize = 32;
+pub(crate) const CLIENT_ID_BYTES_MAX: usize = 32;
 
 /// The clients, when all of them are good.
 pub(crate) fn clients(

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use lab_model::{
-    AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, ExecProgram, ExecStorm, Lab, Mute, OpenStorm,
-    Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
+    AuthEvents, BackendChoice, Behavior, Concurrency, Daemon, DenyRule, ExecProgram, ExecStorm, Helpers, Lab,
+    Mute, OpenStorm, Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
 };
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     },
     read::{At, Field, List, Problems},
     tree::shortened,
+    workers,
 };
 
 /// The longest name of a lab, in bytes.
@@ -58,8 +59,10 @@ pub(crate) fn resolve(
     let client_ids = clients
         .as_ref()
         .map(|clients| clients.iter().map(|client| client.id.as_str().to_owned()).collect::<Vec<String>>());
-    if let Some(ids) = &client_ids {
-        check_processes(raw, ids, problems);
+    let daemons = workers::daemons(&raw.daemons, client_ids.as_deref(), problems);
+    if let (Some(ids), Some(daemons)) = (&client_ids, &daemons) {
+        check_processes(raw, ids, daemons, problems);
+        workers::check_asked(raw, daemons, clients.as_deref().unwrap_or_default(), problems);
     }
     let external = externals(&raw.external, client_ids.as_deref(), problems);
     let hold = knee(raw).map_or_else(Vec::new, |knee| hold(knee, client_ids.as_deref(), problems));
@@ -72,7 +75,7 @@ pub(crate) fn resolve(
         backend: raw.backend.value().copied().unwrap_or(BackendChoice::Auto),
         deadline,
         clients: clients?,
-        daemons: Vec::new(),
+        daemons: daemons?,
         external: external?,
         faults: Vec::new(),
         hold,
@@ -147,12 +150,13 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
             Some(rules) => rules.items.iter().filter_map(|rule| deny_rule(rule, problems)).collect(),
             None => start.deny,
         },
+        helpers: workers::helpers(&written.helpers, start.helpers, problems),
+        daemons: workers::asked_daemons(&written.daemons, start.daemons, problems),
     }
 }
 
-/// Checks that every process which a behaviour names is one of the lab's.
-fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>) {
-    let words: Vec<&str> = clients.iter().map(String::as_str).chain([Mute::WORKLOAD]).collect();
+/// All behaviours as they are written.
+pub(crate) fn written_behaviors(raw: &RawLab) -> impl Iterator<Item = &RawBehavior> {
     let of_defaults = raw.defaults.value().and_then(|defaults| defaults.behavior.value());
     let mut behaviors: Vec<&BehaviorEntry> = of_defaults.into_iter().collect();
     match raw.clients.value() {
@@ -162,7 +166,20 @@ fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>
         Some(RawClients::Count(count)) => behaviors.extend(count.behavior.value()),
         None => {}
     }
-    let named = behaviors.into_iter().flat_map(|BehaviorEntry(written)| {
+    behaviors.into_iter().map(|BehaviorEntry(written)| written)
+}
+
+/// Checks that every process which a behaviour names is one of the lab's.
+fn check_processes(raw: &RawLab, clients: &[String], daemons: &[Daemon], problems: &mut Problems<'_>) {
+    let helpers: Vec<String> = clients.iter().map(|id| format!("{id}{}", Helpers::SUFFIX)).collect();
+    let words: Vec<&str> = clients
+        .iter()
+        .chain(&helpers)
+        .map(String::as_str)
+        .chain(daemons.iter().map(|daemon| daemon.id.as_str()))
+        .chain([Mute::WORKLOAD])
+        .collect();
+    let named = written_behaviors(raw).flat_map(|written| {
         let muted = written.mute.value().and_then(|mute| mute.processes.value());
         let denied = written.verdict.value().and_then(|verdict| verdict.deny.value());
         let denied = denied.into_iter().flat_map(|rules| &rules.items);
@@ -171,12 +188,16 @@ fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>
     });
     for at in named.filter(|at| !words.contains(&at.value.as_str())) {
         let text = at.value.as_str();
-        let diagnostic =
-            Diagnostic::new(at.place.clone(), format!("`{}` is no process of this lab", shortened(text)))
-                .help("write a client's ID, or `workload` for all that is no client's");
+        let diagnostic = Diagnostic::new(
+            at.place.clone(),
+            format!("`{}` is no process of this lab", shortened(text)),
+        )
+        .help(
+            "write the ID of a client or a daemon, `ID/helpers`, or `workload` for all that is no client's",
+        );
         problems.add(match nearest(text, words.iter().copied()) {
             Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
-            None => diagnostic.label("no such client"),
+            None => diagnostic.label("no such process"),
         });
     }
 }

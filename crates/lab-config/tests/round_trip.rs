@@ -3,9 +3,10 @@
 
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
-    ArenaKind, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, DenyRule, Distribution,
-    ExecProgram, ExecStorm, ExecTree, External, FileMix, Lab, Mute, OpenList, OpenStorm, Phases,
-    PrivateFolder, Rate, ReactTo, Reaction, Ready, Recognized, Run, Safety, Span, Via, When, Workload,
+    ArenaKind, AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon,
+    DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FileMix, Helpers, Lab, Mute,
+    OpenList, OpenStorm, Phases, PrivateFolder, Rate, ReactTo, Reaction, Ready, Recognized, Run, Safety,
+    Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -78,19 +79,40 @@ prop_compose! {
 }
 
 prop_compose! {
+    /// A worker that does nothing is refused, so this one always opens something.
+    fn errand()(
+        (delay, cpu) in (time(), time()),
+        open in any::<bool>(),
+        (read, hash) in (any::<bool>(), any::<bool>()),
+        more in 0..=999_u32,
+        spawn in proptest::option::of(Just(ExecProgram::Static)),
+    ) -> Errand {
+        let extra_opens = if open { more } else { more + 1 };
+        Errand { delay, cpu, open, read: read || hash, hash, extra_opens, spawn }
+    }
+}
+
+prop_compose! {
+    fn helpers()(count in 1..=Helpers::COUNT_MAX, errand in errand().boxed(), on in events(), wait in any::<bool>()) -> Helpers {
+        Helpers { count, errand, on, wait }
+    }
+}
+
+prop_compose! {
     fn behavior()(
         concurrency in 1..=256_u16,
-        on_open in reaction(),
-        on_exec in reaction(),
+        on_open in reaction().boxed(),
+        on_exec in reaction().boxed(),
         react_to in prop_oneof![
             Just(ReactTo::Workload), Just(ReactTo::Peers), Just(ReactTo::Own), Just(ReactTo::All)
         ],
         ignore_es_clients in any::<bool>(),
-        mute in mute(),
+        mute in mute().boxed(),
         cache in prop_oneof![Just(Cache::Off), Just(Cache::On)],
         answer_by_percent in proptest::option::of(1..=99_u8),
         (delay, cpu) in (time(), time()),
         (subscribe, deny) in (events(), proptest::collection::vec(deny_rule(), 0..3)),
+        helpers in proptest::option::of(helpers().boxed()),
     ) -> Behavior {
         let concurrency = Concurrency::new(concurrency);
         Behavior {
@@ -106,6 +128,8 @@ prop_compose! {
             delay,
             cpu,
             deny,
+            helpers,
+            daemons: Vec::new(),
         }
     }
 }
@@ -248,7 +272,7 @@ fn expectations(items: &[String]) -> Vec<lab_model::Expectation> {
 }
 
 prop_compose! {
-    fn clients()(behaviors in proptest::collection::vec(behavior(), 1..5), named in any::<bool>()) -> Vec<Client> {
+    fn clients()(behaviors in proptest::collection::vec(behavior().boxed(), 1..5), named in any::<bool>()) -> Vec<Client> {
         let client = |(index, behavior): (usize, Behavior)| Client {
             id: format!("c{index}").parse().unwrap(),
             bundle_id: match named {
@@ -333,23 +357,36 @@ prop_compose! {
             Just(BackendChoice::Sim)
         ],
         deadline in span(60),
-        clients in clients(),
+        mut clients in clients().boxed(),
+        daemons in proptest::collection::vec((1..=Daemon::WORKERS_MAX, errand().boxed()), 0..3),
+        (on, wait) in (events(), any::<bool>()),
         baseline in span_or_zero(50),
         control in span_or_zero(50),
         storm in span(50),
         drain in span_or_zero(50),
-        external in externals(),
-        workload in proptest::collection::vec(workload(), 1..4),
+        external in externals().boxed(),
+        workload in proptest::collection::vec(workload().boxed(), 1..4),
         expect in expect_items(),
         limits in (1_u64 << 20..=1 << 40, 1_u64 << 30..=1 << 40, 1..=u64::MAX),
         run_max in 300..=3_600_u64,
     ) -> Lab {
         let (trace_bytes_max, arena_bytes_max, baseline_operations_max) = limits;
         let run_max = Span::from_secs(run_max);
+        let daemons: Vec<Daemon> = daemons
+            .into_iter()
+            .enumerate()
+            .map(|(nth, (workers, errand))| Daemon { id: format!("d{nth}").parse().unwrap(), workers, errand })
+            .collect();
+        // The first asks all of them, for a daemon that nobody asks is refused.
+        for (nth, client) in clients.iter_mut().enumerate() {
+            let asked = daemons.iter().skip(nth);
+            let asked = asked.map(|daemon| AskedDaemon { daemon: daemon.id.clone(), on, wait });
+            client.behavior.daemons = asked.collect();
+        }
         let beside = if external.is_empty() { Span::default() } else { control };
         Lab {
             name, about, seed, backend, deadline, clients, workload,
-            daemons: Vec::new(),
+            daemons,
             external,
             faults: Vec::new(),
             hold: Vec::new(),

@@ -60,10 +60,6 @@ pub(crate) fn run(load: &Run, arena: &Path, birth: &Birth, is_over: &(dyn Fn() -
         ..Done::default()
     };
     let folder = load.directory.as_ref().map_or_else(|| arena.to_owned(), |below| arena.join(below));
-    // No open, so no client is asked.
-    if let Err(error) = std::fs::create_dir_all(&folder) {
-        return failed(&error);
-    }
     let Some((program, arguments)) = load.command.split_first() else { return Done::default() };
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).process_group(0);

@@ -32,7 +32,7 @@ pub use external::{ArenaKind, External, FIRST_EXTERNAL, PrivateFolder, ProcessFa
 pub use files::{file_bytes, file_path, path_seed};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
-pub use participant::{Daemon, PlannedFault};
+pub use participant::{AskedDaemon, Daemon, Errand, Helpers, PlannedFault};
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};
 pub use workload::{

@@ -133,7 +133,7 @@ pub struct Run {
     pub workers: u16,
     /// The program, found as a shell finds it, and its arguments; at least the program.
     pub command: Vec<String>,
-    /// Its working directory below the arena, made if it is not there; `None` for the arena itself.
+    /// Its working directory below the arena, made before anything watches it; `None` for the arena itself.
     pub directory: Option<String>,
     /// Runs it this many times in a phase; `None` goes on until the phase ends.
     pub operations_max: Option<u64>,

@@ -30,7 +30,7 @@ pub use memory::MemoryTrace;
 pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
 pub use record::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, Loss, LossKind, Operation, OperationBegin,
-    OperationEnd, Part, PathFragment, PhaseMark, ProcessMark, ProcessMarkKind, Record, Target, ThreadMark,
-    ThreadPurpose,
+    OperationEnd, Part, PathFragment, PhaseMark, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin,
+    RequestEnd, Target, ThreadMark, ThreadPurpose,
 };
 pub use writer::{RecordId, TraceWriter, WriterOptions};

@@ -89,7 +89,7 @@ impl Rig {
         let (root, trace) = (folder.join("arena"), folder.join("driver.trace"));
         let ground = Ground { root: root.to_str().unwrap().to_owned(), machine: Machine::this() };
         let guard = writing();
-        fs::create_dir_all(&root).unwrap();
+        fs::create_dir_all(root.join("work")).unwrap();
         for entry in arena(&workload, &[], &ground).unwrap() {
             create(&root, &entry);
         }
@@ -151,7 +151,7 @@ impl Rig {
     pub(crate) fn ready(&mut self) -> Vec<u64> {
         self.welcome();
         match self.receive() {
-            Reply::Ready { pid, threads, queue: _ } => {
+            Reply::Ready { pid, threads, queue: _, helpers: _ } => {
                 assert_eq!(pid, self.pid());
                 threads
             }

@@ -7,6 +7,7 @@ mod ending;
 mod external;
 mod family;
 mod groups;
+mod helpers;
 mod private;
 mod process;
 mod progress;
