@@ -286,7 +286,7 @@ fn approval(decision: &Decision) -> &'static str {
 fn operation_note(operation: &Operation) -> String {
     match &operation.end {
         Part::Present(end) if end.error != 0 => format!("error {}", end.error),
-        Part::Present(end) if operation.begin.kind == OperationKind::Exec && end.status != 0 => {
+        Part::Present(end) if operation.begin.kind != OperationKind::Open && end.status != 0 => {
             format!("status {}", end.status)
         }
         Part::Present(_) => String::new(),

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         live("reacting_to_the_workload_only_ends_at_the_law_also_after_the_answer", asynchronous_law),
         live("an_open_loop_keeps_its_plan", open_loop),
         live("every_program_of_a_tree_is_explained", trees),
+        live("what_a_command_does_is_explained_by_its_processes", command),
         live("a_mix_and_a_list_are_told_apart_by_what_is_kept", mix_and_list),
         live("deadlock_pair_stands_still_until_the_deadline", deadlock_pair),
         live("echo_chamber_never_becomes_calm", echo_chamber),
@@ -196,6 +197,25 @@ fn trees() {
     nothing_went_wrong(&report);
     assert_eq!(number(&report, "/storm/root_ops"), 7 * 10);
     let row = serde_json::json!([2 * 70, 2 * 70, 0]);
+    assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));
+}
+
+/// Five files written, five read by programs from outside the arena, one program of the arena run twice: 5 + 5 + 1
+/// opens, and 2 AUTH events for each of the two execs, on each client.
+fn command() {
+    let rig = Rig::new("command");
+    let script = "for i in 1 2 3 4 5; do echo $i > f$i; cat f$i; done; cp /bin/true t; ./t; ./t & wait";
+    let load = format!(
+        "phases: {{ baseline: 0s, control: 0s, storm: 20s, drain: 5s }}\n\
+         workload:\n  - run: {{ command: [sh, -c, \"{script}\"], directory: work }}\n"
+    );
+    rig.lab("command", &("clients: { count: 2, behavior: noop }\n".to_owned() + &load));
+    let report = rig.report("command");
+    nothing_went_wrong(&report);
+    assert_eq!(number(&report, "/storm/decisions"), 2 * (5 + 5 + 1 + 2 * 2));
+    // The shell, five of `cat`, `cp` and two of the program.
+    assert_eq!(number(&report, "/storm/root_ops"), 9);
+    let row = serde_json::json!([15, 0, 0]);
     assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));
 }
 

@@ -217,7 +217,7 @@ impl Engine<'_> {
         op.asked_by |= operation::bit(dec.client);
         op.denied |= denied;
         let mut asked_place = NONE;
-        if op.root {
+        if op.root && op.kind != OperationKind::Process {
             asked_place = u32::try_from(op.asked.len()).unwrap_or(NONE);
             let queued = if dec.answered == NEVER { 0 } else { queued(dec) };
             let (client, read, answered) = (dec.client, dec.read, dec.answered);

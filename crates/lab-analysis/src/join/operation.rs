@@ -197,7 +197,9 @@ impl Engine<'_> {
         if op.root && ending == Ending::Itself {
             self.buckets.root_completed(at);
             if in_storm {
-                self.stages.add(&op);
+                if op.kind != OperationKind::Process {
+                    self.stages.add(&op);
+                }
                 let alive = if op.denied { self.alive() } else { 0 };
                 self.rules.operation(&op, at, alive);
             }
