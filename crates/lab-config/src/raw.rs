@@ -13,7 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::{
     distribution::RawTime,
     external::RawExternal,
-    loads::{RawExecTree, RawFileMix, RawKnee, RawOpenList, RawRate},
+    loads::{RawExecTree, RawFileMix, RawKnee, RawOpenList, RawRate, RawRun},
     read::{At, Field, List, Problems, Read, records},
     scalar::{AnswerBy, Bounded, RawSpawn, SchemaVersion},
     tree::{Node, Value},
@@ -225,8 +225,8 @@ records! {
         /// A file, or a folder with all below it, relative to the arena. A worker finds the path out before the
         /// answer; one that cannot be told is allowed. The simulator knows no paths and allows.
         path [default]: String,
-        /// A client by its ID, its helpers as `ID/helpers`, a daemon by its ID, or `workload` for all that is no
-        /// client's. Without a path, denied at once.
+        /// A client by its ID, its helpers as `ID/helpers`, a daemon or a product of `external` by its ID, or
+        /// `workload` for all that is no client's. Without a path, denied at once.
         process [default]: String,
         /// Which events.
         #[schemars(extend("default" = "all"))]
@@ -242,8 +242,9 @@ records! {
         /// mute is set. The kernel hides what happens to them: the client's trace has none of it. The simulator
         /// asks all the same.
         paths [default]: List<String>,
-        /// Clients by their ID, another client's helpers as `ID/helpers`, daemons by their ID, or `workload` for all
-        /// that is no client's: what they do is allowed at once.
+        /// Clients by their ID, another client's helpers as `ID/helpers`, daemons and products of `external` by their
+        /// ID, or `workload` for all that is no client's: what they do is allowed at once. A product's new thread is
+        /// known within a tenth of a second.
         processes [default]: List<String>,
     }
 
@@ -302,6 +303,8 @@ records! {
         exec_storm [default]: RawExecStorm,
         /// Runs programs that run programs.
         exec_tree [default]: RawExecTree,
+        /// Runs a command of your own.
+        run [default]: RawRun,
     }
 
     /// Opens and closes files of the arena.

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use lab_model::{
-    AuthEvents, BackendChoice, Behavior, Concurrency, Daemon, DenyRule, ExecProgram, ExecStorm, Helpers, Lab,
-    Mute, OpenStorm, Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
+    AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, ExecProgram, ExecStorm, Helpers, Lab, Mute,
+    OpenStorm, Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
 };
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     clients::clients,
     expectations::expectations,
     external::externals,
-    loads::{RawKnee, hold, rate, resolve_exec_tree, resolve_file_mix, resolve_open_list},
+    loads::{RawKnee, hold, rate, resolve_exec_tree, resolve_file_mix, resolve_open_list, resolve_run},
     nearest::nearest,
     raw::{
         BehaviorEntry, RawBehavior, RawClients, RawDenyRule, RawExecStorm, RawLab, RawMute, RawOpenStorm,
@@ -60,11 +60,16 @@ pub(crate) fn resolve(
         .as_ref()
         .map(|clients| clients.iter().map(|client| client.id.as_str().to_owned()).collect::<Vec<String>>());
     let daemons = workers::daemons(&raw.daemons, client_ids.as_deref(), problems);
+    let taken = client_ids.iter().flatten().cloned();
+    let taken: Vec<String> =
+        taken.chain(daemons.iter().flatten().map(|daemon| daemon.id.to_string())).collect();
+    let external = externals(&raw.external, &taken, problems);
     if let (Some(ids), Some(daemons)) = (&client_ids, &daemons) {
-        check_processes(raw, ids, daemons, problems);
+        let products = external.iter().flatten().map(|product| product.id.as_str());
+        let others: Vec<&str> = daemons.iter().map(|daemon| daemon.id.as_str()).chain(products).collect();
+        check_processes(raw, ids, &others, problems);
         workers::check_asked(raw, daemons, clients.as_deref().unwrap_or_default(), problems);
     }
-    let external = externals(&raw.external, client_ids.as_deref(), problems);
     let hold = knee(raw).map_or_else(Vec::new, |knee| hold(knee, client_ids.as_deref(), problems));
     let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
     let deadline = deadline(&raw.deadline, problems);
@@ -170,13 +175,13 @@ pub(crate) fn written_behaviors(raw: &RawLab) -> impl Iterator<Item = &RawBehavi
 }
 
 /// Checks that every process which a behaviour names is one of the lab's.
-fn check_processes(raw: &RawLab, clients: &[String], daemons: &[Daemon], problems: &mut Problems<'_>) {
+fn check_processes(raw: &RawLab, clients: &[String], others: &[&str], problems: &mut Problems<'_>) {
     let helpers: Vec<String> = clients.iter().map(|id| format!("{id}{}", Helpers::SUFFIX)).collect();
     let words: Vec<&str> = clients
         .iter()
         .chain(&helpers)
         .map(String::as_str)
-        .chain(daemons.iter().map(|daemon| daemon.id.as_str()))
+        .chain(others.iter().copied())
         .chain([Mute::WORKLOAD])
         .collect();
     let named = written_behaviors(raw).flat_map(|written| {
@@ -193,7 +198,7 @@ fn check_processes(raw: &RawLab, clients: &[String], daemons: &[Daemon], problem
             format!("`{}` is no process of this lab", shortened(text)),
         )
         .help(
-            "write the ID of a client or a daemon, `ID/helpers`, or `workload` for all that is no client's",
+            "write the ID of a client, daemon or product, `ID/helpers`, or `workload` for all that is no client's",
         );
         problems.add(match nearest(text, words.iter().copied()) {
             Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
@@ -373,7 +378,7 @@ fn workloads(
 fn knee(raw: &RawLab) -> Option<&RawKnee> {
     let loads = raw.workload.value().into_iter().flat_map(|list| &list.items);
     let mut knees = loads.filter_map(|load| {
-        let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree } = &load.value;
+        let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree, run: _ } = &load.value;
         let of_opens = || open_storm.value().and_then(|storm| storm.find_knee.value());
         let of_mix = || file_mix.value().and_then(|mix| mix.find_knee.value());
         let of_list = || open_list.value().and_then(|list| list.find_knee.value());
@@ -391,19 +396,21 @@ fn arena_bytes(workload: &Workload) -> u64 {
 }
 
 fn one_workload(at: &At<RawWorkload>, beside: &Beside<'_>, problems: &mut Problems<'_>) -> Option<Workload> {
-    let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree } = &at.value;
+    let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree, run } = &at.value;
     let given = [
         open_storm.given().is_some(),
         file_mix.given().is_some(),
         open_list.given().is_some(),
         exec_storm.given().is_some(),
         exec_tree.given().is_some(),
+        run.given().is_some(),
     ];
     let bad = matches!(open_storm, Field::Bad)
         || matches!(file_mix, Field::Bad)
         || matches!(open_list, Field::Bad)
         || matches!(exec_storm, Field::Bad)
-        || matches!(exec_tree, Field::Bad);
+        || matches!(exec_tree, Field::Bad)
+        || matches!(run, Field::Bad);
     let message = match given.iter().filter(|given| **given).count() {
         _ if bad => return None,
         0 => "a load names what it does",
@@ -414,6 +421,8 @@ fn one_workload(at: &At<RawWorkload>, beside: &Beside<'_>, problems: &mut Proble
                 Some(Workload::FileMix(resolve_file_mix(&mix.value, problems)))
             } else if let Some(list) = open_list.given() {
                 resolve_open_list(list, beside, problems).map(Workload::OpenList)
+            } else if let Some(run) = run.given() {
+                Some(Workload::Run(resolve_run(&run.value, problems)))
             } else if let Some(tree) = exec_tree.given() {
                 Some(Workload::ExecTree(resolve_exec_tree(tree, problems)))
             } else {
@@ -425,7 +434,7 @@ fn one_workload(at: &At<RawWorkload>, beside: &Beside<'_>, problems: &mut Proble
         _ => "one load cannot be two",
     };
     let diagnostic = Diagnostic::new(at.place.clone(), message)
-        .label("expected one of `open_storm`, `file_mix`, `open_list`, `exec_storm` and `exec_tree`")
+        .label("expected one of `open_storm`, `file_mix`, `open_list`, `exec_storm`, `exec_tree` and `run`")
         .help("give each load an item of its own: `- open_storm: {}`");
     problems.add(diagnostic);
     None

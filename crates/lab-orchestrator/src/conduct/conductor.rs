@@ -282,7 +282,11 @@ impl Conductor {
         let within = self.externals.ready_within();
         let settled = |conductor: &Conductor| conductor.stopped.is_some() || conductor.externals.settled();
         self.until(Some(within), None, settled).await;
-        if self.stopped.is_some() { Ok(()) } else { self.externals.require_ready() }
+        if self.stopped.is_some() {
+            return Ok(());
+        }
+        self.externals.require_ready()?;
+        self.announce().await
     }
 
     fn watch_clients(&mut self) -> Result<(), Failure> {
@@ -300,8 +304,13 @@ impl Conductor {
         Ok(())
     }
 
-    /// Tells every client which threads belong to whom.
+    /// Tells every client which threads belong to whom, and waits until all know.
     async fn announce(&mut self) -> Result<(), Failure> {
+        self.tell_of_threads().await?;
+        self.all_settled(ANSWER_WITHIN, "learn of the others").await
+    }
+
+    async fn tell_of_threads(&mut self) -> Result<(), Failure> {
         let threads = self
             .processes
             .values()
@@ -310,19 +319,21 @@ impl Conductor {
             .helpers
             .iter()
             .flat_map(|(actor, helper)| helper.threads.iter().map(move |&tid| (tid, actor)));
-        let threads: Vec<(u64, Actor)> = threads.chain(of_helpers).collect();
+        let threads = threads.chain(of_helpers).chain(self.externals.threads());
+        let threads: Vec<(u64, Actor)> = threads.collect();
         let clients: Vec<Actor> = self.clients().collect();
         let name_of = |actor: Actor| Some(self.processes.get(&actor)?.name.clone());
         let nameable =
             self.processes.values().filter(|process| matches!(process.role, Role::Client | Role::Daemon));
         let names = nameable.map(|process| (process.name.clone(), process.actor));
-        let names: Vec<(String, Actor)> = names.chain(self.helpers.names(name_of)).collect();
+        let names = names.chain(self.helpers.names(name_of)).chain(self.externals.names());
+        let names: Vec<(String, Actor)> = names.collect();
         for actor in clients.clone() {
             let (threads, clients, names) = (threads.clone(), clients.clone(), names.clone());
             let order = Order::Participants { threads, clients, names };
             self.order(actor, &order).await?;
         }
-        self.all_settled(ANSWER_WITHIN, "learn of the others").await
+        Ok(())
     }
 
     /// Gives every client the behaviour of the lab file.
@@ -577,6 +588,10 @@ impl Conductor {
                 event = self.events.recv() => self.take(event),
                 _ = watch.tick() => {
                     self.watch(deadline_ticks);
+                    if self.externals.has_news() {
+                        // Whoever cannot be told is gone, and its end arrives as an event.
+                        drop(self.tell_of_threads().await);
+                    }
                     if let Some(span) = shown {
                         self.progress.show(began.elapsed(), span.duration(), self.warden.glance());
                     }
