@@ -24,6 +24,7 @@ mod outside;
 mod phases;
 mod pipeline;
 mod products;
+mod regimes;
 mod roster;
 mod rules;
 mod series;

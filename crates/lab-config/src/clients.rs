@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// Client IDs that the reports use for something else.
-pub(crate) const RESERVED_IDS: [&str; 3] = ["workload", "external", "other"];
+pub(crate) const RESERVED_IDS: [&str; 6] =
+    ["workload", "external", "other", "driver", "machine", "orchestrator"];
 
 /// The longest client ID, in bytes.
 const CLIENT_ID_BYTES_MAX: usize = 32;
@@ -73,7 +74,8 @@ fn listed_clients(
                 Some(BehaviorEntry(written)) => behavior(written, base, problems),
                 None => base.clone(),
             };
-            Some(Client { id: id?, bundle_id: bundle_id?, behavior, restart: None })
+            let restart = at.value.restart.value().copied();
+            Some(Client { id: id?, bundle_id: bundle_id?, behavior, restart })
         })
         .collect();
     if list.complete && !clients.is_empty() { clients.into_iter().collect() } else { None }
@@ -182,7 +184,8 @@ fn counted_clients(
     let client = |number: usize| {
         let id = format!("{prefix}-{number:0width$}").parse::<ClientId>().ok()?;
         let bundle_id = default_bundle_id(lab?, &id).parse().ok()?;
-        Some(Client { id, bundle_id, behavior: behavior.clone(), restart: None })
+        let restart = written.restart.value().copied();
+        Some(Client { id, bundle_id, behavior: behavior.clone(), restart })
     };
     ((1..=count).map(client).collect(), count)
 }

@@ -12,6 +12,7 @@ use crate::{
     clients::clients,
     expectations::expectations,
     external::externals,
+    faults::faults,
     loads::{rate, resolve_exec_tree, resolve_file_mix, resolve_open_list},
     nearest::nearest,
     raw::{
@@ -61,6 +62,8 @@ pub(crate) fn resolve(
     if let Some(ids) = &client_ids {
         check_processes(raw, ids, problems);
     }
+    let faults = clients.as_ref().map(|clients| faults(&raw.faults, clients, &phases, problems));
+    let faults = faults.unwrap_or_default();
     let external = externals(&raw.external, client_ids.as_deref(), problems);
     let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
     let deadline = deadline(&raw.deadline, problems);
@@ -73,7 +76,7 @@ pub(crate) fn resolve(
         clients: clients?,
         daemons: Vec::new(),
         external: external?,
-        faults: Vec::new(),
+        faults,
         phases,
         workload,
         expect,
@@ -160,6 +163,8 @@ fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>
         Some(RawClients::Count(count)) => behaviors.extend(count.behavior.value()),
         None => {}
     }
+    let faults = raw.faults.value().into_iter().flat_map(|faults| &faults.items);
+    behaviors.extend(faults.filter_map(|fault| fault.value.behave.value()?.set.value()));
     let named = behaviors.into_iter().flat_map(|BehaviorEntry(written)| {
         let muted = written.mute.value().and_then(|mute| mute.processes.value());
         let denied = written.verdict.value().and_then(|verdict| verdict.deny.value());

@@ -1,8 +1,8 @@
 use std::fmt::{self, Write};
 
 use lab_model::{
-    Behavior, Client, DenyRule, Expectation, External, Knee, Lab, Mute, PhaseKind, Rate, Reaction, Ready,
-    When, Workload,
+    Behavior, Client, DenyRule, Expectation, External, FaultAction, Knee, Lab, Mute, PhaseKind, PlannedFault,
+    Rate, Reaction, Ready, When, Workload,
 };
 
 use crate::scalar::{Choice, RawSpawn};
@@ -51,6 +51,12 @@ fn write_lab(out: &mut String, lab: &Lab) -> fmt::Result {
     for workload in &lab.workload {
         write_workload(out, workload)?;
     }
+    if !lab.faults.is_empty() {
+        writeln!(out, "faults:")?;
+    }
+    for fault in &lab.faults {
+        write_fault(out, fault)?;
+    }
     if lab.expect.is_empty() {
         writeln!(out, "expect: []")?;
     } else {
@@ -69,6 +75,9 @@ fn write_lab(out: &mut String, lab: &Lab) -> fmt::Result {
 fn write_client(out: &mut String, client: &Client) -> fmt::Result {
     writeln!(out, "  - id: {}", Scalar(client.id.as_str()))?;
     writeln!(out, "    bundle_id: {}", Scalar(client.bundle_id.as_str()))?;
+    if let Some(restart) = client.restart {
+        writeln!(out, "    restart: {restart}")?;
+    }
     writeln!(out, "    behavior:")?;
     write_behavior(out, &client.behavior, "      ")
 }
@@ -106,6 +115,29 @@ fn write_rule(out: &mut String, rule: &DenyRule, indent: &str) -> fmt::Result {
         }
     }
     writeln!(out, "on: {} }}", word(rule.on))
+}
+
+fn write_fault(out: &mut String, fault: &PlannedFault) -> fmt::Result {
+    writeln!(out, "  - {}:", fault.action.name())?;
+    if !matches!(fault.action, FaultAction::CpuLoad { .. }) {
+        writeln!(out, "      on: {}", Scalar(&fault.on))?;
+    }
+    writeln!(out, "      at: {}", fault.at)?;
+    if let Some(span) = fault.action.span() {
+        writeln!(out, "      for: {span}")?;
+    }
+    match &fault.action {
+        FaultAction::Restart { after } => writeln!(out, "      after: {after}"),
+        FaultAction::Slow { by, .. } => writeln!(out, "      by: {by}"),
+        FaultAction::Deny { path: Some(path), .. } => writeln!(out, "      path: {}", Scalar(path)),
+        FaultAction::CpuLoad { threads, .. } => writeln!(out, "      threads: {threads}"),
+        FaultAction::Descriptors { limit, .. } => writeln!(out, "      limit: {limit}"),
+        FaultAction::Behave { behavior, .. } => {
+            writeln!(out, "      set:")?;
+            write_behavior(out, behavior, "        ")
+        }
+        FaultAction::Stall { .. } | FaultAction::Kill | FaultAction::Deny { path: None, .. } => Ok(()),
+    }
 }
 
 fn write_external(out: &mut String, external: &External) -> fmt::Result {

@@ -6,6 +6,7 @@
 //! file is opened, one `fstat`. Unsafe code is in `descriptors`; what starts programs is `lab_process::program`.
 #![deny(unsafe_code)]
 
+mod burn;
 mod control;
 mod descriptors;
 mod phase;
@@ -14,6 +15,7 @@ mod thread;
 mod tree;
 mod worker;
 
+pub use burn::burn;
 pub use control::{Outcome, ServeError, serve};
 pub use descriptors::seal_descriptors;
 pub use phase::{CATCH_UP_MAX, OPERATIONS_NOT_BEGUN};
