@@ -148,6 +148,7 @@ impl Assembly<'_> {
             series: buckets.finish(self.timeline.last, &keep),
             faults: self.faults(),
             outside: self.outside(),
+            knee: engine.knee.as_ref().map(|knee| knee.finish(self.timeline)),
             cost: Cost {
                 baseline_ns: engine.phases.median(PhaseKind::Baseline),
                 control_ns: engine.phases.median(PhaseKind::Control),

@@ -57,6 +57,7 @@ pub fn metric(findings: &Findings, path: &str) -> Option<Measured> {
         ["decisions", "unexplained"] => Count(storm.unexplained),
         ["decisions", "own_process"] => Count(storm.own_process),
         ["approvals", way] => Count(approvals(&findings.approvals, way)),
+        ["knee", "rate"] => Count(findings.knee.as_ref()?.held.unwrap_or(0).into()),
         ["lost"] => Count(findings.totals.lost),
         ["cascade", "depth"] => Count(deepest(findings, |tree| tree.depth, findings.cascades.depth.max)),
         ["cascade", "size"] => Count(deepest(findings, |tree| tree.size, findings.cascades.size.max)),
@@ -114,7 +115,7 @@ fn named<'a>(findings: &'a Findings, phase: &str) -> Option<&'a crate::findings:
     findings.phases.iter().find(|one| one.name == phase)
 }
 
-fn latency(latency: &Latency, which: &str) -> Option<u64> {
+pub(crate) fn latency(latency: &Latency, which: &str) -> Option<u64> {
     if latency.count == 0 {
         return None;
     }
@@ -128,7 +129,7 @@ fn latency(latency: &Latency, which: &str) -> Option<u64> {
     })
 }
 
-fn headroom(headroom: &Headroom, which: &str) -> Option<f64> {
+pub(crate) fn headroom(headroom: &Headroom, which: &str) -> Option<f64> {
     match which {
         "min" => headroom.min,
         "p01" => headroom.p01,
@@ -166,7 +167,7 @@ fn is_extreme(metric: &str) -> bool {
     metric.ends_with(".max") || metric.ends_with("headroom.min")
 }
 
-fn holds(expectation: &Expectation, measured: &Measured) -> Option<bool> {
+pub(crate) fn holds(expectation: &Expectation, measured: &Measured) -> Option<bool> {
     match measured {
         Measured::Count(count) | Measured::Time(count) => expectation.holds_for_count(*count),
         Measured::Number(number) => expectation.holds_for_number(*number),

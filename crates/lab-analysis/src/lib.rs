@@ -15,6 +15,7 @@ mod gain;
 mod hidden;
 pub mod import;
 mod join;
+mod knee;
 mod latency;
 mod ledger;
 mod lives;

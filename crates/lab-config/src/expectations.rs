@@ -31,7 +31,7 @@ pub(crate) fn expectations(
 }
 
 /// A plain expectation: one that has to hold at the end of the run.
-fn expectation(
+pub(crate) fn expectation(
     text: &At<String>,
     clients: Option<&[String]>,
     problems: &mut Problems<'_>,

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use lab_model::{Distribution, ExecTree, FileMix, Knee, OpenList, Rate, Span};
+use lab_model::{Distribution, ExecTree, Expectation, FileMix, Knee, OpenList, Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
     Beside, Diagnostic,
     distribution::RawBytes,
+    expectations::expectation,
     read::{At, Field, List, Problems, Read, records},
     resolve::check_path,
     scalar::Bounded,
@@ -134,6 +135,9 @@ records! {
         /// How many steps. Each lasts the same part of the phase.
         #[schemars(extend("default" = 10))]
         steps [default]: Bounded<2, { Knee::STEPS_MAX as u64 }>,
+        /// What each step must hold, beside keeping up with its rate: conditions on `op_latency.storm`, `headroom` and
+        /// `deadline.misses`, taken for the step alone, such as `op_latency.storm.p99 < 5ms`.
+        hold [default]: List<String>,
     }
 }
 
@@ -246,7 +250,7 @@ pub(crate) fn rate(rate: &Field<RawRate>, knee: &Field<RawKnee>, problems: &mut 
             .help("remove `rate` or `find_knee`");
         problems.add(diagnostic);
     }
-    let RawKnee { from, to, steps } = &written.value;
+    let RawKnee { from, to, steps, hold: _ } = &written.value;
     let (Some(from), Some(to)) = (from.value(), to.value()) else { return Rate::Max };
     if from.0 >= to.0 {
         let message = format!("a knee is looked for from {} upwards, not to {}", from.0, to.0);
@@ -256,6 +260,31 @@ pub(crate) fn rate(rate: &Field<RawRate>, knee: &Field<RawKnee>, problems: &mut 
         problems.add(diagnostic);
     }
     Rate::Knee(Knee { from: from.get(), to: to.get(), steps: steps.value().map_or(10, |steps| steps.get()) })
+}
+
+/// What the steps of a knee must hold.
+pub(crate) fn hold(
+    raw: &RawKnee,
+    clients: Option<&[String]>,
+    problems: &mut Problems<'_>,
+) -> Vec<Expectation> {
+    let steps_have = |metric: &str| {
+        ["op_latency.storm.", "headroom."].iter().any(|start| metric.starts_with(start))
+            || metric == "deadline.misses"
+    };
+    let mut hold = Vec::new();
+    for at in raw.hold.value().into_iter().flat_map(|list| &list.items) {
+        let Some(condition) = expectation(at, clients, problems) else { continue };
+        if !steps_have(&condition.metric) {
+            let message = format!("`{}` is not known for a step alone", condition.metric);
+            let diagnostic = Diagnostic::new(at.place.clone(), message)
+                .label("expected a condition on `op_latency.storm`, `headroom` or `deadline.misses`")
+                .help("conditions on the whole run belong under `expect`");
+            problems.add(diagnostic);
+        }
+        hold.push(condition);
+    }
+    hold
 }
 
 pub(crate) fn resolve_file_mix(raw: &RawFileMix, problems: &mut Problems<'_>) -> FileMix {

@@ -13,7 +13,7 @@ use crate::{
     expectations::expectations,
     external::externals,
     faults::faults,
-    loads::{rate, resolve_exec_tree, resolve_file_mix, resolve_open_list},
+    loads::{RawKnee, hold, rate, resolve_exec_tree, resolve_file_mix, resolve_open_list},
     nearest::nearest,
     raw::{
         BehaviorEntry, RawBehavior, RawClients, RawDenyRule, RawExecStorm, RawLab, RawMute, RawOpenStorm,
@@ -65,6 +65,7 @@ pub(crate) fn resolve(
     let faults = clients.as_ref().map(|clients| faults(&raw.faults, clients, &phases, problems));
     let faults = faults.unwrap_or_default();
     let external = externals(&raw.external, client_ids.as_deref(), problems);
+    let hold = knee(raw).map_or_else(Vec::new, |knee| hold(knee, client_ids.as_deref(), problems));
     let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
     let deadline = deadline(&raw.deadline, problems);
     Some(Lab {
@@ -77,6 +78,7 @@ pub(crate) fn resolve(
         daemons: Vec::new(),
         external: external?,
         faults,
+        hold,
         phases,
         workload,
         expect,
@@ -349,6 +351,21 @@ fn workloads(
         problems.add(diagnostic);
     }
     workload
+}
+
+/// The knee that the lab looks for.
+fn knee(raw: &RawLab) -> Option<&RawKnee> {
+    let loads = raw.workload.value().into_iter().flat_map(|list| &list.items);
+    let mut knees = loads.filter_map(|load| {
+        let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree } = &load.value;
+        let of_opens = || open_storm.value().and_then(|storm| storm.find_knee.value());
+        let of_mix = || file_mix.value().and_then(|mix| mix.find_knee.value());
+        let of_list = || open_list.value().and_then(|list| list.find_knee.value());
+        let of_execs = || exec_storm.value().and_then(|storm| storm.find_knee.value());
+        let of_trees = || exec_tree.value().and_then(|tree| tree.find_knee.value());
+        of_opens().or_else(of_mix).or_else(of_list).or_else(of_execs).or_else(of_trees)
+    });
+    knees.next()
 }
 
 fn arena_bytes(workload: &Workload) -> u64 {

@@ -49,7 +49,7 @@ fn write_lab(out: &mut String, lab: &Lab) -> fmt::Result {
     writeln!(out, "phases: {{ {} }}", phases.join(", "))?;
     writeln!(out, "workload:")?;
     for workload in &lab.workload {
-        write_workload(out, workload)?;
+        write_workload(out, workload, &lab.hold)?;
     }
     if !lab.faults.is_empty() {
         writeln!(out, "faults:")?;
@@ -188,7 +188,7 @@ fn write_texts(out: &mut String, key: &str, texts: &[(String, String)]) -> fmt::
         .try_for_each(|(name, text)| writeln!(out, "{:indent$}{}: {}", "", Scalar(name), Scalar(text)))
 }
 
-fn write_workload(out: &mut String, workload: &Workload) -> fmt::Result {
+fn write_workload(out: &mut String, workload: &Workload, hold: &[Expectation]) -> fmt::Result {
     let name = match workload {
         Workload::OpenStorm(_) => "open_storm",
         Workload::FileMix(_) => "file_mix",
@@ -227,11 +227,11 @@ fn write_workload(out: &mut String, workload: &Workload) -> fmt::Result {
             writeln!(out, "      depth: {}", tree.depth)?;
         }
     }
-    write_rate(out, workload.rate())?;
+    write_rate(out, workload.rate(), hold)?;
     workload.operations_max().map_or(Ok(()), |max| writeln!(out, "      operations_max: {max}"))
 }
 
-fn write_rate(out: &mut String, rate: Rate) -> fmt::Result {
+fn write_rate(out: &mut String, rate: Rate, hold: &[Expectation]) -> fmt::Result {
     match rate {
         Rate::Max => writeln!(out, "      rate: max"),
         Rate::PerSecond(rate) => writeln!(out, "      rate: {rate}"),
@@ -240,7 +240,9 @@ fn write_rate(out: &mut String, rate: Rate) -> fmt::Result {
         }
         Rate::Ramp { from, to } => writeln!(out, "      rate: {{ ramp: [{from}, {to}] }}"),
         Rate::Knee(Knee { from, to, steps }) => {
-            writeln!(out, "      find_knee: {{ from: {from}, to: {to}, steps: {steps} }}")
+            let hold: Vec<String> = hold.iter().map(|condition| condition.text.clone()).collect();
+            let hold = Names(&hold);
+            writeln!(out, "      find_knee: {{ from: {from}, to: {to}, steps: {steps}, hold: {hold} }}")
         }
     }
 }

@@ -78,6 +78,8 @@ fn loads() {
         "open_storm: { find_knee: { from: 5, to: 500 } }\n  - exec_storm: { find_knee: { from: 5, to: 9 } }",
     );
     check("load_two_knees", 1, two);
+    let hold = load("open_storm: { find_knee: { from: 5, to: 500, hold: [\"loop_gain < 1\"] } }");
+    check("load_knee_holds_what_no_step_has", 1, hold);
 }
 
 #[test]

@@ -372,6 +372,7 @@ prop_compose! {
             name, about, seed, backend, deadline, clients, workload,
             daemons: Vec::new(),
             external,
+            hold: Vec::new(),
             phases: Phases { baseline, control, external: beside, storm, drain },
             expect: expectations(&expect),
             safety: Safety { trace_bytes_max, arena_bytes_max, run_max, baseline_operations_max },

@@ -288,7 +288,7 @@ pub const AFTER_DENY: [&str; 4] = ["spared", "not-waited", "waited", "mixed"];
 pub const KEPT_ANSWERS: [&str; 4] = ["own", "shared", "not-kept", "mixed"];
 
 /// Every metric that an expectation may name.
-pub const METRICS: [Metric; 35] = [
+pub const METRICS: [Metric; 36] = [
     metric("outcome", MetricUnit::Word(&OUTCOMES), "how the run ended"),
     metric("amplification", MetricUnit::Ratio, "decisions per root operation of the storm"),
     metric("loop_gain", MetricUnit::Ratio, "spectral radius of the gain matrix"),
@@ -326,6 +326,7 @@ pub const METRICS: [Metric; 35] = [
         MetricUnit::Count,
         "operations approved in this way, asked about or not, all clients",
     ),
+    metric("knee.rate", MetricUnit::Count, "the last rate of `find_knee` that held, operations a second"),
     metric("lost", MetricUnit::Count, "records that are missing from the traces"),
     metric("cascade.depth", MetricUnit::Count, "levels of operations in the deepest cascade"),
     metric("cascade.size", MetricUnit::Count, "decisions in the largest cascade"),

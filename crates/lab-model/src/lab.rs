@@ -33,6 +33,9 @@ pub struct Lab {
     pub phases: Phases,
     /// What drives the lab; at least one load.
     pub workload: Vec<Workload>,
+    /// What each step of the load that looks for a knee must hold, beside keeping up with its rate.
+    #[serde(default)]
+    pub hold: Vec<Expectation>,
     /// What must hold for exit code 0.
     pub expect: Vec<Expectation>,
     /// Limits that keep a lab from harming its machine.

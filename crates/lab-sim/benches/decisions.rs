@@ -35,6 +35,7 @@ fn lab(clients: usize, behavior: &Behavior) -> Lab {
         daemons: Vec::new(),
         external: Vec::new(),
         faults: Vec::new(),
+        hold: Vec::new(),
         phases: Phases {
             baseline: Span::default(),
             control: Span::default(),

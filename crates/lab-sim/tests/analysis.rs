@@ -80,3 +80,52 @@ fn execs_are_explained_by_the_processes_they_start() {
         }
     }
 }
+
+/// The rate is raised until one processor is not enough: the steps before hold, and what they say adds up.
+#[test]
+fn a_knee_is_where_the_clients_no_longer_keep_up() {
+    let mut lab = lab(3, &scanner(), 1);
+    lab.phases.storm = Span::from_millis(1200);
+    let knee = lab_model::Knee { from: 500, to: 16_000, steps: 6 };
+    lab.workload = vec![exec_storm(ExecProgram::Static, 1), common::open_storm(4, Rate::Knee(knee), None)];
+    let (_, findings) = analysed(&lab, Kernel::Fanotify);
+    let found = findings.knee.unwrap();
+    assert_eq!((found.load.as_str(), found.steps.len()), ("open_storm", 6));
+    let rates: Vec<u32> = found.steps.iter().map(|step| step.rate).collect();
+    assert_eq!(rates, [500, 1000, 2000, 4000, 8000, 16_000]);
+    let (held, broke) = (found.held.unwrap(), found.broke.unwrap());
+    assert!((1000..16_000).contains(&held) && broke == 2 * held, "{held} {broke}");
+    for step in found.steps.iter().filter(|step| step.rate <= held) {
+        let of_rate = u64::from(step.rate) / 5;
+        assert_eq!((step.planned, step.begun, step.completed), (of_rate, of_rate, of_rate), "{step:?}");
+        assert_eq!((step.op_latency_ns.count, step.held), (of_rate, Some(true)));
+        assert!(step.headroom.min.unwrap() > 0.9);
+    }
+    let first = found.steps.iter().find(|step| step.held == Some(false)).unwrap();
+    assert_eq!(first.rate, broke);
+    assert!(first.broken[0].starts_with("kept up with"), "{:?}", first.broken);
+    assert!(found.steps.iter().map(|step| step.begun).sum::<u64>() <= findings.storm.root_ops);
+    // A condition can break it earlier than the machine does.
+    let strict = |p99: &str| {
+        let mut lab = lab.clone();
+        lab.hold = below(p99);
+        analysed(&lab, Kernel::Fanotify).1.knee.unwrap()
+    };
+    let never = strict("1ns");
+    assert_eq!((never.held, never.broke), (None, Some(500)));
+    assert_eq!(never.steps[0].broken, ["op_latency.storm.p99 < 1ns"]);
+    assert_eq!(strict("1h").held, Some(held));
+}
+
+fn below(p99: &str) -> Vec<lab_model::Expectation> {
+    let nanoseconds: lab_model::Span = p99.parse().unwrap();
+    vec![lab_model::Expectation {
+        text: format!("op_latency.storm.p99 < {p99}"),
+        metric: "op_latency.storm.p99".to_owned(),
+        comparison: lab_model::Comparison::Below,
+        value: lab_model::Expected::Number(nanoseconds.nanos().to_string().parse().unwrap()),
+        sometimes: false,
+        abort: false,
+        after: Span::default(),
+    }]
+}

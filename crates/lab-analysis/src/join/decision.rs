@@ -179,6 +179,10 @@ impl Engine<'_> {
         let account = &mut self.accounts[usize::from(dec.client)];
         let late = dec.answered != NEVER && deadline.is_some_and(|deadline| dec.answered > deadline);
         account.misses += u64::from(late || killed);
+        if let Some(knee) = &mut self.knee {
+            let answered = dec.answered != NEVER && deadline.is_some();
+            knee.decision(item.at, answered.then_some((took, budget)), late || killed);
+        }
         let score = if dec.answered != NEVER && deadline.is_some() {
             let headroom = account.used.record(took, budget);
             self.buckets.headroom(dec.answered, dec.client, headroom);

@@ -34,6 +34,10 @@ impl Engine<'_> {
             Node { parent: place.parent, count: 0, trace: item.trace, decision: false, record: item.record };
         let node = self.forest.attach(place.cascade, node);
         self.counts.operation(root, end.is_none(), phase);
+        if let Some(knee) = self.knee.as_mut().filter(|_| root && participant.role == lab_model::Role::Driver)
+        {
+            knee.operation(begin, end);
+        }
         if root {
             self.phases.begin(phase, item.at, end.map(|end| (end, begin.planned.unwrap_or(begin.started).0)));
         }

@@ -42,6 +42,7 @@ pub(crate) fn lab(clients: usize) -> Lab {
         daemons: Vec::new(),
         external: Vec::new(),
         faults: Vec::new(),
+        hold: Vec::new(),
         phases: Phases {
             baseline: Span::default(),
             control: Span::default(),

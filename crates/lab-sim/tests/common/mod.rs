@@ -27,6 +27,7 @@ pub(crate) fn lab(clients: usize, behavior: &Behavior, operations: u64) -> Lab {
         daemons: Vec::new(),
         external: Vec::new(),
         faults: Vec::new(),
+        hold: Vec::new(),
         phases: Phases {
             baseline: Span::default(),
             control: Span::default(),

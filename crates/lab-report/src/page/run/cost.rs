@@ -1,10 +1,10 @@
 //! What it costs the user, and what was recorded and what was not.
 
-use lab_analysis::findings::Findings;
+use lab_analysis::findings::{Findings, Knee};
 
 use crate::{
     page::{Block, Cell, Column, Drawing, Section, Table, picture},
-    units::{number, ratio, time},
+    units::{count, number, ratio, time},
     visible::visible,
 };
 
@@ -42,7 +42,67 @@ pub(super) fn cost(findings: &Findings) -> Section {
     if !findings.phases.is_empty() {
         blocks.push(Block::Table(phases(findings)));
     }
+    if let Some(knee) = &findings.knee {
+        lead.push(told(knee));
+        blocks.push(Block::Table(steps(knee)));
+    }
     Section { id: "cost", title: "What it costs the user", lead, blocks }
+}
+
+/// The last rate that held, in a sentence.
+fn told(knee: &Knee) -> String {
+    let rate = |rate: u32| format!("{} operations a second", count(rate.into()));
+    let broke = knee.steps.iter().find(|step| step.held == Some(false));
+    let why = broke.map_or_else(String::new, |step| step.broken.join(", "));
+    match (knee.held, knee.broke) {
+        (Some(held), Some(broke)) => {
+            format!("The last rate that held was {}; {} did not: {why}.", rate(held), rate(broke))
+        }
+        (Some(held), None) => {
+            format!("Every rate that was tried held, up to {}: the knee is higher.", rate(held))
+        }
+        (None, Some(broke)) => format!("Not even {} held: {why}.", rate(broke)),
+        (None, None) => "No step of the search for a knee was begun.".to_owned(),
+    }
+}
+
+fn steps(knee: &Knee) -> Table {
+    let columns = vec![
+        Column::numbers("rate"),
+        Column::numbers("achieved"),
+        Column::numbers("begun"),
+        Column::numbers("p50"),
+        Column::numbers("p99"),
+        Column::numbers("max").wide(),
+        Column::numbers("headroom"),
+        Column::numbers("misses").wide(),
+        Column::words("held"),
+    ];
+    let mut table = Table::new(format!("The rate of {}, step by step", knee.load), columns);
+    table.rows = knee
+        .steps
+        .iter()
+        .map(|step| {
+            let measured = |value| Cell::measured(&step.op_latency_ns, value);
+            let held = match step.held {
+                Some(true) => "yes".to_owned(),
+                Some(false) => format!("no: {}", step.broken.join(", ")),
+                None => "not begun".to_owned(),
+            };
+            vec![
+                Cell::count(step.rate.into()),
+                Cell::number(step.ops_per_second.round()),
+                Cell::count(step.begun),
+                measured(step.op_latency_ns.p50),
+                measured(step.op_latency_ns.p99),
+                measured(step.op_latency_ns.max),
+                Cell::maybe_share(step.headroom.min),
+                Cell::count(step.deadline_misses),
+                Cell::words(&held),
+            ]
+        })
+        .collect();
+    table
 }
 
 fn times_of(value: u64, base: u64) -> String {
