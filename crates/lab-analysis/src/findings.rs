@@ -324,10 +324,21 @@ pub struct Causes {
 /// A column of the cause matrix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct CauseColumn {
-    /// The heading: `workload`, a client's ID, a daemon's name, `external`, `unexplained`.
+    /// The heading: `workload`, a client's ID, `alpha's helpers`, a daemon's name, `external`, `unexplained`.
     pub name: String,
     /// `workload`, `client`, `helper`, `daemon`, `external` or `unexplained`.
     pub kind: String,
+    /// The client whose process it is, or whose helpers these are.
+    #[serde(default)]
+    pub client: Option<String>,
+}
+
+impl CauseColumn {
+    /// A column of this name and kind that belongs to no client.
+    #[must_use]
+    pub fn new(name: &str, kind: &str) -> CauseColumn {
+        CauseColumn { name: name.to_owned(), kind: kind.to_owned(), client: None }
+    }
 }
 
 /// The trees below the storm's root operations.

@@ -97,7 +97,8 @@ pub(crate) struct Account {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) column: usize,
-    pub(crate) owner: u16,
+    /// The client that brought it about, through whatever process; [`NOBODY`] for the workload.
+    pub(crate) author: u16,
     pub(crate) own: bool,
     pub(crate) event: EventKind,
     pub(crate) class: SubjectClass,
@@ -156,7 +157,7 @@ impl Account {
             SubjectClass::Workload => 3,
         };
         self.observed[seen] += 1;
-        if entry.class == SubjectClass::Workload && entry.owner != NOBODY {
+        if entry.class == SubjectClass::Workload && entry.author != NOBODY {
             self.misattributed += 1;
         }
         match (entry.took, entry.approval) {
@@ -199,11 +200,11 @@ impl Account {
     }
 }
 
-/// Counts for those who brought a decision upon `on`: the operation's owner, and every client above it.
+/// Counts for those who brought a decision upon `on`: the operation's author, and every client above it.
 pub(crate) fn inflict(accounts: &mut [Account], on: u16, entry: &Entry) {
     let on = usize::from(on);
-    if let Some(owner) = accounts.get_mut(usize::from(entry.owner)) {
-        owner.exclusive[on] += 1;
+    if let Some(author) = accounts.get_mut(usize::from(entry.author)) {
+        author.exclusive[on] += 1;
     }
     let mut above = entry.above;
     while above != 0 {

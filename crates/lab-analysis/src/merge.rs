@@ -224,6 +224,7 @@ impl Source<'_> {
             Record::Phase(_)
             | Record::Fault(_)
             | Record::Process(_)
+            | Record::Request(_)
             | Record::Sighting(_)
             | Record::GroupMark(_)
             | Record::Outlook(_) => {}

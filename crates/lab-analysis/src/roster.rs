@@ -21,6 +21,8 @@ pub(crate) struct Participant {
     pub(crate) role: Role,
     /// The client it is, as a place in [`Roster::clients`].
     pub(crate) client: Option<u16>,
+    /// The client whose helper it is, as a place in [`Roster::clients`].
+    pub(crate) serves: Option<u16>,
     /// The column of the cause matrix that its operations fall into.
     pub(crate) column: u16,
 }
@@ -66,16 +68,18 @@ impl Roster {
             remarks: Vec::new(),
         };
         roster.name_clients(traces);
-        roster.columns.push(CauseColumn { name: "workload".into(), kind: "workload".into() });
+        roster.columns.push(CauseColumn::new("workload", "workload"));
         for member in &roster.clients {
-            roster.columns.push(CauseColumn { name: member.id.clone(), kind: "client".into() });
+            let client = Some(member.id.clone());
+            roster.columns.push(CauseColumn { client, ..CauseColumn::new(&member.id, "client") });
         }
+        roster.find_helpers(traces);
         roster.place_others();
         for name in &roster.product_names {
-            roster.columns.push(CauseColumn { name: name.clone(), kind: "external".into() });
+            roster.columns.push(CauseColumn::new(name, "external"));
         }
-        roster.columns.push(CauseColumn { name: "external".into(), kind: "external".into() });
-        roster.columns.push(CauseColumn { name: "unexplained".into(), kind: "unexplained".into() });
+        roster.columns.push(CauseColumn::new("external", "external"));
+        roster.columns.push(CauseColumn::new("unexplained", "unexplained"));
         roster
     }
 
@@ -115,7 +119,7 @@ impl Roster {
                 0 => name.clone(),
                 earlier => format!("{name}.{}", earlier + 1),
             };
-            self.participants.push(Participant { name, label, role, client, column: WORKLOAD });
+            self.participants.push(Participant { name, label, role, client, serves: None, column: WORKLOAD });
         }
     }
 
@@ -141,6 +145,17 @@ impl Roster {
         u16::try_from(place).unwrap_or(u16::MAX)
     }
 
+    /// Finds out whose helpers the helpers are: the settings in their traces name the client.
+    fn find_helpers(&mut self, traces: &[Trace<'_>]) {
+        for (place, trace) in traces.iter().enumerate().filter(|(_, trace)| trace.header.role == Role::Helper)
+        {
+            let actor = trace.header.identity.settings.get("client").and_then(serde_json::Value::as_u64);
+            let client = actor.and_then(|actor| self.trace_of(u16::try_from(actor).ok()?));
+            self.participants[place].serves =
+                client.and_then(|client| self.participants[usize::from(client)].client);
+        }
+    }
+
     fn place_others(&mut self) {
         for place in 0..self.participants.len() {
             let participant = &self.participants[place];
@@ -148,7 +163,12 @@ impl Roster {
                 (Some(client), _) => client + 1,
                 (None, Role::Driver) => WORKLOAD,
                 (None, role) => {
-                    let name = participant.name.clone();
+                    let client =
+                        participant.serves.map(|client| self.clients[usize::from(client)].id.clone());
+                    let name = match &client {
+                        Some(client) => format!("{client}'s helpers"),
+                        None => participant.name.clone(),
+                    };
                     let kind = match role {
                         Role::Helper => "helper",
                         Role::Daemon => "daemon",
@@ -156,7 +176,7 @@ impl Roster {
                     };
                     let known = self.columns.iter().position(|column| column.name == name);
                     let place = known.unwrap_or_else(|| {
-                        self.columns.push(CauseColumn { name, kind: kind.into() });
+                        self.columns.push(CauseColumn { client, ..CauseColumn::new(&name, kind) });
                         self.columns.len() - 1
                     });
                     u16::try_from(place).unwrap_or(WORKLOAD)

@@ -78,6 +78,14 @@ pub(crate) struct Op {
     pub(crate) path: Option<Rc<str>>,
 }
 
+impl Op {
+    /// The client that brought it about: whose process made it, or for whose decision a worker outside the clients
+    /// did; [`NOBODY`] for the workload's.
+    pub(crate) fn author(&self) -> u16 {
+        if self.owner == NOBODY { self.by.map_or(NOBODY, |by| by.client) } else { self.owner }
+    }
+}
+
 #[cfg(test)]
 impl Op {
     /// An open of the workload's, as it begins.

@@ -62,6 +62,7 @@ pub(crate) fn begins(record: &Record) -> Option<u64> {
         Record::Loss(loss) => loss.at.0,
         Record::Process(mark) => mark.at.0,
         Record::Thread(mark) => mark.at.0,
+        Record::Request(request) => request.begin.at.0,
         Record::Sighting(sighting) => sighting.at.0,
         Record::GroupMark(mark) => mark.at.0,
         Record::Outlook(outlook) => outlook.at.0,

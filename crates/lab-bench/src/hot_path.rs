@@ -175,13 +175,15 @@ fn start_client(number: u16, work: &Path, client: &Path, arena: &Path) -> Result
         seed: 1,
         arena: arena.display().to_string(),
         trace: TraceAssignment { path: trace.display().to_string(), salt: 7, bytes_max: 4 << 30 },
-        assignment: Assignment::Client(ClientAssignment {
+        assignment: Assignment::Client(Box::new(ClientAssignment {
             bundle_id: format!("org.eslab.bench.client-{number}"),
             behavior: Box::new(Behavior::noop()),
             workers_max: 1,
             deadline: Span::from_secs(5),
             workload: Vec::new(),
-        }),
+            helpers: None,
+            daemons: Vec::new(),
+        })),
     };
     send(&mut control, &Order::Welcome(Box::new(welcome)))?;
     let reply: Reply = receive(&mut control)?;

@@ -28,7 +28,7 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn std::error::Error>> {
         let bundle_id = format!("com.example.lab.{id}").parse()?;
         clients.push(Client { id: id.parse()?, bundle_id, behavior: Behavior::noop(), restart: None });
     }
-    let bundles = package(Path::new(executable), &clients, Path::new(folder))?;
+    let bundles = package(Path::new(executable), None, &clients, Path::new(folder))?;
     sign_ad_hoc(&bundles)?;
     let mut checks = verify(&bundles)?;
     checks.extend(verify_signatures(&bundles)?);

@@ -33,6 +33,12 @@ impl Bundle {
         Bundle { client: client.id.clone(), bundle_id: client.bundle_id.clone(), root, executable }
     }
 
+    /// The path of the client's helper program, which is there if the client has helpers.
+    #[must_use]
+    pub fn helper(&self) -> PathBuf {
+        helper_below(&self.root)
+    }
+
     /// The path of the bundle's `Info.plist`.
     #[must_use]
     pub fn info_plist(&self) -> PathBuf {
@@ -40,7 +46,8 @@ impl Bundle {
     }
 }
 
-/// Packages one executable as one bundle for each client, in the folder `into`, which is made if absent.
+/// Packages one executable as one bundle for each client, in the folder `into`, which is made if absent. A client
+/// with helpers gets a copy of `helper` in its bundle, for it starts them from there.
 ///
 /// A second call replaces what the first one made. Each bundle is made under a name that begins with a dot
 /// and moved into place whole, so a crash at any moment leaves a bundle either absent or complete; the next
@@ -48,7 +55,12 @@ impl Bundle {
 ///
 /// # Errors
 /// When two clients share a name or a bundle ID (nothing is written then), or a file cannot be written.
-pub fn package(executable: &Path, clients: &[Client], into: &Path) -> Result<Vec<Bundle>, BundleError> {
+pub fn package(
+    executable: &Path,
+    helper: Option<&Path>,
+    clients: &[Client],
+    into: &Path,
+) -> Result<Vec<Bundle>, BundleError> {
     refuse_duplicates(clients)?;
     let kind = fs::metadata(executable).map_err(BundleError::io("read", executable))?;
     if !kind.is_file() {
@@ -56,12 +68,16 @@ pub fn package(executable: &Path, clients: &[Client], into: &Path) -> Result<Vec
     }
     let template = Template::embedded()?;
     fs::create_dir_all(into).map_err(BundleError::io("make the folder", into))?;
-    clients.iter().map(|client| package_one(&template, executable, client, into)).collect()
+    let package = |client: &Client| {
+        let helper = helper.filter(|_| client.behavior.helpers.is_some());
+        package_one(&template, (executable, helper), client, into)
+    };
+    clients.iter().map(package).collect()
 }
 
 fn package_one(
     template: &Template,
-    executable: &Path,
+    (executable, helper): (&Path, Option<&Path>),
     client: &Client,
     into: &Path,
 ) -> Result<Bundle, BundleError> {
@@ -71,16 +87,13 @@ fn package_one(
     remove_tree(&partial)?;
     remove_tree(&replaced)?;
 
-    let copy = executable_below(&partial, &client.id);
-    if let Some(folder) = copy.parent() {
-        fs::create_dir_all(folder).map_err(BundleError::io("make the folder", folder))?;
+    copy_program(executable, &executable_below(&partial, &client.id))?;
+    if let Some(helper) = helper {
+        copy_program(helper, &helper_below(&partial))?;
     }
     let info = info_plist_below(&partial);
     let text = template.info(&client.id, &client.bundle_id)?;
     fs::write(&info, text).map_err(BundleError::io("write", &info))?;
-    fs::copy(executable, &copy).map_err(BundleError::io("copy the executable to", &copy))?;
-    fs::set_permissions(&copy, fs::Permissions::from_mode(EXECUTABLE_MODE))
-        .map_err(BundleError::io("make executable", &copy))?;
 
     if moved_away(&bundle.root, &replaced)? {
         fs::rename(&partial, &bundle.root).map_err(BundleError::io("move into place", &bundle.root))?;
@@ -89,6 +102,15 @@ fn package_one(
         fs::rename(&partial, &bundle.root).map_err(BundleError::io("move into place", &bundle.root))?;
     }
     Ok(bundle)
+}
+
+fn copy_program(program: &Path, copy: &Path) -> Result<(), BundleError> {
+    if let Some(folder) = copy.parent() {
+        fs::create_dir_all(folder).map_err(BundleError::io("make the folder", folder))?;
+    }
+    fs::copy(program, copy).map_err(BundleError::io("copy the executable to", copy))?;
+    fs::set_permissions(copy, fs::Permissions::from_mode(EXECUTABLE_MODE))
+        .map_err(BundleError::io("make executable", copy))
 }
 
 fn refuse_duplicates(clients: &[Client]) -> Result<(), BundleError> {
@@ -111,6 +133,10 @@ fn refuse_duplicates(clients: &[Client]) -> Result<(), BundleError> {
 
 fn executable_below(root: &Path, client: &ClientId) -> PathBuf {
     root.join("Contents").join("MacOS").join(client.as_str())
+}
+
+fn helper_below(root: &Path) -> PathBuf {
+    root.join("Contents").join("Helpers").join("lab-worker")
 }
 
 fn info_plist_below(root: &Path) -> PathBuf {

@@ -49,7 +49,7 @@ fn own_executable() -> PathBuf {
 #[test]
 fn one_executable_becomes_three_bundles() {
     let into = folder("three");
-    let bundles = package(&own_executable(), &three(), &into).unwrap();
+    let bundles = package(&own_executable(), None, &three(), &into).unwrap();
     assert_eq!(names(&into), ["alpha.app", "bravo.app", "charlie.app"].map(str::to_owned).into());
     let checks = verify(&bundles).unwrap();
     assert_eq!(checks.len(), 3 * Subject::ALL.len());
@@ -69,13 +69,13 @@ fn one_executable_becomes_three_bundles() {
 #[test]
 fn a_second_call_replaces_the_first_and_what_a_crash_left() {
     let into = folder("again");
-    let first = package(&own_executable(), &three(), &into).unwrap();
+    let first = package(&own_executable(), None, &three(), &into).unwrap();
     fs::write(first[0].root.join("Contents").join("stale"), "left over").unwrap();
     fs::create_dir_all(into.join(".alpha.app.partial").join("Contents")).unwrap();
     fs::create_dir_all(into.join(".bravo.app.replaced").join("Contents")).unwrap();
     let before = fs::metadata(&first[0].executable).unwrap().ino();
 
-    let second = package(&own_executable(), &three(), &into).unwrap();
+    let second = package(&own_executable(), None, &three(), &into).unwrap();
     assert_eq!(first, second);
     assert_eq!(names(&into), ["alpha.app", "bravo.app", "charlie.app"].map(str::to_owned).into());
     assert!(!second[0].root.join("Contents").join("stale").exists());
@@ -87,11 +87,11 @@ fn a_second_call_replaces_the_first_and_what_a_crash_left() {
 fn a_crash_between_the_two_moves_is_mended_by_the_next_call() {
     let into = folder("crash");
     let clients = [client("alpha", "com.example.alpha")];
-    let bundles = package(&own_executable(), &clients, &into).unwrap();
+    let bundles = package(&own_executable(), None, &clients, &into).unwrap();
     fs::rename(&bundles[0].root, into.join(".alpha.app.replaced")).unwrap();
     assert_eq!(failures(&bundles).len(), Subject::ALL.len(), "an absent bundle fails every check");
 
-    let bundles = package(&own_executable(), &clients, &into).unwrap();
+    let bundles = package(&own_executable(), None, &clients, &into).unwrap();
     assert_eq!(failures(&bundles), Vec::<String>::new());
     assert_eq!(names(&into), BTreeSet::from(["alpha.app".to_owned()]));
 }
@@ -100,12 +100,12 @@ fn a_crash_between_the_two_moves_is_mended_by_the_next_call() {
 fn clients_that_share_a_name_or_an_identifier_are_refused_before_anything_is_written() {
     let into = folder("duplicates").join("new");
     let same_name = [client("alpha", "com.example.a"), client("alpha", "com.example.b")];
-    let refusal = package(&own_executable(), &same_name, &into).unwrap_err();
+    let refusal = package(&own_executable(), None, &same_name, &into).unwrap_err();
     assert_eq!(refusal.to_string(), "two clients are called alpha");
 
     // Launch Services compares bundle IDs without regard to case.
     let same_bundle = [client("alpha", "com.example.A"), client("bravo", "com.example.a")];
-    let refusal = package(&own_executable(), &same_bundle, &into).unwrap_err();
+    let refusal = package(&own_executable(), None, &same_bundle, &into).unwrap_err();
     assert_eq!(refusal.to_string(), "clients alpha and bravo have the same bundle ID com.example.a");
     assert!(!into.exists());
 }
@@ -113,9 +113,9 @@ fn clients_that_share_a_name_or_an_identifier_are_refused_before_anything_is_wri
 #[test]
 fn what_is_no_executable_file_is_refused() {
     let into = folder("refused").join("new");
-    let absent = package(Path::new("/nowhere/at/all"), &three(), &into).unwrap_err();
+    let absent = package(Path::new("/nowhere/at/all"), None, &three(), &into).unwrap_err();
     assert!(matches!(absent, BundleError::Io { action: "read", .. }), "{absent}");
-    let refusal = package(Path::new("/"), &three(), &into).unwrap_err();
+    let refusal = package(Path::new("/"), None, &three(), &into).unwrap_err();
     assert!(matches!(refusal, BundleError::NotAFile { .. }), "{refusal}");
     assert!(!into.exists());
 }
@@ -123,7 +123,7 @@ fn what_is_no_executable_file_is_refused() {
 #[test]
 fn every_kind_of_damage_is_found() {
     let into = folder("damage");
-    let mut bundles = package(&own_executable(), &three(), &into).unwrap();
+    let mut bundles = package(&own_executable(), None, &three(), &into).unwrap();
 
     fs::set_permissions(&bundles[0].executable, fs::Permissions::from_mode(0o644)).unwrap();
     let found = failures(&bundles);

@@ -110,7 +110,7 @@ fn bundles(folder: &Path) -> Vec<Bundle> {
     });
     let program = folder.join("program");
     fs::write(&program, b"\x7fELF\x02\x01\x01").unwrap();
-    package(&program, &clients, &folder.join("made")).unwrap()
+    package(&program, None, &clients, &folder.join("made")).unwrap()
 }
 
 fn daemons(folder: &Path, launchd: &Launchd) -> Daemons {

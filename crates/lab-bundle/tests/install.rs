@@ -50,7 +50,7 @@ fn file_steps(steps: Vec<Step>) -> Vec<Step> {
 fn what_is_installed_is_found_and_removed_without_a_record() {
     let folder = folder("round-trip");
     let places = places(&folder);
-    let bundles = package(&std::env::current_exe().unwrap(), &clients(), &folder.join("made")).unwrap();
+    let bundles = package(&std::env::current_exe().unwrap(), None, &clients(), &folder.join("made")).unwrap();
     let plan =
         plan_install(&bundles, &places, |bundle| vec!["--id".into(), bundle.client.to_string()]).unwrap();
     carry_out(&file_steps(plan.clone()), &SystemTools).unwrap();

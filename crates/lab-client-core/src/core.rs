@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use lab_model::{Approval, Span, SubjectClass, Ticks, Verdict};
 
-use crate::{Admission, OperationPlan, Outcome, Policy, Question, Step, Task};
+use crate::{Admission, Ask, OperationPlan, Outcome, Policy, Question, Step, Task};
 
 /// What happens to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Input {
         /// Seeds what the task draws.
         draw: u64,
     },
-    /// The wait, reading or operation of this event is over.
+    /// The wait, reading, operation or request of this event is over.
     Finished {
         /// The event.
         id: u64,
@@ -91,6 +91,14 @@ pub enum Action {
         id: u64,
         /// The operation.
         plan: OperationPlan,
+    },
+    /// Hand its file on to a worker outside the process. Say [`Input::Finished`] at the reply, or at once when
+    /// nobody waits for it.
+    Ask {
+        /// The event.
+        id: u64,
+        /// The request.
+        ask: Ask,
     },
     /// Say [`Input::Timer`] at that time, unless the event has settled.
     Arm {
@@ -218,6 +226,7 @@ impl ClientCore {
                 Step::Judge => return actions.push(Action::Judge { id }),
                 Step::Inspect { hash } => return actions.push(Action::Inspect { id, hash }),
                 Step::Operate(plan) => return actions.push(Action::Operate { id, plan }),
+                Step::Ask(ask) => return actions.push(Action::Ask { id, ask }),
                 Step::Answer { verdict, approval } => {
                     if !pending.answered {
                         pending.answered = true;

@@ -15,19 +15,19 @@ struct Rule {
     on: AuthEvents,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Whom {
     Anyone,
     Workload,
-    /// `None` as long as the client is not known: then the rule fits nobody.
-    Client(Option<Actor>),
+    /// None of them as long as the name is not known: then the rule fits nobody.
+    Named(Vec<Actor>),
 }
 
 impl Rules {
-    pub(crate) fn of(rules: &[DenyRule], clients: &[(&str, Actor)]) -> Rules {
+    pub(crate) fn of(rules: &[DenyRule], processes: &[(&str, Actor)]) -> Rules {
         let whom = |process: &str| {
-            let named = || clients.iter().find(|(name, _)| *name == process).map(|(_, actor)| *actor);
-            if process == Mute::WORKLOAD { Whom::Workload } else { Whom::Client(named()) }
+            let named = || processes.iter().filter(|(name, _)| *name == process).map(|(_, actor)| *actor);
+            if process == Mute::WORKLOAD { Whom::Workload } else { Whom::Named(named().collect()) }
         };
         let rule = |rule: &DenyRule| Rule {
             path: rule.path.as_ref().map(|path| path.clone().into_bytes()),
@@ -52,10 +52,10 @@ impl Rules {
     fn fitting(&self, question: &Question) -> impl Iterator<Item = &Rule> {
         let (event, class, actor) = (question.event, question.class, question.actor);
         self.0.iter().filter(move |rule| {
-            let fits = match rule.whom {
+            let fits = match &rule.whom {
                 Whom::Anyone => true,
                 Whom::Workload => class == SubjectClass::Workload,
-                Whom::Client(named) => class == SubjectClass::Peer && named == Some(actor),
+                Whom::Named(named) => named.contains(&actor),
             };
             // Denying its own process would fail what a worker of the client does for another decision.
             fits && class != SubjectClass::Own && rule.on.contains(event)

@@ -5,7 +5,7 @@ use lab_model::{
     Verdict, When,
 };
 
-use crate::{Budget, Judge, Task, budget, judge::Rules};
+use crate::{Asks, Budget, Judge, Task, budget, judge::Rules};
 
 /// What a client knows of an event when it decides what to do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Policy {
     budget: Budget,
     deadline: Span,
     timebase: Timebase,
-    muted_clients: Vec<Actor>,
+    muted: Vec<Actor>,
     workload_muted: bool,
     rules: Arc<Rules>,
 }
@@ -69,17 +69,18 @@ impl Policy {
         let budget = Budget::new(behavior.answer_by_percent);
         let workload_muted = behavior.mute.processes.iter().any(|name| name == Mute::WORKLOAD);
         let rules = Arc::new(Rules::of(&behavior.deny, &[]));
-        Policy { behavior, budget, deadline, timebase, muted_clients: Vec::new(), workload_muted, rules }
+        Policy { behavior, budget, deadline, timebase, muted: Vec::new(), workload_muted, rules }
     }
 
-    /// The policy, told which process each client's name stands for: mutes and rules name processes.
+    /// The policy, told which processes each name stands for: mutes and rules name clients, their helpers and
+    /// daemons. A name may stand for several.
     #[must_use]
-    pub fn among<'a>(mut self, clients: impl IntoIterator<Item = (&'a str, Actor)>) -> Policy {
-        let clients: Vec<(&str, Actor)> = clients.into_iter().collect();
+    pub fn among<'a>(mut self, processes: impl IntoIterator<Item = (&'a str, Actor)>) -> Policy {
+        let processes: Vec<(&str, Actor)> = processes.into_iter().collect();
         let muted = &self.behavior.mute.processes;
-        let named = clients.iter().filter(|(name, _)| muted.iter().any(|muted| muted == name));
-        self.muted_clients = named.map(|(_, actor)| *actor).collect();
-        self.rules = Arc::new(Rules::of(&self.behavior.deny, &clients));
+        let named = processes.iter().filter(|(name, _)| muted.iter().any(|muted| muted == name));
+        self.muted = named.map(|(_, actor)| *actor).collect();
+        self.rules = Arc::new(Rules::of(&self.behavior.deny, &processes));
         self
     }
 
@@ -117,19 +118,21 @@ impl Policy {
         }
         let approval = if own { Approval::OwnProcess } else { Approval::Rule };
         let reaction = self.reaction(question);
-        let idle = reaction.is_none() && self.behavior.delay.is_zero() && self.behavior.cpu.is_zero();
-        let idle = idle || !self.behavior.reacts_to(question.class);
-        let (reaction, delay, cpu) = if idle {
-            (Reaction::none(), Span::default().into(), Span::default().into())
+        let asks = Asks::about(&self.behavior, question.event);
+        let waits = !self.behavior.delay.is_zero() || !self.behavior.cpu.is_zero();
+        let idle =
+            (reaction.is_none() && asks.is_none() && !waits) || !self.behavior.reacts_to(question.class);
+        let (reaction, delay, cpu, asks) = if idle {
+            (Reaction::none(), Span::default().into(), Span::default().into(), Asks::default())
         } else {
-            (reaction, self.behavior.delay, self.behavior.cpu)
+            (reaction, self.behavior.delay, self.behavior.cpu, asks)
         };
         let answer_by = || self.budget.answer_by(question.read, Some(self.deadline(question)));
         match self.rules.at_once(question) {
             Some(Verdict::Deny) => return Admission::Answer { verdict: Verdict::Deny, approval },
             Some(Verdict::Allow) => {}
             None => {
-                let task = Task::judged(reaction, delay, draw).burning(cpu);
+                let task = Task::judged(reaction, delay, draw).burning(cpu).asking(asks);
                 return Admission::Work { task, answer_by: answer_by() };
             }
         }
@@ -137,10 +140,10 @@ impl Policy {
             return Admission::Answer { verdict, approval };
         }
         if own || reaction.when == When::After {
-            let task = Task::after_answer(reaction, delay, draw).burning(cpu);
+            let task = Task::after_answer(reaction, delay, draw).burning(cpu).asking(asks);
             return Admission::AnswerThenWork { verdict, approval, task };
         }
-        let task = Task::before_answer(reaction, delay, draw).burning(cpu);
+        let task = Task::before_answer(reaction, delay, draw).burning(cpu).asking(asks);
         Admission::Work { task, answer_by: answer_by() }
     }
 
@@ -165,9 +168,10 @@ impl Policy {
     fn mutes(&self, question: &Question) -> bool {
         match question.class {
             SubjectClass::Own => false,
-            SubjectClass::OwnHelper => self.behavior.mute.helpers,
-            SubjectClass::Peer => self.muted_clients.contains(&question.actor),
-            SubjectClass::Workload => self.workload_muted,
+            SubjectClass::OwnHelper => self.behavior.mute.helpers || self.muted.contains(&question.actor),
+            SubjectClass::Peer => self.muted.contains(&question.actor),
+            // A daemon, or another's helper: only its name tells it from the workload.
+            SubjectClass::Workload => self.workload_muted || self.muted.contains(&question.actor),
         }
     }
 
@@ -191,7 +195,8 @@ mod tests {
     }
 
     fn question(class: SubjectClass) -> Question {
-        Question { read: Ticks(1000), event: EventKind::AuthOpen, class, actor: Actor(3), deadline: None }
+        let actor = if class == SubjectClass::Peer { Actor(3) } else { Actor::UNKNOWN };
+        Question { read: Ticks(1000), event: EventKind::AuthOpen, class, actor, deadline: None }
     }
 
     fn kind(admission: &Admission) -> &'static str {
@@ -277,6 +282,41 @@ mod tests {
             let found = [Own, OwnHelper, Peer, Workload].map(|class| is_muted(&policy, class));
             assert_eq!(found, expected, "{:?}", policy.behavior().mute);
         }
+    }
+
+    #[test]
+    fn a_daemon_is_muted_by_its_name_only() {
+        let muting = |name: &str| {
+            let mute = Mute { processes: vec![name.to_owned()], ..Mute::default() };
+            policy(Behavior { mute, ..Preset::Scanner.behavior() }).among([
+                ("indexer", Actor(3)),
+                ("bravo/helpers", Actor(3)),
+                ("bravo/helpers", Actor(4)),
+            ])
+        };
+        let daemon = Question { actor: Actor(3), ..question(SubjectClass::Workload) };
+        let other = Question { actor: Actor(4), ..daemon };
+        assert_eq!(kind(&muting("indexer").admit(&daemon, 1)), "answer");
+        assert_eq!(kind(&muting("indexer").admit(&other, 1)), "work");
+        assert_eq!(kind(&muting("bravo/helpers").admit(&daemon, 1)), "answer");
+        assert_eq!(
+            kind(&muting("bravo/helpers").admit(&other, 1)),
+            "answer",
+            "a name stands for all of them"
+        );
+        assert_eq!(kind(&muting("alpha/helpers").admit(&other, 1)), "work");
+    }
+
+    #[test]
+    fn asking_alone_is_work() {
+        use lab_model::{AuthEvents, Errand, Helpers};
+        let errand = Errand { open: true, ..Errand::none() };
+        let helpers = Some(Helpers { count: 1, errand, on: AuthEvents::Open, wait: true });
+        let asking = policy(Behavior { helpers, ..Behavior::noop() });
+        assert_eq!(kind(&asking.admit(&question(SubjectClass::Workload), 1)), "work");
+        assert_eq!(kind(&asking.admit(&question(SubjectClass::OwnHelper), 1)), "answer");
+        let exec = Question { event: EventKind::AuthExec, ..question(SubjectClass::Workload) };
+        assert_eq!(kind(&asking.admit(&exec, 1)), "answer", "they are asked about opens only");
     }
 
     #[test]

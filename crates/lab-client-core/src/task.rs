@@ -1,4 +1,6 @@
-use lab_model::{Approval, Distribution, ExecProgram, Reaction, Span, Verdict, When, mix};
+use lab_model::{
+    Approval, Behavior, Distribution, Errand, EventKind, ExecProgram, Reaction, Span, Verdict, When, mix,
+};
 
 /// The work on one decision, step by step.
 ///
@@ -9,6 +11,7 @@ pub struct Task {
     reaction: Reaction,
     delay: Distribution<Span>,
     cpu: Distribution<Span>,
+    asks: Asks,
     draw: u64,
     stage: Stage,
     answers: bool,
@@ -25,6 +28,8 @@ enum Stage {
     Reopen,
     Extra(u32),
     Spawn,
+    AskHelper,
+    AskDaemon(u8),
     Answer,
     Done,
 }
@@ -34,8 +39,8 @@ enum Stage {
 pub enum Outcome {
     /// There was none: the task begins.
     Begin,
-    /// The wait is over, the answer has been handed over, or the content has been read or the operation has
-    /// ended (well or not).
+    /// The wait is over, the answer has been handed over, or the content has been read, the operation has
+    /// ended or the worker that was asked has replied (well or not).
     Finished,
     /// The path was found out, and the rules' verdict on it.
     Judged(Verdict),
@@ -58,6 +63,8 @@ pub enum Step {
     },
     /// Make an operation and wait for its end.
     Operate(OperationPlan),
+    /// Hand the event's file on to a worker outside the process.
+    Ask(Ask),
     /// Answer, unless somebody already has.
     Answer {
         /// The answer.
@@ -67,6 +74,59 @@ pub enum Step {
     },
     /// Nothing more.
     Done,
+}
+
+/// A request to a worker outside the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Who is asked.
+    pub whom: Whom,
+    /// The step is finished when the reply is there; otherwise as soon as the request is on its way.
+    pub wait: bool,
+    /// Seeds what the worker draws.
+    pub draw: u64,
+}
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// One of the client's own helpers, whichever is free.
+    Helper,
+    /// The daemon at this place of [`Behavior::daemons`].
+    Daemon(u8),
+}
+
+/// Whom a task asks before it is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// A helper, and whether to wait for it.
+    helper: Option<bool>,
+    /// The daemons, by place, as bits.
+    daemons: u16,
+    /// Those that are waited for, as bits.
+    waits: u16,
+}
+
+impl Asks {
+    /// Whom a behaviour asks about an event.
+    #[must_use]
+    pub fn about(behavior: &Behavior, event: EventKind) -> Asks {
+        let helpers = behavior.helpers.as_ref().filter(|helpers| helpers.on.contains(event));
+        let mut asks = Asks { helper: helpers.map(|helpers| helpers.wait), ..Asks::default() };
+        for (place, asked) in (0..u16::BITS).zip(&behavior.daemons) {
+            if asked.on.contains(event) {
+                asks.daemons |= 1 << place;
+                asks.waits |= u16::from(asked.wait) << place;
+            }
+        }
+        asks
+    }
+
+    /// True when nobody is asked.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.helper.is_none() && self.daemons == 0
+    }
 }
 
 /// An operation of the client's own.
@@ -95,19 +155,35 @@ impl Task {
     /// A task that ends with the answer.
     #[must_use]
     pub fn before_answer(reaction: Reaction, delay: Distribution<Span>, draw: u64) -> Task {
-        Task { reaction, delay, draw, cpu: NO_TIME, stage: Stage::Delay, answers: true }
+        Task::new(reaction, delay, draw, Stage::Delay, true)
     }
 
     /// A task that first has the rules judge the event's path. A denial is answered at once and ends it.
     #[must_use]
     pub fn judged(reaction: Reaction, delay: Distribution<Span>, draw: u64) -> Task {
-        Task { reaction, delay, draw, cpu: NO_TIME, stage: Stage::Judge, answers: true }
+        Task::new(reaction, delay, draw, Stage::Judge, true)
     }
 
     /// A task for a decision that has been answered.
     #[must_use]
     pub fn after_answer(reaction: Reaction, delay: Distribution<Span>, draw: u64) -> Task {
-        Task { reaction, delay, draw, cpu: NO_TIME, stage: Stage::Delay, answers: false }
+        Task::new(reaction, delay, draw, Stage::Delay, false)
+    }
+
+    fn new(reaction: Reaction, delay: Distribution<Span>, draw: u64, stage: Stage, answers: bool) -> Task {
+        Task { reaction, delay, draw, cpu: NO_TIME, asks: Asks::default(), stage, answers }
+    }
+
+    /// What a worker outside the client does for a request: the errand, and no answer to the kernel.
+    #[must_use]
+    pub fn errand(errand: &Errand, draw: u64) -> Task {
+        Task::after_answer(errand.reaction(), errand.delay, draw).burning(errand.cpu)
+    }
+
+    /// The task, asking these workers after its own operations.
+    #[must_use]
+    pub fn asking(self, asks: Asks) -> Task {
+        Task { asks, ..self }
     }
 
     /// The task, keeping a processor busy this long after its delay.
@@ -183,10 +259,27 @@ impl Task {
                 }
                 Stage::Extra(_) => self.stage = Stage::Spawn,
                 Stage::Spawn => {
-                    self.stage = Stage::Answer;
+                    self.stage = Stage::AskHelper;
                     if let Some(program) = self.reaction.spawn {
                         let target = PlannedTarget::Program(program);
                         return Step::Operate(OperationPlan { target, read: false, hash: false });
+                    }
+                }
+                Stage::AskHelper => {
+                    self.stage = Stage::AskDaemon(0);
+                    if let Some(wait) = self.asks.helper {
+                        return self.ask(Whom::Helper, wait);
+                    }
+                }
+                Stage::AskDaemon(place) => {
+                    let left = self.asks.daemons.checked_shr(u32::from(place)).unwrap_or(0);
+                    if left == 0 {
+                        self.stage = Stage::Answer;
+                        continue;
+                    }
+                    self.stage = Stage::AskDaemon(place + 1);
+                    if left & 1 == 1 {
+                        return self.ask(Whom::Daemon(place), self.asks.waits >> place & 1 == 1);
                     }
                 }
                 Stage::Answer => {
@@ -198,6 +291,14 @@ impl Task {
                 Stage::Done => return Step::Done,
             }
         }
+    }
+
+    fn ask(&self, whom: Whom, wait: bool) -> Step {
+        let place = match whom {
+            Whom::Helper => 0,
+            Whom::Daemon(place) => 1 + u32::from(place),
+        };
+        Step::Ask(Ask { whom, wait, draw: drawn(!self.draw, place) })
     }
 
     fn operate(&self, target: PlannedTarget) -> Step {
@@ -241,6 +342,13 @@ mod tests {
                 Step::Operate(OperationPlan { target: PlannedTarget::Same, .. }) => "reopen".to_owned(),
                 Step::Operate(OperationPlan { target: PlannedTarget::Program(_), .. }) => "spawn".to_owned(),
                 Step::Operate(_) => "extra".to_owned(),
+                Step::Ask(Ask { whom, wait, .. }) => {
+                    let whom = match whom {
+                        Whom::Helper => "helper".to_owned(),
+                        Whom::Daemon(place) => format!("daemon {place}"),
+                    };
+                    format!("{} {whom}", if wait { "await" } else { "tell" })
+                }
                 Step::Answer { verdict: Verdict::Deny, .. } => "deny".to_owned(),
                 Step::Answer { .. } => "answer".to_owned(),
                 Step::Done => return found,
@@ -276,6 +384,41 @@ mod tests {
         assert_eq!(steps(task), ["wait 3ms", "inspect", "extra", "answer"]);
         let busy = task.burning(Span::from_millis(2).into());
         assert_eq!(steps(busy), ["wait 3ms", "burn 2ms", "inspect", "extra", "answer"]);
+    }
+
+    #[test]
+    fn workers_are_asked_after_the_own_operations_in_the_files_order() {
+        use lab_model::{AskedDaemon, AuthEvents, Helpers, Preset};
+        let errand = Errand { open: true, ..Errand::none() };
+        let asked = |on, wait| AskedDaemon { daemon: "indexer".parse().unwrap(), on, wait };
+        let behavior = Behavior {
+            helpers: Some(Helpers { count: 2, errand, on: AuthEvents::Open, wait: true }),
+            daemons: vec![asked(AuthEvents::Exec, true), asked(AuthEvents::All, false)],
+            ..Preset::Scanner.behavior()
+        };
+        let of = |event| {
+            let asks = Asks::about(&behavior, event);
+            assert!(!asks.is_none());
+            steps(Task::before_answer(behavior.on_open, NO_TIME, 1).asking(asks))
+        };
+        assert_eq!(of(EventKind::AuthOpen), ["reopen", "await helper", "tell daemon 1", "answer"]);
+        assert_eq!(of(EventKind::AuthExec), ["reopen", "await daemon 0", "tell daemon 1", "answer"]);
+        let last = vec![asked(AuthEvents::All, true); AskedDaemon::COUNT_MAX];
+        let asks = Asks::about(&Behavior { daemons: last, ..Behavior::noop() }, EventKind::AuthOpen);
+        let found = steps(Task::after_answer(Reaction::none(), NO_TIME, 1).asking(asks));
+        assert_eq!(found.len(), AskedDaemon::COUNT_MAX, "all sixteen, and no answer: {found:?}");
+    }
+
+    #[test]
+    fn an_errand_is_a_task_without_an_answer() {
+        let errand = Errand {
+            open: true,
+            read: true,
+            extra_opens: 1,
+            delay: Span::from_millis(3).into(),
+            ..Errand::none()
+        };
+        assert_eq!(steps(Task::errand(&errand, 1)), ["wait 3ms", "reopen", "extra"]);
     }
 
     #[test]

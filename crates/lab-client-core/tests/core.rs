@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use lab_client_core::{Action, ClientCore, Input, Policy, Question};
+use lab_client_core::{Action, ClientCore, Input, Policy, Question, Whom};
 use lab_model::{
-    Actor, Approval, Behavior, Cache, Concurrency, EventKind, Mute, Preset, ReactTo, Span, SubjectClass,
-    Ticks, Timebase, Verdict, Via,
+    Actor, Approval, AskedDaemon, AuthEvents, Behavior, Cache, Concurrency, Errand, EventKind, Helpers, Mute,
+    Preset, ReactTo, Span, SubjectClass, Ticks, Timebase, Verdict, Via,
 };
 use proptest::prelude::*;
 
@@ -62,6 +62,25 @@ fn the_timer_and_the_worker_race_once() {
 }
 
 #[test]
+fn a_helper_that_is_waited_for_takes_up_its_worker() {
+    let errand = Errand { open: true, ..Errand::none() };
+    for wait in [true, false] {
+        let helpers = Some(Helpers { count: 1, errand, on: AuthEvents::All, wait });
+        let mut core = ClientCore::new(policy(Behavior { helpers, ..Behavior::noop() }), 16);
+        let [Action::Start { id: 1 }, Action::Ask { id: 1, ask }] = step(&mut core, event(1))[..] else {
+            panic!("the helper is asked")
+        };
+        assert_eq!((ask.whom, ask.wait), (Whom::Helper, wait));
+        assert_eq!((core.busy(), core.pending()), (1, 1));
+        let actions = step(&mut core, Input::Finished { id: 1 });
+        assert!(matches!(
+            actions[..],
+            [Action::Answer { id: 1, worker: true, .. }, Action::Settled { id: 1 }]
+        ));
+    }
+}
+
+#[test]
 fn a_full_queue_allows_and_says_so() {
     let mut core = ClientCore::new(policy(Preset::Pathological.behavior()), 1);
     step(&mut core, event(1));
@@ -83,6 +102,7 @@ proptest! {
         descriptor in any::<bool>(),
         ignore_es_clients in any::<bool>(),
         helpers in any::<bool>(),
+        asks in prop::option::of((any::<bool>(), prop::collection::vec(any::<bool>(), 0..4))),
         (denies, denied) in (any::<bool>(), any::<bool>()),
         budget in prop::option::of(1_u8..100),
         queue_max in 1_usize..20,
@@ -99,6 +119,12 @@ proptest! {
             answer_by_percent: budget,
             ..Preset::Pathological.behavior()
         };
+        if let Some((wait, daemons)) = asks {
+            let errand = Errand { open: true, ..Errand::none() };
+            behavior.helpers = Some(Helpers { count: 2, errand, on: AuthEvents::All, wait });
+            let asked = |wait| AskedDaemon { daemon: "indexer".parse().unwrap(), on: AuthEvents::All, wait };
+            behavior.daemons = daemons.into_iter().map(asked).collect();
+        }
         if after {
             behavior.on_open.when = lab_model::When::After;
         }
@@ -114,7 +140,7 @@ proptest! {
                         assert!(!keep || approval == Approval::Rule, "only the rule's answers are kept");
                         *answers.entry(id).or_default() += 1;
                     }
-                    Action::Wait { id, .. } | Action::Burn { id, .. } | Action::Inspect { id, .. } | Action::Judge { id } | Action::Operate { id, .. } => waiting.push(id),
+                    Action::Wait { id, .. } | Action::Burn { id, .. } | Action::Inspect { id, .. } | Action::Judge { id } | Action::Operate { id, .. } | Action::Ask { id, .. } => waiting.push(id),
                     Action::Settled { .. } => *settled += 1,
                     Action::Start { .. } | Action::Arm { .. } => {}
                 }

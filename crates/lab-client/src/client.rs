@@ -1,7 +1,6 @@
 //! The client as a whole: setting up, and following orders.
 
 use std::{
-    ffi::CString,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -12,17 +11,16 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use crossbeam_queue::ArrayQueue;
-use lab_client_core::{Backend, Policy};
-use lab_model::{Actor, Behavior, EventKind, ExecProgram, Role, Workload};
-use lab_process::{Control, ControlWriter, clock, create_trace, process_id, thread_id};
-use lab_protocol::{Assignment, ClientAssignment, Order, PROTOCOL, Reply, Welcome};
+use lab_client_core::{Backend, FileFacts, Policy};
+use lab_model::{Actor, Behavior, EventKind, Role};
+use lab_process::{Arena, Control, ControlWriter, Gate, Paths, clock, create_trace, process_id, thread_id};
+use lab_protocol::{Assignment, ClientAssignment, HelperReady, Order, PROTOCOL, Reply, Welcome};
 use lab_trace::{PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
 
 use crate::{
-    gate::Gate,
     housekeeper,
     intake::Reader,
-    paths::Paths,
+    outside::Outside,
     pending::PendingTable,
     queue::WorkQueue,
     settings::{Participants, Published, Settings},
@@ -51,13 +49,14 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) workers: usize,
     pub(crate) backend: B,
     pub(crate) trace: TraceWriter,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) settings: Published,
     pub(crate) pending: PendingTable<B::Token>,
     pub(crate) queue: WorkQueue<Job<B::Token>>,
     pub(crate) answered: ArrayQueue<(B::Token, RecordId)>,
-    pub(crate) paths: Paths,
+    pub(crate) paths: Arc<Paths>,
     pub(crate) arena: Arena,
+    pub(crate) outside: Outside,
     pub(crate) lost_events: AtomicU64,
     pub(crate) watches_time: AtomicBool,
     /// Answers that the kernel has refused to keep.
@@ -85,41 +84,10 @@ impl<B: Backend> Shared<B> {
     /// Finds out which file an event was about and records it.
     pub(crate) fn look_at(&self, token: B::Token, record: RecordId) {
         let facts = self.backend.file(token, &|file| self.paths.wants(file));
-        if let Some(target) = facts.and_then(|facts| self.paths.target(&self.trace, &facts)) {
+        let target = |facts: FileFacts| self.paths.target(&self.trace, facts.file, facts.path.as_deref());
+        if let Some(target) = facts.and_then(target) {
             self.trace.decision_target(record, &target);
         }
-    }
-}
-
-/// The arena's files, as far as clients open or run them on their own account.
-#[derive(Debug)]
-pub(crate) struct Arena {
-    path: String,
-    workload: Vec<Workload>,
-}
-
-impl Arena {
-    /// A path without the arena's own; as it is when it lies elsewhere.
-    pub(crate) fn relative<'a>(&self, path: &'a [u8]) -> &'a [u8] {
-        let below = path.strip_prefix(self.path.as_bytes()).and_then(|rest| rest.strip_prefix(b"/"));
-        below.unwrap_or(path)
-    }
-
-    /// Writes the path of a file, followed by a zero byte; false when the arena has none.
-    pub(crate) fn other(&self, draw: u64, path: &mut Vec<u8>) -> bool {
-        lab_workload::target(&self.workload, draw).is_some_and(|relative| self.whole(&relative, path))
-    }
-
-    /// Writes the path of a program, followed by a zero byte.
-    pub(crate) fn program(&self, program: ExecProgram, path: &mut Vec<u8>) -> bool {
-        self.whole(&lab_workload::program_path(program), path)
-    }
-
-    fn whole(&self, relative: &str, path: &mut Vec<u8>) -> bool {
-        let Ok(whole) = CString::new(format!("{}/{relative}", self.path)) else { return false };
-        path.clear();
-        path.extend_from_slice(whole.as_bytes_with_nul());
-        true
     }
 }
 
@@ -134,7 +102,9 @@ pub(crate) fn run(control: &mut Control) -> Result<()> {
     };
     let trace = create_trace(&welcome, Role::Client, env!("CARGO_PKG_VERSION"))
         .with_context(|| format!("cannot create the trace {}", welcome.trace.path))?;
-    start(control, &welcome, &assignment, trace)
+    // Children are started before there is a kernel queue whose descriptor could leak into them.
+    let outside = Outside::start(welcome.actor, &assignment, &trace, &control.writer())?;
+    start(control, &welcome, &assignment, trace, outside)
 }
 
 #[cfg(target_os = "linux")]
@@ -143,13 +113,14 @@ fn start(
     welcome: &Welcome,
     assignment: &ClientAssignment,
     trace: TraceWriter,
+    outside: Outside,
 ) -> Result<()> {
     lab_backend_fanotify::confine::raise_descriptor_limit()
         .context("cannot raise the limit on descriptors")?;
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
     let group = lab_backend_fanotify::Group::create(std::path::Path::new(&welcome.arena))?;
     let queue = Some(group.descriptor());
-    serve(control, welcome, assignment, trace, group, queue)
+    serve(control, welcome, assignment, (trace, outside), group, queue)
 }
 
 #[cfg(target_os = "macos")]
@@ -158,6 +129,7 @@ fn start(
     welcome: &Welcome,
     assignment: &ClientAssignment,
     trace: TraceWriter,
+    outside: Outside,
 ) -> Result<()> {
     use lab_backend_es::{Cache, EsBackend, EsClient, Scope, Shared};
 
@@ -167,7 +139,7 @@ fn start(
         .confined_to(lab_backend_es::Arena::new(welcome.arena.as_bytes(), arena_files(welcome, assignment)?));
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
     let client = EsClient::open(&backend, &arena, Cache::Off)?;
-    let outcome = serve(control, welcome, assignment, trace, Shared(backend), None);
+    let outcome = serve(control, welcome, assignment, (trace, outside), Shared(backend), None);
     // Deleted on the thread that connected it; what is still pending is allowed.
     drop(client);
     outcome
@@ -185,7 +157,7 @@ fn arena_files(welcome: &Welcome, assignment: &ClientAssignment) -> Result<Vec<V
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn start(_: &mut Control, _: &Welcome, _: &ClientAssignment, _: TraceWriter) -> Result<()> {
+fn start(_: &mut Control, _: &Welcome, _: &ClientAssignment, _: TraceWriter, _: Outside) -> Result<()> {
     bail!("this build has no kernel to ask")
 }
 
@@ -197,14 +169,16 @@ fn serve<B: Backend>(
     control: &mut Control,
     welcome: &Welcome,
     assignment: &ClientAssignment,
-    trace: TraceWriter,
+    (trace, outside): (TraceWriter, Outside),
     backend: B,
     queue: Option<i32>,
 ) -> Result<()> {
     let workers = assignment.workers_max.max(1);
+    let helpers = outside.ready.clone();
+    let helper_actors: Vec<Actor> = helpers.iter().map(|helper| helper.actor).collect();
     let settings = Settings {
         policy: policy(&assignment.behavior, assignment, &[]),
-        participants: Participants::new(welcome.actor, [], Vec::new()),
+        participants: Participants::new(welcome.actor, [], Vec::new(), helper_actors.clone()),
     };
     let shared = Arc::new(Shared {
         actor: welcome.actor,
@@ -212,13 +186,14 @@ fn serve<B: Backend>(
         workers: usize::from(workers),
         backend,
         trace,
-        gate: Gate::new(WORKER_PLACES + usize::from(workers)),
+        gate: Arc::new(Gate::new(WORKER_PLACES + usize::from(workers))),
         settings: Published::new(settings),
         pending: PendingTable::new(),
         queue: WorkQueue::new(2 * PENDING_SLOTS, usize::from(workers)),
         answered: ArrayQueue::new(ANSWERED_MAX),
-        paths: Paths::default(),
-        arena: Arena { path: canonical(&welcome.arena), workload: assignment.workload.clone() },
+        paths: Arc::default(),
+        arena: Arena::new(&welcome.arena, assignment.workload.clone()),
+        outside,
         lost_events: AtomicU64::new(0),
         watches_time: AtomicBool::new(false),
         not_kept: AtomicU64::new(0),
@@ -226,24 +201,23 @@ fn serve<B: Backend>(
     });
     apply(&shared, &assignment.behavior)?;
     let threads = start_threads(&shared, workers, control.writer())?;
-    // Its own threads are known before the first event can come from one of them: workers only act on events.
+    // Its own threads are known before the first event can come from one of them: workers only act on events, and
+    // helpers only on requests.
     let own = threads.iter().map(|&tid| (tid, welcome.actor));
-    let participants = Participants::new(welcome.actor, own, vec![welcome.actor]);
+    let of_helper = |helper: &HelperReady| {
+        let actor = helper.actor;
+        helper.threads.iter().map(move |&tid| (tid, actor)).collect::<Vec<_>>()
+    };
+    let own = own.chain(helpers.iter().flat_map(of_helper));
+    let participants = Participants::new(welcome.actor, own, vec![welcome.actor], helper_actors);
     let current = shared.settings.current();
     shared.settings.publish(Settings { policy: current.policy.clone(), participants });
-    control.writer().reply(&Reply::Ready { pid: process_id(), threads, queue })?;
-    follow(control, welcome, assignment, &shared)
-}
-
-/// The path by which the kernel names the arena. Opens nothing.
-fn canonical(arena: &str) -> String {
-    let found = std::fs::canonicalize(arena).ok().and_then(|path| path.into_os_string().into_string().ok());
-    found.unwrap_or_else(|| arena.to_owned())
+    control.writer().reply(&Reply::Ready { pid: process_id(), threads, queue, helpers })?;
+    follow(control, assignment, &shared)
 }
 
 fn follow<B: Backend>(
     control: &mut Control,
-    welcome: &Welcome,
     assignment: &ClientAssignment,
     shared: &Shared<B>,
 ) -> Result<()> {
@@ -252,7 +226,7 @@ fn follow<B: Backend>(
         let current = shared.settings.current();
         match control.order()? {
             Order::Participants { threads, clients, names } => {
-                let participants = Participants::new(welcome.actor, threads, clients);
+                let participants = current.participants.among(threads, clients);
                 known = names;
                 let policy = policy(current.policy.behavior(), assignment, &known);
                 shared.settings.publish(Settings { policy, participants });
@@ -269,6 +243,7 @@ fn follow<B: Backend>(
                     shared.look_at(token, record);
                 }
                 shared.trace.close(clock::now())?;
+                shared.outside.end();
                 return Ok(control.writer().reply(&Reply::Closed { lost: shared.trace.lost() })?);
             }
             order => bail!("a client cannot follow the order {order:?}"),
@@ -288,7 +263,7 @@ fn apply<B: Backend>(shared: &Shared<B>, behavior: &Behavior) -> Result<()> {
     shared.backend.subscribe(behavior.subscribe).map_err(|error| {
         anyhow!("cannot subscribe to {:?} events: {}", behavior.subscribe, description(error))
     })?;
-    let muted = behavior.mute.paths.iter().map(|path| format!("{}/{path}", shared.arena.path).into_bytes());
+    let muted = behavior.mute.paths.iter().map(|path| shared.arena.whole(path.as_bytes()));
     shared.backend.hide(&muted.collect::<Vec<_>>()).map_err(|(path, error)| {
         anyhow!("cannot mute {}: {}", String::from_utf8_lossy(&path), description(error))
     })

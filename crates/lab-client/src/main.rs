@@ -8,12 +8,9 @@
 #![forbid(unsafe_code)]
 
 mod client;
-mod content;
-mod gate;
 mod housekeeper;
 mod intake;
-mod operate;
-mod paths;
+mod outside;
 mod pending;
 mod queue;
 mod settings;

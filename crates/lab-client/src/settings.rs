@@ -24,6 +24,8 @@ pub(crate) struct Participants {
     own: Actor,
     threads: HashMap<u64, Actor>,
     clients: Vec<Actor>,
+    /// Its own helpers: it has started them, so it knows its children.
+    helpers: Vec<Actor>,
 }
 
 impl Participants {
@@ -31,15 +33,23 @@ impl Participants {
         own: Actor,
         threads: impl IntoIterator<Item = (u64, Actor)>,
         clients: Vec<Actor>,
+        helpers: Vec<Actor>,
     ) -> Self {
-        Participants { own, threads: threads.into_iter().collect(), clients }
+        Participants { own, threads: threads.into_iter().collect(), clients, helpers }
+    }
+
+    /// The same client among others.
+    pub(crate) fn among(&self, threads: Vec<(u64, Actor)>, clients: Vec<Actor>) -> Self {
+        Participants::new(self.own, threads, clients, self.helpers.clone())
     }
 
     /// Whose thread it is, as far as this client can tell, and which lab process's.
     pub(crate) fn classify(&self, tid: u64) -> (SubjectClass, Actor) {
         match self.threads.get(&tid) {
             Some(&actor) if actor == self.own => (SubjectClass::Own, actor),
+            Some(&actor) if self.helpers.contains(&actor) => (SubjectClass::OwnHelper, actor),
             Some(&actor) if self.clients.contains(&actor) => (SubjectClass::Peer, actor),
+            // Another's helper, a daemon: what the kernel shows does not tell them from the workload.
             Some(&actor) => (SubjectClass::Workload, actor),
             None => (SubjectClass::Workload, Actor::UNKNOWN),
         }

@@ -3,18 +3,16 @@
 use std::{
     sync::{Arc, atomic::Ordering},
     thread,
-    time::Duration,
 };
 
-use lab_client_core::{Backend, Judge, Outcome, Step, Task};
-use lab_model::{Approval, EventKind, Span, ThreadId, Ticks, Verdict};
-use lab_process::{clock, process_id, program::Launcher, thread_id};
-use lab_trace::{Counter, DecisionEnd, RecordId};
-use nix::time::ClockId;
+use lab_client_core::{Ask, Backend, Judge, OperationPlan, Outcome, PlannedTarget, Step, Task};
+use lab_model::{Approval, Cause, EventKind, Ticks, Verdict};
+use lab_process::{CONTENT_BYTES_MAX, Digest, Operator, burn, clock};
+use lab_protocol::Request;
+use lab_trace::{Counter, DecisionEnd, RecordId, RequestBegin};
 
 use crate::{
     client::{Shared, WORKER_PLACES},
-    content::{CONTENT_BYTES_MAX, Digest, READ_BYTES},
     pending::Ticket,
 };
 
@@ -41,21 +39,19 @@ pub(crate) struct Owed {
 
 /// One worker thread's own state.
 pub(crate) struct Worker<B: Backend> {
-    pub(crate) shared: Arc<Shared<B>>,
-    pub(crate) number: u16,
-    pub(crate) subject: ThreadId,
-    pub(crate) path: Vec<u8>,
-    pub(crate) content: Vec<u8>,
-    /// What starts programs; made when the first one is wanted.
-    pub(crate) launcher: Option<Launcher>,
+    shared: Arc<Shared<B>>,
+    number: u16,
+    operator: Operator,
+    path: Vec<u8>,
 }
 
 impl<B: Backend> Worker<B> {
     /// The worker of this number, on the calling thread.
     pub(crate) fn new(shared: Arc<Shared<B>>, number: u16) -> Worker<B> {
-        let subject = ThreadId { pid: process_id(), tid: thread_id(), generation: 0 };
-        let (path, content) = (Vec::with_capacity(4096), vec![0; READ_BYTES]);
-        Worker { shared, number, subject, path, content, launcher: None }
+        let (gate, paths) = (Arc::clone(&shared.gate), Arc::clone(&shared.paths));
+        let place = WORKER_PLACES + usize::from(number);
+        let operator = Operator::new(shared.trace.clone(), gate, paths, (place, number));
+        Worker { shared, number, operator, path: Vec::with_capacity(4096) }
     }
 
     /// Works for ever; the process's end is the worker's.
@@ -79,6 +75,7 @@ impl<B: Backend> Worker<B> {
                 Step::Wait(span) => thread::sleep(span.duration()),
                 Step::Inspect { hash } => self.inspect(&job, Digest::wanted(hash)),
                 Step::Operate(plan) => self.operate(&job, plan),
+                Step::Ask(ask) => self.ask(&job, ask),
                 Step::Answer { verdict, approval } => self.answer(&job, started, verdict, approval),
                 Step::Done => break,
             }
@@ -127,10 +124,10 @@ impl<B: Backend> Worker<B> {
     fn inspect(&mut self, job: &Job<B::Token>, mut digest: Digest) {
         let mut offset = 0;
         while offset < CONTENT_BYTES_MAX {
-            match self.shared.backend.read_content(job.token, offset, &mut self.content) {
+            match self.shared.backend.read_content(job.token, offset, self.operator.buffer()) {
                 Ok(0) => return digest.finish(),
                 Ok(bytes) => {
-                    digest.add(&self.content[..bytes]);
+                    digest.add(&self.operator.buffer()[..bytes]);
                     offset += bytes as u64;
                 }
                 Err(error) => {
@@ -143,13 +140,49 @@ impl<B: Backend> Worker<B> {
         }
         digest.finish();
     }
-}
 
-/// Keeps a processor busy for this much of the calling thread's own time.
-fn burn(span: Span) {
-    let used = || ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from);
-    let Ok(began) = used() else { return };
-    while used().is_ok_and(|now| now.saturating_sub(began) < span.duration()) {
-        std::hint::spin_loop();
+    /// Makes an operation of the client's own.
+    fn operate(&mut self, job: &Job<B::Token>, plan: OperationPlan) {
+        let found = match plan.target {
+            PlannedTarget::Same => {
+                self.shared.backend.reopen_path(job.token, &mut self.path);
+                true
+            }
+            PlannedTarget::Other(draw) => self.shared.arena.other(draw, &mut self.path),
+            PlannedTarget::Program(program) => self.shared.arena.program(program, &mut self.path),
+        };
+        if found {
+            let cause = Cause::Decision { client: self.shared.actor, record: job.record.0 };
+            // What the client reopens by is no name for the file.
+            let name = None;
+            self.operator.operate(&plan, &self.path, name, cause);
+        }
+    }
+
+    /// Hands the event's file on to a worker outside the process.
+    fn ask(&self, job: &Job<B::Token>, ask: Ask) {
+        let shared = &*self.shared;
+        let Some(desk) = shared.outside.desk(ask.whom) else { return };
+        // Nobody can be asked to open a file whose path is not known.
+        let facts = shared.backend.file(job.token, &|_| true);
+        let Some(path) = facts.and_then(|facts| facts.path) else { return };
+        let request = Request {
+            client: shared.actor,
+            record: job.record.0,
+            draw: ask.draw,
+            path: shared.arena.relative(&path).to_vec(),
+        };
+        shared.gate.enter(self.place());
+        let begin = RequestBegin {
+            at: clock::now(),
+            decision: job.record.0,
+            whom: desk.whom,
+            worker: self.number,
+            waits: ask.wait,
+        };
+        let record = shared.trace.begin_request(&begin);
+        shared.trace.board().add(Counter::Requests, 1);
+        shared.gate.leave(self.place());
+        desk.ask(request, record, ask.wait);
     }
 }

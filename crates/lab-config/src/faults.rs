@@ -76,6 +76,7 @@ fn one(
     }
     if let Some(raw) = restart.value() {
         let (on, at) = reader.target(&raw.on, &raw.at, Targets::Clients)?;
+        reader.comes_back_alone(&on, &item.place)?;
         let after = raw.after.value().copied().unwrap_or(Span::from_millis(500));
         return Some(PlannedFault { at, on, action: FaultAction::Restart { after } });
     }
@@ -194,11 +195,30 @@ impl Reader<'_, '_, '_> {
         Some(span.value)
     }
 
+    /// A client whose helpers would have to come back with it does not come back yet.
+    fn comes_back_alone(&mut self, on: &str, place: &std::ops::Range<usize>) -> Option<()> {
+        let client = self.clients.iter().find(|client| client.id.as_str() == on)?;
+        if client.behavior.helpers.is_none() {
+            return Some(());
+        }
+        self.problems.add(helpers_stay_away(on, place));
+        None
+    }
+
     /// The client's own behaviour with the written fields laid over it.
     fn behavior(&mut self, on: &str, set: &At<BehaviorEntry>) -> Option<Behavior> {
         let client = self.clients.iter().find(|client| client.id.as_str() == on)?;
         let BehaviorEntry(written) = &set.value;
         let changed = behavior(written, &client.behavior, self.problems);
+        let workers = |behavior: &Behavior| (behavior.helpers, behavior.daemons.clone());
+        if workers(&changed) != workers(&client.behavior) {
+            let message = format!("the helpers and daemons of {on} stay what they are while the lab runs");
+            let diagnostic = Diagnostic::new(set.place.clone(), message)
+                .label("changes whom it asks")
+                .help("leave `helpers`, `daemons` and presets that set them out of `set`");
+            self.problems.add(diagnostic);
+            return None;
+        }
         if changed == client.behavior {
             let message = format!("this changes nothing about {on}");
             let diagnostic = Diagnostic::new(set.place.clone(), message)
@@ -209,4 +229,12 @@ impl Reader<'_, '_, '_> {
         }
         Some(changed)
     }
+}
+
+/// What is said of a client with helpers that is to come back.
+pub(crate) fn helpers_stay_away(id: &str, place: &std::ops::Range<usize>) -> Diagnostic {
+    let message = format!("{id} has helpers, and a client with helpers cannot be started again");
+    Diagnostic::new(place.clone(), message)
+        .label("its helpers would not come back with it")
+        .help("leave the restart or the `helpers` out; `daemons` stay up by themselves")
 }

@@ -25,6 +25,7 @@ mod resolve;
 mod scalar;
 mod schema;
 mod tree;
+mod workers;
 mod write;
 
 use lab_model::Lab;

@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use lab_model::{AuthEvents, BackendChoice, Cache, ExecProgram, Preset, ReactTo, Span, Via, When};
+use lab_model::{
+    AuthEvents, BackendChoice, Cache, Daemon, ExecProgram, Helpers, Preset, ReactTo, Span, Via, When,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
@@ -46,6 +48,8 @@ records! {
         defaults [default]: RawDefaults,
         /// The clients: a list, or `{ count: N }` for N alike.
         clients: RawClients,
+        /// The daemons that clients ask: indirect workers, which act for several clients and cannot say for whom.
+        daemons [default]: List<RawDaemon>,
         /// Products under test that the lab did not build and that take part beside its clients.
         external [default]: List<RawExternal>,
         /// How long each phase of a run lasts.
@@ -86,6 +90,80 @@ records! {
         /// After any death it is started again, so long after it: a new process under the same bundle ID that has
         /// kept no answer. Left out, it stays dead.
         restart [default]: Span,
+    }
+
+    /// A daemon: a process that clients ask over a socket, and that belongs to none of them. What it opens, every
+    /// client is asked about, those that asked it included, and nothing in the event says who did.
+    #[schemars(rename = "Daemon")]
+    "a daemon" RawDaemon {
+        /// The daemon's name in this lab, distinct from every client's: 1 to 32 lower-case letters, digits and
+        /// hyphens, a letter first.
+        #[schemars(extend("pattern" = "^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"))]
+        id: String,
+        /// Requests that it works on at once; each takes a thread.
+        #[schemars(extend("default" = 1))]
+        workers [default]: Bounded<1, { Daemon::WORKERS_MAX as u64 }>,
+        /// Opens the target by its path.
+        #[schemars(extend("default" = true))]
+        open [default]: bool,
+        /// Reads from start to end what it opens.
+        #[schemars(extend("default" = false))]
+        read [default]: bool,
+        /// Hashes what it reads (SHA-256); reads it for that.
+        #[schemars(extend("default" = false))]
+        hash [default]: bool,
+        /// Opens this many other files of the arena.
+        #[schemars(extend("default" = 0))]
+        extra_opens [default]: Bounded<0, 1_000>,
+        /// Runs a program of the arena, after the opens.
+        #[schemars(extend("default" = "none"))]
+        spawn [default]: RawSpawn,
+        /// Lets this much time pass before it opens anything.
+        #[schemars(extend("default" = "0s"))]
+        delay [default]: RawTime,
+        /// Keeps a processor busy this long for each request, after the delay.
+        #[schemars(extend("default" = "0s"))]
+        cpu [default]: RawTime,
+    }
+
+    /// A client's direct workers: processes that it starts from inside its bundle and asks about every event that
+    /// sets it off. They are not the client's process: it is asked about what they do, and to other clients they
+    /// look like anybody.
+    #[schemars(rename = "Helpers")]
+    "`helpers`" RawHelpers {
+        /// How many; each does one request at a time, and a request goes to one of them. None with 0.
+        count [default]: Bounded<0, { Helpers::COUNT_MAX as u64 }>,
+        /// Opens the target by its path.
+        open [default]: bool,
+        /// Reads from start to end what it opens.
+        read [default]: bool,
+        /// Hashes what it reads (SHA-256); reads it for that.
+        hash [default]: bool,
+        /// Opens this many other files of the arena.
+        extra_opens [default]: Bounded<0, 1_000>,
+        /// Runs a program of the arena, after the opens.
+        spawn [default]: RawSpawn,
+        /// Lets this much time pass before it opens anything.
+        delay [default]: RawTime,
+        /// Keeps a processor busy this long for each request, after the delay.
+        cpu [default]: RawTime,
+        /// Which events they are asked about.
+        on [default]: AuthEvents,
+        /// The client's worker waits for the reply. With `when: before` the subject then waits for it, too.
+        wait [default]: bool,
+    }
+
+    /// A daemon that the client asks about every event that sets it off, after its helpers.
+    #[schemars(rename = "AskedDaemon")]
+    "a request" RawAskedDaemon {
+        /// Which daemon, by its `id`.
+        ask: String,
+        /// Which events it is asked about.
+        #[schemars(extend("default" = "all"))]
+        on [default]: AuthEvents,
+        /// The client's worker waits for the reply. With `when: before` the subject then waits for it, too.
+        #[schemars(extend("default" = true))]
+        wait [default]: bool,
     }
 
     /// N clients that are alike, named `client-01` and so on.
@@ -134,6 +212,10 @@ records! {
         cpu [default]: RawTime,
         /// What the client denies; the operation then fails with `EPERM`.
         verdict [default]: RawVerdict,
+        /// The helper processes that it asks, after its own operations.
+        helpers [default]: RawHelpers,
+        /// The daemons that it asks, after its helpers. A list that is written replaces the one it overrides.
+        daemons [default]: List<RawAskedDaemon>,
     }
 
     /// What a client denies. It allows everything else.
@@ -150,7 +232,8 @@ records! {
         /// A file, or a folder with all below it, relative to the arena. A worker finds the path out before the
         /// answer; one that cannot be told is allowed. The simulator knows no paths and allows.
         path [default]: String,
-        /// A client by its ID, or `workload` for all that is no client's. Without a path, denied at once.
+        /// A client by its ID, its helpers as `ID/helpers`, a daemon by its ID, or `workload` for all that is no
+        /// client's. Without a path, denied at once.
         process [default]: String,
         /// Which events.
         #[schemars(extend("default" = "all"))]
@@ -166,7 +249,8 @@ records! {
         /// mute is set. The kernel hides what happens to them: the client's trace has none of it. The simulator
         /// asks all the same.
         paths [default]: List<String>,
-        /// Clients by their ID, or `workload` for all that is no client's: what they do is allowed at once.
+        /// Clients by their ID, another client's helpers as `ID/helpers`, daemons by their ID, or `workload` for all
+        /// that is no client's: what they do is allowed at once.
         processes [default]: List<String>,
     }
 
@@ -445,6 +529,8 @@ impl Read for BehaviorEntry {
                     answer_by_percent: Field::Absent,
                     delay: Field::Absent,
                     cpu: Field::Absent,
+                    helpers: Field::Absent,
+                    daemons: Field::Absent,
                 })
             }),
             _ => {

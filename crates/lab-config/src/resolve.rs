@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use lab_model::{
-    AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, ExecProgram, ExecStorm, Lab, Mute, OpenStorm,
-    Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
+    AuthEvents, BackendChoice, Behavior, Concurrency, Daemon, DenyRule, ExecProgram, ExecStorm, Helpers, Lab,
+    Mute, OpenStorm, Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
 };
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     },
     read::{At, Field, List, Problems},
     tree::shortened,
+    workers,
 };
 
 /// The longest name of a lab, in bytes.
@@ -59,8 +60,10 @@ pub(crate) fn resolve(
     let client_ids = clients
         .as_ref()
         .map(|clients| clients.iter().map(|client| client.id.as_str().to_owned()).collect::<Vec<String>>());
-    if let Some(ids) = &client_ids {
-        check_processes(raw, ids, problems);
+    let daemons = workers::daemons(&raw.daemons, client_ids.as_deref(), problems);
+    if let (Some(ids), Some(daemons)) = (&client_ids, &daemons) {
+        check_processes(raw, ids, daemons, problems);
+        workers::check_asked(raw, daemons, clients.as_deref().unwrap_or_default(), problems);
     }
     let faults = clients.as_ref().map(|clients| faults(&raw.faults, clients, &phases, problems));
     let faults = faults.unwrap_or_default();
@@ -75,7 +78,7 @@ pub(crate) fn resolve(
         backend: raw.backend.value().copied().unwrap_or(BackendChoice::Auto),
         deadline,
         clients: clients?,
-        daemons: Vec::new(),
+        daemons: daemons?,
         external: external?,
         faults,
         hold,
@@ -150,12 +153,13 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
             Some(rules) => rules.items.iter().filter_map(|rule| deny_rule(rule, problems)).collect(),
             None => start.deny,
         },
+        helpers: workers::helpers(&written.helpers, start.helpers, problems),
+        daemons: workers::asked_daemons(&written.daemons, start.daemons, problems),
     }
 }
 
-/// Checks that every process which a behaviour names is one of the lab's.
-fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>) {
-    let words: Vec<&str> = clients.iter().map(String::as_str).chain([Mute::WORKLOAD]).collect();
+/// All behaviours as they are written.
+pub(crate) fn written_behaviors(raw: &RawLab) -> impl Iterator<Item = &RawBehavior> {
     let of_defaults = raw.defaults.value().and_then(|defaults| defaults.behavior.value());
     let mut behaviors: Vec<&BehaviorEntry> = of_defaults.into_iter().collect();
     match raw.clients.value() {
@@ -167,7 +171,20 @@ fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>
     }
     let faults = raw.faults.value().into_iter().flat_map(|faults| &faults.items);
     behaviors.extend(faults.filter_map(|fault| fault.value.behave.value()?.set.value()));
-    let named = behaviors.into_iter().flat_map(|BehaviorEntry(written)| {
+    behaviors.into_iter().map(|BehaviorEntry(written)| written)
+}
+
+/// Checks that every process which a behaviour names is one of the lab's.
+fn check_processes(raw: &RawLab, clients: &[String], daemons: &[Daemon], problems: &mut Problems<'_>) {
+    let helpers: Vec<String> = clients.iter().map(|id| format!("{id}{}", Helpers::SUFFIX)).collect();
+    let words: Vec<&str> = clients
+        .iter()
+        .chain(&helpers)
+        .map(String::as_str)
+        .chain(daemons.iter().map(|daemon| daemon.id.as_str()))
+        .chain([Mute::WORKLOAD])
+        .collect();
+    let named = written_behaviors(raw).flat_map(|written| {
         let muted = written.mute.value().and_then(|mute| mute.processes.value());
         let denied = written.verdict.value().and_then(|verdict| verdict.deny.value());
         let denied = denied.into_iter().flat_map(|rules| &rules.items);
@@ -176,12 +193,16 @@ fn check_processes(raw: &RawLab, clients: &[String], problems: &mut Problems<'_>
     });
     for at in named.filter(|at| !words.contains(&at.value.as_str())) {
         let text = at.value.as_str();
-        let diagnostic =
-            Diagnostic::new(at.place.clone(), format!("`{}` is no process of this lab", shortened(text)))
-                .help("write a client's ID, or `workload` for all that is no client's");
+        let diagnostic = Diagnostic::new(
+            at.place.clone(),
+            format!("`{}` is no process of this lab", shortened(text)),
+        )
+        .help(
+            "write the ID of a client or a daemon, `ID/helpers`, or `workload` for all that is no client's",
+        );
         problems.add(match nearest(text, words.iter().copied()) {
             Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
-            None => diagnostic.label("no such client"),
+            None => diagnostic.label("no such process"),
         });
     }
 }

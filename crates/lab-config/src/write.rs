@@ -1,8 +1,8 @@
 use std::fmt::{self, Write};
 
 use lab_model::{
-    Behavior, Client, DenyRule, Expectation, External, FaultAction, Knee, Lab, Mute, PhaseKind, PlannedFault,
-    Rate, Reaction, Ready, When, Workload,
+    AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, External, FaultAction, Helpers,
+    Knee, Lab, Mute, PhaseKind, PlannedFault, Rate, Reaction, Ready, When, Workload,
 };
 
 use crate::scalar::{Choice, RawSpawn};
@@ -36,6 +36,12 @@ fn write_lab(out: &mut String, lab: &Lab) -> fmt::Result {
     writeln!(out, "clients:")?;
     for client in &lab.clients {
         write_client(out, client)?;
+    }
+    if !lab.daemons.is_empty() {
+        writeln!(out, "daemons:")?;
+    }
+    for Daemon { id, workers, errand } in &lab.daemons {
+        writeln!(out, "  - {{ id: {}, workers: {workers}, {} }}", Scalar(id.as_str()), Doing(errand))?;
     }
     if !lab.external.is_empty() {
         writeln!(out, "external:")?;
@@ -99,12 +105,28 @@ fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::R
     }
     writeln!(out, "{indent}delay: {}", behavior.delay)?;
     writeln!(out, "{indent}cpu: {}", behavior.cpu)?;
+    write_workers(out, behavior, indent)?;
     if behavior.deny.is_empty() {
         return writeln!(out, "{indent}verdict: {{ deny: [] }}");
     }
     writeln!(out, "{indent}verdict:")?;
     writeln!(out, "{indent}  deny:")?;
     behavior.deny.iter().try_for_each(|rule| write_rule(out, rule, indent))
+}
+
+fn write_workers(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::Result {
+    match &behavior.helpers {
+        None => writeln!(out, "{indent}helpers: {{ count: 0 }}")?,
+        Some(Helpers { count, errand, on, wait }) => {
+            let (doing, on) = (Doing(errand), word(*on));
+            writeln!(out, "{indent}helpers: {{ count: {count}, {doing}, on: {on}, wait: {wait} }}")?;
+        }
+    }
+    let asked = |AskedDaemon { daemon, on, wait }: &AskedDaemon| {
+        format!("{{ ask: {}, on: {}, wait: {wait} }}", Scalar(daemon.as_str()), word(*on))
+    };
+    let asked: Vec<String> = behavior.daemons.iter().map(asked).collect();
+    writeln!(out, "{indent}daemons: [{}]", asked.join(", "))
 }
 
 fn write_rule(out: &mut String, rule: &DenyRule, indent: &str) -> fmt::Result {
@@ -281,6 +303,18 @@ impl fmt::Display for Flow<'_> {
             "{{ reopen: {reopen}, read: {read}, hash: {hash}, via: {via}, extra_opens: {extra_opens}, \
              spawn: {spawn}, when: {when} }}"
         )
+    }
+}
+
+/// An errand as fields of a mapping on one line.
+struct Doing<'a>(&'a Errand);
+
+impl fmt::Display for Doing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Errand { delay, cpu, open, read, hash, extra_opens, spawn } = *self.0;
+        let spawn = word(RawSpawn(spawn));
+        write!(f, "open: {open}, read: {read}, hash: {hash}, extra_opens: {extra_opens}, spawn: {spawn}, ")?;
+        write!(f, "delay: {delay}, cpu: {cpu}")
     }
 }
 

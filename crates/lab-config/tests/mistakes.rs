@@ -171,6 +171,31 @@ fn rules_across_fields() {
 }
 
 #[test]
+fn workers_outside_the_clients() {
+    let asking = |daemons: &str, ask: &str| {
+        let behavior = format!("behavior: {{ preset: scanner, daemons: {ask} }}\ndaemons: {daemons}");
+        with("behavior: scanner", &behavior)
+    };
+    check("daemon_unknown", 1, asking("[{ id: indexer }]", "[{ ask: indexr }, { ask: indexer }]"));
+    check("daemon_absent", 1, with("behavior: scanner", "behavior: { daemons: [{ ask: indexer }] }"));
+    check("daemon_unused", 1, asking("[{ id: indexer }, { id: logger }]", "[{ ask: indexer }]"));
+    check("daemon_named_like_a_client", 1, asking("[{ id: alpha }]", "[{ ask: alpha }]"));
+    check("daemon_twice", 1, asking("[{ id: indexer }, { id: indexer }]", "[{ ask: indexer }]"));
+    check("daemon_asked_twice", 1, asking("[{ id: indexer }]", "[{ ask: indexer }, { ask: indexer }]"));
+    check("daemon_idle", 1, asking("[{ id: indexer, open: false }]", "[{ ask: indexer }]"));
+    check("daemon_id_form", 1, asking("[{ id: The Indexer }]", "[]"));
+    let helpers = |fields: &str| with("behavior: scanner", &format!("behavior: {{ helpers: {fields} }}"));
+    check("helpers_idle", 1, helpers("{ count: 2, open: false }"));
+    check("helpers_read_nothing", 1, helpers("{ count: 2, open: false, cpu: 1ms, read: true }"));
+    check("helpers_too_many", 1, helpers("{ count: 65 }"));
+    check(
+        "helpers_of_nobody",
+        1,
+        with("behavior: scanner", "behavior: { mute: { processes: [brav/helpers] } }"),
+    );
+}
+
+#[test]
 fn expectations() {
     let expect = |condition: &str| with("deadline.misses == 0", condition);
     check("unknown_metric", 1, expect("deadline.mises == 0"));

@@ -3,10 +3,10 @@
 
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
-    ArenaKind, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, DenyRule, Distribution,
-    ExecProgram, ExecStorm, ExecTree, External, FaultAction, FileMix, Lab, Mute, OpenList, OpenStorm, Phases,
-    PlannedFault, PrivateFolder, Rate, ReactTo, Reaction, Ready, Recognized, Safety, Span, Via, When,
-    Workload,
+    ArenaKind, AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon,
+    DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FaultAction, FileMix,
+    Helpers, Lab, Mute, OpenList, OpenStorm, Phases, PlannedFault, PrivateFolder, Rate, ReactTo, Reaction,
+    Ready, Recognized, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -79,19 +79,40 @@ prop_compose! {
 }
 
 prop_compose! {
+    /// A worker that does nothing is refused, so this one always opens something.
+    fn errand()(
+        (delay, cpu) in (time(), time()),
+        open in any::<bool>(),
+        (read, hash) in (any::<bool>(), any::<bool>()),
+        more in 0..=999_u32,
+        spawn in proptest::option::of(Just(ExecProgram::Static)),
+    ) -> Errand {
+        let extra_opens = if open { more } else { more + 1 };
+        Errand { delay, cpu, open, read: read || hash, hash, extra_opens, spawn }
+    }
+}
+
+prop_compose! {
+    fn helpers()(count in 1..=Helpers::COUNT_MAX, errand in errand().boxed(), on in events(), wait in any::<bool>()) -> Helpers {
+        Helpers { count, errand, on, wait }
+    }
+}
+
+prop_compose! {
     fn behavior()(
         concurrency in 1..=256_u16,
-        on_open in reaction(),
-        on_exec in reaction(),
+        on_open in reaction().boxed(),
+        on_exec in reaction().boxed(),
         react_to in prop_oneof![
             Just(ReactTo::Workload), Just(ReactTo::Peers), Just(ReactTo::Own), Just(ReactTo::All)
         ],
         ignore_es_clients in any::<bool>(),
-        mute in mute(),
+        mute in mute().boxed(),
         cache in prop_oneof![Just(Cache::Off), Just(Cache::On)],
         answer_by_percent in proptest::option::of(1..=99_u8),
         (delay, cpu) in (time(), time()),
         (subscribe, deny) in (events(), proptest::collection::vec(deny_rule(), 0..3)),
+        helpers in proptest::option::of(helpers().boxed()),
     ) -> Behavior {
         let concurrency = Concurrency::new(concurrency);
         Behavior {
@@ -107,6 +128,8 @@ prop_compose! {
             delay,
             cpu,
             deny,
+            helpers,
+            daemons: Vec::new(),
         }
     }
 }
@@ -237,15 +260,15 @@ fn expectations(items: &[String]) -> Vec<lab_model::Expectation> {
 }
 
 prop_compose! {
-    fn clients()(behaviors in proptest::collection::vec(behavior(), 1..5), named in any::<bool>()) -> Vec<Client> {
+    fn clients()(behaviors in proptest::collection::vec(behavior().boxed(), 1..5), named in any::<bool>()) -> Vec<Client> {
         let client = |(index, behavior): (usize, Behavior)| Client {
             id: format!("c{index}").parse().unwrap(),
             bundle_id: match named {
                 true => format!("com.example.C{index}").parse().unwrap(),
                 false => format!("org.eslab.x.c{index}").parse().unwrap(),
             },
+            restart: (index % 2 == 1 && behavior.helpers.is_none()).then(|| Span::from_millis(500)),
             behavior,
-            restart: (index % 2 == 1).then(|| Span::from_millis(500)),
         };
         behaviors.into_iter().enumerate().map(client).collect()
     }
@@ -263,7 +286,9 @@ fn faults(drawn: &[(u8, usize, u64, Span)], clients: &[Client], storm: Span) -> 
             0 => (on(client.id.as_str()), FaultAction::Stall { span }),
             1 => (on(PlannedFault::DRIVER), FaultAction::Stall { span }),
             2 => (on(client.id.as_str()), FaultAction::Kill),
-            3 => (on(client.id.as_str()), FaultAction::Restart { after: span }),
+            3 if client.behavior.helpers.is_none() => {
+                (on(client.id.as_str()), FaultAction::Restart { after: span })
+            }
             4 => (on(client.id.as_str()), FaultAction::Slow { by: span, span }),
             5 => (on(client.id.as_str()), FaultAction::Deny { path: Some("files/x".into()), span }),
             6 => (on(client.id.as_str()), FaultAction::Deny { path: None, span }),
@@ -352,13 +377,15 @@ prop_compose! {
             Just(BackendChoice::Sim)
         ],
         deadline in span(60),
-        clients in clients(),
+        mut clients in clients().boxed(),
+        daemons in proptest::collection::vec((1..=Daemon::WORKERS_MAX, errand().boxed()), 0..3),
+        (on, wait) in (events(), any::<bool>()),
         baseline in span_or_zero(50),
         control in span_or_zero(50),
         storm in span(50),
         drain in span_or_zero(50),
-        external in externals(),
-        workload in proptest::collection::vec(workload(), 1..4),
+        external in externals().boxed(),
+        workload in proptest::collection::vec(workload().boxed(), 1..4),
         expect in expect_items(),
         limits in (1_u64 << 20..=1 << 40, 1_u64 << 30..=1 << 40, 1..=u64::MAX),
         run_max in 300..=3_600_u64,
@@ -366,11 +393,22 @@ prop_compose! {
     ) -> Lab {
         let (trace_bytes_max, arena_bytes_max, baseline_operations_max) = limits;
         let run_max = Span::from_secs(run_max);
+        let daemons: Vec<Daemon> = daemons
+            .into_iter()
+            .enumerate()
+            .map(|(nth, (workers, errand))| Daemon { id: format!("d{nth}").parse().unwrap(), workers, errand })
+            .collect();
+        // The first asks all of them, for a daemon that nobody asks is refused.
+        for (nth, client) in clients.iter_mut().enumerate() {
+            let asked = daemons.iter().skip(nth);
+            let asked = asked.map(|daemon| AskedDaemon { daemon: daemon.id.clone(), on, wait });
+            client.behavior.daemons = asked.collect();
+        }
         let beside = if external.is_empty() { Span::default() } else { control };
         Lab {
             faults: faults(&drawn, &clients, storm),
             name, about, seed, backend, deadline, clients, workload,
-            daemons: Vec::new(),
+            daemons,
             external,
             hold: Vec::new(),
             phases: Phases { baseline, control, external: beside, storm, drain },

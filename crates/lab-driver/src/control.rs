@@ -101,7 +101,8 @@ fn converse(control: &mut UnixStream, replies: &Replies) -> Result<Outcome, Serv
         Some(Order::Welcome(welcome)) => Driver::start(&welcome, replies.clone())?,
         Some(_) => return Err(ServeError::Protocol("the first order was no welcome".to_owned())),
     };
-    replies.send(&Reply::Ready { pid: std::process::id(), threads: driver.threads.clone(), queue: None });
+    let (pid, threads) = (std::process::id(), driver.threads.clone());
+    replies.send(&Reply::Ready { pid, threads, queue: None, helpers: Vec::new() });
     loop {
         match next_order(control)? {
             None => return Ok(Outcome::Abandoned),

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Distribution, EventKind, ExecProgram, Span, SubjectClass};
+use crate::{AskedDaemon, Distribution, EventKind, ExecProgram, Helpers, Span, SubjectClass};
 
 /// A named set of behaviours from which a lab file starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -322,6 +322,13 @@ pub struct Behavior {
     /// What it denies; never anything of its own process.
     #[serde(default)]
     pub deny: Vec<DenyRule>,
+    /// The helper processes that it asks about every event that sets it off, after its own operations.
+    #[serde(default)]
+    pub helpers: Option<Helpers>,
+    /// The daemons that it asks about every such event, after its helpers: at most
+    /// [`AskedDaemon::COUNT_MAX`], each once.
+    #[serde(default)]
+    pub daemons: Vec<AskedDaemon>,
 }
 
 impl Behavior {
@@ -333,6 +340,8 @@ impl Behavior {
             cache: Cache::Off,
             subscribe: AuthEvents::All,
             deny: Vec::new(),
+            helpers: None,
+            daemons: Vec::new(),
             concurrency: Concurrency::new(1),
             on_open: Reaction::none(),
             on_exec: Reaction::none(),

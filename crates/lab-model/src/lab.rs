@@ -43,11 +43,14 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// The programs that clients run on their own account.
+    /// The programs that clients run on their own account, and those that helpers and daemons run for them.
     #[must_use]
     pub fn programs_of_clients(&self) -> Vec<ExecProgram> {
         let behaviors = self.clients.iter().map(|client| &client.behavior);
-        behaviors.flat_map(|behavior| [behavior.on_open.spawn, behavior.on_exec.spawn]).flatten().collect()
+        let helped = |behavior: &Behavior| behavior.helpers.and_then(|helpers| helpers.errand.spawn);
+        let by_clients =
+            behaviors.flat_map(|behavior| [behavior.on_open.spawn, behavior.on_exec.spawn, helped(behavior)]);
+        by_clients.chain(self.daemons.iter().map(|daemon| daemon.errand.spawn)).flatten().collect()
     }
 }
 

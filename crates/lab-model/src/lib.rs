@@ -34,7 +34,7 @@ pub use fault::{FaultAction, PlannedFault, behavior_under};
 pub use files::{file_bytes, file_path, path_seed};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
-pub use participant::Daemon;
+pub use participant::{AskedDaemon, Daemon, Errand, Helpers};
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};
 pub use workload::{ExecProgram, ExecStorm, ExecTree, FileMix, Knee, OpenList, OpenStorm, Rate, Workload};

@@ -11,12 +11,14 @@ pub struct Programs {
     pub client: PathBuf,
     /// The driver.
     pub driver: PathBuf,
+    /// The worker outside the clients' processes: their helpers and the daemons.
+    pub worker: PathBuf,
 }
 
 /// The cargo profile of what is packaged.
 const PROFILE: &str = "packaged";
 
-/// Builds client and driver in the workspace at `workspace`. Quick when nothing has changed.
+/// Builds client, driver and worker in the workspace at `workspace`. Quick when nothing has changed.
 ///
 /// # Errors
 /// [`FailureKind::Bug`] when cargo fails; its own messages have been shown.
@@ -25,8 +27,18 @@ pub fn programs(workspace: &Path) -> Result<Programs, Failure> {
         Failure::new(FailureKind::Bug, format!("cannot build the client and the driver: {error}"))
             .mend("the compiler's messages above say why; cargo and a C compiler must be on PATH")
     };
-    let arguments =
-        ["build", "--quiet", "--profile", PROFILE, "--package", "lab-client", "--package", "lab-driver"];
+    let arguments = [
+        "build",
+        "--quiet",
+        "--profile",
+        PROFILE,
+        "-p",
+        "lab-client",
+        "-p",
+        "lab-driver",
+        "-p",
+        "lab-worker",
+    ];
     let missing = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             Failure::new(FailureKind::Bug, "cannot build the client and the driver: cargo is not on PATH")
@@ -36,7 +48,12 @@ pub fn programs(workspace: &Path) -> Result<Programs, Failure> {
     };
     duct::cmd("cargo", arguments).dir(workspace).stdout_to_stderr().run().map_err(missing)?;
     let target = target_folder(workspace).map_err(|error| failed(&error))?.join(PROFILE);
-    Ok(Programs { client: target.join("lab-client"), driver: target.join("lab-driver") })
+    let program = |name| target.join(name);
+    Ok(Programs {
+        client: program("lab-client"),
+        driver: program("lab-driver"),
+        worker: program("lab-worker"),
+    })
 }
 
 fn target_folder(workspace: &Path) -> std::io::Result<PathBuf> {

@@ -132,7 +132,8 @@ fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<(), Failure> {
     let output = |what: &'static str| move |error: std::io::Error| Failure::output(what, &error);
     fs::write(folder.lab(), lab_config::to_yaml(request.lab))
         .map_err(output("cannot write the resolved lab"))?;
-    let bundles = lab_bundle::package(&request.programs.client, &request.lab.clients, &folder.bundles())
+    let Programs { client, driver, worker } = request.programs;
+    let bundles = lab_bundle::package(client, Some(worker), &request.lab.clients, &folder.bundles())
         .map_err(|error| bundle_failure(&error))?;
     if let Some(signing) = request.signing {
         signing.sign(&bundles, &folder.bundles())?;
@@ -144,9 +145,14 @@ fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<(), Failure> {
     let plan = Plan {
         lab: request.lab.clone(),
         run: folder.root().to_owned(),
+        helpers: bundles.iter().map(|bundle| (bundle.client.clone(), bundle.helper())).collect(),
         clients: bundles.into_iter().map(|bundle| (bundle.client, bundle.executable)).collect(),
-        driver: install_driver(&request.programs.driver, folder)
-            .map_err(output("cannot install the driver"))?,
+        driver: install(driver, folder).map_err(output("cannot install the driver"))?,
+        worker: if request.lab.daemons.is_empty() {
+            PathBuf::new()
+        } else {
+            install(worker, folder).map_err(output("cannot install the daemons' program"))?
+        },
         terminal: request.terminal,
         cpus: Vec::new(),
         clients_are: request.clients_are.clone(),
@@ -156,10 +162,10 @@ fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<(), Failure> {
     fs::write(folder.plan(), text).map_err(output("cannot write the plan"))
 }
 
-/// The driver runs outside the bundles, from a copy of its own: a new build must not change a run.
-fn install_driver(driver: &Path, folder: &RunFolder) -> std::io::Result<PathBuf> {
-    let installed = folder.bundles().join("lab-driver");
-    fs::copy(driver, &installed)?;
+/// What runs outside the bundles does so from a copy of its own: a new build must not change a run.
+fn install(program: &Path, folder: &RunFolder) -> std::io::Result<PathBuf> {
+    let installed = folder.bundles().join(program.file_name().unwrap_or_default());
+    fs::copy(program, &installed)?;
     fs::set_permissions(&installed, fs::Permissions::from_mode(0o755))?;
     Ok(installed)
 }

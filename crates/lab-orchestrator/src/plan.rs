@@ -15,8 +15,14 @@ pub struct Plan {
     pub run: PathBuf,
     /// Each client's installed executable.
     pub clients: Vec<(ClientId, PathBuf)>,
+    /// The helper program in the bundle of each client that has helpers.
+    #[serde(default)]
+    pub helpers: Vec<(ClientId, PathBuf)>,
     /// The driver's executable, outside the bundles.
     pub driver: PathBuf,
+    /// The daemons' executable, outside the bundles; present when the lab has daemons.
+    #[serde(default)]
+    pub worker: PathBuf,
     /// Whether standard error is a terminal, so that progress can be drawn.
     pub terminal: bool,
     /// Where the storm's processes may run; empty for everywhere.

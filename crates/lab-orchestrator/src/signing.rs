@@ -132,7 +132,8 @@ pub fn probe(workspace: &Path, signing: &SigningFile, slots_max: u32) -> Result<
         behavior: lab_model::Behavior::noop(),
         restart: None,
     };
-    let bundles = lab_bundle::package(&client, &[lab], &into).map_err(|error| step_failure(&error.into()))?;
+    let bundles =
+        lab_bundle::package(&client, None, &[lab], &into).map_err(|error| step_failure(&error.into()))?;
     signing.sign(&bundles, &into.join("entitlements"))?;
     let Some(bundle) = bundles.into_iter().next() else { return Err(bug("no bundle was made".to_owned())) };
     let run = duct::cmd!(&bundle.executable, "--probe", slots_max.to_string());

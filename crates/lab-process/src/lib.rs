@@ -1,15 +1,27 @@
-//! What every process of a lab needs of its machine: the clock, its threads' names, the control connection
-//! and its trace.
+//! What every process of a lab needs of its machine: the clock, its threads' names, the control connection, its
+//! trace and its recorded operations.
 //!
-//! It decides nothing. Clients, the driver and the orchestrator share it, so that all of them read one clock.
+//! It decides nothing. Clients, their helpers, daemons, the driver and the orchestrator share it, so that all of
+//! them read one clock.
 #![deny(unsafe_code)]
 
+mod arena;
+pub mod channel;
 pub mod clock;
+mod content;
 mod control;
+mod gate;
 mod machine;
+mod operate;
+mod paths;
 pub mod program;
 mod trace;
 
+pub use arena::Arena;
+pub use content::{CONTENT_BYTES_MAX, Digest};
 pub use control::{Control, ControlWriter};
+pub use gate::Gate;
 pub use machine::{ProcessState, host_facts, process_id, process_state, thread_id};
+pub use operate::{Operator, burn};
+pub use paths::Paths;
 pub use trace::{GROW_EVERY, create_trace};

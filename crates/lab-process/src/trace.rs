@@ -16,7 +16,7 @@ pub const GROW_EVERY: Duration = Duration::from_millis(1);
 pub fn create_trace(welcome: &Welcome, role: Role, version: &str) -> io::Result<TraceWriter> {
     let bundle_id = match &welcome.assignment {
         Assignment::Client(client) => Some(client.bundle_id.clone()),
-        Assignment::Driver(_) => None,
+        Assignment::Driver(_) | Assignment::Worker(_) => None,
     };
     let identity = Identity {
         name: welcome.name.clone(),

@@ -1,4 +1,4 @@
-use lab_model::{Actor, Behavior, PhaseKind, Span, Workload};
+use lab_model::{Actor, Behavior, Errand, PhaseKind, Span, Workload};
 use serde::{Deserialize, Serialize};
 
 /// What the orchestrator tells a process.
@@ -67,9 +67,11 @@ pub struct TraceAssignment {
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Assignment {
     /// To answer events.
-    Client(ClientAssignment),
+    Client(Box<ClientAssignment>),
     /// To make the workload's operations.
     Driver(DriverAssignment),
+    /// To do errands for clients.
+    Worker(WorkerAssignment),
 }
 
 /// A client's part.
@@ -83,6 +85,51 @@ pub struct ClientAssignment {
     pub workers_max: u16,
     /// How long it may take to answer.
     pub deadline: Span,
+    /// The workload, from which it knows the arena's files.
+    pub workload: Vec<Workload>,
+    /// The helpers that it starts and that are its own.
+    #[serde(default)]
+    pub helpers: Option<HelpersAssignment>,
+    /// The daemons that it asks, in the order of its behaviour's.
+    #[serde(default)]
+    pub daemons: Vec<DaemonAddress>,
+}
+
+/// A client's helpers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HelpersAssignment {
+    /// The program, inside the client's bundle.
+    pub program: String,
+    /// What each is told first, over its standard input. The requests follow on the same connection, and its
+    /// end is the order to finish.
+    pub welcomes: Vec<Welcome>,
+}
+
+/// Where a daemon is to be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonAddress {
+    /// Its number in the run.
+    pub actor: Actor,
+    /// Its name in the lab.
+    pub name: String,
+    /// The name of the socket on which it listens.
+    pub address: String,
+    /// How many requests it works on at once, and so as many connections make sense.
+    pub workers: u16,
+}
+
+/// The part of a helper or a daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerAssignment {
+    /// The client whose helper it is; `None` for a daemon.
+    pub client: Option<Actor>,
+    /// The socket on which a daemon listens for clients; `None` for a helper, which is asked over its standard
+    /// input.
+    pub listen: Option<String>,
+    /// Requests that it works on at once.
+    pub workers: u16,
+    /// What it does for each.
+    pub errand: Errand,
     /// The workload, from which it knows the arena's files.
     pub workload: Vec<Workload>,
 }
@@ -105,6 +152,17 @@ pub struct PhaseOrder {
     pub operations_max: Option<u64>,
 }
 
+/// A helper that its client has started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelperReady {
+    /// Its number in the run.
+    pub actor: Actor,
+    /// Its process ID.
+    pub pid: u32,
+    /// The IDs of all its threads.
+    pub threads: Vec<u64>,
+}
+
 /// What a process answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
@@ -117,6 +175,16 @@ pub enum Reply {
         threads: Vec<u64>,
         /// A client's descriptor of its kernel queue, by which the warden can look at it.
         queue: Option<i32>,
+        /// The helpers that a client has started.
+        #[serde(default)]
+        helpers: Vec<HelperReady>,
+    },
+    /// A client's helper has ended. Nobody asked for this reply.
+    HelperEnded {
+        /// The helper.
+        actor: Actor,
+        /// Its wait status.
+        status: i32,
     },
     /// The order took effect.
     Done,

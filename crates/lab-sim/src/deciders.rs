@@ -142,6 +142,7 @@ impl<S: Sink> Machine<'_, S> {
             | Action::Judge { id }
             | Action::Inspect { id, .. }
             | Action::Operate { id, .. }
+            | Action::Ask { id, .. }
             | Action::Arm { id, .. }
             | Action::Settled { id } => id,
         };
@@ -176,6 +177,9 @@ impl<S: Sink> Machine<'_, S> {
                 decision.plan = Plan::Work(reading);
             }
             Action::Operate { plan, .. } => decision.plan = Plan::Operate(plan),
+            Action::Ask { .. } => {
+                unreachable!("labs with helpers or daemons are refused: see `not_simulated`")
+            }
             Action::Settled { .. } => decision.settled = true,
             Action::Arm { at, .. } => {
                 decision.budgeted = true;

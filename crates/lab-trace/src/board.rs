@@ -47,6 +47,14 @@ pub enum Counter {
     Phase = 6,
     /// Since when the reader holds events that it is about to answer itself, in ticks; 0 when it holds none.
     Answering = 7,
+    /// Requests that a client made of helpers and daemons.
+    Requests = 8,
+    /// Of those, the ones that are over: replied to, or failed.
+    Replies = 9,
+    /// Requests that a helper or a daemon has taken in.
+    ErrandsBegun = 10,
+    /// Of those, the ones that it has carried out.
+    ErrandsEnded = 11,
 }
 
 /// The board of one process. Cloning it makes another handle to the same memory.

@@ -31,6 +31,6 @@ pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
 pub use record::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, FaultStage, Loss, LossKind, Operation,
     OperationBegin, OperationEnd, Part, PathFragment, PhaseMark, PlannedKind, PlannedStep, ProcessMark,
-    ProcessMarkKind, Record, Target, ThreadMark, ThreadPurpose,
+    ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Target, ThreadMark, ThreadPurpose,
 };
 pub use writer::{RecordId, TraceWriter, WriterOptions};

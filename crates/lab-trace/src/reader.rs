@@ -7,8 +7,8 @@ use crate::{
     header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
     layout::{CHUNK_BYTES, CHUNK_RECORDS, RECORD_BYTES, RECORD_WORDS, RECORDS_OFFSET, Span, commit, kind_of},
     record::{
-        Decision, DecisionBegin, DecisionEnd, Operation, OperationBegin, OperationEnd, Part, Record, Target,
-        kind, whole,
+        Decision, DecisionBegin, DecisionEnd, Operation, OperationBegin, OperationEnd, Part, Record, Request,
+        RequestBegin, RequestEnd, Target, kind, whole,
     },
 };
 
@@ -282,7 +282,7 @@ fn map<T>(part: Part<&[u64]>, decode: impl FnOnce(&[u64]) -> Option<T>) -> Part<
 
 fn decode(salt: u32, index: u64, words: &[u64; RECORD_WORDS]) -> Result<Record, Damage> {
     let kind = kind_of(words[0]);
-    let parted = kind == kind::DECISION || kind == kind::OPERATION;
+    let parted = kind::is_parted(kind);
     let span = if parted { Span::Begin } else { Span::Whole };
     let unknown = Damage::Unknown { kind };
     let begin = match part(salt, index, kind, span, words) {
@@ -294,6 +294,11 @@ fn decode(salt: u32, index: u64, words: &[u64; RECORD_WORDS]) -> Result<Record, 
         return whole(kind, begin).ok_or(unknown);
     }
     let end = part(salt, index, kind, Span::End, words);
+    if kind == kind::REQUEST {
+        let begin = RequestBegin::from_words(begin).ok_or(unknown)?;
+        let end = map(end, |words| Some(RequestEnd::from_words(words)));
+        return Ok(Record::Request(Request { begin, end }));
+    }
     let target = map(part(salt, index, kind, Span::Target, words), |words| Some(Target::from_words(words)));
     if kind == kind::DECISION {
         let end = map(end, DecisionEnd::from_words);
@@ -311,7 +316,7 @@ mod tests {
 
     /// Decodes a place whose parts are committed as they should be.
     fn committed(kind: u8, mut words: [u64; RECORD_WORDS]) -> Result<Record, Damage> {
-        let parted = kind == kind::DECISION || kind == kind::OPERATION;
+        let parted = kind::is_parted(kind);
         let spans: &[Span] = if parted { &[Span::Begin, Span::End, Span::Target] } else { &[Span::Whole] };
         for &span in spans {
             let at = span.commit_word();
@@ -331,15 +336,17 @@ mod tests {
     #[test]
     fn what_a_later_minor_version_adds_reads_as_unknown_and_never_as_something_else() {
         let unknown = |kind| Err(Damage::Unknown { kind });
-        assert_eq!(committed(9, [0; RECORD_WORDS]), unknown(9), "a kind");
+        assert_eq!(committed(10, [0; RECORD_WORDS]), unknown(10), "a kind");
         assert_eq!(committed(255, [7; RECORD_WORDS]), unknown(255), "a kind");
         assert!(committed(kind::DECISION, with(7, 3 << 16)).is_ok());
         assert_eq!(committed(kind::DECISION, with(7, 4 << 16)), unknown(kind::DECISION), "a class");
         assert!(committed(kind::OPERATION, with(6, 1)).is_ok());
         assert_eq!(committed(kind::OPERATION, with(6, 3)), unknown(kind::OPERATION), "an operation");
         assert_eq!(committed(kind::OPERATION, with(6, 1 | 3 << 16)), unknown(kind::OPERATION), "a cause");
-        assert_eq!(committed(kind::OPERATION, with(7, 5)), unknown(kind::OPERATION), "a phase");
-        assert_eq!(committed(kind::PHASE, with(2, 5)), unknown(kind::PHASE), "a phase");
+        assert_eq!(committed(kind::OPERATION, with(7, 6)), unknown(kind::OPERATION), "a phase");
+        assert!(committed(kind::REQUEST, with(3, 1 << 32)).is_ok());
+        assert_eq!(committed(kind::REQUEST, with(3, 2 << 32)), unknown(kind::REQUEST), "a way of waiting");
+        assert_eq!(committed(kind::PHASE, with(2, 6)), unknown(kind::PHASE), "a phase");
         assert_eq!(
             committed(kind::PHASE, with(2, 1 | 2 << 16)),
             unknown(kind::PHASE),

@@ -28,6 +28,8 @@ pub enum Record {
     Process(ProcessMark),
     /// A thread of this process.
     Thread(ThreadMark),
+    /// A file that this client handed on to a worker outside its process.
+    Request(Request),
     /// A thread of a product that the lab did not build came into sight or went out of it.
     Sighting(Sighting),
     /// A mark of such a product's fanotify group.
@@ -158,6 +160,39 @@ pub struct OperationEnd {
     pub finished: Option<Ticks>,
     /// Bytes read from it.
     pub bytes: u64,
+}
+
+/// One request of a client to a helper or a daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What was known when it was made.
+    pub begin: RequestBegin,
+    /// The reply; absent when none came.
+    pub end: Part<RequestEnd>,
+}
+
+/// What a client knows when it asks a worker outside its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestBegin {
+    /// When it asked.
+    pub at: Ticks,
+    /// The decision's place in this trace.
+    pub decision: u64,
+    /// Who is asked: a daemon, or the client itself for one of its helpers.
+    pub whom: Actor,
+    /// The client's worker that asks, counted from 0.
+    pub worker: u16,
+    /// That worker waits for the reply.
+    pub waits: bool,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestEnd {
+    /// When the reply was there, or it was clear that none would come.
+    pub at: Ticks,
+    /// 0, or the `errno` of the failure: nobody was there to ask, or the worker ended.
+    pub error: u32,
 }
 
 /// A phase begins or ends.
@@ -510,6 +545,12 @@ pub(crate) mod kind {
     pub(crate) const PATH: u8 = 6;
     pub(crate) const PROCESS: u8 = 7;
     pub(crate) const THREAD: u8 = 8;
+    pub(crate) const REQUEST: u8 = 9;
+
+    /// Whether a record of this kind comes in separately committed parts.
+    pub(crate) const fn is_parted(kind: u8) -> bool {
+        matches!(kind, DECISION | OPERATION | REQUEST)
+    }
     pub(crate) const SIGHTING: u8 = 16;
     pub(crate) const GROUP_MARK: u8 = 17;
     pub(crate) const OUTLOOK: u8 = 18;
@@ -678,6 +719,38 @@ impl OperationEnd {
             finished: ticks(words[2]),
             bytes: words[3],
         }
+    }
+}
+
+impl RequestBegin {
+    pub(crate) fn words(&self) -> [u64; 7] {
+        let how = u64::from(self.whom.0) | (u64::from(self.worker) << 16) | (u64::from(self.waits) << 32);
+        [self.at.0, self.decision, how, 0, 0, 0, 0]
+    }
+
+    /// `None` for a way of waiting that this version does not know.
+    pub(crate) fn from_words(words: &[u64]) -> Option<RequestBegin> {
+        Some(RequestBegin {
+            at: Ticks(words[0]),
+            decision: words[1],
+            whom: Actor(u16_at(words[2], 0)),
+            worker: u16_at(words[2], 16),
+            waits: match u16_at(words[2], 32) {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
+        })
+    }
+}
+
+impl RequestEnd {
+    pub(crate) fn words(&self) -> [u64; 4] {
+        [self.at.0, u64::from(self.error), 0, 0]
+    }
+
+    pub(crate) fn from_words(words: &[u64]) -> RequestEnd {
+        RequestEnd { at: Ticks(words[0]), error: low(words[1]) }
     }
 }
 

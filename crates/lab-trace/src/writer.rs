@@ -23,7 +23,7 @@ use crate::{
     mapped::Region,
     record::{
         DecisionBegin, DecisionEnd, Fault, Loss, OperationBegin, OperationEnd, PathFragment, PhaseMark,
-        ProcessMark, Target, ThreadMark, kind,
+        ProcessMark, RequestBegin, RequestEnd, Target, ThreadMark, kind,
     },
 };
 
@@ -250,6 +250,17 @@ impl TraceWriter {
     /// Records what file an operation was about.
     pub fn operation_target(&self, id: RecordId, target: &Target) {
         self.shared.add(id, Span::Target, kind::OPERATION, &target.words());
+    }
+
+    /// Records that a worker outside the process was asked.
+    #[must_use]
+    pub fn begin_request(&self, begin: &RequestBegin) -> RecordId {
+        self.shared.begin(Span::Begin, kind::REQUEST, &begin.words())
+    }
+
+    /// Records the reply.
+    pub fn end_request(&self, id: RecordId, end: &RequestEnd) {
+        self.shared.add(id, Span::End, kind::REQUEST, &end.words());
     }
 
     /// Records the begin or end of a phase.

@@ -51,6 +51,9 @@ fn after_flip(index: usize, record: Option<&Record>, word: usize) -> Entry {
         (Record::Decision(decision), 13..) => hit(&mut decision.target, word == 13),
         (Record::Operation(operation), 8..=12) => hit(&mut operation.end, word == 8),
         (Record::Operation(operation), 13..) => hit(&mut operation.target, word == 13),
+        (Record::Request(request), 8..=12) => hit(&mut request.end, word == 8),
+        // It has no third part: nothing stands there, and nothing is read there.
+        (Record::Request(_), 13..) => {}
         _ => return check,
     }
     entry(index, Some(&record))

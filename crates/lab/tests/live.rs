@@ -36,6 +36,11 @@ fn main() -> ExitCode {
         live("a_mix_and_a_list_are_told_apart_by_what_is_kept", mix_and_list),
         live("deadlock_pair_stands_still_until_the_deadline", deadlock_pair),
         live("echo_chamber_never_becomes_calm", echo_chamber),
+        live("a_helper_makes_its_peers_work", helpers),
+        live("a_client_asks_its_helper_and_nobody_else_reacts", helper_law),
+        live("a_shared_daemon_launders_by_arithmetic", laundering),
+        live("a_daemon_feeds_even_one_client_unless_it_is_muted", daemon_echo),
+        live("two_clients_with_helpers_feed_each_other", helpers_echo),
         live("forty_eight_clients_work", forty_eight),
         live("two_labs_at_once_do_not_see_each_other", two_at_once),
         live("the_same_run_can_be_reported_again", reported_again),
@@ -266,6 +271,114 @@ fn echo_chamber() {
     assert!(number(&report, "/drain/in_flight") > 0);
     let gain = report["loop_gain"]["value"].as_f64().unwrap();
     assert!((gain - 1.0).abs() < 0.05, "each event brings one more: {gain}");
+}
+
+/// The decisions of each client by the column of this name.
+fn column(report: &Value, name: &str) -> Vec<u64> {
+    let columns = report["causes"]["columns"].as_array().unwrap();
+    let place = columns.iter().position(|column| column["name"] == name);
+    let place = place.unwrap_or_else(|| panic!("{name} is a column: {columns:?}"));
+    let rows = report["causes"]["decisions"].as_array().unwrap();
+    rows.iter().map(|row| row[place].as_u64().unwrap()).collect()
+}
+
+/// The root open, the helper's open, and what the two scanners open about either: 3 · (1 + 1 + 2 + 2).
+fn helpers() {
+    let rig = Rig::new("helpers");
+    let clients = "defaults:\n  behavior: scanner\nclients:\n  - { id: alpha, behavior: { on_open: { reopen: false }, \
+                   mute: { helpers: true }, helpers: { count: 2, read: true } } }\n  - { id: bravo }\n  - { id: charlie }\n";
+    rig.lab("helped", &(clients.to_owned() + &open_storm(500)));
+    let report = rig.report("helped");
+    nothing_went_wrong(&report);
+    assert_eq!(text(&report, "/outcome"), "stable");
+    assert_eq!(number(&report, "/storm/root_ops"), 500);
+    assert_eq!(number(&report, "/storm/decisions"), 18 * 500);
+    assert_eq!(number(&report, "/storm/operations"), (1 + 1 + 4) * 500);
+    assert_eq!(column(&report, "alpha's helpers"), [500; 3]);
+    assert_eq!(column(&report, "bravo"), [1000; 3], "half of it because of the helper");
+    // To its own client a helper is known, to the others it is the workload.
+    assert_eq!(report["causes"]["observed"][0], serde_json::json!([0, 500, 2000, 500]));
+    assert_eq!(report["causes"]["observed"][1], serde_json::json!([1000, 0, 1000, 1000]));
+    assert_eq!(number(&report, "/causes/misattributed"), 2 * 500);
+    assert_eq!(number(&report, "/clients/0/by_approval/mute"), 500);
+}
+
+/// Of N scanners one asks a helper besides: N(2N + 1) decisions for each open instead of N(N + 1).
+fn helper_law() {
+    for (count, wait) in [(1, true), (2, false), (3, true)] {
+        let rig = Rig::new(&format!("helper-law-{count}"));
+        let more: String = (1..count).map(|nth| format!("  - {{ id: peer-{nth} }}\n")).collect();
+        let clients = format!(
+            "defaults:\n  behavior: scanner\nclients:\n  - {{ id: alpha, behavior: {{ helpers: {{ count: 3, wait: {wait} }} }} }}\n{more}"
+        );
+        rig.lab("law", &(clients + &open_storm(300)));
+        let report = rig.report("law");
+        nothing_went_wrong(&report);
+        assert_eq!(number(&report, "/storm/root_ops"), 300);
+        assert_eq!(number(&report, "/storm/decisions"), count * (2 * count + 1) * 300, "{count} clients");
+        assert_eq!(column(&report, "alpha's helpers"), vec![300; usize::try_from(count).unwrap()]);
+    }
+}
+
+/// A run of the static program is two events for each of N clients, and each client makes the daemon open once,
+/// about which all N are asked: N(2 + N). No client can tell.
+fn laundering() {
+    for count in [1, 3, 5] {
+        let rig = Rig::new(&format!("laundering-{count}"));
+        let behavior = "{ ignore_es_clients: true, mute: { helpers: true }, daemons: [{ ask: indexer, on: exec, wait: false }] }";
+        let lab = format!(
+            "daemons: [{{ id: indexer, workers: 2 }}]\nclients: {{ count: {count}, behavior: {behavior} }}\n\
+             phases: {{ baseline: 50ms, control: 50ms, storm: 20s, drain: 5s }}\n\
+             workload:\n  - exec_storm: {{ workers: 2, program: static, operations_max: 200 }}\n"
+        );
+        rig.lab("laundered", &lab);
+        let report = rig.report("laundered");
+        nothing_went_wrong(&report);
+        assert_eq!(number(&report, "/storm/root_ops"), 200);
+        assert_eq!(number(&report, "/storm/decisions"), count * (2 + count) * 200, "{count} clients");
+        assert_eq!(column(&report, "indexer"), vec![count * 200; usize::try_from(count).unwrap()]);
+        assert_eq!(number(&report, "/causes/misattributed"), count * count * 200, "all of it");
+        let observed = serde_json::json!(vec![[0, 0, 0, (2 + count) * 200]; usize::try_from(count).unwrap()]);
+        assert_eq!(report["causes"]["observed"], observed);
+    }
+}
+
+/// One client that has a daemon open what it is asked about is asked about that again: a gain of 1, alone. Two
+/// that mute it make exactly N + N · N decisions.
+fn daemon_echo() {
+    let rig = Rig::new("daemon-echo");
+    let lab = |clients: &str, load: &str| format!("daemons: [{{ id: indexer }}]\n{clients}\n{load}");
+    let load = "phases: { baseline: 50ms, control: 50ms, storm: 1s, drain: 1s }\n\
+                workload:\n  - open_storm: { workers: 1, files: 10, operations_max: 10 }\n";
+    let alone = "clients: { count: 1, behavior: { daemons: [{ ask: indexer, wait: false }] } }";
+    rig.lab("alone", &lab(alone, load));
+    let report = rig.report("alone");
+    sums_add_up(&report);
+    assert_eq!(text(&report, "/outcome"), "divergent", "{}", report["outcome_rule"]);
+    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    let gain = report["loop_gain"]["value"].as_f64().unwrap();
+    assert!((gain - 1.0).abs() < 0.05, "each event brings one more: {gain}");
+    let muting =
+        "clients: { count: 2, behavior: { mute: { processes: [indexer] }, daemons: [{ ask: indexer }] } }";
+    rig.lab("muted", &lab(muting, &open_storm(300)));
+    let report = rig.report("muted");
+    nothing_went_wrong(&report);
+    assert_eq!(number(&report, "/storm/decisions"), (2 + 2 * 2) * 300);
+    assert_eq!(number(&report, "/storm/by_approval/mute"), 2 * 2 * 300);
+}
+
+fn helpers_echo() {
+    let rig = Rig::new("helpers-echo");
+    let report = shipped(&rig, "helpers-echo", "1s");
+    sums_add_up(&report);
+    assert_eq!(text(&report, "/outcome"), "divergent", "{}", report["outcome_rule"]);
+    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    assert_eq!(report["drain"]["quiet"], Value::Bool(false));
+    assert_eq!(number(&report, "/clients/0/operations"), 0, "no client opens anything");
+    let report = shipped(&rig, "helpers-echo-fixed", "1s");
+    nothing_went_wrong(&report);
+    assert_eq!(text(&report, "/outcome"), "stable", "{}", report["outcome_rule"]);
+    assert_eq!(number(&report, "/storm/decisions"), 6 * number(&report, "/storm/root_ops"));
 }
 
 fn forty_eight() {

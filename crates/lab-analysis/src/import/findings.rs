@@ -101,7 +101,7 @@ fn totals(import: &Import) -> Totals {
 }
 
 fn causes(import: &Import) -> Causes {
-    let column = |name: &str| CauseColumn { name: name.into(), kind: "external".into() };
+    let column = |name: &str| CauseColumn::new(name, "external");
     Causes {
         rows: vec![BACKEND.into()],
         columns: ["ES clients", "platform binaries", "other programs"].map(column).into(),

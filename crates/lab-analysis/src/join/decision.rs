@@ -157,7 +157,7 @@ impl Engine<'_> {
         };
         Entry {
             column,
-            owner: op.map_or(NOBODY, |op| op.owner),
+            author: op.map_or(NOBODY, Op::author),
             own: dec.own,
             event: decision.begin.event,
             class: decision.begin.class,

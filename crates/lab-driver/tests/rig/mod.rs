@@ -142,7 +142,7 @@ impl Rig {
     pub(crate) fn ready(&mut self) -> Vec<u64> {
         self.welcome();
         match self.receive() {
-            Reply::Ready { pid, threads, queue: _ } => {
+            Reply::Ready { pid, threads, queue: _, helpers: _ } => {
                 assert_eq!(pid, self.pid());
                 threads
             }

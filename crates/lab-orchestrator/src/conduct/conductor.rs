@@ -7,11 +7,11 @@ use std::{
 };
 
 use lab_bundle::{Daemons, Death};
-use lab_model::{Actor, Behavior, FaultAction, Phase, PhaseKind, Role, Span, Ticks};
+use lab_model::{Actor, Behavior, Client, FaultAction, Phase, PhaseKind, Role, Span, Ticks};
 use lab_process::{clock, host_facts, process_id};
 use lab_protocol::{
-    Assignment, ClientAssignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment,
-    Welcome,
+    Assignment, ClientAssignment, DriverAssignment, HelperReady, HelpersAssignment, Order, PROTOCOL,
+    PhaseOrder, Reply, TraceAssignment, Welcome, WorkerAssignment,
 };
 use lab_trace::{
     Fault, FaultKind, Header, Identity, PhaseMark, ProcessMark, ProcessMarkKind, TraceWriter, WriterOptions,
@@ -31,6 +31,9 @@ use super::{
     ending::{describe, end, last_line, process_failure},
     external::{Externals, Sight},
     faults::Faults,
+    helpers::{
+        FIRST_CLIENT, HelperTable, addresses, daemon_actors, first_free, first_helper, helper_name, socket,
+    },
     process::{LabProcess, State},
     progress::Progress,
     warden::Warden,
@@ -51,8 +54,6 @@ const EXPLAINED_WITHIN: Duration = Duration::from_secs(10);
 const CALM_WITHIN: Duration = Duration::from_secs(1);
 /// The driver's number.
 const DRIVER: Actor = Actor(1);
-/// The number of the first client.
-const FIRST_CLIENT: u16 = 2;
 
 /// Why waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,7 @@ pub(super) struct Conductor {
     events: mpsc::Receiver<Event>,
     report: mpsc::Sender<Event>,
     pub(super) processes: BTreeMap<Actor, LabProcess>,
+    pub(super) helpers: HelperTable,
     warden: Warden,
     externals: Externals,
     pub(super) progress: Progress,
@@ -96,6 +98,8 @@ pub(super) struct Conductor {
     trouble: Option<Failure>,
     began: Ticks,
     stopped: Option<FailureKind>,
+    /// Everybody has been ordered to end.
+    finishing: bool,
     salt: u32,
     daemons: Option<Arc<Daemons>>,
     /// Clients that the conductor has killed itself.
@@ -124,7 +128,7 @@ impl Conductor {
         let progress = Progress::new(plan.terminal);
         let (processes, warden) = (BTreeMap::new(), Warden::default());
         let (faults, comebacks) = (Faults::of(&plan.lab), Comebacks::of(plan.lab.clients.len()));
-        let clients = u16::try_from(plan.lab.clients.len()).unwrap_or(u16::MAX);
+        let next_actor = first_free(&plan.lab);
         Ok(Conductor {
             plan,
             folder,
@@ -132,16 +136,18 @@ impl Conductor {
             events,
             report,
             processes,
+            helpers: HelperTable::default(),
             warden,
             externals,
             progress,
             faults,
             comebacks,
             behaving: false,
-            next_actor: FIRST_CLIENT.saturating_add(clients),
+            next_actor,
             trouble: None,
             began,
             stopped: None,
+            finishing: false,
             salt,
             daemons,
             killed: BTreeSet::new(),
@@ -206,7 +212,7 @@ impl Conductor {
         }
         self.until(Some(CALM_WITHIN), None, |conductor| {
             let settled = conductor.processes.values().all(|process| process.state != State::Ordered);
-            settled && conductor.warden.glance().pending == 0
+            settled && conductor.warden.glance().is_idle()
         })
         .await;
         self.until(Some(QUIET_FOR), None, |_| false).await;
@@ -228,6 +234,7 @@ impl Conductor {
         if self.clients().next().is_some() {
             return Ok(());
         }
+        self.start_daemons().await?;
         let lab = self.plan.lab.clone();
         self.progress.begin("start", &format!("{} clients", lab.clients.len()), self.warden.glance());
         for (place, (client, number)) in lab.clients.iter().zip(FIRST_CLIENT..).enumerate() {
@@ -241,9 +248,67 @@ impl Conductor {
         for client in self.clients().collect::<Vec<_>>() {
             self.watch_client(client)?;
         }
+        for (actor, helper) in self.helpers.iter() {
+            self.warden
+                .watch_worker(actor, &self.folder.trace(&helper.name))
+                .map_err(|error| Failure::output(&format!("cannot watch {}", helper.name), &error))?;
+        }
         self.announce().await?;
         self.comebacks.allowed = true;
         Ok(())
+    }
+
+    /// Starts the daemons: they listen before any client is there, and the first event comes after that.
+    async fn start_daemons(&mut self) -> Result<(), Failure> {
+        let (lab, program) = (self.plan.lab.clone(), self.plan.worker.clone());
+        for (daemon, actor) in daemon_actors(&lab) {
+            let assignment = Assignment::Worker(WorkerAssignment {
+                client: None,
+                listen: Some(socket(&self.socket_salt(), actor)),
+                workers: daemon.workers,
+                errand: daemon.errand,
+                workload: lab.workload.clone(),
+            });
+            let id = daemon.id.as_str();
+            let part = Part { actor, name: id, file: id, role: Role::Daemon };
+            self.start(part, &program, assignment).await?;
+        }
+        self.all_settled(ANSWER_WITHIN, "become ready").await?;
+        for (daemon, actor) in daemon_actors(&lab) {
+            let trace = self.folder.trace(daemon.id.as_str());
+            self.warden
+                .watch_worker(actor, &trace)
+                .map_err(|error| Failure::output(&format!("cannot watch {}", daemon.id), &error))?;
+        }
+        Ok(())
+    }
+
+    /// What a client is told of the helpers that it is to start.
+    fn helpers_of(&self, client: &Client, actor: Actor) -> Option<HelpersAssignment> {
+        let helpers = client.behavior.helpers?;
+        let (_, program) = self.plan.helpers.iter().find(|(id, _)| *id == client.id)?;
+        let first = first_helper(&self.plan.lab, &client.id).0;
+        let welcome = |number: u16| {
+            let assignment = Assignment::Worker(WorkerAssignment {
+                client: Some(actor),
+                listen: None,
+                workers: 1,
+                errand: helpers.errand,
+                workload: self.plan.lab.workload.clone(),
+            });
+            let name = helper_name(&client.id, number);
+            let part = Part { actor: Actor(first + number), name: &name, file: &name, role: Role::Helper };
+            self.welcome(part, assignment)
+        };
+        Some(HelpersAssignment {
+            program: program.display().to_string(),
+            welcomes: (0..helpers.count).map(welcome).collect(),
+        })
+    }
+
+    /// What tells the sockets of this run from those of any other on the machine.
+    fn socket_salt(&self) -> String {
+        format!("{:x}-{:x}", self.began.0, self.salt)
     }
 
     /// Starts the products under test, unless they run already, and waits until they take part.
@@ -262,7 +327,7 @@ impl Conductor {
     pub(super) fn client_assignment(
         &self,
         place: usize,
-        _actor: Actor,
+        actor: Actor,
     ) -> Result<(Assignment, PathBuf), Failure> {
         let lab = &self.plan.lab;
         let client = &lab.clients[place];
@@ -282,8 +347,10 @@ impl Conductor {
             workers_max: workers.fold(client.behavior.concurrency.get(), u16::max),
             deadline: lab.deadline,
             workload: lab.workload.clone(),
+            helpers: self.helpers_of(client, actor),
+            daemons: addresses(lab, client, &self.socket_salt()),
         };
-        Ok((Assignment::Client(assignment), program.clone()))
+        Ok((Assignment::Client(Box::new(assignment)), program.clone()))
     }
 
     /// A number that no process of this run has had.
@@ -312,10 +379,16 @@ impl Conductor {
         let alive = || self.processes.values().filter(|process| process.alive());
         let threads =
             alive().flat_map(|process| process.threads.iter().map(move |&thread| (thread, process.actor)));
-        let threads: Vec<(u64, Actor)> = threads.collect();
+        let of_helpers = self
+            .helpers
+            .iter()
+            .flat_map(|(actor, helper)| helper.threads.iter().map(move |&tid| (tid, actor)));
+        let threads: Vec<(u64, Actor)> = threads.chain(of_helpers).collect();
         let clients: Vec<Actor> = self.living_clients();
-        let named = |actor: &Actor| Some((self.processes.get(actor)?.name.clone(), *actor));
-        let names: Vec<(String, Actor)> = clients.iter().filter_map(named).collect();
+        let name_of = |actor: Actor| Some(self.processes.get(&actor)?.name.clone());
+        let nameable = alive().filter(|process| matches!(process.role, Role::Client | Role::Daemon));
+        let names = nameable.map(|process| (process.name.clone(), process.actor));
+        let names: Vec<(String, Actor)> = names.chain(self.helpers.names(name_of)).collect();
         for actor in clients.clone() {
             let (threads, clients, names) = (threads.clone(), clients.clone(), names.clone());
             let order = Order::Participants { threads, clients, names };
@@ -356,7 +429,15 @@ impl Conductor {
             })?,
         };
         self.mark(actor, ProcessMarkKind::Started, process.pid, 0);
-        let welcome = Welcome {
+        let welcome = self.welcome(part, assignment);
+        let sent = process.order(&Order::Welcome(Box::new(welcome))).await;
+        self.processes.insert(actor, process);
+        sent.map_err(|error| Failure::new(FailureKind::Bug, format!("cannot talk to {name}: {error}")))
+    }
+
+    fn welcome(&self, part: Part<'_>, assignment: Assignment) -> Welcome {
+        let Part { actor, name, file, .. } = part;
+        Welcome {
             protocol: PROTOCOL,
             actor,
             name: name.to_owned(),
@@ -368,10 +449,7 @@ impl Conductor {
                 bytes_max: self.plan.lab.safety.trace_bytes_max,
             },
             assignment,
-        };
-        let sent = process.order(&Order::Welcome(Box::new(welcome))).await;
-        self.processes.insert(actor, process);
-        sent.map_err(|error| Failure::new(FailureKind::Bug, format!("cannot talk to {name}: {error}")))
+        }
     }
 
     /// The launchd daemon that a client is; `None` for a child.
@@ -443,7 +521,7 @@ impl Conductor {
             let now = self.warden.glance();
             // What is planned for the drain takes place in it.
             let expected = self.faults.go_on() || !self.comebacks.is_empty();
-            let still = now.events == before.events && now.pending == 0 && left == QUIET_FOR;
+            let still = now.events == before.events && now.is_idle() && left == QUIET_FOR;
             let quiet = still && !expected;
             if quiet || waited == Waited::Stopped || Instant::now() >= until {
                 break;
@@ -457,13 +535,15 @@ impl Conductor {
     async fn finish(&mut self) {
         self.progress.begin("finish", "closing the traces", self.warden.glance());
         self.finish_externals().await;
+        self.finishing = true;
         let actors: Vec<Actor> = self.processes.keys().copied().collect();
         for actor in actors {
             // Whoever cannot be told is killed below.
             drop(self.order(actor, &Order::Finish).await);
         }
         let gone = |conductor: &Conductor| {
-            conductor.processes.values().all(|process| matches!(process.state, State::Ended(_)))
+            let ended = conductor.processes.values().all(|process| matches!(process.state, State::Ended(_)));
+            ended && conductor.helpers.all_ended()
         };
         let until = Instant::now() + FINISH_WITHIN;
         while !gone(self) && Instant::now() < until {
@@ -611,7 +691,11 @@ impl Conductor {
 
     fn take(&mut self, event: Option<Event>) {
         match event {
+            Some(Event::Reply(_, Reply::HelperEnded { actor, status })) => self.helper_ended(actor, status),
             Some(Event::Reply(actor, reply)) => {
+                if let Reply::Ready { helpers, .. } = &reply {
+                    self.helpers_ready(actor, helpers);
+                }
                 if let Some(process) = self.processes.get_mut(&actor) {
                     let ready = matches!(reply, Reply::Ready { .. });
                     process.heard(reply);
@@ -629,6 +713,31 @@ impl Conductor {
         }
     }
 
+    fn helpers_ready(&mut self, client: Actor, ready: &[HelperReady]) {
+        let nth = usize::from(client.0.saturating_sub(FIRST_CLIENT));
+        let Some(client_id) = self.plan.lab.clients.get(nth).map(|client| client.id.clone()) else { return };
+        self.helpers.ready(client, &client_id, ready);
+        for helper in ready {
+            self.mark(helper.actor, ProcessMarkKind::Started, helper.pid, 0);
+            self.mark(helper.actor, ProcessMarkKind::Ready, helper.pid, 0);
+        }
+    }
+
+    fn helper_ended(&mut self, actor: Actor, status: i32) {
+        self.warden.forget(actor);
+        let Some((pid, name, client)) =
+            self.helpers.ended(actor).map(|helper| (helper.pid, helper.name.clone(), helper.client))
+        else {
+            return;
+        };
+        // With its client, or on its client's order, a helper ends in order.
+        let alone = self.processes.get(&client).is_some_and(LabProcess::alive);
+        if alone && !self.finishing {
+            self.progress.note(&format!("{name} ended: {}", describe(status)));
+        }
+        self.mark(actor, ProcessMarkKind::Ended, pid, status);
+    }
+
     fn ended(&mut self, actor: Actor, status: i32) {
         if let Some(words) = self.externals.ended(actor, status, &self.trace) {
             if !words.is_empty() {
@@ -636,7 +745,11 @@ impl Conductor {
             }
             return;
         }
+        if self.helpers.get(actor).is_some() {
+            return self.helper_ended(actor, status);
+        }
         self.warden.forget(actor);
+        self.helpers.end_of(actor, &self.report);
         let Some(process) = self.processes.get_mut(&actor) else { return };
         let (pid, orderly) = (process.pid, process.state == State::Closed && status == 0);
         if matches!(process.state, State::Starting) && process.failure.is_none() {

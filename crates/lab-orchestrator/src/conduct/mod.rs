@@ -9,6 +9,7 @@ mod external;
 mod family;
 mod faults;
 mod groups;
+mod helpers;
 mod private;
 mod process;
 mod progress;

@@ -148,13 +148,15 @@ impl LabProcess {
     /// Takes note of a reply.
     pub(super) fn heard(&mut self, reply: Reply) {
         match reply {
-            Reply::Ready { pid: _, threads, queue } => {
+            Reply::Ready { pid: _, threads, queue, helpers: _ } => {
                 self.threads = threads;
                 self.queue = queue;
                 self.done(State::Idle);
             }
             Reply::Done => self.done(State::Idle),
             Reply::PhaseEnded { .. } => self.driving = false,
+            // Not of the process itself: the conductor takes note.
+            Reply::HelperEnded { .. } => {}
             Reply::Closed { .. } => self.done(State::Closed),
             Reply::Failed { message, .. } => self.failure = Some(message),
         }

@@ -34,6 +34,8 @@ pub(super) struct Overdue {
 #[derive(Debug, Default)]
 pub(super) struct Warden {
     clients: BTreeMap<Actor, Watched>,
+    /// Helpers and daemons: nobody waits for their answers, but their operations wait for clients.
+    workers: BTreeMap<Actor, Board>,
     driver: Option<Board>,
     rounds: u32,
 }
@@ -44,6 +46,15 @@ pub(super) struct Glance {
     pub(super) operations: u64,
     pub(super) events: u64,
     pub(super) pending: usize,
+    /// Requests to helpers and daemons that are not over.
+    pub(super) errands: u64,
+}
+
+impl Glance {
+    /// True when nobody has anything to do.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.pending == 0 && self.errands == 0
+    }
 }
 
 impl Warden {
@@ -64,8 +75,14 @@ impl Warden {
         Ok(())
     }
 
+    pub(super) fn watch_worker(&mut self, actor: Actor, trace: &Path) -> io::Result<()> {
+        self.workers.insert(actor, Board::attach(trace)?);
+        Ok(())
+    }
+
     pub(super) fn forget(&mut self, actor: Actor) {
         self.clients.remove(&actor);
+        self.workers.remove(&actor);
     }
 
     /// Whoever is past the deadline now.
@@ -114,14 +131,20 @@ impl Warden {
 
     /// Whether any operation of the lab is under way, and so may be waiting for a client.
     fn somebody_waits(&self) -> bool {
-        let boards = self.clients.values().map(|watched| &watched.board).chain(&self.driver);
+        let clients = self.clients.values().map(|watched| &watched.board);
+        let boards = clients.chain(self.workers.values()).chain(&self.driver);
         boards.into_iter().any(|board| board.operations().next().is_some())
     }
 
     /// What the boards show.
     pub(super) fn glance(&self) -> Glance {
         let clients = self.clients.values();
+        let left = |board: &Board, all, over| board.get(all).saturating_sub(board.get(over));
+        let asked = clients.clone().map(|watched| left(&watched.board, Counter::Requests, Counter::Replies));
+        let under_way =
+            self.workers.values().map(|board| left(board, Counter::ErrandsBegun, Counter::ErrandsEnded));
         Glance {
+            errands: asked.chain(under_way).sum(),
             operations: self.driver.as_ref().map_or(0, |board| board.get(Counter::OperationsEnded)),
             events: clients.clone().map(|watched| watched.board.get(Counter::Events)).sum(),
             pending: clients.map(|watched| watched.board.pending().count()).sum(),

@@ -80,6 +80,7 @@ impl<'a> Index<'a> {
             Record::Operation(operation) => {
                 (operation.begin.started, operation.end.present().map(|end| end.ended))
             }
+            Record::Request(request) => (request.begin.at, request.end.present().map(|end| end.at)),
             Record::Phase(mark) => (mark.at, None),
             Record::Fault(fault) => (fault.at, None),
             Record::Loss(loss) => (loss.at, None),

@@ -22,7 +22,9 @@ pub(super) fn named(findings: &Findings, id: &str) -> Option<&'static str> {
 pub(super) fn cause(findings: &Findings, column: &CauseColumn) -> &'static str {
     match column.kind.as_str() {
         "workload" => WORKLOAD,
-        "client" | "helper" => named(findings, &column.name).unwrap_or(OTHER),
+        "client" | "helper" => {
+            column.client.as_ref().and_then(|client| named(findings, client)).unwrap_or(OTHER)
+        }
         _ => OTHER,
     }
 }

@@ -10,8 +10,8 @@ use lab_model::{
 use lab_trace::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, GroupMark, Header, Identity, Loss, LossKind,
     MarkOn, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark, PlannedKind,
-    ProcessMark, ProcessMarkKind, Record, Sighting, Target, ThreadMark, ThreadPurpose, TraceWriter,
-    WriterOptions,
+    ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Sighting, Target, ThreadMark,
+    ThreadPurpose, TraceWriter, WriterOptions,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -91,6 +91,10 @@ fn record_one(writer: &TraceWriter, record: &Record) {
             let id = writer.begin_operation(&operation.begin);
             present(&operation.end, |end| writer.end_operation(id, end));
             present(&operation.target, |target| writer.operation_target(id, target));
+        }
+        Record::Request(request) => {
+            let id = writer.begin_request(&request.begin);
+            present(&request.end, |end| writer.end_request(id, end));
         }
         Record::Phase(mark) => writer.phase(mark),
         Record::Fault(fault) => writer.fault(fault),
@@ -266,11 +270,21 @@ fn mark() -> impl Strategy<Value = Record> {
     ]
 }
 
+fn request() -> impl Strategy<Value = Record> {
+    let begin = (ticks(), any::<u64>(), actor(), any::<u16>(), any::<bool>());
+    let end = prop::option::of((ticks(), any::<u32>()));
+    (begin, end).prop_map(|((at, decision, whom, worker, waits), end)| {
+        let end = end.map_or(Part::Absent, |(at, error)| Part::Present(RequestEnd { at, error }));
+        Record::Request(Request { begin: RequestBegin { at, decision, whom, worker, waits }, end })
+    })
+}
+
 /// Any item with any values.
 pub(crate) fn item() -> impl Strategy<Value = Item> {
     prop_oneof![
         3 => decision().prop_map(Item::Record),
         3 => operation().prop_map(Item::Record),
+        2 => request().prop_map(Item::Record),
         5 => mark().prop_map(Item::Record),
         1 => vec(any::<u8>(), 0..300).prop_map(Item::Path),
         1 => Just(Item::Hole),

@@ -30,7 +30,7 @@ pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u
     }
     let client = lab_orchestrator::client_for(&places.workspace, target)?;
     let failed = |error: BundleError| Stop::from(failure(&error));
-    let bundles = lab_bundle::package(&client, &lab.clients, &into).map_err(failed)?;
+    let bundles = lab_bundle::package(&client, None, &lab.clients, &into).map_err(failed)?;
     if let Some(signing) = &signing {
         signing.sign(&bundles, &work(&into))?;
     }

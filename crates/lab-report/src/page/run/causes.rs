@@ -1,6 +1,6 @@
 //! Who made what each client had to approve.
 
-use lab_analysis::findings::Findings;
+use lab_analysis::findings::{CauseColumn, Findings};
 
 use crate::{
     page::{Block, Cell, Column, Drawing, Section, Table, picture},
@@ -8,22 +8,23 @@ use crate::{
     visible::visible,
 };
 
-/// Decisions of the cause matrix by kind of column: workload, own, peers, everything else.
-fn by_kind(findings: &Findings) -> (u64, u64, u64, u64) {
+/// Decisions of the cause matrix by kind of column: workload, own, peers, daemons, everything else.
+fn by_kind(findings: &Findings) -> [u64; 5] {
     let causes = &findings.causes;
-    let (mut workload, mut own, mut peers, mut other) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let [mut workload, mut own, mut peers, mut daemons, mut other] = [0_u64; 5];
     for (row, counts) in causes.rows.iter().zip(&causes.decisions) {
         for (column, decisions) in causes.columns.iter().zip(counts) {
             let sum = match column.kind.as_str() {
                 "workload" => &mut workload,
-                "client" | "helper" if column.name == *row => &mut own,
+                "client" | "helper" if column.client.as_ref() == Some(row) => &mut own,
                 "client" | "helper" => &mut peers,
+                "daemon" => &mut daemons,
                 _ => &mut other,
             };
             *sum = sum.saturating_add(*decisions);
         }
     }
-    (workload, own, peers, other)
+    [workload, own, peers, daemons, other]
 }
 
 pub(super) fn causes(findings: &Findings) -> Section {
@@ -32,7 +33,7 @@ pub(super) fn causes(findings: &Findings) -> Section {
     if causes.total == 0 {
         lead.push("Nothing was approved in storm and drain.".to_owned());
     } else {
-        let (workload, own, peers, other) = by_kind(findings);
+        let [workload, own, peers, daemons, other] = by_kind(findings);
         let part = |value: u64| share(ratio(value, causes.total));
         let mut sentence = format!(
             "Of {}, {} were about the workload, {} about the approver's own operations and {} about other clients'",
@@ -41,6 +42,9 @@ pub(super) fn causes(findings: &Findings) -> Section {
             part(own),
             part(peers)
         );
+        if daemons > 0 {
+            sentence.push_str(&format!("; {} about what daemons did for clients", part(daemons)));
+        }
         if other > 0 {
             sentence.push_str(&format!("; {} came from elsewhere", part(other)));
         }
@@ -66,10 +70,16 @@ pub(super) fn causes(findings: &Findings) -> Section {
     Section { id: "causes", title: "Who made what each client had to approve", lead, blocks }
 }
 
+/// A column's heading: a daemon's name says nothing about what it is.
+fn heading(column: &CauseColumn) -> String {
+    let name = visible(&column.name);
+    if column.kind == "daemon" { format!("{name} (daemon)") } else { name }
+}
+
 fn cause_table(findings: &Findings) -> Table {
     let causes = &findings.causes;
     let mut columns = vec![Column::words("approver")];
-    columns.extend(causes.columns.iter().map(|column| Column::numbers(visible(&column.name))));
+    columns.extend(causes.columns.iter().map(|column| Column::numbers(heading(column))));
     columns.push(Column::numbers("sum"));
     let mut table = Table::new("Decisions by approver (row) and cause (column)", columns).folded();
     let mut sums = vec![0_u64; causes.columns.len()];

@@ -5,7 +5,6 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use lab_client_core::FileFacts;
 use lab_model::FileId;
 use lab_trace::{Target, TraceWriter};
 
@@ -14,36 +13,37 @@ const PATHS_MAX: usize = 65_536;
 
 /// The files that have a number. Shared by the workers and the housekeeper; the reader never comes here.
 #[derive(Debug, Default)]
-pub(crate) struct Paths {
+pub struct Paths {
     numbers: Mutex<HashMap<FileId, u32>>,
 }
 
 impl Paths {
     /// True when the file has no number and there is room for one.
-    pub(crate) fn wants(&self, file: FileId) -> bool {
+    pub fn wants(&self, file: FileId) -> bool {
         let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         !numbers.contains_key(&file) && numbers.len() < PATHS_MAX
     }
 
     /// The target as the trace has it; records the path if it is new. `None` when the device's number does
     /// not fit the record, which no kernel in use produces.
-    pub(crate) fn target(&self, trace: &TraceWriter, facts: &FileFacts) -> Option<Target> {
-        let device = u32::try_from(facts.file.device).ok()?;
+    pub fn target(&self, trace: &TraceWriter, file: FileId, path: Option<&[u8]>) -> Option<Target> {
+        let device = u32::try_from(file.device).ok()?;
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = match (numbers.get(&facts.file), &facts.path) {
+        let full = numbers.len() >= PATHS_MAX;
+        let path = match (numbers.get(&file), path.filter(|_| !full)) {
             (Some(&number), _) => number,
             (None, Some(path)) => {
                 let number = trace.path(path);
-                numbers.insert(facts.file, number);
+                numbers.insert(file, number);
                 number
             }
             (None, None) => 0,
         };
-        Some(Target { inode: facts.file.inode, device, path })
+        Some(Target { inode: file.inode, device, path })
     }
 
     /// True when files beyond the limit go without a path.
-    pub(crate) fn full(&self) -> bool {
+    pub fn full(&self) -> bool {
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner).len() >= PATHS_MAX
     }
 }

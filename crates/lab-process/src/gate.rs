@@ -14,22 +14,22 @@ use std::{
 #[repr(align(128))]
 struct Place(AtomicBool);
 
-/// The gate of one client.
+/// The gate of one process.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub struct Gate {
     shut: AtomicBool,
     places: Box<[Place]>,
 }
 
 impl Gate {
     /// An open gate for so many threads.
-    pub(crate) fn new(threads: usize) -> Gate {
+    pub fn new(threads: usize) -> Gate {
         Gate { shut: AtomicBool::new(false), places: (0..threads).map(|_| Place::default()).collect() }
     }
 
     /// Goes in; false when the gate is shut. Neither locks nor calls the kernel.
     #[must_use]
-    pub(crate) fn try_enter(&self, place: usize) -> bool {
+    pub fn try_enter(&self, place: usize) -> bool {
         let inside = &self.places[place].0;
         // Sequentially consistent, as in `shut`: either that thread sees this one inside, or this one sees it shut.
         inside.store(true, Ordering::SeqCst);
@@ -41,19 +41,19 @@ impl Gate {
     }
 
     /// Goes in, or stands still for good when the gate is shut.
-    pub(crate) fn enter(&self, place: usize) {
+    pub fn enter(&self, place: usize) {
         while !self.try_enter(place) {
             thread::park();
         }
     }
 
     /// Goes out.
-    pub(crate) fn leave(&self, place: usize) {
+    pub fn leave(&self, place: usize) {
         self.places[place].0.store(false, Ordering::Release);
     }
 
     /// Shuts the gate for good and waits until nobody is inside.
-    pub(crate) fn shut(&self) {
+    pub fn shut(&self) {
         self.shut.store(true, Ordering::SeqCst);
         for place in &self.places {
             while place.0.load(Ordering::SeqCst) {

@@ -7,25 +7,28 @@ use sha2::{Digest as _, Sha256};
 /// The piece in which content is read, in bytes.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 /// The most that is read of one file, in bytes.
-pub(crate) const CONTENT_BYTES_MAX: u64 = 64 << 20;
+pub const CONTENT_BYTES_MAX: u64 = 64 << 20;
 
 /// The hash of what has been read so far, if one is wanted.
 #[derive(Clone, Debug)]
-pub(crate) struct Digest(Option<Sha256>);
+pub struct Digest(Option<Sha256>);
 
 impl Digest {
-    pub(crate) fn wanted(hash: bool) -> Digest {
+    /// A hash in the making, or none.
+    #[must_use]
+    pub fn wanted(hash: bool) -> Digest {
         Digest(hash.then(Sha256::new))
     }
 
-    pub(crate) fn add(&mut self, piece: &[u8]) {
+    /// Takes a piece in.
+    pub fn add(&mut self, piece: &[u8]) {
         if let Some(hash) = &mut self.0 {
             hash.update(piece);
         }
     }
 
     /// Works the hash out. Nobody needs it: it is the work that counts, so that must not be left out.
-    pub(crate) fn finish(self) {
+    pub fn finish(self) {
         if let Some(hash) = self.0 {
             std::hint::black_box(hash.finalize());
         }

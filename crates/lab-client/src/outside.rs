@@ -1,0 +1,319 @@
+//! The workers outside the client's process: helpers that it starts, daemons that it reaches.
+//!
+//! All of them are there, and every channel is open, before the first event can come: whatever opens or forks
+//! after that may have to wait for this very client. Each channel carries one request at a time; a *courier*
+//! thread stands behind each, so that a worker of the client that does not wait goes on at once.
+
+use std::{
+    collections::VecDeque,
+    net::Shutdown,
+    os::{fd::OwnedFd, unix::net::UnixStream, unix::process::ExitStatusExt},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use lab_client_core::Whom;
+use lab_model::Actor;
+use lab_process::{ControlWriter, channel, clock};
+use lab_protocol::{
+    ClientAssignment, FrameError, HelperReady, HelpersAssignment, Order, Reply, Request, Welcome, receive,
+    receive_reply, send, send_request,
+};
+use lab_trace::{Counter, RecordId, RequestEnd, TraceWriter};
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// Requests that may wait for the helpers, or for one daemon; what comes beyond is not made, which is recorded.
+const REQUESTS_MAX: usize = 4096;
+/// How long a helper may take to become ready.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// How long helpers may take to close their traces before they are killed.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// A request on its way.
+#[derive(Debug)]
+struct Parcel {
+    request: Request,
+    record: RecordId,
+    /// Hears of the reply; nobody when nobody waits.
+    waiter: Option<mpsc::Sender<()>>,
+}
+
+/// Where requests for one group of workers wait: the client's helpers, or one daemon.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    /// Who is asked, as the trace has it.
+    pub(crate) whom: Actor,
+    name: String,
+    trace: TraceWriter,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Parcel>,
+    /// Channels that work.
+    channels: usize,
+}
+
+impl Desk {
+    fn new(whom: Actor, name: &str, trace: &TraceWriter, channels: usize) -> Arc<Desk> {
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), channels });
+        Arc::new(Desk { whom, name: name.to_owned(), trace: trace.clone(), queue, wake: Condvar::new() })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a request over and, if that is wanted, waits for the reply. Whether one comes or not, the request
+    /// is over then and its record complete.
+    pub(crate) fn ask(&self, request: Request, record: RecordId, wait: bool) {
+        let (waiter, reply) = mpsc::channel();
+        let parcel = Parcel { request, record, waiter: wait.then_some(waiter) };
+        let mut queue = self.queue();
+        if queue.channels == 0 || queue.waiting.len() >= REQUESTS_MAX {
+            let why = if queue.channels == 0 { Errno::EPIPE } else { Errno::EAGAIN };
+            drop(queue);
+            self.over(parcel, (why as i32).unsigned_abs());
+            return;
+        }
+        queue.waiting.push_back(parcel);
+        drop(queue);
+        self.wake.notify_one();
+        if wait {
+            // An error says that the courier has let go of the request, which is as good as a reply.
+            let _replied = reply.recv();
+        }
+    }
+
+    /// A request is over.
+    fn over(&self, parcel: Parcel, error: u32) {
+        self.trace.end_request(parcel.record, &RequestEnd { at: clock::now(), error });
+        self.trace.board().add(Counter::Replies, 1);
+        if let Some(waiter) = parcel.waiter {
+            // Its worker may have been ended with the process.
+            let _heard = waiter.send(());
+        }
+    }
+
+    /// Carries requests over one channel until it breaks.
+    fn carry(&self, mut stream: UnixStream) {
+        loop {
+            let mut queue = self.queue();
+            let parcel = loop {
+                match queue.waiting.pop_front() {
+                    Some(parcel) => break parcel,
+                    None => queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                }
+            };
+            drop(queue);
+            let carried =
+                send_request(&mut stream, &parcel.request).and_then(|()| receive_reply(&mut stream));
+            match carried {
+                Ok((_, error)) => self.over(parcel, error),
+                Err(error) => {
+                    self.over(parcel, (Errno::EPIPE as i32).unsigned_abs());
+                    return self.lose(&error);
+                }
+            }
+        }
+    }
+
+    /// A channel is broken. Without any, everything that waits is over.
+    fn lose(&self, error: &FrameError) {
+        let mut queue = self.queue();
+        queue.channels -= 1;
+        let left = queue.channels;
+        let orphans = if left == 0 { std::mem::take(&mut queue.waiting) } else { VecDeque::new() };
+        drop(queue);
+        tracing::warn!("a channel to {} is broken ({error}), {left} are left", self.name);
+        for parcel in orphans {
+            self.over(parcel, (Errno::EPIPE as i32).unsigned_abs());
+        }
+    }
+}
+
+/// A helper that runs.
+#[derive(Debug)]
+struct Helper {
+    pid: u32,
+    /// Another handle to its channel, to end it by.
+    stream: UnixStream,
+}
+
+/// All workers outside the process.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    helpers: Option<Arc<Desk>>,
+    daemons: Vec<Arc<Desk>>,
+    started: Vec<Helper>,
+    /// Who they are, for the conductor.
+    pub(crate) ready: Vec<HelperReady>,
+    ended: Arc<Ended>,
+}
+
+/// How many helpers have ended.
+#[derive(Debug, Default)]
+struct Ended {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Outside {
+    /// Starts the helpers and opens all channels.
+    ///
+    /// # Errors
+    /// A helper that does not start or ends at once, a daemon that does not listen.
+    pub(crate) fn start(
+        own: Actor,
+        assignment: &ClientAssignment,
+        trace: &TraceWriter,
+        writer: &ControlWriter,
+    ) -> Result<Outside> {
+        let mut outside = Outside {
+            helpers: None,
+            daemons: Vec::new(),
+            started: Vec::new(),
+            ready: Vec::new(),
+            ended: Arc::default(),
+        };
+        if let Some(helpers) = &assignment.helpers {
+            outside.start_helpers(own, helpers, trace, writer)?;
+        }
+        for daemon in &assignment.daemons {
+            let desk = Desk::new(daemon.actor, &daemon.name, trace, usize::from(daemon.workers));
+            for _ in 0..daemon.workers {
+                let stream = channel::connect(&daemon.address)
+                    .with_context(|| format!("the daemon {} cannot be reached", daemon.name))?;
+                start_courier(&desk, stream)?;
+            }
+            outside.daemons.push(desk);
+        }
+        Ok(outside)
+    }
+
+    fn start_helpers(
+        &mut self,
+        own: Actor,
+        helpers: &HelpersAssignment,
+        trace: &TraceWriter,
+        writer: &ControlWriter,
+    ) -> Result<()> {
+        let desk = Desk::new(own, "its helpers", trace, helpers.welcomes.len());
+        let mut starting = Vec::new();
+        for welcome in &helpers.welcomes {
+            let started = start_helper(&helpers.program, welcome);
+            starting.push(started.with_context(|| format!("its helper {} cannot be started", welcome.name))?);
+        }
+        for ((mut child, stream), welcome) in starting.into_iter().zip(&helpers.welcomes) {
+            let (pid, threads) = await_ready(&mut child, &stream, &welcome.name)?;
+            self.ready.push(HelperReady { actor: welcome.actor, pid, threads });
+            self.started.push(Helper { pid, stream: stream.try_clone()? });
+            start_courier(&desk, stream)?;
+            let (ended, writer, actor) = (Arc::clone(&self.ended), writer.clone(), welcome.actor);
+            spawn(format!("watch-{}", actor.0), move || watch(child, actor, &writer, &ended))?;
+        }
+        self.helpers = Some(desk);
+        Ok(())
+    }
+
+    /// Where requests for these workers go.
+    pub(crate) fn desk(&self, whom: Whom) -> Option<&Desk> {
+        match whom {
+            Whom::Helper => self.helpers.as_deref(),
+            Whom::Daemon(place) => self.daemons.get(usize::from(place)).map(|desk| &**desk),
+        }
+    }
+
+    /// Lets the helpers close their traces and end; kills who does not in time.
+    pub(crate) fn end(&self) {
+        for helper in &self.started {
+            if let Err(error) = helper.stream.shutdown(Shutdown::Both) {
+                tracing::debug!("a helper has ended before: {error}");
+            }
+        }
+        if self.all_ended() {
+            return;
+        }
+        for helper in &self.started {
+            if let Ok(pid) = i32::try_from(helper.pid)
+                && let Err(error) = kill(Pid::from_raw(pid), Signal::SIGKILL)
+            {
+                tracing::debug!("a helper has ended before: {error}");
+            }
+        }
+        if !self.all_ended() {
+            tracing::warn!("not every helper has ended");
+        }
+    }
+
+    fn all_ended(&self) -> bool {
+        let count = self.ended.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited =
+            self.ended.changed.wait_timeout_while(count, END_WITHIN, |count| *count < self.started.len());
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    thread::Builder::new().name(name).spawn(body).map(drop).context("cannot start a thread")
+}
+
+fn start_courier(desk: &Arc<Desk>, stream: UnixStream) -> Result<()> {
+    let desk = Arc::clone(desk);
+    spawn("courier".to_owned(), move || desk.carry(stream))
+}
+
+/// Starts one helper and tells it who it is.
+fn start_helper(program: &str, welcome: &Welcome) -> Result<(Child, UnixStream)> {
+    let (mut own, other) = UnixStream::pair()?;
+    let child = Command::new(program)
+        .stdin(Stdio::from(OwnedFd::from(other)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .with_context(|| program.to_owned())?;
+    match send(&mut own, &Order::Welcome(Box::new(welcome.clone()))) {
+        // One that has ended already is told of when its reply is missing.
+        Ok(()) | Err(FrameError::Io(_)) => Ok((child, own)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until a helper says that it is ready: its process ID and threads.
+fn await_ready(child: &mut Child, stream: &UnixStream, name: &str) -> Result<(u32, Vec<u64>)> {
+    stream.set_read_timeout(Some(READY_WITHIN))?;
+    let reply = receive(&mut &*stream);
+    stream.set_read_timeout(None)?;
+    match reply {
+        Ok(Reply::Ready { pid, threads, .. }) => Ok((pid, threads)),
+        Ok(Reply::Failed { message, .. }) => Err(anyhow!("its helper {name} failed: {message}")),
+        Ok(reply) => Err(anyhow!("its helper {name} replied {reply:?} to its welcome")),
+        Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            child.kill()?;
+            bail!("its helper {name} was not ready within {READY_WITHIN:?}")
+        }
+        Err(_) => {
+            let status = child.wait()?;
+            bail!("its helper {name} ended at once: {status}")
+        }
+    }
+}
+
+/// Waits for a helper's end and tells of it, once. The client goes on without it.
+fn watch(mut child: Child, actor: Actor, writer: &ControlWriter, ended: &Ended) {
+    let status = child.wait().map_or(-1, ExitStatusExt::into_raw);
+    if let Err(error) = writer.reply(&Reply::HelperEnded { actor, status }) {
+        tracing::debug!("nobody to tell of a helper's end: {error}");
+    }
+    *ended.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    ended.changed.notify_all();
+}

@@ -1,0 +1,141 @@
+//! Requests of clients to helpers and daemons: a head of 24 bytes and the path. The reply is the head's middle
+//! and a result.
+
+use std::io::{Read, Write};
+
+use lab_model::Actor;
+
+use crate::FrameError;
+
+/// The longest path of a request, in bytes. A longer length is an error, never an allocation.
+pub const PATH_BYTES_MAX: usize = 4096;
+
+const HEAD_BYTES: usize = 24;
+const REPLY_BYTES: usize = 12;
+
+/// One request. Nothing in what the worker then does says who asked: client and record are for the lab's ground
+/// truth alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The client that asks.
+    pub client: Actor,
+    /// The decision for which it asks, by its place in the client's trace.
+    pub record: u64,
+    /// Seeds what the worker draws.
+    pub draw: u64,
+    /// The target, relative to the arena, or absolute when it lies elsewhere; at most [`PATH_BYTES_MAX`] bytes.
+    pub path: Vec<u8>,
+}
+
+/// Sends a request.
+///
+/// # Errors
+/// [`FrameError::TooLong`] for the path, and those of writing.
+pub fn send_request(writer: &mut impl Write, request: &Request) -> Result<(), FrameError> {
+    let too_long = FrameError::TooLong(request.path.len());
+    if request.path.len() > PATH_BYTES_MAX {
+        return Err(too_long);
+    }
+    let length = u32::try_from(request.path.len()).map_err(|_| too_long)?;
+    let mut bytes = Vec::with_capacity(HEAD_BYTES + request.path.len());
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(&u32::from(request.client.0).to_le_bytes());
+    bytes.extend_from_slice(&request.record.to_le_bytes());
+    bytes.extend_from_slice(&request.draw.to_le_bytes());
+    bytes.extend_from_slice(&request.path);
+    Ok(writer.write_all(&bytes)?)
+}
+
+/// Waits for a request.
+///
+/// # Errors
+/// [`FrameError`]; [`FrameError::Closed`] when the connection ended between two requests.
+pub fn receive_request(reader: &mut impl Read) -> Result<Request, FrameError> {
+    let mut head = [0; HEAD_BYTES];
+    if reader.read(&mut head[..1])? == 0 {
+        return Err(FrameError::Closed);
+    }
+    reader.read_exact(&mut head[1..])?;
+    let [length, client] =
+        [0, 4].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > PATH_BYTES_MAX {
+        return Err(FrameError::TooLong(length));
+    }
+    let mut path = vec![0; length];
+    reader.read_exact(&mut path)?;
+    let client = Actor(u16::try_from(client).unwrap_or(Actor::UNKNOWN.0));
+    Ok(Request { client, record: word(&head, 8), draw: word(&head, 16), path })
+}
+
+/// Sends the reply to a request: `error` is 0 or an `errno`.
+///
+/// # Errors
+/// Those of writing.
+pub fn send_reply(writer: &mut impl Write, record: u64, error: u32) -> Result<(), FrameError> {
+    let mut bytes = [0; REPLY_BYTES];
+    bytes[..8].copy_from_slice(&record.to_le_bytes());
+    bytes[8..].copy_from_slice(&error.to_le_bytes());
+    Ok(writer.write_all(&bytes)?)
+}
+
+/// Waits for a reply: the record of the request, and its result.
+///
+/// # Errors
+/// Those of reading.
+pub fn receive_reply(reader: &mut impl Read) -> Result<(u64, u32), FrameError> {
+    let mut bytes = [0; REPLY_BYTES];
+    reader.read_exact(&mut bytes)?;
+    Ok((word(&bytes, 0), u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]])))
+}
+
+fn word(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_follow_each_other() {
+        let request = |record, path: &str| Request {
+            client: Actor(3),
+            record,
+            draw: 1 << 40,
+            path: path.as_bytes().to_vec(),
+        };
+        let both = [request(7, "files/f000001"), request(u64::MAX, "")];
+        let mut wire = Vec::new();
+        for request in &both {
+            send_request(&mut wire, request).unwrap();
+        }
+        let mut reader = wire.as_slice();
+        for request in both {
+            assert_eq!(receive_request(&mut reader).unwrap(), request);
+        }
+        assert!(matches!(receive_request(&mut reader), Err(FrameError::Closed)));
+        let mut cut = &wire[..HEAD_BYTES + 3];
+        assert!(matches!(receive_request(&mut cut), Err(FrameError::Io(_))));
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_neither_sent_nor_believed() {
+        let path = vec![b'x'; PATH_BYTES_MAX + 1];
+        let request = Request { client: Actor(3), record: 1, draw: 2, path };
+        let mut wire = Vec::new();
+        assert!(matches!(send_request(&mut wire, &request), Err(FrameError::TooLong(4097))));
+        assert!(wire.is_empty());
+        let lying = [0xff; HEAD_BYTES];
+        assert!(matches!(receive_request(&mut &lying[..]), Err(FrameError::TooLong(_))));
+    }
+
+    #[test]
+    fn a_reply_names_its_request() {
+        let mut wire = Vec::new();
+        send_reply(&mut wire, 7, 13).unwrap();
+        assert_eq!(receive_reply(&mut wire.as_slice()).unwrap(), (7, 13));
+    }
+}

@@ -1,0 +1,136 @@
+//! The queue of requests, and how one is carried out.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::unix::net::UnixStream,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+};
+
+use lab_client_core::{OperationPlan, Outcome, PlannedTarget, Step, Task};
+use lab_model::{Cause, Ticks};
+use lab_process::{Arena, Gate, Operator, Paths, burn};
+use lab_protocol::{Request, send_reply};
+use lab_trace::{Counter, TraceWriter};
+
+/// The `errno` of an operation for which the arena has no file.
+const ENOENT: u32 = 2;
+
+/// A request, and where its reply goes.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) request: Request,
+    pub(crate) reply: Arc<UnixStream>,
+}
+
+impl Job {
+    /// Says that the request is carried out. Whoever asked may be gone.
+    pub(crate) fn reply(&self, error: u32) {
+        if let Err(error) = send_reply(&mut &*self.reply, self.request.record, error) {
+            tracing::debug!("nobody waits for the reply: {error}");
+        }
+    }
+}
+
+/// What the threads of a worker share. Its queue is as long as there are connections, for each brings one
+/// request at a time.
+#[derive(Debug)]
+pub(crate) struct Errands {
+    trace: TraceWriter,
+    gate: Arc<Gate>,
+    paths: Arc<Paths>,
+    arena: Arena,
+    waiting: Mutex<VecDeque<Job>>,
+    wake: Condvar,
+}
+
+impl Errands {
+    pub(crate) fn new(trace: TraceWriter, arena: Arena, workers: usize) -> Errands {
+        Errands {
+            trace,
+            gate: Arc::new(Gate::new(workers)),
+            paths: Arc::default(),
+            arena,
+            waiting: Mutex::default(),
+            wake: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn trace(&self) -> &TraceWriter {
+        &self.trace
+    }
+
+    /// Takes a request in.
+    pub(crate) fn add(&self, job: Job) {
+        self.trace.board().add(Counter::ErrandsBegun, 1);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
+        self.wake.notify_one();
+    }
+
+    /// The next request; waits for one.
+    pub(crate) fn next(&self) -> Job {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match waiting.pop_front() {
+                Some(job) => return job,
+                None => waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// Ends recording. An operation under way neither ends nor is lost; returns the records that did not fit.
+    pub(crate) fn finish(&self, at: Ticks) -> io::Result<u64> {
+        self.gate.shut();
+        self.trace.close(at)?;
+        Ok(self.trace.lost())
+    }
+}
+
+/// Carries out requests on one thread.
+pub(crate) struct Runner<'a> {
+    errands: &'a Errands,
+    operator: Operator,
+    path: Vec<u8>,
+}
+
+impl Runner<'_> {
+    /// The calling thread's, which is the worker of this number.
+    pub(crate) fn new(errands: &Errands, number: u16) -> Runner<'_> {
+        let (gate, paths) = (Arc::clone(&errands.gate), Arc::clone(&errands.paths));
+        let operator = Operator::new(errands.trace.clone(), gate, paths, (usize::from(number), number));
+        Runner { errands, operator, path: Vec::with_capacity(4096) }
+    }
+
+    /// Does what the task asks for; returns 0, or the `errno` when something could not be opened.
+    pub(crate) fn run(&mut self, mut task: Task, request: &Request) -> u32 {
+        let (mut last, mut error) = (Outcome::Begin, 0);
+        loop {
+            match task.step(last) {
+                Step::Wait(span) => thread::sleep(span.duration()),
+                Step::Burn(span) => burn(span),
+                Step::Operate(plan) => error = self.operate(plan, request).max(error),
+                // An errand has no event: nothing of it is judged, inspected, answered or passed on.
+                Step::Judge | Step::Inspect { .. } | Step::Ask(_) | Step::Answer { .. } => {}
+                Step::Done => return error,
+            }
+            last = Outcome::Finished;
+        }
+    }
+
+    /// Makes one operation; returns 0 or an `errno`.
+    fn operate(&mut self, plan: OperationPlan, request: &Request) -> u32 {
+        let arena = &self.errands.arena;
+        let found = match plan.target {
+            PlannedTarget::Same => arena.write(&request.path, &mut self.path),
+            PlannedTarget::Other(draw) => arena.other(draw, &mut self.path),
+            PlannedTarget::Program(program) => arena.program(program, &mut self.path),
+        };
+        if !found {
+            return ENOENT;
+        }
+        let cause = Cause::Decision { client: request.client, record: request.record };
+        let name = &self.path[..self.path.len() - 1];
+        self.operator.operate(&plan, &self.path, Some(name), cause)
+    }
+}

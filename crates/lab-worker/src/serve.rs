@@ -1,0 +1,154 @@
+//! The worker as a whole: set up by a welcome, asked over one connection or several, ended by an order.
+
+use std::{
+    os::unix::net::{UnixListener, UnixStream},
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use anyhow::{Context, Result, bail};
+use lab_client_core::Task;
+use lab_model::Role;
+use lab_process::{Arena, GROW_EVERY, channel, clock, create_trace, process_id, thread_id};
+use lab_protocol::{
+    Assignment, FrameError, Order, PROTOCOL, Reply, Welcome, WorkerAssignment, receive, receive_request, send,
+};
+use lab_trace::{Counter, ThreadMark, ThreadPurpose, TraceWriter};
+
+use crate::errands::{Errands, Job, Runner};
+
+/// Serves until whoever started it says that it is over, or is gone.
+pub(crate) fn run(stream: &Arc<UnixStream>) -> Result<()> {
+    let Order::Welcome(welcome) = receive(&mut &**stream)? else { bail!("the first order was no welcome") };
+    if welcome.protocol != PROTOCOL {
+        bail!("whoever started this worker speaks protocol {}, this worker {PROTOCOL}", welcome.protocol);
+    }
+    let Assignment::Worker(assignment) = &welcome.assignment else {
+        bail!("a worker was given the assignment of another process")
+    };
+    let role = if assignment.client.is_some() { Role::Helper } else { Role::Daemon };
+    let trace = create_trace(&welcome, role, env!("CARGO_PKG_VERSION"))
+        .with_context(|| format!("cannot create the trace {}", welcome.trace.path))?;
+    let listener = assignment.listen.as_deref().map(channel::listen).transpose();
+    let listener = listener.context("cannot listen for clients")?;
+    let errands = Arc::new(Errands::new(
+        trace.clone(),
+        Arena::new(&welcome.arena, assignment.workload.clone()),
+        usize::from(assignment.workers),
+    ));
+    let threads = start_threads(&welcome, assignment, &errands)?;
+    send(&mut &**stream, &Reply::Ready { pid: process_id(), threads, queue: None, helpers: Vec::new() })?;
+    match listener {
+        Some(listener) => {
+            spawn("listener".to_owned(), {
+                let errands = Arc::clone(&errands);
+                move || accept(&listener, &errands)
+            })?;
+            follow(stream, &errands)
+        }
+        None => {
+            let asked = take_requests(stream, &errands);
+            errands.finish(clock::now())?;
+            match asked {
+                // The client has let go of it, or has died: its end is the same.
+                Err(FrameError::Closed) => Ok(()),
+                ended => Ok(ended?),
+            }
+        }
+    }
+}
+
+/// A daemon's orders.
+fn follow(stream: &UnixStream, errands: &Errands) -> Result<()> {
+    match receive(&mut &*stream)? {
+        Order::Finish => {
+            let lost = errands.finish(clock::now())?;
+            Ok(send(&mut &*stream, &Reply::Closed { lost })?)
+        }
+        order => bail!("a worker cannot follow the order {order:?}"),
+    }
+}
+
+/// Takes clients in; each connection brings one request at a time.
+fn accept(listener: &UnixListener, errands: &Arc<Errands>) {
+    for stream in listener.incoming() {
+        let errands = Arc::clone(errands);
+        let served = stream.map_err(anyhow::Error::from).and_then(|stream| {
+            let stream = Arc::new(stream);
+            spawn("connection".to_owned(), move || match take_requests(&stream, &errands) {
+                Ok(()) | Err(FrameError::Closed) => {}
+                Err(error) => tracing::warn!("a client's connection failed: {error}"),
+            })
+        });
+        if let Err(error) = served {
+            tracing::warn!("cannot serve a client: {error:#}");
+        }
+    }
+}
+
+/// Takes requests in until the connection ends.
+fn take_requests(stream: &Arc<UnixStream>, errands: &Errands) -> Result<(), FrameError> {
+    loop {
+        let request = receive_request(&mut &**stream)?;
+        errands.add(Job { request, reply: Arc::clone(stream) });
+    }
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    thread::Builder::new().name(name).spawn(body).map(drop).context("cannot start a thread")
+}
+
+/// Starts the threads that do errands and the one that grows the trace; returns the IDs of all.
+fn start_threads(
+    welcome: &Welcome,
+    assignment: &WorkerAssignment,
+    errands: &Arc<Errands>,
+) -> Result<Vec<u64>> {
+    let (announce, announced) = mpsc::channel();
+    let errand = assignment.errand;
+    for number in 0..assignment.workers {
+        let (errands, announce) = (Arc::clone(errands), announce.clone());
+        spawn(format!("worker-{number}"), move || {
+            register(errands.trace(), &announce, ThreadPurpose::Worker, number);
+            let mut runner = Runner::new(&errands, number);
+            loop {
+                let job = errands.next();
+                let error = runner.run(Task::errand(&errand, job.request.draw), &job.request);
+                errands.trace().board().add(Counter::ErrandsEnded, 1);
+                job.reply(error);
+            }
+        })?;
+    }
+    let (trace, announce_growth) = (errands.trace().clone(), announce.clone());
+    spawn("housekeeper".to_owned(), move || {
+        register(&trace, &announce_growth, ThreadPurpose::Housekeeper, 0);
+        drop(announce_growth);
+        grow(&trace)
+    })?;
+    register(errands.trace(), &announce, ThreadPurpose::Control, 0);
+    drop(announce);
+    let count = usize::from(assignment.workers) + 2;
+    let threads = (0..count).map(|_| announced.recv());
+    threads.collect::<Result<_, _>>().with_context(|| format!("a thread of {} ended at once", welcome.name))
+}
+
+fn register(trace: &TraceWriter, announce: &mpsc::Sender<u64>, purpose: ThreadPurpose, number: u16) {
+    let tid = thread_id();
+    trace.thread(&ThreadMark { at: clock::now(), tid, purpose, number });
+    if announce.send(tid).is_err() {
+        tracing::error!("nobody waits for the threads any more");
+    }
+}
+
+/// Maps more of the trace ahead of the writers; for ever.
+fn grow(trace: &TraceWriter) -> ! {
+    let mut full = false;
+    loop {
+        if let Err(error) = trace.grow()
+            && !std::mem::replace(&mut full, true)
+        {
+            tracing::warn!("the trace cannot grow, what follows is counted as lost: {error}");
+        }
+        thread::sleep(GROW_EVERY);
+    }
+}
