@@ -41,6 +41,22 @@ def sha256(data):
     return hashlib.sha256(data).digest()
 
 
+def helper(path):
+    """Checks a program within a bundle; gives back its identifier and what the kernel calls it."""
+    data = path.read_bytes()
+    command = lief.parse(str(path)).code_signature
+    start = command.data_offset
+    parts = blobs(data[start:])
+    directory = parts[0]
+    (hashes, name, _, pages, limit) = struct.unpack_from(">IIIII", directory, 16)
+    assert limit == start and pages == -(-start // PAGE), (limit, start, pages)
+    for page in range(pages):
+        recorded = directory[hashes + 32 * page:hashes + 32 * (page + 1)]
+        assert sha256(data[page * PAGE:min((page + 1) * PAGE, limit)]) == recorded, f"page {page}"
+    assert plistlib.loads(parts[5][8:]) == {}, "a helper is entitled to nothing"
+    return directory[name:directory.index(b"\0", name)].decode(), sha256(directory)[:20]
+
+
 def check(bundle):
     """Checks one bundle; gives back what has to differ and what has to be equal."""
     contents = bundle / "Contents"
@@ -65,7 +81,12 @@ def check(bundle):
         recorded = directory[hashes + 32 * page:hashes + 32 * (page + 1)]
         assert sha256(data[page * PAGE:end]) == recorded, f"page {page}"
     seal = (contents / "_CodeSignature" / "CodeResources").read_bytes()
-    assert plistlib.loads(seal)["files2"] == {}, "a client's bundle has nothing else to seal"
+    helpers = {f"Helpers/{path.name}": helper(path) for path in sorted((contents / "Helpers").glob("*"))}
+    sealed = plistlib.loads(seal)["files2"]
+    assert set(sealed) == set(helpers), "a client's bundle has nothing to seal but its helpers"
+    for name, (own, cdhash) in helpers.items():
+        assert sealed[name] == {"cdhash": cdhash, "requirement": f'cdhash H"{cdhash.hex()}"'}, name
+        assert own == f"{info['CFBundleIdentifier']}.{pathlib.Path(name).name}", own
     slots = {1: info_bytes, 2: parts[2], 3: seal, 5: parts[5], 7: parts[7]}
     for slot in range(1, special + 1):
         recorded = directory[hashes - 32 * slot:hashes - 32 * (slot - 1)]

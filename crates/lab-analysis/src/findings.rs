@@ -844,6 +844,8 @@ pub struct Product {
     pub processes: u64,
     /// Threads of it that were seen. One that lives shorter than a few milliseconds may be missed.
     pub threads: u64,
+    /// True when it has a group with a mark for permission events on the arena: the kernel asks it.
+    pub asked: bool,
     /// Its fanotify groups, as `/proc` showed them.
     pub groups: Vec<ProductGroup>,
     /// Decisions of the lab's clients, in storm and drain, about what its threads did.

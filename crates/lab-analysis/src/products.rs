@@ -25,6 +25,9 @@ const EVENTS: [(u64, &str); 10] = [
     (0x0000_0010, "tell: close"),
 ];
 
+/// The events of a mask that wait for an answer.
+const ASKS: u64 = 0x0017_0000;
+
 /// A thread while it was in sight.
 #[derive(Clone, Copy, Debug)]
 struct InSight {
@@ -139,6 +142,11 @@ impl Products {
             ready_ns: seen.started.zip(seen.ready).map(|(started, ready)| ready.saturating_sub(started)),
             processes: seen.processes.len() as u64,
             threads: seen.threads.len() as u64,
+            asked: seen
+                .groups
+                .values()
+                .flat_map(|(_, marks)| marks)
+                .any(|mark| mark.arena && mark.mask & ASKS != 0),
             groups: seen.groups.values().map(|(flags, marks)| group(*flags, marks)).collect(),
             generated,
             unread_max: seen.unread_max,

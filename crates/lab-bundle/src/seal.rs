@@ -19,6 +19,10 @@ pub const ENTITLEMENT: &str = "com.apple.developer.endpoint-security.client";
 /// The entitlements of `signing/endpoint-security.entitlements`, as they were when this crate was built.
 pub const ENTITLEMENTS: &str = include_str!("../../../signing/endpoint-security.entitlements");
 
+/// What a helper is entitled to.
+const NO_ENTITLEMENTS: &[u8] =
+    b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\"><dict/></plist>\n";
+
 const RESOURCES_NAME: &str = "CodeResources";
 const RESOURCES: &str = include_str!("../../../bundles/client/CodeResources");
 
@@ -34,7 +38,9 @@ pub fn sign_ad_hoc(bundles: &[Bundle]) -> Result<(), BundleError> {
     for bundle in bundles {
         refuse_other_files(bundle)?;
         let info = read(&bundle.info_plist())?;
-        let resources = resources()?;
+        // From the inside out: the seal names what the helpers' signatures came to.
+        let nested = sign_helpers(bundle)?;
+        let resources = resources(&nested)?;
         let adhoc = AdHoc {
             identifier: bundle.bundle_id.as_str(),
             info: &info,
@@ -53,7 +59,76 @@ pub fn sign_ad_hoc(bundles: &[Bundle]) -> Result<(), BundleError> {
     Ok(())
 }
 
-/// Reads signatures back and checks each against what was asked for: three checks a bundle, in order.
+/// The programs within a bundle besides its main one, in the order of their names.
+///
+/// # Errors
+/// When the folder that holds them is there and cannot be listed.
+pub(crate) fn helpers(bundle: &Bundle) -> Result<Vec<PathBuf>, BundleError> {
+    let folder = helpers_folder(bundle);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.map_err(BundleError::io("list", &folder))?,
+    };
+    let paths: Result<Vec<PathBuf>, io::Error> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths.map_err(BundleError::io("list", &folder))?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn helpers_folder(bundle: &Bundle) -> PathBuf {
+    bundle.root.join("Contents").join("Helpers")
+}
+
+/// The signing identifier of a helper: its own, so that nobody takes it for its client.
+pub(crate) fn helper_identifier(bundle: &Bundle, helper: &Path) -> String {
+    format!("{}.{}", bundle.bundle_id, helper.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Nested code as the seal names it: its path below `Contents`, and what the kernel calls it.
+type Nested = (String, [u8; 20]);
+
+/// Signs the helpers without any entitlement: a client's helper is no Endpoint Security client.
+fn sign_helpers(bundle: &Bundle) -> Result<Vec<Nested>, BundleError> {
+    let mut nested = Vec::new();
+    for helper in helpers(bundle)? {
+        let failed = |source| BundleError::Signature { path: helper.clone(), source };
+        let identifier = helper_identifier(bundle, &helper);
+        let adhoc =
+            AdHoc { identifier: &identifier, info: b"", resources: b"", entitlements: NO_ENTITLEMENTS };
+        let signed = signature::sign(&read(&helper)?, &adhoc).map_err(failed)?;
+        nested.push((below_contents(&helper), signature::read_linked(&signed).map_err(failed)?.cdhash));
+        replace_executable(&helper, &signed)?;
+    }
+    Ok(nested)
+}
+
+fn below_contents(helper: &Path) -> String {
+    format!("Helpers/{}", helper.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Checks that each helper is signed under its own name, entitled to nothing, and the one that the seal names.
+fn helpers_hold(bundle: &Bundle) -> Result<(bool, String), BundleError> {
+    let seal = seal_path(bundle);
+    let value = Value::from_reader_xml(io::Cursor::new(read(&seal)?)).ok();
+    let sealed = value.as_ref().and_then(|seal| seal.as_dictionary()?.get("files2")?.as_dictionary());
+    let helpers = helpers(bundle)?;
+    for helper in &helpers {
+        let name = below_contents(helper);
+        let found = match signature::read_linked(&read(helper)?) {
+            Ok(found) => found,
+            Err(error) => return Ok((false, format!("{name}: {error}"))),
+        };
+        let hash = sealed.and_then(|files| files.get(&name)?.as_dictionary()?.get("cdhash")?.as_data());
+        let (own, entitled) = (helper_identifier(bundle, helper), entitlement(&found).0);
+        if hash != Some(&found.cdhash[..]) || found.identifier != own || entitled {
+            return Ok((false, format!("{name} ({}) is not the helper that was sealed", found.identifier)));
+        }
+    }
+    Ok((true, format!("{} sealed", helpers.len())))
+}
+
+/// Reads signatures back and checks each against what was asked for: four checks a bundle, in order.
 ///
 /// # Errors
 /// When a part is there and cannot be read.
@@ -68,6 +143,7 @@ pub fn verify_signatures(bundles: &[Bundle]) -> Result<Vec<Check>, BundleError> 
                     equal(Some(&signature.identifier), bundle.bundle_id.as_str())
                 }
                 (Ok(signature), Subject::Entitlement) => entitlement(signature),
+                (Ok(_), Subject::Helpers) => helpers_hold(bundle)?,
                 (Ok(signature), _) => (true, describe(signature)),
             };
             checks.push(Check { client: bundle.client.clone(), subject, passed, found });
@@ -109,10 +185,11 @@ fn seal_path(bundle: &Bundle) -> PathBuf {
     bundle.root.join("Contents").join("_CodeSignature").join(RESOURCES_NAME)
 }
 
-/// The seal of a bundle that holds nothing but its executable and its `Info.plist`: rules, and no files.
-fn resources() -> Result<Vec<u8>, TemplateError> {
+/// The seal of a bundle: the rules, and the code nested in it. It holds no other file but its executable and its
+/// `Info.plist`, which the executable's own signature vouches for.
+fn resources(nested: &[Nested]) -> Result<Vec<u8>, TemplateError> {
     let name = RESOURCES_NAME;
-    let value = Value::from_reader_xml(io::Cursor::new(RESOURCES))
+    let mut value = Value::from_reader_xml(io::Cursor::new(RESOURCES))
         .map_err(|source| TemplateError::Syntax { name, source })?;
     let is_empty = |key: &str| {
         let files = value.as_dictionary().and_then(|seal| seal.get(key)?.as_dictionary());
@@ -120,6 +197,15 @@ fn resources() -> Result<Vec<u8>, TemplateError> {
     };
     if !is_empty("files") || !is_empty("files2") {
         return Err(TemplateError::NotADictionary { name });
+    }
+    let files = value.as_dictionary_mut().and_then(|seal| seal.get_mut("files2")?.as_dictionary_mut());
+    let files = files.ok_or(TemplateError::NotADictionary { name })?;
+    for (path, cdhash) in nested {
+        let hexadecimal: String = cdhash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut entry = Dictionary::new();
+        entry.insert("cdhash".to_owned(), Value::Data(cdhash.to_vec()));
+        entry.insert("requirement".to_owned(), Value::String(format!("cdhash H\"{hexadecimal}\"")));
+        files.insert(path.clone(), Value::Dictionary(entry));
     }
     let mut bytes = Vec::new();
     value.to_writer_xml(&mut bytes).map_err(|source| TemplateError::Write { name, source })?;
@@ -130,7 +216,12 @@ fn resources() -> Result<Vec<u8>, TemplateError> {
 /// Refuses a bundle with files that the empty seal would leave unsealed.
 fn refuse_other_files(bundle: &Bundle) -> Result<(), BundleError> {
     let contents = bundle.root.join("Contents");
-    let known = [bundle.info_plist(), contents.join("MacOS"), contents.join("_CodeSignature")];
+    let known = [
+        bundle.info_plist(),
+        contents.join("MacOS"),
+        contents.join("_CodeSignature"),
+        helpers_folder(bundle),
+    ];
     let macos = contents.join("MacOS");
     for (folder, allowed) in [(&contents, &known[..]), (&macos, std::slice::from_ref(&bundle.executable))] {
         for entry in fs::read_dir(folder).map_err(BundleError::io("list", folder))? {
@@ -154,4 +245,78 @@ fn replace_executable(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
     fs::set_permissions(&beside, fs::Permissions::from_mode(EXECUTABLE_MODE))
         .map_err(BundleError::io("make executable", &beside))?;
     fs::rename(&beside, path).map_err(BundleError::io("move into place", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_model::{Behavior, Client};
+
+    use super::*;
+    use crate::signature::tests::executable;
+
+    /// A bundle with a helper, in a folder of the test's own.
+    fn bundle(test: &str) -> Bundle {
+        let into = std::env::temp_dir().join(format!("lab-seal-{test}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&into));
+        fs::create_dir_all(&into).unwrap();
+        let program = into.join("program");
+        fs::write(&program, executable(4096)).unwrap();
+        let client = Client {
+            id: "alpha".parse().unwrap(),
+            bundle_id: "com.example.alpha".parse().unwrap(),
+            behavior: Behavior::noop(),
+            restart: None,
+        };
+        let bundle = Bundle::at(&client, &into);
+        fs::create_dir_all(bundle.executable.parent().unwrap()).unwrap();
+        fs::create_dir_all(helpers_folder(&bundle)).unwrap();
+        fs::copy(&program, &bundle.executable).unwrap();
+        fs::copy(&program, helpers_folder(&bundle).join("lab-worker")).unwrap();
+        fs::write(bundle.info_plist(), "<plist version=\"1.0\"><dict/></plist>").unwrap();
+        bundle
+    }
+
+    fn failed(bundle: &Bundle) -> Vec<Subject> {
+        let checks = verify_signatures(std::slice::from_ref(bundle)).unwrap();
+        checks.into_iter().filter(|check| !check.passed).map(|check| check.subject).collect()
+    }
+
+    #[test]
+    fn a_helper_is_signed_under_its_own_name_and_sealed() {
+        let bundle = bundle("nested");
+        sign_ad_hoc(std::slice::from_ref(&bundle)).unwrap();
+        assert_eq!(failed(&bundle), []);
+        let helper = helpers_folder(&bundle).join("lab-worker");
+        let found = signature::read_linked(&read(&helper).unwrap()).unwrap();
+        assert_eq!(found.identifier, "com.example.alpha.lab-worker");
+        assert!(!entitlement(&found).0, "a helper is no client");
+        sign_ad_hoc(std::slice::from_ref(&bundle)).unwrap();
+        assert_eq!(failed(&bundle), [], "signing again changes nothing");
+
+        // Another program in its place, well signed by itself, is not the one that was sealed.
+        let adhoc = AdHoc {
+            identifier: "com.example.alpha.lab-worker",
+            info: b"",
+            resources: b"",
+            entitlements: NO_ENTITLEMENTS,
+        };
+        fs::write(&helper, signature::sign(&executable(8192), &adhoc).unwrap()).unwrap();
+        assert_eq!(failed(&bundle), [Subject::Helpers]);
+        let mut bytes = read(&helper).unwrap();
+        bytes[1000] ^= 1;
+        fs::write(&helper, bytes).unwrap();
+        assert_eq!(failed(&bundle), [Subject::Helpers]);
+        fs::remove_dir_all(bundle.root.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_bundle_without_helpers_has_an_empty_seal() {
+        let bundle = bundle("plain");
+        fs::remove_dir_all(helpers_folder(&bundle)).unwrap();
+        sign_ad_hoc(std::slice::from_ref(&bundle)).unwrap();
+        assert_eq!(failed(&bundle), []);
+        let seal = Value::from_file(seal_path(&bundle)).unwrap();
+        assert!(seal.as_dictionary().unwrap().get("files2").unwrap().as_dictionary().unwrap().is_empty());
+        fs::remove_dir_all(bundle.root.parent().unwrap()).unwrap();
+    }
 }

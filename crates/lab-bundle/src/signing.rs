@@ -8,7 +8,10 @@ use lab_model::BundleId;
 use plist::{Dictionary, Value};
 use serde::Deserialize;
 
-use crate::{Bundle, ENTITLEMENT, ENTITLEMENTS, Profile, ProfileError, Step, ToolCall};
+use crate::{
+    Bundle, ENTITLEMENT, ENTITLEMENTS, Profile, ProfileError, Step, ToolCall,
+    seal::{helper_identifier, helpers},
+};
 
 const CODESIGN: &str = "/usr/bin/codesign";
 const SECURITY: &str = "/usr/bin/security";
@@ -257,8 +260,8 @@ fn profile_problem(developer: &DeveloperId, bundle: &Bundle, facts: &SigningFact
     None
 }
 
-/// Plans the signing of bundles on a Mac: for each its entitlements, its profile, its signature and the check
-/// of the signature. `work` is a folder for the entitlements, `profiles` the one that profile paths start from.
+/// Plans the signing of bundles on a Mac: for each its profile, its helpers as far as they are there, its
+/// entitlements, its signature and the check of the signature. `work` is a folder for the entitlements, `profiles` the one that profile paths start from.
 #[must_use]
 pub fn plan_signing(signing: &Signing, bundles: &[Bundle], work: &Path, profiles: &Path) -> Vec<Step> {
     let mut steps = vec![Step::MakeFolder(work.to_path_buf())];
@@ -276,6 +279,12 @@ pub fn plan_signing(signing: &Signing, bundles: &[Bundle], work: &Path, profiles
                 &developer.identity
             }
         };
+        // From the inside out. A folder that cannot be listed is codesign's to complain about.
+        for helper in helpers(bundle).unwrap_or_default() {
+            let (own, path) = (helper_identifier(bundle, &helper), helper.to_string_lossy().into_owned());
+            let words = [&arguments[..], &["--sign", identity, "--identifier", &own, &path]].concat();
+            steps.push(Step::Run(ToolCall::new(CODESIGN, words)));
+        }
         steps.push(Step::Write { path: entitlements.clone(), bytes: entitlements_of(signing, bundle) });
         let entitlements = entitlements.to_string_lossy();
         let root = bundle.root.to_string_lossy();

@@ -51,6 +51,8 @@ pub enum Subject {
     SigningIdentifier,
     /// The signature carries the Endpoint Security entitlement.
     Entitlement,
+    /// The programs besides the main one are signed under their own names, entitled to nothing, and sealed.
+    Helpers,
 }
 
 impl Subject {
@@ -66,7 +68,8 @@ impl Subject {
     ];
 
     /// What a signed bundle is checked for besides, in order.
-    pub const SIGNED: [Subject; 3] = [Subject::Signature, Subject::SigningIdentifier, Subject::Entitlement];
+    pub const SIGNED: [Subject; 4] =
+        [Subject::Signature, Subject::SigningIdentifier, Subject::Entitlement, Subject::Helpers];
 
     /// The name in lists of checks.
     #[must_use]
@@ -82,6 +85,7 @@ impl Subject {
             Subject::Signature => "signature",
             Subject::SigningIdentifier => "signing-identifier",
             Subject::Entitlement => "entitlement",
+            Subject::Helpers => "helpers",
         }
     }
 }
@@ -147,7 +151,9 @@ pub fn verify(bundles: &[Bundle]) -> Result<Vec<Check>, BundleError> {
                 Subject::OwnCopy => own_copy(content, &inodes),
                 Subject::Architecture => architecture(content, common),
                 // Not in `ALL`: see `verify_signatures`.
-                Subject::Signature | Subject::SigningIdentifier | Subject::Entitlement => continue,
+                Subject::Signature | Subject::SigningIdentifier | Subject::Entitlement | Subject::Helpers => {
+                    continue;
+                }
             };
             checks.push(Check { client: bundle.client.clone(), subject, passed, found });
         }

@@ -282,6 +282,12 @@ mod tests {
             let found = [Own, OwnHelper, Peer, Workload].map(|class| is_muted(&policy, class));
             assert_eq!(found, expected, "{:?}", policy.behavior().mute);
         }
+        // A product under test is no client, and its threads are known all the same.
+        let product = Question { actor: Actor(0xE000), ..question(Workload) };
+        let naming = |name| muting(false, &[name]).among([("bravo", Actor(3)), ("product", Actor(0xE000))]);
+        assert_eq!(naming("product").admit(&product, 1), muted);
+        assert_ne!(naming("product").admit(&question(Workload), 1), muted);
+        assert_ne!(naming("bravo").admit(&product, 1), muted);
     }
 
     #[test]

@@ -177,10 +177,10 @@ impl JsonSchema for RawReady {
     }
 }
 
-/// The products that are good.
+/// The products that are good; `taken` are the IDs of clients and daemons.
 pub(crate) fn externals(
     field: &Field<List<RawExternal>>,
-    clients: Option<&[String]>,
+    taken: &[String],
     problems: &mut Problems<'_>,
 ) -> Option<Vec<External>> {
     let list = match field {
@@ -206,18 +206,18 @@ pub(crate) fn externals(
                 _ => kind = Some(arena.clone()),
             }
         }
-        externals.push(external(raw, clients.unwrap_or_default(), &mut ids, problems));
+        externals.push(external(raw, taken, &mut ids, problems));
     }
     if list.complete { externals.into_iter().collect() } else { None }
 }
 
 fn external(
     raw: &RawExternal,
-    clients: &[String],
+    taken: &[String],
     ids: &mut BTreeMap<String, Range<usize>>,
     problems: &mut Problems<'_>,
 ) -> Option<External> {
-    let id = raw.id.given().and_then(|id| external_id(id, clients, ids, problems));
+    let id = raw.id.given().and_then(|id| external_id(id, taken, ids, problems));
     let start = raw.start.given().and_then(|start| command(start, problems));
     let environment = environment(&raw.environment, problems);
     let ready = ready(&raw.ready, problems);
@@ -240,13 +240,13 @@ fn external(
 
 fn external_id(
     written: &At<String>,
-    clients: &[String],
+    taken: &[String],
     ids: &mut BTreeMap<String, Range<usize>>,
     problems: &mut Problems<'_>,
 ) -> Option<ClientId> {
     let text = &written.value;
     let wrong = |message: String| Diagnostic::new(written.place.clone(), message);
-    let taken = clients.contains(text) || RESERVED_IDS.contains(&text.as_str());
+    let taken = taken.contains(text) || RESERVED_IDS.contains(&text.as_str());
     let diagnostic = if let Some(first) = ids.get(text) {
         wrong(format!("two products have the ID `{text}`"))
             .label("used again here")
@@ -344,7 +344,7 @@ fn ready(field: &Field<RawReady>, problems: &mut Problems<'_>) -> Option<Ready> 
 fn ready_within(field: &Field<Span>, problems: &mut Problems<'_>) -> Span {
     let Some(at) = field.given() else { return READY_WITHIN };
     if at.value.is_zero() || at.value > READY_WITHIN_MAX {
-        let message = format!("a product cannot be waited for for {}", at.value);
+        let message = format!("a wait of {} for a product is no wait", at.value);
         problems
             .add(Diagnostic::new(at.place.clone(), message).label("expected more than 0s and at most 10m"));
     }

@@ -232,8 +232,8 @@ records! {
         /// A file, or a folder with all below it, relative to the arena. A worker finds the path out before the
         /// answer; one that cannot be told is allowed. The simulator knows no paths and allows.
         path [default]: String,
-        /// A client by its ID, its helpers as `ID/helpers`, a daemon by its ID, or `workload` for all that is no
-        /// client's. Without a path, denied at once.
+        /// A client by its ID, its helpers as `ID/helpers`, a daemon or a product of `external` by its ID, or
+        /// `workload` for all that is no client's. Without a path, denied at once.
         process [default]: String,
         /// Which events.
         #[schemars(extend("default" = "all"))]
@@ -249,8 +249,9 @@ records! {
         /// mute is set. The kernel hides what happens to them: the client's trace has none of it. The simulator
         /// asks all the same.
         paths [default]: List<String>,
-        /// Clients by their ID, another client's helpers as `ID/helpers`, daemons by their ID, or `workload` for all
-        /// that is no client's: what they do is allowed at once.
+        /// Clients by their ID, another client's helpers as `ID/helpers`, daemons and products of `external` by their
+        /// ID, or `workload` for all that is no client's: what they do is allowed at once. A product's new thread is
+        /// known within a tenth of a second.
         processes [default]: List<String>,
     }
 

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use lab_model::{
-    AuthEvents, BackendChoice, Behavior, Concurrency, Daemon, DenyRule, ExecProgram, ExecStorm, Helpers, Lab,
-    Mute, OpenStorm, Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
+    AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, ExecProgram, ExecStorm, Helpers, Lab, Mute,
+    OpenStorm, Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
 };
 
 use crate::{
@@ -61,13 +61,18 @@ pub(crate) fn resolve(
         .as_ref()
         .map(|clients| clients.iter().map(|client| client.id.as_str().to_owned()).collect::<Vec<String>>());
     let daemons = workers::daemons(&raw.daemons, client_ids.as_deref(), problems);
+    let taken = client_ids.iter().flatten().cloned();
+    let taken: Vec<String> =
+        taken.chain(daemons.iter().flatten().map(|daemon| daemon.id.to_string())).collect();
+    let external = externals(&raw.external, &taken, problems);
     if let (Some(ids), Some(daemons)) = (&client_ids, &daemons) {
-        check_processes(raw, ids, daemons, problems);
+        let products = external.iter().flatten().map(|product| product.id.as_str());
+        let others: Vec<&str> = daemons.iter().map(|daemon| daemon.id.as_str()).chain(products).collect();
+        check_processes(raw, ids, &others, problems);
         workers::check_asked(raw, daemons, clients.as_deref().unwrap_or_default(), problems);
     }
     let faults = clients.as_ref().map(|clients| faults(&raw.faults, clients, &phases, problems));
     let faults = faults.unwrap_or_default();
-    let external = externals(&raw.external, client_ids.as_deref(), problems);
     let hold = knee(raw).map_or_else(Vec::new, |knee| hold(knee, client_ids.as_deref(), problems));
     let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
     let deadline = deadline(&raw.deadline, problems);
@@ -175,13 +180,13 @@ pub(crate) fn written_behaviors(raw: &RawLab) -> impl Iterator<Item = &RawBehavi
 }
 
 /// Checks that every process which a behaviour names is one of the lab's.
-fn check_processes(raw: &RawLab, clients: &[String], daemons: &[Daemon], problems: &mut Problems<'_>) {
+fn check_processes(raw: &RawLab, clients: &[String], others: &[&str], problems: &mut Problems<'_>) {
     let helpers: Vec<String> = clients.iter().map(|id| format!("{id}{}", Helpers::SUFFIX)).collect();
     let words: Vec<&str> = clients
         .iter()
         .chain(&helpers)
         .map(String::as_str)
-        .chain(daemons.iter().map(|daemon| daemon.id.as_str()))
+        .chain(others.iter().copied())
         .chain([Mute::WORKLOAD])
         .collect();
     let named = written_behaviors(raw).flat_map(|written| {
@@ -198,7 +203,7 @@ fn check_processes(raw: &RawLab, clients: &[String], daemons: &[Daemon], problem
             format!("`{}` is no process of this lab", shortened(text)),
         )
         .help(
-            "write the ID of a client or a daemon, `ID/helpers`, or `workload` for all that is no client's",
+            "write the ID of a client, daemon or product, `ID/helpers`, or `workload` for all that is no client's",
         );
         problems.add(match nearest(text, words.iter().copied()) {
             Some(near) => diagnostic.label(format!("did you mean `{near}`?")),

@@ -289,3 +289,25 @@ fn faults() {
     check("fault_path_outside", 1, fault("deny: { on: bravo, at: 1s, for: 1s, path: /etc }"));
     check("restart_is_a_span", 1, with("{ id: bravo }", "{ id: bravo, restart: true }"));
 }
+
+#[test]
+fn products() {
+    let product = |fields: &str| with("phases:", &format!("external:\n  - {{ {fields} }}\nphases:"));
+    check("external_relative_program", 1, product("id: p, start: [fapolicyd]"));
+    check("external_no_program", 1, product("id: p, start: []"));
+    check("external_no_start", 1, product("id: p"));
+    check("external_taken_id", 1, product("id: alpha, start: [/bin/true]"));
+    check("external_ready_word", 1, product("id: p, start: [/bin/true], ready: marked"));
+    check("external_ready_two_signs", 1, product("id: p, start: [/bin/true], ready: { file: /x, line: x }"));
+    check("external_ready_too_long", 1, product("id: p, start: [/bin/true], ready_within: 1h"));
+    check("external_arena", 1, product("id: p, start: [/bin/true], arena: ramsf"));
+    check(
+        "external_private_leaves",
+        1,
+        product("id: p, start: [/bin/true], private: [{ path: /etc/p, files: { ../x: y } }]"),
+    );
+    check("external_environment", 1, product("id: p, start: [/bin/true], environment: { A: 1 }"));
+    check("external_phase_without_product", 1, with("baseline: 1s,", "baseline: 1s, external: 1s,"));
+    let two = "external:\n  - { id: p, start: [/bin/true], arena: ramfs }\n  - { id: p, start: [/bin/true], arena: tmpfs }\nphases:";
+    check("external_two_alike", 2, with("phases:", two));
+}

@@ -9,6 +9,7 @@ pub mod export;
 pub mod html;
 pub mod json;
 mod page;
+pub mod sweep;
 pub mod text;
 pub mod units;
 mod visible;

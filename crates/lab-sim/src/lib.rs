@@ -67,4 +67,4 @@ pub use sink::{Counting, DEVICE, Sink, TraceFile, Traces};
 pub use swarm::{SwarmHit, search_swarm, swarm};
 pub use sweep::{Axis, Cell, cells, run_cell};
 pub use tally::{Cut, Cycle};
-pub use trials::{Range, Trials, trials};
+pub use trials::{Range, Trial, Trials, trials};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lab_model::{Lab, PhaseKind};
+use serde::{Deserialize, Serialize};
 
 use crate::{Counting, Options, Outcome, Summary, simulate};
 
@@ -26,9 +27,55 @@ impl Range {
     }
 }
 
+/// What one run of a lab showed, on whatever kernel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// Its seed.
+    pub seed: u64,
+    /// How it ended up.
+    pub outcome: Outcome,
+    /// Decisions for each root operation, in storm and drain.
+    pub amplification: Option<f64>,
+    /// Median time of a root operation that ended in the storm, in nanoseconds.
+    pub open_p50_ns: Option<f64>,
+    /// What 99 % of them took at most.
+    pub open_p99_ns: Option<f64>,
+    /// Decisions that missed their deadline.
+    pub missed: f64,
+    /// Decisions still under way at the end.
+    pub in_flight: Option<f64>,
+    /// How often an event of a client comes back to clients: events that clients caused by answering events of
+    /// clients, over those events. `None` where nothing tells.
+    pub gain: Option<f64>,
+}
+
+impl Trial {
+    /// What a simulated run showed.
+    #[must_use]
+    pub fn of(summary: &Summary) -> Trial {
+        let storm = |permille| {
+            let phase = summary.phase(PhaseKind::Storm)?;
+            phase.root_latency.at(permille).map(|nanoseconds| nanoseconds as f64)
+        };
+        Trial {
+            seed: summary.seed,
+            outcome: summary.outcome,
+            amplification: amplification(summary),
+            open_p50_ns: storm(500),
+            open_p99_ns: storm(990),
+            missed: summary.missed() as f64,
+            in_flight: Some(summary.in_flight as f64),
+            gain: gain(summary),
+        }
+    }
+}
+
 /// What several runs of one lab showed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trials {
+    /// The runs.
+    pub runs: Vec<Trial>,
     /// How many runs ended up how.
     pub outcomes: BTreeMap<Outcome, u32>,
     /// Decisions for each root operation, in storm and drain.
@@ -41,9 +88,25 @@ pub struct Trials {
     pub missed: Option<Range>,
     /// Decisions still under way at the end of each run.
     pub in_flight: Option<Range>,
+    /// How often an event of a client comes back to clients.
+    pub gain: Option<Range>,
 }
 
 impl Trials {
+    /// Sums runs of one lab up.
+    #[must_use]
+    pub fn of(runs: Vec<Trial>) -> Trials {
+        let mut outcomes = BTreeMap::new();
+        for run in &runs {
+            *outcomes.entry(run.outcome).or_default() += 1;
+        }
+        let range = |figure: fn(&Trial) -> Option<f64>| Range::of(runs.iter().filter_map(figure).collect());
+        let (amplification, gain) = (range(|run| run.amplification), range(|run| run.gain));
+        let (open_p50, open_p99) = (range(|run| run.open_p50_ns), range(|run| run.open_p99_ns));
+        let (missed, in_flight) = (range(|run| Some(run.missed)), range(|run| run.in_flight));
+        Trials { runs, outcomes, amplification, open_p50, open_p99, missed, in_flight, gain }
+    }
+
     /// The worst way in which any run ended up; `None` without a run.
     #[must_use]
     pub fn worst(&self) -> Option<Outcome> {
@@ -66,25 +129,15 @@ pub(crate) const fn badness(outcome: Outcome) -> u32 {
 #[must_use]
 pub fn trials(lab: &Lab, options: &Options, seeds: &[u64]) -> Trials {
     let run = |&seed: &u64| simulate(lab, &Options { seed, ..*options }, &mut Counting::default());
-    let summaries: Vec<Summary> = seeds.iter().map(run).collect();
-    let mut outcomes = BTreeMap::new();
-    for summary in &summaries {
-        *outcomes.entry(summary.outcome).or_default() += 1;
-    }
-    let range =
-        |figure: &dyn Fn(&Summary) -> Option<f64>| Range::of(summaries.iter().filter_map(figure).collect());
-    let storm = |summary: &Summary, permille| {
-        let phase = summary.phase(PhaseKind::Storm)?;
-        phase.root_latency.at(permille).map(|nanoseconds| nanoseconds as f64)
-    };
-    Trials {
-        outcomes,
-        amplification: range(&amplification),
-        open_p50: range(&|summary| storm(summary, 500)),
-        open_p99: range(&|summary| storm(summary, 990)),
-        missed: range(&|summary| Some(summary.missed() as f64)),
-        in_flight: range(&|summary| Some(summary.in_flight as f64)),
-    }
+    Trials::of(seeds.iter().map(|seed| Trial::of(&run(seed))).collect())
+}
+
+/// Questions fed back over decisions on what clients had done.
+fn gain(summary: &Summary) -> Option<f64> {
+    let fed: u64 = summary.fed_back.iter().flatten().sum();
+    let from_clients: u64 =
+        summary.seen.iter().map(|row| row.iter().sum::<u64>() - row.last().copied().unwrap_or(0)).sum();
+    (from_clients > 0).then(|| fed as f64 / from_clients as f64)
 }
 
 pub(crate) fn amplification(summary: &Summary) -> Option<f64> {

@@ -78,8 +78,10 @@ pub(crate) enum Command {
     Import(Import),
     /// Runs a lab in virtual time and sums it up; or looks for a seed that shows something.
     Sim(Sim),
-    /// Runs a lab in virtual time once for every combination of some settings.
+    /// Runs a lab once for every combination of some settings; in virtual time unless told otherwise.
     Sweep(Sweep),
+    /// Reads back what the jobs of `lab sweep --emit` have left, as the same table and picture.
+    Merge(Merge),
     /// Tries one mitigation after another in virtual time: what each is worth.
     Ladder(Ladder),
     /// Shrinks a lab that goes wrong to the smallest one that still does, in virtual time.
@@ -337,9 +339,19 @@ pub(crate) struct Sweep {
     /// extra_opens, react_to, when, workers, deadline.
     #[arg(long, required = true, value_name = "SETTING=VALUES")]
     pub(crate) vary: Vec<String>,
-    /// Whose rules; by default those of this machine's kernel.
+    /// Where: the simulator (the default, on all processors), or a live kernel, one run after another.
+    #[arg(long)]
+    pub(crate) backend: Option<Backend>,
+    /// Whose rules the simulator follows; by default those of this machine's kernel.
     #[arg(long)]
     pub(crate) rules: Option<Rules>,
+    /// Writes the matrix as jobs for this engine, each run of a cell one `lab up`, and runs nothing.
+    #[arg(long)]
+    pub(crate) emit: Option<Engine>,
+    /// The folder for results and picture, or for what --emit writes; by default in the run store, or
+    /// `sweep-LAB` here. A sweep that finds results there runs only what is missing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
     /// Runs of every combination, each with a seed of its own.
     #[arg(long, default_value = "3", value_name = "COUNT")]
     pub(crate) trials: NonZeroU32,
@@ -349,6 +361,27 @@ pub(crate) struct Sweep {
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `lab merge`.
+#[derive(Debug, Args)]
+#[command(after_help = "The exit code is 2 when runs are missing.")]
+pub(crate) struct Merge {
+    /// The folder that `lab sweep --emit` wrote, and those with the run stores of its jobs.
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Who runs the jobs of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// A workflow with a job matrix.
+    GithubActions,
+    /// An indexed Job.
+    Kubernetes,
 }
 
 /// `lab ladder`.
@@ -405,7 +438,7 @@ pub(crate) struct Conform {
     /// Live runs of each lab.
     #[arg(long, default_value = "3", value_name = "COUNT")]
     pub(crate) rounds: NonZeroU32,
-    /// The lab from whose first live run the machine's costs are taken.
+    /// The lab from whose live run the machine's costs are taken: of several the one in the middle.
     #[arg(long, default_value = "three-clients", value_name = "LAB")]
     pub(crate) from: String,
     /// Writes conformance.md and conformance.json into this folder.

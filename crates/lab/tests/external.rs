@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         with_fapolicyd("a_product_that_stops_answering_is_killed_at_the_deadline", stops_answering),
         with_fapolicyd("a_product_that_marks_what_is_not_the_labs_is_ended", marks_outside),
         live("what_a_product_opens_is_its_own", generates),
+        live("a_product_that_a_client_mutes", muted),
         live("a_product_that_never_gets_ready", never_ready),
         live("a_product_that_ends_before_it_is_ready", ends_early),
         live("a_product_that_does_not_end_is_killed", does_not_end),
@@ -204,9 +205,8 @@ fn marks_outside() {
     assert_eq!(rig.remains(), Vec::<String>::new());
 }
 
-/// A script opens 200 files itself, without a process in between.
-fn generates() {
-    let rig = Rig::new("product-generates");
+/// A product that opens 200 files itself, without a process in between, after a second, beside a slow workload.
+fn reader(clients: &str) -> String {
     let opens = "sleep 1; i=0; while [ $i -lt 200 ]; do read -r x < \"$LAB_ARENA/files/$FILE\"; i=$((i+1)); done; sleep 99";
     let lab = script("reader", "started", opens).replace(
         ", ready: started",
@@ -214,7 +214,12 @@ fn generates() {
     );
     let load = load(0).replace(", operations_max: 0", "").replace("rate: max", "rate: 200");
     let load = load.replace("external: 100ms", "external: 0s").replace("storm: 10s", "storm: 3s");
-    rig.lab("reads", &(lab + &load));
+    lab + &load.replace("clients: { count: 3, behavior: noop }", clients)
+}
+
+fn generates() {
+    let rig = Rig::new("product-generates");
+    rig.lab("reads", &reader("clients: { count: 3, behavior: noop }"));
     let report = rig.report("reads");
     sums_add_up(&report);
     assert_eq!(number(&report, "/storm/root_ops"), 600);
@@ -228,6 +233,24 @@ fn generates() {
     }
     assert_eq!(product(&report)["groups"], serde_json::json!([]));
     assert_eq!(text(&report, "/outcome"), "stable", "{}", report["outcome_rule"]);
+}
+
+/// The clients are told of the product's threads: one allows what it does at once, one denies it.
+fn muted() {
+    let rig = Rig::new("product-muted");
+    let clients = "clients:\n  - { id: deaf, behavior: { preset: noop, mute: { processes: [reader] } } }\n  \
+                   - { id: strict, behavior: { preset: noop, verdict: { deny: [{ process: reader }] } } }";
+    rig.lab("reads", &reader(clients));
+    let report = rig.report("reads");
+    sums_add_up(&report);
+    let [deaf, strict] = [0, 1].map(|place| &report["clients"][place]);
+    assert_eq!(number(strict, "/decisions"), 600 + 200, "{strict}");
+    assert_eq!(number(&report, "/storm/denied"), 200);
+    // A denial ends the pass: the other client saw all of it or nothing, as the kernel asks it first or not.
+    let seen = number(deaf, "/decisions") - 600;
+    assert!([0, 200].contains(&seen), "{deaf}");
+    let by_mute = deaf["by_approval"].get("mute").and_then(Value::as_u64).unwrap_or(0);
+    assert_eq!(by_mute, seen, "{deaf}");
 }
 
 /// Runs a lab that fails for its product: exit code 72, one sentence, and nothing is left.

@@ -18,9 +18,9 @@ const SIGNATURE_ALIGNMENT: usize = 16;
 pub struct AdHoc<'a> {
     /// The signing identifier: the bundle ID.
     pub identifier: &'a str,
-    /// The bundle's `Info.plist`.
+    /// The bundle's `Info.plist`; empty for a program that is no bundle's main one.
     pub info: &'a [u8],
-    /// The bundle's `CodeResources`.
+    /// The bundle's `CodeResources`; empty for a program that is no bundle's main one.
     pub resources: &'a [u8],
     /// The entitlements as a property list in XML.
     pub entitlements: &'a [u8],
@@ -148,9 +148,9 @@ fn code_directory(code: &[u8], layout: &MachO, adhoc: &AdHoc<'_>, parts: &Parts)
     body.push(0);
     for slot in (1..=SPECIAL_SLOTS).rev() {
         body.extend(match slot {
-            SLOT_INFO => sha256(adhoc.info),
+            SLOT_INFO if !adhoc.info.is_empty() => sha256(adhoc.info),
             SLOT_REQUIREMENTS => sha256(&parts.requirements),
-            SLOT_RESOURCES => sha256(adhoc.resources),
+            SLOT_RESOURCES if !adhoc.resources.is_empty() => sha256(adhoc.resources),
             SLOT_ENTITLEMENTS => sha256(&parts.entitlements),
             SLOT_ENTITLEMENTS_DER => sha256(&parts.der),
             _ => [0; HASH_BYTES],

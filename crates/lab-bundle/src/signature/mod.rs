@@ -9,7 +9,7 @@ mod der;
 mod mach_o;
 mod read;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use adhoc::{AdHoc, sign};
 pub use mach_o::MachOError;

@@ -2,7 +2,7 @@ use super::*;
 
 /// A made-up executable as a linker leaves it: header, three load commands and the SDK's, some pages of code,
 /// and a place for a signature at the end.
-fn executable(code_bytes: usize) -> Vec<u8> {
+pub(crate) fn executable(code_bytes: usize) -> Vec<u8> {
     let le = |number: u32| number.to_le_bytes();
     let segment = |name: &[u8], start: u64, length: u64| {
         let mut command = [le(0x19), le(72)].concat();

@@ -320,7 +320,11 @@ impl Conductor {
         let within = self.externals.ready_within();
         let settled = |conductor: &Conductor| conductor.stopped.is_some() || conductor.externals.settled();
         self.until(Some(within), None, settled).await;
-        if self.stopped.is_some() { Ok(()) } else { self.externals.require_ready() }
+        if self.stopped.is_some() {
+            return Ok(());
+        }
+        self.externals.require_ready()?;
+        self.announce().await
     }
 
     /// What a client's new process is told, and its program.
@@ -383,12 +387,14 @@ impl Conductor {
             .helpers
             .iter()
             .flat_map(|(actor, helper)| helper.threads.iter().map(move |&tid| (tid, actor)));
-        let threads: Vec<(u64, Actor)> = threads.chain(of_helpers).collect();
+        let threads = threads.chain(of_helpers).chain(self.externals.threads());
+        let threads: Vec<(u64, Actor)> = threads.collect();
         let clients: Vec<Actor> = self.living_clients();
         let name_of = |actor: Actor| Some(self.processes.get(&actor)?.name.clone());
         let nameable = alive().filter(|process| matches!(process.role, Role::Client | Role::Daemon));
         let names = nameable.map(|process| (process.name.clone(), process.actor));
-        let names: Vec<(String, Actor)> = names.chain(self.helpers.names(name_of)).collect();
+        let names = names.chain(self.helpers.names(name_of)).chain(self.externals.names());
+        let names: Vec<(String, Actor)> = names.collect();
         for actor in clients.clone() {
             let (threads, clients, names) = (threads.clone(), clients.clone(), names.clone());
             let order = Order::Participants { threads, clients, names };
@@ -661,6 +667,10 @@ impl Conductor {
                 () = sleep_until(due.unwrap_or(began)), if due.is_some() => {}
                 _ = watch.tick() => {
                     self.watch(deadline_ticks);
+                    if self.externals.has_news() {
+                        // Whoever cannot be told is gone, and its end arrives as an event.
+                        drop(self.tell_participants().await);
+                    }
                     if let Some(span) = shown {
                         self.progress.show(began.elapsed(), span.duration(), self.warden.glance());
                     }

@@ -65,6 +65,10 @@ pub(super) struct Externals {
     ground: Ground,
     rounds: u32,
     failure: Option<Failure>,
+    /// Some client's behaviour names a product, so the clients are told of its threads.
+    named: bool,
+    /// Threads have come or gone since the clients were last told.
+    news: bool,
 }
 
 /// What the conductor lends for a look.
@@ -102,6 +106,11 @@ impl Externals {
                 killed: false,
             });
         }
+        externals.named = plan.lab.clients.iter().any(|client| {
+            let denied = client.behavior.deny.iter().filter_map(|rule| rule.process.as_ref());
+            let mut names = client.behavior.mute.processes.iter().chain(denied);
+            names.any(|name| externals.wanted.iter().any(|product| product.id.as_str() == name))
+        });
         if !externals.products.is_empty() {
             let folders = plan.lab.external.iter().flat_map(|external| &external.private);
             let folders: Vec<&Path> = folders.map(|folder| Path::new(&folder.path)).collect();
@@ -110,6 +119,24 @@ impl Externals {
             })?;
         }
         Ok(externals)
+    }
+
+    /// The threads of products that are there, for clients whose behaviour names one.
+    pub(super) fn threads(&self) -> impl Iterator<Item = (u64, Actor)> {
+        let threads = self.family.threads().filter(|_| self.named);
+        threads.map(|(tid, product)| (tid, External::actor(product)))
+    }
+
+    /// The products by name, for the same.
+    pub(super) fn names(&self) -> impl Iterator<Item = (String, Actor)> {
+        let products = self.products.iter().filter(|_| self.named);
+        products.map(|product| (product.wanted.id.to_string(), product.actor))
+    }
+
+    /// True once after threads have come or gone that the clients want to know of; at most once a look at the
+    /// queues.
+    pub(super) fn has_news(&mut self) -> bool {
+        self.named && self.rounds.is_multiple_of(QUEUES_EVERY) && std::mem::take(&mut self.news)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -243,6 +270,7 @@ impl Externals {
         }
         for Change { product, pid, tid, there } in self.family.update(&pids, &threads) {
             let actor = External::actor(product);
+            self.news = true;
             sight.trace.sighting(&Sighting { at: sight.now, actor, pid, tid, there });
         }
     }

@@ -62,6 +62,12 @@ impl Family {
         self.processes.iter().filter_map(|(&pid, &product)| Some((pid, product?)))
     }
 
+    /// The threads of members that were there at the last look, with whose they are.
+    pub(super) fn threads(&self) -> impl Iterator<Item = (u64, usize)> {
+        let whose = |pid: u32| self.processes.get(&pid).copied().flatten();
+        self.threads.iter().filter_map(move |&(pid, tid)| Some((tid, whose(pid)?)))
+    }
+
     /// Takes in which processes there are and which threads the members have, and says what is different.
     pub(super) fn update(&mut self, pids: &BTreeSet<u32>, threads: &BTreeSet<(u32, u64)>) -> Vec<Change> {
         let whose = |pid: u32| self.processes.get(&pid).copied().flatten();
@@ -131,6 +137,7 @@ mod tests {
         let come = family.update(&all, &first);
         assert_eq!(come, [change(0, 10, 10, true), change(0, 10, 11, true), change(1, 20, 20, true)]);
         assert_eq!(family.update(&all, &first), []);
+        assert_eq!(family.threads().collect::<Vec<_>>(), [(10, 0), (11, 0), (20, 1)]);
         let gone = family.update(&[10].into(), &[(10, 10)].into());
         assert_eq!(gone, [change(0, 10, 11, false), change(1, 20, 20, false)]);
         assert!(!family.knows(20), "its number may be given to somebody else");

@@ -35,6 +35,7 @@ impl Held {
 
 /// What is the lab's own to mark.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is mounted for a lab there"))]
 pub(super) struct Ground {
     arena_mount: u64,
     arena_device: (u64, u64),

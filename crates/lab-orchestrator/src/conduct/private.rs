@@ -10,6 +10,7 @@ use std::{
 use lab_model::PrivateFolder;
 
 /// The most that one private folder holds, in bytes.
+#[cfg(target_os = "linux")]
 const BYTES_MAX: u64 = 256 << 20;
 /// The most that is copied into one, in bytes.
 const COPIED_BYTES_MAX: u64 = 64 << 20;

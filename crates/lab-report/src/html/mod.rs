@@ -13,7 +13,7 @@ mod picture;
 mod plot;
 mod series;
 mod spectrum;
-mod svg;
+pub(crate) mod svg;
 mod view;
 mod wait_cycle;
 mod waterfall;

@@ -5,7 +5,7 @@
 use crate::visible::{clip, visible};
 
 /// Escapes text for HTML and SVG, in elements and in quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -22,7 +22,7 @@ pub(super) fn escape(text: &str) -> String {
 
 /// Where a text is anchored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     /// At its start.
     Start,
     /// At its middle.
@@ -33,13 +33,13 @@ pub(super) enum Anchor {
 
 /// A drawing under construction.
 #[derive(Debug)]
-pub(super) struct Svg {
+pub(crate) struct Svg {
     markup: String,
 }
 
 impl Svg {
     /// Begins a drawing of this size in pixels; `label` says to a reader who does not see it what it shows.
-    pub(super) fn new(id: &str, label: &str, width: f64, height: f64) -> Svg {
+    pub(crate) fn new(id: &str, label: &str, width: f64, height: f64) -> Svg {
         let (id, label) = (escape(id), escape(&visible(label)));
         let (width, height) = (short(width), short(height));
         Svg {
@@ -51,13 +51,13 @@ impl Svg {
     }
 
     /// Ends the drawing.
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.markup.push_str("</svg>");
         self.markup
     }
 
     /// A rectangle; `tip` is what is shown when it is pointed at.
-    pub(super) fn rect(&mut self, [x, y, width, height]: [f64; 4], class: &str, tip: &str) {
+    pub(crate) fn rect(&mut self, [x, y, width, height]: [f64; 4], class: &str, tip: &str) {
         let [x, y, width, height] = [x, y, width.max(0.0), height.max(0.0)].map(short);
         let tip = title(tip);
         self.markup.push_str(&format!(
@@ -66,7 +66,7 @@ impl Svg {
     }
 
     /// A rectangle whose fill has this strength from 0 to 1.
-    pub(super) fn shade(&mut self, [x, y, width, height]: [f64; 4], class: &str, strength: f64, tip: &str) {
+    pub(crate) fn shade(&mut self, [x, y, width, height]: [f64; 4], class: &str, strength: f64, tip: &str) {
         let [x, y, width, height] = [x, y, width.max(0.0), height.max(0.0)].map(short);
         let strength = if strength.is_finite() { strength.clamp(0.0, 1.0) } else { 0.0 };
         let tip = title(tip);
@@ -77,14 +77,14 @@ impl Svg {
     }
 
     /// A line.
-    pub(super) fn line(&mut self, [x1, y1, x2, y2]: [f64; 4], class: &str) {
+    pub(crate) fn line(&mut self, [x1, y1, x2, y2]: [f64; 4], class: &str) {
         let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(short);
         self.markup
             .push_str(&format!("<line x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\" class=\"{class}\"/>"));
     }
 
     /// A circle.
-    pub(super) fn circle(&mut self, [x, y, radius]: [f64; 3], class: &str, tip: &str) {
+    pub(crate) fn circle(&mut self, [x, y, radius]: [f64; 3], class: &str, tip: &str) {
         let [x, y, radius] = [x, y, radius].map(short);
         let tip = title(tip);
         self.markup.push_str(&format!(
@@ -93,14 +93,14 @@ impl Svg {
     }
 
     /// A path, with its width when it is not the class's.
-    pub(super) fn path(&mut self, path: &str, class: &str, width: Option<f64>, tip: &str) {
+    pub(crate) fn path(&mut self, path: &str, class: &str, width: Option<f64>, tip: &str) {
         let width = width.map_or_else(String::new, |width| format!(" stroke-width=\"{}\"", short(width)));
         let tip = title(tip);
         self.markup.push_str(&format!("<path d=\"{path}\" class=\"{class}\"{width}>{tip}</path>"));
     }
 
     /// A text.
-    pub(super) fn text(&mut self, x: f64, y: f64, anchor: Anchor, class: &str, text: &str) {
+    pub(crate) fn text(&mut self, x: f64, y: f64, anchor: Anchor, class: &str, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "",
             Anchor::Middle => " text-anchor=\"middle\"",
@@ -111,7 +111,7 @@ impl Svg {
     }
 
     /// A text that goes up at an angle, for headings of narrow columns.
-    pub(super) fn slanted(&mut self, x: f64, y: f64, class: &str, text: &str) {
+    pub(crate) fn slanted(&mut self, x: f64, y: f64, class: &str, text: &str) {
         let (x, y, text) = (short(x), short(y), escape(&visible(text)));
         self.markup.push_str(&format!(
             "<text x=\"{x}\" y=\"{y}\" transform=\"rotate(-50 {x} {y})\" class=\"{class}\">{text}</text>"
@@ -124,7 +124,7 @@ fn title(tip: &str) -> String {
 }
 
 /// A coordinate with at most one decimal. What is not finite would end the drawing, so it becomes 0.
-pub(super) fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let value = if value.is_finite() { value.clamp(-1e6, 1e6) } else { 0.0 };
     let text = format!("{value:.1}");
     let text = text.strip_suffix(".0").unwrap_or(&text);
@@ -132,12 +132,12 @@ pub(super) fn short(value: f64) -> String {
 }
 
 /// The pixels that a text of 12 pixels takes, roughly and rather too many.
-pub(super) fn text_width(text: &str) -> f64 {
+pub(crate) fn text_width(text: &str) -> f64 {
     crate::units::length(visible(text).chars().count()) * 6.9
 }
 
 /// The text clipped to fit into so many pixels; empty when not even two signs fit.
-pub(super) fn fit(text: &str, pixels: f64) -> String {
+pub(crate) fn fit(text: &str, pixels: f64) -> String {
     let text = visible(text);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive count")]
     let signs = (pixels / 6.9).clamp(0.0, 400.0) as usize;
@@ -151,7 +151,7 @@ pub(super) fn fit(text: &str, pixels: f64) -> String {
 }
 
 /// Moves places apart until neighbours are `gap` away from each other, keeping their order and staying above `end`.
-pub(super) fn spread(places: &[f64], gap: f64, end: f64) -> Vec<f64> {
+pub(crate) fn spread(places: &[f64], gap: f64, end: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by(|&one, &other| places[one].total_cmp(&places[other]));
     let mut moved = places.to_vec();
@@ -167,7 +167,7 @@ pub(super) fn spread(places: &[f64], gap: f64, end: f64) -> Vec<f64> {
 }
 
 /// A round number at or above `value`: 1, 2 or 5 times a power of ten.
-pub(super) fn round_up(value: f64) -> f64 {
+pub(crate) fn round_up(value: f64) -> f64 {
     if !value.is_finite() || value <= 0.0 {
         return 1.0;
     }

@@ -7,7 +7,7 @@ mod comparison;
 use std::{fs, path::Path};
 
 use lab_analysis::{Context, analyse, findings::Findings};
-use lab_model::{BackendChoice, Lab, Span, Workload};
+use lab_model::{BackendChoice, Lab, PhaseKind, Span, Workload};
 use lab_orchestrator::RunFolder;
 use lab_sim::{Costs, Kernel, Options, Size, Traces};
 use lab_trace::Trace;
@@ -27,6 +27,9 @@ const BEYOND: Span = Span::from_millis(500);
 /// Each simulated process's trace is kept in memory.
 const TRACE_BYTES_MAX: u64 = 1 << 30;
 
+/// Exit codes of what a machine lacks: a backend, a client slot, a privilege.
+const CANNOT: [u8; 3] = [69, 75, 77];
+
 /// A lab and why it is not compared.
 type Skipped = (String, String);
 
@@ -44,36 +47,46 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
         let message = "no lab can run on this machine's kernel".to_owned();
         return Err(Stop { code: 77, message, mend: Some("`lab doctor` says what is missing".to_owned()) });
     }
+    let said = skipped.len();
     say_skipped(&skipped);
     let rounds = if arguments.short { 1 } else { arguments.rounds.get() };
-    let runs = labs
-        .iter()
-        .map(|lab| {
-            let live = |round| live_round(places, lab, round, rounds);
-            (1..=rounds).map(live).collect::<Result<Vec<LiveRun>, Stop>>()
-        })
-        .collect::<Result<Vec<Vec<LiveRun>>, Stop>>()?;
-    let Some(from) =
-        labs.iter().position(|lab| lab.name == arguments.from).or((!labs.is_empty()).then_some(0))
-    else {
-        return Ok(0);
+    let mut compared = Vec::new();
+    for lab in labs {
+        match (1..=rounds).map(|round| live_round(places, &lab, round, rounds)).collect::<Result<Vec<_>, _>>()
+        {
+            Ok(runs) => compared.push((lab, runs)),
+            // What the machine lacks is no fault of the lab's: a product that is not installed, for one.
+            Err(stop) if CANNOT.contains(&stop.code) => skipped.push((lab.name, stop.message)),
+            Err(stop) => return Err(stop),
+        }
+    }
+    say_skipped(&skipped[said..]);
+    let (labs, runs): (Vec<Lab>, Vec<Vec<LiveRun>>) = compared.into_iter().unzip();
+    let can_calibrate = |lab: &Lab| lab_sim::not_simulated(lab).is_none();
+    let from = labs.iter().position(|lab| lab.name == arguments.from && can_calibrate(lab));
+    let Some(from) = from.or_else(|| labs.iter().position(can_calibrate)) else {
+        return Err(Stop::usage("none of these labs can be simulated", "name one that can: three-clients"));
     };
+    let calibration = median_run(&runs[from]);
     let costs = calibrated(&labs, &runs, from)?;
     let rows: Vec<Comparison> = labs
         .iter()
         .zip(&runs)
         .map(|(lab, runs)| {
+            let live: Vec<&Findings> = runs.iter().map(|run| &run.findings).collect();
+            if let Some(parts) = lab_sim::not_simulated(lab) {
+                return Ok(Comparison::live_only(lab, &live, parts));
+            }
             let progress = terminal::Progress::new(&format!("simulating {}", lab.name));
             let simulated = simulated(lab, costs)?;
             progress.end();
             let plan = lab_sim::plan(lab, Kernel::Fanotify, costs);
             let law = plan.roots.iter().map(|root| exact(root.size)).collect();
-            let live: Vec<&Findings> = runs.iter().map(|run| &run.findings).collect();
-            Ok(Comparison::of(lab, &live, &simulated, law))
+            Ok(Comparison::of(lab, &live, Some(&simulated), law))
         })
         .collect::<Result<_, Stop>>()?;
-    let machine = runs[from][0].findings.machine.clone();
-    let calibration = format!("{} ({})", labs[from].name, runs[from][0].folder.name());
+    let machine = calibration.findings.machine.clone();
+    let calibration = format!("{} ({})", labs[from].name, calibration.folder.name());
     let whole = Conformance { rows, skipped, rounds, short: arguments.short, calibration, machine, costs };
     if let Some(folder) = &arguments.output {
         write(folder, &whole)?;
@@ -86,16 +99,27 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
     Ok(whole.exit_code())
 }
 
+/// The run whose storm had the median of all rounds' medians: neither the calmest nor the most disturbed.
+fn median_run(runs: &[LiveRun]) -> &LiveRun {
+    let p50 = |run: &&LiveRun| {
+        let storm = run.findings.phases.iter().find(|phase| phase.name == PhaseKind::Storm.name());
+        storm.map_or(0, |storm| storm.op_latency_ns.p50)
+    };
+    let mut order: Vec<&LiveRun> = runs.iter().collect();
+    order.sort_by_key(p50);
+    order[(order.len() - 1) / 2]
+}
+
 /// The machine's costs from the run of one lab. What starting a program costs comes from the baseline of the
 /// first lab that runs any: no client takes part in that.
 fn calibrated(labs: &[Lab], runs: &[Vec<LiveRun>], from: usize) -> Result<Costs, Stop> {
-    let mut measured = sim::measured_in(&runs[from][0].folder)?;
+    let mut measured = sim::measured_in(&median_run(&runs[from]).folder)?;
     let executes = |lab: &Lab| lab.workload.iter().any(|load| matches!(load, Workload::ExecStorm(_)));
     let mut fitted = labs[from].clone();
     if measured.baseline_exec.is_none()
         && let Some(place) = labs.iter().position(executes)
     {
-        measured.baseline_exec = sim::measured_in(&runs[place][0].folder)?.baseline_exec;
+        measured.baseline_exec = sim::measured_in(&median_run(&runs[place]).folder)?.baseline_exec;
         fitted.workload.extend(
             labs[place].workload.iter().filter(|load| matches!(load, Workload::ExecStorm(_))).cloned(),
         );
@@ -123,10 +147,6 @@ fn chosen(places: &Places, arguments: &Conform) -> Result<(Vec<Lab>, Vec<Skipped
             skipped.push((lab.name, format!("it is for {} only", lab.backend.name())));
             continue;
         }
-        if let Some(parts) = lab_sim::not_simulated(&lab) {
-            skipped.push((lab.name, format!("the simulator does not model {parts}")));
-            continue;
-        }
         lab.backend = BackendChoice::Fanotify;
         if arguments.short {
             shorten(&mut lab);
@@ -149,6 +169,10 @@ fn shorten(lab: &mut Lab) {
     let quarter = Span::from_nanos(SHORT.nanos() / 4);
     phases.baseline = phases.baseline.min(quarter);
     phases.control = phases.control.min(quarter);
+    // A planned fault has its time in the storm, and what follows on it takes its own.
+    if !lab.faults.is_empty() || lab.clients.iter().any(|client| client.restart.is_some()) {
+        return;
+    }
     phases.drain = phases.drain.min(SHORT);
     let outlasts = lab.deadline < phases.storm;
     let needed = if outlasts { Span::from_nanos(lab.deadline.nanos() + BEYOND.nanos()) } else { SHORT };

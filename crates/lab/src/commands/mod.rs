@@ -4,12 +4,14 @@ mod bundle;
 mod conform;
 mod diff;
 mod labs;
+mod ladder;
 mod machine;
 mod minimize;
 mod plan;
 mod report;
 mod sim;
 mod sweep;
+mod trials;
 mod up;
 
 use crate::{
@@ -42,8 +44,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Stop> {
         Command::Import(import) => report::import(&places, import),
         Command::Sim(sim) => sim::sim(&places, sim),
         Command::Sweep(sweep) => sweep::sweep(&places, sweep),
-        Command::Ladder(ladder) => sweep::ladder(&places, ladder),
+        Command::Ladder(ladder) => ladder::ladder(&places, ladder),
         Command::Conform(conform) => conform::conform(&places, conform),
+        Command::Merge(merge) => sweep::merge(merge),
         Command::Minimize(minimize) => minimize::minimize(&places, minimize),
         Command::Schema { of } => labs::schema(*of),
         Command::Completions { shell } => labs::completions(*shell),

@@ -9,7 +9,14 @@ use crate::{
 };
 
 pub(super) fn outside(outside: &Outside, findings: &Findings) -> Section {
-    let mut lead = vec![cost(outside), place(outside)];
+    let mut lead = if outside.products.iter().any(|product| product.asked) {
+        vec![cost(outside), place(outside)]
+    } else {
+        vec![format!(
+            "The kernel asks {} nothing: no mark for permission events on the arena was seen.",
+            names(outside)
+        )]
+    };
     lead.extend(outside.products.iter().filter_map(waited));
     lead.extend(denials(outside));
     lead.extend(outside.products.iter().filter_map(|product| generated(product, findings)));
@@ -127,7 +134,7 @@ fn products(outside: &Outside) -> Table {
         .iter()
         .map(|product| {
             vec![
-                Cell::client(&product.id),
+                Cell::words(&product.id),
                 maybe_time(product.ready_ns),
                 Cell::count(product.processes),
                 Cell::count(product.threads),

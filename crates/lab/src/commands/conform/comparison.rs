@@ -60,7 +60,10 @@ pub(super) enum Law {
 pub(super) struct Comparison {
     lab: String,
     outcomes: Vec<Outcome>,
-    simulated_outcome: Outcome,
+    /// `None` for a lab that the simulator does not model.
+    simulated_outcome: Option<Outcome>,
+    /// What of it is not modelled.
+    not_modelled: Option<String>,
     law: Law,
     sizes: Vec<u64>,
     amplification: Option<Figure>,
@@ -84,11 +87,11 @@ impl Comparison {
     pub(super) fn of(
         lab: &Lab,
         live: &[&Findings],
-        simulated: &Findings,
+        simulated: Option<&Findings>,
         law: Vec<Option<u64>>,
     ) -> Comparison {
         let figure = |value: &dyn Fn(&Findings) -> Option<f64>| {
-            Figure::of(live.iter().map(|findings| value(findings)), value(simulated))
+            Figure::of(live.iter().map(|findings| value(findings)), simulated.and_then(value))
         };
         let storm = |value: fn(&Latency) -> u64| {
             figure(&|findings| {
@@ -98,23 +101,29 @@ impl Comparison {
         };
         let sizes: Vec<u64> = law.iter().copied().collect::<Option<_>>().unwrap_or_default();
         let mut amiss: Vec<Amiss> = live.iter().flat_map(|findings| amiss(findings, false)).collect();
-        amiss.extend(self::amiss(simulated, true));
+        amiss.extend(simulated.into_iter().flat_map(|findings| self::amiss(findings, true)));
         Comparison {
             lab: lab.name.clone(),
             outcomes: live.iter().map(|findings| findings.outcome).collect(),
-            simulated_outcome: simulated.outcome,
+            simulated_outcome: simulated.map(|findings| findings.outcome),
+            not_modelled: None,
             law: law_of(live, simulated, &sizes),
             sizes,
             amplification: figure(&|findings| findings.amplification),
             p50: storm(|latency| latency.p50),
             p99: storm(|latency| latency.p99),
             amiss,
-            expectations: simulated.expectations.len(),
+            expectations: live.first().map_or(0, |findings| findings.expectations.len()),
         }
     }
 
+    /// A lab that only ran live: its own expectations are what is checked.
+    pub(super) fn live_only(lab: &Lab, live: &[&Findings], parts: String) -> Comparison {
+        Comparison { not_modelled: Some(parts), ..Comparison::of(lab, live, None, Vec::new()) }
+    }
+
     fn outcomes_agree(&self) -> bool {
-        self.outcomes.iter().all(|outcome| *outcome == self.simulated_outcome)
+        self.outcomes.iter().all(|outcome| self.simulated_outcome.is_none_or(|other| *outcome == other))
     }
 
     fn broken(&self) -> bool {
@@ -132,7 +141,11 @@ impl Comparison {
         let mut names: Vec<&str> = self.outcomes.iter().map(|outcome| outcome.name()).collect();
         names.dedup();
         let real = names.join(", ");
-        if self.outcomes_agree() { real } else { format!("{real} / {}", self.simulated_outcome.name()) }
+        match self.simulated_outcome {
+            None => format!("{real}, live only"),
+            Some(simulated) if !self.outcomes_agree() => format!("{real} / {}", simulated.name()),
+            Some(_) => real,
+        }
     }
 
     fn law_text(&self) -> String {
@@ -193,7 +206,8 @@ impl Comparison {
         json!({
             "lab": self.lab,
             "outcome": { "real": self.outcomes.iter().map(|outcome| outcome.name()).collect::<Vec<_>>(),
-                         "simulated": self.simulated_outcome.name(), "agree": self.outcomes_agree() },
+                         "simulated": self.simulated_outcome.map(Outcome::name), "agree": self.outcomes_agree() },
+            "not_modelled": self.not_modelled,
             "law": law,
             "planned_sizes": self.sizes,
             "amplification": self.amplification.map(Figure::json),
@@ -232,7 +246,7 @@ fn amiss(findings: &Findings, simulated: bool) -> impl Iterator<Item = Amiss> + 
     )
 }
 
-fn law_of(live: &[&Findings], simulated: &Findings, sizes: &[u64]) -> Law {
+fn law_of(live: &[&Findings], simulated: Option<&Findings>, sizes: &[u64]) -> Law {
     if sizes.is_empty() {
         return Law::None;
     }
@@ -242,7 +256,7 @@ fn law_of(live: &[&Findings], simulated: &Findings, sizes: &[u64]) -> Law {
     };
     if !live.iter().all(|findings| held(findings)) {
         Law::BrokenLive
-    } else if !held(simulated) {
+    } else if !simulated.is_none_or(held) {
         Law::BrokenSimulated
     } else {
         Law::Held
@@ -286,7 +300,7 @@ impl Conformance {
 
     fn summary(&self) -> Vec<String> {
         let count = |holds: &dyn Fn(&&Comparison) -> bool| self.rows.iter().filter(holds).count();
-        let of = self.rows.len();
+        let of = self.rows.iter().filter(|row| row.simulated_outcome.is_some()).count();
         let lawful = count(&|row| row.law != Law::None);
         let timed = count(&|row| row.is_timed());
         let close =
@@ -301,10 +315,17 @@ impl Conformance {
                 "p50: within 25 % in {close} of {timed} labs that end (in the others it is that of the few \
                  operations before they locked up, or of a handful that feeds itself)"
             ),
-            format!("expectations: all held in {} of {of} labs", count(&|row| row.amiss.is_empty())),
+            format!(
+                "expectations: all held in {} of {} labs",
+                count(&|row| row.amiss.is_empty()),
+                self.rows.len()
+            ),
             format!("skipped: {}", self.skipped.len()),
         ];
         for row in &self.rows {
+            lines.extend(row.not_modelled.iter().map(|parts| {
+                format!("{}: live only, because the simulator does not model {parts}", row.lab)
+            }));
             lines.extend(row.amiss.iter().map(|amiss| {
                 let place = if amiss.simulated { "simulated" } else { "live" };
                 let how = if amiss.failed { "did not hold" } else { "cannot be told" };

@@ -1,0 +1,270 @@
+//! A sweep as jobs for an engine that has more machines: every run of every cell is one `lab up`.
+//!
+//! A folder with a lab file for each cell, a manifest, and what the engine reads. `lab merge` reads the manifest and
+//! what the jobs have left.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use lab_model::{BackendChoice, Lab};
+use lab_sim::Cell;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Ground,
+    results::{Cells, Row, key},
+};
+use crate::{Stop, arguments::Engine, labs::relative, terminal};
+
+/// What one matrix of GitHub Actions may hold.
+const GITHUB_JOBS_MAX: usize = 256;
+/// What one `ConfigMap` may hold, in bytes.
+const CONFIG_MAP_MAX: usize = 1 << 20;
+const MANIFEST: &str = "sweep.json";
+
+/// What `lab merge` needs to know of a sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    schema: u32,
+    pub(super) lab: String,
+    pub(super) ground: String,
+    pub(super) axes: Vec<String>,
+    pub(super) seeds: Vec<u64>,
+    cells: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    file: String,
+    key: u64,
+    settings: Vec<(String, String)>,
+}
+
+impl Manifest {
+    fn of(lab: &Lab, ground: &str, cells: &[Cell], seeds: &[u64]) -> Manifest {
+        let axes = cells.first().map_or(&[][..], |cell| &cell.settings);
+        let entry = |(place, cell): (usize, &Cell)| Entry {
+            file: file_name(place),
+            key: key(&cell.lab, ground),
+            settings: cell.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        };
+        Manifest {
+            schema: 1,
+            lab: lab.name.clone(),
+            ground: ground.to_owned(),
+            axes: axes.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            seeds: seeds.to_vec(),
+            cells: cells.iter().enumerate().map(entry).collect(),
+        }
+    }
+
+    /// The cells, without any run yet.
+    pub(super) fn cells(&self) -> Cells {
+        let row = |entry: &Entry| Row { key: entry.key, settings: entry.settings.clone(), runs: Vec::new() };
+        self.cells.iter().map(row).collect()
+    }
+}
+
+fn file_name(place: usize) -> String {
+    format!("cell-{place:04}.yaml")
+}
+
+/// Finds the manifest in one of these folders or directly below.
+pub(super) fn manifest(folders: &[PathBuf]) -> Result<(Manifest, PathBuf), Stop> {
+    let path = folders.iter().map(|folder| folder.join(MANIFEST)).find(|path| path.is_file());
+    let Some(path) = path else {
+        return Err(Stop::usage(
+            format!("none of these folders holds a {MANIFEST}"),
+            "name the folder that `lab sweep --emit` wrote as well as those with the results",
+        ));
+    };
+    let text =
+        fs::read(&path).map_err(|error| Stop::output(&format!("cannot read {}", path.display()), &error))?;
+    let manifest = serde_json::from_slice(&text).map_err(|error| {
+        Stop::usage(format!("{} is damaged: {error}", path.display()), "emit the sweep again")
+    })?;
+    Ok((manifest, path.parent().unwrap_or(Path::new(".")).to_owned()))
+}
+
+/// Writes the folder.
+pub(super) fn emit(
+    engine: Engine,
+    folder: &Path,
+    lab: &Lab,
+    ground: Ground,
+    cells: &[Cell],
+    seeds: &[u64],
+) -> Result<u8, Stop> {
+    let backend = match ground {
+        Ground::Fanotify => BackendChoice::Fanotify,
+        Ground::Sim(_) => BackendChoice::Sim,
+    };
+    let manifest = Manifest::of(lab, &ground.name(), cells, seeds);
+    let labs: Vec<(String, String)> = cells
+        .iter()
+        .enumerate()
+        .map(|(place, cell)| (file_name(place), lab_config::to_yaml(&Lab { backend, ..cell.lab.clone() })))
+        .collect();
+    let jobs = cells.len() * seeds.len();
+    let (name, text) = match engine {
+        Engine::GithubActions => {
+            too_many(jobs, GITHUB_JOBS_MAX, "jobs in one matrix of GitHub Actions")?;
+            ("github-actions.yml", github_actions(&manifest, folder, ground))
+        }
+        Engine::Kubernetes => {
+            let bytes = labs.iter().map(|(_, text)| text.len()).sum();
+            too_many(bytes, CONFIG_MAP_MAX, "bytes of lab files in one ConfigMap")?;
+            ("kubernetes.yaml", kubernetes(&manifest, &labs, ground))
+        }
+    };
+    let write = || {
+        fs::create_dir_all(folder.join("cells"))?;
+        for (name, text) in &labs {
+            fs::write(folder.join("cells").join(name), text)?;
+        }
+        fs::write(folder.join(MANIFEST), format!("{:#}\n", serde_json::to_value(&manifest)?))?;
+        fs::write(folder.join(name), text)
+    };
+    write().map_err(|error: std::io::Error| {
+        Stop::output(&format!("cannot write {}", folder.display()), &error)
+    })?;
+    let shown = relative(folder);
+    terminal::print(&format!(
+        "{}\n{jobs} jobs: {} cells with {} seeds each. When they are through: lab merge {} RESULTS\n",
+        shown.join(name).display(),
+        cells.len(),
+        seeds.len(),
+        shown.display()
+    ))?;
+    Ok(0)
+}
+
+fn too_many(found: usize, most: usize, what: &str) -> Result<(), Stop> {
+    if found <= most {
+        return Ok(());
+    }
+    Err(Stop::usage(
+        format!("{found} are more than the {most} {what}"),
+        "vary fewer settings or values, or fewer --trials",
+    ))
+}
+
+/// What `lab up` is told beside the lab file and the seed.
+fn where_to(ground: Ground) -> String {
+    match ground {
+        Ground::Fanotify => "--backend fanotify".to_owned(),
+        Ground::Sim(kernel) => format!("--backend sim --rules {}", kernel.name()),
+    }
+}
+
+/// A workflow with one job for each run. Strings are written as JSON, which YAML includes.
+fn github_actions(manifest: &Manifest, folder: &Path, ground: Ground) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let mut include = String::new();
+    for (place, entry) in manifest.cells.iter().enumerate() {
+        let settings: Vec<String> =
+            entry.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        for seed in &manifest.seeds {
+            include.push_str(&format!(
+                "          - {{ cell: {}, seed: {seed}, settings: {}, run: \"{place:04}-{seed}\" }}\n",
+                quoted(&entry.file),
+                quoted(&settings.join(" "))
+            ));
+        }
+    }
+    let sudo = if ground == Ground::Fanotify { "sudo " } else { "" };
+    // The folder as the repository has it, where it lies in one.
+    let folder = relative(folder);
+    format!(
+        "# Written by `lab sweep --emit github-actions`. Copy it to .github/workflows/ and commit {folder} with it.\n\
+         name: {name}\n\
+         \"on\": workflow_dispatch\n\
+         permissions: {{ contents: read }}\n\
+         jobs:\n\
+         \x20 cell:\n\
+         \x20   name: ${{{{ matrix.settings }}}}, seed ${{{{ matrix.seed }}}}\n\
+         \x20   runs-on: ubuntu-latest\n\
+         \x20   timeout-minutes: 30\n\
+         \x20   strategy:\n\
+         \x20     fail-fast: false\n\
+         \x20     matrix:\n\
+         \x20       include:\n\
+         {include}\
+         \x20   steps:\n\
+         \x20     - uses: actions/checkout@v4\n\
+         \x20     - run: cargo build --release --package lab\n\
+         \x20     # A lab whose expectations fail is a result as well.\n\
+         \x20     - run: |\n\
+         \x20         {sudo}target/release/lab --runs results up {folder}/cells/${{{{ matrix.cell }}}} {to} --seed ${{{{ matrix.seed }}}} || [ $? -le 2 ]\n\
+         \x20         {sudo}chmod -R a+rX results\n\
+         \x20     - uses: actions/upload-artifact@v4\n\
+         \x20       with: {{ name: \"run-${{{{ matrix.run }}}}\", path: results }}\n",
+        folder = folder.display(),
+        name = quoted(&format!("sweep {}", manifest.lab)),
+        to = where_to(ground),
+    )
+}
+
+/// A `ConfigMap` with the cells and an indexed Job with one pod for each run.
+fn kubernetes(manifest: &Manifest, labs: &[(String, String)], ground: Ground) -> String {
+    let name = format!("sweep-{}", manifest.lab);
+    let mut data = String::new();
+    for (file, text) in labs {
+        data.push_str(&format!("  {file}: |\n"));
+        for line in text.lines() {
+            data.push_str(format!("    {line}").trim_end());
+            data.push('\n');
+        }
+    }
+    let seeds: Vec<String> = manifest.seeds.iter().map(u64::to_string).collect();
+    let jobs = manifest.cells.len() * manifest.seeds.len();
+    // fanotify permission events need CAP_SYS_ADMIN in the initial user namespace, and the lab mounts its arena.
+    let security = match ground {
+        Ground::Fanotify => "          securityContext: { privileged: true }\n",
+        Ground::Sim(_) => "",
+    };
+    format!(
+        "# Written by `lab sweep --emit kubernetes`. Put in the image that has `lab`, and a claim for the results.\n\
+         apiVersion: v1\n\
+         kind: ConfigMap\n\
+         metadata: {{ name: {name} }}\n\
+         data:\n\
+         {data}\
+         ---\n\
+         apiVersion: batch/v1\n\
+         kind: Job\n\
+         metadata: {{ name: {name} }}\n\
+         spec:\n\
+         \x20 completionMode: Indexed\n\
+         \x20 completions: {jobs}\n\
+         \x20 # A live lab wants its machine for itself: raise this only as far as there are machines.\n\
+         \x20 parallelism: 1\n\
+         \x20 backoffLimit: 0\n\
+         \x20 template:\n\
+         \x20   spec:\n\
+         \x20     restartPolicy: Never\n\
+         \x20     containers:\n\
+         \x20       - name: lab\n\
+         \x20         image: IMAGE\n\
+         {security}\
+         \x20         command: [\"/bin/sh\", \"-c\"]\n\
+         \x20         args:\n\
+         \x20           - |\n\
+         \x20             set -- {seeds}\n\
+         \x20             cell=$(printf '%04d' $((JOB_COMPLETION_INDEX / $#)))\n\
+         \x20             shift $((JOB_COMPLETION_INDEX % $#))\n\
+         \x20             lab --runs \"/results/$JOB_COMPLETION_INDEX\" up \"/cells/cell-$cell.yaml\" {to} --seed \"$1\" || [ $? -le 2 ]\n\
+         \x20         volumeMounts:\n\
+         \x20           - {{ name: cells, mountPath: /cells, readOnly: true }}\n\
+         \x20           - {{ name: results, mountPath: /results }}\n\
+         \x20     volumes:\n\
+         \x20       - {{ name: cells, configMap: {{ name: {name} }} }}\n\
+         \x20       - {{ name: results, persistentVolumeClaim: {{ claimName: {name} }} }}\n",
+        seeds = seeds.join(" "),
+        to = where_to(ground),
+    )
+}

@@ -1,0 +1,128 @@
+//! The results of a sweep on disk: one line a cell, written when its runs are there.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use lab_model::{BackendChoice, Lab};
+use lab_sim::{Cell, Trial};
+use serde::{Deserialize, Serialize};
+
+use crate::Stop;
+
+/// The rows of a sweep, in the order of its cells.
+pub(super) type Cells = Vec<Row>;
+
+/// One cell and its runs: a line of the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Row {
+    /// What the runs depend on beside their seed: the resolved lab, where it ran, and the version.
+    pub(super) key: u64,
+    /// The settings by name, in the order of the axes.
+    pub(super) settings: Vec<(String, String)>,
+    /// The runs, one a seed.
+    pub(super) runs: Vec<Trial>,
+}
+
+/// The file, and what is in it.
+#[derive(Debug)]
+pub(super) struct Results {
+    path: PathBuf,
+    ground: String,
+    order: Vec<u64>,
+    seeds: Vec<u64>,
+    rows: Mutex<BTreeMap<u64, Row>>,
+}
+
+/// FNV-1a: the same on every machine and with every compiler.
+fn hash(parts: &[&str]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
+/// What the runs of a lab depend on beside their seed.
+pub(super) fn key(lab: &Lab, ground: &str) -> u64 {
+    let lab = Lab { seed: 0, backend: BackendChoice::Auto, ..lab.clone() };
+    hash(&[&lab_config::to_yaml(&lab), ground, env!("CARGO_PKG_VERSION")])
+}
+
+/// Tells sweeps of one lab over other settings or on other kernels apart.
+pub(super) fn fingerprint(lab: &Lab, axes: &[&str], ground: &str) -> u64 {
+    hash(&[&lab.name, &axes.join(" "), ground])
+}
+
+impl Results {
+    /// Opens the file in a folder, or begins it, and takes from it what is valid for these cells.
+    pub(super) fn open(folder: &Path, ground: &str, cells: &[Cell], seeds: &[u64]) -> Result<Results, Stop> {
+        let path = folder.join("results.jsonl");
+        fs::create_dir_all(folder)
+            .map_err(|error| Stop::output(&format!("cannot make {}", folder.display()), &error))?;
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let mut rows = BTreeMap::new();
+        // A line that was cut off by a kill, or is of another version, counts as not there.
+        for row in text.lines().filter_map(|line| serde_json::from_str::<Row>(line).ok()) {
+            rows.insert(row.key, row);
+        }
+        let order = cells.iter().map(|cell| key(&cell.lab, ground)).collect();
+        let (ground, seeds) = (ground.to_owned(), seeds.to_vec());
+        let results = Results { path, ground, order, seeds, rows: Mutex::new(rows) };
+        // What came after a line without its end would be one line with it.
+        if !text.is_empty() && !text.ends_with('\n') {
+            results.append("\n")?;
+        }
+        Ok(results)
+    }
+
+    /// Runs a cell with the seeds that are not there yet, and writes its line if there were any.
+    pub(super) fn complete(
+        &self,
+        cell: &Cell,
+        run: impl FnOnce(&[u64]) -> Result<Vec<Trial>, Stop>,
+    ) -> Result<(), Stop> {
+        let key = key(&cell.lab, &self.ground);
+        let mut runs = self.rows().get(&key).map_or_else(Vec::new, |row| row.runs.clone());
+        let is_there = |seed: &u64| runs.iter().any(|run| run.seed == *seed);
+        let missing: Vec<u64> = self.seeds.iter().copied().filter(|seed| !is_there(seed)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        runs.extend(run(&missing)?);
+        runs.sort_by_key(|run| run.seed);
+        let settings =
+            cell.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let row = Row { key, settings, runs };
+        let line = serde_json::to_string(&row).map_err(|error| Stop::bug(error.to_string()))?;
+        let mut rows = self.rows();
+        self.append(&format!("{line}\n"))?;
+        rows.insert(key, row);
+        Ok(())
+    }
+
+    /// The rows of the sweep's cells, with the runs of its seeds only.
+    pub(super) fn cells(&self) -> Result<Cells, Stop> {
+        let rows = self.rows();
+        let row = |key: &u64| {
+            let mut row = rows.get(key).cloned().ok_or_else(|| Stop::bug("a cell has no result"))?;
+            row.runs.retain(|run| self.seeds.contains(&run.seed));
+            Ok(row)
+        };
+        self.order.iter().map(row).collect()
+    }
+
+    fn rows(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Row>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append(&self, text: &str) -> Result<(), Stop> {
+        let write = || {
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.path)?;
+            file.write_all(text.as_bytes())
+        };
+        write().map_err(|error| Stop::output(&format!("cannot write {}", self.path.display()), &error))
+    }
+}
