@@ -314,7 +314,8 @@ impl Flame {
     pub(crate) const fn root(kind: OperationKind) -> u32 {
         match kind {
             OperationKind::Open => 0,
-            OperationKind::Exec => 1,
+            // What a command does begins with an exec.
+            OperationKind::Exec | OperationKind::Process => 1,
         }
     }
 

@@ -186,6 +186,10 @@ impl Sides {
 
     /// Counts an operation that is over, from every client's side. `asked_by` has a bit for each that decided.
     pub(crate) fn ended(&mut self, looked: &Looked<'_>, asked_by: u128) {
+        // A process of a command makes any number of opens, of which nobody was told.
+        if looked.kind == OperationKind::Process {
+            return;
+        }
         for client in 0..self.sides.len() {
             self.sides[client].operations += 1;
             let asked = u32::try_from(client).ok().and_then(|bit| asked_by.checked_shr(bit)).unwrap_or(0);
@@ -286,7 +290,7 @@ impl Sides {
         match kind {
             OperationKind::Open => subscribed(EventKind::AuthOpen),
             // On fanotify an exec opens the program, too.
-            OperationKind::Exec => {
+            OperationKind::Exec | OperationKind::Process => {
                 subscribed(EventKind::AuthExec) || (self.serial && subscribed(EventKind::AuthOpen))
             }
         }

@@ -63,6 +63,7 @@ impl KneeTally {
             Workload::OpenList(_) => "open_list",
             Workload::ExecStorm(_) => "exec_storm",
             Workload::ExecTree(_) => "exec_tree",
+            Workload::Run(_) => "run",
         };
         Some(KneeTally {
             knee,

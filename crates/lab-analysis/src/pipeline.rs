@@ -189,6 +189,7 @@ pub(crate) const fn kind_name(kind: OperationKind) -> &'static str {
     match kind {
         OperationKind::Open => "open",
         OperationKind::Exec => "exec",
+        OperationKind::Process => "process",
     }
 }
 

@@ -223,13 +223,17 @@ impl Show<'_> {
             Some(Record::Operation(operation)) => kind_name(operation.begin.kind),
             _ => "operation",
         };
+        let worker = self.name(link.op_trace);
+        let holder =
+            if link.through { format!("{worker}, which works for {waiter},") } else { waiter.to_owned() };
         let during = link.cause.map_or_else(String::new, |(_, record)| format!(" for its decision {record}"));
         let state = match (link.hold, link.workers) {
             (Hold::Unread, _) => {
                 "has not read the event, because the thread that reads is in an open of its own".to_owned()
             }
-            (Hold::Decision { record, read, queued }, workers) => {
+            (Hold::Decision { record, read, queued, asks }, workers) => {
                 let why = match (queued, workers) {
+                    _ if asks => "needs a helper or a daemon that is in an open itself".to_owned(),
                     (false, _) => "is working on it in an operation of its own".to_owned(),
                     (true, 1) => {
                         "has not begun with it, because its only worker is in an operation of its own"
@@ -244,7 +248,11 @@ impl Show<'_> {
             }
         };
         format!(
+<<<<<<< HEAD
             "{waiter} has been in its {kind} of {file} (trace {}, record {}){during} since {} ms; it waits \
+=======
+            "{holder} has been in its {kind} of {file} (trace {worker}, record {}){during} since {} ms; it waits \
+>>>>>>> main
              for {decider}, which {state}.",
             label(link.op_trace),
             link.op_record,
@@ -289,7 +297,7 @@ fn approval(decision: &Decision) -> &'static str {
 fn operation_note(operation: &Operation) -> String {
     match &operation.end {
         Part::Present(end) if end.error != 0 => format!("error {}", end.error),
-        Part::Present(end) if operation.begin.kind == OperationKind::Exec && end.status != 0 => {
+        Part::Present(end) if operation.begin.kind != OperationKind::Open && end.status != 0 => {
             format!("status {}", end.status)
         }
         Part::Present(_) => String::new(),

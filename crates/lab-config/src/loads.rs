@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use lab_model::{Distribution, ExecTree, Expectation, FileMix, Knee, OpenList, Rate, Span};
+use lab_model::{Distribution, ExecTree, Expectation, FileMix, Knee, OpenList, Rate, Run, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
@@ -106,6 +106,25 @@ records! {
         /// Raises the rate step by step over the phase, in place of `rate`.
         find_knee [default]: RawKnee,
         /// Stops after this many trees in a phase. Left out, it goes on until the phase ends.
+        operations_max [default]: Bounded<1, { u64::MAX }>,
+    }
+
+    /// Runs a command of your own, on Linux. It sees this machine's files, and the arena as its working directory; what it
+    /// opens and runs in the arena, the clients are asked about. Each of its processes and threads is one operation, from
+    /// birth to end, as the kernel tells of them; the opens within are not recorded one by one. What still runs when the
+    /// phase is over is killed.
+    #[schemars(rename = "Run")]
+    "`run`" RawRun {
+        /// The program, found as a shell finds it, and its arguments: `[make, -j2]`.
+        #[schemars(extend("minItems" = 1))]
+        command: List<String>,
+        /// Its working directory below the arena, made if it is not there. Left out, it is the arena itself.
+        directory [default]: String,
+        /// Threads that run it, each once at a time.
+        #[schemars(extend("default" = 1))]
+        workers [default]: Bounded<1, 256>,
+        /// Runs it this many times in a phase.
+        #[schemars(extend("default" = 1))]
         operations_max [default]: Bounded<1, { u64::MAX }>,
     }
 
@@ -339,6 +358,29 @@ fn check_extensions(list: &At<List<String>>, problems: &mut Problems<'_>) {
             .label("expected 1 to 32 letters, digits or underscores")
             .help("write it without the dot, such as `txt`");
         problems.add(diagnostic);
+    }
+}
+
+pub(crate) fn resolve_run(raw: &RawRun, problems: &mut Problems<'_>) -> Run {
+    if let Some(at) = raw.directory.given() {
+        check_path(at, problems);
+    }
+    let command: Vec<String> =
+        raw.command.value().into_iter().flat_map(|list| &list.items).map(|at| at.value.clone()).collect();
+    if let Some(list) = raw.command.given() {
+        let empty = command.first().is_none_or(String::is_empty) && list.value.complete;
+        if empty || command.iter().any(|part| part.contains('\0')) {
+            let diagnostic = Diagnostic::new(list.place.clone(), "a command has at least a program")
+                .label("expected a program and its arguments")
+                .help("write for example `[make, -j2]`");
+            problems.add(diagnostic);
+        }
+    }
+    Run {
+        workers: raw.workers.value().map_or(1, |workers| workers.get()),
+        command,
+        directory: raw.directory.value().cloned(),
+        operations_max: Some(raw.operations_max.value().map_or(1, |max| max.0)),
     }
 }
 

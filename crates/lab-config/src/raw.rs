@@ -13,7 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::{
     distribution::RawTime,
     external::RawExternal,
-    loads::{RawExecTree, RawFileMix, RawKnee, RawOpenList, RawRate},
+    loads::{RawExecTree, RawFileMix, RawKnee, RawOpenList, RawRate, RawRun},
     read::{At, Field, List, Problems, Read, records},
     scalar::{AnswerBy, Bounded, RawSpawn, SchemaVersion},
     tree::{Node, Value},
@@ -310,6 +310,8 @@ records! {
         exec_storm [default]: RawExecStorm,
         /// Runs programs that run programs.
         exec_tree [default]: RawExecTree,
+        /// Runs a command of your own.
+        run [default]: RawRun,
     }
 
     /// Opens and closes files of the arena.

@@ -12,8 +12,12 @@ use crate::{
     clients::clients,
     expectations::expectations,
     external::externals,
+<<<<<<< HEAD
     faults::faults,
     loads::{RawKnee, hold, rate, resolve_exec_tree, resolve_file_mix, resolve_open_list},
+=======
+    loads::{RawKnee, hold, rate, resolve_exec_tree, resolve_file_mix, resolve_open_list, resolve_run},
+>>>>>>> main
     nearest::nearest,
     raw::{
         BehaviorEntry, RawBehavior, RawClients, RawDenyRule, RawExecStorm, RawLab, RawMute, RawOpenStorm,
@@ -383,7 +387,7 @@ fn workloads(
 fn knee(raw: &RawLab) -> Option<&RawKnee> {
     let loads = raw.workload.value().into_iter().flat_map(|list| &list.items);
     let mut knees = loads.filter_map(|load| {
-        let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree } = &load.value;
+        let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree, run: _ } = &load.value;
         let of_opens = || open_storm.value().and_then(|storm| storm.find_knee.value());
         let of_mix = || file_mix.value().and_then(|mix| mix.find_knee.value());
         let of_list = || open_list.value().and_then(|list| list.find_knee.value());
@@ -401,19 +405,21 @@ fn arena_bytes(workload: &Workload) -> u64 {
 }
 
 fn one_workload(at: &At<RawWorkload>, beside: &Beside<'_>, problems: &mut Problems<'_>) -> Option<Workload> {
-    let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree } = &at.value;
+    let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree, run } = &at.value;
     let given = [
         open_storm.given().is_some(),
         file_mix.given().is_some(),
         open_list.given().is_some(),
         exec_storm.given().is_some(),
         exec_tree.given().is_some(),
+        run.given().is_some(),
     ];
     let bad = matches!(open_storm, Field::Bad)
         || matches!(file_mix, Field::Bad)
         || matches!(open_list, Field::Bad)
         || matches!(exec_storm, Field::Bad)
-        || matches!(exec_tree, Field::Bad);
+        || matches!(exec_tree, Field::Bad)
+        || matches!(run, Field::Bad);
     let message = match given.iter().filter(|given| **given).count() {
         _ if bad => return None,
         0 => "a load names what it does",
@@ -424,6 +430,8 @@ fn one_workload(at: &At<RawWorkload>, beside: &Beside<'_>, problems: &mut Proble
                 Some(Workload::FileMix(resolve_file_mix(&mix.value, problems)))
             } else if let Some(list) = open_list.given() {
                 resolve_open_list(list, beside, problems).map(Workload::OpenList)
+            } else if let Some(run) = run.given() {
+                Some(Workload::Run(resolve_run(&run.value, problems)))
             } else if let Some(tree) = exec_tree.given() {
                 Some(Workload::ExecTree(resolve_exec_tree(tree, problems)))
             } else {
@@ -435,7 +443,7 @@ fn one_workload(at: &At<RawWorkload>, beside: &Beside<'_>, problems: &mut Proble
         _ => "one load cannot be two",
     };
     let diagnostic = Diagnostic::new(at.place.clone(), message)
-        .label("expected one of `open_storm`, `file_mix`, `open_list`, `exec_storm` and `exec_tree`")
+        .label("expected one of `open_storm`, `file_mix`, `open_list`, `exec_storm`, `exec_tree` and `run`")
         .help("give each load an item of its own: `- open_storm: {}`");
     problems.add(diagnostic);
     None

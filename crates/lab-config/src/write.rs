@@ -217,6 +217,7 @@ fn write_workload(out: &mut String, workload: &Workload, hold: &[Expectation]) -
         Workload::OpenList(_) => "open_list",
         Workload::ExecStorm(_) => "exec_storm",
         Workload::ExecTree(_) => "exec_tree",
+        Workload::Run(_) => "run",
     };
     writeln!(out, "  - {name}:")?;
     writeln!(out, "      workers: {}", workload.workers())?;
@@ -248,8 +249,16 @@ fn write_workload(out: &mut String, workload: &Workload, hold: &[Expectation]) -
             writeln!(out, "      fanout: {}", tree.fanout)?;
             writeln!(out, "      depth: {}", tree.depth)?;
         }
+        Workload::Run(run) => {
+            writeln!(out, "      command: {}", Names(&run.command))?;
+            if let Some(directory) = &run.directory {
+                writeln!(out, "      directory: {}", Scalar(directory))?;
+            }
+        }
     }
-    write_rate(out, workload.rate(), hold)?;
+    if !matches!(workload, Workload::Run(_)) {
+        write_rate(out, workload.rate(), hold)?;
+    }
     workload.operations_max().map_or(Ok(()), |max| writeln!(out, "      operations_max: {max}"))
 }
 

@@ -4,9 +4,15 @@
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
     ArenaKind, AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon,
+<<<<<<< HEAD
     DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FaultAction, FileMix,
     Helpers, Lab, Mute, OpenList, OpenStorm, Phases, PlannedFault, PrivateFolder, Rate, ReactTo, Reaction,
     Ready, Recognized, Safety, Span, Via, When, Workload,
+=======
+    DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FileMix, Helpers, Lab, Mute,
+    OpenList, OpenStorm, Phases, PrivateFolder, Rate, ReactTo, Reaction, Ready, Recognized, Run, Safety,
+    Span, Via, When, Workload,
+>>>>>>> main
 };
 use proptest::prelude::*;
 
@@ -189,6 +195,17 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn command()(
+        workers in 1..=256_u16,
+        command in proptest::collection::vec("[a-zé '\"#:&*!0-9_/-]{1,12}", 1..5),
+        directory in proptest::option::of("[a-z]{1,5}"),
+        operations_max in 1..=u64::MAX,
+    ) -> Workload {
+        Workload::Run(Run { workers, command, directory, operations_max: Some(operations_max) })
+    }
+}
+
+prop_compose! {
     fn exec_tree()(
         workers in 1..=256_u16,
         (fanout, depth) in (1..=4_u32, 0..=4_u32),
@@ -230,6 +247,7 @@ fn workload() -> impl Strategy<Value = Workload> {
         file_mix(),
         open_list(),
         exec_tree(),
+        command(),
     ]
 }
 

@@ -157,7 +157,7 @@ impl Driver {
         let control = register(&writer, ThreadPurpose::Control, 0);
         let (registered, registrations) = mpsc::channel();
         let housekeeper = start_housekeeper(&writer, registered.clone())?;
-        let workers = start_workers(&workload, &writer, &sites, &registered)?;
+        let workers = start_workers((&workload, &welcome.arena), &writer, &sites, &registered)?;
         drop(registered);
         let expected = workers.len() + 1;
         let mut threads = vec![control];
@@ -222,7 +222,7 @@ fn register(writer: &TraceWriter, purpose: ThreadPurpose, number: u16) -> u64 {
 }
 
 fn start_workers(
-    workload: &[Workload],
+    (workload, arena): (&[Workload], &str),
     writer: &TraceWriter,
     sites: &Arc<Sites>,
     registered: &Sender<u64>,
@@ -244,13 +244,17 @@ fn start_workers(
                 Workload::ExecTree(tree) => Some(Grove::new(tree)),
                 _ => None,
             };
+            let command = match load {
+                Workload::Run(run) => Some((run.clone(), arena.to_owned())),
+                _ => None,
+            };
             let (jobs, receiver) = mpsc::channel();
             let (writer, sites, registered) = (writer.clone(), Arc::clone(sites), registered.clone());
             let body = move || {
                 thread::wake_exactly();
                 let tid = register(&writer, ThreadPurpose::Worker, number);
                 let subject = ThreadId { pid: std::process::id(), tid, generation: 0 };
-                let tools = Tools { place, launcher, grove };
+                let tools = Tools { place, launcher, grove, command };
                 let worker = Worker::new(number, subject, writer, sites, tools);
                 // Nobody receives only if the driver is ending already.
                 let _ending = registered.send(tid);

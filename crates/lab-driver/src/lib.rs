@@ -3,10 +3,15 @@
 //! It is told what to do over its control socket and writes nothing but its trace. It does not decide what
 //! to open or run (`lab-workload` does) and does not judge what came of it. The loop around an operation
 //! allocates nothing, takes no lock and makes no system call but the operation's own and, the first time a
-//! file is opened, one `fstat`. Unsafe code is in `descriptors`; what starts programs is `lab_process::program`.
+//! file is opened, one `fstat`. Unsafe code is in `descriptors` and `command`; what starts programs is `lab_process::program`.
 #![deny(unsafe_code)]
 
+<<<<<<< HEAD
 mod burn;
+=======
+#[cfg(target_os = "linux")]
+mod command;
+>>>>>>> main
 mod control;
 mod descriptors;
 mod phase;

@@ -96,6 +96,7 @@ impl Sites {
                     (path.clone(), vec![path])
                 }
                 Workload::ExecTree(_) => (tree_path(), vec![tree_path()]),
+                Workload::Run(_) => (format!("load {place}"), Vec::new()),
             };
             let new: Result<Vec<Site>, String> = match load {
                 Workload::FileMix(mix) => {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, mpsc::Receiver};
 
-use lab_model::{Cause, ExecTree, OperationKind, PhaseKind, ThreadId, Ticks};
+use lab_model::{Cause, ExecTree, OperationKind, Run, ThreadId, Ticks};
 use lab_process::{
     clock,
     program::{Birth, Launch, Launcher},
@@ -41,6 +41,8 @@ pub(crate) struct Tools {
     pub(crate) launcher: Option<Launcher>,
     /// The shape of its trees, for a load that has some.
     pub(crate) grove: Option<Grove>,
+    /// The command, for a load that runs one, and the arena.
+    pub(crate) command: Option<(Run, String)>,
 }
 
 /// What growing one tree after the other needs, made beforehand.
@@ -119,14 +121,14 @@ impl Worker {
                 break;
             }
             let more;
-            (now, more) = self.make(&planned, at, round.phase);
+            (now, more) = self.make(&planned, at, round);
             begun += more;
         }
         begun
     }
 
     /// Makes what is planned, and returns when it had ended and how many operations it was.
-    fn make(&mut self, planned: &Planned, at: Option<Ticks>, phase: PhaseKind) -> (Ticks, u64) {
+    fn make(&mut self, planned: &Planned, at: Option<Ticks>, round: &Round) -> (Ticks, u64) {
         let begin = OperationBegin {
             started: Ticks(0),
             subject: self.thread,
@@ -134,7 +136,7 @@ impl Worker {
             planned: at,
             kind: OperationKind::Open,
             worker: self.number,
-            phase: Some(phase),
+            phase: Some(round.phase),
         };
         self.board.add(Counter::OperationsBegun, 1);
         let exec = OperationBegin { kind: OperationKind::Exec, ..begin };
@@ -149,9 +151,44 @@ impl Worker {
             }
             Action::Exec(_) => (self.execute(planned.load, exec), 0),
             Action::Tree => self.grow(planned.load, exec),
+            Action::Run => self.command(begin, round),
         };
         self.board.add(Counter::OperationsEnded, 1);
         (ended, 1 + more)
+    }
+
+    /// Runs the load's command until it and all that has come of it has ended, or the phase is over.
+    #[cfg(target_os = "linux")]
+    fn command(&mut self, begin: OperationBegin, round: &Round) -> (Ticks, u64) {
+        let Some((load, arena)) = &self.tools.command else {
+            unreachable!("a worker whose schedule holds a command was given it")
+        };
+        let id = self.writer.claim_operation();
+        self.birth.record = id;
+        self.birth.begin = OperationBegin { kind: OperationKind::Process, ..begin };
+        let is_over = || round.is_halted() || round.is_over(clock::now());
+        let done = crate::command::run(load, std::path::Path::new(arena), &self.birth, &is_over);
+        let ended = clock::now();
+        let (error, status) = (done.error, done.status);
+        if error != 0 {
+            // Nobody became the command: the failure is this thread's own.
+            self.writer.begin_claimed(id, &OperationBegin { started: ended, ..self.birth.begin });
+        }
+        self.writer.end_operation(id, &OperationEnd { ended, error, status, finished: None, bytes: 0 });
+        self.board.rest(usize::from(self.number));
+        (ended, done.more)
+    }
+
+    /// Elsewhere nobody tells of a command's processes before they run.
+    #[cfg(not(target_os = "linux"))]
+    fn command(&mut self, begin: OperationBegin, _: &Round) -> (Ticks, u64) {
+        let id = self.writer.claim_operation();
+        let ended = clock::now();
+        let kind = OperationKind::Process;
+        self.writer.begin_claimed(id, &OperationBegin { started: ended, kind, ..begin });
+        let error = libc::ENOTSUP.cast_unsigned();
+        self.writer.end_operation(id, &OperationEnd { ended, error, status: 0, finished: None, bytes: 0 });
+        (ended, 0)
     }
 
     fn open(&self, site: &Site, access: Access, begin: OperationBegin) -> Ticks {

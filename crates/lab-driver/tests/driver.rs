@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt};
 use lab_model::{Cause, ExecProgram, OperationKind, PhaseKind, Rate, Role, Span};
 use lab_protocol::{Order, PhaseOrder, Reply};
 use lab_trace::{Part, ThreadPurpose};
-use rig::{Rig, exec, mix, open, tree};
+use rig::{Rig, command, exec, mix, open, tree};
 
 fn order(phase: PhaseKind, span: Span, operations_max: Option<u64>) -> PhaseOrder {
     PhaseOrder { phase, span, operations_max }
@@ -343,4 +343,48 @@ fn a_burst_starts_together() {
     let planned: Vec<u64> = planned.into_iter().collect();
     assert_eq!(planned.len(), 3);
     assert!(planned.windows(2).all(|pair| pair[1] - pair[0] == 100_000_000), "{planned:?}");
+}
+
+/// The first process, its children and theirs: each from birth to end, also those that nobody waits for.
+#[test]
+fn every_process_of_a_command_is_recorded() {
+    let script = "echo here > file; (cat file; cat file; true) & cat file; wait; exit 3";
+    let mut rig = Rig::new("command", vec![command(&["sh", "-c", script], 2)]);
+    rig.ready();
+    // The shell, the one in the background with two programs, and one more: twice.
+    assert_eq!(rig.drive(order(PhaseKind::Storm, Span::from_secs(3600), None)), 2 * 5);
+    assert_eq!(fs::read_to_string(rig.root().join("work/file")).unwrap(), "here\n");
+    let record = rig.finish();
+    assert_eq!((record.operations.len(), record.losses), (2 * 5, 0));
+    let mut statuses: Vec<i32> = Vec::new();
+    for one in &record.operations {
+        let end = one.end.present().unwrap();
+        assert_eq!((one.begin.kind, end.error), (OperationKind::Process, 0), "{one:?}");
+        assert!(one.begin.started <= end.ended && one.begin.subject.tid > 0);
+        statuses.push(end.status);
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [0, 0, 0, 0, 0, 0, 0, 0, 3 << 8, 3 << 8]);
+}
+
+#[test]
+fn a_command_that_goes_on_is_ended_with_its_phase() {
+    let endless = "sleep 1000 & setsid sleep 1000; sleep 1000";
+    let mut rig = Rig::new("endless", vec![command(&["sh", "-c", endless], 1)]);
+    rig.ready();
+    let made = rig.drive(order(PhaseKind::Storm, Span::from_millis(300), None));
+    assert!((3..=4).contains(&made), "{made}");
+    let record = rig.finish();
+    let killed = |one: &&lab_trace::Operation| one.end.present().unwrap().status == 9;
+    assert_eq!(record.operations.iter().filter(killed).count() as u64, made);
+}
+
+#[test]
+fn a_command_that_is_not_there_fails_with_its_error() {
+    let mut rig = Rig::new("no_command", vec![command(&["no-such-program-anywhere"], 1)]);
+    rig.ready();
+    assert_eq!(rig.drive(order(PhaseKind::Storm, Span::from_secs(3600), None)), 1);
+    let record = rig.finish();
+    let end = record.operations[0].end.present().unwrap();
+    assert_eq!((record.operations.len(), end.error), (1, 2), "ENOENT");
 }

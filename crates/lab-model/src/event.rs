@@ -274,6 +274,9 @@ pub enum OperationKind {
     Open,
     /// Starts a program; the operation lasts until the process has ended.
     Exec,
+    /// Is a process or thread of a command that the lab did not write, from its birth to its end. What it opens and
+    /// runs is not recorded one by one.
+    Process,
 }
 
 impl OperationKind {
@@ -283,6 +286,7 @@ impl OperationKind {
         match self {
             OperationKind::Open => 1,
             OperationKind::Exec => 2,
+            OperationKind::Process => 3,
         }
     }
 
@@ -292,6 +296,7 @@ impl OperationKind {
         match code {
             1 => Some(OperationKind::Open),
             2 => Some(OperationKind::Exec),
+            3 => Some(OperationKind::Process),
             _ => None,
         }
     }

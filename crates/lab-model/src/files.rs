@@ -10,7 +10,7 @@ pub fn file_path(load: &Workload, index: u32) -> String {
             let path = list.paths.get(index as usize).map_or("", String::as_str);
             format!("{}/{path}", list.directory)
         }
-        Workload::ExecStorm(_) | Workload::ExecTree(_) => String::new(),
+        Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_) => String::new(),
     }
 }
 
@@ -24,7 +24,7 @@ pub fn file_bytes(load: &Workload, index: u32) -> u32 {
         Workload::OpenStorm(storm) => storm.file_bytes,
         Workload::FileMix(mix) => drawn(&mix.file_bytes),
         Workload::OpenList(list) => drawn(&list.file_bytes),
-        Workload::ExecStorm(_) | Workload::ExecTree(_) => 0,
+        Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_) => 0,
     }
 }
 

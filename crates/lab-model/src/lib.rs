@@ -37,4 +37,6 @@ pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
 pub use participant::{AskedDaemon, Daemon, Errand, Helpers};
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};
-pub use workload::{ExecProgram, ExecStorm, ExecTree, FileMix, Knee, OpenList, OpenStorm, Rate, Workload};
+pub use workload::{
+    ExecProgram, ExecStorm, ExecTree, FileMix, Knee, OpenList, OpenStorm, Rate, Run, Workload,
+};

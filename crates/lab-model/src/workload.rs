@@ -19,6 +19,8 @@ pub enum Workload {
     ExecStorm(ExecStorm),
     /// Runs programs that run programs.
     ExecTree(ExecTree),
+    /// Runs a command of the user's.
+    Run(Run),
 }
 
 /// Opens and closes files of the arena.
@@ -124,6 +126,19 @@ impl ExecTree {
     }
 }
 
+/// Runs a command of the user's own inside the lab's namespaces. Linux only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Threads that run it, each once at a time: 1 to 256.
+    pub workers: u16,
+    /// The program, found as a shell finds it, and its arguments; at least the program.
+    pub command: Vec<String>,
+    /// Its working directory below the arena, made before anything watches it; `None` for the arena itself.
+    pub directory: Option<String>,
+    /// Runs it this many times in a phase; `None` goes on until the phase ends.
+    pub operations_max: Option<u64>,
+}
+
 impl Workload {
     /// Threads that make its operations.
     #[must_use]
@@ -134,6 +149,7 @@ impl Workload {
             Workload::OpenList(list) => list.workers,
             Workload::ExecStorm(storm) => storm.workers,
             Workload::ExecTree(tree) => tree.workers,
+            Workload::Run(run) => run.workers,
         }
     }
 
@@ -145,6 +161,7 @@ impl Workload {
             Workload::OpenList(list) => &mut list.workers,
             Workload::ExecStorm(storm) => &mut storm.workers,
             Workload::ExecTree(tree) => &mut tree.workers,
+            Workload::Run(run) => &mut run.workers,
         }
     }
 
@@ -157,6 +174,7 @@ impl Workload {
             Workload::OpenList(list) => list.rate,
             Workload::ExecStorm(storm) => storm.rate,
             Workload::ExecTree(tree) => tree.rate,
+            Workload::Run(_) => Rate::Max,
         }
     }
 
@@ -169,6 +187,7 @@ impl Workload {
             Workload::OpenList(list) => list.operations_max,
             Workload::ExecStorm(storm) => storm.operations_max,
             Workload::ExecTree(tree) => tree.operations_max,
+            Workload::Run(run) => run.operations_max,
         }
     }
 
@@ -180,6 +199,7 @@ impl Workload {
             Workload::OpenList(list) => &mut list.operations_max,
             Workload::ExecStorm(storm) => &mut storm.operations_max,
             Workload::ExecTree(tree) => &mut tree.operations_max,
+            Workload::Run(run) => &mut run.operations_max,
         }
     }
 
@@ -190,14 +210,14 @@ impl Workload {
             Workload::OpenStorm(storm) => storm.files,
             Workload::FileMix(mix) => mix.files,
             Workload::OpenList(list) => u32::try_from(list.paths.len()).unwrap_or(u32::MAX),
-            Workload::ExecStorm(_) | Workload::ExecTree(_) => 0,
+            Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_) => 0,
         }
     }
 
     /// True for a load that runs programs.
     #[must_use]
     pub const fn runs_programs(&self) -> bool {
-        matches!(self, Workload::ExecStorm(_) | Workload::ExecTree(_))
+        matches!(self, Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_))
     }
 }
 

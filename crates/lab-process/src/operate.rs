@@ -72,7 +72,7 @@ impl Operator {
         };
         match kind {
             OperationKind::Open => self.open(plan, path, name, begin),
-            OperationKind::Exec => self.spawn(path, name, begin),
+            OperationKind::Exec | OperationKind::Process => self.spawn(path, name, begin),
         }
     }
 

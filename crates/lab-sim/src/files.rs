@@ -104,7 +104,7 @@ impl Files {
             }
             Action::Exec(program) => self.program(Program::of(program)),
             // Labs with these are refused before: see `not_simulated`.
-            Action::Create | Action::Tree => self.program(Program::Static),
+            Action::Create | Action::Tree | Action::Run => self.program(Program::Static),
         }
     }
 

@@ -1,9 +1,9 @@
 //! One mitigation at a time, then the best ones together: what each is worth.
 
-use lab_model::{Behavior, Concurrency, Lab, ReactTo, When};
+use lab_model::{Behavior, Cache, Concurrency, Lab, Mute, ReactTo, Via, When};
 
 use crate::{
-    Options, Trials,
+    Counting, Kernel, Options, Range, Trial, Trials, simulate,
     trials::{badness, trials},
 };
 
@@ -12,10 +12,17 @@ use crate::{
 pub enum Mitigation {
     /// Answers first and reacts afterwards.
     AnswerFirst,
-    /// Uses the file it was handed instead of opening it again.
+    /// Reads through the descriptor it was handed instead of opening the file again. Not on Endpoint Security,
+    /// which hands none over.
     ReadThroughDescriptor,
     /// Answers other clients' events at once.
     PeerCheck,
+    /// Mutes the clients about whose operations it is asked.
+    PeerMute,
+    /// Mutes its own helpers.
+    HelperMute,
+    /// Lets the kernel keep its answers.
+    Cache,
     /// Works on four times as many decisions at once.
     MoreConcurrency,
     /// Answers at 80 % of the deadline, finished or not.
@@ -24,10 +31,13 @@ pub enum Mitigation {
 
 impl Mitigation {
     /// All of them, in the order of reports.
-    pub const ALL: [Mitigation; 5] = [
+    pub const ALL: [Mitigation; 8] = [
         Mitigation::AnswerFirst,
         Mitigation::ReadThroughDescriptor,
         Mitigation::PeerCheck,
+        Mitigation::PeerMute,
+        Mitigation::HelperMute,
+        Mitigation::Cache,
         Mitigation::MoreConcurrency,
         Mitigation::AutoAnswer,
     ];
@@ -39,6 +49,9 @@ impl Mitigation {
             Mitigation::AnswerFirst => "answer first",
             Mitigation::ReadThroughDescriptor => "read through the descriptor",
             Mitigation::PeerCheck => "peer check",
+            Mitigation::PeerMute => "mute set",
+            Mitigation::HelperMute => "helper mute",
+            Mitigation::Cache => "cache",
             Mitigation::MoreConcurrency => "more concurrency",
             Mitigation::AutoAnswer => "auto-answer",
         }
@@ -57,6 +70,13 @@ impl Mitigation {
             Mitigation::PeerCheck => {
                 "whatever a client does on behalf of somebody else, or once it is taken over"
             }
+            Mitigation::PeerMute => {
+                "whatever the muted clients do, for whomever they do it; a new client is not in the list"
+            }
+            Mitigation::HelperMute => "whatever a helper is made to do, by whomever",
+            Mitigation::Cache => {
+                "who opens a file that was allowed once, and what for, until it is written to"
+            }
             Mitigation::MoreConcurrency => "none; costs threads",
             Mitigation::AutoAnswer => "whatever takes longer than the budget is allowed unseen",
         }
@@ -72,6 +92,17 @@ impl Mitigation {
         lab
     }
 
+    /// The same with the mutes that go with the lab.
+    fn apply_with(self, lab: &Lab, mutes: &[Mute]) -> Lab {
+        let mut lab = self.apply(lab);
+        if self == Mitigation::PeerMute {
+            for (client, mute) in lab.clients.iter_mut().zip(mutes) {
+                client.behavior.mute = mute.clone();
+            }
+        }
+        lab
+    }
+
     fn change(self, behavior: &mut Behavior) {
         match self {
             Mitigation::AnswerFirst => {
@@ -83,8 +114,11 @@ impl Mitigation {
                 }
             }
             Mitigation::ReadThroughDescriptor => {
-                behavior.on_open.reopen = false;
-                behavior.on_exec.reopen = false;
+                for reaction in [&mut behavior.on_open, &mut behavior.on_exec] {
+                    if std::mem::take(&mut reaction.reopen) {
+                        reaction.via = Via::Descriptor;
+                    }
+                }
             }
             Mitigation::PeerCheck => {
                 behavior.react_to = match behavior.react_to {
@@ -92,6 +126,10 @@ impl Mitigation {
                     ReactTo::All | ReactTo::Own => ReactTo::Own,
                 };
             }
+            // Whom to mute depends on the lab.
+            Mitigation::PeerMute => {}
+            Mitigation::HelperMute => behavior.mute.helpers |= behavior.helpers.is_some(),
+            Mitigation::Cache => behavior.cache = Cache::On,
             Mitigation::MoreConcurrency => {
                 behavior.concurrency = Concurrency::new(behavior.concurrency.get().saturating_mul(4));
             }
@@ -116,6 +154,11 @@ pub struct Rung {
 pub struct Ladder {
     /// The lab as it is.
     pub base: Trials,
+    /// For each client what it could mute: the clients about whose operations it was asked, the busiest first,
+    /// and its own helpers. Mutes that it has already stay.
+    pub mutes: Vec<Mute>,
+    /// For each client its decisions, and those of them that the mutes would answer without a look.
+    pub muted: Vec<(u64, u64)>,
     /// Each mitigation by itself; those that change nothing in this lab are left out.
     pub alone: Vec<Rung>,
     /// One more at a time, the one that helps most first, as long as any helps.
@@ -126,12 +169,17 @@ pub struct Ladder {
 /// runs once for each of `seeds`.
 #[must_use]
 pub fn ladder(lab: &Lab, options: &Options, seeds: &[u64]) -> Ladder {
+    let (mutes, muted) = mute_set(lab, options, seeds);
     let run = |with: &[Mitigation]| {
-        let changed = with.iter().fold(lab.clone(), |lab, mitigation| mitigation.apply(&lab));
+        let changed = with.iter().fold(lab.clone(), |lab, mitigation| mitigation.apply_with(&lab, &mutes));
         Rung { with: with.to_vec(), trials: trials(&changed, options, seeds) }
     };
-    let useful: Vec<Mitigation> =
-        Mitigation::ALL.into_iter().filter(|mitigation| mitigation.apply(lab) != *lab).collect();
+    let there = |mitigation: &Mitigation| {
+        let descriptor = *mitigation == Mitigation::ReadThroughDescriptor;
+        !(descriptor && options.kernel == Kernel::EndpointSecurity)
+            && mitigation.apply_with(lab, &mutes) != *lab
+    };
+    let useful: Vec<Mitigation> = Mitigation::ALL.into_iter().filter(there).collect();
     let base = trials(lab, options, seeds);
     let alone: Vec<Rung> = useful.iter().map(|mitigation| run(&[*mitigation])).collect();
     let mut climb: Vec<Rung> = Vec::new();
@@ -148,7 +196,40 @@ pub fn ladder(lab: &Lab, options: &Options, seeds: &[u64]) -> Ladder {
             _ => break,
         }
     }
-    Ladder { base, alone, climb }
+    Ladder { base, mutes, muted, alone, climb }
+}
+
+/// Whom each client could mute, from one run of the lab as it is, and what that takes away.
+fn mute_set(lab: &Lab, options: &Options, seeds: &[u64]) -> (Vec<Mute>, Vec<(u64, u64)>) {
+    let seed = seeds.first().copied().unwrap_or(lab.seed);
+    let seen = simulate(lab, &Options { seed, ..*options }, &mut Counting::default()).seen;
+    let of_client = |(place, client): (usize, &lab_model::Client)| {
+        let row: &[u64] = seen.get(place).map_or(&[], Vec::as_slice);
+        let mut peers: Vec<(u64, usize)> =
+            (0..lab.clients.len()).filter(|&peer| peer != place).map(|peer| (row[peer], peer)).collect();
+        peers.retain(|(asked, _)| *asked > 0);
+        peers.sort_by_key(|(asked, peer)| (std::cmp::Reverse(*asked), *peer));
+        let mut mute = client.behavior.mute.clone();
+        mute.helpers |= client.behavior.helpers.is_some();
+        for (_, peer) in &peers {
+            let name = lab.clients[*peer].id.to_string();
+            if !mute.processes.contains(&name) {
+                mute.processes.push(name);
+            }
+        }
+        (mute, (row.iter().sum(), peers.iter().map(|(asked, _)| asked).sum()))
+    };
+    lab.clients.iter().enumerate().map(of_client).unzip()
+}
+
+/// The change of a figure against the lab as it is, as a share, from pairs of runs with the same seed.
+#[must_use]
+pub fn change(base: &Trials, with: &Trials, figure: fn(&Trial) -> Option<f64>) -> Option<Range> {
+    let pair = |run: &Trial| {
+        let before = base.runs.iter().find(|other| other.seed == run.seed).and_then(figure)?;
+        (before > 0.0).then_some(figure(run)? / before - 1.0)
+    };
+    Range::of(with.runs.iter().filter_map(pair).collect())
 }
 
 /// How a lab is doing; less is better, and what comes first weighs more.

@@ -56,7 +56,7 @@ pub use costs::Costs;
 pub use files::Files;
 pub use hiding::EsCache;
 pub use histogram::Histogram;
-pub use ladder::{Ladder, Mitigation, Rung, ladder};
+pub use ladder::{Ladder, Mitigation, Rung, change, ladder};
 pub use limits::not_simulated;
 pub use minimize::{Minimized, minimize};
 pub use plan::{Plan, Rehearsal, RootPlan, Size, plan};

@@ -18,6 +18,7 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
     part(lab.clients.iter().any(|client| client.restart.is_some()), "restarts of clients");
     let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
     part(loads(|load| matches!(load, Workload::ExecTree(_))), "process trees (`exec_tree`)");
+    part(loads(|load| matches!(load, Workload::Run(_))), "a command of the user's (`run`)");
     let writes = |load: &Workload| matches!(load, Workload::FileMix(mix) if mix.write > 0 || mix.create > 0);
     part(lab.workload.iter().any(writes), "opens that write or create (`file_mix`)");
     match parts.as_slice() {

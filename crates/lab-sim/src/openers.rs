@@ -42,7 +42,7 @@ impl<S: Sink> Machine<'_, S> {
                 (OperationKind::Open, Linkage::Static)
             }
             Action::Exec(program) => (OperationKind::Exec, Linkage::of(program)),
-            Action::Tree => (OperationKind::Exec, Linkage::Static),
+            Action::Tree | Action::Run => (OperationKind::Exec, Linkage::Static),
         };
         let subject = match kind {
             OperationKind::Open => Subject {
@@ -52,7 +52,8 @@ impl<S: Sink> Machine<'_, S> {
                 parent: NONE,
                 actor: self.driver.actor,
             },
-            OperationKind::Exec => self.new_program(NONE),
+            // Labs with commands are refused before: see `not_simulated`.
+            OperationKind::Exec | OperationKind::Process => self.new_program(NONE),
         };
         let at = planned.offset.map(|offset| self.script.phase_began.saturating_add(offset));
         let file = self.files.of(planned.load, planned.action);
@@ -100,8 +101,8 @@ impl<S: Sink> Machine<'_, S> {
     const fn entry_cost(&self, kind: OperationKind, linkage: Linkage) -> u64 {
         match (kind, linkage) {
             (OperationKind::Open, _) => self.costs.open_entry,
-            (OperationKind::Exec, Linkage::Static) => self.costs.exec_entry,
-            (OperationKind::Exec, Linkage::Dynamic | Linkage::Script) => {
+            (OperationKind::Exec | OperationKind::Process, Linkage::Static) => self.costs.exec_entry,
+            (OperationKind::Exec | OperationKind::Process, Linkage::Dynamic | Linkage::Script) => {
                 self.costs.exec_entry + self.costs.exec_dynamic
             }
         }
@@ -183,7 +184,7 @@ impl<S: Sink> Machine<'_, S> {
     fn exit_cost(&mut self, kind: OperationKind) -> u64 {
         self.cost(match kind {
             OperationKind::Open => self.costs.open_exit,
-            OperationKind::Exec => self.costs.exec_exit,
+            OperationKind::Exec | OperationKind::Process => self.costs.exec_exit,
         })
     }
 

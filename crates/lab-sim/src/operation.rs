@@ -107,10 +107,10 @@ const ES_EXEC: &[Pass] = &[pass(EventKind::AuthExec, None)];
 pub(crate) fn passes(kernel: Kernel, kind: OperationKind, dynamic: Linkage) -> &'static [Pass] {
     match (kernel, kind, dynamic) {
         (_, OperationKind::Open, _) => OPEN,
-        (Kernel::Fanotify, OperationKind::Exec, Linkage::Static) => STATIC,
-        (Kernel::Fanotify, OperationKind::Exec, Linkage::Dynamic) => DYNAMIC,
-        (Kernel::Fanotify, OperationKind::Exec, Linkage::Script) => SCRIPT,
-        (Kernel::EndpointSecurity, OperationKind::Exec, _) => ES_EXEC,
+        (Kernel::Fanotify, OperationKind::Exec | OperationKind::Process, Linkage::Static) => STATIC,
+        (Kernel::Fanotify, OperationKind::Exec | OperationKind::Process, Linkage::Dynamic) => DYNAMIC,
+        (Kernel::Fanotify, OperationKind::Exec | OperationKind::Process, Linkage::Script) => SCRIPT,
+        (Kernel::EndpointSecurity, OperationKind::Exec | OperationKind::Process, _) => ES_EXEC,
     }
 }
 

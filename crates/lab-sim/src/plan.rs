@@ -106,6 +106,7 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
                 (OperationKind::Exec, Linkage::of(storm.program), Action::Exec(storm.program))
             }
             Workload::ExecTree(_) => (OperationKind::Exec, Linkage::Static, Action::Tree),
+            Workload::Run(_) => (OperationKind::Exec, Linkage::Static, Action::Run),
         };
         let passes = passes(kernel, kind, linkage);
         let questions = (passes.len() * lab.clients.len()) as u64;
@@ -282,7 +283,7 @@ fn varies(lab: &Lab, load: &Workload, reactions: &Reactions) -> bool {
         Workload::OpenStorm(storm) => &storm.directory,
         Workload::FileMix(mix) => &mix.directory,
         Workload::OpenList(list) => &list.directory,
-        Workload::ExecStorm(_) | Workload::ExecTree(_) => {
+        Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_) => {
             return paths().next().is_some() && reactions.others(lab);
         }
     };
@@ -309,7 +310,7 @@ fn on_workload(lab: &Lab, kernel: Kernel, reactions: &Reactions) -> Vec<Option<u
                 passes(kernel, OperationKind::Open, Linkage::Static)
             }
             Workload::ExecStorm(storm) => passes(kernel, OperationKind::Exec, Linkage::of(storm.program)),
-            Workload::ExecTree(_) => passes(kernel, OperationKind::Exec, Linkage::Static),
+            Workload::ExecTree(_) | Workload::Run(_) => passes(kernel, OperationKind::Exec, Linkage::Static),
         })
         .map(|pass| pass.event)
         .collect();

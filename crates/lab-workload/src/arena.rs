@@ -120,6 +120,8 @@ pub fn arena(
             Workload::FileMix(mix) => add_files(load, &mix.directory, &mut entries)?,
             Workload::OpenList(list) => add_files(load, &list.directory, &mut entries)?,
             Workload::ExecStorm(storm) => add_program(storm.program, ground, &mut entries)?,
+            // Its command is the user's, and so is what that needs.
+            Workload::Run(_) => {}
             Workload::ExecTree(_) => {
                 // What records its own children is more than a few hundred bytes can do.
                 entries.insert(tree_path(), (MODE_PROGRAM, Content::HostFile(HostFile::Driver)));

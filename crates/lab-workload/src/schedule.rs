@@ -35,6 +35,8 @@ pub enum Action {
     Exec(ExecProgram),
     /// Runs a tree of programs.
     Tree,
+    /// Runs the load's command.
+    Run,
 }
 
 /// One operation to make.
@@ -66,6 +68,7 @@ enum Work {
     List { files: u32, next: u32, stride: u32 },
     Exec(ExecProgram),
     Tree,
+    Run,
 }
 
 impl Schedule {
@@ -107,6 +110,7 @@ impl Iterator for Schedule {
             }
             Work::Exec(program) => Action::Exec(*program),
             Work::Tree => Action::Tree,
+            Work::Run => Action::Run,
         };
         Some(Planned { load: self.load, action, offset })
     }
@@ -122,6 +126,7 @@ fn work(load: &Workload) -> Work {
         Workload::OpenList(_) => Work::List { files: load.files(), next: 0, stride: 0 },
         Workload::ExecStorm(storm) => Work::Exec(storm.program),
         Workload::ExecTree(_) => Work::Tree,
+        Workload::Run(_) => Work::Run,
     }
 }
 

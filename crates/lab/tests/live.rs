@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         live("reacting_to_the_workload_only_ends_at_the_law_also_after_the_answer", asynchronous_law),
         live("an_open_loop_keeps_its_plan", open_loop),
         live("every_program_of_a_tree_is_explained", trees),
+        live("what_a_command_does_is_explained_by_its_processes", command),
         live("a_mix_and_a_list_are_told_apart_by_what_is_kept", mix_and_list),
         live("deadlock_pair_stands_still_until_the_deadline", deadlock_pair),
         live("echo_chamber_never_becomes_calm", echo_chamber),
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         live("a_shared_daemon_launders_by_arithmetic", laundering),
         live("a_daemon_feeds_even_one_client_unless_it_is_muted", daemon_echo),
         live("two_clients_with_helpers_feed_each_other", helpers_echo),
+        live("a_client_that_waits_for_its_helper_waits_for_itself", helper_waits_for_itself),
         live("forty_eight_clients_work", forty_eight),
         live("two_labs_at_once_do_not_see_each_other", two_at_once),
         live("the_same_run_can_be_reported_again", reported_again),
@@ -196,6 +198,25 @@ fn trees() {
     nothing_went_wrong(&report);
     assert_eq!(number(&report, "/storm/root_ops"), 7 * 10);
     let row = serde_json::json!([2 * 70, 2 * 70, 0]);
+    assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));
+}
+
+/// Five files written, five read by programs from outside the arena, one program of the arena run twice: 5 + 5 + 1
+/// opens, and 2 AUTH events for each of the two execs, on each client.
+fn command() {
+    let rig = Rig::new("command");
+    let script = "for i in 1 2 3 4 5; do echo $i > f$i; cat f$i; done; cp /bin/true t; ./t; ./t & wait";
+    let load = format!(
+        "phases: {{ baseline: 0s, control: 0s, storm: 20s, drain: 5s }}\n\
+         workload:\n  - run: {{ command: [sh, -c, \"{script}\"], directory: work }}\n"
+    );
+    rig.lab("command", &("clients: { count: 2, behavior: noop }\n".to_owned() + &load));
+    let report = rig.report("command");
+    nothing_went_wrong(&report);
+    assert_eq!(number(&report, "/storm/decisions"), 2 * (5 + 5 + 1 + 2 * 2));
+    // The shell, five of `cat`, `cp` and two of the program.
+    assert_eq!(number(&report, "/storm/root_ops"), 9);
+    let row = serde_json::json!([15, 0, 0]);
     assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));
 }
 
@@ -379,6 +400,18 @@ fn helpers_echo() {
     nothing_went_wrong(&report);
     assert_eq!(text(&report, "/outcome"), "stable", "{}", report["outcome_rule"]);
     assert_eq!(number(&report, "/storm/decisions"), 6 * number(&report, "/storm/root_ops"));
+}
+
+fn helper_waits_for_itself() {
+    let rig = Rig::new("helper-waits-for-itself");
+    let report = shipped(&rig, "helper-waits-for-itself", "3s");
+    sums_add_up(&report);
+    assert_eq!(text(&report, "/outcome"), "deadlocked", "{}", report["outcome_rule"]);
+    let cycle = &report["wait_cycles"][0];
+    assert_eq!(cycle["members"], serde_json::json!(["alpha"]));
+    assert_eq!(text(cycle, "/ended_by"), "deadline kill");
+    assert_eq!(text(&report, "/clients/0/end"), "deadline kill");
+    assert_eq!(number(&report, "/totals/unexplained"), 0);
 }
 
 fn forty_eight() {

@@ -107,6 +107,10 @@ impl Engine<'_> {
             pending: true,
             children_left,
             child: NONE,
+            needs: match decision.begin.event {
+                EventKind::AuthExec => self.roster.clients[usize::from(client)].waits[1],
+                _ => self.roster.clients[usize::from(client)].waits[0],
+            },
             asked: NONE,
             blocked: 0,
         };
@@ -217,7 +221,7 @@ impl Engine<'_> {
         op.asked_by |= operation::bit(dec.client);
         op.denied |= denied;
         let mut asked_place = NONE;
-        if op.root {
+        if op.root && op.kind != OperationKind::Process {
             asked_place = u32::try_from(op.asked.len()).unwrap_or(NONE);
             let queued = if dec.answered == NEVER { 0 } else { queued(dec) };
             let (client, read, answered) = (dec.client, dec.read, dec.answered);

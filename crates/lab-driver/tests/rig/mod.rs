@@ -16,7 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab_model::{Actor, Distribution, ExecProgram, ExecStorm, ExecTree, FileMix, OpenStorm, Rate, Workload};
+use lab_model::{
+    Actor, Distribution, ExecProgram, ExecStorm, ExecTree, FileMix, OpenStorm, Rate, Run, Workload,
+};
 use lab_protocol::{
     Assignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment, Welcome, receive, send,
 };
@@ -60,6 +62,12 @@ pub(crate) fn mix(workers: u16, operations_max: u64) -> Workload {
     })
 }
 
+pub(crate) fn command(words: &[&str], operations_max: u64) -> Workload {
+    let command = words.iter().map(|word| (*word).to_owned()).collect();
+    let directory = Some("work".to_owned());
+    Workload::Run(Run { workers: 1, command, directory, operations_max: Some(operations_max) })
+}
+
 pub(crate) fn tree(workers: u16, fanout: u32, depth: u32, operations_max: u64) -> Workload {
     let (rate, operations_max) = (Rate::Max, Some(operations_max));
     Workload::ExecTree(ExecTree { workers, fanout, depth, rate, operations_max })
@@ -81,6 +89,7 @@ impl Rig {
         let (root, trace) = (folder.join("arena"), folder.join("driver.trace"));
         let ground = Ground { root: root.to_str().unwrap().to_owned(), machine: Machine::this() };
         let guard = writing();
+        fs::create_dir_all(root.join("work")).unwrap();
         for entry in arena(&workload, &[], &ground).unwrap() {
             create(&root, &entry);
         }

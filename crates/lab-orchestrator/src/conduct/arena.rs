@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lab_model::Lab;
+use lab_model::{Lab, Run, Workload};
 use lab_workload::{Content, Ground, HostFile, elf::Machine};
 
 /// Creates the files of the workload and the programs of the clients in the arena.
@@ -15,6 +15,11 @@ pub(super) fn fill(arena: &Path, lab: &Lab, driver: &Path) -> io::Result<()> {
     let machine = Machine::this();
     let ground = Ground { root: arena.display().to_string(), machine };
     let programs = lab.programs_of_clients();
+    for load in &lab.workload {
+        if let Workload::Run(Run { directory: Some(directory), .. }) = load {
+            fs::create_dir_all(arena.join(directory))?;
+        }
+    }
     for entry in lab_workload::arena(&lab.workload, &programs, &ground).map_err(io::Error::other)? {
         let path = arena.join(&entry.path);
         if let Some(folder) = path.parent() {

@@ -435,6 +435,7 @@ impl Export<'_> {
         let kind = match op.kind {
             OperationKind::Open => "open",
             OperationKind::Exec => "exec",
+            OperationKind::Process => "process",
         };
         let name_iid = Some(self.out.names.number(kind));
         let mut notes = vec![self.out.uint("record", op.record)];

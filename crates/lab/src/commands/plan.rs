@@ -53,6 +53,7 @@ const fn what(kind: OperationKind) -> &'static str {
     match kind {
         OperationKind::Open => "open",
         OperationKind::Exec => "exec",
+        OperationKind::Process => "process",
     }
 }
 
