@@ -272,24 +272,6 @@ impl Assembly<'_> {
         Some(self.engine.outside.as_ref()?.finish(products.collect(), lab.seed, &name))
     }
 
-<<<<<<< HEAD
-=======
-    fn faults(&self) -> Vec<FaultMark> {
-        let kind = |kind: FaultKind| match kind {
-            FaultKind::DeadlineKill => "deadline kill".to_owned(),
-            FaultKind::RunTooLong => "run too long".to_owned(),
-            FaultKind::Interrupted => "interrupted".to_owned(),
-            FaultKind::Aborted => "ended by an expectation".to_owned(),
-            FaultKind::Other(code) => format!("fault {code}"),
-        };
-        let faults = self.timeline.faults.iter().map(|fault| FaultMark {
-            at_ns: fault.at.saturating_sub(self.timeline.origin),
-            kind: kind(fault.kind),
-            actor: self.roster.name_of(fault.actor),
-        });
-        faults.collect()
-    }
-
     /// The clients of a cycle, each once: who waits, and who should answer.
     fn members(&self, cycle: &Cycle) -> Vec<String> {
         let mut members: Vec<u16> = Vec::new();
@@ -301,7 +283,6 @@ impl Assembly<'_> {
         members.into_iter().map(|client| self.roster.clients[usize::from(client)].id.clone()).collect()
     }
 
->>>>>>> main
     fn cycle(&self, cycle: &Cycle) -> WaitCycle {
         let client = |actor: u16| {
             let trace = self.roster.trace_of(actor)?;

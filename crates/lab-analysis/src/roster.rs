@@ -123,23 +123,20 @@ impl Roster {
             } else {
                 self.by_actor.insert(actor, place);
             }
-<<<<<<< HEAD
             let before = self.participants.iter().filter(|other| other.name == name && other.role == role);
             let label = match before.count() {
                 0 => name.clone(),
                 earlier => format!("{name}.{}", earlier + 1),
             };
-            self.participants.push(Participant { name, label, role, client, serves: None, column: WORKLOAD });
-=======
             self.participants.push(Participant {
                 name,
+                label,
                 role,
                 client,
                 serves: None,
                 group: None,
                 column: WORKLOAD,
             });
->>>>>>> main
         }
     }
 

@@ -248,11 +248,7 @@ impl Show<'_> {
             }
         };
         format!(
-<<<<<<< HEAD
-            "{waiter} has been in its {kind} of {file} (trace {}, record {}){during} since {} ms; it waits \
-=======
-            "{holder} has been in its {kind} of {file} (trace {worker}, record {}){during} since {} ms; it waits \
->>>>>>> main
+            "{holder} has been in its {kind} of {file} (trace {}, record {}){during} since {} ms; it waits \
              for {decider}, which {state}.",
             label(link.op_trace),
             link.op_record,

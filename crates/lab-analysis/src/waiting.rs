@@ -225,12 +225,9 @@ impl Stuck {
     /// The operation that a stuck operation waits for through its decision, with the edge between.
     fn follow(&self, scene: &Scene<'_>, slot: u32) -> Option<(Link, u32)> {
         let op = scene.ops.get(slot)?;
-<<<<<<< HEAD
         let mut decider_trace = None;
-=======
         let waiter = op.author();
         scene.workers.get(usize::from(waiter))?;
->>>>>>> main
         let (decider, hold, next) = match self.held_by(scene, slot) {
             Some(held_by) => {
                 let decision = scene.decisions.get(held_by)?;

@@ -12,12 +12,8 @@ use crate::{
     clients::clients,
     expectations::expectations,
     external::externals,
-<<<<<<< HEAD
     faults::faults,
-    loads::{RawKnee, hold, rate, resolve_exec_tree, resolve_file_mix, resolve_open_list},
-=======
     loads::{RawKnee, hold, rate, resolve_exec_tree, resolve_file_mix, resolve_open_list, resolve_run},
->>>>>>> main
     nearest::nearest,
     raw::{
         BehaviorEntry, RawBehavior, RawClients, RawDenyRule, RawExecStorm, RawLab, RawMute, RawOpenStorm,

@@ -4,15 +4,9 @@
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
     ArenaKind, AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon,
-<<<<<<< HEAD
     DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FaultAction, FileMix,
     Helpers, Lab, Mute, OpenList, OpenStorm, Phases, PlannedFault, PrivateFolder, Rate, ReactTo, Reaction,
-    Ready, Recognized, Safety, Span, Via, When, Workload,
-=======
-    DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FileMix, Helpers, Lab, Mute,
-    OpenList, OpenStorm, Phases, PrivateFolder, Rate, ReactTo, Reaction, Ready, Recognized, Run, Safety,
-    Span, Via, When, Workload,
->>>>>>> main
+    Ready, Recognized, Run, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 

@@ -6,12 +6,9 @@
 //! file is opened, one `fstat`. Unsafe code is in `descriptors` and `command`; what starts programs is `lab_process::program`.
 #![deny(unsafe_code)]
 
-<<<<<<< HEAD
 mod burn;
-=======
 #[cfg(target_os = "linux")]
 mod command;
->>>>>>> main
 mod control;
 mod descriptors;
 mod phase;
