@@ -288,12 +288,25 @@ impl Assembly<'_> {
         faults.collect()
     }
 
+    /// The clients of a cycle, each once: who waits, and who should answer.
+    fn members(&self, cycle: &Cycle) -> Vec<String> {
+        let mut members: Vec<u16> = Vec::new();
+        for client in cycle.links.iter().flat_map(|link| [link.waiter, link.decider]) {
+            if !members.contains(&client) {
+                members.push(client);
+            }
+        }
+        members.into_iter().map(|client| self.roster.clients[usize::from(client)].id.clone()).collect()
+    }
+
     fn cycle(&self, cycle: &Cycle) -> WaitCycle {
         let client = |actor: u16| {
             let trace = self.roster.trace_of(actor)?;
             self.roster.participants[usize::from(trace)].client
         };
-        let member = |actor: u16| cycle.links.iter().any(|link| Some(link.waiter) == client(actor));
+        let member = |actor: u16| {
+            cycle.links.iter().any(|link| [link.waiter, link.decider].map(Some).contains(&client(actor)))
+        };
         let until = cycle.resolved.saturating_add(MARK_SLACK_NS);
         let within = |at: u64| at >= cycle.began && at <= until;
         let kill =
@@ -312,11 +325,7 @@ impl Assembly<'_> {
             ("end of run", None)
         };
         WaitCycle {
-            members: cycle
-                .links
-                .iter()
-                .map(|link| self.roster.clients[usize::from(link.waiter)].id.clone())
-                .collect(),
+            members: self.members(cycle),
             began_ns: cycle.began.saturating_sub(self.timeline.origin),
             lasted_ns: at.map(|at| at.saturating_sub(cycle.began)),
             ended_by: ended_by.into(),

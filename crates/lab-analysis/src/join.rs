@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
 };
 
-use lab_model::{Approval, Cause, Lab, OperationKind, PhaseKind, ReactTo, SubjectClass, Verdict};
+use lab_model::{Approval, Cause, EventKind, Lab, OperationKind, PhaseKind, ReactTo, SubjectClass, Verdict};
 use lab_trace::{Decision, FaultKind, Operation, Trace};
 
 use crate::{
@@ -283,6 +283,7 @@ impl<'a> Engine<'a> {
             ops: &self.ops,
             decisions: &self.decisions,
             open: &self.open,
+            servers: &self.roster.servers,
             workers: &self.workers,
             readers: &self.readers,
             own_events: self.own_events,

@@ -87,6 +87,11 @@ fn deadlock_rule(cycle: &WaitCycle, cycles: usize) -> String {
         2 => " (and one more cycle)".into(),
         more => format!(" (and {} more cycles)", more - 1),
     };
+    if let [alone] = &cycle.members[..] {
+        return format!(
+            "{alone} waited for itself: what it waited for was in an open that needed its own answer{others}."
+        );
+    }
     format!(
         "{} waited for each other in a circle that could not resolve itself: every worker of each was in an open that \
          needed another's answer{others}.",

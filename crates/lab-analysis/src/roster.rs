@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Cache, FIRST_EXTERNAL, Lab, Mute, ReactTo, Reaction, Role, When};
+use lab_model::{Cache, EventKind, FIRST_EXTERNAL, Lab, Mute, ReactTo, Reaction, Role, When};
 use lab_trace::Trace;
 
 use crate::findings::CauseColumn;
@@ -21,6 +21,9 @@ pub(crate) struct Participant {
     pub(crate) client: Option<u16>,
     /// The client whose helper it is, as a place in [`Roster::clients`].
     pub(crate) serves: Option<u16>,
+    /// The group of workers outside the clients that it belongs to: place N is client N's helpers, and the daemons
+    /// follow the clients.
+    pub(crate) group: Option<u16>,
     /// The column of the cause matrix that its operations fall into.
     pub(crate) column: u16,
 }
@@ -35,6 +38,8 @@ pub(crate) struct Member {
     pub(crate) react_to: Option<ReactTo>,
     /// It works on events before it answers them.
     pub(crate) works_first: bool,
+    /// The groups of workers that it waits for on an open and on an exec, as bits.
+    pub(crate) waits: [u128; 2],
 }
 
 /// All participants.
@@ -50,6 +55,8 @@ pub(crate) struct Roster {
     pub(crate) products: usize,
     product_names: Vec<String>,
     by_actor: BTreeMap<u16, u16>,
+    /// How many requests each group of workers outside the clients works on at once.
+    pub(crate) servers: Vec<usize>,
     /// What was odd about the traces' identities.
     pub(crate) remarks: Vec<String>,
 }
@@ -63,6 +70,7 @@ impl Roster {
             products: lab.external.len(),
             product_names: lab.external.iter().map(|product| product.id.to_string()).collect(),
             by_actor: BTreeMap::new(),
+            servers: Vec::new(),
             remarks: Vec::new(),
         };
         roster.name_clients(traces);
@@ -72,6 +80,7 @@ impl Roster {
             roster.columns.push(CauseColumn { client, ..CauseColumn::new(&member.id, "client") });
         }
         roster.find_helpers(traces);
+        roster.group_workers(lab);
         roster.place_others();
         for name in &roster.product_names {
             roster.columns.push(CauseColumn::new(name, "external"));
@@ -112,7 +121,14 @@ impl Roster {
             } else {
                 self.by_actor.insert(actor, place);
             }
-            self.participants.push(Participant { name, role, client, serves: None, column: WORKLOAD });
+            self.participants.push(Participant {
+                name,
+                role,
+                client,
+                serves: None,
+                group: None,
+                column: WORKLOAD,
+            });
         }
     }
 
@@ -146,6 +162,39 @@ impl Roster {
             let client = actor.and_then(|actor| self.trace_of(u16::try_from(actor).ok()?));
             self.participants[place].serves =
                 client.and_then(|client| self.participants[usize::from(client)].client);
+        }
+    }
+
+    /// Who works for whom outside the clients, and which client waits for it.
+    fn group_workers(&mut self, lab: &Lab) {
+        let clients = self.clients.len();
+        let of_daemon = |name: &str| lab.daemons.iter().position(|daemon| daemon.id.as_str() == name);
+        let bit = |group: usize| 1_u128.checked_shl(u32::try_from(group).unwrap_or(u32::MAX)).unwrap_or(0);
+        self.servers = vec![0; clients + lab.daemons.len()];
+        for (place, daemon) in lab.daemons.iter().enumerate() {
+            self.servers[clients + place] = usize::from(daemon.workers);
+        }
+        for (place, client) in lab.clients.iter().enumerate() {
+            let behavior = &client.behavior;
+            let helpers = behavior.helpers.filter(|helpers| helpers.wait);
+            self.servers[place] = behavior.helpers.map_or(0, |helpers| usize::from(helpers.count));
+            for (event, waits) in
+                [EventKind::AuthOpen, EventKind::AuthExec].into_iter().zip(&mut self.clients[place].waits)
+            {
+                let helped = helpers.is_some_and(|helpers| helpers.on.contains(event));
+                let asked = behavior.daemons.iter().filter(|asked| asked.wait && asked.on.contains(event));
+                let asked = asked.filter_map(|asked| of_daemon(asked.daemon.as_str()));
+                *waits = asked
+                    .fold(if helped { bit(place) } else { 0 }, |bits, daemon| bits | bit(clients + daemon));
+            }
+        }
+        for participant in &mut self.participants {
+            let group = match participant.role {
+                Role::Helper => participant.serves.map(usize::from),
+                Role::Daemon => of_daemon(&participant.name).map(|daemon| clients + daemon),
+                _ => None,
+            };
+            participant.group = group.and_then(|group| u16::try_from(group).ok());
         }
     }
 
@@ -265,7 +314,9 @@ impl Member {
             behavior: switches,
             workers: usize::from(behavior.concurrency.get()),
             react_to: Some(behavior.react_to),
-            works_first: works_first(&behavior.on_open)
+            waits: [0; 2],
+            works_first: asks_first(behavior)
+                || works_first(&behavior.on_open)
                 || works_first(&behavior.on_exec)
                 || !behavior.delay.is_zero()
                 || !behavior.cpu.is_zero(),
@@ -279,9 +330,16 @@ impl Member {
             behavior: BTreeMap::new(),
             workers: 1,
             react_to: None,
+            waits: [0; 2],
             works_first: true,
         }
     }
+}
+
+/// True when it asks workers outside its process before it answers.
+fn asks_first(behavior: &lab_model::Behavior) -> bool {
+    let asks = behavior.helpers.is_some() || !behavior.daemons.is_empty();
+    asks && (behavior.on_open.when == When::Before || behavior.on_exec.when == When::Before)
 }
 
 fn works_first(reaction: &Reaction) -> bool {

@@ -221,13 +221,17 @@ impl Show<'_> {
             Some(Record::Operation(operation)) => kind_name(operation.begin.kind),
             _ => "operation",
         };
+        let worker = self.name(link.op_trace);
+        let holder =
+            if link.through { format!("{worker}, which works for {waiter},") } else { waiter.to_owned() };
         let during = link.cause.map_or_else(String::new, |(_, record)| format!(" for its decision {record}"));
         let state = match (link.hold, link.workers) {
             (Hold::Unread, _) => {
                 "has not read the event, because the thread that reads is in an open of its own".to_owned()
             }
-            (Hold::Decision { record, read, queued }, workers) => {
+            (Hold::Decision { record, read, queued, asks }, workers) => {
                 let why = match (queued, workers) {
+                    _ if asks => "needs a helper or a daemon that is in an open itself".to_owned(),
                     (false, _) => "is working on it in an operation of its own".to_owned(),
                     (true, 1) => {
                         "has not begun with it, because its only worker is in an operation of its own"
@@ -242,7 +246,7 @@ impl Show<'_> {
             }
         };
         format!(
-            "{waiter} has been in its {kind} of {file} (trace {waiter}, record {}){during} since {} ms; it waits \
+            "{holder} has been in its {kind} of {file} (trace {worker}, record {}){during} since {} ms; it waits \
              for {decider}, which {state}.",
             link.op_record,
             milliseconds(link.op_started.saturating_sub(self.origin)),

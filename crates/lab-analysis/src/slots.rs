@@ -51,6 +51,10 @@ pub(crate) struct Op {
     /// The client whose process made it, or [`NOBODY`].
     pub(crate) owner: u16,
     pub(crate) column: u16,
+    /// The group of workers outside the clients that made it, or [`NOBODY`].
+    pub(crate) group: u16,
+    /// A worker of [`Op::author`] waits for its end: its own, or one that asked and waits for the reply.
+    pub(crate) waited: bool,
     /// Made by the thread that reads that client's events.
     pub(crate) by_reader: bool,
     pub(crate) root: bool,
@@ -84,6 +88,16 @@ impl Op {
     pub(crate) fn author(&self) -> u16 {
         if self.owner == NOBODY { self.by.map_or(NOBODY, |by| by.client) } else { self.owner }
     }
+
+    /// Where it is listed among what is open: with the clients first, for they wait, then with the groups of workers
+    /// that nobody waits for. `None` for what no lab process but the driver makes.
+    pub(crate) fn listed(&self) -> Option<usize> {
+        match (self.owner, self.group) {
+            (NOBODY, NOBODY) => None,
+            (NOBODY, _) => Some(usize::from(self.author())),
+            (owner, _) => Some(usize::from(owner)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +114,8 @@ impl Op {
             kind: OperationKind::Open,
             owner: NOBODY,
             column: 0,
+            group: NOBODY,
+            waited: false,
             by_reader: false,
             root: true,
             by: None,
@@ -149,6 +165,8 @@ pub(crate) struct Dec {
     pub(crate) children_left: u8,
     /// The latest operation made for it that is still open.
     pub(crate) child: u32,
+    /// The groups of workers that it waits for and that have not begun with it, as bits.
+    pub(crate) needs: u128,
     /// Its place in [`Op::asked`].
     pub(crate) asked: u32,
     pub(crate) blocked: u64,

@@ -7,7 +7,7 @@
 //! by itself; it takes a kill, a deadline fallback or the end of the run, so looking just before those is
 //! enough, and a wait that resolves by itself is never reported.
 
-use crate::slots::{Dec, NEVER, NONE, Op, Slab, Table};
+use crate::slots::{Dec, NEVER, NOBODY, NONE, Op, Slab, Table};
 
 /// The looks at the graph in one run; each takes time in proportion to the open operations of clients.
 const LOOKS_MAX: u64 = 20_000;
@@ -20,6 +20,8 @@ const CYCLES_MAX: usize = 16;
 pub(crate) struct Link {
     /// Who waits, in which operation.
     pub(crate) waiter: u16,
+    /// A helper or a daemon is in the operation, for the waiter.
+    pub(crate) through: bool,
     pub(crate) op_trace: u16,
     pub(crate) op_record: u64,
     pub(crate) op_started: u64,
@@ -41,6 +43,8 @@ pub(crate) enum Hold {
         read: u64,
         /// It is queued behind workers that are all stuck; otherwise a worker is in an operation for it.
         queued: bool,
+        /// It needs a helper or a daemon, all of whose workers are stuck.
+        asks: bool,
     },
 }
 
@@ -69,8 +73,10 @@ pub(crate) struct Cycle {
 pub(crate) struct Scene<'a> {
     pub(crate) ops: &'a Slab<Op>,
     pub(crate) decisions: &'a Slab<Dec>,
-    /// The open operations of each client.
+    /// The open operations of each client, and of those that work for it outside its process.
     pub(crate) open: &'a [Vec<u32>],
+    /// The requests that each group of workers outside the clients works on at once.
+    pub(crate) servers: &'a [usize],
     pub(crate) workers: &'a [usize],
     /// The threads of each client that read events, at least one.
     pub(crate) readers: &'a [usize],
@@ -96,6 +102,8 @@ struct Stuck {
     /// Stuck operations of each client's workers.
     blocked_workers: Vec<usize>,
     blocked_readers: Vec<usize>,
+    /// Stuck operations of each group of workers outside the clients.
+    blocked_servers: Vec<usize>,
 }
 
 impl Stuck {
@@ -114,6 +122,7 @@ impl Stuck {
             ops,
             blocked_workers: vec![0; clients],
             blocked_readers: vec![0; clients],
+            blocked_servers: vec![0; scene.servers.len()],
         };
         for place in 0..stuck.ops.len() {
             stuck.count(scene, stuck.ops[place], 1);
@@ -124,9 +133,15 @@ impl Stuck {
 
     fn count(&mut self, scene: &Scene<'_>, slot: u32, change: isize) {
         let Some(op) = scene.ops.get(slot) else { return };
+        if let Some(tally) = self.blocked_servers.get_mut(usize::from(op.group)) {
+            *tally = tally.saturating_add_signed(change);
+            if !op.waited {
+                return;
+            }
+        }
         let tallies = if op.by_reader { &mut self.blocked_readers } else { &mut self.blocked_workers };
         if op.by_reader || op.by.is_some() {
-            let tally = &mut tallies[usize::from(op.owner)];
+            let tally = &mut tallies[usize::from(op.author())];
             *tally = tally.saturating_add_signed(change);
         }
     }
@@ -177,31 +192,57 @@ impl Stuck {
         if decision.child != NONE {
             return self.holds(decision.child);
         }
-        self.blocked_workers[client] >= scene.workers[client]
+        self.blocked_workers[client] >= scene.workers[client] || self.needed(scene, decision).is_some()
+    }
+
+    /// The group of workers that a decision needs and that is all stuck, however free its own client is.
+    fn needed(&self, scene: &Scene<'_>, decision: &Dec) -> Option<u16> {
+        let mut groups = (0_u16..128).zip(self.blocked_servers.iter().zip(scene.servers));
+        let stuck = |&(group, (blocked, all)): &(u16, (&usize, &usize))| {
+            decision.needs >> group & 1 == 1 && *all > 0 && blocked >= all
+        };
+        groups.find(stuck).map(|(group, _)| group)
+    }
+
+    /// The oldest stuck operation of a group of workers outside the clients.
+    fn oldest_of(&self, scene: &Scene<'_>, group: u16) -> Option<u32> {
+        let made = |slot: u32| scene.ops.get(slot).filter(|op| op.group == group);
+        let stuck = self.ops.iter().copied().filter(|&slot| self.holds(slot) && made(slot).is_some());
+        stuck.min_by_key(|&slot| made(slot).map(|op| (op.started, op.record)))
     }
 
     /// The oldest stuck operation of a client's workers (or reader).
     fn oldest(&self, scene: &Scene<'_>, client: u16, reader: bool) -> Option<u32> {
-        let mine = scene.open[usize::from(client)]
-            .iter()
-            .copied()
-            .filter(|&slot| self.holds(slot) && scene.ops.get(slot).is_some_and(|op| op.by_reader == reader));
+        let mine = scene.open[usize::from(client)].iter().copied().filter(|&slot| {
+            self.holds(slot)
+                && scene.ops.get(slot).is_some_and(|op| op.by_reader == reader && (reader || op.waited))
+        });
         mine.min_by_key(|&slot| scene.ops.get(slot).map(|op| (op.started, op.record)))
     }
 
     /// The operation that a stuck operation waits for through its decision, with the edge between.
     fn follow(&self, scene: &Scene<'_>, slot: u32) -> Option<(Link, u32)> {
         let op = scene.ops.get(slot)?;
+        let waiter = op.author();
+        scene.workers.get(usize::from(waiter))?;
         let (decider, hold, next) = match self.held_by(scene, slot) {
             Some(held_by) => {
                 let decision = scene.decisions.get(held_by)?;
                 let queued = decision.child == NONE;
-                let next = if queued || decision.at_once {
+                let needed = if queued && !decision.at_once { self.needed(scene, decision) } else { None };
+                let next = if let Some(group) = needed {
+                    self.oldest_of(scene, group)?
+                } else if queued || decision.at_once {
                     self.oldest(scene, decision.client, decision.at_once)?
                 } else {
                     decision.child
                 };
-                let hold = Hold::Decision { record: decision.record, read: decision.read, queued };
+                let hold = Hold::Decision {
+                    record: decision.record,
+                    read: decision.read,
+                    queued,
+                    asks: needed.is_some(),
+                };
                 (decision.client, hold, next)
             }
             None => {
@@ -210,7 +251,8 @@ impl Stuck {
             }
         };
         let link = Link {
-            waiter: op.owner,
+            waiter,
+            through: op.owner == NOBODY,
             op_trace: op.trace,
             op_record: op.record,
             op_started: op.started,

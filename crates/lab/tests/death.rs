@@ -64,6 +64,9 @@ fn main() -> ExitCode {
         live("a_stopped_scanner_is_killed_at_the_deadline", move || stopped("scanner", kills, seed)),
         live("a_stopped_noop_is_killed_at_the_deadline", move || stopped("noop", kills, seed)),
         live("a_client_that_aborts", aborts),
+        live("kill_9_of_a_helper", move || worker_killed(true, kills, seed)),
+        live("kill_9_of_a_daemon", move || worker_killed(false, kills, seed)),
+        live("kill_9_of_a_client_with_helpers", move || client_with_helpers_killed(kills, seed)),
         live("down_finds_a_lab_without_its_marker", down_without_marker),
     ];
     rig::main(arguments, tests)
@@ -322,6 +325,62 @@ fn aborts() {
     nothing_remains(&rig);
     let report = read_back(&rig, &folder);
     assert_eq!(text(&report, "/clients/2/end"), "killed (signal 6)");
+}
+
+/// Three clients that each ask a helper about opens and wait, and a daemon about execs.
+fn asking(load: &str) -> String {
+    let behavior = "{ concurrency: 4, mute: { helpers: true, processes: [client-01/helpers, client-02/helpers, \
+                    client-03/helpers, indexer] }, helpers: { count: 2 }, daemons: [{ ask: indexer }] }";
+    format!("daemons: [{{ id: indexer, workers: 2 }}]\nclients: {{ count: 3, behavior: {behavior} }}\n{load}")
+}
+
+/// The run goes on without the worker that died, is in order to its end, and leaves nothing.
+fn worker_killed(helper: bool, kills: u64, seed: u64) {
+    let rig = Rig::new(if helper { "killed-helper" } else { "killed-daemon" });
+    rig.lab("asking", &asking(SHORT));
+    for round in 0..kills {
+        let mut lab = Running::start(&rig, "asking");
+        lab.reaches(PhaseKind::Storm, moment(seed, round) / 4);
+        let victim = if helper {
+            lab.child_of(lab.process("client-02.app"), "Helpers/lab-worker")
+        } else {
+            lab.process("bundles/lab-worker")
+        };
+        send(victim, Signal::SIGKILL);
+        let finished = lab.finish();
+        assert_eq!(finished.code, Some(0), "the run goes on: {}", finished.stderr);
+        let words = if helper { "client-02.helper-" } else { "indexer ended: signal 9" };
+        assert_eq!(finished.stderr.matches(words).count(), 1, "said once: {}", finished.stderr);
+        nothing_remains(&rig);
+        let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+        sums_add_up(&report);
+        let ends: Vec<&str> =
+            report["clients"].as_array().unwrap().iter().map(|client| text(client, "/end")).collect();
+        assert_eq!(ends, ["clean"; 3], "no client dies of it");
+        assert_eq!(number(&report, "/totals/lost"), 0);
+        assert_eq!(rig.run(&["down"]).stdout, "nothing was left behind\n");
+    }
+}
+
+/// A client's helpers end with it.
+fn client_with_helpers_killed(kills: u64, seed: u64) {
+    let rig = Rig::new("killed-with-helpers");
+    rig.lab("asking", &asking(SHORT));
+    for round in 0..kills {
+        let mut lab = Running::start(&rig, "asking");
+        lab.reaches(PhaseKind::Storm, moment(seed, round) / 4);
+        let client = lab.process("client-02.app");
+        let helper = lab.child_of(client, "Helpers/lab-worker");
+        send(client, Signal::SIGKILL);
+        let gone = || !Path::new(&format!("/proc/{helper}/exe")).exists();
+        assert!(wait_until(GONE_WITHIN, gone), "the helper ends with its client");
+        let finished = lab.finish();
+        assert_eq!(finished.code, Some(0), "the run goes on: {}", finished.stderr);
+        nothing_remains(&rig);
+        let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+        sums_add_up(&report);
+        assert_eq!(text(&report, "/clients/1/end"), "killed (signal 9)");
+    }
 }
 
 fn down_without_marker() {

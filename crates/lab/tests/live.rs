@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         live("a_shared_daemon_launders_by_arithmetic", laundering),
         live("a_daemon_feeds_even_one_client_unless_it_is_muted", daemon_echo),
         live("two_clients_with_helpers_feed_each_other", helpers_echo),
+        live("a_client_that_waits_for_its_helper_waits_for_itself", helper_waits_for_itself),
         live("forty_eight_clients_work", forty_eight),
         live("two_labs_at_once_do_not_see_each_other", two_at_once),
         live("the_same_run_can_be_reported_again", reported_again),
@@ -399,6 +400,18 @@ fn helpers_echo() {
     nothing_went_wrong(&report);
     assert_eq!(text(&report, "/outcome"), "stable", "{}", report["outcome_rule"]);
     assert_eq!(number(&report, "/storm/decisions"), 6 * number(&report, "/storm/root_ops"));
+}
+
+fn helper_waits_for_itself() {
+    let rig = Rig::new("helper-waits-for-itself");
+    let report = shipped(&rig, "helper-waits-for-itself", "3s");
+    sums_add_up(&report);
+    assert_eq!(text(&report, "/outcome"), "deadlocked", "{}", report["outcome_rule"]);
+    let cycle = &report["wait_cycles"][0];
+    assert_eq!(cycle["members"], serde_json::json!(["alpha"]));
+    assert_eq!(text(cycle, "/ended_by"), "deadline kill");
+    assert_eq!(text(&report, "/clients/0/end"), "deadline kill");
+    assert_eq!(number(&report, "/totals/unexplained"), 0);
 }
 
 fn forty_eight() {

@@ -59,7 +59,11 @@ fn deadlock(findings: &Findings) -> Option<Finding> {
         all => format!(" It was the first of {all} such circles."),
     };
     let text = format!("{who} from {} on, {lasted}.{more}", duration(cycle.began_ns));
-    let advice = "Answer first and open later, or answer other clients' events at once: no number of workers removes the cycle.";
+    let advice = if cycle.members.len() == 1 {
+        "Answer what your own helpers do at once (`mute: { helpers: true }`): no number of workers removes the cycle."
+    } else {
+        "Answer first and open later, or answer other clients' events at once: no number of workers removes the cycle."
+    };
     Some(finding("bad", "waiting", text, Some(advice)))
 }
 

@@ -107,6 +107,10 @@ impl Engine<'_> {
             pending: true,
             children_left,
             child: NONE,
+            needs: match decision.begin.event {
+                EventKind::AuthExec => self.roster.clients[usize::from(client)].waits[1],
+                _ => self.roster.clients[usize::from(client)].waits[0],
+            },
             asked: NONE,
             blocked: 0,
         };

@@ -54,6 +54,20 @@ impl Engine<'_> {
         if let Some(account) = self.accounts.get_mut(usize::from(owner)).filter(|_| in_scope) {
             account.operations += 1;
         }
+        let group = participant.group.unwrap_or(NOBODY);
+        let waited = match (group, place.by.and_then(|by| self.decisions.get_mut(by.slot))) {
+            (NOBODY, _) => place.by.is_some(),
+            (group, Some(parent)) if parent.needs & bit(group) != 0 => {
+                parent.needs &= !bit(group);
+                true
+            }
+            // A later open of the same request.
+            (group, Some(parent)) => {
+                let waits = self.roster.clients[usize::from(parent.client)].waits;
+                (waits[0] | waits[1]) & bit(group) != 0
+            }
+            (_, None) => false,
+        };
         let by_reader = owner != NOBODY && merge.is_reader(begin.subject.tid);
         if by_reader {
             self.readers[usize::from(owner)] = merge.side(item.trace).readers.max(1);
@@ -69,6 +83,8 @@ impl Engine<'_> {
             kind: begin.kind,
             owner,
             column,
+            group,
+            waited,
             by_reader,
             root,
             by: place.by,
@@ -90,10 +106,11 @@ impl Engine<'_> {
         if begin.kind == OperationKind::Exec {
             self.by_process.insert(begin.subject.pid, slot);
         }
-        if let Some(open) = self.open.get_mut(usize::from(owner)) {
+        if let Some(open) = self.ops.get(slot).and_then(Op::listed).and_then(|at| self.open.get_mut(at)) {
             open.push(slot);
         }
-        if let Some(parent) = place.by.and_then(|by| self.decisions.get_mut(by.slot)) {
+        let parent = place.by.filter(|_| waited).and_then(|by| self.decisions.get_mut(by.slot));
+        if let Some(parent) = parent {
             parent.child = slot;
             // A thread of its own makes it, so the decision waits for all of it: the others' answers, its own
             // reader's, and the kernel's way from one to the next.
@@ -161,7 +178,7 @@ impl Engine<'_> {
     pub(super) fn end_operation(&mut self, slot: u32, at: u64, ending: Ending) {
         let Some(op) = self.ops.get(slot) else { return };
         let long = at.saturating_sub(op.started) >= self.deadline / LOOK_SHARE;
-        if op.owner != NOBODY && long && ending == Ending::Itself {
+        if op.listed().is_some() && long && ending == Ending::Itself {
             self.look();
         }
         let Some(op) = self.ops.remove(slot) else { return };
@@ -171,7 +188,7 @@ impl Engine<'_> {
         if self.by_process.get(&op.pid) == Some(&slot) {
             self.by_process.remove(&op.pid);
         }
-        if let Some(open) = self.open.get_mut(usize::from(op.owner)) {
+        if let Some(open) = op.listed().and_then(|at| self.open.get_mut(at)) {
             open.retain(|&other| other != slot);
         }
         if let Some(parent) =

@@ -104,7 +104,12 @@ impl Running {
 
     /// The process whose program's path contains this text.
     pub fn process(&self, program: &str) -> u32 {
-        let found = children(self.conductor()).into_iter().find(|pid| {
+        self.child_of(self.conductor(), program)
+    }
+
+    /// The child of a process whose program's path contains this text.
+    pub fn child_of(&self, parent: u32, program: &str) -> u32 {
+        let found = children(parent).into_iter().find(|pid| {
             let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
             exe.to_string_lossy().contains(program)
         });
