@@ -149,6 +149,8 @@ fn start(
 /// this lab does not have do no harm.
 #[cfg(target_os = "macos")]
 fn arena_files(welcome: &Welcome, assignment: &ClientAssignment) -> Result<Vec<Vec<u8>>> {
+    use lab_model::ExecProgram;
+
     let machine = lab_workload::elf::Machine::this();
     let ground = lab_workload::Ground { root: welcome.arena.clone(), machine };
     let programs = [ExecProgram::Static, ExecProgram::Dynamic, ExecProgram::Script];

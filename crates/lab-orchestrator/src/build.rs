@@ -70,12 +70,24 @@ fn target_folder(workspace: &Path) -> std::io::Result<PathBuf> {
 /// [`FailureKind::BackendMissing`] when what that machine needs is absent here, [`FailureKind::Bug`] when cargo
 /// fails; its own messages have been shown.
 pub fn client_for(workspace: &Path, target: Option<&str>) -> Result<PathBuf, Failure> {
+    program_for(workspace, target, "lab-client")
+}
+
+/// Builds the program of the clients' helpers for a machine, as [`client_for`] does.
+///
+/// # Errors
+/// As [`client_for`].
+pub fn helper_for(workspace: &Path, target: Option<&str>) -> Result<PathBuf, Failure> {
+    program_for(workspace, target, "lab-worker")
+}
+
+fn program_for(workspace: &Path, target: Option<&str>, package: &str) -> Result<PathBuf, Failure> {
     let failed = |error: &std::io::Error| {
-        Failure::new(FailureKind::Bug, format!("cannot build the client: {error}"))
+        Failure::new(FailureKind::Bug, format!("cannot build {package}: {error}"))
             .mend("the compiler's messages above say why")
     };
     let folder = target_folder(workspace).map_err(|error| failed(&error))?;
-    let mut arguments = vec!["build", "--quiet", "--profile", PROFILE, "--package", "lab-client"];
+    let mut arguments = vec!["build", "--quiet", "--profile", PROFILE, "--package", package];
     let mut environment = Vec::new();
     if let Some(target) = target {
         require_target(target)?;
@@ -88,7 +100,7 @@ pub fn client_for(workspace: &Path, target: Option<&str>) -> Result<PathBuf, Fai
         environment.iter().fold(duct::cmd("cargo", arguments), |build, (name, value)| build.env(name, value));
     build.dir(workspace).stdout_to_stderr().run().map_err(|error| failed(&error))?;
     let built = target.map_or_else(|| folder.clone(), |target| folder.join(target));
-    Ok(built.join(PROFILE).join("lab-client"))
+    Ok(built.join(PROFILE).join(package))
 }
 
 /// Refuses a target whose standard library is not here: cargo's own message would be pages long.

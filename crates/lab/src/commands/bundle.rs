@@ -30,7 +30,9 @@ pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u
     }
     let client = lab_orchestrator::client_for(&places.workspace, target)?;
     let failed = |error: BundleError| Stop::from(failure(&error));
-    let bundles = lab_bundle::package(&client, None, &lab.clients, &into).map_err(failed)?;
+    let has_helpers = lab.clients.iter().any(|client| client.behavior.helpers.is_some());
+    let helper = has_helpers.then(|| lab_orchestrator::helper_for(&places.workspace, target)).transpose()?;
+    let bundles = lab_bundle::package(&client, helper.as_deref(), &lab.clients, &into).map_err(failed)?;
     if let Some(signing) = &signing {
         signing.sign(&bundles, &work(&into))?;
     }
