@@ -306,7 +306,10 @@ impl Conformance {
         let close =
             count(&|row| row.is_timed() && row.p50.is_some_and(|figure| figure.error().abs() <= ERROR_MAX));
         let mut lines = vec![
-            format!("outcome: the same in {} of {of} labs", count(&|row| row.outcomes_agree())),
+            format!(
+                "outcome: the same in {} of {of} labs",
+                count(&|row| row.simulated_outcome.is_some() && row.outcomes_agree())
+            ),
             format!(
                 "exact sizes: held in {} of {lawful} labs that have a law",
                 count(&|row| row.law == Law::Held)
