@@ -8,9 +8,7 @@ use lab_trace::{FaultKind, Trace};
 use crate::{
     cascade::Kept,
     expect,
-    findings::{
-        Approvals, Cascades, Causes, Cost, FaultMark, Findings, Machine, Prediction, SCHEMA, WaitCycle,
-    },
+    findings::{Approvals, Cascades, Causes, Cost, Findings, Machine, Prediction, SCHEMA, WaitCycle},
     join::Engine,
     latency::{Times, Used},
     merge::Merge,
@@ -24,6 +22,7 @@ use crate::{
 };
 
 mod client;
+mod faults;
 mod narrate;
 mod observed;
 
@@ -159,6 +158,7 @@ impl Assembly<'_> {
             not_observed: Vec::new(),
         };
         findings.expectations = expect::check(&lab.expect, &findings);
+        findings.expectations.extend(self.owed());
         findings.findings = narrate::narrate(&findings, &self.unread());
         findings.not_observed = self.not_observed(&findings, &losses);
         findings
@@ -270,22 +270,6 @@ impl Assembly<'_> {
             products.map(|(place, product)| seen.finish(place, product, generated(place), self.timeline));
         let name = |client: usize| self.roster.clients[client].id.clone();
         Some(self.engine.outside.as_ref()?.finish(products.collect(), lab.seed, &name))
-    }
-
-    fn faults(&self) -> Vec<FaultMark> {
-        let kind = |kind: FaultKind| match kind {
-            FaultKind::DeadlineKill => "deadline kill".to_owned(),
-            FaultKind::RunTooLong => "run too long".to_owned(),
-            FaultKind::Interrupted => "interrupted".to_owned(),
-            FaultKind::Aborted => "ended by an expectation".to_owned(),
-            FaultKind::Other(code) => format!("fault {code}"),
-        };
-        let faults = self.timeline.faults.iter().map(|fault| FaultMark {
-            at_ns: fault.at.saturating_sub(self.timeline.origin),
-            kind: kind(fault.kind),
-            actor: self.roster.name_of(fault.actor),
-        });
-        faults.collect()
     }
 
     /// The clients of a cycle, each once: who waits, and who should answer.

@@ -81,6 +81,7 @@ fn client(client: &Client, rest: &[&str]) -> Option<Measured> {
         ["own_process"] => Measured::Count(client.own_process),
         ["operations"] => Measured::Count(client.operations),
         ["approvals", way] => Measured::Count(approvals(&client.approvals, way)),
+        ["restarts"] => Measured::Count(client.lives.len().saturating_sub(1) as u64),
         ["deadline", "misses"] => Measured::Count(client.deadline_misses),
         ["latency", which] => Measured::Time(latency(&client.latency_ns, which)?),
         ["headroom", which] => Measured::Number(headroom(&client.headroom, which)?),

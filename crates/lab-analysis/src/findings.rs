@@ -561,7 +561,10 @@ pub struct Client {
     pub avoidable: Vec<Avoidable>,
     /// Records of its trace that were lost or damaged.
     pub lost: u64,
-    /// How it ended: `clean`, `deadline kill`, `killed (signal 9)`, `exit 3`, `unknown`.
+    /// Its processes, in the order of time; more than one when it was started again.
+    #[serde(default)]
+    pub lives: Vec<Life>,
+    /// How its last process ended: `clean`, `deadline kill`, `killed (signal 9)`, `exit 3`, `unknown`.
     pub end: String,
 }
 
@@ -577,7 +580,8 @@ pub struct Approvals {
     /// `unanswered` (the run ended first). Zero counts are left out.
     pub asked: BTreeMap<String, u64>,
     /// Those it was not asked about, by why: `dead-client`, `mute` (of a path), `cache-hit`, `own-process` (Endpoint
-    /// Security), `not-subscribed`, `denied-before`, `out-of-scope`, `failed-before`, `unfinished`.
+    /// Security), `not-subscribed`, `denied-before`, `out-of-scope`, `failed-before`, `exhausted` (it had no descriptor left, so
+    /// the kernel denied), `unfinished`.
     pub hidden: BTreeMap<String, u64>,
     /// Those it did not decide on for a reason that the traces cannot tell.
     pub unknown: u64,
@@ -733,15 +737,36 @@ pub struct Avoidable {
     pub blind_spot: String,
 }
 
+/// One process of a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Life {
+    /// When its trace began, from the run's origin.
+    pub began_ns: u64,
+    /// When its end was seen; `null` when nobody saw it.
+    pub ended_ns: Option<u64>,
+    /// How it ended, as in `Client::end`.
+    pub end: String,
+}
+
 /// A disturbance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultMark {
     /// When, from the run's origin.
     pub at_ns: u64,
-    /// What: `deadline kill`, `run too long`, `interrupted`, ...
+    /// When it was over, from the run's origin; `null` for what was over at once or lasted to the end.
+    #[serde(default)]
+    pub until_ns: Option<u64>,
+    /// What: `deadline kill`, `run too long`, `interrupted`, ..., or a planned fault's name: `stall`, `kill`, `restart`,
+    /// `slow`, `deny`, `behave`, `cpu_load`, `descriptors`.
     pub kind: String,
     /// On whom.
     pub actor: String,
+    /// A planned fault's numbers, such as `by 5ms`; else empty.
+    #[serde(default)]
+    pub detail: String,
+    /// Whether the lab file planned it.
+    #[serde(default)]
+    pub planned: bool,
 }
 
 /// Rates, queues and headroom over time, in equal buckets over the whole run (at most 240).

@@ -12,7 +12,9 @@ use lab_model::{Approval, Behavior, Cache, EventKind, Lab, OperationKind};
 use crate::{
     findings::Approvals,
     lives::{Lives, Presence},
+    regimes::{Regime, limited, regimes},
     slots::Table,
+    timeline::Timeline,
 };
 
 /// The kept answers that are remembered for each client.
@@ -40,12 +42,14 @@ pub(crate) enum Reason {
     OutOfScope,
     /// The operation failed before anybody could be asked.
     Failed,
+    /// It had no descriptor left for the event, so the kernel denied.
+    Exhausted,
     /// The operation had not ended when its process or the run did.
     Unfinished,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Reason; 9] = [
+    pub(crate) const ALL: [Reason; 10] = [
         Reason::DeadClient,
         Reason::Mute,
         Reason::CacheHit,
@@ -54,6 +58,7 @@ impl Reason {
         Reason::Deny,
         Reason::OutOfScope,
         Reason::Failed,
+        Reason::Exhausted,
         Reason::Unfinished,
     ];
 
@@ -68,6 +73,7 @@ impl Reason {
             Reason::Deny => "denied-before",
             Reason::OutOfScope => "out-of-scope",
             Reason::Failed => "failed-before",
+            Reason::Exhausted => "exhausted",
             Reason::Unfinished => "unfinished",
         }
     }
@@ -92,18 +98,12 @@ pub(crate) struct Looked<'a> {
     pub(crate) path: Option<&'a str>,
 }
 
-/// A behaviour and when it was perhaps in effect.
-#[derive(Clone, Debug)]
-pub(crate) struct Regime {
-    pub(crate) from: u64,
-    pub(crate) to: u64,
-    pub(crate) behavior: Behavior,
-}
-
 /// What one client's side of the operations comes to.
 #[derive(Clone, Debug, Default)]
 struct Side {
     regimes: Vec<Regime>,
+    /// When its descriptors were limited.
+    limited: Vec<(u64, u64)>,
     /// The files about which an answer was kept, by the trace of the process that gave it.
     kept: Table<(u64, u32), u16>,
     /// Answers were kept beyond those remembered.
@@ -125,6 +125,8 @@ pub(crate) struct Sides {
     sides: Vec<Side>,
     /// A denial ends the pass, and a client is asked about its own process.
     serial: bool,
+    /// Products take part that may deny, and of whose answers there is no trace.
+    products: bool,
 }
 
 /// The explanations that are possible, and whether the only one is certain.
@@ -136,13 +138,13 @@ enum Explained {
 }
 
 impl Sides {
-    pub(crate) fn new(lab: &Lab, clients: usize, lives: Lives, serial: bool) -> Sides {
+    pub(crate) fn new(lab: &Lab, timeline: &Timeline, clients: usize, lives: Lives, serial: bool) -> Sides {
         let mut sides = vec![Side::default(); clients];
-        for (side, client) in sides.iter_mut().zip(&lab.clients) {
-            let behavior = client.behavior.clone();
-            side.regimes.push(Regime { from: 0, to: u64::MAX, behavior });
+        for (client, side) in sides.iter_mut().enumerate().take(lab.clients.len()) {
+            side.regimes = regimes(lab, client, timeline);
+            side.limited = limited(lab, client, timeline);
         }
-        Sides { lives, sides, serial }
+        Sides { lives, sides, serial, products: !lab.external.is_empty() }
     }
 
     /// True when a path is needed to tell what was muted.
@@ -223,6 +225,11 @@ impl Sides {
         if presence == Presence::Unknown {
             return Not;
         }
+        // The kernel denies what a client cannot read, and nobody's trace has that answer.
+        let by_kernel = looked.error == DENIED && !looked.denied;
+        if by_kernel && presence == Presence::Whole && self.is_limited(client, looked) {
+            return Certainly(Reason::Exhausted);
+        }
         let hidden = self.hidden(client, looked);
         if presence == Presence::Whole {
             if let Some((reason, true)) = hidden {
@@ -236,7 +243,7 @@ impl Sides {
             (presence == Presence::Partly).then_some(Reason::DeadClient),
             hidden.map(|(reason, _)| reason),
             self.kept(client, looked).then_some(Reason::CacheHit),
-            (self.serial && looked.denied).then_some(Reason::Deny),
+            (self.serial && (looked.denied || by_kernel && self.others_deny(looked))).then_some(Reason::Deny),
             (!looked.finished).then_some(Reason::Unfinished),
         ];
         let mut possible = possible.into_iter().flatten();
@@ -244,6 +251,16 @@ impl Sides {
             (Some(only), None) => Only(only),
             _ => Not,
         }
+    }
+
+    fn is_limited(&self, client: usize, looked: &Looked<'_>) -> bool {
+        let limited = &self.sides[client].limited;
+        limited.iter().any(|&(from, to)| from <= looked.ended && looked.began <= to)
+    }
+
+    /// True when somebody may have denied whose answer is in no trace.
+    fn others_deny(&self, looked: &Looked<'_>) -> bool {
+        self.products || (0..self.sides.len()).any(|client| self.is_limited(client, looked))
     }
 
     /// What its behaviours keep from a client, and whether all that were in effect do.

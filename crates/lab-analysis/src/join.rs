@@ -128,7 +128,16 @@ impl<'a> Engine<'a> {
         let storm = timeline.marked(PhaseKind::Storm);
         let began = storm.map_or(timeline.origin, |storm| storm.began);
         let ended = timeline.storm_end().unwrap_or(timeline.last);
-        let sides = Sides::new(lab, clients, Lives::new(roster, timeline, traces), own_events);
+        let sides = Sides::new(lab, timeline, clients, Lives::new(roster, timeline, traces), own_events);
+        let mut accounts = vec![Account::new(clients, columns); clients];
+        // Who is killed for an event that it has not even read has missed a deadline without a decision to show for it.
+        for kill in timeline.faults.iter().filter(|fault| fault.kind == FaultKind::DeadlineKill) {
+            let client =
+                roster.trace_of(kill.actor).and_then(|trace| roster.participants[usize::from(trace)].client);
+            if let Some(account) = client.and_then(|client| accounts.get_mut(usize::from(client))) {
+                account.misses += u64::from(kill.detail == u64::MAX);
+            }
+        }
         Engine {
             roster,
             timeline,
@@ -158,7 +167,7 @@ impl<'a> Engine<'a> {
             tally: Tally::default(),
             flame: Flame::new(),
             gain: Gain::new(clients, lab.seed),
-            accounts: vec![Account::new(clients, columns); clients],
+            accounts,
             waiting: Waiting::default(),
             knee: KneeTally::of(lab, traces),
             phases: PhaseTally::default(),

@@ -25,6 +25,7 @@ mod outside;
 mod phases;
 mod pipeline;
 mod products;
+mod regimes;
 mod roster;
 mod rules;
 mod series;

@@ -1,7 +1,7 @@
 //! When each client was there to be asked: from which moment its processes certainly read events, and from
 //! which on they certainly no longer did.
 
-use lab_trace::{Entry, Part, Record, ThreadPurpose, Trace};
+use lab_trace::{Entry, FaultKind, FaultStage, Part, PlannedKind, PlannedStep, Record, ThreadPurpose, Trace};
 
 use crate::{
     roster::Roster,
@@ -106,9 +106,32 @@ fn life(trace: u16, bytes: &Trace<'_>, timeline: &Timeline) -> Life {
         Entry::Damaged { .. } => None,
     });
     let last = signs.max().into_iter().chain(bytes.closed.map(|closed| closed.0)).max();
-    let gone = timeline.ends.iter().find(|end| end.actor == actor).map_or(NEVER, |end| end.at);
-    Life { trace, created, from, until: last.map_or(from, nanoseconds).max(from).min(gone), gone }
+    let end = timeline.ends.iter().find(|end| end.actor == actor);
+    let gone = end.map_or(NEVER, |end| end.at);
+    let killed = end.filter(|end| end.status & SIGNAL == KILLED).and_then(|_| killed(actor, timeline));
+    let until = last.map_or(from, nanoseconds).max(from).max(killed.unwrap_or(0)).min(gone);
+    Life { trace, created, from, until, gone }
 }
+
+/// When the orchestrator wrote down that it kills a process, which it then did: until there the process lived, also
+/// when it had nothing to record.
+fn killed(actor: u16, timeline: &Timeline) -> Option<u64> {
+    let kills = |kind: FaultKind, detail: u64| match kind {
+        FaultKind::DeadlineKill => true,
+        FaultKind::Planned(PlannedKind::Kill | PlannedKind::Restart) => {
+            PlannedStep::of(detail).stage == FaultStage::Begins
+        }
+        _ => false,
+    };
+    let mut faults = timeline.faults.iter();
+    faults.find(|fault| fault.actor == actor && kills(fault.kind, fault.detail)).map(|fault| fault.at)
+}
+
+/// The bits of a wait status that hold the signal.
+const SIGNAL: i32 = 0x7f;
+
+/// `SIGKILL`.
+const KILLED: i32 = 9;
 
 /// The latest moment that a record tells of, in raw ticks.
 fn latest(record: &Record) -> Option<u64> {

@@ -15,6 +15,8 @@ pub(crate) const WORKLOAD: u16 = 0;
 pub(crate) struct Participant {
     /// Its name in reports: a client's ID, `driver`, `orchestrator`.
     pub(crate) name: String,
+    /// What tells its trace from the other ones of that name: `alpha.2` for a client's second process.
+    pub(crate) label: String,
     /// What it is there for.
     pub(crate) role: Role,
     /// The client it is, as a place in [`Roster::clients`].
@@ -121,8 +123,14 @@ impl Roster {
             } else {
                 self.by_actor.insert(actor, place);
             }
+            let before = self.participants.iter().filter(|other| other.name == name && other.role == role);
+            let label = match before.count() {
+                0 => name.clone(),
+                earlier => format!("{name}.{}", earlier + 1),
+            };
             self.participants.push(Participant {
                 name,
+                label,
                 role,
                 client,
                 serves: None,

@@ -215,6 +215,8 @@ impl Show<'_> {
     fn edge(&self, link: &Link) -> String {
         let client = |client: u16| self.roster.clients[usize::from(client)].id.as_str();
         let (waiter, decider) = (client(link.waiter), client(link.decider));
+        let label = |trace: u16| self.roster.participants[usize::from(trace)].label.as_str();
+        let of_decider = link.decider_trace.map_or(decider, label);
         let path = self.operation_path(link.op_trace, link.op_record);
         let file = path.map_or_else(|| "a file".to_owned(), |path| format!("\"{path}\""));
         let kind = match self.record(link.op_trace, link.op_record) {
@@ -242,12 +244,13 @@ impl Show<'_> {
                     ),
                 };
                 let read = milliseconds(read.saturating_sub(self.origin));
-                format!("read the event (trace {decider}, record {record}) at {read} ms and {why}")
+                format!("read the event (trace {of_decider}, record {record}) at {read} ms and {why}")
             }
         };
         format!(
-            "{holder} has been in its {kind} of {file} (trace {worker}, record {}){during} since {} ms; it waits \
+            "{holder} has been in its {kind} of {file} (trace {}, record {}){during} since {} ms; it waits \
              for {decider}, which {state}.",
+            label(link.op_trace),
             link.op_record,
             milliseconds(link.op_started.saturating_sub(self.origin)),
         )

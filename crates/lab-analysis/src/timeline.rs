@@ -158,6 +158,11 @@ impl Timeline {
         self.phases.iter().find(|phase| phase.kind == kind).copied()
     }
 
+    /// True when the orchestrator has marked the end of the storm, and so of all that was planned for it.
+    pub(crate) fn closing_is_marked(&self) -> bool {
+        self.storm_end().is_some()
+    }
+
     /// When the storm ended.
     pub(crate) fn storm_end(&self) -> Option<u64> {
         self.phases.iter().rev().find(|phase| phase.kind == PhaseKind::Storm)?.ended

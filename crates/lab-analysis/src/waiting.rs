@@ -28,6 +28,8 @@ pub(crate) struct Link {
     pub(crate) cause: Option<(u16, u64)>,
     /// Who should answer.
     pub(crate) decider: u16,
+    /// The trace that has the decision, if the event was read.
+    pub(crate) decider_trace: Option<u16>,
     pub(crate) hold: Hold,
     pub(crate) workers: usize,
 }
@@ -223,11 +225,13 @@ impl Stuck {
     /// The operation that a stuck operation waits for through its decision, with the edge between.
     fn follow(&self, scene: &Scene<'_>, slot: u32) -> Option<(Link, u32)> {
         let op = scene.ops.get(slot)?;
+        let mut decider_trace = None;
         let waiter = op.author();
         scene.workers.get(usize::from(waiter))?;
         let (decider, hold, next) = match self.held_by(scene, slot) {
             Some(held_by) => {
                 let decision = scene.decisions.get(held_by)?;
+                decider_trace = Some(decision.trace);
                 let queued = decision.child == NONE;
                 let needed = if queued && !decision.at_once { self.needed(scene, decision) } else { None };
                 let next = if let Some(group) = needed {
@@ -258,6 +262,7 @@ impl Stuck {
             op_started: op.started,
             cause: op.by.map(|by| (by.client, by.record)),
             decider,
+            decider_trace,
             hold,
             workers: scene.workers[usize::from(decider)],
         };

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use lab_model::{Behavior, BundleId, Client, ClientId};
+use lab_model::{Behavior, BundleId, Client, ClientId, Span};
 
 use crate::{
     Diagnostic, Limits,
+    faults::helpers_stay_away,
     raw::{BehaviorEntry, RawClient, RawClientCount, RawClients},
     read::{At, Field, List, Problems},
     resolve::{behavior, mended_word},
@@ -13,7 +14,8 @@ use crate::{
 };
 
 /// Client IDs that the reports use for something else.
-pub(crate) const RESERVED_IDS: [&str; 3] = ["workload", "external", "other"];
+pub(crate) const RESERVED_IDS: [&str; 6] =
+    ["workload", "external", "other", "driver", "machine", "orchestrator"];
 
 /// The longest client ID, in bytes.
 pub(crate) const CLIENT_ID_BYTES_MAX: usize = 32;
@@ -73,10 +75,25 @@ fn listed_clients(
                 Some(BehaviorEntry(written)) => behavior(written, base, problems),
                 None => base.clone(),
             };
-            Some(Client { id: id?, bundle_id: bundle_id?, behavior, restart: None })
+            let restart = restart(&at.value.restart, id.as_ref(), &behavior, problems);
+            Some(Client { id: id?, bundle_id: bundle_id?, behavior, restart })
         })
         .collect();
     if list.complete && !clients.is_empty() { clients.into_iter().collect() } else { None }
+}
+
+/// How long after its death a client comes back.
+fn restart(
+    written: &Field<Span>,
+    id: Option<&ClientId>,
+    behavior: &Behavior,
+    problems: &mut Problems<'_>,
+) -> Option<Span> {
+    let at = written.given()?;
+    if let (Some(id), true) = (id, behavior.helpers.is_some()) {
+        problems.add(helpers_stay_away(id.as_str(), &at.place));
+    }
+    Some(at.value)
 }
 
 fn client_id(
@@ -179,10 +196,12 @@ fn counted_clients(
         }
         return (None, count);
     }
+    let first = format!("{prefix}-{:0width$}", 1).parse::<ClientId>().ok();
+    let restart = restart(&written.restart, first.as_ref(), &behavior, problems);
     let client = |number: usize| {
         let id = format!("{prefix}-{number:0width$}").parse::<ClientId>().ok()?;
         let bundle_id = default_bundle_id(lab?, &id).parse().ok()?;
-        Some(Client { id, bundle_id, behavior: behavior.clone(), restart: None })
+        Some(Client { id, bundle_id, behavior: behavior.clone(), restart })
     };
     ((1..=count).map(client).collect(), count)
 }

@@ -14,6 +14,7 @@ mod distribution;
 mod expectations;
 mod explain;
 mod external;
+mod faults;
 mod heading;
 mod loads;
 mod nearest;

@@ -57,6 +57,8 @@ records! {
         /// What drives the lab: at least one load. All of them run at the same time.
         #[schemars(extend("minItems" = 1))]
         workload: List<RawWorkload>,
+        /// What is done to the lab while it runs. A fault whose time never comes fails the run.
+        faults [default]: List<RawFault>,
         /// What must hold for exit code 0.
         expect [default]: List<RawExpectation>,
         /// Limits that keep the lab from harming its machine.
@@ -85,6 +87,9 @@ records! {
         bundle_id [default]: String,
         /// What the client does: a preset, or fields that override those of `defaults`.
         behavior [default]: BehaviorEntry,
+        /// After any death it is started again, so long after it: a new process under the same bundle ID that has
+        /// kept no answer. Left out, it stays dead.
+        restart [default]: Span,
     }
 
     /// A daemon: a process that clients ask over a socket, and that belongs to none of them. What it opens, every
@@ -171,6 +176,8 @@ records! {
         prefix [default]: String,
         /// What they do: a preset, or fields that override those of `defaults`.
         behavior [default]: BehaviorEntry,
+        /// After any death each is started again, so long after it. Left out, it stays dead.
+        restart [default]: Span,
     }
 
     /// How a client behaves. A field that is left out comes from `preset`, or, without one, from `defaults`.
@@ -349,6 +356,123 @@ records! {
         operations_max [default]: Bounded<1, { u64::MAX }>,
     }
 
+    /// One disturbance; exactly one of its keys. Times count from the start of the storm.
+    #[schemars(rename = "Fault", extend("minProperties" = 1, "maxProperties" = 1))]
+    "a fault" RawFault {
+        /// Stops a process and lets it go on. The warden kills a client that is stopped past a deadline.
+        stall [default]: RawStall,
+        /// Kills a process.
+        kill [default]: RawKill,
+        /// Kills a client and starts it again.
+        restart [default]: RawRestart,
+        /// Makes a client work longer.
+        slow [default]: RawSlow,
+        /// Makes a client deny.
+        deny [default]: RawDeny,
+        /// Changes fields of a client's behaviour.
+        behave [default]: RawBehave,
+        /// Keeps processors busy.
+        cpu_load [default]: RawCpuLoad,
+        /// Lowers the number of files that a process may have open.
+        descriptors [default]: RawDescriptors,
+    }
+
+    /// Stops a process and lets it go on (`SIGSTOP`, `SIGCONT`).
+    #[schemars(rename = "Stall")]
+    "`stall`" RawStall {
+        /// Whom: a client by its ID, or `driver`.
+        on: String,
+        /// When, counted from the start of the storm.
+        at: Span,
+        /// For how long.
+        r#for: Span,
+    }
+
+    /// Kills a process (`SIGKILL`). A client with `restart` comes back.
+    #[schemars(rename = "Kill")]
+    "`kill`" RawKill {
+        /// Whom: a client by its ID.
+        on: String,
+        /// When, counted from the start of the storm.
+        at: Span,
+    }
+
+    /// Kills a client and starts it again, whatever its own `restart` says.
+    #[schemars(rename = "Restart")]
+    "`restart`" RawRestart {
+        /// Whom: a client by its ID.
+        on: String,
+        /// When, counted from the start of the storm.
+        at: Span,
+        /// How long after its death it is started again.
+        #[schemars(extend("default" = "500ms"))]
+        after [default]: Span,
+    }
+
+    /// Makes a client work longer on every event that sets it off.
+    #[schemars(rename = "Slow")]
+    "`slow`" RawSlow {
+        /// Whom: a client by its ID.
+        on: String,
+        /// When, counted from the start of the storm.
+        at: Span,
+        /// By how much: comes on top of its `delay`.
+        by: Span,
+        /// For how long.
+        r#for: Span,
+    }
+
+    /// Makes a client deny everything but what its own process does.
+    #[schemars(rename = "Deny")]
+    "`deny`" RawDeny {
+        /// Whom: a client by its ID.
+        on: String,
+        /// When, counted from the start of the storm.
+        at: Span,
+        /// Only this file or folder, relative to the arena.
+        path [default]: String,
+        /// For how long.
+        r#for: Span,
+    }
+
+    /// Changes fields of a client's behaviour.
+    #[schemars(rename = "Behave")]
+    "`behave`" RawBehave {
+        /// Whom: a client by its ID.
+        on: String,
+        /// When, counted from the start of the storm.
+        at: Span,
+        /// The fields that change: a preset, or fields that override the client's own.
+        set: BehaviorEntry,
+        /// For how long. Left out, for the rest of the run.
+        r#for [default]: Span,
+    }
+
+    /// Keeps processors busy with threads of a process of the lab.
+    #[schemars(rename = "CpuLoad")]
+    "`cpu_load`" RawCpuLoad {
+        /// Threads that never rest.
+        threads: Bounded<1, 256>,
+        /// When, counted from the start of the storm.
+        at: Span,
+        /// For how long.
+        r#for: Span,
+    }
+
+    /// Lowers the number of files that a process may have open (`RLIMIT_NOFILE`). A client that has no descriptor left
+    /// for an event cannot read it, and the kernel denies the open.
+    #[schemars(rename = "Descriptors")]
+    "`descriptors`" RawDescriptors {
+        /// Whom: a client by its ID, or `driver`.
+        on: String,
+        /// When, counted from the start of the storm.
+        at: Span,
+        /// To how many. What is open already stays open.
+        limit: Bounded<0, 1_000_000>,
+        /// For how long.
+        r#for: Span,
+    }
+
     /// A condition in its long form; exactly one of `text` and `sometimes`.
     #[schemars(
         rename = "LongExpectation",
@@ -376,7 +500,7 @@ records! {
         /// The size of the arena's file system, in bytes.
         #[schemars(extend("default" = 268_435_456))]
         arena_bytes_max [default]: Bounded<{ 1 << 20 }, { 1 << 40 }>,
-        /// The longest a whole run may take before the warden ends it.
+        /// The longest a whole run may take before the warden ends it. A run that is cut short fails: exit code 1.
         #[schemars(extend("default" = "10m"))]
         run_max [default]: Span,
         /// The baseline ends early after this many operations: they are cheap, and each one is recorded.

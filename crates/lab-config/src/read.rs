@@ -252,6 +252,16 @@ pub(crate) fn listed(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
+/// The key that a field stands for: its name, without what marks a word that is Rust's own.
+pub(crate) const fn key(field: &'static str) -> &'static str {
+    if let [b'r', b'#', rest @ ..] = field.as_bytes()
+        && let Ok(key) = std::str::from_utf8(rest)
+    {
+        return key;
+    }
+    field
+}
+
 /// Declares the mappings of a lab file: each becomes a struct, a part of the JSON Schema and a reader that
 /// checks its keys. A field marked `[default]` may be left out.
 macro_rules! records {
@@ -270,14 +280,14 @@ macro_rules! records {
 
         impl $crate::read::Read for $name {
             fn read(node: &$crate::tree::Node, problems: &mut $crate::read::Problems<'_>) -> Option<$name> {
-                const KEYS: &[&str] = &[$(stringify!($field)),*];
+                const KEYS: &[&str] = &[$($crate::read::key(stringify!($field))),*];
                 let fields = $crate::read::Fields::of(node, $what, KEYS, problems)?;
                 $(
                     if stringify!($($optional)?).is_empty() {
-                        fields.require(stringify!($field), $what, problems);
+                        fields.require($crate::read::key(stringify!($field)), $what, problems);
                     }
                 )*
-                Some($name { $( $field: fields.optional(stringify!($field), problems), )* })
+                Some($name { $( $field: fields.optional($crate::read::key(stringify!($field)), problems), )* })
             }
         }
     )*};

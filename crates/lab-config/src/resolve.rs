@@ -12,6 +12,7 @@ use crate::{
     clients::clients,
     expectations::expectations,
     external::externals,
+    faults::faults,
     loads::{RawKnee, hold, rate, resolve_exec_tree, resolve_file_mix, resolve_open_list, resolve_run},
     nearest::nearest,
     raw::{
@@ -70,6 +71,8 @@ pub(crate) fn resolve(
         check_processes(raw, ids, &others, problems);
         workers::check_asked(raw, daemons, clients.as_deref().unwrap_or_default(), problems);
     }
+    let faults = clients.as_ref().map(|clients| faults(&raw.faults, clients, &phases, problems));
+    let faults = faults.unwrap_or_default();
     let hold = knee(raw).map_or_else(Vec::new, |knee| hold(knee, client_ids.as_deref(), problems));
     let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
     let deadline = deadline(&raw.deadline, problems);
@@ -82,7 +85,7 @@ pub(crate) fn resolve(
         clients: clients?,
         daemons: daemons?,
         external: external?,
-        faults: Vec::new(),
+        faults,
         hold,
         phases,
         workload,
@@ -171,6 +174,8 @@ pub(crate) fn written_behaviors(raw: &RawLab) -> impl Iterator<Item = &RawBehavi
         Some(RawClients::Count(count)) => behaviors.extend(count.behavior.value()),
         None => {}
     }
+    let faults = raw.faults.value().into_iter().flat_map(|faults| &faults.items);
+    behaviors.extend(faults.filter_map(|fault| fault.value.behave.value()?.set.value()));
     behaviors.into_iter().map(|BehaviorEntry(written)| written)
 }
 

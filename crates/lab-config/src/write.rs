@@ -1,8 +1,8 @@
 use std::fmt::{self, Write};
 
 use lab_model::{
-    AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, External, Helpers, Knee, Lab, Mute,
-    PhaseKind, Rate, Reaction, Ready, When, Workload,
+    AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, External, FaultAction, Helpers,
+    Knee, Lab, Mute, PhaseKind, PlannedFault, Rate, Reaction, Ready, When, Workload,
 };
 
 use crate::scalar::{Choice, RawSpawn};
@@ -57,6 +57,12 @@ fn write_lab(out: &mut String, lab: &Lab) -> fmt::Result {
     for workload in &lab.workload {
         write_workload(out, workload, &lab.hold)?;
     }
+    if !lab.faults.is_empty() {
+        writeln!(out, "faults:")?;
+    }
+    for fault in &lab.faults {
+        write_fault(out, fault)?;
+    }
     if lab.expect.is_empty() {
         writeln!(out, "expect: []")?;
     } else {
@@ -75,6 +81,9 @@ fn write_lab(out: &mut String, lab: &Lab) -> fmt::Result {
 fn write_client(out: &mut String, client: &Client) -> fmt::Result {
     writeln!(out, "  - id: {}", Scalar(client.id.as_str()))?;
     writeln!(out, "    bundle_id: {}", Scalar(client.bundle_id.as_str()))?;
+    if let Some(restart) = client.restart {
+        writeln!(out, "    restart: {restart}")?;
+    }
     writeln!(out, "    behavior:")?;
     write_behavior(out, &client.behavior, "      ")
 }
@@ -128,6 +137,29 @@ fn write_rule(out: &mut String, rule: &DenyRule, indent: &str) -> fmt::Result {
         }
     }
     writeln!(out, "on: {} }}", word(rule.on))
+}
+
+fn write_fault(out: &mut String, fault: &PlannedFault) -> fmt::Result {
+    writeln!(out, "  - {}:", fault.action.name())?;
+    if !matches!(fault.action, FaultAction::CpuLoad { .. }) {
+        writeln!(out, "      on: {}", Scalar(&fault.on))?;
+    }
+    writeln!(out, "      at: {}", fault.at)?;
+    if let Some(span) = fault.action.span() {
+        writeln!(out, "      for: {span}")?;
+    }
+    match &fault.action {
+        FaultAction::Restart { after } => writeln!(out, "      after: {after}"),
+        FaultAction::Slow { by, .. } => writeln!(out, "      by: {by}"),
+        FaultAction::Deny { path: Some(path), .. } => writeln!(out, "      path: {}", Scalar(path)),
+        FaultAction::CpuLoad { threads, .. } => writeln!(out, "      threads: {threads}"),
+        FaultAction::Descriptors { limit, .. } => writeln!(out, "      limit: {limit}"),
+        FaultAction::Behave { behavior, .. } => {
+            writeln!(out, "      set:")?;
+            write_behavior(out, behavior, "        ")
+        }
+        FaultAction::Stall { .. } | FaultAction::Kill | FaultAction::Deny { path: None, .. } => Ok(()),
+    }
 }
 
 fn write_external(out: &mut String, external: &External) -> fmt::Result {

@@ -276,6 +276,21 @@ fn colour_only_when_asked_for() {
 }
 
 #[test]
+fn faults() {
+    let fault = |fault: &str| format!("{GOOD}faults:\n  - {fault}\n");
+    check("fault_unknown_client", 1, fault("kill: { on: brvo, at: 1s }"));
+    check("fault_on_the_driver", 1, fault("kill: { on: driver, at: 1s }"));
+    check("fault_beyond_the_storm", 1, fault("kill: { on: bravo, at: 5s }"));
+    check("fault_without_for", 1, fault("stall: { on: bravo, at: 1s }"));
+    check("fault_that_takes_no_time", 1, fault("stall: { on: bravo, at: 1s, for: 0s }"));
+    check("fault_of_two_kinds", 1, fault("{ kill: { on: bravo, at: 1s }, restart: { on: bravo, at: 1s } }"));
+    check("fault_unknown_kind", 1, fault("stal: { on: bravo, at: 1s, for: 1s }"));
+    check("fault_that_changes_nothing", 1, fault("behave: { on: bravo, at: 1s, set: { cache: off } }"));
+    check("fault_path_outside", 1, fault("deny: { on: bravo, at: 1s, for: 1s, path: /etc }"));
+    check("restart_is_a_span", 1, with("{ id: bravo }", "{ id: bravo, restart: true }"));
+}
+
+#[test]
 fn products() {
     let product = |fields: &str| with("phases:", &format!("external:\n  - {{ {fields} }}\nphases:"));
     check("external_relative_program", 1, product("id: p, start: [fapolicyd]"));

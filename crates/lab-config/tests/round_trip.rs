@@ -4,9 +4,9 @@
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
     ArenaKind, AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon,
-    DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FileMix, Helpers, Lab, Mute,
-    OpenList, OpenStorm, Phases, PrivateFolder, Rate, ReactTo, Reaction, Ready, Recognized, Run, Safety,
-    Span, Via, When, Workload,
+    DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FaultAction, FileMix,
+    Helpers, Lab, Mute, OpenList, OpenStorm, Phases, PlannedFault, PrivateFolder, Rate, ReactTo, Reaction,
+    Ready, Recognized, Run, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -279,11 +279,43 @@ prop_compose! {
                 true => format!("com.example.C{index}").parse().unwrap(),
                 false => format!("org.eslab.x.c{index}").parse().unwrap(),
             },
+            restart: (index % 2 == 1 && behavior.helpers.is_none()).then(|| Span::from_millis(500)),
             behavior,
-            restart: None,
         };
         behaviors.into_iter().enumerate().map(client).collect()
     }
+}
+
+/// Faults of every kind that fit the lab, from drawn numbers: kind, client, the share of the storm, a length.
+fn faults(drawn: &[(u8, usize, u64, Span)], clients: &[Client], storm: Span) -> Vec<PlannedFault> {
+    let fault = |&(kind, client, share, span): &(u8, usize, u64, Span)| {
+        let client = &clients[client % clients.len()];
+        let at = Span::from_nanos(storm.nanos() / 100 * share);
+        let changed =
+            Behavior { delay: client.behavior.delay.shifted(Span::from_nanos(1)), ..client.behavior.clone() };
+        let on = |name: &str| name.to_owned();
+        let (on, action) = match kind {
+            0 => (on(client.id.as_str()), FaultAction::Stall { span }),
+            1 => (on(PlannedFault::DRIVER), FaultAction::Stall { span }),
+            2 => (on(client.id.as_str()), FaultAction::Kill),
+            3 if client.behavior.helpers.is_none() => {
+                (on(client.id.as_str()), FaultAction::Restart { after: span })
+            }
+            4 => (on(client.id.as_str()), FaultAction::Slow { by: span, span }),
+            5 => (on(client.id.as_str()), FaultAction::Deny { path: Some("files/x".into()), span }),
+            6 => (on(client.id.as_str()), FaultAction::Deny { path: None, span }),
+            7 => (on(PlannedFault::MACHINE), FaultAction::CpuLoad { threads: 3, span }),
+            8 => (on(client.id.as_str()), FaultAction::Descriptors { limit: 17, span }),
+            _ => {
+                let span = (share % 2 == 0).then_some(span);
+                (on(client.id.as_str()), FaultAction::Behave { behavior: Box::new(changed), span })
+            }
+        };
+        PlannedFault { at, on, action }
+    };
+    let mut faults: Vec<PlannedFault> = drawn.iter().map(fault).collect();
+    faults.sort_by_key(|fault| fault.at);
+    faults
 }
 
 fn texts() -> impl Strategy<Value = Vec<(String, String)>> {
@@ -369,6 +401,7 @@ prop_compose! {
         expect in expect_items(),
         limits in (1_u64 << 20..=1 << 40, 1_u64 << 30..=1 << 40, 1..=u64::MAX),
         run_max in 300..=3_600_u64,
+        drawn in proptest::collection::vec((0..10_u8, any::<usize>(), 0..100_u64, span(9)), 0..5),
     ) -> Lab {
         let (trace_bytes_max, arena_bytes_max, baseline_operations_max) = limits;
         let run_max = Span::from_secs(run_max);
@@ -385,10 +418,10 @@ prop_compose! {
         }
         let beside = if external.is_empty() { Span::default() } else { control };
         Lab {
+            faults: faults(&drawn, &clients, storm),
             name, about, seed, backend, deadline, clients, workload,
             daemons,
             external,
-            faults: Vec::new(),
             hold: Vec::new(),
             phases: Phases { baseline, control, external: beside, storm, drain },
             expect: expectations(&expect),

@@ -6,6 +6,7 @@
 //! file is opened, one `fstat`. Unsafe code is in `descriptors` and `command`; what starts programs is `lab_process::program`.
 #![deny(unsafe_code)]
 
+mod burn;
 #[cfg(target_os = "linux")]
 mod command;
 mod control;
@@ -16,6 +17,7 @@ mod thread;
 mod tree;
 mod worker;
 
+pub use burn::burn;
 pub use control::{Outcome, ServeError, serve};
 pub use descriptors::seal_descriptors;
 pub use phase::{CATCH_UP_MAX, OPERATIONS_NOT_BEGUN};

@@ -13,6 +13,8 @@ use std::{
 use nix::sys::stat::{SFlag, fstat};
 
 const EXIT_USAGE: u8 = 64;
+/// Makes it keep processors busy until it is killed, with so many threads: a planned fault of the lab.
+const BURN: &str = "burn";
 
 /// A program of the workload: alone it ends at once, as part of a tree it runs others.
 fn branch() -> ExitCode {
@@ -26,6 +28,10 @@ fn branch() -> ExitCode {
 }
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(BURN) {
+        lab_driver::burn(arguments.next().and_then(|threads| threads.parse().ok()).unwrap_or(1));
+    }
     let stdin = io::stdin();
     let is_socket = fstat(stdin.as_fd())
         .is_ok_and(|facts| SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK);

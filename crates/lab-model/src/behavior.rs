@@ -254,7 +254,8 @@ impl AuthEvents {
     }
 }
 
-/// What a client denies: an event that fits everything the rule names. It names a path or a process.
+/// What a client denies: an event that fits everything the rule names. In a lab file it names a path or a process;
+/// one that names neither, as a planned fault makes it, fits every event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DenyRule {
     /// A file, or a folder with all below it, relative to the arena.

@@ -70,6 +70,19 @@ impl<T: Quantity> Distribution<T> {
         }
     }
 
+    /// The same with every number of it larger by so much: the fixed quantity, both ends, the mean, or the median and
+    /// the 99th percentile.
+    #[must_use]
+    pub fn shifted(&self, by: T) -> Distribution<T> {
+        let up = |quantity: T| T::of(quantity.whole().saturating_add(by.whole()));
+        match *self {
+            Distribution::Fixed(fixed) => Distribution::Fixed(up(fixed)),
+            Distribution::Uniform(from, to) => Distribution::Uniform(up(from), up(to)),
+            Distribution::Exponential(mean) => Distribution::Exponential(up(mean)),
+            Distribution::HeavyTail(p50, p99) => Distribution::HeavyTail(up(p50), up(p99)),
+        }
+    }
+
     /// The quantity that this number draws. Numbers that differ in one bit draw independently.
     #[must_use]
     pub fn draw(&self, number: u64) -> T {

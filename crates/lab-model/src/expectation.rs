@@ -288,7 +288,7 @@ pub const AFTER_DENY: [&str; 4] = ["spared", "not-waited", "waited", "mixed"];
 pub const KEPT_ANSWERS: [&str; 4] = ["own", "shared", "not-kept", "mixed"];
 
 /// Every metric that an expectation may name.
-pub const METRICS: [Metric; 35] = [
+pub const METRICS: [Metric; 36] = [
     metric("outcome", MetricUnit::Word(&OUTCOMES), "how the run ended"),
     metric("amplification", MetricUnit::Ratio, "decisions per root operation of the storm"),
     metric("loop_gain", MetricUnit::Ratio, "spectral radius of the gain matrix"),
@@ -343,6 +343,7 @@ pub const METRICS: [Metric; 35] = [
         MetricUnit::Count,
         "the same of one client",
     ),
+    metric("clients.<client>.restarts", MetricUnit::Count, "times that one client was started again"),
     metric("clients.<client>.deadline.misses", MetricUnit::Count, "answers of one client after the deadline"),
     metric("clients.<client>.latency.p50|p99|p999|max", MetricUnit::Time, "one client's time to the answer"),
     metric("outside.denied", MetricUnit::Count, "operations denied by a product beside the clients"),

@@ -9,6 +9,7 @@ mod distribution;
 mod event;
 mod expectation;
 mod external;
+mod fault;
 mod files;
 mod identity;
 mod lab;
@@ -29,10 +30,11 @@ pub use expectation::{
     METRICS, Metric, MetricUnit, OUTCOMES,
 };
 pub use external::{ArenaKind, External, FIRST_EXTERNAL, PrivateFolder, ProcessFacts, Ready, Recognized};
+pub use fault::{FaultAction, PlannedFault, behavior_under};
 pub use files::{file_bytes, file_path, path_seed};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
-pub use participant::{AskedDaemon, Daemon, Errand, Helpers, PlannedFault};
+pub use participant::{AskedDaemon, Daemon, Errand, Helpers};
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};
 pub use workload::{

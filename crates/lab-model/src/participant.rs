@@ -114,10 +114,3 @@ impl Daemon {
     /// The most errands that a daemon does at once; each takes a thread.
     pub const WORKERS_MAX: u16 = 64;
 }
-
-/// A disturbance at a planned time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedFault {
-    /// How long into the storm.
-    pub at: Span,
-}

@@ -29,8 +29,8 @@ pub use mapped::MappedTrace;
 pub use memory::MemoryTrace;
 pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
 pub use record::{
-    Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, Loss, LossKind, Operation, OperationBegin,
-    OperationEnd, Part, PathFragment, PhaseMark, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin,
-    RequestEnd, Target, ThreadMark, ThreadPurpose,
+    Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, FaultStage, Loss, LossKind, Operation,
+    OperationBegin, OperationEnd, Part, PathFragment, PhaseMark, PlannedKind, PlannedStep, ProcessMark,
+    ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Target, ThreadMark, ThreadPurpose,
 };
 pub use writer::{RecordId, TraceWriter, WriterOptions};

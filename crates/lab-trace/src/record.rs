@@ -217,8 +217,127 @@ pub enum FaultKind {
     Interrupted,
     /// An expectation that ends the run no longer held.
     Aborted,
+    /// A planned fault; `detail` is a [`PlannedStep`].
+    Planned(PlannedKind),
     /// Another kind, by number.
     Other(u16),
+}
+
+/// What a planned fault does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlannedKind {
+    /// Stops a process for a while.
+    Stall,
+    /// Kills it.
+    Kill,
+    /// Kills a client and starts it again.
+    Restart,
+    /// Makes a client work longer.
+    Slow,
+    /// Makes a client deny.
+    Deny,
+    /// Gives a client another behaviour.
+    Behave,
+    /// Keeps processors busy.
+    CpuLoad,
+    /// Lowers a process's limit on open files.
+    Descriptors,
+}
+
+impl PlannedKind {
+    /// All of them, by their numbers in the trace from [`PlannedKind::FIRST`] on.
+    pub const ALL: [PlannedKind; 8] = [
+        PlannedKind::Stall,
+        PlannedKind::Kill,
+        PlannedKind::Restart,
+        PlannedKind::Slow,
+        PlannedKind::Deny,
+        PlannedKind::Behave,
+        PlannedKind::CpuLoad,
+        PlannedKind::Descriptors,
+    ];
+
+    const FIRST: u16 = 16;
+
+    const fn code(self) -> u16 {
+        PlannedKind::FIRST + self as u16
+    }
+
+    fn from_code(code: u16) -> Option<PlannedKind> {
+        PlannedKind::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+}
+
+/// A step in a planned fault: its place in the lab's list of faults, and what happened to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedStep {
+    /// The place in the lab's list, from 0.
+    pub place: u32,
+    /// What happened.
+    pub stage: FaultStage,
+}
+
+/// What happened to a planned fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultStage {
+    /// It was done, or a client was told so.
+    Begins,
+    /// The client has said that it follows.
+    InForce,
+    /// It was taken back, or a client was told so, or its target has died.
+    Ends,
+    /// The client has said that it follows again.
+    Over,
+    /// Its time came, and its target was gone.
+    NoTarget,
+    /// Its time never came.
+    TooLate,
+    /// Another, by number.
+    Other(u32),
+}
+
+impl FaultStage {
+    const fn code(self) -> u32 {
+        match self {
+            FaultStage::Begins => 1,
+            FaultStage::InForce => 2,
+            FaultStage::Ends => 3,
+            FaultStage::Over => 4,
+            FaultStage::NoTarget => 5,
+            FaultStage::TooLate => 6,
+            FaultStage::Other(code) => code,
+        }
+    }
+
+    const fn from_code(code: u32) -> FaultStage {
+        match code {
+            1 => FaultStage::Begins,
+            2 => FaultStage::InForce,
+            3 => FaultStage::Ends,
+            4 => FaultStage::Over,
+            5 => FaultStage::NoTarget,
+            6 => FaultStage::TooLate,
+            other => FaultStage::Other(other),
+        }
+    }
+}
+
+impl PlannedStep {
+    /// The `detail` of a fault's record.
+    #[must_use]
+    pub const fn detail(self) -> u64 {
+        (self.stage.code() as u64) << 32 | self.place as u64
+    }
+
+    /// The step that a record's `detail` stands for.
+    #[must_use]
+    pub const fn of(detail: u64) -> PlannedStep {
+        let [a, b, c, d, e, f, g, h] = detail.to_le_bytes();
+        PlannedStep {
+            place: u32::from_le_bytes([a, b, c, d]),
+            stage: FaultStage::from_code(u32::from_le_bytes([e, f, g, h])),
+        }
+    }
 }
 
 impl FaultKind {
@@ -228,17 +347,18 @@ impl FaultKind {
             FaultKind::RunTooLong => 2,
             FaultKind::Interrupted => 3,
             FaultKind::Aborted => 4,
+            FaultKind::Planned(kind) => kind.code(),
             FaultKind::Other(code) => code,
         }
     }
 
-    const fn from_code(code: u16) -> FaultKind {
+    fn from_code(code: u16) -> FaultKind {
         match code {
             1 => FaultKind::DeadlineKill,
             2 => FaultKind::RunTooLong,
             3 => FaultKind::Interrupted,
             4 => FaultKind::Aborted,
-            other => FaultKind::Other(other),
+            other => PlannedKind::from_code(other).map_or(FaultKind::Other(other), FaultKind::Planned),
         }
     }
 }

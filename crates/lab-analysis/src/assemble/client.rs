@@ -6,7 +6,7 @@ use lab_trace::FaultKind;
 
 use super::{Assembly, observed::Losses, ranked};
 use crate::{
-    findings::{Avoidable, Blame, Call, Client, Inflicted, Peer},
+    findings::{Avoidable, Blame, Call, Client, Inflicted, Life, Peer},
     ledger::{Account, Ranking},
     totals::by_approval,
 };
@@ -26,6 +26,7 @@ impl Assembly<'_> {
         let member = &self.roster.clients[place];
         let account = &self.engine.accounts[place];
         let (top_paths, top_extensions) = self.files(account);
+        let lives = self.lives(place);
         Client {
             id: member.id.clone(),
             bundle_id: self.bundle_id(place),
@@ -59,7 +60,8 @@ impl Assembly<'_> {
             peers: self.peers(place),
             avoidable: self.avoidable(account),
             lost: losses.by_client[place],
-            end: self.end(place),
+            end: lives.last().map_or_else(|| "unknown".into(), |life| life.end.clone()),
+            lives,
         }
     }
 
@@ -185,24 +187,33 @@ impl Assembly<'_> {
         ]
     }
 
-    /// How the client's processes ended; the last one speaks for it.
-    fn end(&self, place: usize) -> String {
-        let mine = |actor: u16| {
-            let trace = self.roster.trace_of(actor).map(usize::from);
-            trace.is_some_and(|trace| self.roster.participants[trace].client.map(usize::from) == Some(place))
+    /// The client's processes in the order of time. Where none left a trace, its ends are all that is known.
+    fn lives(&self, place: usize) -> Vec<Life> {
+        let mut traces: Vec<usize> = self.of_client(place).collect();
+        traces.sort_by_key(|&trace| self.show.traces[trace].header.created);
+        let life = |trace: usize| {
+            let header = &self.show.traces[trace].header;
+            let since = |at: u64| at.saturating_sub(self.timeline.origin);
+            let ended = self.timeline.ends.iter().find(|end| end.actor == header.actor.0);
+            Life {
+                began_ns: since(header.timebase.nanoseconds(header.created.0)),
+                ended_ns: ended.map(|end| since(end.at)),
+                end: self.end(header.actor.0, ended.map(|end| end.status)),
+            }
         };
-        let killed = self
-            .timeline
-            .faults
-            .iter()
-            .any(|fault| fault.kind == FaultKind::DeadlineKill && mine(fault.actor));
-        if killed {
+        traces.into_iter().map(life).collect()
+    }
+
+    /// How a process ended.
+    fn end(&self, actor: u16, status: Option<i32>) -> String {
+        let of_mine = |kind: FaultKind| {
+            self.timeline.faults.iter().any(|fault| fault.kind == kind && fault.actor == actor)
+        };
+        if of_mine(FaultKind::DeadlineKill) {
             return "deadline kill".into();
         }
-        let Some(end) = self.timeline.ends.iter().rev().find(|end| mine(end.actor)) else {
-            return "unknown".into();
-        };
-        let (signal, code) = (end.status & 0x7f, (end.status >> 8) & 0xff);
+        let Some(status) = status else { return "unknown".into() };
+        let (signal, code) = (status & 0x7f, (status >> 8) & 0xff);
         match (signal, code) {
             (0, 0) => "clean".into(),
             (0, code) => format!("exit {code}"),

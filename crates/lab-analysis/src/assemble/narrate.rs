@@ -26,6 +26,7 @@ pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec
         hung(unread),
         waits_outside(findings),
         misses(findings),
+        unguarded(findings),
         lost(findings),
         denied_outside(findings),
         saturation(findings),
@@ -128,6 +129,17 @@ fn misses(findings: &Findings) -> Option<Finding> {
         text,
         Some("Set a deadline budget: answer in time, finish the work later."),
     ))
+}
+
+/// A client that was dead for a part of the storm: what it would have looked at was allowed.
+fn unguarded(findings: &Findings) -> Option<Finding> {
+    let dead = |client: &crate::findings::Client| client.approvals.by("dead-client");
+    let client =
+        findings.clients.iter().max_by_key(|client| dead(client)).filter(|client| dead(client) > 0)?;
+    let count = dead(client);
+    let noun = if count == 1 { "operation was" } else { "operations were" };
+    let text = format!("{count} {noun} approved by {}'s death: nobody had looked at them for it.", client.id);
+    Some(finding("bad", "clients", text, Some("Find out what ended it, and what may pass while it is away.")))
 }
 
 /// A product that everything waits for.

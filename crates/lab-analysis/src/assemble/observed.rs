@@ -98,7 +98,7 @@ impl Assembly<'_> {
 
     fn trace_notes(&self, place: usize, notes: &mut Vec<String>) {
         let trace = &self.show.traces[place];
-        let name = &self.roster.participants[place].name;
+        let name = &self.roster.participants[place].label;
         let sides = self.show.merge.sides();
         let side = sides[place];
         let mut note = |count: u64, text: &str| {

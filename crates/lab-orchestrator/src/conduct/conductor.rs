@@ -7,7 +7,7 @@ use std::{
 };
 
 use lab_bundle::{Daemons, Death};
-use lab_model::{Actor, Behavior, Client, ClientId, Phase, PhaseKind, Role, Span, Ticks};
+use lab_model::{Actor, Behavior, Client, FaultAction, Phase, PhaseKind, Role, Span, Ticks};
 use lab_process::{clock, host_facts, process_id};
 use lab_protocol::{
     Assignment, ClientAssignment, DriverAssignment, HelperReady, HelpersAssignment, Order, PROTOCOL,
@@ -21,15 +21,19 @@ use tokio::{
     net::unix::pipe,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
     Event, arena,
+    comeback::Comebacks,
     daemon::Daemon,
     ending::{describe, end, last_line, process_failure},
     external::{Externals, Sight},
-    helpers::{FIRST_CLIENT, HelperTable, addresses, daemon_actors, first_helper, helper_name, socket},
+    faults::Faults,
+    helpers::{
+        FIRST_CLIENT, HelperTable, addresses, daemon_actors, first_free, first_helper, helper_name, socket,
+    },
     process::{LabProcess, State},
     progress::Progress,
     warden::Warden,
@@ -62,18 +66,36 @@ enum Waited {
     Stopped,
 }
 
+/// Who a process is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    pub(super) actor: Actor,
+    /// Its name in the lab.
+    pub(super) name: &'a str,
+    /// What its trace and its log are called.
+    pub(super) file: &'a str,
+    pub(super) role: Role,
+}
+
 /// Leads one lab.
 pub(super) struct Conductor {
-    plan: Plan,
+    pub(super) plan: Plan,
     folder: RunFolder,
-    trace: TraceWriter,
+    pub(super) trace: TraceWriter,
     events: mpsc::Receiver<Event>,
     report: mpsc::Sender<Event>,
-    processes: BTreeMap<Actor, LabProcess>,
-    helpers: HelperTable,
+    pub(super) processes: BTreeMap<Actor, LabProcess>,
+    pub(super) helpers: HelperTable,
     warden: Warden,
     externals: Externals,
-    progress: Progress,
+    pub(super) progress: Progress,
+    pub(super) faults: Faults,
+    pub(super) comebacks: Comebacks,
+    /// The clients behave as the lab file says, no longer as the control does.
+    pub(super) behaving: bool,
+    next_actor: u16,
+    /// What went wrong with a fault or a comeback.
+    trouble: Option<Failure>,
     began: Ticks,
     stopped: Option<FailureKind>,
     /// Everybody has been ordered to end.
@@ -105,6 +127,8 @@ impl Conductor {
         }
         let progress = Progress::new(plan.terminal);
         let (processes, warden) = (BTreeMap::new(), Warden::default());
+        let (faults, comebacks) = (Faults::of(&plan.lab), Comebacks::of(plan.lab.clients.len()));
+        let next_actor = first_free(&plan.lab);
         Ok(Conductor {
             plan,
             folder,
@@ -116,6 +140,11 @@ impl Conductor {
             warden,
             externals,
             progress,
+            faults,
+            comebacks,
+            behaving: false,
+            next_actor,
+            trouble: None,
             began,
             stopped: None,
             finishing: false,
@@ -133,6 +162,9 @@ impl Conductor {
         self.finish().await;
         self.progress.clear();
         outcome?;
+        if let Some(trouble) = self.trouble.take() {
+            return Err(trouble);
+        }
         if let Some(failure) = self.externals.failure() {
             return Err(failure);
         }
@@ -168,6 +200,8 @@ impl Conductor {
             }
             self.drive(phase).await?;
         }
+        self.end_faults().await?;
+        self.comebacks.stop();
         self.calm().await
     }
 
@@ -188,7 +222,8 @@ impl Conductor {
     async fn start_driver(&mut self) -> Result<(), Failure> {
         let assignment = Assignment::Driver(DriverAssignment { workload: self.plan.lab.workload.clone() });
         let program = self.plan.driver.clone();
-        self.start(DRIVER, "driver", Role::Driver, &program, assignment).await?;
+        let driver = Part { actor: DRIVER, name: "driver", file: "driver", role: Role::Driver };
+        self.start(driver, &program, assignment).await?;
         self.all_settled(ANSWER_WITHIN, "become ready").await?;
         let trace = self.folder.trace("driver");
         self.warden.watch_driver(&trace).map_err(|error| Failure::output("cannot watch the driver", &error))
@@ -200,28 +235,27 @@ impl Conductor {
             return Ok(());
         }
         self.start_daemons().await?;
-        let (lab, programs) = (self.plan.lab.clone(), self.plan.clients.clone());
+        let lab = self.plan.lab.clone();
         self.progress.begin("start", &format!("{} clients", lab.clients.len()), self.warden.glance());
-        let programs: BTreeMap<ClientId, PathBuf> = programs.into_iter().collect();
-        for (client, number) in lab.clients.iter().zip(FIRST_CLIENT..) {
-            let program = programs.get(&client.id).ok_or_else(|| {
-                Failure::new(FailureKind::Bug, format!("the plan has no program for {}", client.id))
-            })?;
-            let assignment = Assignment::Client(Box::new(ClientAssignment {
-                bundle_id: client.bundle_id.to_string(),
-                // What it subscribes to is part of what being asked costs.
-                behavior: Box::new(Behavior { subscribe: client.behavior.subscribe, ..Behavior::noop() }),
-                workers_max: client.behavior.concurrency.get(),
-                deadline: lab.deadline,
-                workload: lab.workload.clone(),
-                helpers: self.helpers_of(client, Actor(number)),
-                daemons: addresses(&lab, client, &self.socket_salt()),
-            }));
-            self.start(Actor(number), client.id.as_str(), Role::Client, program, assignment).await?;
+        for (place, (client, number)) in lab.clients.iter().zip(FIRST_CLIENT..).enumerate() {
+            let actor = Actor(number);
+            let (assignment, program) = self.client_assignment(place, actor)?;
+            let id = client.id.as_str();
+            let part = Part { actor, name: id, file: id, role: Role::Client };
+            self.start(part, &program, assignment).await?;
         }
         self.all_settled(ANSWER_WITHIN, "become ready").await?;
-        self.watch_clients()?;
-        self.announce().await
+        for client in self.clients().collect::<Vec<_>>() {
+            self.watch_client(client)?;
+        }
+        for (actor, helper) in self.helpers.iter() {
+            self.warden
+                .watch_worker(actor, &self.folder.trace(&helper.name))
+                .map_err(|error| Failure::output(&format!("cannot watch {}", helper.name), &error))?;
+        }
+        self.announce().await?;
+        self.comebacks.allowed = true;
+        Ok(())
     }
 
     /// Starts the daemons: they listen before any client is there, and the first event comes after that.
@@ -235,7 +269,9 @@ impl Conductor {
                 errand: daemon.errand,
                 workload: lab.workload.clone(),
             });
-            self.start(actor, daemon.id.as_str(), Role::Daemon, &program, assignment).await?;
+            let id = daemon.id.as_str();
+            let part = Part { actor, name: id, file: id, role: Role::Daemon };
+            self.start(part, &program, assignment).await?;
         }
         self.all_settled(ANSWER_WITHIN, "become ready").await?;
         for (daemon, actor) in daemon_actors(&lab) {
@@ -260,7 +296,9 @@ impl Conductor {
                 errand: helpers.errand,
                 workload: self.plan.lab.workload.clone(),
             });
-            self.welcome(Actor(first + number), &helper_name(&client.id, number), assignment)
+            let name = helper_name(&client.id, number);
+            let part = Part { actor: Actor(first + number), name: &name, file: &name, role: Role::Helper };
+            self.welcome(part, assignment)
         };
         Some(HelpersAssignment {
             program: program.display().to_string(),
@@ -289,42 +327,71 @@ impl Conductor {
         self.announce().await
     }
 
-    fn watch_clients(&mut self) -> Result<(), Failure> {
-        for process in self.processes.values().filter(|process| process.role == Role::Client) {
-            let trace = self.folder.trace(&process.name);
-            self.warden
-                .watch_client(process.actor, &trace, process.pid, process.queue)
-                .map_err(|error| Failure::output(&format!("cannot watch {}", process.name), &error))?;
-        }
-        for (actor, helper) in self.helpers.iter() {
-            self.warden
-                .watch_worker(actor, &self.folder.trace(&helper.name))
-                .map_err(|error| Failure::output(&format!("cannot watch {}", helper.name), &error))?;
-        }
-        Ok(())
+    /// What a client's new process is told, and its program.
+    pub(super) fn client_assignment(
+        &self,
+        place: usize,
+        actor: Actor,
+    ) -> Result<(Assignment, PathBuf), Failure> {
+        let lab = &self.plan.lab;
+        let client = &lab.clients[place];
+        let mut programs = self.plan.clients.iter();
+        let (_, program) = programs.find(|(id, _)| *id == client.id).ok_or_else(|| {
+            Failure::new(FailureKind::Bug, format!("the plan has no program for {}", client.id))
+        })?;
+        let changes = lab.faults.iter().filter(|fault| fault.on == client.id.as_str());
+        let workers = changes.filter_map(|fault| match &fault.action {
+            FaultAction::Behave { behavior, .. } => Some(behavior.concurrency.get()),
+            _ => None,
+        });
+        let assignment = ClientAssignment {
+            bundle_id: client.bundle_id.to_string(),
+            // What it subscribes to is part of what being asked costs.
+            behavior: Box::new(Behavior { subscribe: client.behavior.subscribe, ..Behavior::noop() }),
+            workers_max: workers.fold(client.behavior.concurrency.get(), u16::max),
+            deadline: lab.deadline,
+            workload: lab.workload.clone(),
+            helpers: self.helpers_of(client, actor),
+            daemons: addresses(lab, client, &self.socket_salt()),
+        };
+        Ok((Assignment::Client(Box::new(assignment)), program.clone()))
+    }
+
+    /// A number that no process of this run has had.
+    pub(super) fn new_actor(&mut self) -> Actor {
+        let actor = Actor(self.next_actor);
+        self.next_actor += 1;
+        actor
+    }
+
+    pub(super) fn watch_client(&mut self, actor: Actor) -> Result<(), Failure> {
+        let Some(process) = self.processes.get(&actor) else { return Ok(()) };
+        let trace = self.folder.trace(&process.file);
+        self.warden
+            .watch_client(actor, &trace, process.pid, process.queue)
+            .map_err(|error| Failure::output(&format!("cannot watch {}", process.name), &error))
     }
 
     /// Tells every client which threads belong to whom, and waits until all know.
     async fn announce(&mut self) -> Result<(), Failure> {
-        self.tell_of_threads().await?;
+        self.tell_participants().await?;
         self.all_settled(ANSWER_WITHIN, "learn of the others").await
     }
 
-    async fn tell_of_threads(&mut self) -> Result<(), Failure> {
-        let threads = self
-            .processes
-            .values()
-            .flat_map(|process| process.threads.iter().map(move |&thread| (thread, process.actor)));
+    /// Tells every client which threads belong to whom.
+    pub(super) async fn tell_participants(&mut self) -> Result<(), Failure> {
+        let alive = || self.processes.values().filter(|process| process.alive());
+        let threads =
+            alive().flat_map(|process| process.threads.iter().map(move |&thread| (thread, process.actor)));
         let of_helpers = self
             .helpers
             .iter()
             .flat_map(|(actor, helper)| helper.threads.iter().map(move |&tid| (tid, actor)));
         let threads = threads.chain(of_helpers).chain(self.externals.threads());
         let threads: Vec<(u64, Actor)> = threads.collect();
-        let clients: Vec<Actor> = self.clients().collect();
+        let clients: Vec<Actor> = self.living_clients();
         let name_of = |actor: Actor| Some(self.processes.get(&actor)?.name.clone());
-        let nameable =
-            self.processes.values().filter(|process| matches!(process.role, Role::Client | Role::Daemon));
+        let nameable = alive().filter(|process| matches!(process.role, Role::Client | Role::Daemon));
         let names = nameable.map(|process| (process.name.clone(), process.actor));
         let names = names.chain(self.helpers.names(name_of)).chain(self.externals.names());
         let names: Vec<(String, Actor)> = names.collect();
@@ -338,43 +405,44 @@ impl Conductor {
 
     /// Gives every client the behaviour of the lab file.
     async fn behave(&mut self) -> Result<(), Failure> {
-        let behaviors: Vec<Behavior> =
-            self.plan.lab.clients.iter().map(|client| client.behavior.clone()).collect();
-        for (behavior, number) in behaviors.into_iter().zip(FIRST_CLIENT..) {
-            self.order(Actor(number), &Order::Behave { behavior: Box::new(behavior) }).await?;
+        self.behaving = true;
+        for place in 0..self.plan.lab.clients.len() {
+            let id = self.plan.lab.clients[place].id.clone();
+            let mut processes = self.processes.values();
+            let process = processes.find(|process| process.name == id.as_str() && process.alive());
+            let Some(actor) = process.map(|process| process.actor) else { continue };
+            let behavior = Box::new(self.behavior_due(place));
+            self.order(actor, &Order::Behave { behavior }).await?;
         }
         self.all_settled(ANSWER_WITHIN, "change their behaviour").await
     }
 
-    async fn start(
+    pub(super) async fn start(
         &mut self,
-        actor: Actor,
-        name: &str,
-        role: Role,
+        part: Part<'_>,
         program: &std::path::Path,
         assignment: Assignment,
     ) -> Result<(), Failure> {
-        let log = self.folder.logs().join(format!("{name}.log"));
-        let identity = (actor, name, role);
-        let mut process = match self.daemon(actor) {
-            None => LabProcess::start(program, identity, &log, &self.report)
+        let Part { actor, name, file, role } = part;
+        let log = self.folder.logs().join(format!("{file}.log"));
+        let mut process = match self.daemon(name, role) {
+            None => LabProcess::start(program, part, &log, &self.report)
                 .map_err(|error| Failure::output(&format!("cannot start {}", program.display()), &error))?,
-            Some(daemon) => {
-                LabProcess::start_daemon(daemon, identity, &self.report).await.map_err(|error| {
-                    let words = last_line(&log_of(self.daemons.as_deref(), &self.folder, name, role))
-                        .map(|line| format!(": {line}"));
-                    process_failure(name, &format!("{error}{}", words.unwrap_or_default()))
-                })?
-            }
+            Some(daemon) => LabProcess::start_daemon(daemon, part, &self.report).await.map_err(|error| {
+                let words = last_line(&log_of(self.daemons.as_deref(), &self.folder, part))
+                    .map(|line| format!(": {line}"));
+                process_failure(name, &format!("{error}{}", words.unwrap_or_default()))
+            })?,
         };
         self.mark(actor, ProcessMarkKind::Started, process.pid, 0);
-        let welcome = self.welcome(actor, name, assignment);
+        let welcome = self.welcome(part, assignment);
         let sent = process.order(&Order::Welcome(Box::new(welcome))).await;
         self.processes.insert(actor, process);
         sent.map_err(|error| Failure::new(FailureKind::Bug, format!("cannot talk to {name}: {error}")))
     }
 
-    fn welcome(&self, actor: Actor, name: &str, assignment: Assignment) -> Welcome {
+    fn welcome(&self, part: Part<'_>, assignment: Assignment) -> Welcome {
+        let Part { actor, name, file, .. } = part;
         Welcome {
             protocol: PROTOCOL,
             actor,
@@ -382,7 +450,7 @@ impl Conductor {
             seed: self.plan.lab.seed,
             arena: self.folder.arena().display().to_string(),
             trace: TraceAssignment {
-                path: self.folder.trace(name).display().to_string(),
+                path: self.folder.trace(file).display().to_string(),
                 salt: self.salt.wrapping_add(u32::from(actor.0)),
                 bytes_max: self.plan.lab.safety.trace_bytes_max,
             },
@@ -391,13 +459,13 @@ impl Conductor {
     }
 
     /// The launchd daemon that a client is; `None` for a child.
-    fn daemon(&self, actor: Actor) -> Option<Daemon> {
-        let place = usize::from(actor.0.checked_sub(FIRST_CLIENT)?);
-        let client = self.plan.lab.clients.get(place)?;
+    fn daemon(&self, name: &str, role: Role) -> Option<Daemon> {
+        let mut clients = self.plan.lab.clients.iter();
+        let client = clients.find(|client| role == Role::Client && client.id.as_str() == name)?;
         Some(Daemon::new(self.daemons.as_ref()?, &client.id, &client.bundle_id))
     }
 
-    async fn order(&mut self, actor: Actor, order: &Order) -> Result<(), Failure> {
+    pub(super) async fn order(&mut self, actor: Actor, order: &Order) -> Result<(), Failure> {
         let Some(process) = self.processes.get_mut(&actor) else { return Ok(()) };
         let name = process.name.clone();
         let sent = process.order(order).await;
@@ -413,12 +481,18 @@ impl Conductor {
         let baseline = phase.kind == PhaseKind::Baseline;
         let operations_max = baseline.then_some(self.plan.lab.safety.baseline_operations_max);
         self.mark_phase(phase.kind, true);
+        if phase.kind == PhaseKind::Storm {
+            self.faults.storm_begins();
+        }
         let order = Order::Drive(PhaseOrder { phase: phase.kind, span: phase.span, operations_max });
         self.order(DRIVER, &order).await?;
         let idle = |conductor: &Conductor| !conductor.driver().is_some_and(|driver| driver.driving);
         // Where every client has died, the workload alone shows nothing more.
         let over = |conductor: &Conductor| idle(conductor) || conductor.deserted();
         self.until(None, Some(phase.span), over).await;
+        if phase.kind == PhaseKind::Storm {
+            self.storm_ends();
+        }
         if !idle(self) {
             self.order(DRIVER, &Order::Halt).await?;
             // The last operations end as soon as they are answered; the warden sees to that.
@@ -451,7 +525,10 @@ impl Conductor {
             let left = until.saturating_duration_since(Instant::now()).min(QUIET_FOR);
             let waited = self.until(Some(left), Some(span), |_| false).await;
             let now = self.warden.glance();
-            let quiet = now.events == before.events && now.is_idle() && left == QUIET_FOR;
+            // What is planned for the drain takes place in it.
+            let expected = self.faults.go_on() || !self.comebacks.is_empty();
+            let still = now.events == before.events && now.is_idle() && left == QUIET_FOR;
+            let quiet = still && !expected;
             if quiet || waited == Waited::Stopped || Instant::now() >= until {
                 break;
             }
@@ -584,19 +661,34 @@ impl Conductor {
             if within.is_some_and(|within| began.elapsed() >= within) {
                 return Waited::TimedOut;
             }
+            let due = [self.faults.next_due(), self.comebacks.next_due()].into_iter().flatten().min();
             tokio::select! {
                 event = self.events.recv() => self.take(event),
+                () = sleep_until(due.unwrap_or(began)), if due.is_some() => {}
                 _ = watch.tick() => {
                     self.watch(deadline_ticks);
                     if self.externals.has_news() {
                         // Whoever cannot be told is gone, and its end arrives as an event.
-                        drop(self.tell_of_threads().await);
+                        drop(self.tell_participants().await);
                     }
                     if let Some(span) = shown {
                         self.progress.show(began.elapsed(), span.duration(), self.warden.glance());
                     }
                 }
             }
+            self.carry_on().await;
+        }
+    }
+
+    /// Does what is planned for now. What cannot be done ends the run.
+    async fn carry_on(&mut self) {
+        let mut done = self.disturb().await;
+        if done.is_ok() {
+            done = self.bring_back().await;
+        }
+        if let Err(failure) = done {
+            self.stopped = self.stopped.or(Some(failure.kind));
+            self.trouble = self.trouble.take().or(Some(failure));
         }
     }
 
@@ -671,7 +763,7 @@ impl Conductor {
         let Some(process) = self.processes.get_mut(&actor) else { return };
         let (pid, orderly) = (process.pid, process.state == State::Closed && status == 0);
         if matches!(process.state, State::Starting) && process.failure.is_none() {
-            let log = log_of(self.daemons.as_deref(), &self.folder, &process.name, process.role);
+            let log = log_of(self.daemons.as_deref(), &self.folder, process.part());
             let words = last_line(&log).map(|line| format!(": {line}")).unwrap_or_default();
             process.failure = Some(format!("it ended at once, {}{words}", describe(status)));
         }
@@ -682,12 +774,21 @@ impl Conductor {
             let text = format!("{} ended: {}", process.name, describe(status));
             self.progress.note(&text);
         }
+        let (name, role) = (process.name.clone(), process.role);
         self.mark(actor, ProcessMarkKind::Ended, pid, status);
         if !orderly
             && !self.killed.contains(&actor)
-            && let Some(daemon) = self.daemon(actor)
+            && let Some(daemon) = self.daemon(&name, role)
         {
             self.ask_why(actor, daemon, pid);
+        }
+        self.fault_target_died(actor);
+        let place = self.plan.lab.clients.iter().position(|client| client.id.as_str() == name);
+        if let Some(place) = place.filter(|_| role == Role::Client) {
+            let restart = self.faults.comes_back(&name).or(self.plan.lab.clients[place].restart);
+            if let Some(after) = restart {
+                self.comebacks.plan(place, after);
+            }
         }
     }
 
@@ -769,7 +870,14 @@ impl Conductor {
     /// True when there were clients and none is left.
     fn deserted(&self) -> bool {
         let mut clients = self.processes.values().filter(|process| process.role == Role::Client).peekable();
-        clients.peek().is_some() && clients.all(|process| !process.alive())
+        let dead = clients.peek().is_some() && clients.all(|process| !process.alive());
+        dead && self.comebacks.is_empty()
+    }
+
+    /// The clients that have not ended.
+    fn living_clients(&self) -> Vec<Actor> {
+        let clients = self.processes.values().filter(|process| process.role == Role::Client);
+        clients.filter(|process| process.alive()).map(|process| process.actor).collect()
     }
 
     fn driver(&self) -> Option<&LabProcess> {
@@ -814,10 +922,10 @@ fn orchestrator_trace(
 }
 
 /// Where a process writes what it says while it runs: a daemon's log is launchd's until the end.
-fn log_of(daemons: Option<&Daemons>, folder: &RunFolder, name: &str, role: Role) -> PathBuf {
-    match (daemons, name.parse()) {
-        (Some(daemons), Ok(client)) if role == Role::Client => daemons.places().log(&client),
-        _ => folder.logs().join(format!("{name}.log")),
+fn log_of(daemons: Option<&Daemons>, folder: &RunFolder, part: Part<'_>) -> PathBuf {
+    match (daemons, part.name.parse()) {
+        (Some(daemons), Ok(client)) if part.role == Role::Client => daemons.places().log(&client),
+        _ => folder.logs().join(format!("{}.log", part.file)),
     }
 }
 

@@ -12,10 +12,15 @@ use crate::{Failure, FailureKind};
 
 /// Ends a process of the lab for good. One that has ended already is no error.
 pub(super) fn end(pid: u32) {
+    send(pid, Signal::SIGKILL);
+}
+
+/// Sends a signal to a process of the lab. One that has ended already is no error.
+pub(super) fn send(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().filter(|&pid| pid > 1)
-        && let Err(error) = kill(Pid::from_raw(pid), Signal::SIGKILL)
+        && let Err(error) = kill(Pid::from_raw(pid), signal)
     {
-        tracing::debug!("cannot kill {pid}: {error}");
+        tracing::debug!("cannot send {signal} to {pid}: {error}");
     }
 }
 

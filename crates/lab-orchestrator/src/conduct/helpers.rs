@@ -48,6 +48,14 @@ pub(super) fn first_helper(lab: &Lab, id: &ClientId) -> Actor {
     Actor(FIRST_CLIENT + others + before)
 }
 
+/// The first number that nobody has who is there from the beginning.
+pub(super) fn first_free(lab: &Lab) -> u16 {
+    let count = |client: &Client| client.behavior.helpers.map_or(0, |helpers| helpers.count);
+    let helpers: u16 = lab.clients.iter().map(count).sum();
+    let others = u16::try_from(lab.clients.len() + lab.daemons.len()).unwrap_or(u16::MAX);
+    FIRST_CLIENT.saturating_add(others).saturating_add(helpers)
+}
+
 /// A helper's name in logs, traces and reports.
 pub(super) fn helper_name(client: &ClientId, number: u16) -> String {
     format!("{client}.helper-{}", number + 1)

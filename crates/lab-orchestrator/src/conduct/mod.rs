@@ -1,11 +1,13 @@
 //! The conductor: leads a lab from its first process to its last.
 
 mod arena;
+mod comeback;
 mod conductor;
 mod daemon;
 mod ending;
 mod external;
 mod family;
+mod faults;
 mod groups;
 mod helpers;
 mod private;

@@ -20,7 +20,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{Event, daemon::Daemon};
+use super::{Event, conductor::Part, daemon::Daemon};
 
 /// What a process is doing, as far as its replies tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(super) enum State {
 pub(super) struct LabProcess {
     pub(super) actor: Actor,
     pub(super) name: String,
+    /// What its trace and its log are called.
+    pub(super) file: String,
     pub(super) role: Role,
     pub(super) pid: u32,
     pub(super) state: State,
@@ -57,7 +59,7 @@ impl LabProcess {
     /// Starts a program with its control connection as standard input. What happens to it arrives on `events`.
     pub(super) fn start(
         program: &Path,
-        (actor, name, role): (Actor, &str, Role),
+        part: Part<'_>,
         log: &Path,
         events: &mpsc::Sender<Event>,
     ) -> io::Result<LabProcess> {
@@ -73,37 +75,39 @@ impl LabProcess {
             // it could not if the driver and the clients had died of it.
             .process_group(0)
             .spawn()?;
-        let pid = child.id().unwrap_or(0);
+        let (pid, actor) = (child.id().unwrap_or(0), part.actor);
         tokio::spawn(listen(actor, replies, events.clone()));
         tokio::spawn(wait(actor, child, events.clone()));
-        Ok(LabProcess::new((actor, name, role), pid, orders))
+        Ok(LabProcess::new(part, pid, orders))
     }
 
     /// Starts a client that is a launchd daemon, and waits until it has connected. What happens to it arrives on
     /// `events`; it has ended when its connection has.
     pub(super) async fn start_daemon(
         daemon: Daemon,
-        (actor, name, role): (Actor, &str, Role),
+        part: Part<'_>,
         events: &mpsc::Sender<Event>,
     ) -> io::Result<LabProcess> {
         let stream = daemon.start().await?;
         // The one who connected, as the kernel knows it: a daemon says nothing of itself that is relied upon.
         let pid = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
         let (replies, orders) = stream.into_split();
-        let events = events.clone();
+        let (events, actor) = (events.clone(), part.actor);
         tokio::spawn(async move {
             listen(actor, replies, events.clone()).await;
             let status = daemon.status().await;
             // The conductor may have ended first, and then nobody asks.
             drop(events.send(Event::Ended(actor, status)).await);
         });
-        Ok(LabProcess::new((actor, name, role), pid, orders))
+        Ok(LabProcess::new(part, pid, orders))
     }
 
-    fn new((actor, name, role): (Actor, &str, Role), pid: u32, orders: OwnedWriteHalf) -> LabProcess {
+    fn new(part: Part<'_>, pid: u32, orders: OwnedWriteHalf) -> LabProcess {
+        let Part { actor, name, file, role } = part;
         LabProcess {
             actor,
             name: name.to_owned(),
+            file: file.to_owned(),
             role,
             pid,
             state: State::Starting,
@@ -130,6 +134,11 @@ impl LabProcess {
             self.driving |= matches!(order, Order::Drive(_));
         }
         Ok(())
+    }
+
+    /// Who it is.
+    pub(super) fn part(&self) -> Part<'_> {
+        Part { actor: self.actor, name: &self.name, file: &self.file, role: self.role }
     }
 
     pub(super) fn alive(&self) -> bool {

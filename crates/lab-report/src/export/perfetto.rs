@@ -258,7 +258,7 @@ impl Export<'_> {
         })
     }
 
-    /// Phases as slices, faults as instants.
+    /// Phases as slices; faults as instants, or as slices on tracks of their own, because they may overlap.
     fn frame(&mut self, findings: &Findings) -> io::Result<()> {
         let phases = self.named(None, "phases")?;
         for phase in &findings.phases {
@@ -271,8 +271,16 @@ impl Export<'_> {
         let faults = self.named(None, "faults")?;
         for fault in &findings.faults {
             let name_iid = Some(self.out.names.number(&format!("{}: {}", fault.kind, fault.actor)));
-            let event = TrackEvent { r#type: INSTANT, name_iid, track_uuid: faults, ..TrackEvent::default() };
-            self.out.event(fault.at_ns, event)?;
+            let Some(until) = fault.until_ns else {
+                let event =
+                    TrackEvent { r#type: INSTANT, name_iid, track_uuid: faults, ..TrackEvent::default() };
+                self.out.event(fault.at_ns, event)?;
+                continue;
+            };
+            let track_uuid = self.named(Some(faults), &format!("{} of {}", fault.kind, fault.actor))?;
+            let begin = TrackEvent { r#type: SLICE_BEGIN, name_iid, track_uuid, ..TrackEvent::default() };
+            self.out.event(fault.at_ns, begin)?;
+            self.out.end(until, track_uuid)?;
         }
         Ok(())
     }

@@ -53,7 +53,21 @@ fn background(svg: &mut Svg, plot: &Plot, findings: &Findings) {
     }
     for fault in findings.faults.iter().take(FAULTS_MAX) {
         let x = plot.across(float(fault.at_ns) / 1e9);
-        let tip = format!("{} of {} at {}", fault.kind, fault.actor, time(fault.at_ns));
+        let tip = match fault.until_ns {
+            Some(until) => format!(
+                "{} of {} {} from {} to {}",
+                fault.kind,
+                fault.actor,
+                fault.detail,
+                time(fault.at_ns),
+                time(until)
+            ),
+            None => format!("{} of {} at {}", fault.kind, fault.actor, time(fault.at_ns)),
+        };
+        if let Some(until) = fault.until_ns {
+            let to = plot.across(float(until) / 1e9);
+            svg.rect([x, plot.y, (to - x).max(1.0), plot.height], "phase fault", &tip);
+        }
         svg.path(
             &format!("M{} {}V{}", short(x), short(plot.y), short(plot.y + plot.height)),
             "fault",

@@ -19,7 +19,7 @@ const ASKED: [&str; 9] = [
 ];
 
 /// The ways by which it is not asked, in the order of reports.
-const HIDDEN: [&str; 9] = [
+const HIDDEN: [&str; 10] = [
     "dead-client",
     "mute",
     "cache-hit",
@@ -28,6 +28,7 @@ const HIDDEN: [&str; 9] = [
     "denied-before",
     "out-of-scope",
     "failed-before",
+    "exhausted",
     "unfinished",
 ];
 
@@ -50,6 +51,7 @@ fn words(way: &str, asked: bool) -> &'static str {
         ("denied-before", _) => "denied by another",
         ("out-of-scope", _) => "outside the arena",
         ("failed-before", _) => "failed by itself",
+        ("exhausted", _) => "no descriptor left",
         ("unfinished", _) => "never finished",
         _ => "another way",
     }
@@ -57,12 +59,12 @@ fn words(way: &str, asked: bool) -> &'static str {
 
 /// The ways that occur: name, whether it was asked, and how often.
 fn ways(approvals: &Approvals) -> Vec<(&'static str, bool, u64)> {
-    let of = |names: [&'static str; 9], asked: bool| {
+    let of = |names: &[&'static str], asked: bool| {
         let counts = if asked { &approvals.asked } else { &approvals.hidden };
-        let found = names.into_iter().map(|name| (name, asked, counts.get(name).copied().unwrap_or(0)));
+        let found = names.iter().map(|&name| (name, asked, counts.get(name).copied().unwrap_or(0)));
         found.filter(|&(_, _, count)| count > 0).collect::<Vec<_>>()
     };
-    [of(ASKED, true), of(HIDDEN, false)].concat()
+    [of(&ASKED, true), of(&HIDDEN, false)].concat()
 }
 
 /// The operations that it was not asked about, for whatever known reason.

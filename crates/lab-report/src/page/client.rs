@@ -353,9 +353,36 @@ fn timeline(findings: &Findings, client: &Client) -> Section {
         blocks.push(picture(Drawing::ClientHeadroom, "Its lowest headroom", true));
     }
     for fault in findings.faults.iter().filter(|fault| fault.actor == client.id).take(5) {
-        lead.push(visible(&format!("At {}: {}.", time(fault.at_ns), fault.kind)));
+        let lasted = fault.until_ns.map(|until| time(until.saturating_sub(fault.at_ns)));
+        let lasted = lasted.map(|lasted| format!(" for {lasted}")).unwrap_or_default();
+        lead.push(visible(&format!("At {}: {}{lasted}.", time(fault.at_ns), fault.kind)));
+    }
+    if client.lives.len() > 1 {
+        blocks.push(Block::Table(lives(client)));
     }
     Section { id: "timeline", title: "Over time", lead, blocks }
+}
+
+fn lives(client: &Client) -> Table {
+    let columns = vec![
+        Column::numbers("process"),
+        Column::numbers("from"),
+        Column::numbers("to"),
+        Column::words("how it ended"),
+    ];
+    let mut table = Table::new("Its processes", columns);
+    table.rows = (1_u64..)
+        .zip(&client.lives)
+        .map(|(nth, life)| {
+            vec![
+                Cell::count(nth),
+                Cell::time(life.began_ns),
+                life.ended_ns.map_or_else(Cell::unknown, Cell::time),
+                Cell::words(&life.end),
+            ]
+        })
+        .collect();
+    table
 }
 
 fn switches(client: &Client) -> Section {

@@ -9,9 +9,9 @@ use lab_model::{
 };
 use lab_trace::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, GroupMark, Header, Identity, Loss, LossKind,
-    MarkOn, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark, ProcessMark,
-    ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Sighting, Target, ThreadMark, ThreadPurpose,
-    TraceWriter, WriterOptions,
+    MarkOn, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark, PlannedKind,
+    ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Sighting, Target, ThreadMark,
+    ThreadPurpose, TraceWriter, WriterOptions,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -209,6 +209,7 @@ fn mark() -> impl Strategy<Value = Record> {
         Just(FaultKind::RunTooLong),
         Just(FaultKind::Interrupted),
         Just(FaultKind::Aborted),
+        prop::sample::select(&PlannedKind::ALL[..]).prop_map(FaultKind::Planned),
         other().prop_map(FaultKind::Other)
     ];
     let loss = prop_oneof![

@@ -6,7 +6,11 @@ use super::verdict::{end_mood, headroom_mood};
 use crate::{
     page::{Block, Cell, Column, Drawing, Mood, Section, Table, picture},
     units::{count_of, counted, number},
+    visible::visible,
 };
+
+/// The clients whose restarts are told one by one.
+const RESTARTED_MAX: usize = 5;
 
 fn bad_above_zero(value: u64) -> Cell {
     Cell::count(value).mood(if value > 0 { Mood::Bad } else { Mood::Plain })
@@ -40,6 +44,16 @@ pub(super) fn clients(findings: &Findings) -> Section {
             counted(findings.storm.root_ops, "operation"),
             number(amplification),
             counted(count_of(findings.clients.len()), "client")
+        ));
+    }
+    for client in findings.clients.iter().filter(|client| client.lives.len() > 1).take(RESTARTED_MAX) {
+        let ends: Vec<String> = client.lives.iter().map(|life| visible(&life.end)).collect();
+        let again = client.lives.len() - 1;
+        let times = if again == 1 { "once".to_owned() } else { format!("{again} times") };
+        lead.push(format!(
+            "{} was started again {times}; its processes ended like this: {}.",
+            visible(&client.id),
+            ends.join(", ")
         ));
     }
     if findings.clients.is_empty() {

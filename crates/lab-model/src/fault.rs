@@ -1,0 +1,173 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{AuthEvents, Behavior, DenyRule, Span};
+
+/// A disturbance at a planned time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedFault {
+    /// How long into the storm it begins.
+    pub at: Span,
+    /// To whom it is done: a client's ID, [`PlannedFault::DRIVER`], another participant's name, or
+    /// [`PlannedFault::MACHINE`].
+    pub on: String,
+    /// What is done.
+    pub action: FaultAction,
+}
+
+impl PlannedFault {
+    /// The name of the process that makes the workload's operations.
+    pub const DRIVER: &'static str = "driver";
+    /// The name of all that the lab's processes share.
+    pub const MACHINE: &'static str = "machine";
+}
+
+/// What a planned fault does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultAction {
+    /// Stops the process and lets it go on (`SIGSTOP`, `SIGCONT`).
+    Stall {
+        /// For so long.
+        span: Span,
+    },
+    /// Kills the process (`SIGKILL`). A client with [`crate::Client::restart`] comes back.
+    Kill,
+    /// Kills the client and starts it again.
+    Restart {
+        /// So long after its death.
+        after: Span,
+    },
+    /// Makes the client work longer on every event that sets it off.
+    Slow {
+        /// By this much.
+        by: Span,
+        /// For so long.
+        span: Span,
+    },
+    /// Makes the client deny.
+    Deny {
+        /// A file or folder relative to the arena; `None` stands for everything.
+        path: Option<String>,
+        /// For so long.
+        span: Span,
+    },
+    /// Gives the client another behaviour.
+    Behave {
+        /// The whole of it.
+        behavior: Box<Behavior>,
+        /// For so long; `None` for the rest of the run.
+        span: Option<Span>,
+    },
+    /// Keeps processors busy with a process of the lab's own.
+    CpuLoad {
+        /// Threads that never rest: 1 to 256.
+        threads: u16,
+        /// For so long.
+        span: Span,
+    },
+    /// Lowers the number of files that the process may have open. A client without a descriptor for an event cannot
+    /// read it, and the kernel denies the open.
+    Descriptors {
+        /// To this many.
+        limit: u32,
+        /// For so long.
+        span: Span,
+    },
+}
+
+impl FaultAction {
+    /// The name in lab files and reports.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            FaultAction::Stall { .. } => "stall",
+            FaultAction::Kill => "kill",
+            FaultAction::Restart { .. } => "restart",
+            FaultAction::Slow { .. } => "slow",
+            FaultAction::Deny { .. } => "deny",
+            FaultAction::Behave { .. } => "behave",
+            FaultAction::CpuLoad { .. } => "cpu_load",
+            FaultAction::Descriptors { .. } => "descriptors",
+        }
+    }
+
+    /// How long it lasts; `None` when it is over at once, or never.
+    #[must_use]
+    pub const fn span(&self) -> Option<Span> {
+        match self {
+            FaultAction::Kill | FaultAction::Restart { .. } => None,
+            FaultAction::Behave { span, .. } => *span,
+            FaultAction::Stall { span }
+            | FaultAction::Slow { span, .. }
+            | FaultAction::Deny { span, .. }
+            | FaultAction::CpuLoad { span, .. }
+            | FaultAction::Descriptors { span, .. } => Some(*span),
+        }
+    }
+
+    /// True when it is a change of a client's behaviour.
+    #[must_use]
+    pub const fn is_behavior(&self) -> bool {
+        matches!(self, FaultAction::Slow { .. } | FaultAction::Deny { .. } | FaultAction::Behave { .. })
+    }
+
+    /// A sentence's worth of its numbers, such as `by 5ms`; empty where there are none.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            FaultAction::Restart { after } => format!("{after} after its death"),
+            FaultAction::Slow { by, .. } => format!("by {by}"),
+            FaultAction::Deny { path, .. } => path.clone().unwrap_or_else(|| "everything".into()),
+            FaultAction::CpuLoad { threads, .. } => format!("{threads} threads"),
+            FaultAction::Descriptors { limit, .. } => format!("at most {limit}"),
+            FaultAction::Stall { .. } | FaultAction::Kill | FaultAction::Behave { .. } => String::new(),
+        }
+    }
+}
+
+/// A client's behaviour while these faults of its own are in effect, the earliest first.
+#[must_use]
+pub fn behavior_under<'a>(base: &Behavior, faults: impl Iterator<Item = &'a FaultAction>) -> Behavior {
+    let (mut behavior, mut delay, mut rules) = (base.clone(), Span::default(), Vec::new());
+    for fault in faults {
+        match fault {
+            FaultAction::Behave { behavior: other, .. } => behavior = (**other).clone(),
+            FaultAction::Slow { by, .. } => {
+                delay = Span::from_nanos(delay.nanos().saturating_add(by.nanos()))
+            }
+            FaultAction::Deny { path, .. } => {
+                rules.push(DenyRule { path: path.clone(), process: None, on: AuthEvents::All });
+            }
+            FaultAction::Stall { .. }
+            | FaultAction::Kill
+            | FaultAction::Restart { .. }
+            | FaultAction::CpuLoad { .. }
+            | FaultAction::Descriptors { .. } => {}
+        }
+    }
+    behavior.delay = behavior.delay.shifted(delay);
+    behavior.deny.extend(rules);
+    behavior
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cache;
+
+    #[test]
+    fn faults_add_up() {
+        let slow = |by| FaultAction::Slow { by: Span::from_millis(by), span: Span::from_secs(1) };
+        let cached = Behavior { cache: Cache::On, ..Behavior::noop() };
+        let faults = [
+            slow(5),
+            FaultAction::Behave { behavior: Box::new(cached), span: None },
+            slow(2),
+            FaultAction::Deny { path: None, span: Span::from_secs(1) },
+        ];
+        let behavior = behavior_under(&Behavior::noop(), faults.iter());
+        assert_eq!((behavior.delay, behavior.cache), (Span::from_millis(7).into(), Cache::On));
+        assert_eq!((behavior.deny.len(), &behavior.deny[0].path), (1, &None));
+        assert_eq!(behavior_under(&Behavior::noop(), [].iter()), Behavior::noop());
+    }
+}

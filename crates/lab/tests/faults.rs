@@ -1,0 +1,248 @@
+//! Labs that run for real and are disturbed by their own plan: what a fault does, what the report says of it, and
+//! what is said when it never came.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests read the reports of the labs that they run"
+)]
+
+mod rig;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+use rig::{Finished, Live, Rig, live, number, sums_add_up, text};
+use serde_json::Value;
+
+fn main() -> ExitCode {
+    let tests: Vec<Live> = vec![
+        live("a_client_that_crashes_comes_back_as_itself", crash_and_return),
+        live("a_client_that_misses_its_deadline_comes_back", kill_and_return),
+        live("a_restart_needs_no_setting_of_the_client", planned_restart),
+        live("a_stall_shorter_than_the_deadline_costs_no_client", short_stall),
+        live("a_stall_longer_than_the_deadline_is_a_deadline_kill", long_stall),
+        live("a_stalled_driver_makes_no_operations", stalled_driver),
+        live("a_client_denies_for_a_while", denies),
+        live("a_behaviour_changes_for_a_while", behaves),
+        live("a_slow_client_is_slow_for_a_while", slows),
+        live("a_client_without_descriptors_denies_by_exhaustion", exhausted),
+        live("a_load_on_the_processors_leaves_nothing_behind", loaded),
+        live("a_fault_that_never_came_fails_the_run", never_came),
+        live("a_fault_on_a_dead_client_fails_the_run", on_the_dead),
+        live("a_run_that_is_cut_short_fails", cut_short),
+    ];
+    rig::main(Arguments::from_args(), tests)
+}
+
+/// Two clients that answer at once, and an open loop of so many opens at 500 a second.
+fn noops(clients: &str, operations: u64, rest: &str) -> String {
+    format!(
+        "deadline: 1s\ndefaults:\n  behavior: {{ preset: noop }}\nclients:\n{clients}\
+         phases: {{ baseline: 0s, control: 0s, storm: 20s, drain: 2s }}\n\
+         workload:\n  - open_storm: {{ workers: 1, files: 10, rate: 500, operations_max: {operations} }}\n{rest}"
+    )
+}
+
+const PAIR: &str = "  - { id: alpha }\n  - { id: bravo }\n";
+
+fn run(name: &str, body: &str) -> (Finished, Value) {
+    let rig = Rig::new(&format!("faults-{name}"));
+    rig.lab(name, body);
+    let finished = rig.run(&["up", name, "--json"]);
+    assert_eq!(rig.remains(), Vec::<String>::new(), "nothing is left of {name}");
+    let report: Value = serde_json::from_str(&finished.stdout)
+        .unwrap_or_else(|error| panic!("{name} has a report: {error}: {}", finished.stderr));
+    sums_add_up(&report);
+    (finished, report)
+}
+
+fn good(name: &str, body: &str) -> Value {
+    let (finished, report) = run(name, body);
+    assert_eq!(finished.code, Some(0), "{}{}", finished.stderr, report["expectations"]);
+    report
+}
+
+/// Operations that a client approved in this way, asked about or not.
+fn ways(report: &Value, client: usize, way: &str) -> u64 {
+    let approvals = &report["clients"][client]["approvals"];
+    let of = |part: &str| approvals[part][way].as_u64().unwrap_or(0);
+    of("asked") + of("hidden")
+}
+
+fn ends(report: &Value, client: usize) -> Vec<&str> {
+    let lives = report["clients"][client]["lives"].as_array().unwrap();
+    lives.iter().map(|life| text(life, "/end")).collect()
+}
+
+fn fault<'a>(report: &'a Value, kind: &str) -> &'a Value {
+    let faults = report["faults"].as_array().unwrap();
+    let mut mine = faults.iter().filter(|fault| fault["kind"] == kind);
+    let found = mine.next().unwrap_or_else(|| panic!("a {kind} took place: {faults:?}"));
+    assert!(mine.next().is_none(), "one {kind}: {faults:?}");
+    found
+}
+
+/// How long a fault lasted, in milliseconds.
+fn lasted(fault: &Value) -> u64 {
+    (number(fault, "/until_ns") - number(fault, "/at_ns")) / 1_000_000
+}
+
+fn crash_and_return() {
+    let clients = "  - { id: alpha }\n  - { id: bravo, restart: 300ms }\n";
+    let faults = "faults:\n  - kill: { on: bravo, at: 500ms }\n";
+    let report = good("crash", &noops(clients, 1000, faults));
+    assert_eq!(report["clients"].as_array().unwrap().len(), 2, "both processes are one client");
+    assert_eq!(ends(&report, 1), ["killed (signal 9)", "clean"]);
+    assert_eq!((ways(&report, 0, "rule"), number(&report, "/approvals/unknown")), (1000, 0));
+    let (decided, dead) = (ways(&report, 1, "rule"), ways(&report, 1, "dead-client"));
+    assert_eq!(decided + dead, 1000, "asked, or approved by its death");
+    // At 500 a second the hole of 300 ms and what a process needs to start is 150 opens and more.
+    assert!((100..600).contains(&dead), "{dead} while it was away");
+    assert!(decided > 300, "{decided}");
+    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    assert_eq!(fault(&report, "kill")["actor"], "bravo");
+}
+
+fn kill_and_return() {
+    let clients = "  - { id: alpha }\n  - { id: bravo, restart: 100ms }\n";
+    let faults = "faults:\n  - stall: { on: bravo, at: 300ms, for: 10s }\n";
+    let report = good("kill", &noops(clients, 1500, faults));
+    assert_eq!(ends(&report, 1), ["deadline kill", "clean"]);
+    assert_eq!(number(&report, "/clients/1/deadline_misses"), 1);
+    assert!(ways(&report, 1, "rule") > 200 && ways(&report, 1, "dead-client") > 20);
+    let kill = number(fault(&report, "deadline kill"), "/at_ns");
+    let stall = fault(&report, "stall");
+    // The warden notices a process that stands still within a few looks, and waits for the deadline from then on.
+    let waited = (kill - number(stall, "/at_ns")) / 1_000_000;
+    assert!((1000..1500).contains(&waited), "killed {waited} ms after the stall began");
+    assert!(lasted(stall) >= waited && lasted(stall) < 2000, "its end is the stall's: {} ms", lasted(stall));
+}
+
+fn planned_restart() {
+    let faults = "faults:\n  - restart: { on: bravo, at: 300ms, after: 50ms }\n  \
+                  - restart: { on: bravo, at: 900ms, after: 50ms }\n";
+    let report = good("restart", &noops(PAIR, 800, faults));
+    assert_eq!(ends(&report, 1), ["killed (signal 9)", "killed (signal 9)", "clean"]);
+    assert_eq!(ways(&report, 1, "rule") + ways(&report, 1, "dead-client"), 800);
+}
+
+fn short_stall() {
+    let faults = "faults:\n  - stall: { on: bravo, at: 300ms, for: 700ms }\n";
+    let report = good("short-stall", &noops(PAIR, 800, faults));
+    assert_eq!((ways(&report, 0, "rule"), ways(&report, 1, "rule")), (800, 800), "nobody was killed");
+    assert_eq!(ends(&report, 1), ["clean"]);
+    let ms = lasted(fault(&report, "stall"));
+    assert!((690..1000).contains(&ms), "{ms} ms");
+    let storm = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
+    assert!(number(storm, "/op_latency_ns/max") >= 600_000_000, "the workload waited for it");
+}
+
+fn long_stall() {
+    let faults = "faults:\n  - stall: { on: bravo, at: 300ms, for: 3s }\n";
+    let report = good("long-stall", &noops(PAIR, 1200, faults));
+    assert_eq!(ends(&report, 1), ["deadline kill"]);
+    assert_eq!(ways(&report, 1, "rule") + ways(&report, 1, "dead-client"), 1200);
+    assert!(text(&report, "/findings/0/text").contains("deadline was missed"), "{}", report["findings"]);
+}
+
+fn stalled_driver() {
+    let faults = "faults:\n  - stall: { on: driver, at: 300ms, for: 500ms }\n";
+    let report = good("stalled-driver", &noops(PAIR, 600, faults));
+    assert_eq!(ways(&report, 1, "rule"), 600);
+    let storm = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
+    assert!(number(storm, "/op_latency_ns/max") >= 400_000_000, "planned opens came late");
+}
+
+fn denies() {
+    let faults = "faults:\n  - deny: { on: bravo, at: 300ms, for: 400ms }\n";
+    let report = good("denies", &noops(PAIR, 700, faults));
+    let denied = number(&report, "/storm/denied");
+    assert!((100..400).contains(&denied), "{denied} denied");
+    let storm = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
+    assert_eq!(number(storm, "/root_ops_failed"), denied);
+    assert_eq!(ways(&report, 1, "rule"), 700, "bravo was asked each time");
+    // Whether alpha is asked before bravo is the kernel's business, and the same for all of them.
+    let before = ways(&report, 0, "denied-before");
+    assert!(before == 0 || before == denied, "{before} of {denied}");
+    assert_eq!(ways(&report, 0, "rule"), 700 - before);
+    assert_eq!(number(&report, "/approvals/unknown"), 0);
+}
+
+fn behaves() {
+    let faults = "faults:\n  - behave: { on: bravo, at: 300ms, for: 500ms, set: { cache: on } }\n";
+    let report = good("behaves", &noops(PAIR, 800, faults));
+    let (rule, kept) = (ways(&report, 1, "rule"), ways(&report, 1, "cache-hit"));
+    assert_eq!(rule + kept, 800, "each open was asked about or answered by a kept answer");
+    assert!((100..400).contains(&kept), "{kept} kept");
+    assert_eq!((ways(&report, 0, "rule"), number(&report, "/approvals/unknown")), (800, 0));
+}
+
+fn slows() {
+    let body = noops(PAIR, 800, "faults:\n  - slow: { on: bravo, at: 300ms, for: 400ms, by: 5ms }\n");
+    let report = good("slows", &body);
+    assert!(number(&report, "/clients/1/latency_ns/max") >= 5_000_000);
+    assert!(number(&report, "/clients/1/latency_ns/p50") < 5_000_000, "before and after it is as it was");
+    assert_eq!(ways(&report, 1, "rule"), 800);
+}
+
+fn exhausted() {
+    let faults = "faults:\n  - descriptors: { on: bravo, at: 300ms, for: 400ms, limit: 0 }\n";
+    // The events that bravo could not read are missing from its trace: too many for a word about stability.
+    let (finished, report) = run("exhausted", &noops(PAIR, 700, faults));
+    assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+    let denied = ways(&report, 1, "exhausted");
+    assert!((100..400).contains(&denied), "{denied} denied by the kernel");
+    let storm = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
+    assert_eq!(number(storm, "/root_ops_failed"), denied);
+    assert_eq!(number(&report, "/storm/denied"), 0, "no client denied anything");
+    assert_eq!(ways(&report, 1, "rule"), 700 - denied);
+    let before = ways(&report, 0, "denied-before");
+    assert!(before == 0 || before == denied, "{before} of {denied}");
+}
+
+fn loaded() {
+    let faults = "faults:\n  - cpu_load: { threads: 2, at: 200ms, for: 300ms }\n";
+    let report = good("loaded", &noops(PAIR, 400, faults));
+    let load = fault(&report, "cpu_load");
+    assert!((290..900).contains(&lasted(load)), "{load}");
+    assert_eq!((text(load, "/actor"), text(load, "/detail")), ("machine", "2 threads"));
+}
+
+/// The expectation that a fault comes, as the report has it.
+fn owed(report: &Value) -> (Option<bool>, String) {
+    let all = report["expectations"].as_array().unwrap();
+    let last = all.last().unwrap();
+    (last["held"].as_bool(), text(last, "/observed").to_owned())
+}
+
+fn never_came() {
+    let faults = "faults:\n  - kill: { on: bravo, at: 15s }\n";
+    let (finished, report) = run("never", &noops(PAIR, 100, faults));
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    let (held, observed) = owed(&report);
+    assert_eq!(held, Some(false));
+    assert!(observed.starts_with("never came: the storm was over after"), "{observed}");
+    assert_eq!(report["faults"], serde_json::json!([]));
+}
+
+fn on_the_dead() {
+    let faults =
+        "faults:\n  - kill: { on: bravo, at: 200ms }\n  - stall: { on: bravo, at: 500ms, for: 1s }\n";
+    let (finished, report) = run("dead", &noops(PAIR, 500, faults));
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    let (held, observed) = owed(&report);
+    assert_eq!(held, Some(false));
+    assert!(observed.starts_with("never came: bravo was gone at"), "{observed}");
+}
+
+fn cut_short() {
+    let body = "clients: { count: 2, behavior: noop }\n\
+                phases: { baseline: 0s, control: 0s, storm: 1s, drain: 0s }\n\
+                workload:\n  - open_storm: { workers: 1, files: 10, rate: 100 }\n\
+                safety: { run_max: 1s }\n";
+    let (finished, report) = run("cut-short", body);
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    let (held, observed) = owed(&report);
+    assert_eq!(held, Some(false));
+    assert!(observed.starts_with("ended after"), "{observed}");
+}
