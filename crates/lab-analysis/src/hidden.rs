@@ -186,10 +186,6 @@ impl Sides {
 
     /// Counts an operation that is over, from every client's side. `asked_by` has a bit for each that decided.
     pub(crate) fn ended(&mut self, looked: &Looked<'_>, asked_by: u128) {
-        // A process of a command makes any number of opens, of which nobody was told.
-        if looked.kind == OperationKind::Process {
-            return;
-        }
         for client in 0..self.sides.len() {
             self.sides[client].operations += 1;
             let asked = u32::try_from(client).ok().and_then(|bit| asked_by.checked_shr(bit)).unwrap_or(0);
@@ -231,6 +227,11 @@ impl Sides {
             return Certainly(Reason::Exhausted);
         }
         let hidden = self.hidden(client, looked);
+        if looked.kind == OperationKind::Process && looked.finished && !looked.asked {
+            // It opened nothing in the arena, unless what it opened was hidden from everybody.
+            let caches = self.sides[client].regimes.iter().any(|regime| regime.behavior.cache == Cache::On);
+            return if hidden.is_some() || caches { Not } else { Only(Reason::OutOfScope) };
+        }
         if presence == Presence::Whole {
             if let Some((reason, true)) = hidden {
                 return Certainly(reason);

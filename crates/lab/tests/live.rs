@@ -205,7 +205,8 @@ fn trees() {
 /// opens, and 2 AUTH events for each of the two execs, on each client.
 fn command() {
     let rig = Rig::new("command");
-    let script = "for i in 1 2 3 4 5; do echo $i > f$i; cat f$i; done; cp /bin/true t; ./t; ./t & wait";
+    let script =
+        "for i in 1 2 3 4 5; do echo $i > f$i; cat f$i; done; cp /bin/true t; ./t; ./t & wait; /bin/true";
     let load = format!(
         "phases: {{ baseline: 0s, control: 0s, storm: 20s, drain: 5s }}\n\
          workload:\n  - run: {{ command: [sh, -c, \"{script}\"], directory: work }}\n"
@@ -214,8 +215,9 @@ fn command() {
     let report = rig.report("command");
     nothing_went_wrong(&report);
     assert_eq!(number(&report, "/storm/decisions"), 2 * (5 + 5 + 1 + 2 * 2));
-    // The shell, five of `cat`, `cp` and two of the program.
-    assert_eq!(number(&report, "/storm/root_ops"), 9);
+    // The shell, five of `cat`, `cp`, two of the program, and one that opens nothing of the arena.
+    assert_eq!(number(&report, "/storm/root_ops"), 10);
+    assert_eq!(number(&report, "/approvals/hidden/out-of-scope"), 2, "{}", report["approvals"]);
     let row = serde_json::json!([15, 0, 0]);
     assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));
 }
