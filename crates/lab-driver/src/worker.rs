@@ -42,6 +42,7 @@ pub(crate) struct Tools {
     /// The shape of its trees, for a load that has some.
     pub(crate) grove: Option<Grove>,
     /// The command, for a load that runs one, and the arena.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "commands are followed with ptrace"))]
     pub(crate) command: Option<(Run, String)>,
 }
 
