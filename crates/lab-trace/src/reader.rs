@@ -341,7 +341,7 @@ mod tests {
         assert!(committed(kind::DECISION, with(7, 3 << 16)).is_ok());
         assert_eq!(committed(kind::DECISION, with(7, 4 << 16)), unknown(kind::DECISION), "a class");
         assert!(committed(kind::OPERATION, with(6, 1)).is_ok());
-        assert_eq!(committed(kind::OPERATION, with(6, 3)), unknown(kind::OPERATION), "an operation");
+        assert_eq!(committed(kind::OPERATION, with(6, 4)), unknown(kind::OPERATION), "an operation");
         assert_eq!(committed(kind::OPERATION, with(6, 1 | 3 << 16)), unknown(kind::OPERATION), "a cause");
         assert_eq!(committed(kind::OPERATION, with(7, 6)), unknown(kind::OPERATION), "a phase");
         assert!(committed(kind::REQUEST, with(3, 1 << 32)).is_ok());
