@@ -27,8 +27,12 @@ use crate::{
     },
 };
 
-/// The chunks that are kept mapped ahead of the writer.
+/// The chunks that are kept mapped ahead of the writer at first.
 const CHUNKS_AHEAD: u64 = 2;
+/// The most chunks that are kept mapped ahead of the writer; the unused ones are cut off when the trace is closed.
+const CHUNKS_AHEAD_MAX: u64 = 16;
+/// The share of what is written that is kept ahead: whoever writes much has more to lose when growing comes late.
+const AHEAD_PART: u64 = 4;
 /// Set in the next place when the trace is closed: what is claimed after that lies in no chunk and is lost.
 const CLOSED: u64 = 1 << 63;
 
@@ -160,7 +164,9 @@ impl TraceWriter {
             return Ok(false);
         }
         let claimed = self.claimed();
-        let wanted = (claimed / CHUNK_RECORDS + 1 + CHUNKS_AHEAD).min(shared.chunks.len() as u64);
+        let written = claimed / CHUNK_RECORDS;
+        let ahead = (written / AHEAD_PART).clamp(CHUNKS_AHEAD, CHUNKS_AHEAD_MAX);
+        let wanted = (written + 1 + ahead).min(shared.chunks.len() as u64);
         let before = growth.chunks;
         while growth.chunks < wanted {
             let place = usize::try_from(growth.chunks).map_err(io::Error::other)?;
