@@ -6,8 +6,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use lab_analysis::live::Standstill;
 use lab_bundle::{Daemons, Death};
-use lab_model::{Actor, Behavior, Client, FaultAction, Phase, PhaseKind, Role, Span, Ticks};
+use lab_model::{Actor, Behavior, Client, Phase, PhaseKind, Role, Span, Ticks};
 use lab_process::{clock, host_facts, process_id};
 use lab_protocol::{
     Assignment, ClientAssignment, DriverAssignment, HelperReady, HelpersAssignment, Order, PROTOCOL,
@@ -36,6 +37,7 @@ use super::{
     },
     process::{LabProcess, State},
     progress::Progress,
+    standstill::workers_max,
     warden::Warden,
 };
 use crate::{Failure, FailureKind, Plan, RunFolder};
@@ -86,7 +88,7 @@ pub(super) struct Conductor {
     report: mpsc::Sender<Event>,
     pub(super) processes: BTreeMap<Actor, LabProcess>,
     pub(super) helpers: HelperTable,
-    warden: Warden,
+    pub(super) warden: Warden,
     externals: Externals,
     pub(super) progress: Progress,
     pub(super) faults: Faults,
@@ -94,6 +96,9 @@ pub(super) struct Conductor {
     /// The clients behave as the lab file says, no longer as the control does.
     pub(super) behaving: bool,
     next_actor: u16,
+    /// Why the lab stands still now, as two looks agree, and what the last one has seen.
+    pub(super) standstill: Option<Standstill>,
+    pub(super) suspected: Option<String>,
     /// What went wrong with a fault or a comeback.
     trouble: Option<Failure>,
     began: Ticks,
@@ -144,6 +149,8 @@ impl Conductor {
             comebacks,
             behaving: false,
             next_actor,
+            standstill: None,
+            suspected: None,
             trouble: None,
             began,
             stopped: None,
@@ -339,16 +346,11 @@ impl Conductor {
         let (_, program) = programs.find(|(id, _)| *id == client.id).ok_or_else(|| {
             Failure::new(FailureKind::Bug, format!("the plan has no program for {}", client.id))
         })?;
-        let changes = lab.faults.iter().filter(|fault| fault.on == client.id.as_str());
-        let workers = changes.filter_map(|fault| match &fault.action {
-            FaultAction::Behave { behavior, .. } => Some(behavior.concurrency.get()),
-            _ => None,
-        });
         let assignment = ClientAssignment {
             bundle_id: client.bundle_id.to_string(),
             // What it subscribes to is part of what being asked costs.
             behavior: Box::new(Behavior { subscribe: client.behavior.subscribe, ..Behavior::noop() }),
-            workers_max: workers.fold(client.behavior.concurrency.get(), u16::max),
+            workers_max: workers_max(lab, client),
             deadline: lab.deadline,
             workload: lab.workload.clone(),
             helpers: self.helpers_of(client, actor),
@@ -672,7 +674,8 @@ impl Conductor {
                         drop(self.tell_participants().await);
                     }
                     if let Some(span) = shown {
-                        self.progress.show(began.elapsed(), span.duration(), self.warden.glance());
+                        let (glance, standstill) = (self.warden.glance(), self.standstill.as_ref());
+                        self.progress.show(began.elapsed(), span.duration(), glance, standstill);
                     }
                 }
             }
@@ -836,6 +839,9 @@ impl Conductor {
                 self.progress
                     .note(&format!("{} missed its deadline of {deadline} and is killed", process.name));
             }
+        }
+        if self.warden.looks_closely() {
+            self.look_for_standstill(now);
         }
         let sight = Sight { now, deadline_ticks, trace: &self.trace, warden: &self.warden };
         for words in self.externals.look(&sight) {

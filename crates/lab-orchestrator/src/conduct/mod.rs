@@ -13,6 +13,7 @@ mod helpers;
 mod private;
 mod process;
 mod progress;
+mod standstill;
 mod warden;
 
 use std::{fs, path::Path};
