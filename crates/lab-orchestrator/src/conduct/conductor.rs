@@ -243,7 +243,9 @@ impl Conductor {
         }
         self.start_daemons().await?;
         let lab = self.plan.lab.clone();
-        self.progress.begin("start", &format!("{} clients", lab.clients.len()), self.warden.glance());
+        let several = if lab.clients.len() == 1 { "" } else { "s" };
+        let what = format!("{} client{several}", lab.clients.len());
+        self.progress.begin("start", &what, self.warden.glance());
         for (place, (client, number)) in lab.clients.iter().zip(FIRST_CLIENT..).enumerate() {
             let actor = Actor(number);
             let (assignment, program) = self.client_assignment(place, actor)?;
