@@ -195,7 +195,6 @@ fn ended_in_time(folder: &Path) {
             panic!("{kill:?} names the overdue decision");
         };
         let waited = kill.at.since(decision.begin.read);
-        println!("killed {waited} ns after the read");
         assert!(
             (DEADLINE_NS..=DEADLINE_NS + DEADLINE_NS / 10).contains(&waited),
             "killed {waited} ns after the read"
