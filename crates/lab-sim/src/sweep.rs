@@ -2,7 +2,7 @@
 //!
 //! Cells are values. Who runs them, on how many threads and on which kernel is the caller's business.
 
-use lab_model::{Client, Concurrency, Lab, Mute, ReactTo, Span, When};
+use lab_model::{Client, Concurrency, Lab, Mute, PlannedFault, ReactTo, Span, When};
 
 use crate::{Options, Trials, trials};
 
@@ -151,8 +151,10 @@ fn set_clients(lab: &mut Lab, count: usize) {
         let copy = (number / given + 1..).map(|copy| copy_of(copied, copy)).find(|copy| !taken(copy));
         lab.clients.extend(copy);
     }
-    // Mutes and rules that name a client that has gone name nobody.
+    // Mutes, rules and faults that name a client that has gone name nobody.
     let ids: Vec<String> = lab.clients.iter().map(|client| client.id.to_string()).collect();
+    let known = [PlannedFault::DRIVER, PlannedFault::MACHINE];
+    lab.faults.retain(|fault| known.contains(&fault.on.as_str()) || ids.contains(&fault.on));
     let there = |name: &String| name == Mute::WORKLOAD || ids.contains(name);
     for client in &mut lab.clients {
         client.behavior.mute.processes.retain(there);
