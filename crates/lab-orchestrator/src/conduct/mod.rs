@@ -15,6 +15,7 @@ mod process;
 mod progress;
 mod standstill;
 mod warden;
+mod workers;
 
 use std::{fs, path::Path};
 
