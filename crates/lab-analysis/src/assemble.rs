@@ -283,6 +283,18 @@ impl Assembly<'_> {
         members.into_iter().map(|client| self.roster.clients[usize::from(client)].id.clone()).collect()
     }
 
+    /// The workers outside the clients in whose operations one waits.
+    fn through(&self, cycle: &Cycle) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for link in cycle.links.iter().filter(|link| link.through) {
+            let name = &self.roster.participants[usize::from(link.op_trace)].name;
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
     fn cycle(&self, cycle: &Cycle) -> WaitCycle {
         let client = |actor: u16| {
             let trace = self.roster.trace_of(actor)?;
@@ -310,6 +322,7 @@ impl Assembly<'_> {
         };
         WaitCycle {
             members: self.members(cycle),
+            through: self.through(cycle),
             began_ns: cycle.began.saturating_sub(self.timeline.origin),
             lasted_ns: at.map(|at| at.saturating_sub(cycle.began)),
             ended_by: ended_by.into(),

@@ -476,6 +476,8 @@ pub struct SlowOperation {
 pub struct WaitCycle {
     /// The clients, each waiting for the next, the last for the first.
     pub members: Vec<String>,
+    /// The helpers and daemons in whose operations a client waited.
+    pub through: Vec<String>,
     /// When the circle closed, from the run's origin.
     pub began_ns: u64,
     /// How long it lasted; `null` when it never ended.

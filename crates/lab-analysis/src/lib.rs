@@ -18,6 +18,7 @@ mod join;
 mod knee;
 mod latency;
 mod ledger;
+pub mod live;
 mod lives;
 mod merge;
 mod outcome;

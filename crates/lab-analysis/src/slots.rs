@@ -100,7 +100,6 @@ impl Op {
     }
 }
 
-#[cfg(test)]
 impl Op {
     /// An open of the workload's, as it begins.
     pub(crate) fn root_open() -> Op {
@@ -170,6 +169,37 @@ pub(crate) struct Dec {
     /// Its place in [`Op::asked`].
     pub(crate) asked: u32,
     pub(crate) blocked: u64,
+}
+
+impl Dec {
+    /// A decision that its client has read, and of which nothing else is known.
+    pub(crate) fn read_by(client: u16, record: u64, read: u64) -> Dec {
+        Dec {
+            client,
+            trace: client,
+            record,
+            read,
+            started: None,
+            answered: NEVER,
+            at_once: false,
+            own: false,
+            counted: false,
+            first_open: false,
+            op: NONE,
+            cascade: NONE,
+            node: NONE,
+            depth: 0,
+            flame: 0,
+            above: 0,
+            about_client: false,
+            pending: true,
+            children_left: 0,
+            child: NONE,
+            needs: 0,
+            asked: NONE,
+            blocked: 0,
+        }
+    }
 }
 
 /// Things in numbered places that are used again.

@@ -6,15 +6,17 @@ use std::{
 };
 
 use lab_client_core::{Ask, Backend, Judge, OperationPlan, Outcome, PlannedTarget, Step, Task};
-use lab_model::{Approval, Cause, EventKind, Ticks, Verdict};
+use lab_model::{Approval, Cause, Concurrency, EventKind, Ticks, Verdict};
 use lab_process::{CONTENT_BYTES_MAX, Digest, Operator, burn, clock};
 use lab_protocol::Request;
-use lab_trace::{Counter, DecisionEnd, RecordId, RequestBegin};
+use lab_trace::{ASK_SLOTS, Counter, DecisionEnd, RecordId, RequestBegin};
 
 use crate::{
     client::{Shared, WORKER_PLACES},
     pending::Ticket,
 };
+
+const _: () = assert!(Concurrency::MAX as usize <= ASK_SLOTS, "every worker has its slot");
 
 /// A decision for a worker.
 #[derive(Debug)]
@@ -183,6 +185,13 @@ impl<B: Backend> Worker<B> {
         let record = shared.trace.begin_request(&begin);
         shared.trace.board().add(Counter::Requests, 1);
         shared.gate.leave(self.place());
-        desk.ask(request, record, ask.wait);
+        if !ask.wait {
+            return desk.ask(request, record, false);
+        }
+        // The warden sees that the decision waits for somebody outside, however free the client is.
+        let (board, slot) = (shared.trace.board(), usize::from(self.number));
+        board.ask(slot, begin.at, job.record.0, desk.whom);
+        desk.ask(request, record, true);
+        board.heard(slot);
     }
 }

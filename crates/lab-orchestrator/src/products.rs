@@ -1,32 +1,55 @@
-//! Products under test: what they need of this machine, found out before anything is started.
+//! Products under test and commands of the user's own: what they need of this machine, found out before anything is
+//! started.
 
 use std::{
-    fs,
+    env, fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use lab_model::{External, Lab};
+use lab_model::{External, Lab, Run, Workload};
 
 use crate::{Failure, FailureKind};
 
-/// What the lab's products lack on this machine, one sentence each.
+/// What the lab's products and its own commands lack on this machine, one sentence each.
 #[must_use]
 pub fn missing_products(lab: &Lab) -> Vec<Failure> {
-    lab.external.iter().flat_map(lacks).collect()
+    lab.external.iter().flat_map(lacks).chain(lab.workload.iter().filter_map(absent_command)).collect()
+}
+
+/// A command that cannot be run because there is no such program. One that is named by its place below the working
+/// directory is not looked for: that is in the arena, which is not there yet.
+fn absent_command(load: &Workload) -> Option<Failure> {
+    let Workload::Run(Run { command, .. }) = load else { return None };
+    let program = command.first()?;
+    let (there, lack) = if program.starts_with('/') {
+        (is_program(Path::new(program)), "there is no such program")
+    } else if program.contains('/') {
+        return None;
+    } else {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let there = env::split_paths(&path).any(|folder| is_program(&folder.join(program)));
+        (there, "no folder of PATH has it")
+    };
+    (!there).then(|| {
+        Failure::new(FailureKind::Product, format!("{program} cannot be run: {lack}"))
+            .mend("install it, or correct `command` of `run` in the lab file")
+    })
+}
+
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
 }
 
 fn lacks(product: &External) -> Vec<Failure> {
     let id = &product.id;
     let lacking = |message: String| Failure::new(FailureKind::Product, message);
     let mut found = Vec::new();
-    if let Some(program) = product.start.first() {
-        let facts = fs::metadata(program);
-        let runs = facts.is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
-        if !runs {
-            let failure = lacking(format!("{id} cannot be started: there is no program {program}"));
-            found.push(failure.mend(format!("install it, or correct `start` of {id} in the lab file")));
-        }
+    if let Some(program) = product.start.first()
+        && !is_program(Path::new(program))
+    {
+        let failure = lacking(format!("{id} cannot be started: there is no program {program}"));
+        found.push(failure.mend(format!("install it, or correct `start` of {id} in the lab file")));
     }
     for folder in &product.private {
         let from = folder.from.as_ref().map(|from| (from, "to copy from"));

@@ -2,10 +2,7 @@
 
 use lab_model::{Behavior, Cache, Concurrency, Lab, Mute, ReactTo, Via, When};
 
-use crate::{
-    Counting, Kernel, Options, Range, Trial, Trials, simulate,
-    trials::{badness, trials},
-};
+use crate::{Counting, Kernel, Options, Range, Trial, Trials, simulate, trials::badness};
 
 /// A change that every client of a lab could make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,35 +163,43 @@ pub struct Ladder {
 }
 
 /// Runs a lab with each mitigation and then with the best together. `options.seed` is not used: every rung
-/// runs once for each of `seeds`.
+/// runs once for each of `seeds`. `run_all` runs several labs, side by side if it likes, and gives back what each
+/// showed: [`trials`](crate::trials) of each, with the same options and seeds.
 #[must_use]
-pub fn ladder(lab: &Lab, options: &Options, seeds: &[u64]) -> Ladder {
+pub fn ladder(
+    lab: &Lab,
+    options: &Options,
+    seeds: &[u64],
+    run_all: &dyn Fn(&[Lab]) -> Vec<Trials>,
+) -> Ladder {
     let (mutes, muted) = mute_set(lab, options, seeds);
-    let run = |with: &[Mitigation]| {
-        let changed = with.iter().fold(lab.clone(), |lab, mitigation| mitigation.apply_with(&lab, &mutes));
-        Rung { with: with.to_vec(), trials: trials(&changed, options, seeds) }
+    let with = |with: &[Mitigation]| {
+        with.iter().fold(lab.clone(), |lab, mitigation| mitigation.apply_with(&lab, &mutes))
     };
     let there = |mitigation: &Mitigation| {
         let descriptor = *mitigation == Mitigation::ReadThroughDescriptor;
-        !(descriptor && options.kernel == Kernel::EndpointSecurity)
-            && mitigation.apply_with(lab, &mutes) != *lab
+        !(descriptor && options.kernel == Kernel::EndpointSecurity) && with(&[*mitigation]) != *lab
     };
     let useful: Vec<Mitigation> = Mitigation::ALL.into_iter().filter(there).collect();
-    let base = trials(lab, options, seeds);
-    let alone: Vec<Rung> = useful.iter().map(|mitigation| run(&[*mitigation])).collect();
+    let rungs = |above: &[Mitigation]| {
+        let left = useful.iter().filter(|mitigation| !above.contains(mitigation));
+        let steps: Vec<_> = left.map(|mitigation| [above, &[*mitigation]].concat()).collect();
+        let labs: Vec<Lab> = steps.iter().map(|step| with(step)).collect();
+        steps.into_iter().zip(run_all(&labs)).map(|(with, trials)| Rung { with, trials }).collect()
+    };
+    let base = run_all(std::slice::from_ref(lab)).pop().unwrap_or_default();
+    let alone: Vec<Rung> = rungs(&[]);
     let mut climb: Vec<Rung> = Vec::new();
-    loop {
-        let (with, reached) = match climb.last() {
-            Some(rung) => (rung.with.clone(), &rung.trials),
-            None => (Vec::new(), &base),
-        };
-        let left = useful.iter().filter(|mitigation| !with.contains(mitigation));
-        let rungs = left.map(|mitigation| run(&[with.as_slice(), &[*mitigation]].concat()));
-        let best = rungs.min_by(|one, other| score(&one.trials).compare(&score(&other.trials)));
-        match best {
-            Some(best) if score(&best.trials).beats(&score(reached)) => climb.push(best),
-            _ => break,
+    let mut next = alone.clone();
+    while let Some(best) =
+        next.into_iter().min_by(|one, other| score(&one.trials).compare(&score(&other.trials)))
+    {
+        let reached = climb.last().map_or(&base, |rung| &rung.trials);
+        if !score(&best.trials).beats(&score(reached)) {
+            break;
         }
+        next = rungs(&best.with);
+        climb.push(best);
     }
     Ladder { base, mutes, muted, alone, climb }
 }

@@ -306,9 +306,12 @@ impl<S: Sink> Machine<'_, S> {
         self.let_go(client, By::Command);
     }
 
-    /// The last operation of the workload in this phase is over.
+    /// The last operation of the workload in this phase is over. The drain goes on: what the clients owe for it may
+    /// still be under way.
     pub(crate) fn workload_done(&mut self) {
-        self.plan_step(0);
+        if !self.script.draining() {
+            self.plan_step(0);
+        }
     }
 
     fn mark_phase(&mut self, phase: PhaseKind, edge: Edge) {

@@ -72,7 +72,7 @@ impl Trial {
 }
 
 /// What several runs of one lab showed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trials {
     /// The runs.
     pub runs: Vec<Trial>,

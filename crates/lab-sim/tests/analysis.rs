@@ -69,6 +69,25 @@ fn analysis_and_simulator_agree_on_the_outcome() {
 }
 
 #[test]
+fn the_drain_waits_for_what_was_put_off_until_after_the_answer() {
+    let mut behavior = scanner();
+    behavior.on_open.when = When::After;
+    let mut lab = phased(lab(3, &behavior, 1));
+    lab.phases.storm = Span::from_millis(50);
+    lab.workload = vec![common::open_storm(2, Rate::Max, None)];
+    for (kernel, law) in [(Kernel::Fanotify, 12.0), (Kernel::EndpointSecurity, 9.0)] {
+        for seed in 0..5 {
+            lab.seed = seed;
+            let (summary, findings) = analysed(&lab, kernel);
+            assert_eq!(summary.in_flight, 0, "{kernel:?} {seed}");
+            assert_eq!(findings.amplification, Some(law), "{kernel:?} {seed}");
+            let outcome = serde_json::to_value(findings.outcome).unwrap();
+            assert_eq!(outcome, "stable", "{kernel:?} {seed}: {}", findings.outcome_rule);
+        }
+    }
+}
+
+#[test]
 fn execs_are_explained_by_the_processes_they_start() {
     for kernel in KERNELS {
         for program in [ExecProgram::Static, ExecProgram::Dynamic] {

@@ -6,10 +6,10 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{KERNELS, lab, open_storm, peer_scanner, run, scanner};
-use lab_model::{Preset, Rate, Span, When};
+use lab_model::{Lab, Preset, Rate, Span, When};
 use lab_sim::{
-    Axis, Costs, Kernel, Mitigation, Options, Outcome, cells, ladder, minimize, run_cell, search_swarm,
-    swarm, trials,
+    Axis, Costs, Kernel, Ladder, Mitigation, Options, Outcome, cells, ladder, minimize, run_cell,
+    search_swarm, swarm, trials,
 };
 
 const SEEDS: [u64; 3] = [1, 2, 3];
@@ -55,13 +55,18 @@ fn a_sweep_shows_where_a_lab_deadlocks() {
     }
 }
 
+fn ladder_of(lab: &Lab, kernel: Kernel) -> Ladder {
+    let options = Options::new(lab, kernel);
+    ladder(lab, &options, &SEEDS, &|labs| labs.iter().map(|lab| trials(lab, &options, &SEEDS)).collect())
+}
+
 #[test]
 fn a_ladder_breaks_a_deadlock_first() {
     for kernel in KERNELS {
         let mut lab = lab(2, &peer_scanner(2, When::Before), 30);
         lab.deadline = Span::from_millis(100);
         lab.phases.drain = Span::from_millis(500);
-        let ladder = ladder(&lab, &Options::new(&lab, kernel), &SEEDS);
+        let ladder = ladder_of(&lab, kernel);
         assert_eq!(ladder.base.worst(), Some(Outcome::Deadlocked));
         // No client has a helper to mute, and Endpoint Security hands no descriptor over.
         let left_out = if kernel == Kernel::Fanotify { 1 } else { 2 };
@@ -89,7 +94,7 @@ fn a_ladder_breaks_a_deadlock_first() {
 #[test]
 fn a_ladder_leaves_out_what_changes_nothing() {
     let noop = lab(2, &Preset::Noop.behavior(), 5);
-    let ladder = ladder(&noop, &Options::new(&noop, Kernel::Fanotify), &SEEDS);
+    let ladder = ladder_of(&noop, Kernel::Fanotify);
     let alone: Vec<_> = ladder.alone.iter().map(|rung| rung.with[0]).collect();
     assert_eq!(alone, [Mitigation::Cache, Mitigation::MoreConcurrency, Mitigation::AutoAnswer]);
     let p50 = |trials: &lab_sim::Trials| trials.open_p50.unwrap().median;

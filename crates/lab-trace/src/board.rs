@@ -10,7 +10,7 @@ use std::sync::{
 };
 use std::{fs::OpenOptions, io, path::Path};
 
-use lab_model::Ticks;
+use lab_model::{Actor, Ticks};
 
 use crate::{
     layout::{BOARD_OFFSET, RECORDS_OFFSET},
@@ -21,12 +21,15 @@ use crate::{
 pub const PENDING_SLOTS: usize = 4096;
 /// Operations that may be under way at once in one process.
 pub const OPERATION_SLOTS: usize = 1024;
+/// Workers of one client that may wait for a helper or a daemon at once.
+pub const ASK_SLOTS: usize = 256;
 
 const COUNTER_WORDS: usize = 64;
 const SLOT_WORDS: usize = 3;
 const PENDING_AT: usize = COUNTER_WORDS;
 const OPERATIONS_AT: usize = PENDING_AT + PENDING_SLOTS * SLOT_WORDS;
-pub(crate) const BOARD_WORDS: usize = OPERATIONS_AT + OPERATION_SLOTS * SLOT_WORDS;
+const ASKS_AT: usize = OPERATIONS_AT + OPERATION_SLOTS * SLOT_WORDS;
+pub(crate) const BOARD_WORDS: usize = ASKS_AT + ASK_SLOTS * SLOT_WORDS;
 
 /// What a process counts on its board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +75,8 @@ pub struct SlotView {
     pub since: Ticks,
     /// The record that it is about.
     pub record: u64,
-    /// The thread that waits: a decision's subject, an operation's own thread.
+    /// The thread that waits: a decision's subject, an operation's own thread. Of a worker that waits for a reply
+    /// it is the number of whom it has asked: its own client for the client's helpers, else a daemon.
     pub tid: u64,
 }
 
@@ -148,6 +152,19 @@ impl Board {
         self.word(OPERATIONS_AT + slot * SLOT_WORDS).store(0, Ordering::Release);
     }
 
+    /// Shows a worker as waiting for a reply to what it asked of `whom` for the decision `record`. `slot` is the
+    /// worker's number, below [`ASK_SLOTS`].
+    pub fn ask(&self, slot: usize, since: Ticks, record: u64, whom: Actor) {
+        assert!(slot < ASK_SLOTS, "a slot of the board");
+        self.occupy(ASKS_AT, slot, since, record, u64::from(whom.0));
+    }
+
+    /// Frees a worker's slot: the reply is there, or never will be.
+    pub fn heard(&self, slot: usize) {
+        assert!(slot < ASK_SLOTS, "a slot of the board");
+        self.word(ASKS_AT + slot * SLOT_WORDS).store(0, Ordering::Release);
+    }
+
     /// True when an operation of this thread is under way in one of the first `slots`. Neither locks nor calls
     /// the kernel.
     #[must_use]
@@ -166,6 +183,11 @@ impl Board {
     /// The operations that are under way now.
     pub fn operations(&self) -> impl Iterator<Item = SlotView> {
         (0..OPERATION_SLOTS).filter_map(|slot| self.view(OPERATIONS_AT, slot))
+    }
+
+    /// The workers that wait for a reply now.
+    pub fn asks(&self) -> impl Iterator<Item = SlotView> {
+        (0..ASK_SLOTS).filter_map(|slot| self.view(ASKS_AT, slot))
     }
 }
 

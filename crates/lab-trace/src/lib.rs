@@ -8,6 +8,7 @@
 //! [`TraceWriter::grow`] from a thread of its own choice. Only `mapped` contains unsafe code.
 #![deny(unsafe_code)]
 
+mod attached;
 mod board;
 mod external;
 mod header;
@@ -18,7 +19,8 @@ mod reader;
 mod record;
 mod writer;
 
-pub use board::{Board, Counter, OPERATION_SLOTS, PENDING_SLOTS, SlotView};
+pub use attached::AttachedTrace;
+pub use board::{ASK_SLOTS, Board, Counter, OPERATION_SLOTS, PENDING_SLOTS, SlotView};
 pub use external::{GroupMark, MarkOn, Outlook, Sighting};
 pub use header::{Header, HostFacts, Identity};
 pub use layout::{

@@ -180,7 +180,7 @@ impl<'a> Trace<'a> {
     pub fn entry(&self, index: u64) -> Option<Entry> {
         let start = usize::try_from(index).ok()?.checked_mul(RECORD_BYTES)?.checked_add(RECORDS_OFFSET)?;
         let record = self.bytes.get(start..start.checked_add(RECORD_BYTES)?)?;
-        Entries { records: record, index, salt: self.header.salt, map: None }.next()
+        entry_of(record, index, self.header.salt)
     }
 
     /// The causes of the trace's operations, in record order, without reading anything else: a first look at
@@ -198,6 +198,11 @@ impl<'a> Trace<'a> {
             }
         })
     }
+}
+
+/// The place that these bytes are; `None` when they are too few.
+pub(crate) fn entry_of(bytes: &[u8], index: u64, salt: u32) -> Option<Entry> {
+    Entries { records: bytes, index, salt, map: None }.next()
 }
 
 fn word_at(bytes: &[u8], word: usize) -> Option<u64> {

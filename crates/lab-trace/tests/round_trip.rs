@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use lab_model::{
-    Actor, Approval, Cause, EventKind, OperationKind, Role, SubjectClass, ThreadId, Ticks, Timebase, Verdict,
+    Actor, Approval, Cause, EventKind, OperationKind, PhaseKind, Role, SubjectClass, ThreadId, Ticks,
+    Timebase, Verdict,
 };
 use lab_trace::{
-    Damage, DecisionBegin, DecisionEnd, Entry, Header, Identity, MappedTrace, OperationBegin, Part, Record,
-    RecordId, Target, Trace, TraceWriter, WriterOptions,
+    AttachedTrace, Board, Damage, DecisionBegin, DecisionEnd, Entry, Header, Identity, MappedTrace,
+    OperationBegin, Part, PhaseMark, Record, RecordId, Target, Trace, TraceWriter, WriterOptions,
 };
 
 fn scratch(name: &str) -> PathBuf {
@@ -144,6 +145,26 @@ fn a_live_trace_is_readable_and_its_board_shows_what_is_pending() {
     );
     writer.board().settle(3);
     assert_eq!(writer.board().pending().count(), 0);
+    writer.board().ask(255, Ticks(60), 17, Actor(5));
+    let asks: Vec<_> = Board::attach(&path).unwrap().asks().collect();
+    assert_eq!(asks.iter().map(|ask| (ask.slot, ask.record, ask.tid)).collect::<Vec<_>>(), [(255, 17, 5)]);
+    writer.board().heard(255);
+    assert_eq!(writer.board().asks().count(), 0);
+}
+
+#[test]
+fn a_record_of_a_trace_in_use_is_found_by_its_place_until_it_is_cut_off() {
+    let path = scratch("attached");
+    let writer = TraceWriter::create(&path, &header(), WriterOptions::default()).unwrap();
+    let mark = PhaseMark { at: Ticks(7), phase: PhaseKind::Storm, begins: true };
+    writer.phase(&mark);
+    let attached = AttachedTrace::open(&path).unwrap();
+    assert_eq!(attached.entry(0), Some(Entry::Record { index: 0, record: Record::Phase(mark) }));
+    let empty = Some(Entry::Damaged { index: 1, damage: Damage::Uncommitted });
+    assert_eq!(attached.entry(1), empty, "a place that nobody has written to");
+    writer.close(Ticks(9)).unwrap();
+    assert_eq!(attached.entry(1), None, "closing cuts the file");
+    assert_eq!(attached.entry(u64::MAX), None);
 }
 
 #[test]

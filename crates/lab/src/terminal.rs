@@ -72,6 +72,11 @@ impl Progress {
         self.draw(&format!(" {done}/{of}"));
     }
 
+    /// Says how much is done of what nobody can tell the size of.
+    pub(crate) fn done(&self, done: usize) {
+        self.draw(&format!(" {done}"));
+    }
+
     fn draw(&self, more: &str) {
         if self.drawn {
             eprint(&format!("\r\u{1b}[K{}{more}", self.what));

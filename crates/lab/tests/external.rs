@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         live("a_product_that_does_not_end_is_killed", does_not_end),
         live("a_product_that_ends_in_the_storm", ends_in_the_storm),
         anywhere("a_product_that_is_not_installed", not_installed),
+        anywhere("a_command_that_does_not_exist", no_such_command),
         anywhere("a_product_that_would_hide_the_lab", hides_the_lab),
         anywhere("a_product_is_not_simulated", not_simulated),
     ];
@@ -318,6 +319,29 @@ fn not_installed() {
     let plan = rig.run(&["plan", "missing"]);
     assert!(plan.stdout.contains("absent: /usr/sbin/no-such-product --run"), "{plan:#?}");
     assert!(plan.stdout.contains("there is no program"), "{plan:#?}");
+}
+
+fn no_such_command() {
+    let rig = Rig::new("command-missing");
+    let lab = |command: &str| {
+        format!(
+            "clients:\n  - {{ id: alpha }}\nphases: {{ storm: 1s }}\nworkload:\n  - run: {{ command: [{command}] }}\n"
+        )
+    };
+    rig.lab("unknown", &lab("no-such-command, -j2"));
+    rig.lab("absent", &lab("/usr/bin/no-such-command"));
+    let sentences = [
+        ("unknown", "no-such-command cannot be run: no folder of PATH has it"),
+        ("absent", "/usr/bin/no-such-command cannot be run: there is no such program"),
+    ];
+    for (name, sentence) in sentences {
+        if rig::obstacle().is_none() {
+            fails(&rig, name, sentence);
+            assert!(!rig.runs().join(name).exists(), "nothing was written");
+        }
+        let doctor = rig.run(&["doctor", name]);
+        assert!(doctor.stdout.contains(sentence), "{doctor:#?}");
+    }
 }
 
 fn hides_the_lab() {

@@ -59,7 +59,9 @@ fn deadlock(findings: &Findings) -> Option<Finding> {
         1 => String::new(),
         all => format!(" It was the first of {all} such circles."),
     };
-    let text = format!("{who} from {} on, {lasted}.{more}", duration(cycle.began_ns));
+    let through =
+        if cycle.through.is_empty() { String::new() } else { format!(", through {},", list(&cycle.through)) };
+    let text = format!("{who}{through} from {} on, {lasted}.{more}", duration(cycle.began_ns));
     let advice = if cycle.members.len() == 1 {
         "Answer what your own helpers do at once (`mute: { helpers: true }`): no number of workers removes the cycle."
     } else {

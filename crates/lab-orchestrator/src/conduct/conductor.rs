@@ -6,12 +6,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use lab_analysis::live::Standstill;
 use lab_bundle::{Daemons, Death};
-use lab_model::{Actor, Behavior, Client, FaultAction, Phase, PhaseKind, Role, Span, Ticks};
+use lab_model::{Actor, Behavior, Phase, PhaseKind, Role, Span, Ticks};
 use lab_process::{clock, host_facts, process_id};
 use lab_protocol::{
-    Assignment, ClientAssignment, DriverAssignment, HelperReady, HelpersAssignment, Order, PROTOCOL,
-    PhaseOrder, Reply, TraceAssignment, Welcome, WorkerAssignment,
+    Assignment, ClientAssignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment,
+    Welcome,
 };
 use lab_trace::{
     Fault, FaultKind, Header, Identity, PhaseMark, ProcessMark, ProcessMarkKind, TraceWriter, WriterOptions,
@@ -26,16 +27,15 @@ use tokio::{
 
 use super::{
     Event, arena,
-    comeback::Comebacks,
+    comeback::{Comebacks, Returning},
     daemon::Daemon,
     ending::{describe, end, last_line, process_failure},
     external::{Externals, Sight},
     faults::Faults,
-    helpers::{
-        FIRST_CLIENT, HelperTable, addresses, daemon_actors, first_free, first_helper, helper_name, socket,
-    },
+    helpers::{FIRST_CLIENT, HelperTable, addresses, first_free},
     process::{LabProcess, State},
     progress::Progress,
+    standstill::workers_max,
     warden::Warden,
 };
 use crate::{Failure, FailureKind, Plan, RunFolder};
@@ -43,7 +43,7 @@ use crate::{Failure, FailureKind, Plan, RunFolder};
 /// How often the warden looks.
 const WATCH_EVERY: Duration = Duration::from_millis(5);
 /// How long a process may take to become ready, or to follow an order that has nothing to wait for.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// How long a process may take to close its trace before it is killed.
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 /// A drain is over when nothing has happened for this long.
@@ -80,13 +80,13 @@ pub(super) struct Part<'a> {
 /// Leads one lab.
 pub(super) struct Conductor {
     pub(super) plan: Plan,
-    folder: RunFolder,
+    pub(super) folder: RunFolder,
     pub(super) trace: TraceWriter,
     events: mpsc::Receiver<Event>,
     report: mpsc::Sender<Event>,
     pub(super) processes: BTreeMap<Actor, LabProcess>,
     pub(super) helpers: HelperTable,
-    warden: Warden,
+    pub(super) warden: Warden,
     externals: Externals,
     pub(super) progress: Progress,
     pub(super) faults: Faults,
@@ -94,13 +94,16 @@ pub(super) struct Conductor {
     /// The clients behave as the lab file says, no longer as the control does.
     pub(super) behaving: bool,
     next_actor: u16,
+    /// Why the lab stands still now, as two looks agree, and what the last one has seen.
+    pub(super) standstill: Option<Standstill>,
+    pub(super) suspected: Option<String>,
     /// What went wrong with a fault or a comeback.
     trouble: Option<Failure>,
-    began: Ticks,
+    pub(super) began: Ticks,
     stopped: Option<FailureKind>,
     /// Everybody has been ordered to end.
     finishing: bool,
-    salt: u32,
+    pub(super) salt: u32,
     daemons: Option<Arc<Daemons>>,
     /// Clients that the conductor has killed itself.
     killed: BTreeSet<Actor>,
@@ -127,7 +130,7 @@ impl Conductor {
         }
         let progress = Progress::new(plan.terminal);
         let (processes, warden) = (BTreeMap::new(), Warden::default());
-        let (faults, comebacks) = (Faults::of(&plan.lab), Comebacks::of(plan.lab.clients.len()));
+        let (faults, comebacks) = (Faults::of(&plan.lab), Comebacks::default());
         let next_actor = first_free(&plan.lab);
         Ok(Conductor {
             plan,
@@ -144,6 +147,8 @@ impl Conductor {
             comebacks,
             behaving: false,
             next_actor,
+            standstill: None,
+            suspected: None,
             trouble: None,
             began,
             stopped: None,
@@ -236,7 +241,9 @@ impl Conductor {
         }
         self.start_daemons().await?;
         let lab = self.plan.lab.clone();
-        self.progress.begin("start", &format!("{} clients", lab.clients.len()), self.warden.glance());
+        let several = if lab.clients.len() == 1 { "" } else { "s" };
+        let what = format!("{} client{several}", lab.clients.len());
+        self.progress.begin("start", &what, self.warden.glance());
         for (place, (client, number)) in lab.clients.iter().zip(FIRST_CLIENT..).enumerate() {
             let actor = Actor(number);
             let (assignment, program) = self.client_assignment(place, actor)?;
@@ -248,67 +255,10 @@ impl Conductor {
         for client in self.clients().collect::<Vec<_>>() {
             self.watch_client(client)?;
         }
-        for (actor, helper) in self.helpers.iter() {
-            self.warden
-                .watch_worker(actor, &self.folder.trace(&helper.name))
-                .map_err(|error| Failure::output(&format!("cannot watch {}", helper.name), &error))?;
-        }
         self.announce().await?;
+        self.open_daemons().await?;
         self.comebacks.allowed = true;
         Ok(())
-    }
-
-    /// Starts the daemons: they listen before any client is there, and the first event comes after that.
-    async fn start_daemons(&mut self) -> Result<(), Failure> {
-        let (lab, program) = (self.plan.lab.clone(), self.plan.worker.clone());
-        for (daemon, actor) in daemon_actors(&lab) {
-            let assignment = Assignment::Worker(WorkerAssignment {
-                client: None,
-                listen: Some(socket(&self.socket_salt(), actor)),
-                workers: daemon.workers,
-                errand: daemon.errand,
-                workload: lab.workload.clone(),
-            });
-            let id = daemon.id.as_str();
-            let part = Part { actor, name: id, file: id, role: Role::Daemon };
-            self.start(part, &program, assignment).await?;
-        }
-        self.all_settled(ANSWER_WITHIN, "become ready").await?;
-        for (daemon, actor) in daemon_actors(&lab) {
-            let trace = self.folder.trace(daemon.id.as_str());
-            self.warden
-                .watch_worker(actor, &trace)
-                .map_err(|error| Failure::output(&format!("cannot watch {}", daemon.id), &error))?;
-        }
-        Ok(())
-    }
-
-    /// What a client is told of the helpers that it is to start.
-    fn helpers_of(&self, client: &Client, actor: Actor) -> Option<HelpersAssignment> {
-        let helpers = client.behavior.helpers?;
-        let (_, program) = self.plan.helpers.iter().find(|(id, _)| *id == client.id)?;
-        let first = first_helper(&self.plan.lab, &client.id).0;
-        let welcome = |number: u16| {
-            let assignment = Assignment::Worker(WorkerAssignment {
-                client: Some(actor),
-                listen: None,
-                workers: 1,
-                errand: helpers.errand,
-                workload: self.plan.lab.workload.clone(),
-            });
-            let name = helper_name(&client.id, number);
-            let part = Part { actor: Actor(first + number), name: &name, file: &name, role: Role::Helper };
-            self.welcome(part, assignment)
-        };
-        Some(HelpersAssignment {
-            program: program.display().to_string(),
-            welcomes: (0..helpers.count).map(welcome).collect(),
-        })
-    }
-
-    /// What tells the sockets of this run from those of any other on the machine.
-    fn socket_salt(&self) -> String {
-        format!("{:x}-{:x}", self.began.0, self.salt)
     }
 
     /// Starts the products under test, unless they run already, and waits until they take part.
@@ -329,29 +279,25 @@ impl Conductor {
 
     /// What a client's new process is told, and its program.
     pub(super) fn client_assignment(
-        &self,
+        &mut self,
         place: usize,
         actor: Actor,
     ) -> Result<(Assignment, PathBuf), Failure> {
+        let helpers = self.helpers_of(place, actor);
         let lab = &self.plan.lab;
         let client = &lab.clients[place];
         let mut programs = self.plan.clients.iter();
         let (_, program) = programs.find(|(id, _)| *id == client.id).ok_or_else(|| {
             Failure::new(FailureKind::Bug, format!("the plan has no program for {}", client.id))
         })?;
-        let changes = lab.faults.iter().filter(|fault| fault.on == client.id.as_str());
-        let workers = changes.filter_map(|fault| match &fault.action {
-            FaultAction::Behave { behavior, .. } => Some(behavior.concurrency.get()),
-            _ => None,
-        });
         let assignment = ClientAssignment {
             bundle_id: client.bundle_id.to_string(),
             // What it subscribes to is part of what being asked costs.
             behavior: Box::new(Behavior { subscribe: client.behavior.subscribe, ..Behavior::noop() }),
-            workers_max: workers.fold(client.behavior.concurrency.get(), u16::max),
+            workers_max: workers_max(lab, client),
             deadline: lab.deadline,
             workload: lab.workload.clone(),
-            helpers: self.helpers_of(client, actor),
+            helpers,
             daemons: addresses(lab, client, &self.socket_salt()),
         };
         Ok((Assignment::Client(Box::new(assignment)), program.clone()))
@@ -369,7 +315,8 @@ impl Conductor {
         let trace = self.folder.trace(&process.file);
         self.warden
             .watch_client(actor, &trace, process.pid, process.queue)
-            .map_err(|error| Failure::output(&format!("cannot watch {}", process.name), &error))
+            .map_err(|error| Failure::output(&format!("cannot watch {}", process.name), &error))?;
+        self.watch_helpers(actor)
     }
 
     /// Tells every client which threads belong to whom, and waits until all know.
@@ -385,7 +332,7 @@ impl Conductor {
             alive().flat_map(|process| process.threads.iter().map(move |&thread| (thread, process.actor)));
         let of_helpers = self
             .helpers
-            .iter()
+            .living()
             .flat_map(|(actor, helper)| helper.threads.iter().map(move |&tid| (tid, actor)));
         let threads = threads.chain(of_helpers).chain(self.externals.threads());
         let threads: Vec<(u64, Actor)> = threads.collect();
@@ -441,7 +388,7 @@ impl Conductor {
         sent.map_err(|error| Failure::new(FailureKind::Bug, format!("cannot talk to {name}: {error}")))
     }
 
-    fn welcome(&self, part: Part<'_>, assignment: Assignment) -> Welcome {
+    pub(super) fn welcome(&self, part: Part<'_>, assignment: Assignment) -> Welcome {
         let Part { actor, name, file, .. } = part;
         Welcome {
             protocol: PROTOCOL,
@@ -608,7 +555,7 @@ impl Conductor {
     }
 
     /// Waits until every process has carried out its orders.
-    async fn all_settled(&mut self, within: Duration, what: &str) -> Result<(), Failure> {
+    pub(super) async fn all_settled(&mut self, within: Duration, what: &str) -> Result<(), Failure> {
         let settled = |conductor: &Conductor| {
             conductor
                 .processes
@@ -672,7 +619,8 @@ impl Conductor {
                         drop(self.tell_participants().await);
                     }
                     if let Some(span) = shown {
-                        self.progress.show(began.elapsed(), span.duration(), self.warden.glance());
+                        let (glance, standstill) = (self.warden.glance(), self.standstill.as_ref());
+                        self.progress.show(began.elapsed(), span.duration(), glance, standstill);
                     }
                 }
             }
@@ -723,16 +671,6 @@ impl Conductor {
         }
     }
 
-    fn helpers_ready(&mut self, client: Actor, ready: &[HelperReady]) {
-        let nth = usize::from(client.0.saturating_sub(FIRST_CLIENT));
-        let Some(client_id) = self.plan.lab.clients.get(nth).map(|client| client.id.clone()) else { return };
-        self.helpers.ready(client, &client_id, ready);
-        for helper in ready {
-            self.mark(helper.actor, ProcessMarkKind::Started, helper.pid, 0);
-            self.mark(helper.actor, ProcessMarkKind::Ready, helper.pid, 0);
-        }
-    }
-
     fn helper_ended(&mut self, actor: Actor, status: i32) {
         self.warden.forget(actor);
         let Some((pid, name, client)) =
@@ -746,6 +684,7 @@ impl Conductor {
             self.progress.note(&format!("{name} ended: {}", describe(status)));
         }
         self.mark(actor, ProcessMarkKind::Ended, pid, status);
+        self.fault_target_died(actor);
     }
 
     fn ended(&mut self, actor: Actor, status: i32) {
@@ -783,12 +722,13 @@ impl Conductor {
             self.ask_why(actor, daemon, pid);
         }
         self.fault_target_died(actor);
-        let place = self.plan.lab.clients.iter().position(|client| client.id.as_str() == name);
-        if let Some(place) = place.filter(|_| role == Role::Client) {
-            let restart = self.faults.comes_back(&name).or(self.plan.lab.clients[place].restart);
-            if let Some(after) = restart {
-                self.comebacks.plan(place, after);
-            }
+        let Some(whom) = Returning::named(&self.plan.lab, &name) else { return };
+        let of_itself = match whom {
+            Returning::Client(place) => self.plan.lab.clients[place].restart,
+            Returning::Daemon(_) => None,
+        };
+        if let Some(after) = self.faults.comes_back(&name).or(of_itself) {
+            self.comebacks.plan(whom, after);
         }
     }
 
@@ -837,6 +777,9 @@ impl Conductor {
                     .note(&format!("{} missed its deadline of {deadline} and is killed", process.name));
             }
         }
+        if self.warden.looks_closely() {
+            self.look_for_standstill(now);
+        }
         let sight = Sight { now, deadline_ticks, trace: &self.trace, warden: &self.warden };
         for words in self.externals.look(&sight) {
             self.progress.note(&words);
@@ -884,7 +827,7 @@ impl Conductor {
         self.processes.get(&DRIVER)
     }
 
-    fn mark(&self, actor: Actor, kind: ProcessMarkKind, pid: u32, status: i32) {
+    pub(super) fn mark(&self, actor: Actor, kind: ProcessMarkKind, pid: u32, status: i32) {
         self.trace.process(&ProcessMark { at: clock::now(), actor, kind, pid, status });
     }
 

@@ -13,7 +13,9 @@ mod helpers;
 mod private;
 mod process;
 mod progress;
+mod standstill;
 mod warden;
+mod workers;
 
 use std::{fs, path::Path};
 

@@ -1,8 +1,9 @@
 //! What a person sees while a lab runs: a line that moves on a terminal, a line a phase elsewhere.
 
-use std::{io::Write, time::Duration};
+use std::{collections::BTreeSet, io::Write, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lab_analysis::live::Standstill;
 
 use super::warden::Glance;
 
@@ -12,6 +13,10 @@ pub(super) struct Progress {
     bar: Option<ProgressBar>,
     title: String,
     began: Glance,
+    /// What was said of the phase where there is no line that moves: each client's slowness once, a deadlock again
+    /// when it has come again.
+    said: BTreeSet<String>,
+    said_deadlock: Option<String>,
 }
 
 impl Progress {
@@ -23,13 +28,16 @@ impl Progress {
             }
             bar
         });
-        Progress { bar, title: String::new(), began: Glance::default() }
+        let (said, said_deadlock) = (BTreeSet::new(), None);
+        Progress { bar, title: String::new(), began: Glance::default(), said, said_deadlock }
     }
 
     /// A new part of the run begins.
     pub(super) fn begin(&mut self, title: &str, detail: &str, glance: Glance) {
         title.clone_into(&mut self.title);
         self.began = glance;
+        self.said.clear();
+        self.said_deadlock = None;
         match &self.bar {
             Some(bar) => {
                 bar.set_prefix(title.to_owned());
@@ -40,18 +48,44 @@ impl Progress {
         }
     }
 
-    /// Shows how it goes.
-    pub(super) fn show(&self, elapsed: Duration, of: Duration, glance: Glance) {
+    /// Shows how it goes, and what stands still in place of what does not move.
+    pub(super) fn show(
+        &self,
+        elapsed: Duration,
+        of: Duration,
+        glance: Glance,
+        standstill: Option<&Standstill>,
+    ) {
         let Some(bar) = &self.bar else { return };
-        let operations = glance.operations.saturating_sub(self.began.operations);
-        let events = glance.events.saturating_sub(self.began.events);
-        bar.set_message(format!(
-            "{:.1} of {:.1} s · {operations} operations · {events} decisions · {} pending",
-            elapsed.as_secs_f64(),
-            of.as_secs_f64(),
-            glance.pending
-        ));
+        let course = format!("{:.1} of {:.1} s", elapsed.as_secs_f64(), of.as_secs_f64());
+        let pending = glance.pending;
+        bar.set_message(match standstill {
+            Some(standstill) => format!("{course} · {pending} pending · {standstill}"),
+            None => {
+                let operations = glance.operations.saturating_sub(self.began.operations);
+                let events = glance.events.saturating_sub(self.began.events);
+                format!("{course} · {operations} operations · {events} decisions · {pending} pending")
+            }
+        });
         bar.tick();
+    }
+
+    /// Says what stands still, once each time it comes, where no line moves that shows it.
+    pub(super) fn stands(&mut self, standstill: Option<&Standstill>) {
+        if self.bar.is_some() {
+            return;
+        }
+        let key = standstill.map(Standstill::key);
+        let deadlock = key.clone().filter(|_| matches!(standstill, Some(Standstill::Deadlock { .. })));
+        let is_new = match (&deadlock, key) {
+            (Some(_), _) => deadlock != self.said_deadlock,
+            (None, Some(key)) => self.said.insert(key),
+            (None, None) => false,
+        };
+        self.said_deadlock = deadlock;
+        if let Some(standstill) = standstill.filter(|_| is_new) {
+            say(&format!("{:10} {standstill}", self.title));
+        }
     }
 
     /// Says something that stays.

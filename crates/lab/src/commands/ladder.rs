@@ -1,5 +1,7 @@
 //! `lab ladder`: what each mitigation is worth, in virtual time.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use lab_model::Lab;
 use lab_report::units;
 use lab_sim::{Ladder, Options, Range, Rung, Trials};
@@ -10,7 +12,7 @@ use super::{
     trials::{about, figures, nanoseconds, range, seeds, storm_only, trials_json},
     up::{refuse_what_is_not_simulated, rules_here},
 };
-use crate::{arguments, labs::Places, table::Table, terminal};
+use crate::{arguments, labs::Places, parallel, table::Table, terminal};
 
 pub(super) fn ladder(places: &Places, arguments: &arguments::Ladder) -> Result<u8, Stop> {
     let lab = storm_only(places.read(&arguments.name)?);
@@ -20,7 +22,11 @@ pub(super) fn ladder(places: &Places, arguments: &arguments::Ladder) -> Result<u
     let progress = terminal::Progress::new(&format!("trying mitigations on {}", lab.name));
     let options = Options::new(&lab, kernel);
     let alone_ns = units::float(options.costs.open_entry + options.costs.open_exit);
-    let ladder = lab_sim::ladder(&lab, &options, &seeds);
+    let done = AtomicUsize::new(0);
+    let ladder = lab_sim::ladder(&lab, &options, &seeds, &|labs| {
+        let so_far = |_| progress.done(done.fetch_add(1, Ordering::Relaxed) + 1);
+        parallel::map(labs, parallel::threads(None), so_far, |lab| lab_sim::trials(lab, &options, &seeds))
+    });
     progress.end();
     if arguments.json {
         let rung = |rung: &Rung| rung_json(&ladder.base, rung, alone_ns);

@@ -177,11 +177,11 @@ pub(super) fn json(finding: &Finding) -> Value {
 /// Looks at this machine, and at what the products under test of a lab need of it.
 pub(super) fn examine(clients: usize, lab: Option<&Lab>) -> Vec<Finding> {
     let mut findings = machine(clients);
-    let Some(lab) = lab.filter(|lab| !lab.external.is_empty()) else { return findings };
+    let Some(lab) = lab else { return findings };
     let product =
         |outcome, found, mend| Finding { check: "product", outcome, weight: Weight::Required, found, mend };
     let missing = lab_orchestrator::missing_products(lab);
-    if missing.is_empty() {
+    if missing.is_empty() && !lab.external.is_empty() {
         let names: Vec<&str> = lab.external.iter().map(|product| product.id.as_str()).collect();
         findings.push(product(Outcome::Ok, format!("{} can be started", names.join(", ")), None));
     }

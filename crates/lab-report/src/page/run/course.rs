@@ -63,6 +63,12 @@ fn disturbances(findings: &Findings) -> Table {
 /// The most disturbances that are listed.
 const DISTURBANCES_MAX: usize = 100;
 
+/// Whose operations the clients of a circle wait in, beside their own.
+fn through(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| visible(name)).collect();
+    if names.is_empty() { String::new() } else { format!(", through {},", names.join(", ")) }
+}
+
 pub(super) fn waiting(findings: &Findings) -> Section {
     let mut lead = Vec::new();
     let mut blocks = Vec::new();
@@ -81,9 +87,10 @@ pub(super) fn waiting(findings: &Findings) -> Section {
             None => format!("never ended ({})", visible(&cycle.ended_by)),
         };
         let caption = format!(
-            "{} → {} closed at {}, {lasted}",
+            "{} → {}{} closed at {}, {lasted}",
             members.join(" → "),
             members.first().map_or("", String::as_str),
+            through(&cycle.through),
             time(cycle.began_ns)
         );
         blocks.push(Block::Picture(Picture { drawing: Drawing::WaitCycle(place), caption, wide: false }));
