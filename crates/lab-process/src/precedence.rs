@@ -40,6 +40,7 @@ pub fn take_precedence() -> io::Result<()> {
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 
