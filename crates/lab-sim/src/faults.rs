@@ -104,6 +104,18 @@ pub(crate) fn on_a_stranger(lab: &Lab, fault: &PlannedFault) -> bool {
     !known
 }
 
+/// Drops the faults on whoever no longer takes part in a lab that has lost clients.
+pub(crate) fn drop_strangers(lab: &mut Lab) {
+    let mut faults = std::mem::take(&mut lab.faults);
+    faults.retain(|fault| {
+        let client = PlannedFault::helper_of(&fault.on).map_or(fault.on.as_str(), |(client, _)| client);
+        let daemon = lab.daemons.iter().any(|daemon| daemon.id.as_str() == fault.on);
+        let clients = lab.clients.iter().any(|one| one.id.as_str() == client);
+        daemon || clients || [PlannedFault::DRIVER, PlannedFault::MACHINE].contains(&client)
+    });
+    lab.faults = faults;
+}
+
 /// The number in the trace for what a fault does.
 const fn kind(action: &FaultAction) -> PlannedKind {
     match action {

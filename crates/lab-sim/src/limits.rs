@@ -17,7 +17,7 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
     part(!lab.daemons.is_empty(), "daemons");
     part(!lab.external.is_empty(), "external products");
     let strangers = lab.faults.iter().any(|fault| on_a_stranger(lab, fault));
-    part(strangers, "planned faults on helpers, daemons or products");
+    part(strangers, "faults on helpers and daemons");
     let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
     part(loads(|load| matches!(load, Workload::Run(_))), "a command of the user's (`run`)");
     match parts.as_slice() {

@@ -2,7 +2,7 @@
 
 use lab_model::{Behavior, Concurrency, FaultAction, Lab, Reaction, Span, Workload};
 
-use crate::{Counting, Options, Summary, simulate};
+use crate::{Counting, Options, Summary, faults::drop_strangers, simulate};
 
 /// A lab from which nothing can be taken away without losing what it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +70,8 @@ fn candidates(lab: &Lab) -> Vec<(String, Lab)> {
     if lab.clients.len() > 1 {
         for (place, client) in lab.clients.iter().enumerate() {
             offer(format!("without {}", client.id), &|lab| {
-                let client = lab.clients.remove(place);
-                lab.faults.retain(|fault| fault.on != client.id.as_str());
+                lab.clients.remove(place);
+                drop_strangers(lab);
             });
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! Cells are values. Who runs them, on how many threads and on which kernel is the caller's business.
 
-use lab_model::{Client, Concurrency, Lab, Mute, PlannedFault, ReactTo, Span, When};
+use lab_model::{Client, Concurrency, Lab, Mute, ReactTo, Span, When};
 
-use crate::{Options, Trials, trials};
+use crate::{Options, Trials, faults::drop_strangers, trials};
 
 /// A setting and the values it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,8 +153,7 @@ fn set_clients(lab: &mut Lab, count: usize) {
     }
     // Mutes, rules and faults that name a client that has gone name nobody.
     let ids: Vec<String> = lab.clients.iter().map(|client| client.id.to_string()).collect();
-    let known = [PlannedFault::DRIVER, PlannedFault::MACHINE];
-    lab.faults.retain(|fault| known.contains(&fault.on.as_str()) || ids.contains(&fault.on));
+    drop_strangers(lab);
     let there = |name: &String| name == Mute::WORKLOAD || ids.contains(name);
     for client in &mut lab.clients {
         client.behavior.mute.processes.retain(there);
