@@ -168,14 +168,17 @@ fn what_is_left_of_a_disturbed_lab_is_the_fault_that_matters() {
         lab.clients[2].restart = Some(Span::from_millis(50));
         lab.faults = vec![
             fault("c0", 100, FaultAction::Kill),
-            fault("c1", 200, stall(1600)),
+            fault("c1", 205, stall(1600)),
             fault("c2", 300, stall(50)),
-            fault("machine", 400, FaultAction::CpuLoad { threads: 2, span: Span::from_millis(100) }),
+            fault("machine", 900, FaultAction::CpuLoad { threads: 2, span: Span::from_millis(100) }),
         ];
         let options = Options::new(&lab, kernel);
         let smallest = minimize(&lab, &options, |summary| summary.missed() > 0, 2000).unwrap();
+        let dropped = "without the cpu_load of machine at 900ms";
         assert!(
-            smallest.complete && smallest.steps.iter().any(|step| step == "without the kill of c0 at 100ms")
+            smallest.complete && smallest.steps.iter().any(|step| step == dropped),
+            "{:?}",
+            smallest.steps
         );
         let lab = &smallest.lab;
         assert_eq!(lab.clients.len(), 1, "{kernel:?}: {:?}", smallest.steps);
