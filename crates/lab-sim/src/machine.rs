@@ -203,6 +203,7 @@ impl<'a, S: Sink> Machine<'a, S> {
                 Happening::FaultEnds { place } => self.fault_ends(place as usize),
                 Happening::StartAgain { client } => self.start_again(client as usize),
                 Happening::BackAgain { client, process } => self.back_again(client as usize, process),
+                Happening::KnownAgain { client, process } => self.known_again(client as usize, process),
                 Happening::Script { step } => self.script_step(step),
                 Happening::Quiet { calm } => self.calm_over(calm),
                 Happening::RunTooLong => self.run_too_long(),

@@ -88,8 +88,9 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
     let rehearsal = &plan.rehearsal;
     let time = |value: Option<u64>| value.map_or_else(|| units::UNKNOWN.to_owned(), units::time);
     text.push_str(&format!(
-        "  outcome {} (a simulated storm of a second or less)\n",
-        rehearsal.outcome.name()
+        "  outcome {} (a simulated storm of a second or less{})\n",
+        rehearsal.outcome.name(),
+        if lab.faults.is_empty() { "" } else { " beyond the planned faults" }
     ));
     text.push_str(&format!(
         "  a root operation takes {} (p50), {} (p99)\n",
