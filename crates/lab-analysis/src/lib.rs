@@ -27,6 +27,7 @@ mod phases;
 mod pipeline;
 mod products;
 mod regimes;
+mod requests;
 mod roster;
 mod rules;
 mod series;
