@@ -235,7 +235,8 @@ impl Source<'_> {
             | Record::Process(_)
             | Record::Sighting(_)
             | Record::GroupMark(_)
-            | Record::Outlook(_) => {}
+            | Record::Outlook(_)
+            | Record::Life(_) => {}
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use lab_client_core::{Backend, Rounds};
-use lab_model::{Approval, Ticks, Verdict};
+use lab_model::{Approval, ProcessLife, Ticks, Verdict};
 use lab_process::clock;
 use lab_trace::{Counter, DecisionEnd, Loss, LossKind};
 
@@ -32,6 +32,7 @@ pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
     let mut noted = Noted::default();
     let mut rounds = Rounds::default();
     let mut done = Vec::with_capacity(RELEASE_AT_ONCE);
+    let mut lives = Vec::new();
     loop {
         shared.gate.enter(HOUSEKEEPER_PLACE);
         let mut events = 0;
@@ -55,10 +56,19 @@ pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
             }
             Err(_) => {}
         }
+        record_lives(shared, &mut lives);
         note_losses(shared, &mut noted);
         shared.gate.leave(HOUSEKEEPER_PLACE);
         urgent |= shared.watches_time.load(Ordering::Relaxed);
         thread::sleep(rounds.nap_after(events, urgent).duration());
+    }
+}
+
+/// Records what the kernel told of the lives of processes; `lives` is room for it.
+pub(crate) fn record_lives<B: Backend>(shared: &Shared<B>, lives: &mut Vec<ProcessLife>) {
+    shared.backend.lives(lives);
+    for life in lives.drain(..) {
+        shared.trace.life(&life);
     }
 }
 
