@@ -146,7 +146,9 @@ fn a_restart_needs_no_setting_of_the_client_and_costs_a_cache() {
             Kernel::Fanotify => 50,
             Kernel::EndpointSecurity => 150,
         };
-        assert_eq!(asked, [others, 150], "{kernel:?}");
+        assert_eq!(asked[0], others, "{kernel:?}");
+        // Until it is known again, a process keeps nothing: two or three opens.
+        assert!((150 + 4..=150 + 6).contains(&asked[1]), "{kernel:?}: {}", asked[1]);
         let all = ["rule", "dead-client", "cache-hit"].map(|way| ways(&report, 1, way));
         let unknown = number(&report, "/clients/1/approvals/unknown");
         assert_eq!(all.iter().sum::<u64>() + unknown, 800, "{all:?}");
