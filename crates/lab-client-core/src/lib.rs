@@ -23,4 +23,4 @@ pub use backend::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
 pub use budget::Budget;
 pub use judge::Judge;
 pub use policy::{Admission, Policy, Question};
-pub use task::{Ask, Asks, OperationPlan, Outcome, PlannedTarget, Step, Task, Whom};
+pub use task::{Ask, Asks, OperationPlan, Outcome, PlannedTarget, REQUESTS_MAX, Step, Task, Whom};

@@ -38,6 +38,7 @@ mod machine;
 mod minimize;
 mod openers;
 mod operation;
+mod outside;
 mod plan;
 mod processors;
 mod random;

@@ -9,7 +9,7 @@ use crate::{
     Kernel, Sink,
     client::{Client, Decision, ES_QUEUE_MAX, Plan, Subject},
     files::Program,
-    machine::{Machine, NONE, Next, State, Step},
+    machine::{Machine, NONE, Next, State, Step, Thread},
     operation::{Asked, Lineage, Linkage, Operation, passes},
     slab::Key,
 };
@@ -19,10 +19,11 @@ const EPERM: u32 = 1;
 
 impl<S: Sink> Machine<'_, S> {
     pub(crate) fn enter_begin(&mut self, thread: u32, start: u64) -> u64 {
-        let (operation, entry) = if self.threads[thread as usize].client == NONE {
-            self.driver_operation(thread, start)
-        } else {
-            self.worker_operation(thread, start)
+        let Thread { client, outside, .. } = self.threads[thread as usize];
+        let (operation, entry) = match (client, outside) {
+            (NONE, NONE) => self.driver_operation(thread, start),
+            (NONE, _) => self.errand_operation(thread, start),
+            _ => self.worker_operation(thread, start),
         };
         let asking = self.asking_cost(&operation);
         // Without anybody to ask, the call goes straight on to its return.
@@ -50,6 +51,7 @@ impl<S: Sink> Machine<'_, S> {
                 tid: state.tid,
                 client: NONE,
                 parent: NONE,
+                behalf: NONE,
                 actor: self.driver.actor,
             },
             // Labs with commands are refused before: see `not_simulated`.
@@ -92,13 +94,14 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     /// A new process, started by this client or by the driver ([`NONE`]).
-    fn new_program(&mut self, parent: u32) -> Subject {
+    pub(crate) fn new_program(&mut self, parent: u32) -> Subject {
         let pid = self.driver.new_process();
-        Subject { pid, tid: u64::from(pid), client: NONE, parent, actor: Actor::UNKNOWN }
+        let behalf = NONE;
+        Subject { pid, tid: u64::from(pid), client: NONE, parent, behalf, actor: Actor::UNKNOWN }
     }
 
     /// From the call to the first question.
-    const fn entry_cost(&self, kind: OperationKind, linkage: Linkage) -> u64 {
+    pub(crate) const fn entry_cost(&self, kind: OperationKind, linkage: Linkage) -> u64 {
         match (kind, linkage) {
             (OperationKind::Open, _) => self.costs.open_entry,
             (OperationKind::Exec | OperationKind::Process, Linkage::Static) => self.costs.exec_entry,
@@ -109,7 +112,7 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     /// The full name of a thread: in an operation's own record.
-    fn named(&self, subject: Subject) -> ThreadId {
+    pub(crate) fn named(&self, subject: Subject) -> ThreadId {
         ThreadId { pid: subject.pid, tid: subject.tid, generation: self.generation() }
     }
 
@@ -340,15 +343,18 @@ impl<S: Sink> Machine<'_, S> {
         let bytes = finished.map_or(0, |_| self.files.bytes(operation.file));
         let error = if operation.denied { EPERM } else { 0 };
         let end = OperationEnd { ended: Ticks(operation.ended), error, status: 0, finished, bytes };
-        let client = self.threads[thread as usize].client;
-        let actor = match client {
-            NONE => self.driver.actor,
-            client => self.clients[client as usize].actor,
+        let Thread { client, outside, request, .. } = self.threads[thread as usize];
+        let actor = match (client, outside) {
+            (NONE, NONE) => self.driver.actor,
+            (NONE, outside) => self.outsiders[outside as usize].actor,
+            (client, _) => self.clients[client as usize].actor,
         };
         self.sink.end_operation(actor, operation.record, &end);
         self.sink.operation_target(actor, operation.record, operation.file);
         self.threads[thread as usize].operation = Key::NONE;
-        if client == NONE {
+        if outside != NONE {
+            self.errand_error(request, error);
+        } else if client == NONE {
             let began = operation.planned.unwrap_or(operation.started);
             self.tally.ended_root(self.script.phase, operation.ended.saturating_sub(began));
             return self.driver_next(thread);
@@ -381,7 +387,8 @@ impl<S: Sink> Machine<'_, S> {
                 (OperationKind::Exec, Linkage::of(program), self.new_program(state.client))
             }
             PlannedTarget::Same | PlannedTarget::Other(_) => {
-                let subject = Subject { pid, tid: state.tid, client: state.client, parent: NONE, actor };
+                let (client, parent, behalf) = (state.client, NONE, NONE);
+                let subject = Subject { pid, tid: state.tid, client, parent, behalf, actor };
                 (OperationKind::Open, Linkage::Static, subject)
             }
         };

@@ -15,6 +15,7 @@ use crate::{
     driver::DriverWorker,
     hiding::Hidden,
     machine::{EPOCH, Machine, NONE, Step},
+    outside::Desks,
     slab::Slab,
     tally::Cut,
 };
@@ -130,6 +131,7 @@ impl<S: Sink> Machine<'_, S> {
                 budget: std::collections::VecDeque::new(),
                 sequence: 0,
                 dropped: 0,
+                desks: Desks::default(),
             });
         }
         self.driver.actor = Actor(u16::try_from(lab.clients.len()).unwrap_or(u16::MAX - 2) + 1);
@@ -138,12 +140,16 @@ impl<S: Sink> Machine<'_, S> {
             let thread = self.add_thread(NONE, number, Step::Begin, next());
             self.driver.workers.push(DriverWorker { thread, schedule: None, planned: None });
         }
+        let pid_first = PID_FIRST + 2 + u32::try_from(lab.clients.len()).unwrap_or(NONE - PID_FIRST - 2);
+        self.populate_outside(pid_first, &mut next);
     }
 
     fn policy(&self, behavior: Behavior) -> Policy {
         let clients =
             self.lab.clients.iter().zip(1..).map(|(client, actor)| (client.id.as_str(), Actor(actor)));
-        Policy::new(behavior, self.lab.deadline, Timebase::NANOSECONDS).among(clients)
+        let outside = self.outside_names();
+        let outside = outside.iter().map(|(name, actor)| (name.as_str(), *actor));
+        Policy::new(behavior, self.lab.deadline, Timebase::NANOSECONDS).among(clients.chain(outside))
     }
 
     fn headers(&self) -> Vec<Header> {
@@ -171,6 +177,9 @@ impl<S: Sink> Machine<'_, S> {
         }
         let identity = self.identity("driver", None, serde_json::Value::Null);
         headers.push(header(self.driver.actor, Role::Driver, self.driver.pid, identity));
+        headers.extend(self.outside_headers(&|actor, role, pid, name, settings| {
+            header(actor, role, pid, self.identity(name, None, settings))
+        }));
         headers
     }
 
@@ -203,6 +212,14 @@ impl<S: Sink> Machine<'_, S> {
         self.plan_step(GAP);
     }
 
+    pub(crate) fn mark_started(&mut self, actor: Actor, pid: u32) {
+        self.mark_process(actor, pid, ProcessMarkKind::Started, 0);
+    }
+
+    pub(crate) fn mark_ready(&mut self, actor: Actor, pid: u32) {
+        self.mark_process(actor, pid, ProcessMarkKind::Ready, 0);
+    }
+
     fn mark_process(&mut self, actor: Actor, pid: u32, kind: ProcessMarkKind, status: i32) {
         let mark = ProcessMark { at: Ticks(self.now), actor, kind, pid, status };
         self.sink.process(Actor::ORCHESTRATOR, &mark);
@@ -213,7 +230,7 @@ impl<S: Sink> Machine<'_, S> {
         self.mark_process(actor, pid, ProcessMarkKind::Ended, status);
     }
 
-    fn mark_thread(&mut self, actor: Actor, tid: u64, purpose: ThreadPurpose, number: u16) {
+    pub(crate) fn mark_thread(&mut self, actor: Actor, tid: u64, purpose: ThreadPurpose, number: u16) {
         self.sink.thread(actor, &ThreadMark { at: Ticks(self.now), tid, purpose, number });
     }
 
@@ -246,6 +263,7 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn start_clients(&mut self) {
+        self.start_outside();
         for client in 0..self.clients.len() {
             let state = &mut self.clients[client];
             state.alive = true;
@@ -335,12 +353,12 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn in_flight(&self) -> u64 {
-        self.pending + self.operations.len() as u64
+        self.pending + (self.operations.len() + self.requests.len()) as u64
     }
 
     /// In the drain: when nothing is under way any more, calm begins.
     pub(crate) fn watch_for_calm(&mut self) {
-        let calm = self.pending == 0 && self.operations.len() == 0;
+        let calm = self.in_flight() == 0;
         if calm && !self.script.is_calm {
             self.script.calm += 1;
             let calm = self.script.calm;
@@ -391,6 +409,7 @@ impl<S: Sink> Machine<'_, S> {
                 self.mark_end(actor, pid, 0);
             }
         }
+        self.end_outside(None);
         self.sink.close(self.driver.actor, at);
         self.mark_end(self.driver.actor, self.driver.pid, 0);
         self.sink.close(Actor::ORCHESTRATOR, at);
