@@ -35,6 +35,7 @@ mod histogram;
 mod ladder;
 mod limits;
 mod machine;
+mod makers;
 mod minimize;
 mod openers;
 mod operation;

@@ -8,7 +8,7 @@ use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
     AskedDaemon, AuthEvents, Behavior, Daemon, Errand, Helpers, Lab, Mute, Reaction, Span, When,
 };
-use lab_sim::{Kernel, Options, Outcome, Summary, Traces, simulate};
+use lab_sim::{Costs, Kernel, Options, Outcome, Size, Summary, Traces, minimize, plan, simulate};
 use lab_trace::{Entry, Record, Request, Trace};
 
 const OPENS: Errand = Errand { open: true, ..Errand::none() };
@@ -120,6 +120,42 @@ fn whoever_waits_for_somebody_who_needs_its_answer_is_deadlocked_with_any_number
             }
         }
     }
+}
+
+#[test]
+fn labs_with_workers_outside_are_planned_as_they_run() {
+    for kernel in KERNELS {
+        for n in [1, 3] {
+            let lab = with_helpers(n, 2, true, 20);
+            let planned = plan(&lab, kernel, Costs::default());
+            assert_eq!(
+                planned.roots[0].size,
+                Size::Exact(run(&lab, kernel).decisions / 20),
+                "{kernel:?} {n}"
+            );
+            assert_eq!((planned.makers.len(), planned.makers[n].as_str()), (n + 1, "c0/helpers"));
+        }
+        let planned = plan(&with_daemon(2, 2, true, 5), kernel, Costs::default());
+        assert_eq!(planned.circle, ["indexer"]);
+        assert!((planned.loop_gain - 2.0).abs() < 1e-6, "each open of the daemon makes two");
+    }
+}
+
+#[test]
+fn the_smallest_lab_keeps_the_worker_that_matters_and_no_other() {
+    let mut lab = with_daemon(3, 4, true, 40);
+    lab.deadline = Span::from_millis(100);
+    (lab.phases.storm, lab.phases.drain) = (Span::from_millis(400), Span::from_millis(400));
+    lab.clients[1].behavior.daemons.clear();
+    lab.clients[2].behavior.daemons.clear();
+    lab.clients[2].behavior.mute.processes = vec!["indexer".to_owned(), "c1".to_owned()];
+    let helpers = Helpers { count: 3, errand: OPENS, on: AuthEvents::Exec, wait: true };
+    lab.clients[1].behavior.helpers = Some(helpers);
+    let options = Options::new(&lab, Kernel::Fanotify);
+    let found = minimize(&lab, &options, |summary| summary.outcome == Outcome::Deadlocked, 500).unwrap();
+    assert_eq!((found.lab.clients.len(), found.lab.daemons.len()), (1, 1), "{:?}", found.steps);
+    assert!(found.lab.clients[0].behavior.helpers.is_none());
+    assert_eq!(found.lab.clients[0].behavior.mute, Mute::default());
 }
 
 #[test]
