@@ -25,6 +25,7 @@ mod outcome;
 mod outside;
 mod phases;
 mod pipeline;
+mod processes;
 mod products;
 mod regimes;
 mod roster;

@@ -227,7 +227,8 @@ impl Source<'_> {
             | Record::Request(_)
             | Record::Sighting(_)
             | Record::GroupMark(_)
-            | Record::Outlook(_) => {}
+            | Record::Outlook(_)
+            | Record::Life(_) => {}
         }
     }
 

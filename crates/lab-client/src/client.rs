@@ -244,6 +244,7 @@ fn follow<B: Backend>(
                 while let Some((token, record)) = shared.answered.pop() {
                     shared.look_at(token, record);
                 }
+                housekeeper::record_lives(shared, &mut Vec::new());
                 shared.trace.close(clock::now())?;
                 shared.outside.end();
                 return Ok(control.writer().reply(&Reply::Closed { lost: shared.trace.lost() })?);

@@ -1,12 +1,14 @@
 //! The records and how each lies in its words.
 
 use lab_model::{
-    Actor, Approval, Cause, EventKind, OperationKind, PhaseKind, SubjectClass, ThreadId, Ticks, Verdict,
+    Actor, Approval, Cause, EventKind, OperationKind, PhaseKind, ProcessLife, SubjectClass, ThreadId, Ticks,
+    Verdict,
 };
 
 use crate::{
     external::{GroupMark, Outlook, Sighting},
     layout::PATH_FRAGMENT_BYTES,
+    life,
 };
 
 /// One record as read back.
@@ -36,6 +38,8 @@ pub enum Record {
     GroupMark(GroupMark),
     /// What waited for such a product at one moment.
     Outlook(Outlook),
+    /// A step in the life of a process, as this client's kernel told of it.
+    Life(ProcessLife),
 }
 
 /// A separately committed part of a record.
@@ -554,6 +558,7 @@ pub(crate) mod kind {
     pub(crate) const SIGHTING: u8 = 16;
     pub(crate) const GROUP_MARK: u8 = 17;
     pub(crate) const OUTLOOK: u8 = 18;
+    pub(crate) const LIFE: u8 = 20;
 }
 
 const fn optional(ticks: Option<Ticks>) -> u64 {
@@ -887,6 +892,7 @@ pub(crate) fn whole(kind: u8, words: &[u64]) -> Option<Record> {
         kind::SIGHTING => Record::Sighting(Sighting::from_words(words)?),
         kind::GROUP_MARK => Record::GroupMark(GroupMark::from_words(words)?),
         kind::OUTLOOK => Record::Outlook(Outlook::from_words(words)),
+        kind::LIFE => Record::Life(life::from_words(words)),
         _ => return None,
     })
 }

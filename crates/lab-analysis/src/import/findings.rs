@@ -67,6 +67,7 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         approvals: Approvals::default(),
         series: series(import),
         faults: Vec::new(),
+        programs: Vec::new(),
         knee: None,
         outside: None,
         cost: Cost::default(),

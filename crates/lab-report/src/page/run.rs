@@ -8,6 +8,7 @@ mod course;
 mod gain;
 mod outside;
 mod pipeline;
+mod programs;
 mod verdict;
 
 use lab_analysis::findings::Findings;
@@ -53,6 +54,7 @@ pub(crate) fn run(findings: &Findings) -> Page {
         course::over_time(findings),
         pipeline::pipeline(findings),
     ];
+    sections.extend(programs::programs(findings));
     sections.extend(findings.outside.as_ref().map(|seen| outside::outside(seen, findings)));
     sections.extend([
         course::waiting(findings),
