@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 
 use lab_client_core::{Ask, Outcome, REQUESTS_MAX, Step as Stage, Task, Whom};
-use lab_model::{Actor, Cause, Errand, OperationKind, Role, Ticks};
-use lab_trace::{Header, OperationBegin, RecordId, RequestBegin, RequestEnd, ThreadPurpose};
+use lab_model::{Actor, AskedDaemon, Cause, Errand, OperationKind, PlannedFault, Role, Ticks};
+use lab_trace::{Header, OperationBegin, ProcessMarkKind, RecordId, RequestBegin, RequestEnd, ThreadPurpose};
 use serde_json::json;
 
 use crate::{
@@ -81,6 +81,8 @@ impl Desks {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     client: u32,
+    /// That client's process: another may have come after it.
+    by: Actor,
     whom: Whom,
     /// Whose channel carries it; [`NONE`] while it waits for one.
     outsider: u32,
@@ -102,79 +104,90 @@ pub(crate) struct Request {
 impl<S: Sink> Machine<'_, S> {
     /// Makes the lab's daemons and helpers, their threads and the clients' desks; nothing runs yet. Their numbers
     /// follow the driver's.
-    pub(crate) fn populate_outside(&mut self, pid_first: u32, tids: &mut dyn FnMut() -> u64) {
+    pub(crate) fn populate_outside(&mut self, pid_first: u32) {
+        self.next_actor = self.driver.actor.0.saturating_add(1);
         let lab = self.lab;
+        let pid = |machine: &Self| pid_first + narrow(machine.outsiders.len());
         for daemon in &lab.daemons {
-            self.add_outsider(daemon.id.to_string(), NONE, daemon.errand, daemon.workers, pid_first, tids);
+            let pid = pid(self);
+            self.add_outsider(daemon.id.to_string(), NONE, daemon.errand, daemon.workers, pid);
         }
-        for (place, client) in (0_u32..).zip(&lab.clients) {
-            let first = self.outsiders.len();
-            let Some(helpers) = client.behavior.helpers else { continue };
-            for number in 1..=helpers.count {
-                let name = format!("{}.helper-{number}", client.id);
-                self.add_outsider(name, place, helpers.errand, 1, pid_first, tids);
-            }
-            let group = (narrow(first), u32::from(helpers.count));
-            let state = &mut self.clients[place as usize];
-            let free = (group.0..group.0 + group.1).collect();
-            state.desks.helpers = Some(Desk { whom: state.actor, group, free, waiting: VecDeque::new() });
-        }
-        for (state, client) in self.clients.iter_mut().zip(&lab.clients) {
-            let desk = |asked: &lab_model::AskedDaemon| {
-                let place = lab.daemons.iter().position(|daemon| daemon.id == asked.daemon);
-                let place = place.expect("a lab names no daemon that it does not have");
-                let channels = usize::from(lab.daemons[place].workers);
-                let group = (narrow(place), 1);
-                let free = std::iter::repeat_n(group.0, channels).collect();
-                Desk { whom: self.outsiders[place].actor, group, free, waiting: VecDeque::new() }
-            };
-            state.desks.daemons = client.behavior.daemons.iter().map(desk).collect();
+        for client in 0..self.clients.len() {
+            self.add_desks(client, &mut |machine| pid(machine));
         }
     }
 
-    fn add_outsider(
-        &mut self,
-        name: String,
-        client: u32,
-        errand: Errand,
-        workers: u16,
-        pid_first: u32,
-        tids: &mut dyn FnMut() -> u64,
-    ) {
-        let place = narrow(self.outsiders.len());
-        let first = narrow(self.threads.len());
+    /// A client that comes back brings helpers of its own, and opens channels to the daemons again.
+    pub(crate) fn renew_outside(&mut self, client: usize) {
+        let first = self.outsiders.len();
+        self.add_desks(client, &mut |machine| machine.driver.new_process());
+        for place in first..self.outsiders.len() {
+            let header = self.outside_header(place);
+            self.sink.join(&header);
+            self.start_outsider(place);
+        }
+    }
+
+    /// Makes a client's helpers and all of its desks. `pid` gives the next process ID.
+    fn add_desks(&mut self, client: usize, pid: &mut dyn FnMut(&mut Self) -> u32) {
+        let described = &self.lab.clients[client];
+        let first = narrow(self.outsiders.len());
+        let helpers = described.behavior.helpers;
+        for number in 1..=helpers.map_or(0, |helpers| helpers.count) {
+            let name = PlannedFault::helper(described.id.as_str(), number);
+            let errand = helpers.map_or_else(Errand::none, |helpers| helpers.errand);
+            let pid = pid(self);
+            self.add_outsider(name, narrow(client), errand, 1, pid);
+        }
+        let desk = |whom, group: (u32, u32), channels: usize| {
+            let free = (group.0..group.0 + group.1).cycle().take(channels).collect();
+            Desk { whom, group, free, waiting: VecDeque::new() }
+        };
+        let of_daemon = |asked: &AskedDaemon| {
+            let place = self.lab.daemons.iter().position(|daemon| daemon.id == asked.daemon);
+            let place = place.expect("a lab names no daemon that it does not have");
+            let channels = usize::from(self.lab.daemons[place].workers);
+            desk(self.outsiders[place].actor, (narrow(place), 1), channels)
+        };
+        let daemons = described.behavior.daemons.iter().map(of_daemon).collect();
+        let of_helpers = |helpers: lab_model::Helpers| {
+            let group = (first, u32::from(helpers.count));
+            desk(self.clients[client].actor, group, usize::from(helpers.count))
+        };
+        self.clients[client].desks = Desks { helpers: helpers.map(of_helpers), daemons };
+    }
+
+    fn add_outsider(&mut self, name: String, client: u32, errand: Errand, workers: u16, pid: u32) {
+        let (place, first) = (narrow(self.outsiders.len()), narrow(self.threads.len()));
         for number in 0..workers {
-            let thread = self.add_thread(NONE, number, Step::Fetch, tids());
+            let thread = self.add_thread(NONE, number, Step::Fetch, self.new_tid());
             self.threads[thread as usize].outside = place;
         }
+        let actor = self.new_actor();
+        let idle = (first..first + u32::from(workers)).collect();
+        let (threads, taken_in) = ((first, workers), VecDeque::new());
         self.outsiders.push(Outsider {
             name,
-            actor: Actor(self.driver.actor.0.saturating_add(u16::try_from(place + 1).unwrap_or(u16::MAX))),
-            pid: pid_first + place,
+            actor,
+            pid,
             client,
             alive: false,
             errand,
-            threads: (first, workers),
-            idle: (first..first + u32::from(workers)).collect(),
-            taken_in: VecDeque::new(),
+            threads,
+            idle,
+            taken_in,
         });
     }
 
-    /// The headers of the outsiders' traces, from the part that all headers share.
-    pub(crate) fn outside_headers(
-        &self,
-        header: &dyn Fn(Actor, Role, u32, &str, serde_json::Value) -> Header,
-    ) -> Vec<Header> {
-        let of = |outsider: &Outsider| {
-            let (role, client) = match outsider.client {
-                NONE => (Role::Daemon, None),
-                client => (Role::Helper, Some(self.clients[client as usize].actor.0)),
-            };
-            let settings =
-                json!({ "client": client, "workers": outsider.threads.1, "errand": outsider.errand });
-            header(outsider.actor, role, outsider.pid, &outsider.name, settings)
+    pub(crate) fn outside_header(&self, place: usize) -> Header {
+        let outsider = &self.outsiders[place];
+        let (role, client) = match outsider.client {
+            NONE => (Role::Daemon, None),
+            client => (Role::Helper, Some(self.clients[client as usize].actor.0)),
         };
-        self.outsiders.iter().map(of).collect()
+        let settings = json!({ "client": client, "workers": outsider.threads.1, "errand": outsider.errand });
+        let identity = self.identity(&outsider.name, None, settings);
+        self.header(outsider.actor, role, outsider.pid, identity)
     }
 
     /// Names by which mutes and rules call helpers and daemons.
@@ -191,17 +204,21 @@ impl<S: Sink> Machine<'_, S> {
     /// All helpers and daemons are there.
     pub(crate) fn start_outside(&mut self) {
         for place in 0..self.outsiders.len() {
-            let outsider = &mut self.outsiders[place];
-            outsider.alive = true;
-            let (actor, pid, (first, count)) = (outsider.actor, outsider.pid, outsider.threads);
-            self.mark_started(actor, pid);
-            self.mark_thread(actor, u64::from(pid), ThreadPurpose::Control, 0);
-            for thread in first..first + u32::from(count) {
-                let thread = self.threads[thread as usize];
-                self.mark_thread(actor, thread.tid, ThreadPurpose::Worker, thread.number);
-            }
-            self.mark_ready(actor, pid);
+            self.start_outsider(place);
         }
+    }
+
+    fn start_outsider(&mut self, place: usize) {
+        let outsider = &mut self.outsiders[place];
+        outsider.alive = true;
+        let (actor, pid, (first, count)) = (outsider.actor, outsider.pid, outsider.threads);
+        self.mark_process(actor, pid, ProcessMarkKind::Started, 0);
+        self.mark_thread(actor, u64::from(pid), ThreadPurpose::Control, 0);
+        for thread in first..first + u32::from(count) {
+            let thread = self.threads[thread as usize];
+            self.mark_thread(actor, thread.tid, ThreadPurpose::Worker, thread.number);
+        }
+        self.mark_process(actor, pid, ProcessMarkKind::Ready, 0);
     }
 
     /// Ends the outsiders that still run; with a client only its helpers, whose channels break with it.
@@ -272,6 +289,7 @@ impl<S: Sink> Machine<'_, S> {
         let errand = self.outsiders[desk.group.0 as usize].errand;
         let request = self.requests.insert(Request {
             client,
+            by: state.actor,
             whom,
             outsider: NONE,
             record,
@@ -389,7 +407,7 @@ impl<S: Sink> Machine<'_, S> {
         let state = self.threads[thread as usize];
         let request = self.requests.get(state.request).expect("an outsider that opens has a request");
         let Plan::Operate(plan) = request.plan else { unreachable!("an outsider that opens has a plan to") };
-        let (client, decision, lineage) = (request.client, request.decision, request.lineage);
+        let Request { client, by, decision, lineage, .. } = *request;
         let file = self.planned_file(request.file, plan.target);
         let file = file.expect("an outsider does not begin to open a file that is not there");
         let outsider = &self.outsiders[state.outside as usize];
@@ -408,7 +426,7 @@ impl<S: Sink> Machine<'_, S> {
         let begin = OperationBegin {
             started: Ticks(start),
             subject: self.named(subject),
-            cause: Cause::Decision { client: self.clients[client as usize].actor, record: decision },
+            cause: Cause::Decision { client: by, record: decision },
             planned: None,
             kind,
             worker: state.number,
@@ -453,7 +471,7 @@ impl<S: Sink> Machine<'_, S> {
 
     fn reply(&mut self, request: &Request) {
         let state = &mut self.clients[request.client as usize];
-        if !state.alive {
+        if !state.alive || state.actor != request.by {
             return;
         }
         let end = RequestEnd { at: Ticks(self.now), error: request.error };

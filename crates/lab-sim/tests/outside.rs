@@ -6,7 +6,8 @@ mod common;
 use common::{KERNELS, lab, run, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
-    AskedDaemon, AuthEvents, Behavior, Daemon, Errand, Helpers, Lab, Mute, Reaction, Span, When,
+    AskedDaemon, AuthEvents, Behavior, Daemon, Errand, FaultAction, Helpers, Lab, Mute, PlannedFault, Rate,
+    Reaction, Span, When,
 };
 use lab_sim::{Costs, Kernel, Options, Outcome, Size, Summary, Traces, minimize, plan, simulate};
 use lab_trace::{Entry, Record, Request, Trace};
@@ -156,6 +157,33 @@ fn the_smallest_lab_keeps_the_worker_that_matters_and_no_other() {
     assert_eq!((found.lab.clients.len(), found.lab.daemons.len()), (1, 1), "{:?}", found.steps);
     assert!(found.lab.clients[0].behavior.helpers.is_none());
     assert_eq!(found.lab.clients[0].behavior.mute, Mute::default());
+}
+
+#[test]
+fn a_client_comes_back_with_helpers_of_its_own() {
+    for kernel in KERNELS {
+        let mut lab = with_helpers(2, 2, true, 4000);
+        (lab.phases.storm, lab.phases.drain) = (Span::from_millis(300), Span::from_secs(1));
+        lab.workload = vec![common::open_storm(2, Rate::PerSecond(5_000), None)];
+        lab.daemons = with_daemon(1, 1, true, 1).daemons;
+        lab.clients[0].behavior.daemons =
+            vec![AskedDaemon { daemon: lab.daemons[0].id.clone(), on: AuthEvents::Exec, wait: true }];
+        lab.faults = vec![PlannedFault {
+            at: Span::from_millis(100),
+            on: "c0".to_owned(),
+            action: FaultAction::Restart { after: Span::from_millis(50) },
+        }];
+        let (summary, findings) = analysed(&lab, kernel);
+        assert_eq!((summary.outcome, summary.in_flight), (Outcome::Stable, 0), "{kernel:?}");
+        assert_eq!((findings.totals.unexplained, findings.totals.lost), (0, 0), "{kernel:?}");
+        assert_eq!(findings.clients[0].lives.len(), 2);
+        let (_, files) = files(&lab, kernel);
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).skip(7).collect();
+        assert_eq!(names, ["c0.2", "c0.helper-1.2", "c0.helper-2.2"]);
+        for again in &files[8..] {
+            assert!(Trace::parse(&again.bytes).unwrap().entries().count() > 100, "{}", again.name);
+        }
+    }
 }
 
 #[test]
