@@ -550,6 +550,9 @@ pub struct Client {
     pub approvals: Approvals,
     /// Operations it made in storm and drain.
     pub operations: u64,
+    /// What it asked of its helpers and of daemons.
+    #[serde(default)]
+    pub requests: Vec<Requests>,
     /// From read to answer.
     pub latency_ns: Latency,
     /// The same of decisions not about its own process.
@@ -593,6 +596,25 @@ pub struct Client {
     pub lives: Vec<Life>,
     /// How its last process ended: `clean`, `deadline kill`, `killed (signal 9)`, `exit 3`, `unknown`.
     pub end: String,
+}
+
+/// What one client asked of its helpers, or of one daemon: `made = carried_out + failed + refused + unheard`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Requests {
+    /// The daemon; `null` for its own helpers.
+    pub daemon: Option<String>,
+    /// All requests.
+    pub made: u64,
+    /// Those that were replied to, whether what was to be opened could be opened or not.
+    pub carried_out: u64,
+    /// Those whose helper or daemon was gone, or went before it replied. Never made a second time.
+    pub failed: u64,
+    /// Those that were not made, because too many waited already.
+    pub refused: u64,
+    /// Those whose reply the client did not live to hear, or that were under way when the run ended.
+    pub unheard: u64,
+    /// From the request to the reply, waiting for a free helper included.
+    pub latency_ns: Latency,
 }
 
 /// How operations came to be approved, or denied, as far as one client is concerned: by its decision, or without

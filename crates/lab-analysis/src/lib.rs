@@ -28,6 +28,7 @@ mod pipeline;
 mod processes;
 mod products;
 mod regimes;
+mod requests;
 mod roster;
 mod rules;
 mod series;

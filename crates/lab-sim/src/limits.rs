@@ -1,6 +1,8 @@
 //! What the simulator cannot do: such a lab is refused, because a run without it would be another lab.
 
-use lab_model::{Lab, PlannedFault, Workload};
+use lab_model::{Lab, Workload};
+
+use crate::faults::on_a_stranger;
 
 /// The parts of a lab that the simulator does not model, in plain words; `None` when it can run it whole.
 #[must_use]
@@ -14,17 +16,10 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
     part(lab.clients.iter().any(|client| client.behavior.helpers.is_some()), "helpers");
     part(!lab.daemons.is_empty(), "daemons");
     part(!lab.external.is_empty(), "external products");
-    part(!lab.faults.is_empty(), "planned faults");
-    let worker = |name: &str| {
-        PlannedFault::helper_of(name).is_some() || lab.daemons.iter().any(|daemon| daemon.id.as_str() == name)
-    };
-    part(lab.faults.iter().any(|fault| worker(&fault.on)), "faults on helpers and daemons");
-    part(lab.clients.iter().any(|client| client.restart.is_some()), "restarts of clients");
+    let strangers = lab.faults.iter().any(|fault| on_a_stranger(lab, fault));
+    part(strangers, "faults on helpers and daemons");
     let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
-    part(loads(|load| matches!(load, Workload::ExecTree(_))), "process trees (`exec_tree`)");
     part(loads(|load| matches!(load, Workload::Run(_))), "a command of the user's (`run`)");
-    let writes = |load: &Workload| matches!(load, Workload::FileMix(mix) if mix.write > 0 || mix.create > 0);
-    part(lab.workload.iter().any(writes), "opens that write or create (`file_mix`)");
     match parts.as_slice() {
         [] => None,
         [one] => Some(one.clone()),

@@ -173,6 +173,7 @@ fn client(import: &Import) -> Client {
         peers: Vec::new(),
         avoidable: Vec::new(),
         lost: lost(import),
+        requests: Vec::new(),
         lives: Vec::new(),
         end: "unknown".into(),
     }
