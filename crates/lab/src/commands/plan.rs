@@ -7,10 +7,7 @@ use lab_report::units;
 use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
 
-use super::{
-    Stop, machine,
-    up::{refuse_what_is_not_simulated, rules_here},
-};
+use super::{Stop, machine, up::rules_here};
 use crate::{
     arguments::Plan,
     labs::{Places, relative},
@@ -20,12 +17,6 @@ use crate::{
 
 pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
     let lab = places.read(&arguments.name)?;
-    let asks =
-        |client: &lab_model::Client| client.behavior.helpers.is_some() || !client.behavior.daemons.is_empty();
-    if lab.clients.iter().any(asks) {
-        // What follows from their operations is not foreseen: the gain would be too low.
-        refuse_what_is_not_simulated(&lab)?;
-    }
     let kernel = rules_here(arguments.rules);
     let plan = lab_sim::plan(&lab, kernel, Costs::default());
     let bundles = bundles(places, &lab, kernel);
@@ -79,8 +70,7 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         });
     }
     text.push_str(&format!("  loop gain {}", units::number(plan.loop_gain)));
-    let circle: Vec<&str> = plan.circle.iter().map(|&place| lab.clients[place].id.as_str()).collect();
-    text.push_str(&match circle.as_slice() {
+    text.push_str(&match plan.circle.as_slice() {
         [] => ": every cascade ends\n".to_owned(),
         [alone] => format!(": {alone} sets itself off\n"),
         several => format!(": {} set each other off\n", several.join(", ")),
@@ -88,8 +78,9 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
     let rehearsal = &plan.rehearsal;
     let time = |value: Option<u64>| value.map_or_else(|| units::UNKNOWN.to_owned(), units::time);
     text.push_str(&format!(
-        "  outcome {} (a simulated storm of a second or less)\n",
-        rehearsal.outcome.name()
+        "  outcome {} (a simulated storm of a second or less{})\n",
+        rehearsal.outcome.name(),
+        if lab.faults.is_empty() { "" } else { " beyond the planned faults" }
     ));
     text.push_str(&format!(
         "  a root operation takes {} (p50), {} (p99)\n",
@@ -144,8 +135,8 @@ fn products(lab: &Lab) -> String {
 }
 
 fn matrix(lab: &Lab, plan: &lab_sim::Plan) -> String {
-    let names = lab.clients.iter().map(|client| client.id.to_string());
-    let headings = [String::new()].into_iter().chain(names).chain(["workload".to_owned()]);
+    let makers = plan.makers.iter().cloned();
+    let headings = [String::new()].into_iter().chain(makers).chain(["workload".to_owned()]);
     let mut table = Table::with(headings.collect());
     for (place, client) in lab.clients.iter().enumerate() {
         let cell = |(&sees, &reacts): (&bool, &u64)| match (sees, reacts) {
@@ -178,7 +169,6 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
             json!({ "kind": what(root.kind), "questions": root.questions, "decisions": decisions, "ends": ends })
         })
         .collect();
-    let circle: Vec<&str> = plan.circle.iter().map(|&place| lab.clients[place].id.as_str()).collect();
     let bundles: Vec<Value> = bundles
         .iter()
         .map(|bundle| {
@@ -201,10 +191,11 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         "lab": lab.name,
         "rules": plan.kernel.name(),
         "clients": clients,
+        "makers": plan.makers,
         "sees": plan.sees,
         "reacts": plan.reacts,
         "loop_gain": plan.loop_gain,
-        "circle": circle,
+        "circle": plan.circle,
         "roots": roots,
         "rehearsal": {
             "outcome": rehearsal.outcome.name(),
