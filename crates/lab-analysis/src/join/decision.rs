@@ -145,6 +145,14 @@ impl Engine<'_> {
         !(reacts && member.works_first)
     }
 
+    /// The product beside the clients that asked: by its thread, as the orchestrator saw it, or by its signature.
+    fn product(&self, decision: &Decision, at: u64) -> Option<usize> {
+        let subject = &decision.begin.subject;
+        let process = ProcessId { pid: subject.pid, version: subject.generation };
+        let by_thread = self.timeline.products.of_thread(subject.tid, at);
+        by_thread.or_else(|| self.processes.product(process))
+    }
+
     fn entry(
         &self,
         item: &Item,
@@ -159,7 +167,7 @@ impl Engine<'_> {
         let column = match op {
             Some(op) => usize::from(op.column),
             None if merge.is_lab_thread(decision.begin.subject.tid) => self.roster.unexplained(),
-            None => match self.timeline.products.of_thread(decision.begin.subject.tid, item.at) {
+            None => match self.product(decision, item.at) {
                 Some(product) => self.roster.product_column(product),
                 // Beside a product, a thread that was never seen may be the product's.
                 None if self.roster.products > 0 => self.roster.unexplained(),
