@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use lab_client_core::{Ask, ClientCore, OperationPlan};
+use lab_client_core::{Ask, ClientCore, OperationPlan, Rounds};
 use lab_model::{Actor, Approval, EventKind, Span, SubjectClass, Verdict};
 use lab_trace::RecordId;
 
@@ -35,8 +35,11 @@ pub(crate) struct Client {
     pub(crate) exhausted: Vec<Key>,
     /// What the kernel does not ask it.
     pub(crate) hidden: Hidden,
-    /// The millisecond for which its housekeeper has been paid.
-    pub(crate) housekept: u64,
+    /// When its housekeeper makes its rounds, and what it has to do in the next.
+    pub(crate) rounds: Rounds,
+    pub(crate) to_release: u64,
+    /// The next round is on the agenda.
+    pub(crate) round_planned: bool,
     /// It has the kernel keep answers.
     pub(crate) keeps: bool,
     /// Questions in the kernel's queue, unread.

@@ -19,6 +19,10 @@ pub struct Costs {
     pub wake_up: u64,
     /// An idle processor starts to run a thread. Derived from the 21 µs a client costs on two cores.
     pub idle_exit: u64,
+    /// How much longer that takes on average, drawn from an exponential distribution: a virtual processor is woken by
+    /// its host, which has other things to do. Fitted by calibration to the spread of the control phase.
+    #[serde(default)]
+    pub idle_tail: u64,
     /// A thread that never waits lets another one run after this long. The base slice of Linux's scheduler.
     pub time_slice: u64,
     /// From the call of `open` to the first question. Measured with the next two: 1.5 µs without any client.
@@ -47,14 +51,14 @@ pub struct Costs {
     pub herd: u64,
     /// From a worker's waking to its taking a decision up. Assumed.
     pub hand_over: u64,
-    /// What a worker's answer takes longer to reach the opener than a reader's. Assumed; calibration finds it.
+    /// What a worker's answer takes longer to reach the opener than a reader's. Assumed; calibration fits it to the
+    /// time from the last answer to the return of the open.
     pub worker_answer: u64,
     /// What opening the event's own file again takes longer than any other open: the way through `/proc` to its
     /// descriptor. Measured: 13 µs, whatever the number of clients.
     pub reopen: u64,
-    /// What a client's housekeeper costs its processor every millisecond in which the client has answered
-    /// anything: a timer, two switches, a look at a file. Measured: 22 to 25 µs for a thread that looks at a file
-    /// and naps for a millisecond.
+    /// What a round of a client's housekeeper costs its processor, beside switches and what it lets go of: a timer,
+    /// a look around. Measured, with two switches and a look at a file: 22 to 25 µs.
     pub housekeeping: u64,
     /// Finding out which path an event is about. Measured: 2.9 µs, hot.
     pub resolve: u64,
@@ -92,6 +96,7 @@ impl Default for Costs {
             context_switch: 1_200,
             wake_up: 1_000,
             idle_exit: 7_050,
+            idle_tail: 0,
             time_slice: 2_800_000,
             open_entry: 900,
             open_exit: 300,
@@ -107,7 +112,7 @@ impl Default for Costs {
             hand_over: 3_000,
             worker_answer: 0,
             reopen: 13_000,
-            housekeeping: 22_000,
+            housekeeping: 18_000,
             resolve: 2_900,
             keep: 800,
             read_content: 800,

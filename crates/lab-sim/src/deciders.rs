@@ -23,9 +23,6 @@ fn question(decision: &Decision, kernel: Kernel) -> Question {
     }
 }
 
-/// How often a client's housekeeper looks after what was answered, in nanoseconds.
-const HOUSEKEEPING_EVERY: u64 = 1_000_000;
-
 /// Who hands the core its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
@@ -241,9 +238,9 @@ impl<S: Sink> Machine<'_, S> {
         for worker in batch.wakes.drain(..) {
             self.wake(worker);
         }
-        self.tail = answered * self.costs.release;
         if answered > 0 {
-            self.tail += self.herd(client) + self.housekeeping(client);
+            self.tail = self.herd(client);
+            self.leave_to_housekeeper(client, answered);
         }
         *self.batch(client, by) = batch;
     }
@@ -256,11 +253,14 @@ impl<S: Sink> Machine<'_, S> {
         }
     }
 
-    /// What the client's housekeeper costs for what was just answered.
-    fn housekeeping(&mut self, client: usize) -> u64 {
-        let slot = self.now / HOUSEKEEPING_EVERY;
-        let paid = std::mem::replace(&mut self.clients[client].housekept, slot);
-        if paid == slot { 0 } else { self.costs.housekeeping }
+    /// Answered events wait for the housekeeper to let go of them.
+    fn leave_to_housekeeper(&mut self, client: usize, answered: u64) {
+        let state = &mut self.clients[client];
+        state.to_release += answered;
+        if !std::mem::replace(&mut state.round_planned, true) {
+            let (housekeeper, nap) = (state.housekeeper, state.rounds.nap());
+            self.sleep(housekeeper, self.now.saturating_add(nap.nanos()));
+        }
     }
 
     fn answer(&mut self, client: usize, key: Key, at: u64, verdict: Verdict, approval: Approval) {
@@ -449,7 +449,8 @@ impl<S: Sink> Machine<'_, S> {
         if let Some((verdict, approval)) = decision.answer.take() {
             self.answer(client, key, at, verdict, approval);
         }
-        self.tail = self.costs.release + self.herd(client) + self.housekeeping(client);
+        self.tail = self.herd(client);
+        self.leave_to_housekeeper(client, 1);
         self.worker_next(thread)
     }
 
@@ -486,7 +487,7 @@ impl<S: Sink> Machine<'_, S> {
         }
     }
 
-    /// The housekeeper answers everything whose budget has run out.
+    /// The housekeeper lets go of what was answered, and answers everything whose budget has run out.
     pub(crate) fn enter_fall_back(&mut self, thread: u32, start: u64) -> u64 {
         let client = self.client_of(thread);
         while let Some(&(at, key)) = self.clients[client].budget.front() {
@@ -504,8 +505,14 @@ impl<S: Sink> Machine<'_, S> {
             }
         }
         self.apply(client, By::Housekeeper);
-        self.clients[client].fallbacks.at = start;
-        start + self.batch_cost(client, By::Housekeeper)
+        let state = &mut self.clients[client];
+        state.fallbacks.at = start;
+        let released = usize::try_from(std::mem::take(&mut state.to_release)).unwrap_or(usize::MAX);
+        // The deadlines are on the agenda here: nobody gets up to look at them.
+        state.rounds.nap_after(released, false);
+        state.round_planned = false;
+        let round = self.cost(self.costs.housekeeping + released as u64 * self.costs.release);
+        start + round + self.batch_cost(client, By::Housekeeper)
     }
 
     pub(crate) fn leave_fall_back(&mut self, thread: u32) -> Next {

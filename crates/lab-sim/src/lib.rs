@@ -40,6 +40,7 @@ mod ladder;
 mod limits;
 mod machine;
 mod makers;
+mod measure;
 mod minimize;
 mod openers;
 mod operation;
@@ -59,13 +60,14 @@ mod trials;
 mod warden;
 mod writing;
 
-pub use calibrate::{Calibration, Measured, Spread, calibrate, measure};
+pub use calibrate::{Calibration, calibrate};
 pub use costs::Costs;
 pub use files::Files;
 pub use hiding::EsCache;
 pub use histogram::Histogram;
 pub use ladder::{Ladder, Mitigation, Rung, change, ladder};
 pub use limits::not_simulated;
+pub use measure::{Measured, Spread, measure};
 pub use minimize::{Minimized, minimize};
 pub use plan::{Plan, Rehearsal, RootPlan, Size, plan};
 pub use simulation::{

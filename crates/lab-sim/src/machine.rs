@@ -131,6 +131,8 @@ pub(crate) struct Machine<'a, S> {
     pub(crate) now: u64,
     pub(crate) agenda: Agenda,
     processors: Processors,
+    /// The processor whose thread is just leaving, [`NONE`] while none is: what wakes a thread then wakes it there.
+    waker: u32,
     pub(crate) threads: Vec<Thread>,
     pub(crate) operations: Slab<Operation>,
     pub(crate) clients: Vec<Client>,
@@ -176,6 +178,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             now: EPOCH,
             agenda: Agenda::new(costs.cores),
             processors: Processors::new(costs.cores),
+            waker: NONE,
             threads: Vec::new(),
             operations: Slab::default(),
             clients: Vec::new(),
@@ -284,7 +287,9 @@ impl<'a, S: Sink> Machine<'a, S> {
             return;
         }
         state.state = State::Ready;
-        if let Some(begin) = self.processors.want(thread, state.last_core, self.now) {
+        // A worker has more to do than to hand something on: nobody makes room for it at once.
+        let waker = if state.step == Step::TakeUp { NONE } else { self.waker };
+        if let Some(begin) = self.processors.want(thread, state.last_core, waker, self.now) {
             self.dispatch(thread, begin);
         }
     }
@@ -303,7 +308,12 @@ impl<'a, S: Sink> Machine<'a, S> {
     fn dispatch(&mut self, thread: u32, begin: Begin) {
         let idle = if begin.was_idle { self.costs.idle_exit } else { 0 };
         let switch = if begin.switches { self.costs.context_switch } else { 0 };
-        let from = begin.from + self.cost(idle + switch);
+        let tail = if begin.was_idle && self.costs.idle_tail > 0 {
+            self.noise.exponential(self.costs.idle_tail)
+        } else {
+            0
+        };
+        let from = begin.from + self.cost(idle + switch) + tail;
         let state = &mut self.threads[thread as usize];
         state.state = State::Running;
         state.last_core = begin.core;
@@ -316,10 +326,12 @@ impl<'a, S: Sink> Machine<'a, S> {
         let thread = self.processors.running(core);
         if self.threads[thread as usize].state == State::Running {
             self.tail = 0;
+            self.waker = core;
             let next = self.leave(thread);
+            self.waker = NONE;
             let free = self.now + self.tail;
             let stopped = self.threads[thread as usize].stopped;
-            if next == Next::Continue && !stopped && !self.turn_over(thread) {
+            if next == Next::Continue && !stopped && !(self.turn_over(thread) && self.gives_way(core)) {
                 let end = self.enter(thread, free);
                 self.agenda.work(end, core);
                 return;
@@ -341,6 +353,21 @@ impl<'a, S: Sink> Machine<'a, S> {
     fn turn_over(&self, thread: u32) -> bool {
         let Thread { since, last_core, .. } = self.threads[thread as usize];
         self.processors.contended(last_core) && self.now.saturating_sub(since) >= self.costs.time_slice
+    }
+
+    /// What waits for a processor goes to the idle ones; true when something still waits.
+    fn gives_way(&mut self, core: u32) -> bool {
+        while let Some(thread) = self.processors.give_away(core) {
+            let state = &mut self.threads[thread as usize];
+            if state.state == State::Ready && state.stopped {
+                state.state = State::Stopped;
+            } else if state.state == State::Ready
+                && let Some(begin) = self.processors.want(thread, NONE, NONE, self.now)
+            {
+                self.dispatch(thread, begin);
+            }
+        }
+        self.processors.contended(core)
     }
 
     fn next_on(&mut self, core: u32) {

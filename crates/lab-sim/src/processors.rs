@@ -4,11 +4,18 @@ use std::collections::VecDeque;
 
 const NOBODY: u32 = u32::MAX;
 
+/// A processor that was idle for as long as this sleeps, in nanoseconds. Assumed: longer than two threads on two
+/// processors take turns (35 µs measured), shorter than a housekeeper naps.
+const SLEEPS_AFTER: u64 = 100_000;
+
 /// The simulated processors, each with a run queue of its own, first come first served.
 ///
-/// A thread that wakes takes an idle processor, its last one if it can. If none is idle it waits for its last
-/// one, even when another becomes idle meanwhile: Linux does not move threads over for as short a time as
-/// these wait. Only a processor behind which several threads wait gives some away.
+/// A thread that wakes takes an idle processor, its last one if it can. But one that has been idle for long is left
+/// asleep when the waker is alone on its own processor: it will make room at once, and two threads that only wait
+/// for each other stay together, or, where both processors were awake, apart. If none is idle a thread waits for
+/// its last one, even when another becomes idle meanwhile: Linux does not move threads over for as short a time
+/// as these wait. Only a processor behind which
+/// several threads wait, or one for a whole slice, gives some away.
 #[derive(Debug)]
 pub(crate) struct Processors {
     cores: Vec<Core>,
@@ -49,17 +56,30 @@ impl Processors {
         }
     }
 
-    /// A thread wants to run: gives it an idle processor, its last one if it can be, or queues it there.
-    pub(crate) fn want(&mut self, thread: u32, last: u32, now: u64) -> Option<Begin> {
-        if self.idle == 0 {
-            let core = if (last as usize) < self.cores.len() { last } else { 0 };
+    /// A thread wants to run: gives it an idle processor, or queues it. `waker` is the processor of who woke it.
+    pub(crate) fn want(&mut self, thread: u32, last: u32, waker: u32, now: u64) -> Option<Begin> {
+        let known = (last as usize) < self.cores.len();
+        let preferred = known && self.idle & (1 << last) != 0;
+        let found = if preferred { Some(last) } else { (self.idle != 0).then(|| self.idle.trailing_zeros()) };
+        let makes_room = waker != NOBODY && self.queues[waker as usize].is_empty();
+        let Some(core) = found.filter(|&core| !(makes_room && self.sleeps(core, now))) else {
+            let core = if found.is_some() {
+                waker
+            } else if known {
+                last
+            } else {
+                0
+            };
             self.queues[core as usize].push_back(thread);
             return None;
-        }
-        let preferred = last < 64 && self.idle & (1 << last) != 0;
-        let core = if preferred { last } else { self.idle.trailing_zeros() };
+        };
         self.idle &= !(1 << core);
         Some(self.begin(core, thread, now, true))
+    }
+
+    /// Nobody has run there for long.
+    fn sleeps(&self, core: u32, now: u64) -> bool {
+        self.cores[core as usize].busy_until + SLEEPS_AFTER <= now
     }
 
     fn begin(&mut self, core: u32, thread: u32, now: u64, was_idle: bool) -> Begin {
@@ -91,12 +111,19 @@ impl Processors {
         self.queues[core as usize].push_back(thread);
     }
 
+    /// A thread has had `core` for its slice while others wait there: the first of them, if a processor is idle.
+    pub(crate) fn give_away(&mut self, core: u32) -> Option<u32> {
+        if self.idle == 0 { None } else { self.queues[core as usize].pop_front() }
+    }
+
     /// The thread on `core` waits or is gone: who is next there, if anybody.
     pub(crate) fn yield_core(&mut self, core: u32, now: u64) -> Option<(u32, Begin)> {
         let own = self.queues[core as usize].pop_front();
         let other = self.queues.iter().position(|queue| queue.len() >= 2);
         let Some(thread) = own.or_else(|| self.queues[other?].pop_front()) else {
             self.idle |= 1 << core;
+            let state = &mut self.cores[core as usize];
+            state.busy_until = state.busy_until.max(now);
             return None;
         };
         Some((thread, self.begin(core, thread, now, false)))
@@ -110,27 +137,53 @@ mod tests {
     #[test]
     fn an_idle_processor_is_taken_and_the_last_one_preferred() {
         let mut processors = Processors::new(3);
-        let begin = processors.want(7, 1, 10).unwrap();
+        let begin = processors.want(7, 1, NOBODY, 10).unwrap();
         assert_eq!(begin, Begin { core: 1, from: 10, switches: true, was_idle: true });
-        assert_eq!(processors.want(8, 1, 10).map(|begin| begin.core), Some(0), "1 is taken");
-        assert_eq!(processors.want(9, u32::MAX, 10).map(|begin| begin.core), Some(2));
-        assert_eq!(processors.want(10, 1, 10), None, "none is idle: it waits for its last one");
+        assert_eq!(processors.want(8, 1, NOBODY, 10).map(|begin| begin.core), Some(0), "1 is taken");
+        assert_eq!(processors.want(9, u32::MAX, NOBODY, 10).map(|begin| begin.core), Some(2));
+        assert_eq!(processors.want(10, 1, NOBODY, 10), None, "none is idle: it waits for its last one");
         assert!(processors.contended(1) && !processors.contended(0));
         let next = processors.yield_core(1, 20);
         assert_eq!(next, Some((10, Begin { core: 1, from: 20, switches: true, was_idle: false })));
         assert_eq!(processors.yield_core(1, 30), None);
-        let again = processors.want(10, 1, 40).unwrap();
+        let again = processors.want(10, 1, NOBODY, 40).unwrap();
         assert!(!again.switches && again.was_idle, "the same thread comes back to an idle processor");
+    }
+
+    #[test]
+    fn a_sleeping_processor_is_left_alone_by_a_waker_who_makes_room() {
+        let mut processors = Processors::new(2);
+        let at = |microseconds: u64| SLEEPS_AFTER + microseconds * 1_000;
+        processors.want(1, NOBODY, NOBODY, at(0)).unwrap();
+        assert_eq!(processors.want(2, NOBODY, 0, at(1)), None, "nothing has run on 1: it sleeps");
+        assert_eq!(
+            processors.want(3, NOBODY, 0, at(1)).map(|begin| begin.core),
+            Some(1),
+            "one waits already"
+        );
+        let next = processors.yield_core(0, at(5)).map(|(thread, begin)| (thread, begin.core));
+        assert_eq!(next, Some((2, 0)));
+        assert_eq!(processors.yield_core(1, at(5)), None);
+        let soon = processors.want(3, 1, 0, at(5) + SLEEPS_AFTER - 1);
+        assert_eq!(soon.map(|begin| begin.core), Some(1), "it is still awake");
+        assert_eq!(processors.yield_core(1, at(200)), None);
+        assert_eq!(processors.want(3, 1, 0, at(200) + SLEEPS_AFTER), None, "it sleeps again");
+        assert_eq!(processors.yield_core(0, at(400)).map(|(thread, _)| thread), Some(3));
+        assert_eq!(
+            processors.want(1, 0, NOBODY, at(900)).map(|begin| begin.core),
+            Some(1),
+            "a timer wakes it"
+        );
     }
 
     #[test]
     fn only_a_long_queue_is_shared() {
         let mut processors = Processors::new(2);
         for thread in [1, 2] {
-            processors.want(thread, NOBODY, 0).unwrap();
+            processors.want(thread, NOBODY, NOBODY, 0).unwrap();
         }
         for thread in [3, 4] {
-            assert_eq!(processors.want(thread, 1, 0), None);
+            assert_eq!(processors.want(thread, 1, NOBODY, 0), None);
         }
         assert_eq!(
             processors.yield_core(0, 5).map(|(thread, _)| thread),
@@ -144,10 +197,10 @@ mod tests {
     #[test]
     fn unfinished_business_delays_the_next_thread() {
         let mut processors = Processors::new(1);
-        processors.want(1, 0, 5).unwrap();
+        processors.want(1, 0, NOBODY, 5).unwrap();
         processors.stay_busy(0, 100);
         assert_eq!(processors.yield_core(0, 60), None);
-        let begin = processors.want(2, 0, 70).unwrap();
+        let begin = processors.want(2, 0, NOBODY, 70).unwrap();
         assert_eq!((begin.from, begin.was_idle), (100, false));
     }
 }

@@ -4,6 +4,15 @@ pub(crate) struct Random {
     state: u64,
 }
 
+/// The quantiles of an exponential distribution in the middle of each 64th, in parts of 1024 of its mean.
+#[rustfmt::skip]
+const EXPONENTIAL: [u16; 64] = [
+    8, 24, 41, 58, 75, 92, 110, 128, 146, 165, 184, 203, 223, 243, 263, 284,
+    305, 327, 349, 372, 395, 419, 444, 469, 494, 520, 547, 575, 603, 633, 663, 694,
+    726, 759, 793, 828, 865, 903, 942, 983, 1026, 1070, 1117, 1166, 1217, 1271, 1328, 1388,
+    1452, 1520, 1594, 1672, 1758, 1851, 1953, 2067, 2195, 2342, 2513, 2719, 2976, 3320, 3844, 4968,
+];
+
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The finaliser of SplitMix64.
@@ -22,6 +31,12 @@ impl Random {
     pub(crate) const fn word(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GOLDEN);
         mix(self.state)
+    }
+
+    /// A draw from an exponential distribution with this mean, in whole numbers.
+    pub(crate) fn exponential(&mut self, mean: u64) -> u64 {
+        let place = usize::try_from(self.word() >> 58).unwrap_or(0);
+        mean * u64::from(EXPONENTIAL[place]) / 1024
     }
 
     /// A number below `limit`, which is at least 1 and small: the bias is below `limit` / 2^64.

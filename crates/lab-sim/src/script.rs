@@ -1,6 +1,6 @@
 //! The run from its start to its end: processes, phases, and when it is calm.
 
-use lab_client_core::{ClientCore, Input, Policy};
+use lab_client_core::{ClientCore, Input, Policy, Rounds};
 use lab_model::{Actor, Behavior, Cache, Lab, Phase, PhaseKind, Role, Span, Ticks, Timebase};
 use lab_trace::{
     Fault, FaultKind, Header, HostFacts, Identity, PENDING_SLOTS, PhaseMark, ProcessMark, ProcessMarkKind,
@@ -139,7 +139,9 @@ impl<S: Sink> Machine<'_, S> {
             exhausted: Vec::new(),
             hidden: Hidden::default(),
             keeps: false,
-            housekept: 0,
+            rounds: Rounds::default(),
+            to_release: 0,
+            round_planned: false,
             queue: std::collections::VecDeque::new(),
             decisions: Slab::default(),
             unanswered: 0,

@@ -129,10 +129,12 @@ fn without_clients_an_open_costs_what_was_measured() {
 
 #[test]
 fn the_cost_of_an_open_is_what_was_measured() {
+    // The lab's own client closes nothing on the way to an answer, and so is a little quicker than the leanest
+    // responder that does: 0.93 to 0.95 of it (`just bench`).
     for clients in [1, 3, 12, 24] {
         let pinned = median(clients, Kernel::Fanotify, Costs::pinned());
-        let measured = 1_700 + 8_700 * clients as u64;
-        assert!(pinned.abs_diff(measured) * 20 < measured, "{clients}: {pinned} is not {measured}");
+        let responder = 1_700 + 8_700 * clients as u64;
+        assert!((92..=102).contains(&(pinned * 100 / responder)), "{clients}: {pinned} beside {responder}");
     }
     for clients in [6, 12, 24] {
         let lean = Costs { housekeeping: 0, ..Costs::default() };

@@ -178,21 +178,20 @@ fn median_run(runs: &[LiveRun]) -> &LiveRun {
     order[(order.len() - 1) / 2]
 }
 
-/// The machine's costs from the run of one lab. What starting a program costs comes from the baseline of the
-/// first lab that runs any: no client takes part in that.
+/// The machine's costs from the runs of one lab. What starting a program costs comes from the baseline of the
+/// first lab that shows it: no client takes part in that.
 fn calibrated(labs: &[Lab], runs: &[Vec<LiveRun>], from: usize) -> Result<Costs, Stop> {
     let mut measured = sim::measured_in(&median_run(&runs[from]).folder)?;
-    let executes = |lab: &Lab| lab.workload.iter().any(|load| matches!(load, Workload::ExecStorm(_)));
-    let mut fitted = labs[from].clone();
-    if measured.baseline_exec.is_none()
-        && let Some(place) = labs.iter().position(executes)
-    {
-        measured.baseline_exec = sim::measured_in(&median_run(&runs[place]).folder)?.baseline_exec;
-        fitted.workload.extend(
-            labs[place].workload.iter().filter(|load| matches!(load, Workload::ExecStorm(_))).cloned(),
-        );
+    let runs_programs = |lab: &Lab| lab.workload.iter().any(Workload::runs_programs);
+    for place in (0..labs.len()).filter(|&place| runs_programs(&labs[place])) {
+        if measured.baseline_static.is_some() && measured.baseline_dynamic.is_some() {
+            break;
+        }
+        let found = sim::measured_in(&median_run(&runs[place]).folder)?;
+        measured.baseline_static = measured.baseline_static.or(found.baseline_static);
+        measured.baseline_dynamic = measured.baseline_dynamic.or(found.baseline_dynamic);
     }
-    Ok(lab_sim::calibrate(&fitted, Kernel::Fanotify, Costs::default(), &measured).costs)
+    Ok(lab_sim::calibrate(&labs[from], Kernel::Fanotify, Costs::default(), &measured).costs)
 }
 
 const fn exact(size: Size) -> Option<u64> {

@@ -1,0 +1,220 @@
+//! What the traces of a live run say of its machine.
+
+use std::collections::BTreeMap;
+
+use lab_model::{ExecProgram, OperationKind, PhaseKind, Role, SubjectClass};
+use lab_trace::{Entry, Operation, Record, Trace, TraceError};
+use lab_workload::program_path;
+
+use crate::Histogram;
+
+/// What a run's traces say of its machine. Medians, in nanoseconds; `None` where there was nothing to measure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// The processors that the driver was allowed to use.
+    pub cores: Option<u16>,
+    /// An open of the workload without clients.
+    pub baseline_open: Option<u64>,
+    /// An exec of a static program without clients.
+    pub baseline_static: Option<u64>,
+    /// An exec of a dynamically linked program without clients.
+    pub baseline_dynamic: Option<u64>,
+    /// An open of the workload with clients that answer at once.
+    pub control_open: Option<u64>,
+    /// An exec of the workload with clients that answer at once.
+    pub control_exec: Option<u64>,
+    /// 90 % of those take at most this.
+    pub control_open_p90: Option<u64>,
+    /// From the call of an open to the first client's reading, in the quickest twentieth of the control phase:
+    /// where the client woke on the processor that called.
+    pub control_nearby: Option<u64>,
+    /// From the call of an open to the first client's reading, in the storm.
+    pub asked: Option<u64>,
+    /// From the last client's answer to the return of the open, in the storm.
+    pub resumed: Option<u64>,
+    /// Reading and closing a file once it is open.
+    pub content: Option<u64>,
+    /// The bytes of the files that were read, on average.
+    pub content_bytes: Option<u64>,
+    /// From the reading of an event to a worker's taking it up.
+    pub hand_over: Option<u64>,
+    /// An open that a client makes itself, while others are asked about it.
+    pub client_open: Option<u64>,
+    /// From a worker's taking an event up to its answer.
+    pub work: Option<u64>,
+    /// An open of the workload in the storm: what the calibrated model is to be compared with.
+    pub storm_open: Option<Spread>,
+    /// An exec of the workload in the storm.
+    pub storm_exec: Option<Spread>,
+}
+
+/// A median and a high quantile, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// The median.
+    pub p50: u64,
+    /// 99 % are at most this.
+    pub p99: u64,
+}
+
+/// Everything that is gathered on the way, before quantiles are taken.
+#[derive(Default)]
+struct Gathered {
+    cores: Option<u16>,
+    /// Root operations by phase and kind.
+    roots: [[Histogram; 2]; 3],
+    /// Execs of the baseline, by the number of their program's path.
+    baseline_execs: BTreeMap<u32, Histogram>,
+    /// The driver's paths, as far as one piece of them goes.
+    paths: BTreeMap<u32, Vec<u8>>,
+    content: Histogram,
+    bytes: Histogram,
+    handed: Histogram,
+    client_open: Histogram,
+    work: Histogram,
+    /// Root opens with clients: thread, begin, end, and whether in the storm.
+    opens: Vec<(u64, u64, u64, bool)>,
+    /// Questions about the workload: thread, reading and answer.
+    questions: Vec<(u64, u64, u64)>,
+}
+
+/// Reads from the traces of one run, in any order, what they say of its machine.
+///
+/// # Errors
+/// [`TraceError`] for a file that is no trace. Damage within one is passed over.
+pub fn measure(traces: &[&[u8]]) -> Result<Measured, TraceError> {
+    let mut gathered = Gathered::default();
+    for trace in traces {
+        let trace = Trace::parse(trace)?;
+        let role = trace.header.role;
+        if role == Role::Driver {
+            let cpus = u16::try_from(trace.header.identity.host.cpus.len()).ok();
+            gathered.cores = cpus.filter(|&cpus| cpus > 0);
+        }
+        for entry in trace.entries() {
+            let Entry::Record { record, .. } = entry else { continue };
+            match record {
+                Record::Operation(operation) => gathered.operation(&trace, &operation),
+                Record::Decision(decision) => gathered.decision(&trace, &decision),
+                Record::Path(piece) if role == Role::Driver && piece.fragment == 0 => {
+                    gathered.paths.insert(piece.path, piece.bytes);
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(gathered.measured())
+}
+
+impl Gathered {
+    fn decision(&mut self, trace: &Trace<'_>, decision: &lab_trace::Decision) {
+        let timebase = trace.header.timebase;
+        let Some(end) = decision.end.present() else { return };
+        if let Some(started) = end.started {
+            self.handed.record(timebase.nanoseconds(started.since(decision.begin.read)));
+            self.work.record(timebase.nanoseconds(end.answered.since(started)));
+        }
+        if decision.begin.class == SubjectClass::Workload {
+            let at = |ticks: lab_model::Ticks| timebase.nanoseconds(ticks.0);
+            self.questions.push((decision.begin.subject.tid, at(decision.begin.read), at(end.answered)));
+        }
+    }
+
+    fn operation(&mut self, trace: &Trace<'_>, operation: &Operation) {
+        let (timebase, role) = (trace.header.timebase, trace.header.role);
+        let Some(end) = operation.end.present().filter(|end| end.error == 0) else { return };
+        let took = timebase.nanoseconds(end.ended.since(operation.begin.started));
+        if role == Role::Client && operation.begin.kind == OperationKind::Open {
+            self.client_open.record(took);
+        }
+        if role != Role::Driver {
+            if let Some(finished) = end.finished {
+                self.content.record(timebase.nanoseconds(finished.since(end.ended)));
+                self.bytes.record(end.bytes);
+            }
+            return;
+        }
+        let Some((phase, kind)) = place(operation) else { return };
+        self.roots[phase][kind].record(took);
+        if kind == 0 && phase > 0 {
+            let at = |ticks: lab_model::Ticks| timebase.nanoseconds(ticks.0);
+            let thread = operation.begin.subject.tid;
+            self.opens.push((thread, at(operation.begin.started), at(end.ended), phase == 2));
+        }
+        if kind == 1
+            && phase == 0
+            && let Some(path) = operation.target.present().map(|target| target.path)
+        {
+            self.baseline_execs.entry(path).or_default().record(took);
+        }
+    }
+
+    /// How long opens took to their first reading and after their last answer: in the control phase and the storm.
+    fn gaps(&mut self) -> [[Histogram; 2]; 2] {
+        let mut gaps: [[Histogram; 2]; 2] = std::array::from_fn(|_| Default::default());
+        self.opens.sort_unstable();
+        self.questions.sort_unstable();
+        let mut questions = self.questions.iter().peekable();
+        for &(thread, began, ended, storm) in &self.opens {
+            while questions.next_if(|question| (question.0, question.1) < (thread, began)).is_some() {}
+            let (mut first, mut last) = (None, None);
+            while let Some(&(_, read, answered)) =
+                questions.next_if(|question| (question.0, question.1) <= (thread, ended))
+            {
+                first = first.or(Some(read));
+                last = last.max(Some(answered));
+            }
+            let place = usize::from(storm);
+            first.into_iter().for_each(|read| gaps[place][0].record(read.saturating_sub(began)));
+            last.into_iter().for_each(|answered| gaps[place][1].record(ended.saturating_sub(answered)));
+        }
+        gaps
+    }
+
+    /// The median exec of this program without clients.
+    fn baseline_exec(&self, program: ExecProgram) -> Option<u64> {
+        let name = program_path(program);
+        let is_it = |path: &[u8]| path.ends_with(name.as_bytes());
+        let number = self.paths.iter().find(|(_, path)| is_it(path))?.0;
+        self.baseline_execs.get(number)?.at(500)
+    }
+
+    fn measured(mut self) -> Measured {
+        let [[nearby, _], [asked, resumed]] = self.gaps();
+        let median = |phase: usize, kind: usize| self.roots[phase][kind].at(500);
+        let spread = |kind: usize| {
+            let (p50, p99) = (self.roots[2][kind].at(500)?, self.roots[2][kind].at(990)?);
+            Some(Spread { p50, p99 })
+        };
+        Measured {
+            cores: self.cores,
+            baseline_open: median(0, 0),
+            baseline_static: self.baseline_exec(ExecProgram::Static),
+            baseline_dynamic: self.baseline_exec(ExecProgram::Dynamic),
+            control_open: median(1, 0),
+            control_exec: median(1, 1),
+            control_open_p90: self.roots[1][0].at(900),
+            control_nearby: nearby.at(50),
+            asked: asked.at(500),
+            resumed: resumed.at(500),
+            hand_over: self.handed.at(500),
+            client_open: self.client_open.at(500),
+            work: self.work.at(500),
+            content: self.content.at(500),
+            content_bytes: self.bytes.mean(),
+            storm_open: spread(0),
+            storm_exec: spread(1),
+        }
+    }
+}
+
+/// The phase and the kind of a root operation, as places in a table.
+fn place(operation: &Operation) -> Option<(usize, usize)> {
+    let phase = match operation.begin.phase? {
+        PhaseKind::Baseline => 0,
+        PhaseKind::Control => 1,
+        PhaseKind::Storm => 2,
+        PhaseKind::External | PhaseKind::Drain => return None,
+    };
+    Some((phase, usize::from(operation.begin.kind == OperationKind::Exec)))
+}
