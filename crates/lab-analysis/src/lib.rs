@@ -33,6 +33,7 @@ mod series;
 mod show;
 mod slots;
 mod timeline;
+mod told;
 mod totals;
 mod waiting;
 

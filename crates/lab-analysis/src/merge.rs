@@ -11,7 +11,8 @@ use std::{
 
 use lab_model::{Ticks, Timebase};
 use lab_trace::{
-    Damage, Decision, Entries, Entry, LossKind, Operation, Part, PathFragment, Record, ThreadPurpose, Trace,
+    Damage, Decision, Entries, Entry, LossKind, Notice, Operation, Part, PathFragment, Record, ThreadPurpose,
+    Trace,
 };
 
 /// The records of one file among which order is restored.
@@ -22,6 +23,7 @@ pub(crate) const WINDOW: usize = 4096;
 pub(crate) enum Body {
     Operation(Operation),
     Decision(Decision),
+    Notice(Notice),
 }
 
 /// One record in the order of time. All ticks in it are nanoseconds.
@@ -36,12 +38,12 @@ pub(crate) struct Item {
     pub(crate) body: Body,
 }
 
-/// An operation comes before the decisions that it causes, also when they carry the same time.
+/// An operation comes before the decisions and notices that it causes, also when they carry the same time.
 type Key = (u64, bool, u64);
 
 impl Item {
     fn key(&self) -> Key {
-        (self.at, matches!(self.body, Body::Decision(_)), self.record)
+        (self.at, !matches!(self.body, Body::Operation(_)), self.record)
     }
 }
 
@@ -58,6 +60,14 @@ pub(crate) struct Side {
     pub(crate) uncommitted: u64,
     /// Events that the kernel dropped, as the process counted them.
     pub(crate) events_lost: u64,
+    /// NOTIFY events that the kernel could not hand over.
+    pub(crate) notices_lost: u64,
+    /// How often the kernel's queue of NOTIFY events overflowed.
+    pub(crate) notices_overflowed: u64,
+    /// NOTIFY events that lay unread at the end.
+    pub(crate) notices_unread: u64,
+    /// Reactions to NOTIFY events that were not begun.
+    pub(crate) reactions_dropped: u64,
     /// Paths and targets that were not recorded.
     pub(crate) unresolved: u64,
     /// Records of kinds this version does not know.
@@ -205,6 +215,12 @@ impl Source<'_> {
                 let operation = operation_in_nanoseconds(operation, self.timebase);
                 self.insert(operation.begin.started.0, record, Body::Operation(operation));
             }
+            Record::Notice(mut notice) => {
+                let convert = |ticks: Ticks| Ticks(self.timebase.nanoseconds(ticks.0));
+                notice.read = convert(notice.read);
+                notice.kernel = notice.kernel.map(convert);
+                self.insert(notice.read.0, record, Body::Notice(notice));
+            }
             Record::Path(fragment) => self.side.note_path(&fragment, record),
             Record::Thread(mark) => {
                 let reads = mark.purpose == ThreadPurpose::Reader;
@@ -218,6 +234,10 @@ impl Source<'_> {
                 LossKind::Paths | LossKind::Targets => {
                     self.side.unresolved = self.side.unresolved.saturating_add(loss.count);
                 }
+                LossKind::Notices => self.side.notices_lost += loss.count,
+                LossKind::NoticesOverflowed => self.side.notices_overflowed += loss.count,
+                LossKind::NoticesUnread => self.side.notices_unread += loss.count,
+                LossKind::Reactions => self.side.reactions_dropped += loss.count,
                 // The header counts lost records as well.
                 LossKind::Records | LossKind::Other(_) => {}
             },

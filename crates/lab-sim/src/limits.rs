@@ -13,6 +13,7 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
     };
     part(lab.clients.iter().any(|client| client.behavior.helpers.is_some()), "helpers");
     part(!lab.daemons.is_empty(), "daemons");
+    part(lab.clients.iter().any(|client| lab.notifies(client)), "NOTIFY events (`notify`)");
     part(!lab.external.is_empty(), "external products");
     part(!lab.faults.is_empty(), "planned faults");
     part(lab.clients.iter().any(|client| client.restart.is_some()), "restarts of clients");

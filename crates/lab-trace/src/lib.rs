@@ -15,6 +15,7 @@ mod header;
 mod layout;
 mod mapped;
 mod memory;
+mod notice;
 mod reader;
 mod record;
 mod writer;
@@ -29,6 +30,7 @@ pub use layout::{
 };
 pub use mapped::MappedTrace;
 pub use memory::MemoryTrace;
+pub use notice::Notice;
 pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
 pub use record::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, FaultStage, Loss, LossKind, Operation,

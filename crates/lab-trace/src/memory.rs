@@ -12,6 +12,7 @@ use crate::{
         CHUNK_BYTES, CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES, RECORDS_OFFSET, Span,
         commit,
     },
+    notice::Notice,
     record::{
         DecisionBegin, DecisionEnd, Fault, Loss, OperationBegin, OperationEnd, PathFragment, PhaseMark,
         ProcessMark, Target, ThreadMark, kind,
@@ -126,6 +127,13 @@ impl MemoryTrace {
     /// Records a thread of the process.
     pub fn thread(&mut self, mark: &ThreadMark) {
         self.whole(kind::THREAD, &mark.words());
+    }
+
+    /// Records what the client was told.
+    pub fn notice(&mut self, notice: &Notice) -> RecordId {
+        let id = self.claim();
+        self.store(id, Span::Whole, kind::NOTICE, &notice.words());
+        id
     }
 
     /// Records that an external product's thread came into sight or went out of it.

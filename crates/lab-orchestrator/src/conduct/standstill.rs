@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lab_analysis::live::{Group, Moment, Standing, Standstill, judge};
-use lab_model::{Client, FaultAction, Lab, Role, Span, Ticks};
+use lab_model::{Client, Lab, Role, Span, Ticks};
 use lab_process::clock;
 
 use super::{
@@ -80,10 +80,5 @@ impl Conductor {
 
 /// The most decisions that a client ever works on at once, under any of the faults that are planned for it.
 pub(super) fn workers_max(lab: &Lab, client: &Client) -> u16 {
-    let changes = lab.faults.iter().filter(|fault| fault.on == client.id.as_str());
-    let workers = changes.filter_map(|fault| match &fault.action {
-        FaultAction::Behave { behavior, .. } => Some(behavior.concurrency.get()),
-        _ => None,
-    });
-    workers.fold(client.behavior.concurrency.get(), u16::max)
+    lab.behaviors_of(client).map(|behavior| behavior.concurrency.get()).max().unwrap_or(1)
 }

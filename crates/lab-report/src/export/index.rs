@@ -87,6 +87,7 @@ impl<'a> Index<'a> {
             Record::Sighting(sighting) => (sighting.at, None),
             Record::GroupMark(mark) => (mark.at, None),
             Record::Outlook(outlook) => (outlook.at, None),
+            Record::Notice(notice) => (notice.read, None),
             Record::Path(piece) => {
                 if piece.fragment == 0 {
                     self.paths[trace].entry(piece.path).or_insert(record);

@@ -20,9 +20,11 @@ use crate::{
 
 pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
     let lab = places.read(&arguments.name)?;
-    let asks =
-        |client: &lab_model::Client| client.behavior.helpers.is_some() || !client.behavior.daemons.is_empty();
-    if lab.clients.iter().any(asks) {
+    let unforeseen = |client: &lab_model::Client| {
+        let behavior = &client.behavior;
+        behavior.helpers.is_some() || !behavior.daemons.is_empty() || !behavior.on_notify.is_none()
+    };
+    if lab.clients.iter().any(unforeseen) {
         // What follows from their operations is not foreseen: the gain would be too low.
         refuse_what_is_not_simulated(&lab)?;
     }
