@@ -13,6 +13,7 @@ use crate::{
     latency::{Times, Used},
     merge::Merge,
     outcome,
+    processes::Processes,
     roster::Roster,
     series::Buckets,
     show::Show,
@@ -54,6 +55,9 @@ pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
     let on_a_mac = context.backend == "endpoint-security"
         || traces.iter().any(|trace| trace.header.identity.host.kernel == "simulated endpoint-security");
     let mut engine = Engine::new(context.lab, &roster, &timeline, traces, !on_a_mac);
+    if on_a_mac {
+        engine.processes = Processes::new(traces);
+    }
     engine.run(&mut merge);
     let show = Show {
         traces,
@@ -148,6 +152,7 @@ impl Assembly<'_> {
             series: buckets.finish(self.timeline.last, &keep),
             faults: self.faults(),
             outside: self.outside(),
+            programs: engine.processes.finish(self.roster, losses.lost > 0),
             knee: engine.knee.as_ref().map(|knee| knee.finish(self.timeline)),
             cost: Cost {
                 baseline_ns: engine.phases.median(PhaseKind::Baseline),

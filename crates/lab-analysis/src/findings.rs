@@ -88,6 +88,10 @@ pub struct Findings {
     /// Products under test beside the clients, as far as they can be seen from outside; `null` in a lab without any.
     #[serde(default)]
     pub outside: Option<Outside>,
+    /// The programs that the clients were asked about, by signature, where the kernel tells of it (Endpoint Security);
+    /// those of the most decisions first. Empty elsewhere.
+    #[serde(default)]
+    pub programs: Vec<Program>,
     /// The steps of the load whose rate was raised; `null` in a lab that looks for no knee.
     #[serde(default)]
     pub knee: Option<Knee>,
@@ -95,6 +99,27 @@ pub struct Findings {
     pub cost: Cost,
     /// What was not observed, in sentences.
     pub not_observed: Vec<String>,
+}
+
+/// A program that clients were asked about, as the kernel told of its signature.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Program {
+    /// Its signing ID, with `…` where the trace has cut it; `null` for a program without a signature.
+    pub signing_id: Option<String>,
+    /// Its team; `null` for ad hoc and platform code.
+    pub team_id: Option<String>,
+    /// The hash of its code directory, in hexadecimal.
+    pub cdhash: String,
+    /// It has the Endpoint Security entitlement, connected or not.
+    pub is_es_client: bool,
+    /// Executions of it that were asked about.
+    pub processes: u64,
+    /// Decisions about it in storm and drain, over all clients.
+    pub decisions: u64,
+    /// These decisions by the columns of the cause matrix: name and count; their sum is `decisions`.
+    pub under: Vec<(String, u64)>,
+    /// The signing IDs of the programs that started it, as far as they were told; `unsigned` for one without.
+    pub started_by: Vec<String>,
 }
 
 /// The machine a run took place on.
@@ -566,6 +591,9 @@ pub struct Client {
     /// What it was told after it had happened (NOTIFY); `null` for a client that is only asked.
     #[serde(default)]
     pub told: Option<Told>,
+    /// What it asked of its helpers and of daemons.
+    #[serde(default)]
+    pub requests: Vec<Requests>,
     /// From read to answer.
     pub latency_ns: Latency,
     /// The same of decisions not about its own process.
@@ -609,6 +637,25 @@ pub struct Client {
     pub lives: Vec<Life>,
     /// How its last process ended: `clean`, `deadline kill`, `killed (signal 9)`, `exit 3`, `unknown`.
     pub end: String,
+}
+
+/// What one client asked of its helpers, or of one daemon: `made = carried_out + failed + refused + unheard`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Requests {
+    /// The daemon; `null` for its own helpers.
+    pub daemon: Option<String>,
+    /// All requests.
+    pub made: u64,
+    /// Those that were replied to, whether what was to be opened could be opened or not.
+    pub carried_out: u64,
+    /// Those whose helper or daemon was gone, or went before it replied. Never made a second time.
+    pub failed: u64,
+    /// Those that were not made, because too many waited already.
+    pub refused: u64,
+    /// Those whose reply the client did not live to hear, or that were under way when the run ended.
+    pub unheard: u64,
+    /// From the request to the reply, waiting for a free helper included.
+    pub latency_ns: Latency,
 }
 
 /// How operations came to be approved, or denied, as far as one client is concerned: by its decision, or without

@@ -7,7 +7,9 @@ use std::{
     rc::Rc,
 };
 
-use lab_model::{Approval, Cause, EventKind, Lab, OperationKind, PhaseKind, ReactTo, SubjectClass, Verdict};
+use lab_model::{
+    Approval, Cause, EventKind, Lab, OperationKind, PhaseKind, ProcessId, ReactTo, SubjectClass, Verdict,
+};
 use lab_trace::{Decision, FaultKind, Operation, Trace};
 
 use crate::{
@@ -22,6 +24,7 @@ use crate::{
     outside::Outside,
     phases::PhaseTally,
     pipeline::Stages,
+    processes::Processes,
     roster::Roster,
     rules::RulesTally,
     series::{Backlog, Buckets},
@@ -97,6 +100,8 @@ pub(crate) struct Engine<'a> {
     by_notice: Table<(u16, u64), u32>,
     /// Only in a lab with products beside its clients.
     pub(crate) outside: Option<Outside>,
+    /// What the kernel told of processes; nothing where it tells of none.
+    pub(crate) processes: Processes,
     /// Every operation from every client's side.
     pub(crate) sides: Sides,
     /// The paths of files, kept where somebody mutes paths.
@@ -192,6 +197,7 @@ impl<'a> Engine<'a> {
             backlog: Backlog::new(began, ended),
             drain: DrainTally::new(ended, timeline.closing),
             counts: Counts::default(),
+            processes: Processes::default(),
             outside: (!lab.external.is_empty()).then(|| Outside::new(clients)),
             mutes_paths: sides.mutes_paths(),
             sides,

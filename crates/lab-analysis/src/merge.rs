@@ -11,9 +11,11 @@ use std::{
 
 use lab_model::{Ticks, Timebase};
 use lab_trace::{
-    Damage, Decision, Entries, Entry, LossKind, Notice, Operation, Part, PathFragment, Record, ThreadPurpose,
-    Trace,
+    Damage, Decision, Entries, Entry, LossKind, Notice, Operation, Part, PathFragment, Record, Request,
+    ThreadPurpose, Trace,
 };
+
+use crate::requests::Tally;
 
 /// The records of one file among which order is restored.
 pub(crate) const WINDOW: usize = 4096;
@@ -76,6 +78,8 @@ pub(crate) struct Side {
     pub(crate) late: u64,
     /// Threads that read events.
     pub(crate) readers: usize,
+    /// Requests to workers outside the process, by the number of whom it asked.
+    pub(crate) requests: BTreeMap<u16, Tally>,
 }
 
 impl Side {
@@ -221,6 +225,10 @@ impl Source<'_> {
                 notice.kernel = notice.kernel.map(convert);
                 self.insert(notice.read.0, record, Body::Notice(notice));
             }
+            Record::Request(request) => {
+                let request = request_in_nanoseconds(request, self.timebase);
+                self.side.requests.entry(request.begin.whom.0).or_default().count(&request);
+            }
             Record::Path(fragment) => self.side.note_path(&fragment, record),
             Record::Thread(mark) => {
                 let reads = mark.purpose == ThreadPurpose::Reader;
@@ -244,10 +252,10 @@ impl Source<'_> {
             Record::Phase(_)
             | Record::Fault(_)
             | Record::Process(_)
-            | Record::Request(_)
             | Record::Sighting(_)
             | Record::GroupMark(_)
-            | Record::Outlook(_) => {}
+            | Record::Outlook(_)
+            | Record::Life(_) => {}
         }
     }
 
@@ -281,6 +289,15 @@ fn in_nanoseconds(mut decision: Decision, timebase: Timebase) -> Decision {
         end.answered = convert(end.answered);
     }
     decision
+}
+
+fn request_in_nanoseconds(mut request: Request, timebase: Timebase) -> Request {
+    let convert = |ticks: Ticks| Ticks(timebase.nanoseconds(ticks.0));
+    request.begin.at = convert(request.begin.at);
+    if let Part::Present(end) = &mut request.end {
+        end.at = convert(end.at);
+    }
+    request
 }
 
 fn operation_in_nanoseconds(mut operation: Operation, timebase: Timebase) -> Operation {

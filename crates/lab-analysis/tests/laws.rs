@@ -6,9 +6,12 @@ mod synthetic;
 use std::path::Path;
 
 use lab_analysis::findings::{Findings, Outcome};
-use lab_model::{Approval, Cause, EventKind, OperationKind, PhaseKind, SubjectClass};
+use lab_model::{
+    Approval, Cause, EventKind, LifeStep, OperationKind, PhaseKind, ProcessId, ProcessLife, SignedBy,
+    SubjectClass, Ticks,
+};
 use lab_trace::RecordId;
-use synthetic::{Builder, Dec, MS, Op, Run, actor, lab, one_at_a_time, sums_hold};
+use synthetic::{Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time, sums_hold};
 
 fn builder(name: &str, clients: usize) -> Builder {
     Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), name, lab(clients))
@@ -661,4 +664,75 @@ fn a_program_whose_exec_gave_it_a_new_thread_is_known_by_its_process() {
     }
     let findings = builder.finish().analyse();
     assert_eq!((findings.totals.explained, findings.totals.unexplained), (2, 3));
+}
+
+/// A program that starts another, told as Endpoint Security tells it: a fork, an exec, and who signed what.
+fn grandchild(name: &str, lives: bool) -> Run {
+    let mut builder = builder(name, 2);
+    let driver = builder.driver();
+    let exec = Op { kind: OperationKind::Exec, pid: 77, inode: 5, ..Op::root(1000, 9000, 900) };
+    builder.operation(driver, exec);
+    let id = |pid, version| ProcessId { pid, version };
+    let told = |at, step, process, from, signer: Option<&str>| ProcessLife {
+        at: Ticks(at),
+        step,
+        process,
+        from,
+        signed: signer.map(|id| {
+            let cdhash = [u8::try_from(id.len()).unwrap(); 20];
+            SignedBy::new(id.as_bytes(), b"ABCDE12345", cdhash, id == "com.example.tool")
+        }),
+        status: 0,
+    };
+    let seen = told(1100, LifeStep::Seen, id(77, 3), None, Some("com.example.shell"));
+    let forked = told(2000, LifeStep::Forked, id(78, 4), Some(id(77, 3)), None);
+    let became = told(2100, LifeStep::Became, id(78, 5), Some(id(78, 4)), Some("com.example.tool"));
+    let ended = told(5000, LifeStep::Ended, id(78, 5), None, None);
+    for client in 1..=2 {
+        for life in [seen, forked, became, ended].iter().filter(|_| lives) {
+            builder.writers[client].life(life);
+        }
+        let mut asked = |read, tid, pid, generation| {
+            let dec = Dec { pid, generation, inode: 6, ..Dec::at_once(read, tid, SubjectClass::Workload) };
+            builder.decision(client, dec);
+        };
+        // The program itself, its child before and after the child's exec, and a stranger.
+        asked(1200, 901, 77, 3);
+        asked(2050, 902, 78, 4);
+        asked(2200, 903, 78, 5);
+        asked(3000, 904, 99, 9);
+    }
+    builder.phase(PhaseKind::Storm, 500, 10_000);
+    builder.finish()
+}
+
+#[test]
+fn what_a_program_starts_in_turn_belongs_to_its_operation() {
+    let without = analyse_on(&grandchild("tree-untold", false), "endpoint-security");
+    assert_eq!((without.totals.explained, without.totals.unexplained), (2, 6), "nobody told of the child");
+    assert_eq!(without.programs, []);
+    let findings = analyse_on(&grandchild("tree-told", true), "endpoint-security");
+    sums_hold(&findings);
+    assert_eq!((findings.totals.explained, findings.totals.unexplained), (6, 2));
+    let told: Vec<_> = findings
+        .programs
+        .iter()
+        .map(|program| {
+            let id = program.signing_id.as_deref().unwrap();
+            (id, program.processes, program.decisions, program.under.clone(), program.started_by.clone())
+        })
+        .collect();
+    let workload = |count| vec![("workload".to_owned(), count)];
+    // Between its fork and its exec the child runs its parent's program.
+    let shell = ("com.example.shell", 2, 4, workload(4), Vec::new());
+    let tool = ("com.example.tool", 1, 2, workload(2), vec!["com.example.shell".to_owned()]);
+    assert_eq!(told, [shell, tool]);
+    assert_eq!(findings.programs[1].team_id.as_deref(), Some("ABCDE12345"));
+    assert!(findings.programs[1].is_es_client && !findings.programs[0].is_es_client);
+    let strangers = "2 decisions were about processes whose program no client was told of";
+    assert!(
+        findings.not_observed.iter().any(|note| note.starts_with(strangers)),
+        "{:?}",
+        findings.not_observed
+    );
 }

@@ -7,17 +7,21 @@ use std::{
 };
 
 use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake, Listener};
-use lab_model::{AuthEvents, EventKind, FileId, NotifyEvents, Verdict};
+use lab_model::{AuthEvents, EventKind, FileId, LifeStep, NotifyEvents, ProcessId, ProcessLife, Verdict};
 
 use crate::{
     Answer, Arena, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, MuteStep, Observer, Question,
     RespondError, Responder, StepFailed, change_of_selection,
+    message::{life_seen, life_told},
 };
 
 /// The most events handed over as one batch.
 const BATCH_MAX: usize = 1_024;
-/// The most notices kept for [`EsBackend::take_notices`]; what comes beyond is counted as lost.
-const NOTICES_MAX: usize = 16_384;
+/// The most steps in the lives of processes kept for [`Backend::lives`]; what comes beyond is counted as lost.
+const LIVES_MAX: usize = 8_192;
+/// The most processes that are remembered as known by their signature; those that come after are told of again
+/// with each of their events.
+const KNOWN_MAX: usize = 65_536;
 
 /// A client's kernel, made of a [`Desk`] and the queue between the framework's thread and the client's own.
 ///
@@ -28,7 +32,9 @@ pub struct EsBackend<R: Responder + 'static> {
     slots: Box<[Mutex<Filed<R>>]>,
     counter: Mutex<Counter>,
     arrived: Condvar,
-    notices: Mutex<VecDeque<Facts>>,
+    lives: Mutex<VecDeque<ProcessLife>>,
+    /// The processes whose signature was told.
+    known: Mutex<BTreeSet<ProcessId>>,
     seen: Mutex<Seen>,
     /// An answer was kept since the caches were last emptied.
     kept: AtomicBool,
@@ -146,7 +152,8 @@ impl<R: Responder + 'static> EsBackend<R> {
             slots,
             counter: Mutex::new(counter),
             arrived: Condvar::new(),
-            notices: Mutex::new(VecDeque::with_capacity(NOTICES_MAX)),
+            lives: Mutex::new(VecDeque::with_capacity(LIVES_MAX)),
+            known: Mutex::new(BTreeSet::new()),
             seen: Mutex::new(Seen { arena: None, selected: BTreeSet::new(), events: AuthEvents::All }),
             kept: AtomicBool::new(false),
         })
@@ -179,7 +186,11 @@ impl<R: Responder + 'static> EsBackend<R> {
     /// Takes one delivery of the desk, on the framework's thread.
     pub fn file_away(&self, delivery: Delivery<R, Counts>) {
         match delivery {
-            Delivery::Notice(notice) => self.note(notice.facts),
+            Delivery::Notice(notice) => {
+                if let Some(life) = life_told(&notice.message, &notice.facts) {
+                    self.note(life);
+                }
+            }
             Delivery::Question(question) => {
                 let mut counter = lock(&self.counter);
                 let place = if counter.state == State::Open { counter.free.pop() } else { None };
@@ -199,11 +210,6 @@ impl<R: Responder + 'static> EsBackend<R> {
         }
     }
 
-    /// Takes the notices (forks, execs, exits) that have arrived since the last call, in order.
-    pub fn take_notices(&self) -> Vec<Facts> {
-        lock(&self.notices).drain(..).collect()
-    }
-
     /// Hands one batch over, as [`Backend::receive`] does until the end: for tests that go step by step.
     pub fn receive_one<I: Intake<Ticket>>(&self, intake: &mut I) {
         let (mut batch, mut answers) = (Vec::new(), Vec::new());
@@ -218,12 +224,27 @@ impl<R: Responder + 'static> EsBackend<R> {
         self.arrived.notify_all();
     }
 
-    fn note(&self, facts: Facts) {
-        let mut notices = lock(&self.notices);
-        if notices.len() < NOTICES_MAX {
-            notices.push_back(facts);
+    fn note(&self, life: ProcessLife) {
+        let mut lives = lock(&self.lives);
+        if lives.len() < LIVES_MAX {
+            lives.push_back(life);
         } else {
+            drop(lives);
             self.counts().lost.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Takes down who asked, the first time that this process asks. Never on the path to an answer.
+    fn meet(&self, question: &Question<R, Counts>) {
+        let life = life_seen(question.message(), question.facts());
+        let mut known = lock(&self.known);
+        let is_new = !known.contains(&life.process);
+        if is_new && known.len() < KNOWN_MAX {
+            known.insert(life.process);
+        }
+        drop(known);
+        if is_new {
+            self.note(life);
         }
     }
 
@@ -425,9 +446,23 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
 
     fn file(&self, token: Ticket, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
         let question = self.question(token)?;
+        self.meet(&question);
         let file = question.facts().target?;
         let path = if with_path(file) { question.message().target() } else { None };
         Some(FileFacts { file, path: path.map(|target| target.path.to_vec()) })
+    }
+
+    fn lives(&self, into: &mut Vec<ProcessLife>) {
+        // Room first: the handler waits for the lock.
+        into.reserve(LIVES_MAX);
+        let from = into.len();
+        into.extend(lock(&self.lives).drain(..));
+        let mut known = lock(&self.known);
+        for life in into[from..].iter().filter(|life| life.step == LifeStep::Became) {
+            if known.len() < KNOWN_MAX {
+                known.insert(life.process);
+            }
+        }
     }
 
     fn release(&self, token: Ticket) {
@@ -491,6 +526,10 @@ impl<B: Backend> Backend for Shared<B> {
 
     fn file(&self, token: B::Token, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
         self.0.file(token, with_path)
+    }
+
+    fn lives(&self, into: &mut Vec<ProcessLife>) {
+        self.0.lives(into);
     }
 
     fn release(&self, token: B::Token) {

@@ -101,13 +101,22 @@ fn target_of(event: Option<Event<'_>>) -> Option<File<'_>> {
     }
 }
 
-fn made_by(event: Option<Event<'_>>) -> Option<ProcessId> {
-    let process: Process<'_> = match event? {
-        Event::AuthExec(exec) | Event::NotifyExec(exec) => exec.target(),
-        Event::NotifyFork(fork) => fork.child(),
-        _ => return None,
-    };
-    Some(process_id(&process.audit_token()))
+/// The new process of a fork or an exec.
+fn made_process(event: Option<Event<'_>>) -> Option<Process<'_>> {
+    match event? {
+        Event::AuthExec(exec) | Event::NotifyExec(exec) => Some(exec.target()),
+        Event::NotifyFork(fork) => Some(fork.child()),
+        _ => None,
+    }
+}
+
+fn signer_of<'a>(process: &Process<'a>) -> Signer<'a> {
+    Signer {
+        signing_id: process.signing_id().as_bytes(),
+        team_id: process.team_id().as_bytes(),
+        cdhash: process.cdhash(),
+        is_es_client: process.is_es_client(),
+    }
 }
 
 /// The kind of an event; a number beyond the trace's range is kept as its highest.
@@ -133,7 +142,7 @@ impl Message for EsMessage {
             },
             subject_is_es_client: process.is_es_client(),
             target: target_of(self.message.event()).as_ref().map(file_id),
-            made: made_by(self.message.event()),
+            made: made_process(self.message.event()).map(|process| process_id(&process.audit_token())),
             sequence: self.message.seq_num(),
             sequence_of_all: self.message.global_seq_num(),
         }
@@ -145,16 +154,26 @@ impl Message for EsMessage {
     }
 
     fn signer(&self) -> Signer<'_> {
-        let process = self.message.process();
-        Signer {
-            signing_id: process.signing_id().as_bytes(),
-            team_id: process.team_id().as_bytes(),
-            cdhash: process.cdhash(),
-        }
+        signer_of(&self.message.process())
     }
 
     fn executable(&self) -> &[u8] {
         self.message.process().executable().path().as_bytes()
+    }
+
+    fn parent(&self) -> Option<ProcessId> {
+        self.message.process().parent_audit_token().as_ref().map(process_id)
+    }
+
+    fn made_signer(&self) -> Option<Signer<'_>> {
+        made_process(self.message.event()).as_ref().map(signer_of)
+    }
+
+    fn exit_status(&self) -> Option<i32> {
+        match self.message.event()? {
+            Event::NotifyExit(exit) => Some(exit.stat()),
+            _ => None,
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Happening {
     pub executable: Vec<u8>,
     /// The file acted on.
     pub target: Option<(Vec<u8>, FileId)>,
+    /// The new process of a fork or an exec.
+    pub made: Option<ProcessId>,
     /// How long the kernel waits for an answer, in ticks.
     pub window: u64,
 }
@@ -95,6 +97,7 @@ struct State {
     target_inverted: bool,
     executables: BTreeSet<Vec<u8>>,
     processes: BTreeSet<ProcessId>,
+    parents: BTreeMap<ProcessId, ProcessId>,
     tally: Tally,
 }
 
@@ -111,6 +114,9 @@ pub struct FakeMessage {
     index: usize,
     facts: Facts,
     happening: Arc<Happening>,
+    signing_id: String,
+    made_signing_id: String,
+    parent: Option<ProcessId>,
 }
 
 /// The answering half of the fake connection.
@@ -127,6 +133,21 @@ pub struct FakeConnection {
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const fn acting(happening: &Happening) -> ProcessId {
+    ProcessId { pid: happening.subject.pid, version: happening.subject.generation }
+}
+
+/// On the fake machine every program is signed under its file's name.
+fn signing_id(executable: &[u8]) -> String {
+    let name = executable.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    format!("com.example.{}", String::from_utf8_lossy(name))
+}
+
+/// A fork runs the same program, an exec its target.
+fn made_signing_id(happening: &Happening) -> String {
+    signing_id(happening.target.as_ref().map_or(&happening.executable, |(path, _)| path))
 }
 
 const fn is_question(kind: EventKind) -> bool {
@@ -152,6 +173,7 @@ impl FakeMachine {
             target_inverted: false,
             executables: BTreeSet::from([DEFAULT_MUTED_EXECUTABLE.to_vec()]),
             processes: BTreeSet::new(),
+            parents: BTreeMap::new(),
             tally: Tally::default(),
         };
         FakeMachine { state: Arc::new(Mutex::new(state)) }
@@ -168,6 +190,7 @@ impl FakeMachine {
     /// Lets something happen; its number when the client is asked or told, `None` when it is not to see it.
     pub fn happen(&self, happening: Happening) -> Option<usize> {
         let mut state = lock(&self.state);
+        state.bear(&happening);
         if !state.connected || state.suppresses(&happening) || state.answers_itself(&happening) {
             return None;
         }
@@ -193,8 +216,11 @@ impl FakeMachine {
         let (index, happening) = state.queue.pop_front()?;
         state.tally.retained += 1;
         let facts = state.entries[index].facts;
+        let parent = state.parents.get(&acting(&happening)).copied();
         drop(state);
-        Some(FakeMessage { state: Arc::clone(&self.state), index, facts, happening })
+        let (signing_id, made_signing_id) = (signing_id(&happening.executable), made_signing_id(&happening));
+        let state = Arc::clone(&self.state);
+        Some(FakeMessage { state, index, facts, happening, signing_id, made_signing_id, parent })
     }
 
     /// Lets time pass; AUTH events whose deadline passes are allowed and counted as missed.
@@ -241,7 +267,7 @@ impl State {
             subject: happening.subject,
             subject_is_es_client: false,
             target: happening.target.as_ref().map(|(_, file)| *file),
-            made: None,
+            made: happening.made,
             sequence: Some(*sequence),
             sequence_of_all: Some(self.sequence_of_all),
         };
@@ -250,9 +276,19 @@ impl State {
         facts
     }
 
+    /// Remembers who made whom: a new process is its maker's child, a new program its process's parent's.
+    fn bear(&mut self, happening: &Happening) {
+        let Some(made) = happening.made else { return };
+        let maker = acting(happening);
+        let parent = if made.pid == maker.pid { self.parents.get(&maker).copied() } else { Some(maker) };
+        if let Some(parent) = parent {
+            self.parents.insert(made, parent);
+        }
+    }
+
     /// The framework's flow chart: subscription, process, executable, target.
     fn suppresses(&self, happening: &Happening) -> bool {
-        let process = ProcessId { pid: happening.subject.pid, version: happening.subject.generation };
+        let process = acting(happening);
         if !self.subscribed.contains(&happening.kind)
             || self.processes.contains(&process)
             || self.executables.contains(&happening.executable)
@@ -331,6 +367,10 @@ impl State {
     }
 }
 
+fn signed_as(signing_id: &str) -> Signer<'_> {
+    Signer { signing_id: signing_id.as_bytes(), team_id: b"ABCDE12345", cdhash: [0; 20], is_es_client: false }
+}
+
 impl Message for FakeMessage {
     fn facts(&self) -> Facts {
         self.facts
@@ -341,7 +381,19 @@ impl Message for FakeMessage {
     }
 
     fn signer(&self) -> Signer<'_> {
-        Signer { signing_id: b"com.example.fake", team_id: b"", cdhash: [0; 20] }
+        signed_as(&self.signing_id)
+    }
+
+    fn parent(&self) -> Option<ProcessId> {
+        self.parent
+    }
+
+    fn made_signer(&self) -> Option<Signer<'_>> {
+        self.happening.made.map(|_| signed_as(&self.made_signing_id))
+    }
+
+    fn exit_status(&self) -> Option<i32> {
+        (self.facts.kind == EventKind::NotifyExit).then_some(0)
     }
 
     fn executable(&self) -> &[u8] {

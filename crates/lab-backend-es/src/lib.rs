@@ -23,7 +23,8 @@ pub use backend::{Counts, EsBackend, Shared, Ticket};
 #[cfg(target_os = "macos")]
 pub use darwin::{ConnectError, EsClient, EsMessage, EsResponder, now, timebase};
 pub use desk::{Answer, Delivery, Desk, Grounds, Notice, Observer, Question, Watch};
-pub use message::{Cache, Facts, Message, ProcessId, Responder, Signer, Target};
+pub use lab_model::ProcessId;
+pub use message::{Cache, Facts, Message, Responder, Signer, Target};
 pub use mute::{
     Arena, Connection, MutePlan, MuteStep, Refusal, Scope, StepFailed, change_of_selection, start,
 };

@@ -1,26 +1,6 @@
-use lab_model::{EventKind, FileId, ThreadId, Ticks, Verdict};
+use lab_model::{EventKind, FileId, LifeStep, ProcessId, ProcessLife, SignedBy, ThreadId, Ticks, Verdict};
 
 use crate::{MuteStep, RespondError, StepFailed, Window};
-
-/// One execution of a program: a pid alone is reused, the pair is not until the next start of the machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProcessId {
-    /// The process.
-    pub pid: u32,
-    /// Changes with every fork and exec.
-    #[doc(alias = "pidversion")]
-    pub version: u32,
-}
-
-impl ProcessId {
-    /// Reads the pair out of the eight words of an audit token, in the order `auid, euid, egid, ruid, rgid,
-    /// pid, asid, pidversion`.
-    #[must_use]
-    #[doc(alias = "audit_token_t")]
-    pub const fn of_audit_token(words: [u32; 8]) -> ProcessId {
-        ProcessId { pid: words[5], version: words[7] }
-    }
-}
 
 /// What an event is, in fixed-size values that are read before the answer.
 ///
@@ -58,6 +38,14 @@ pub struct Signer<'a> {
     pub team_id: &'a [u8],
     /// The code directory's hash.
     pub cdhash: [u8; 20],
+    /// The program has the Endpoint Security entitlement.
+    pub is_es_client: bool,
+}
+
+impl From<Signer<'_>> for SignedBy {
+    fn from(signer: Signer<'_>) -> SignedBy {
+        SignedBy::new(signer.signing_id, signer.team_id, signer.cdhash, signer.is_es_client)
+    }
 }
 
 /// The file acted on, by path.
@@ -83,6 +71,46 @@ pub trait Message: Send + Sync {
 
     /// The program that acted, by path.
     fn executable(&self) -> &[u8];
+
+    /// The process that started the one that acted; `None` when the kernel did not say.
+    #[doc(alias = "parent_audit_token")]
+    fn parent(&self) -> Option<ProcessId>;
+
+    /// Who signed the program of the new process of a fork or an exec; `None` for other events.
+    fn made_signer(&self) -> Option<Signer<'_>>;
+
+    /// The wait status of a process that has ended; `None` for other events.
+    fn exit_status(&self) -> Option<i32>;
+}
+
+/// What a notice says of a life; `None` for a notice of something else. Allocates nothing: the handler asks.
+pub(crate) fn life_told<M: Message>(message: &M, facts: &Facts) -> Option<ProcessLife> {
+    let subject = process_of(facts.subject);
+    let (step, process, from) = match (facts.kind, facts.made) {
+        (EventKind::NotifyFork, Some(child)) => (LifeStep::Forked, child, Some(subject)),
+        (EventKind::NotifyExec, Some(program)) => (LifeStep::Became, program, Some(subject)),
+        (EventKind::NotifyExit, _) => (LifeStep::Ended, subject, None),
+        _ => return None,
+    };
+    let signed = message.made_signer().map(SignedBy::from);
+    let status = message.exit_status().unwrap_or(0);
+    Some(ProcessLife { at: facts.window.generated, step, process, from, signed, status })
+}
+
+/// What a question says of whoever asks. Never on the path to an answer.
+pub(crate) fn life_seen<M: Message>(message: &M, facts: &Facts) -> ProcessLife {
+    ProcessLife {
+        at: facts.window.generated,
+        step: LifeStep::Seen,
+        process: process_of(facts.subject),
+        from: message.parent(),
+        signed: Some(message.signer().into()),
+        status: 0,
+    }
+}
+
+const fn process_of(subject: ThreadId) -> ProcessId {
+    ProcessId { pid: subject.pid, version: subject.generation }
 }
 
 /// Whether the kernel may answer later events of the same kind by itself.
@@ -168,16 +196,5 @@ pub(crate) fn respond<R: Responder>(
         (EventKind::AuthOpen, Verdict::Allow) => responder.respond_flags(message, ALL_FLAGS, cache),
         (EventKind::AuthOpen, Verdict::Deny) => responder.respond_flags(message, NO_FLAGS, cache),
         (_, verdict) => responder.respond_auth(message, verdict, cache),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_audit_token_names_one_execution() {
-        let words = [501, 0, 0, 501, 20, 4711, 100_003, 9];
-        assert_eq!(ProcessId::of_audit_token(words), ProcessId { pid: 4711, version: 9 });
     }
 }

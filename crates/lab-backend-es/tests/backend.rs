@@ -9,7 +9,7 @@ use lab_backend_es::{
     start,
 };
 use lab_client_core::{Backend, Disposition, Event, Intake};
-use lab_model::{AuthEvents, EventKind, FileId, ThreadId, Verdict};
+use lab_model::{AuthEvents, EventKind, FileId, LifeStep, ProcessId, ThreadId, Verdict};
 
 const KINDS: [EventKind; 3] = [EventKind::AuthOpen, EventKind::AuthExec, EventKind::NotifyFork];
 
@@ -20,6 +20,7 @@ fn happening(kind: EventKind, inode: u64) -> Happening {
         executable: b"/usr/local/bin/driver".to_vec(),
         target: (kind != EventKind::NotifyFork)
             .then(|| (format!("/arena/{inode}").into_bytes(), FileId { device: 1, inode })),
+        made: None,
         window: 1_000,
     }
 }
@@ -172,9 +173,11 @@ fn answered_and_released(reader: Reader) {
     assert_eq!((outcome.lost, outcome.backend.counts().abandoned()), (0, 0));
     assert_eq!(outcome.paths.len(), 1_000);
     assert!(outcome.paths.iter().all(|path| path.starts_with(b"/arena/") && path.ends_with(&[0])));
-    let forks = outcome.backend.take_notices();
-    assert_eq!(forks.len(), 1_000);
-    assert!(forks.iter().all(|facts| facts.kind == EventKind::NotifyFork));
+    let mut lives = Vec::new();
+    outcome.backend.lives(&mut lives);
+    // The forks of this schedule make nobody; one process asks everything, and is told of once.
+    let told: Vec<_> = lives.iter().map(|life| (life.step, life.process)).collect();
+    assert_eq!(told, [(LifeStep::Seen, ProcessId { pid: 7, version: 1 })]);
     assert_eq!(outcome.backend.desk().outstanding(), 0);
 }
 
@@ -303,4 +306,83 @@ fn nothing_is_hidden_or_kept_without_a_connection() {
     assert!(backend.subscribe(AuthEvents::Open).is_err());
     assert!(backend.hide(&[b"/arena/x".to_vec()]).is_err());
     assert!(backend.hide(&[]).is_ok(), "there is nothing to do");
+}
+
+#[test]
+fn a_process_tree_is_told_step_by_step_with_its_signers() {
+    let machine = FakeMachine::new(64);
+    let (mut connection, responder) = machine.connect();
+    let backend = EsBackend::new(16);
+    backend.desk().open(responder);
+    let kinds = [EventKind::AuthOpen, EventKind::NotifyFork, EventKind::NotifyExec, EventKind::NotifyExit];
+    start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &kinds).unwrap();
+    let id = |pid, version| ProcessId { pid, version };
+    let by = |kind, of: ProcessId, executable: &str, target: Option<&str>, made| Happening {
+        subject: ThreadId { pid: of.pid, tid: 70, generation: of.version },
+        executable: executable.as_bytes().to_vec(),
+        target: target.map(|path| (path.as_bytes().to_vec(), FileId { device: 1, inode: 5 })),
+        made,
+        ..happening(kind, 5)
+    };
+    let open = |of, executable| by(EventKind::AuthOpen, of, executable, Some("/arena/5"), None);
+    let story = [
+        by(EventKind::NotifyFork, id(7, 1), "/bin/driver", None, Some(id(8, 2))),
+        by(EventKind::NotifyExec, id(8, 2), "/bin/driver", Some("/bin/tool"), Some(id(8, 3))),
+        open(id(8, 3), "/bin/tool"),
+        by(EventKind::NotifyFork, id(8, 3), "/bin/tool", None, Some(id(9, 4))),
+        open(id(9, 4), "/bin/tool"),
+        open(id(9, 4), "/bin/tool"),
+        by(EventKind::NotifyExit, id(9, 4), "/bin/tool", None, None),
+    ];
+    let mut lives = Vec::new();
+    for happening in story {
+        machine.happen(happening).unwrap();
+        let message = machine.deliver().unwrap();
+        backend.handle(message, Cache::Off);
+        let mut taken = TakeAll(Vec::new());
+        if backend.desk().outstanding() > 0 {
+            backend.receive_one(&mut taken);
+        }
+        for token in taken.0 {
+            backend.answer(token, Verdict::Allow).unwrap();
+            backend.file(token, &|_| false).unwrap();
+            backend.release(token);
+        }
+        backend.lives(&mut lives);
+    }
+    let told: Vec<_> = lives
+        .iter()
+        .map(|life| {
+            let signer = life.signed.and_then(|signed| signed.signing_id()).unwrap_or_default();
+            (life.step, life.process, life.from, signer)
+        })
+        .collect();
+    let step = |step, process, from, signer: &str| (step, process, from, signer.to_owned());
+    let expected = [
+        step(LifeStep::Forked, id(8, 2), Some(id(7, 1)), "com.example.driver"),
+        step(LifeStep::Became, id(8, 3), Some(id(8, 2)), "com.example.tool"),
+        step(LifeStep::Forked, id(9, 4), Some(id(8, 3)), "com.example.tool"),
+        step(LifeStep::Seen, id(9, 4), Some(id(8, 3)), "com.example.tool"),
+        step(LifeStep::Ended, id(9, 4), None, ""),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(machine.tally().retained, machine.tally().released);
+}
+
+/// Takes every event for later.
+struct TakeAll(Vec<Ticket>);
+
+impl Intake<Ticket> for TakeAll {
+    fn batch(&mut self) {}
+
+    fn event(&mut self, event: &Event<Ticket>) -> Disposition {
+        self.0.push(event.token);
+        Disposition::Keep
+    }
+
+    fn answering(&mut self) {}
+
+    fn answered(&mut self, _: usize, _: u32) {}
+
+    fn lost(&mut self, _: u64) {}
 }

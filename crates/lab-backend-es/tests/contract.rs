@@ -77,6 +77,7 @@ fn happening(kind: EventKind, path: &str, window: u64) -> Happening {
         subject: ThreadId { pid: 100, tid: 1000, generation: 1 },
         executable: b"/usr/local/bin/driver".to_vec(),
         target: has_target.then(|| (path.as_bytes().to_vec(), FileId { device: 1, inode: 2 })),
+        made: None,
         window,
     }
 }

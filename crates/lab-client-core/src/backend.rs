@@ -1,4 +1,4 @@
-use lab_model::{AuthEvents, EventKind, FileId, NotifyEvents, ThreadId, Ticks, Verdict};
+use lab_model::{AuthEvents, EventKind, FileId, NotifyEvents, ProcessLife, ThreadId, Ticks, Verdict};
 
 /// An event as a kernel hands it over: owned, and with a token that stands for the pending answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +161,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Finds out which file an event was about; its path only when `with_path` says so of the file. May
     /// block briefly: never called on the path to an answer.
     fn file(&self, token: Self::Token, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts>;
+
+    /// Takes what was told of the lives of processes since the last call, in order; nothing where the kernel tells
+    /// of none. Never called on the path to an answer.
+    fn lives(&self, _into: &mut Vec<ProcessLife>) {}
 
     /// Lets go of what the kernel keeps for an answered event.
     fn release(&self, token: Self::Token);

@@ -16,6 +16,7 @@ mod budget;
 mod core;
 mod judge;
 mod policy;
+mod rounds;
 mod task;
 
 pub use crate::core::{Action, ClientCore, Input};
@@ -23,4 +24,5 @@ pub use backend::{Backend, BackendError, Disposition, Event, FileFacts, Intake, 
 pub use budget::Budget;
 pub use judge::Judge;
 pub use policy::{Admission, Policy, Question};
+pub use rounds::Rounds;
 pub use task::{Ask, Asks, OperationPlan, Outcome, PlannedTarget, Step, Task, Whom};

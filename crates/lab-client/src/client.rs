@@ -247,6 +247,7 @@ fn follow<B: Backend>(
                 while let Some((token, record)) = shared.answered.pop() {
                     shared.look_at(token, record);
                 }
+                housekeeper::record_lives(shared, &mut Vec::new());
                 let unread = shared.backend.unread_notices();
                 if unread > 0 {
                     let kind = LossKind::NoticesUnread;

@@ -6,18 +6,14 @@
 use std::{
     sync::{Arc, atomic::Ordering},
     thread,
-    time::Duration,
 };
 
-use lab_client_core::Backend;
-use lab_model::{Approval, Ticks, Verdict};
-use lab_process::{GROW_EVERY, clock};
+use lab_client_core::{Backend, Rounds};
+use lab_model::{Approval, ProcessLife, Ticks, Verdict};
+use lab_process::clock;
 use lab_trace::{Counter, DecisionEnd, Loss, LossKind};
 
 use crate::client::{HOUSEKEEPER_PLACE, Shared};
-
-/// The longest nap when there is nothing to do.
-const NAP_MAX: Duration = Duration::from_millis(16);
 
 /// Events that are let go of together.
 const RELEASE_AT_ONCE: usize = 64;
@@ -34,15 +30,16 @@ struct Noted {
 /// Works for ever; the process's end is the housekeeper's.
 pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
     let mut noted = Noted::default();
-    let mut nap = GROW_EVERY;
+    let mut rounds = Rounds::default();
     let mut done = Vec::with_capacity(RELEASE_AT_ONCE);
+    let mut lives = Vec::new();
     loop {
         shared.gate.enter(HOUSEKEEPER_PLACE);
-        let mut busy = false;
+        let mut events = 0;
         while let Some((token, record)) = shared.answered.pop() {
             shared.look_at(token, record);
             done.push(token);
-            busy = true;
+            events += 1;
             if done.len() == RELEASE_AT_ONCE {
                 shared.backend.release_all(&mut done);
                 done.clear();
@@ -50,20 +47,28 @@ pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
         }
         shared.backend.release_all(&mut done);
         done.clear();
-        busy |= fall_back(shared, clock::now());
+        let mut urgent = fall_back(shared, clock::now());
         match shared.trace.grow() {
-            Ok(grown) => busy |= grown,
+            Ok(grown) => urgent |= grown,
             Err(error) if !noted.trace_full => {
                 noted.trace_full = true;
                 tracing::warn!("the trace cannot grow, what follows is counted as lost: {error}");
             }
             Err(_) => {}
         }
+        record_lives(shared, &mut lives);
         note_losses(shared, &mut noted);
         shared.gate.leave(HOUSEKEEPER_PLACE);
-        let watches = shared.watches_time.load(Ordering::Relaxed);
-        nap = if busy || watches { GROW_EVERY } else { (nap * 2).min(NAP_MAX) };
-        thread::sleep(nap);
+        urgent |= shared.watches_time.load(Ordering::Relaxed);
+        thread::sleep(rounds.nap_after(events, urgent).duration());
+    }
+}
+
+/// Records what the kernel told of the lives of processes; `lives` is room for it.
+pub(crate) fn record_lives<B: Backend>(shared: &Shared<B>, lives: &mut Vec<ProcessLife>) {
+    shared.backend.lives(lives);
+    for life in lives.drain(..) {
+        shared.trace.life(&life);
     }
 }
 

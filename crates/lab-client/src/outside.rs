@@ -33,6 +33,8 @@ use nix::{
 const REQUESTS_MAX: usize = 4096;
 /// How long a helper may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// How often a daemon that may come back is looked for.
+const REGAIN_EVERY: Duration = Duration::from_millis(10);
 /// How long helpers may take to close their traces before they are killed.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
@@ -104,8 +106,9 @@ impl Desk {
         }
     }
 
-    /// Carries requests over one channel until it breaks.
-    fn carry(&self, mut stream: UnixStream) {
+    /// Carries requests over one channel until it breaks; for ever if it leads to somebody who may come back to
+    /// `address`.
+    fn carry(&self, mut stream: UnixStream, address: Option<&str>) {
         loop {
             let mut queue = self.queue();
             let parcel = loop {
@@ -120,8 +123,13 @@ impl Desk {
             match carried {
                 Ok((_, error)) => self.over(parcel, error),
                 Err(error) => {
+                    // Whether it was carried out before the channel broke nobody knows: it is not made twice.
                     self.over(parcel, (Errno::EPIPE as i32).unsigned_abs());
-                    return self.lose(&error);
+                    self.lose(&error);
+                    match address {
+                        Some(address) => stream = self.regain(address),
+                        None => return,
+                    }
                 }
             }
         }
@@ -137,6 +145,19 @@ impl Desk {
         tracing::warn!("a channel to {} is broken ({error}), {left} are left", self.name);
         for parcel in orphans {
             self.over(parcel, (Errno::EPIPE as i32).unsigned_abs());
+        }
+    }
+}
+
+impl Desk {
+    /// Waits until somebody listens again, and has a channel more.
+    fn regain(&self, address: &str) -> UnixStream {
+        loop {
+            thread::sleep(REGAIN_EVERY);
+            if let Ok(stream) = channel::connect(address) {
+                self.queue().channels += 1;
+                return stream;
+            }
         }
     }
 }
@@ -193,7 +214,7 @@ impl Outside {
             for _ in 0..daemon.workers {
                 let stream = channel::connect(&daemon.address)
                     .with_context(|| format!("the daemon {} cannot be reached", daemon.name))?;
-                start_courier(&desk, stream)?;
+                start_courier(&desk, stream, daemon.returns.then(|| daemon.address.clone()))?;
             }
             outside.daemons.push(desk);
         }
@@ -217,7 +238,7 @@ impl Outside {
             let (pid, threads) = await_ready(&mut child, &stream, &welcome.name)?;
             self.ready.push(HelperReady { actor: welcome.actor, pid, threads });
             self.started.push(Helper { pid, stream: stream.try_clone()? });
-            start_courier(&desk, stream)?;
+            start_courier(&desk, stream, None)?;
             let (ended, writer, actor) = (Arc::clone(&self.ended), writer.clone(), welcome.actor);
             spawn(format!("watch-{}", actor.0), move || watch(child, actor, &writer, &ended))?;
         }
@@ -267,9 +288,9 @@ fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
     thread::Builder::new().name(name).spawn(body).map(drop).context("cannot start a thread")
 }
 
-fn start_courier(desk: &Arc<Desk>, stream: UnixStream) -> Result<()> {
+fn start_courier(desk: &Arc<Desk>, stream: UnixStream, address: Option<String>) -> Result<()> {
     let desk = Arc::clone(desk);
-    spawn("courier".to_owned(), move || desk.carry(stream))
+    spawn("courier".to_owned(), move || desk.carry(stream, address.as_deref()))
 }
 
 /// Starts one helper and tells it who it is.

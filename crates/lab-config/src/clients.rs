@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use lab_model::{Behavior, BundleId, Client, ClientId, Span};
+use lab_model::{Behavior, BundleId, Client, ClientId};
 
 use crate::{
     Diagnostic, Limits,
-    faults::helpers_stay_away,
     raw::{BehaviorEntry, RawClient, RawClientCount, RawClients},
     read::{At, Field, List, Problems},
     resolve::{behavior, mended_word},
@@ -75,25 +74,11 @@ fn listed_clients(
                 Some(BehaviorEntry(written)) => behavior(written, base, problems),
                 None => base.clone(),
             };
-            let restart = restart(&at.value.restart, id.as_ref(), &behavior, problems);
+            let restart = at.value.restart.value().copied();
             Some(Client { id: id?, bundle_id: bundle_id?, behavior, restart })
         })
         .collect();
     if list.complete && !clients.is_empty() { clients.into_iter().collect() } else { None }
-}
-
-/// How long after its death a client comes back.
-fn restart(
-    written: &Field<Span>,
-    id: Option<&ClientId>,
-    behavior: &Behavior,
-    problems: &mut Problems<'_>,
-) -> Option<Span> {
-    let at = written.given()?;
-    if let (Some(id), true) = (id, behavior.helpers.is_some()) {
-        problems.add(helpers_stay_away(id.as_str(), &at.place));
-    }
-    Some(at.value)
 }
 
 fn client_id(
@@ -196,8 +181,7 @@ fn counted_clients(
         }
         return (None, count);
     }
-    let first = format!("{prefix}-{:0width$}", 1).parse::<ClientId>().ok();
-    let restart = restart(&written.restart, first.as_ref(), &behavior, problems);
+    let restart = written.restart.value().copied();
     let client = |number: usize| {
         let id = format!("{prefix}-{number:0width$}").parse::<ClientId>().ok()?;
         let bundle_id = default_bundle_id(lab?, &id).parse().ok()?;

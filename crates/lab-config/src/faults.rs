@@ -1,6 +1,6 @@
 //! Planned faults: to whom, when, and whether that can be done.
 
-use lab_model::{Behavior, Client, FaultAction, Phases, PlannedFault, Span};
+use lab_model::{Behavior, Client, Daemon, FaultAction, Phases, PlannedFault, Span};
 
 use crate::{
     Diagnostic,
@@ -14,13 +14,12 @@ use crate::{
 /// The faults in the order of their times.
 pub(crate) fn faults(
     field: &Field<List<RawFault>>,
-    clients: &[Client],
+    lab: (&[Client], &[Daemon]),
     phases: &Phases,
     problems: &mut Problems<'_>,
 ) -> Vec<PlannedFault> {
     let items = field.value().into_iter().flat_map(|list| &list.items);
-    let mut faults: Vec<PlannedFault> =
-        items.filter_map(|item| one(item, clients, phases, problems)).collect();
+    let mut faults: Vec<PlannedFault> = items.filter_map(|item| one(item, lab, phases, problems)).collect();
     faults.sort_by_key(|fault| fault.at);
     faults
 }
@@ -30,13 +29,30 @@ pub(crate) fn faults(
 enum Targets {
     /// What decides: a client.
     Clients,
+    /// What the lab can start again: a client with its helpers, or a daemon.
+    Returning,
+    /// What can be missing: a client, a helper or a daemon.
+    Mortals,
     /// Any process.
     Processes,
 }
 
+impl Targets {
+    const fn help(self) -> &'static str {
+        match self {
+            Targets::Clients => "write a client's ID",
+            Targets::Returning => "write the ID of a client or a daemon",
+            Targets::Mortals => "write the ID of a client or a daemon, or a helper as in `alpha.helper-1`",
+            Targets::Processes => {
+                "write the ID of a client or a daemon, a helper as in `alpha.helper-1`, or `driver`"
+            }
+        }
+    }
+}
+
 fn one(
     item: &At<RawFault>,
-    clients: &[Client],
+    (clients, daemons): (&[Client], &[Daemon]),
     phases: &Phases,
     problems: &mut Problems<'_>,
 ) -> Option<PlannedFault> {
@@ -64,19 +80,18 @@ fn one(
         problems.add(diagnostic);
         return None;
     }
-    let mut reader = Reader { clients, phases, problems };
+    let mut reader = Reader { clients, daemons, phases, problems };
     if let Some(raw) = stall.value() {
         let (on, at) = reader.target(&raw.on, &raw.at, Targets::Processes)?;
         let span = reader.lasting(&raw.r#for)?;
         return Some(PlannedFault { at, on, action: FaultAction::Stall { span } });
     }
     if let Some(raw) = kill.value() {
-        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Clients)?;
+        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Mortals)?;
         return Some(PlannedFault { at, on, action: FaultAction::Kill });
     }
     if let Some(raw) = restart.value() {
-        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Clients)?;
-        reader.comes_back_alone(&on, &item.place)?;
+        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Returning)?;
         let after = raw.after.value().copied().unwrap_or(Span::from_millis(500));
         return Some(PlannedFault { at, on, action: FaultAction::Restart { after } });
     }
@@ -132,6 +147,7 @@ fn key<T>(field: &Field<T>) -> Key {
 
 struct Reader<'a, 'b, 'c> {
     clients: &'a [Client],
+    daemons: &'a [Daemon],
     phases: &'a Phases,
     problems: &'b mut Problems<'c>,
 }
@@ -142,32 +158,60 @@ impl Reader<'_, '_, '_> {
         let moment = self.moment(at);
         let on = on.given()?;
         let name = on.value.as_str();
-        let clients = self.clients.iter().map(|client| client.id.as_str());
-        let known: Vec<&str> = match targets {
-            Targets::Clients => clients.collect(),
-            Targets::Processes => clients.chain([PlannedFault::DRIVER]).collect(),
-        };
-        if known.contains(&name) {
+        let known = self.names(targets);
+        if known.iter().any(|known| known == name) {
             return Some((on.value.clone(), moment?));
         }
+        let place = on.place.clone();
         let diagnostic = if name == PlannedFault::DRIVER {
-            Diagnostic::new(on.place.clone(), "this cannot be done to the driver")
+            Diagnostic::new(place, "this cannot be done to the driver")
                 .label("it decides nothing, and without it there is no storm")
                 .help("the driver can be stalled, and its descriptors limited")
+        } else if self.names(Targets::Mortals).iter().any(|known| known == name) {
+            self.of_a_worker(name, place, targets)
         } else {
             let message = format!("`{}` takes no part in this lab", shortened(name));
-            let diagnostic = Diagnostic::new(on.place.clone(), message);
-            match nearest(name, known.iter().copied()) {
+            let diagnostic = Diagnostic::new(place, message);
+            match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
                 None => diagnostic.label("no such participant"),
             }
-            .help(match targets {
-                Targets::Clients => "write a client's ID",
-                Targets::Processes => "write a client's ID, or `driver`",
-            })
+            .help(targets.help())
         };
         self.problems.add(diagnostic);
         None
+    }
+
+    /// Who can be named.
+    fn names(&self, targets: Targets) -> Vec<String> {
+        let mut names: Vec<String> = self.clients.iter().map(|client| client.id.to_string()).collect();
+        if targets != Targets::Clients {
+            names.extend(self.daemons.iter().map(|daemon| daemon.id.to_string()));
+        }
+        if matches!(targets, Targets::Mortals | Targets::Processes) {
+            for client in self.clients {
+                let count = client.behavior.helpers.map_or(0, |helpers| helpers.count);
+                names.extend((1..=count).map(|number| PlannedFault::helper(client.id.as_str(), number)));
+            }
+        }
+        if targets == Targets::Processes {
+            names.push(PlannedFault::DRIVER.to_owned());
+        }
+        names
+    }
+
+    /// What is said of a fault that cannot be done to a helper or a daemon.
+    fn of_a_worker(&self, name: &str, place: std::ops::Range<usize>, targets: Targets) -> Diagnostic {
+        match PlannedFault::helper_of(name) {
+            Some((client, _)) if targets == Targets::Returning => {
+                Diagnostic::new(place, format!("`{name}` cannot be started again by itself"))
+                    .label("its client starts it, before the first event")
+                    .help(format!("restart `{client}`: its helpers come back with it"))
+            }
+            _ => Diagnostic::new(place, format!("this cannot be done to `{name}`"))
+                .label("it is asked by clients and decides nothing")
+                .help("it can be stalled or killed, its descriptors limited, and a daemon restarted"),
+        }
     }
 
     fn moment(&mut self, at: &Field<Span>) -> Option<Span> {
@@ -195,16 +239,6 @@ impl Reader<'_, '_, '_> {
         Some(span.value)
     }
 
-    /// A client whose helpers would have to come back with it does not come back yet.
-    fn comes_back_alone(&mut self, on: &str, place: &std::ops::Range<usize>) -> Option<()> {
-        let client = self.clients.iter().find(|client| client.id.as_str() == on)?;
-        if client.behavior.helpers.is_none() {
-            return Some(());
-        }
-        self.problems.add(helpers_stay_away(on, place));
-        None
-    }
-
     /// The client's own behaviour with the written fields laid over it.
     fn behavior(&mut self, on: &str, set: &At<BehaviorEntry>) -> Option<Behavior> {
         let client = self.clients.iter().find(|client| client.id.as_str() == on)?;
@@ -229,12 +263,4 @@ impl Reader<'_, '_, '_> {
         }
         Some(changed)
     }
-}
-
-/// What is said of a client with helpers that is to come back.
-pub(crate) fn helpers_stay_away(id: &str, place: &std::ops::Range<usize>) -> Diagnostic {
-    let message = format!("{id} has helpers, and a client with helpers cannot be started again");
-    Diagnostic::new(place.clone(), message)
-        .label("its helpers would not come back with it")
-        .help("leave the restart or the `helpers` out; `daemons` stay up by themselves")
 }

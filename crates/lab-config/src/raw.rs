@@ -371,7 +371,7 @@ records! {
         stall [default]: RawStall,
         /// Kills a process.
         kill [default]: RawKill,
-        /// Kills a client and starts it again.
+        /// Kills a client or a daemon and starts it again.
         restart [default]: RawRestart,
         /// Makes a client work longer.
         slow [default]: RawSlow,
@@ -388,7 +388,7 @@ records! {
     /// Stops a process and lets it go on (`SIGSTOP`, `SIGCONT`).
     #[schemars(rename = "Stall")]
     "`stall`" RawStall {
-        /// Whom: a client by its ID, or `driver`.
+        /// Whom: a client or a daemon by its ID, a client's helper (`alpha.helper-1`), or `driver`.
         on: String,
         /// When, counted from the start of the storm.
         at: Span,
@@ -396,19 +396,21 @@ records! {
         r#for: Span,
     }
 
-    /// Kills a process (`SIGKILL`). A client with `restart` comes back.
+    /// Kills a process (`SIGKILL`). A client with `restart` comes back, with its helpers. Who asks a helper or a daemon
+    /// that is gone goes on without it: its requests fail.
     #[schemars(rename = "Kill")]
     "`kill`" RawKill {
-        /// Whom: a client by its ID.
+        /// Whom: a client or a daemon by its ID, or a client's helper (`alpha.helper-1`).
         on: String,
         /// When, counted from the start of the storm.
         at: Span,
     }
 
-    /// Kills a client and starts it again, whatever its own `restart` says.
+    /// Kills a client or a daemon and starts it again, whatever a client's own `restart` says. A client's helpers come
+    /// back with it.
     #[schemars(rename = "Restart")]
     "`restart`" RawRestart {
-        /// Whom: a client by its ID.
+        /// Whom: a client or a daemon by its ID.
         on: String,
         /// When, counted from the start of the storm.
         at: Span,
@@ -471,7 +473,7 @@ records! {
     /// for an event cannot read it, and the kernel denies the open.
     #[schemars(rename = "Descriptors")]
     "`descriptors`" RawDescriptors {
-        /// Whom: a client by its ID, or `driver`.
+        /// Whom: a client or a daemon by its ID, a client's helper (`alpha.helper-1`), or `driver`.
         on: String,
         /// When, counted from the start of the storm.
         at: Span,

@@ -71,8 +71,10 @@ pub(crate) fn resolve(
         check_processes(raw, ids, &others, problems);
         workers::check_asked(raw, daemons, clients.as_deref().unwrap_or_default(), problems);
     }
-    let faults = clients.as_ref().map(|clients| faults(&raw.faults, clients, &phases, problems));
-    let faults = faults.unwrap_or_default();
+    let faults = match (&clients, &daemons) {
+        (Some(clients), Some(daemons)) => faults(&raw.faults, (clients, daemons), &phases, problems),
+        _ => Vec::new(),
+    };
     let hold = knee(raw).map_or_else(Vec::new, |knee| hold(knee, client_ids.as_deref(), problems));
     let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
     let deadline = deadline(&raw.deadline, problems);

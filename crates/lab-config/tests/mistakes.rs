@@ -279,6 +279,15 @@ fn colour_only_when_asked_for() {
 fn faults() {
     let fault = |fault: &str| format!("{GOOD}faults:\n  - {fault}\n");
     check("fault_unknown_client", 1, fault("kill: { on: brvo, at: 1s }"));
+    let worked = |fault: &str| {
+        let daemons = "daemons: [{ id: indexer }]\n";
+        let behavior = "behavior: { helpers: { count: 2 }, daemons: [{ ask: indexer }] }";
+        format!("{daemons}{}faults:\n  - {fault}\n", with("behavior: scanner", behavior))
+    };
+    check("fault_on_a_helper_that_is_not_there", 1, worked("kill: { on: alpha.helper-3, at: 1s }"));
+    check("fault_restarts_a_helper", 1, worked("restart: { on: alpha.helper-2, at: 1s }"));
+    check("fault_denies_by_a_daemon", 1, worked("deny: { on: indexer, at: 1s, for: 1s }"));
+    check("fault_restarts_nobody", 1, worked("restart: { on: indexr, at: 1s }"));
     check("fault_on_the_driver", 1, fault("kill: { on: driver, at: 1s }"));
     check("fault_beyond_the_storm", 1, fault("kill: { on: bravo, at: 5s }"));
     check("fault_without_for", 1, fault("stall: { on: bravo, at: 1s }"));

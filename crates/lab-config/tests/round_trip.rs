@@ -300,10 +300,11 @@ fn faults(drawn: &[(u8, usize, u64, Span)], clients: &[Client], storm: Span) -> 
         let (on, action) = match kind {
             0 => (on(client.id.as_str()), FaultAction::Stall { span }),
             1 => (on(PlannedFault::DRIVER), FaultAction::Stall { span }),
-            2 => (on(client.id.as_str()), FaultAction::Kill),
-            3 if client.behavior.helpers.is_none() => {
-                (on(client.id.as_str()), FaultAction::Restart { after: span })
-            }
+            2 => match client.behavior.helpers {
+                Some(helpers) => (PlannedFault::helper(client.id.as_str(), helpers.count), FaultAction::Kill),
+                None => (on(client.id.as_str()), FaultAction::Kill),
+            },
+            3 => (on(client.id.as_str()), FaultAction::Restart { after: span }),
             4 => (on(client.id.as_str()), FaultAction::Slow { by: span, span }),
             5 => (on(client.id.as_str()), FaultAction::Deny { path: Some("files/x".into()), span }),
             6 => (on(client.id.as_str()), FaultAction::Deny { path: None, span }),

@@ -7,8 +7,8 @@ use crate::{AuthEvents, Behavior, DenyRule, Span};
 pub struct PlannedFault {
     /// How long into the storm it begins.
     pub at: Span,
-    /// To whom it is done: a client's ID, [`PlannedFault::DRIVER`], another participant's name, or
-    /// [`PlannedFault::MACHINE`].
+    /// To whom it is done: the ID of a client or a daemon, a client's helper (`alpha.helper-1`),
+    /// [`PlannedFault::DRIVER`], or [`PlannedFault::MACHINE`].
     pub on: String,
     /// What is done.
     pub action: FaultAction,
@@ -19,6 +19,21 @@ impl PlannedFault {
     pub const DRIVER: &'static str = "driver";
     /// The name of all that the lab's processes share.
     pub const MACHINE: &'static str = "machine";
+    /// What stands between a client's ID and the number of a helper, which counts from 1.
+    const HELPER: &'static str = ".helper-";
+
+    /// The name of a client's helper: its number counts from 1.
+    #[must_use]
+    pub fn helper(client: &str, number: u16) -> String {
+        format!("{client}{}{number}", PlannedFault::HELPER)
+    }
+
+    /// The client, and the number from 1, of the helper that is called so; `None` for any other name.
+    #[must_use]
+    pub fn helper_of(name: &str) -> Option<(&str, u16)> {
+        let (client, number) = name.rsplit_once(PlannedFault::HELPER)?;
+        Some((client, number.parse().ok()?))
+    }
 }
 
 /// What a planned fault does.
@@ -32,7 +47,7 @@ pub enum FaultAction {
     },
     /// Kills the process (`SIGKILL`). A client with [`crate::Client::restart`] comes back.
     Kill,
-    /// Kills the client and starts it again.
+    /// Kills the client or daemon and starts it again; a client comes back with its helpers.
     Restart {
         /// So long after its death.
         after: Span,
@@ -154,6 +169,14 @@ pub fn behavior_under<'a>(base: &Behavior, faults: impl Iterator<Item = &'a Faul
 mod tests {
     use super::*;
     use crate::Cache;
+
+    #[test]
+    fn a_helper_is_called_by_its_client_and_number() {
+        assert_eq!(PlannedFault::helper_of(&PlannedFault::helper("a-1", 2)), Some(("a-1", 2)));
+        for other in ["alpha", "alpha.helper-", "alpha.helper-x", "alpha/helpers", "helper-1"] {
+            assert_eq!(PlannedFault::helper_of(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn faults_add_up() {

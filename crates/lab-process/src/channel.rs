@@ -22,6 +22,14 @@ fn address(name: &str) -> io::Result<std::os::unix::net::SocketAddr> {
 /// # Errors
 /// Those of binding; the name may be taken.
 pub fn listen(name: &str) -> io::Result<UnixListener> {
+    // Elsewhere the name of a listener that was killed stays behind, and its successor takes it over.
+    #[cfg(not(target_os = "linux"))]
+    if let Some(path) = address(name)?.as_pathname() {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
     UnixListener::bind_addr(&address(name)?)
 }
 

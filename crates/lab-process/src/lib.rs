@@ -14,6 +14,7 @@ mod gate;
 mod machine;
 mod operate;
 mod paths;
+mod precedence;
 pub mod program;
 mod trace;
 
@@ -24,4 +25,5 @@ pub use gate::Gate;
 pub use machine::{ProcessState, host_facts, process_id, process_state, thread_id};
 pub use operate::{Operator, burn};
 pub use paths::Paths;
+pub use precedence::take_precedence;
 pub use trace::{GROW_EVERY, create_trace};

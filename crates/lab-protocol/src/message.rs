@@ -23,6 +23,8 @@ pub enum Order {
         /// The behaviour.
         behavior: Box<Behavior>,
     },
+    /// To a daemon: carry out what it is asked from now on. What was asked before has waited. Answered by [`Reply::Done`].
+    Serve,
     /// To the driver: make the workload's operations. Answered by [`Reply::Done`] at once and by
     /// [`Reply::PhaseEnded`] when the last operation has ended.
     Drive(PhaseOrder),
@@ -119,6 +121,9 @@ pub struct DaemonAddress {
     pub address: String,
     /// How many requests it works on at once, and so as many connections make sense.
     pub workers: u16,
+    /// After its death it may come back under the same address.
+    #[serde(default)]
+    pub returns: bool,
 }
 
 /// The part of a helper or a daemon.

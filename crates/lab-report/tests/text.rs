@@ -2,6 +2,7 @@
 
 mod fixtures;
 
+use lab_analysis::findings::Program;
 use lab_report::{json, text, text::Style};
 
 fn unicode() -> Style {
@@ -85,4 +86,30 @@ fn the_committed_schema_is_that_of_the_structure() {
         committed,
         "run: cargo run -p lab-report --example schema > docs/reference/report.schema.json"
     );
+}
+
+#[test]
+fn programs_are_shown_where_the_kernel_tells_of_them() {
+    let without = fixtures::stable();
+    assert!(!text::run(&without, &Style::plain()).contains("Whose programs asked"));
+    let mut findings = without;
+    let program = |id: Option<&str>, team: Option<&str>, entitled, decisions, started_by: &[&str]| Program {
+        signing_id: id.map(str::to_owned),
+        team_id: team.map(str::to_owned),
+        cdhash: "0b".repeat(20),
+        is_es_client: entitled,
+        processes: 2,
+        decisions,
+        under: vec![("workload".into(), decisions - 1), ("external".into(), 1)],
+        started_by: started_by.iter().map(|&id| id.to_owned()).collect(),
+    };
+    findings.programs = vec![
+        program(Some("com.example.driver"), None, false, 40, &[]),
+        program(Some("com.example.guard"), Some("ABCDE12345"), true, 12, &["com.example.driver"]),
+        program(None, None, false, 3, &["com.example.driver", "com.example.guard"]),
+    ];
+    let report = text::run(&findings, &Style { width: 140, ..unicode() });
+    let from = report.find("Whose programs asked").unwrap();
+    insta::assert_snapshot!("programs", report[from..].lines().take(12).collect::<Vec<_>>().join("\n"));
+    assert!(lab_report::html::run(&findings).contains("com.example.guard"));
 }

@@ -13,6 +13,14 @@ pub(crate) enum Happening {
     DeadlineCheck,
     /// The openers that wait for a killed client go on.
     Released { client: u32 },
+    /// A planned fault begins, if the storm still goes on.
+    FaultBegins { place: u32 },
+    /// A planned fault is taken back, if it is still in effect.
+    FaultEnds { place: u32 },
+    /// A client that died is started again.
+    StartAgain { client: u32 },
+    /// And is ready, if it is still this process of it.
+    BackAgain { client: u32, process: u32 },
     /// The next step of the run's script.
     Script { step: u32 },
     /// The drain has been quiet for long enough, if nothing happened since.

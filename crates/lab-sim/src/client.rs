@@ -7,6 +7,7 @@ use lab_model::{Actor, Approval, EventKind, Span, SubjectClass, Verdict};
 use lab_trace::RecordId;
 
 use crate::{
+    deciders::By,
     hiding::Hidden,
     machine::NONE,
     slab::{Key, Slab},
@@ -27,6 +28,12 @@ pub(crate) struct Client {
     pub(crate) alive: bool,
     /// The kernel asks it: from its start until its descriptor has gone.
     pub(crate) listening: bool,
+    /// It was killed, and its descriptor has not gone yet.
+    pub(crate) dying: bool,
+    /// How many files it may have open, while that is limited.
+    pub(crate) descriptors_max: Option<u32>,
+    /// Questions that it had no descriptor for: the kernel denies them.
+    pub(crate) exhausted: Vec<Key>,
     /// What the kernel does not ask it.
     pub(crate) hidden: Hidden,
     /// The millisecond for which its housekeeper has been paid.
@@ -47,14 +54,26 @@ pub(crate) struct Client {
     pub(crate) idle: VecDeque<u32>,
     /// What the reader answers at the end of its piece of work, and whom it wakes.
     pub(crate) batch: Batch,
-    /// The same for the housekeeper.
+    /// The same for the housekeeper, and for what a change of its behaviour sets off.
     pub(crate) fallbacks: Batch,
+    pub(crate) commands: Batch,
     /// When the budget answers which decision, in the order of time.
     pub(crate) budget: VecDeque<(u64, Key)>,
     /// Messages so far, dropped ones included. Endpoint Security only.
     pub(crate) sequence: u64,
     /// Dropped messages that its trace does not tell of yet.
     pub(crate) dropped: u64,
+}
+
+impl Client {
+    /// What leaves together with what this one does.
+    pub(crate) fn batch_of(&mut self, by: By) -> &mut Batch {
+        match by {
+            By::Housekeeper => &mut self.fallbacks,
+            By::Command => &mut self.commands,
+            By::Reader | By::Worker(_) => &mut self.batch,
+        }
+    }
 }
 
 /// Answers that leave together.

@@ -51,7 +51,10 @@ impl<S: Sink> Machine<'_, S> {
         let read = start + self.cost(self.costs.read_call + count as u64 * self.costs.read_event);
         self.tell_of_loss(client, read);
         for _ in 0..count {
-            if let Some(key) = self.clients[client].queue.pop_front() {
+            let Some(key) = self.clients[client].queue.pop_front() else { break };
+            if self.cannot_read(client) {
+                self.clients[client].exhausted.push(key);
+            } else {
                 self.receive(client, key, read);
             }
         }
@@ -78,8 +81,7 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn batch(&mut self, client: usize, by: By) -> &mut Batch {
-        let client = &mut self.clients[client];
-        if by == By::Housekeeper { &mut client.fallbacks } else { &mut client.batch }
+        self.clients[client].batch_of(by)
     }
 
     fn tell_of_loss(&mut self, client: usize, read: u64) {
@@ -157,8 +159,7 @@ impl<S: Sink> Machine<'_, S> {
         match action {
             Action::Answer { verdict, approval, worker: false, keep, .. } => {
                 decision.keep = keep;
-                let batch = if by == By::Housekeeper { &mut state.fallbacks } else { &mut state.batch };
-                batch.answers.push((key, verdict, approval));
+                state.batch_of(by).answers.push((key, verdict, approval));
             }
             Action::Answer { verdict, approval, keep, .. } => {
                 (decision.answer, decision.keep) = (Some((verdict, approval)), keep);
@@ -203,8 +204,7 @@ impl<S: Sink> Machine<'_, S> {
         } else if let Some(thread) = state.idle.pop_front() {
             self.threads[thread as usize].decision = key;
             self.threads[thread as usize].step = Step::TakeUp;
-            let batch = if by == By::Housekeeper { &mut state.fallbacks } else { &mut state.batch };
-            batch.wakes.push(thread);
+            state.batch_of(by).wakes.push(thread);
             thread
         } else {
             let (first, count) = state.workers;
@@ -229,6 +229,7 @@ impl<S: Sink> Machine<'_, S> {
     pub(crate) fn leave_receive(&mut self, thread: u32) -> Next {
         let client = self.client_of(thread);
         self.let_go(client, By::Reader);
+        self.deny_unread(client);
         if self.clients[client].queue.is_empty() { Next::Block } else { Next::Continue }
     }
 
@@ -285,7 +286,8 @@ impl<S: Sink> Machine<'_, S> {
         self.sink.end_decision(actor, record, &end);
         self.sink.decision_target(actor, record, file);
         self.tally.answered(approval, took, late);
-        if keep {
+        // Whoever has changed its mind meanwhile has none kept any more.
+        if keep && self.clients[client].keeps && self.may_keep(file) {
             self.keep(client, file, event);
         }
         self.retire(client, key);

@@ -5,7 +5,8 @@ use lab_workload::{PhaseLimits, Planned, Schedule};
 
 use crate::{
     Sink,
-    machine::{Machine, Next, Step},
+    machine::{Machine, Next, State, Step},
+    slab::Key,
 };
 
 /// The driver process.
@@ -88,6 +89,21 @@ impl<S: Sink> Machine<'_, S> {
         }
         self.script.late(self.now, self.now - at);
         Next::Continue
+    }
+
+    /// Every client has died and none comes back, so the workload alone shows nothing more: it ends with what is
+    /// under way.
+    pub(crate) fn halt(&mut self) {
+        self.script.drive_ends = self.now;
+        for number in 0..self.driver.workers.len() {
+            let thread = self.driver.workers[number].thread;
+            let state = &mut self.threads[thread as usize];
+            let sleeps = state.state == State::Blocked && state.operation == Key::NONE;
+            if sleeps && self.driver.workers[number].schedule.take().is_some() {
+                state.wait = state.wait.wrapping_add(1);
+                self.driver_done();
+            }
+        }
     }
 
     fn driver_done(&mut self) {

@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
 
 use lab_model::{ExecProgram, Workload};
-use lab_workload::{Action, file_bytes, file_path, interpreter_path, program_path};
+use lab_workload::{Action, created_path, file_bytes, file_path, interpreter_path, program_path, tree_path};
 
 /// The bytes of the loader and of the C library, as found on the machine of the default costs.
 const LOADER_BYTES: u64 = 230 << 10;
 const LIBC_BYTES: u64 = 2 << 20;
 const PROGRAM_BYTES: u64 = 512;
+/// A copy of the driver. Assumed.
+const TREE_BYTES: u64 = 4 << 20;
 
 /// The first inode: a fresh tmpfs counts from small numbers.
 const INODE_FIRST: u64 = 16;
@@ -21,6 +23,9 @@ pub struct Files {
     /// The files of all loads one after another, as clients number them.
     wanted: u64,
     programs: u32,
+    /// For each load: the number of the first file that it creates and how many it does, one a worker.
+    created: Vec<(u32, u32)>,
+    workload: Vec<Workload>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,10 +52,11 @@ pub(crate) enum Program {
     LibC = 3,
     Script = 4,
     Interpreter = 5,
+    Tree = 6,
 }
 
 /// How many files no load names.
-const PROGRAMS: u32 = 6;
+const PROGRAMS: u32 = 7;
 
 impl Program {
     pub(crate) const fn of(program: ExecProgram) -> Program {
@@ -93,7 +99,15 @@ impl Files {
             loads.push(Some((first, load.files())));
             wanted += u64::from(load.files());
         }
-        Files { loads, folders, wanted, programs: next }
+        let mut created = Vec::with_capacity(workload.len());
+        let mut first = next + PROGRAMS;
+        for load in workload {
+            let creates = matches!(load, Workload::FileMix(mix) if mix.create > 0);
+            let count = if creates { u32::from(load.workers()) } else { 0 };
+            created.push((first, count));
+            first = first.saturating_add(count);
+        }
+        Files { loads, folders, wanted, programs: next, created, workload: workload.to_vec() }
     }
 
     /// The file that an operation of the workload is about.
@@ -103,9 +117,17 @@ impl Files {
                 self.loads.get(load).copied().flatten().map_or(0, |(first, _)| first + file)
             }
             Action::Exec(program) => self.program(Program::of(program)),
-            // Labs with these are refused before: see `not_simulated`.
-            Action::Create | Action::Tree | Action::Run => self.program(Program::Static),
+            Action::Tree => self.program(Program::Tree),
+            Action::Create => self.created(load, 0),
+            // Labs with commands are refused before: see `not_simulated`.
+            Action::Run => self.program(Program::Static),
         }
+    }
+
+    /// The file that a worker of a load creates and removes again.
+    pub(crate) fn created(&self, load: usize, worker: usize) -> u32 {
+        let (first, count) = self.created.get(load).copied().unwrap_or_default();
+        first + u32::try_from(worker).unwrap_or(0).min(count.saturating_sub(1))
     }
 
     pub(crate) fn program(&self, program: Program) -> u32 {
@@ -128,7 +150,7 @@ impl Files {
     /// How many files there are; their numbers are those below.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.programs + PROGRAMS
+        self.programs + PROGRAMS + self.created.iter().map(|(_, count)| count).sum::<u32>()
     }
 
     /// The bytes in a file.
@@ -139,7 +161,9 @@ impl Files {
             }
             Some(2) => LOADER_BYTES,
             Some(3) => LIBC_BYTES,
-            Some(_) => PROGRAM_BYTES,
+            Some(6) => TREE_BYTES,
+            Some(program) if program < PROGRAMS => PROGRAM_BYTES,
+            Some(_) => 0,
         }
     }
 
@@ -161,7 +185,9 @@ impl Files {
             Some(2) => "lib/ld-linux-x86-64.so.2".to_owned(),
             Some(3) => "lib/libc.so.6".to_owned(),
             Some(4) => program_path(ExecProgram::Script),
-            Some(_) => interpreter_path(),
+            Some(5) => interpreter_path(),
+            Some(6) => tree_path(),
+            Some(_) => self.created_path(file),
         }
     }
 
@@ -169,6 +195,17 @@ impl Files {
     pub(crate) fn lies_in(&self, file: u32, path: &str) -> bool {
         let own = self.path(file);
         own.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    fn created_path(&self, file: u32) -> String {
+        let mut loads = self.workload.iter().zip(&self.created);
+        let found = loads.find(|(_, (first, count))| (*first..first + count).contains(&file));
+        match found {
+            Some((Workload::FileMix(mix), (first, _))) => {
+                created_path(mix, u16::try_from(file - first).unwrap_or(0))
+            }
+            _ => String::new(),
+        }
     }
 
     fn folder(&self, file: u32) -> Option<&Folder> {
@@ -215,7 +252,7 @@ mod tests {
         );
         assert_eq!(files.path(files.of(1, Action::Exec(ExecProgram::Dynamic))), "bin/dynamic");
         let all: std::collections::BTreeSet<String> = (0..files.count()).map(|n| files.path(n)).collect();
-        assert_eq!(all.len(), 4 + 3 + 6);
+        assert_eq!(all.len(), 4 + 3 + 7);
         assert_eq!((files.bytes(0), files.bytes(files.program(Program::LibC))), (9, LIBC_BYTES));
     }
 

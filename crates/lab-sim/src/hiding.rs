@@ -60,6 +60,13 @@ impl Hidden {
         }
     }
 
+    /// The kernel forgets its answers about a file.
+    pub(crate) fn forget_file(&mut self, file: u32) {
+        if let Some(bits) = self.files.get_mut(file as usize) {
+            *bits &= !KEPT;
+        }
+    }
+
     /// The kernel forgets all answers.
     pub(crate) fn forget(&mut self) {
         self.files.iter_mut().for_each(|bits| *bits &= !KEPT);

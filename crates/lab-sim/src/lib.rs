@@ -19,6 +19,8 @@
 //!   no deadline but the warden's, which kills.
 //! - **Endpoint Security**: an operation asks all clients but its own at once and waits for all of them. Each
 //!   client has a bounded queue, beyond which questions are allowed silently. The kernel kills at the deadline.
+//! - **Disturbed**: planned faults begin and end on their timeline, and clients that died come back, with the records
+//!   of a live run.
 //! - **Hidden**: what a client has muted by path, what it lets the kernel keep, and what it has not subscribed to
 //!   is not asked of it ([`EsCache`]).
 #![forbid(unsafe_code)]
@@ -29,6 +31,7 @@ mod client;
 mod costs;
 mod deciders;
 mod driver;
+mod faults;
 mod files;
 mod hiding;
 mod histogram;
@@ -48,8 +51,10 @@ mod slab;
 mod swarm;
 mod sweep;
 mod tally;
+mod trees;
 mod trials;
 mod warden;
+mod writing;
 
 pub use calibrate::{Calibration, Measured, Spread, calibrate, measure};
 pub use costs::Costs;

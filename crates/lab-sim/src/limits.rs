@@ -2,6 +2,8 @@
 
 use lab_model::{Lab, Workload};
 
+use crate::faults::on_a_stranger;
+
 /// The parts of a lab that the simulator does not model, in plain words; `None` when it can run it whole.
 #[must_use]
 pub fn not_simulated(lab: &Lab) -> Option<String> {
@@ -15,13 +17,10 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
     part(!lab.daemons.is_empty(), "daemons");
     part(lab.clients.iter().any(|client| lab.notifies(client)), "NOTIFY events (`notify`)");
     part(!lab.external.is_empty(), "external products");
-    part(!lab.faults.is_empty(), "planned faults");
-    part(lab.clients.iter().any(|client| client.restart.is_some()), "restarts of clients");
+    let strangers = lab.faults.iter().any(|fault| on_a_stranger(lab, fault));
+    part(strangers, "faults on helpers and daemons");
     let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
-    part(loads(|load| matches!(load, Workload::ExecTree(_))), "process trees (`exec_tree`)");
     part(loads(|load| matches!(load, Workload::Run(_))), "a command of the user's (`run`)");
-    let writes = |load: &Workload| matches!(load, Workload::FileMix(mix) if mix.write > 0 || mix.create > 0);
-    part(lab.workload.iter().any(writes), "opens that write or create (`file_mix`)");
     match parts.as_slice() {
         [] => None,
         [one] => Some(one.clone()),

@@ -12,12 +12,14 @@ use crate::{
     agenda::{Agenda, Happening},
     client::Client,
     driver::Driver,
+    faults::Faults,
     operation::Operation,
     processors::{Begin, Processors},
     random::Random,
     script::Script,
     slab::{Key, Slab},
     tally::Tally,
+    trees::Trees,
 };
 
 /// The first instant: not 0, because a time of 0 means *none* in a trace.
@@ -47,6 +49,12 @@ pub(crate) enum Step {
     Content,
     /// A worker answers.
     Answer,
+    /// A process of a tree starts its next child.
+    Grow,
+    /// It has nothing more to do.
+    Wither,
+    /// A thread of a planned load keeps its processor busy.
+    Burn,
 }
 
 /// Where a thread is.
@@ -58,6 +66,8 @@ pub(crate) enum State {
     Ready,
     /// It has one.
     Running,
+    /// It wants one, and its process is stopped.
+    Stopped,
     /// It was killed.
     Dead,
 }
@@ -72,6 +82,8 @@ pub(crate) struct Thread {
     pub(crate) tid: u64,
     pub(crate) step: Step,
     pub(crate) state: State,
+    /// Its process is stopped.
+    pub(crate) stopped: bool,
     pub(crate) last_core: u32,
     /// Since when it has its processor.
     pub(crate) since: u64,
@@ -114,7 +126,13 @@ pub(crate) struct Machine<'a, S> {
     pub(crate) files: Files,
     noise: Random,
     pub(crate) driver: Driver,
+    pub(crate) trees: Trees,
+    /// Files that are open for writing.
+    pub(crate) writing: Vec<u32>,
     pub(crate) script: Script,
+    pub(crate) faults: Faults,
+    /// The number of the next process that joins the lab.
+    pub(crate) next_actor: u16,
     pub(crate) tally: Tally,
     pub(crate) actions: Vec<Action>,
     /// Decisions that are not settled, over all clients that live.
@@ -148,7 +166,11 @@ impl<'a, S: Sink> Machine<'a, S> {
             files: Files::new(&lab.workload),
             noise: Random::new(options.seed, 2),
             driver: Driver::default(),
+            trees: Trees::default(),
+            writing: Vec::new(),
             script: Script::new(lab),
+            faults: Faults::of(lab),
+            next_actor: 0,
             tally: Tally::new(lab.clients.len()),
             actions: Vec::new(),
             pending: 0,
@@ -177,6 +199,10 @@ impl<'a, S: Sink> Machine<'a, S> {
                 Happening::BudgetSpent { client } => self.budget_spent(client),
                 Happening::DeadlineCheck => self.check_deadlines(),
                 Happening::Released { client } => self.release_waiting(client),
+                Happening::FaultBegins { place } => self.fault_begins(place as usize),
+                Happening::FaultEnds { place } => self.fault_ends(place as usize),
+                Happening::StartAgain { client } => self.start_again(client as usize),
+                Happening::BackAgain { client, process } => self.back_again(client as usize, process),
                 Happening::Script { step } => self.script_step(step),
                 Happening::Quiet { calm } => self.calm_over(calm),
                 Happening::RunTooLong => self.run_too_long(),
@@ -212,6 +238,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             tid,
             step,
             state: State::Blocked,
+            stopped: false,
             last_core: NONE,
             since: 0,
             since_answer: 0,
@@ -229,8 +256,12 @@ impl<'a, S: Sink> Machine<'a, S> {
         if state.state != State::Blocked {
             return;
         }
-        state.state = State::Ready;
         state.wait = state.wait.wrapping_add(1);
+        if state.stopped {
+            state.state = State::Stopped;
+            return;
+        }
+        state.state = State::Ready;
         if let Some(begin) = self.processors.want(thread, state.last_core, self.now) {
             self.dispatch(thread, begin);
         }
@@ -265,13 +296,16 @@ impl<'a, S: Sink> Machine<'a, S> {
             self.tail = 0;
             let next = self.leave(thread);
             let free = self.now + self.tail;
-            if next == Next::Continue && !self.turn_over(thread) {
+            let stopped = self.threads[thread as usize].stopped;
+            if next == Next::Continue && !stopped && !self.turn_over(thread) {
                 let end = self.enter(thread, free);
                 self.agenda.work(end, core);
                 return;
             }
             self.processors.stay_busy(core, free);
-            if next == Next::Continue {
+            if next == Next::Continue && stopped {
+                self.threads[thread as usize].state = State::Stopped;
+            } else if next == Next::Continue {
                 self.threads[thread as usize].state = State::Ready;
                 self.processors.requeue(thread, core);
             } else if self.threads[thread as usize].state == State::Running {
@@ -289,7 +323,10 @@ impl<'a, S: Sink> Machine<'a, S> {
 
     fn next_on(&mut self, core: u32) {
         while let Some((thread, begin)) = self.processors.yield_core(core, self.now) {
-            if self.threads[thread as usize].state == State::Ready {
+            let state = &mut self.threads[thread as usize];
+            if state.state == State::Ready && state.stopped {
+                state.state = State::Stopped;
+            } else if state.state == State::Ready {
                 self.dispatch(thread, begin);
                 return;
             }
@@ -308,6 +345,9 @@ impl<'a, S: Sink> Machine<'a, S> {
             Step::Resume => self.enter_resume(thread, start),
             Step::Content => self.enter_content(thread, start),
             Step::Answer => self.enter_answer(thread, start),
+            Step::Grow => start + self.cost(self.costs.wake_up),
+            Step::Wither => start + self.cost(self.costs.exec_exit),
+            Step::Burn => start + self.cost(self.costs.time_slice.max(1)),
         }
     }
 
@@ -322,6 +362,9 @@ impl<'a, S: Sink> Machine<'a, S> {
             Step::Begin | Step::Resume => self.leave_open(thread),
             Step::Content => self.leave_content(thread),
             Step::Answer => self.leave_answer(thread),
+            Step::Grow => self.leave_grow(thread),
+            Step::Wither => self.leave_wither(thread),
+            Step::Burn => Next::Continue,
         }
     }
 }

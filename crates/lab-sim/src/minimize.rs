@@ -1,8 +1,8 @@
 //! Shrinks a lab that shows something to the smallest one that still does.
 
-use lab_model::{Behavior, Concurrency, Lab, Reaction, Span, Workload};
+use lab_model::{Behavior, Concurrency, FaultAction, Lab, Reaction, Span, Workload};
 
-use crate::{Counting, Options, Summary, simulate};
+use crate::{Counting, Options, Summary, faults::drop_strangers, simulate};
 
 /// A lab from which nothing can be taken away without losing what it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ const SPAN_MIN: Span = Span::from_millis(100);
 /// What a load without a limit on its operations is limited to first.
 const OPERATIONS_FIRST: u64 = 1024;
 
-/// Takes away clients, loads, operations and switches as long as `shows` still says yes of the run, in at most
+/// Takes away clients, faults, loads, operations and switches as long as `shows` still says yes of the run, in at most
 /// `runs_max` runs; `None` when it says no of the lab as it is.
 pub fn minimize(
     lab: &Lab,
@@ -69,13 +69,24 @@ fn candidates(lab: &Lab) -> Vec<(String, Lab)> {
     };
     if lab.clients.len() > 1 {
         for (place, client) in lab.clients.iter().enumerate() {
-            offer(format!("without {}", client.id), &|lab| drop(lab.clients.remove(place)));
+            offer(format!("without {}", client.id), &|lab| {
+                lab.clients.remove(place);
+                drop_strangers(lab);
+            });
         }
     }
     if lab.workload.len() > 1 {
         for place in 0..lab.workload.len() {
             offer(format!("without load {}", place + 1), &|lab| drop(lab.workload.remove(place)));
         }
+    }
+    for (place, fault) in lab.faults.iter().enumerate() {
+        let what = format!("{} of {} at {}", fault.action.name(), fault.on, fault.at);
+        offer(format!("without the {what}"), &|lab| drop(lab.faults.remove(place)));
+        offer(format!("half the {what}"), &|lab| lab.faults[place].action = halved(&fault.action));
+    }
+    for (place, client) in lab.clients.iter().enumerate() {
+        offer(format!("{}: does not come back", client.id), &|lab| lab.clients[place].restart = None);
     }
     offer("without baseline".to_owned(), &|lab| lab.phases.baseline = Span::default());
     offer("without control".to_owned(), &|lab| lab.phases.control = Span::default());
@@ -104,7 +115,12 @@ fn candidates(lab: &Lab) -> Vec<(String, Lab)> {
             offer(format!("{}: {step}", client.id), &changed);
         }
     }
-    offer("half the storm".to_owned(), &|lab| halve(&mut lab.phases.storm));
+    offer("half the storm".to_owned(), &|lab| {
+        halve(&mut lab.phases.storm);
+        // A fault beyond the storm would be a mistake in a lab file.
+        let storm = lab.phases.storm;
+        lab.faults.retain(|fault| fault.at < storm);
+    });
     offer("half the drain".to_owned(), &|lab| halve(&mut lab.phases.drain));
     found
 }
@@ -134,6 +150,21 @@ fn smaller_behaviors(behavior: &Behavior) -> Vec<(&'static str, Behavior)> {
         ("no burning", with(&|smaller| smaller.cpu = Span::default().into())),
         ("no budget", with(&|smaller| smaller.answer_by_percent = None)),
     ]
+}
+
+/// The same for half as long, but no shorter than the shortest storm.
+fn halved(action: &FaultAction) -> FaultAction {
+    let mut action = action.clone();
+    match &mut action {
+        FaultAction::Stall { span }
+        | FaultAction::Slow { span, .. }
+        | FaultAction::Deny { span, .. }
+        | FaultAction::CpuLoad { span, .. }
+        | FaultAction::Descriptors { span, .. }
+        | FaultAction::Behave { span: Some(span), .. } => halve(span),
+        FaultAction::Kill | FaultAction::Restart { .. } | FaultAction::Behave { span: None, .. } => {}
+    }
+    action
 }
 
 fn halve(span: &mut Span) {

@@ -15,18 +15,28 @@ use crate::{
 };
 
 /// `EPERM`, what a denied open fails with.
-const EPERM: u32 = 1;
+pub(crate) const EPERM: u32 = 1;
+
+/// `EMFILE`, what an open fails with when the process may have no more files open.
+const EMFILE: u32 = 24;
 
 impl<S: Sink> Machine<'_, S> {
     pub(crate) fn enter_begin(&mut self, thread: u32, start: u64) -> u64 {
-        let (operation, entry) = if self.threads[thread as usize].client == NONE {
-            self.driver_operation(thread, start)
-        } else {
-            self.worker_operation(thread, start)
+        let (mut operation, entry) = match self.threads[thread as usize].client {
+            NONE => match self.tree_operation(thread, start) {
+                Some(of_tree) => of_tree,
+                None => self.driver_operation(thread, start),
+            },
+            _ => self.worker_operation(thread, start),
         };
+        let opener = operation.subject.client;
+        if operation.kind == OperationKind::Open && self.cannot_open(opener) {
+            // The call fails before anybody could be asked.
+            (operation.passes, operation.denied) = (&[], true);
+        }
         let asking = self.asking_cost(&operation);
         // Without anybody to ask, the call goes straight on to its return.
-        let rest = asking.unwrap_or_else(|| self.exit_cost(operation.kind));
+        let rest = asking.unwrap_or_else(|| self.exit_cost(thread, operation.kind));
         let key = self.operations.insert(operation);
         self.threads[thread as usize].operation = key;
         start + self.cost(entry) + rest
@@ -56,7 +66,8 @@ impl<S: Sink> Machine<'_, S> {
             OperationKind::Exec | OperationKind::Process => self.new_program(NONE),
         };
         let at = planned.offset.map(|offset| self.script.phase_began.saturating_add(offset));
-        let file = self.files.of(planned.load, planned.action);
+        let file = self.file_of(thread, &planned);
+        self.opens_for(planned.action, file);
         let begin = OperationBegin {
             started: Ticks(start),
             subject: self.named(subject),
@@ -68,6 +79,9 @@ impl<S: Sink> Machine<'_, S> {
         };
         let record = self.sink.begin_operation(self.driver.actor, &begin);
         self.tally.began_root();
+        if planned.action == Action::Tree {
+            self.plant(thread, planned.load, &begin);
+        }
         let entry = self.entry_cost(kind, linkage);
         let passes = passes(self.kernel, kind, linkage);
         let operation = Operation {
@@ -92,13 +106,13 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     /// A new process, started by this client or by the driver ([`NONE`]).
-    fn new_program(&mut self, parent: u32) -> Subject {
+    pub(crate) fn new_program(&mut self, parent: u32) -> Subject {
         let pid = self.driver.new_process();
         Subject { pid, tid: u64::from(pid), client: NONE, parent, actor: Actor::UNKNOWN }
     }
 
     /// From the call to the first question.
-    const fn entry_cost(&self, kind: OperationKind, linkage: Linkage) -> u64 {
+    pub(crate) const fn entry_cost(&self, kind: OperationKind, linkage: Linkage) -> u64 {
         match (kind, linkage) {
             (OperationKind::Open, _) => self.costs.open_entry,
             (OperationKind::Exec | OperationKind::Process, Linkage::Static) => self.costs.exec_entry,
@@ -109,7 +123,7 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     /// The full name of a thread: in an operation's own record.
-    fn named(&self, subject: Subject) -> ThreadId {
+    pub(crate) fn named(&self, subject: Subject) -> ThreadId {
         ThreadId { pid: subject.pid, tid: subject.tid, generation: self.generation() }
     }
 
@@ -181,7 +195,11 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     /// What is left of a call after the last answer.
-    fn exit_cost(&mut self, kind: OperationKind) -> u64 {
+    fn exit_cost(&mut self, thread: u32, kind: OperationKind) -> u64 {
+        // A process of a tree goes on, and ends with a step of its own.
+        if self.trees.holds(thread) {
+            return 0;
+        }
         self.cost(match kind {
             OperationKind::Open => self.costs.open_exit,
             OperationKind::Exec | OperationKind::Process => self.costs.exec_exit,
@@ -192,7 +210,7 @@ impl<S: Sink> Machine<'_, S> {
         let key = self.threads[thread as usize].operation;
         let Some(&operation) = self.operations.get(key) else { return start };
         let asking = self.asking_cost(&operation);
-        start + asking.unwrap_or_else(|| self.exit_cost(operation.kind))
+        start + asking.unwrap_or_else(|| self.exit_cost(thread, operation.kind))
     }
 
     pub(crate) fn leave_open(&mut self, thread: u32) -> Next {
@@ -313,6 +331,9 @@ impl<S: Sink> Machine<'_, S> {
         let now = self.now;
         let Some(operation) = self.operations.get_mut(key) else { return Next::Block };
         operation.ended = now;
+        if self.trees.holds(thread) {
+            return self.rooted(thread, key);
+        }
         if operation.read && !operation.denied {
             self.threads[thread as usize].step = Step::Content;
             return Next::Continue;
@@ -335,10 +356,14 @@ impl<S: Sink> Machine<'_, S> {
         self.operation_over(thread, key, Some(Ticks(self.now)))
     }
 
-    fn operation_over(&mut self, thread: u32, key: Key, finished: Option<Ticks>) -> Next {
+    pub(crate) fn operation_over(&mut self, thread: u32, key: Key, finished: Option<Ticks>) -> Next {
         let Some(operation) = self.operations.remove(key) else { return Next::Block };
         let bytes = finished.map_or(0, |_| self.files.bytes(operation.file));
-        let error = if operation.denied { EPERM } else { 0 };
+        let error = match (operation.denied, operation.passes) {
+            (false, _) => 0,
+            (true, []) => EMFILE,
+            (true, _) => EPERM,
+        };
         let end = OperationEnd { ended: Ticks(operation.ended), error, status: 0, finished, bytes };
         let client = self.threads[thread as usize].client;
         let actor = match client {
@@ -349,6 +374,7 @@ impl<S: Sink> Machine<'_, S> {
         self.sink.operation_target(actor, operation.record, operation.file);
         self.threads[thread as usize].operation = Key::NONE;
         if client == NONE {
+            self.tail += self.wrote(thread, operation.file, !operation.denied);
             let began = operation.planned.unwrap_or(operation.started);
             self.tally.ended_root(self.script.phase, operation.ended.saturating_sub(began));
             return self.driver_next(thread);

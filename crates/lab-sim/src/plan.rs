@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use lab_client_core::{Admission, Outcome as Done, PlannedTarget, Policy, Question, Step};
 use lab_model::{
-    Actor, Cache, EventKind, ExecProgram, Lab, OperationKind, PhaseKind, Span, SubjectClass, Ticks, Timebase,
-    Verdict, Workload,
+    Actor, Cache, EventKind, ExecProgram, FaultAction, Lab, OperationKind, PhaseKind, PlannedFault, Span,
+    SubjectClass, Ticks, Timebase, Verdict, Workload,
 };
 use lab_workload::Action;
 
@@ -20,7 +20,7 @@ use crate::{
     simulate,
 };
 
-/// The rehearsal's storm and drain last no longer than this.
+/// The rehearsal's storm and drain last no longer than this, but for what planned faults need.
 const REHEARSAL: Span = Span::from_secs(1);
 
 /// What a lab will do.
@@ -62,8 +62,8 @@ pub struct RootPlan {
 pub enum Size {
     /// So many decisions, every time.
     Exact(u64),
-    /// It ends, but what is hidden, kept or denied makes it depend on the file and on what came before: the
-    /// rehearsal tells what it is on average.
+    /// It ends, but what is hidden, kept, denied or disturbed makes it depend on the file and on what came before:
+    /// the rehearsal tells what it is on average.
     Varies,
     /// It does not end by itself, or is larger than a number can say.
     Endless,
@@ -274,6 +274,9 @@ fn reacts(reactions: &Reactions, sees: &[Vec<bool>]) -> Vec<Vec<u64>> {
 fn varies(lab: &Lab, load: &Workload, reactions: &Reactions) -> bool {
     let kept_or_denied =
         |client: &lab_model::Client| client.behavior.cache == Cache::On || !client.behavior.deny.is_empty();
+    if lab.faults.iter().any(|fault| changes_sizes(lab, fault)) {
+        return true;
+    }
     // What a program of a client's sets off depends on which program it is and who may tell whose it is.
     if lab.clients.iter().any(|client| kept_or_denied(client) || client.behavior.spawns()) {
         return true;
@@ -408,11 +411,36 @@ fn spectral_radius(matrix: &[Vec<u64>]) -> f64 {
     radius - 1.0
 }
 
+/// How long into the storm its planned faults are felt: to the end of the last one, and for a deadline longer, in
+/// which it may cost a client.
+fn disturbed_for(lab: &Lab) -> Span {
+    let end = |fault: &PlannedFault| {
+        let span = fault.action.span().unwrap_or_default();
+        fault.at.nanos().saturating_add(span.nanos())
+    };
+    let last = lab.faults.iter().map(end).max();
+    let beyond = lab.deadline.nanos().saturating_add(REHEARSAL.nanos());
+    last.map_or(Span::default(), |last| Span::from_nanos(last.saturating_add(beyond)))
+}
+
+/// True for a fault that changes how many decisions a root operation leads to.
+fn changes_sizes(lab: &Lab, fault: &PlannedFault) -> bool {
+    match &fault.action {
+        FaultAction::Stall { span } => *span >= lab.deadline,
+        FaultAction::Slow { .. } | FaultAction::CpuLoad { .. } => false,
+        FaultAction::Kill
+        | FaultAction::Restart { .. }
+        | FaultAction::Deny { .. }
+        | FaultAction::Behave { .. }
+        | FaultAction::Descriptors { .. } => true,
+    }
+}
+
 fn rehearse(lab: &Lab, kernel: Kernel, costs: Costs) -> Rehearsal {
     let mut short = lab.clone();
     short.phases.baseline = Span::default();
     short.phases.control = Span::default();
-    short.phases.storm = lab.phases.storm.min(REHEARSAL);
+    short.phases.storm = lab.phases.storm.min(REHEARSAL.max(disturbed_for(lab)));
     short.phases.drain = REHEARSAL;
     let options = Options { costs, ..Options::new(&short, kernel) };
     let summary = simulate(&short, &options, &mut Counting::default());

@@ -13,10 +13,12 @@ use crate::{
     client::{Batch, Client},
     deciders::By,
     driver::DriverWorker,
+    faults::workers_max,
     hiding::Hidden,
     machine::{EPOCH, Machine, NONE, Step},
     slab::Slab,
     tally::Cut,
+    warden::KILLED,
 };
 
 /// The process IDs of the lab: the orchestrator, the driver behind it, the clients behind that.
@@ -92,62 +94,88 @@ impl Script {
 impl<S: Sink> Machine<'_, S> {
     /// Makes the processes and their threads; nothing runs yet.
     pub(crate) fn populate(&mut self) {
-        let mut tid = TID_FIRST;
-        let mut next = || {
-            tid += 1;
-            tid
-        };
         let lab = self.lab;
-        for (number, described) in (0_u16..).zip(&lab.clients) {
-            let client = u32::from(number);
-            let reader = self.add_thread(client, 0, Step::Receive, next());
-            let housekeeper = self.add_thread(client, 0, Step::FallBack, next());
-            let count = described.behavior.concurrency.get();
-            let first = u32::try_from(self.threads.len()).unwrap_or(NONE);
-            for worker in 0..count {
-                self.add_thread(client, worker, Step::TakeUp, next());
-            }
+        for number in 0..u16::try_from(lab.clients.len()).unwrap_or(u16::MAX) {
             let control = lab.phases.iter().any(|phase| phase.kind == PhaseKind::Control);
-            let behavior = if control { Behavior::noop() } else { described.behavior.clone() };
-            self.clients.push(Client {
-                core: ClientCore::new(self.policy(behavior), PENDING_SLOTS),
-                actor: Actor(number + 1),
-                pid: PID_FIRST + 2 + client,
-                alive: false,
-                listening: false,
-                hidden: Hidden::default(),
-                keeps: false,
-                housekept: 0,
-                queue: std::collections::VecDeque::new(),
-                decisions: Slab::default(),
-                unanswered: 0,
-                reader,
-                housekeeper,
-                workers: (first, count),
-                idle: (first..first + u32::from(count)).collect(),
-                batch: Batch::default(),
-                fallbacks: Batch::default(),
-                budget: std::collections::VecDeque::new(),
-                sequence: 0,
-                dropped: 0,
-            });
+            let described = &lab.clients[usize::from(number)].behavior;
+            let behavior = if control { Behavior::noop() } else { described.clone() };
+            let client = self.client(number, Actor(number + 1), PID_FIRST + 2 + u32::from(number), behavior);
+            self.clients.push(client);
         }
         self.driver.actor = Actor(u16::try_from(lab.clients.len()).unwrap_or(u16::MAX - 2) + 1);
         self.driver.pid = PID_FIRST + 1;
         for number in 0..u16::try_from(lab_workload::workers(&lab.workload)).unwrap_or(u16::MAX) {
-            let thread = self.add_thread(NONE, number, Step::Begin, next());
+            let tid = self.new_tid();
+            let thread = self.add_thread(NONE, number, Step::Begin, tid);
             self.driver.workers.push(DriverWorker { thread, schedule: None, planned: None });
         }
     }
 
-    fn policy(&self, behavior: Behavior) -> Policy {
-        let clients =
-            self.lab.clients.iter().zip(1..).map(|(client, actor)| (client.id.as_str(), Actor(actor)));
-        Policy::new(behavior, self.lab.deadline, Timebase::NANOSECONDS).among(clients)
+    /// The ID of the thread that is added next.
+    pub(crate) fn new_tid(&self) -> u64 {
+        TID_FIRST + 1 + self.threads.len() as u64
+    }
+
+    /// A client's process, with its threads; it does not run yet.
+    fn client(&mut self, number: u16, actor: Actor, pid: u32, behavior: Behavior) -> Client {
+        let client = u32::from(number);
+        let reader = self.add_thread(client, 0, Step::Receive, self.new_tid());
+        let housekeeper = self.add_thread(client, 0, Step::FallBack, self.new_tid());
+        let count = workers_max(self.lab, usize::from(number));
+        let first = u32::try_from(self.threads.len()).unwrap_or(NONE);
+        for worker in 0..count {
+            self.add_thread(client, worker, Step::TakeUp, self.new_tid());
+        }
+        Client {
+            core: ClientCore::new(self.policy(behavior), PENDING_SLOTS),
+            actor,
+            pid,
+            alive: false,
+            listening: false,
+            dying: false,
+            descriptors_max: None,
+            exhausted: Vec::new(),
+            hidden: Hidden::default(),
+            keeps: false,
+            housekept: 0,
+            queue: std::collections::VecDeque::new(),
+            decisions: Slab::default(),
+            unanswered: 0,
+            reader,
+            housekeeper,
+            workers: (first, count),
+            idle: (first..first + u32::from(count)).collect(),
+            batch: Batch::default(),
+            fallbacks: Batch::default(),
+            commands: Batch::default(),
+            budget: std::collections::VecDeque::new(),
+            sequence: 0,
+            dropped: 0,
+        }
+    }
+
+    pub(crate) fn policy(&self, behavior: Behavior) -> Policy {
+        let actor = |place: usize, number| self.clients.get(place).map_or(Actor(number), |one| one.actor);
+        let clients = self.lab.clients.iter().zip(1..).enumerate();
+        let names = clients.map(|(place, (client, number))| (client.id.as_str(), actor(place, number)));
+        Policy::new(behavior, self.lab.deadline, Timebase::NANOSECONDS).among(names)
     }
 
     fn headers(&self) -> Vec<Header> {
-        let header = |actor: Actor, role, pid, identity| Header {
+        let mut headers = vec![self.header(
+            Actor::ORCHESTRATOR,
+            Role::Orchestrator,
+            PID_FIRST,
+            self.identity("orchestrator", None, serde_json::to_value(self.lab).unwrap_or_default()),
+        )];
+        headers.extend((0..self.clients.len()).map(|client| self.client_header(client)));
+        let identity = self.identity("driver", None, serde_json::Value::Null);
+        headers.push(self.header(self.driver.actor, Role::Driver, self.driver.pid, identity));
+        headers
+    }
+
+    fn header(&self, actor: Actor, role: Role, pid: u32, identity: Identity) -> Header {
+        Header {
             created: Ticks(self.now),
             created_unix_ns: 0,
             timebase: Timebase::NANOSECONDS,
@@ -156,22 +184,15 @@ impl<S: Sink> Machine<'_, S> {
             pid,
             salt: salt(self.seed, actor),
             identity,
-        };
-        let mut headers = vec![header(
-            Actor::ORCHESTRATOR,
-            Role::Orchestrator,
-            PID_FIRST,
-            self.identity("orchestrator", None, serde_json::to_value(self.lab).unwrap_or_default()),
-        )];
-        for (client, described) in self.clients.iter().zip(&self.lab.clients) {
-            let settings = serde_json::to_value(&described.behavior).unwrap_or_default();
-            let bundle_id = Some(described.bundle_id.to_string());
-            let identity = self.identity(described.id.as_str(), bundle_id, settings);
-            headers.push(header(client.actor, Role::Client, client.pid, identity));
         }
-        let identity = self.identity("driver", None, serde_json::Value::Null);
-        headers.push(header(self.driver.actor, Role::Driver, self.driver.pid, identity));
-        headers
+    }
+
+    fn client_header(&self, client: usize) -> Header {
+        let (state, described) = (&self.clients[client], &self.lab.clients[client]);
+        let settings = serde_json::to_value(&described.behavior).unwrap_or_default();
+        let bundle_id = Some(described.bundle_id.to_string());
+        let identity = self.identity(described.id.as_str(), bundle_id, settings);
+        self.header(state.actor, Role::Client, state.pid, identity)
     }
 
     fn identity(&self, name: &str, bundle_id: Option<String>, settings: serde_json::Value) -> Identity {
@@ -191,6 +212,7 @@ impl<S: Sink> Machine<'_, S> {
 
     pub(crate) fn begin_script(&mut self) {
         let headers = self.headers();
+        self.next_actor = u16::try_from(headers.len()).unwrap_or(u16::MAX);
         self.sink.open(&headers, &self.files);
         self.mark_process(self.driver.actor, self.driver.pid, ProcessMarkKind::Started, 0);
         self.mark_thread(self.driver.actor, u64::from(self.driver.pid), ThreadPurpose::Control, 0);
@@ -247,13 +269,22 @@ impl<S: Sink> Machine<'_, S> {
 
     fn start_clients(&mut self) {
         for client in 0..self.clients.len() {
-            let state = &mut self.clients[client];
+            self.announce_client(client, ProcessMarkKind::Started);
+            self.announce_client(client, ProcessMarkKind::Ready);
+        }
+        self.client_connected();
+    }
+
+    /// A client has started, or reads events.
+    pub(crate) fn announce_client(&mut self, client: usize, kind: ProcessMarkKind) {
+        let state = &mut self.clients[client];
+        let (actor, pid) = (state.actor, state.pid);
+        if kind == ProcessMarkKind::Started {
             state.alive = true;
+        } else {
             state.listening = true;
-            let (actor, pid, reader, housekeeper) =
-                (state.actor, state.pid, state.reader as usize, state.housekeeper as usize);
+            let (reader, housekeeper) = (state.reader as usize, state.housekeeper as usize);
             let (first, count) = state.workers;
-            self.mark_process(actor, pid, ProcessMarkKind::Started, 0);
             self.mark_thread(actor, u64::from(pid), ThreadPurpose::Control, 0);
             self.mark_thread(actor, self.threads[reader].tid, ThreadPurpose::Reader, 0);
             self.mark_thread(actor, self.threads[housekeeper].tid, ThreadPurpose::Housekeeper, 0);
@@ -261,16 +292,33 @@ impl<S: Sink> Machine<'_, S> {
                 let thread = self.threads[worker as usize];
                 self.mark_thread(actor, thread.tid, ThreadPurpose::Worker, thread.number);
             }
-            self.mark_process(actor, pid, ProcessMarkKind::Ready, 0);
         }
-        self.client_connected();
+        self.mark_process(actor, pid, kind, 0);
+    }
+
+    /// A new process of a client that has died, under a number of its own and with nothing kept.
+    pub(crate) fn renew(&mut self, client: usize) {
+        let actor = Actor(self.next_actor);
+        self.next_actor = self.next_actor.saturating_add(1);
+        let number = u16::try_from(client).unwrap_or(u16::MAX);
+        let subscribe = self.lab.clients[client].behavior.subscribe;
+        let pid = self.driver.new_process();
+        let behavior = Behavior { subscribe, ..Behavior::noop() };
+        self.clients[client] = self.client(number, actor, pid, behavior);
+        let header = self.client_header(client);
+        self.sink.join(&header);
+        self.announce_client(client, ProcessMarkKind::Started);
     }
 
     fn begin_phase(&mut self, phase: Phase) {
         if phase.kind == PhaseKind::Storm {
+            self.faults.behaving = true;
             for client in 0..self.clients.len() {
-                self.behave(client);
+                if self.clients[client].listening {
+                    self.behave(client);
+                }
             }
+            self.plan_faults();
         }
         let span = phase.span.nanos();
         let script = &mut self.script;
@@ -295,11 +343,12 @@ impl<S: Sink> Machine<'_, S> {
         self.drive(kind, span);
     }
 
-    fn behave(&mut self, client: usize) {
-        let behavior = &self.lab.clients[client].behavior;
-        self.clients[client].hidden.follow(behavior, &self.files);
+    /// A client takes the behaviour that is due. The kernel forgets what it kept for it.
+    pub(crate) fn behave(&mut self, client: usize) {
+        let behavior = self.behavior_due(client);
+        self.clients[client].hidden.follow(&behavior, &self.files);
         self.clients[client].keeps = behavior.cache == Cache::On;
-        let policy = self.policy(behavior.clone());
+        let policy = self.policy(behavior);
         let now = Ticks(self.now);
         self.clients[client].core.step(now, Input::Behave(Box::new(policy)), &mut self.actions);
         self.apply(client, By::Command);
@@ -320,10 +369,7 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn end_phase(&mut self) {
-        if let Some(phase) = self.script.phase.take() {
-            self.mark_phase(phase, Edge::End);
-            self.tally.phase_ended(phase, self.now - self.script.phase_began);
-        }
+        self.close_phase();
         self.script.drive_ends = self.now;
         self.script.place += 1;
         let next = self.script.phases.get(self.script.place).map(|phase| phase.kind);
@@ -340,7 +386,7 @@ impl<S: Sink> Machine<'_, S> {
 
     /// In the drain: when nothing is under way any more, calm begins.
     pub(crate) fn watch_for_calm(&mut self) {
-        let calm = self.pending == 0 && self.operations.len() == 0;
+        let calm = self.pending == 0 && self.operations.len() == 0 && !self.more_is_planned();
         if calm && !self.script.is_calm {
             self.script.calm += 1;
             let calm = self.script.calm;
@@ -369,11 +415,18 @@ impl<S: Sink> Machine<'_, S> {
         self.close_phase_and_finish();
     }
 
-    fn close_phase_and_finish(&mut self) {
+    fn close_phase(&mut self) {
         if let Some(phase) = self.script.phase.take() {
+            if phase == PhaseKind::Storm {
+                self.no_more_faults();
+            }
             self.mark_phase(phase, Edge::End);
             self.tally.phase_ended(phase, self.now - self.script.phase_began);
         }
+    }
+
+    fn close_phase_and_finish(&mut self) {
+        self.close_phase();
         self.tally.in_flight = self.in_flight();
         self.finish();
     }
@@ -382,8 +435,14 @@ impl<S: Sink> Machine<'_, S> {
         if self.tally.in_flight > 0 {
             self.look_for_cycle();
         }
+        self.end_faults();
         let at = Ticks(self.now);
         for client in 0..self.clients.len() {
+            let state = &mut self.clients[client];
+            if std::mem::take(&mut state.dying) {
+                let (actor, pid) = (state.actor, state.pid);
+                self.mark_end(actor, pid, KILLED);
+            }
             let state = &mut self.clients[client];
             if std::mem::take(&mut state.alive) {
                 let (actor, pid) = (state.actor, state.pid);

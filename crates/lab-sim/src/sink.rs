@@ -38,6 +38,8 @@ pub trait Sink {
     fn process(&mut self, actor: Actor, mark: &ProcessMark);
     /// A thread began.
     fn thread(&mut self, actor: Actor, mark: &ThreadMark);
+    /// A process joins the run: its number is the next one.
+    fn join(&mut self, header: &Header);
     /// A process closed its trace. One that was killed never does.
     fn close(&mut self, actor: Actor, at: Ticks);
 }
@@ -123,6 +125,10 @@ impl Sink for Counting {
         self.claim(actor);
     }
 
+    fn join(&mut self, _header: &Header) {
+        self.next.push(0);
+    }
+
     fn close(&mut self, _actor: Actor, _at: Ticks) {}
 }
 
@@ -141,11 +147,27 @@ pub struct Traces {
 
 #[derive(Clone, Debug)]
 struct Process {
+    /// What its trace is called: its name in the lab, numbered from the second process of that name on.
     name: String,
+    /// Its name in the lab.
+    of: String,
     trace: MemoryTrace,
     closed: Option<Ticks>,
     /// The number of each file's path in this trace.
     paths: BTreeMap<u32, u32>,
+}
+
+impl Process {
+    fn new(header: &Header, bytes_max: Option<u64>) -> Process {
+        let options = bytes_max.map_or_else(WriterOptions::default, |bytes_max| WriterOptions { bytes_max });
+        Process {
+            name: header.identity.name.clone(),
+            of: header.identity.name.clone(),
+            trace: MemoryTrace::new(header, options).expect("the simulator's metadata is short"),
+            closed: None,
+            paths: BTreeMap::new(),
+        }
+    }
 }
 
 /// A trace as the file that a live process would have left.
@@ -199,17 +221,7 @@ impl Traces {
 
 impl Sink for Traces {
     fn open(&mut self, headers: &[Header], files: &Files) {
-        let options =
-            self.bytes_max.map_or_else(WriterOptions::default, |bytes_max| WriterOptions { bytes_max });
-        self.processes = headers
-            .iter()
-            .map(|header| Process {
-                name: header.identity.name.clone(),
-                trace: MemoryTrace::new(header, options).expect("the simulator's metadata is short"),
-                closed: None,
-                paths: BTreeMap::new(),
-            })
-            .collect();
+        self.processes = headers.iter().map(|header| Process::new(header, self.bytes_max)).collect();
         self.arena = headers.first().map_or_else(String::new, |header| header.identity.arena.clone());
         self.files = Some(files.clone());
     }
@@ -260,6 +272,13 @@ impl Sink for Traces {
 
     fn thread(&mut self, actor: Actor, mark: &ThreadMark) {
         self.of(actor).thread(mark);
+    }
+
+    fn join(&mut self, header: &Header) {
+        let name = &header.identity.name;
+        let others = self.processes.iter().filter(|other| other.of == *name).count();
+        let process = Process::new(header, self.bytes_max);
+        self.processes.push(Process { name: format!("{name}.{}", others + 1), ..process });
     }
 
     fn close(&mut self, Actor(actor): Actor, at: Ticks) {

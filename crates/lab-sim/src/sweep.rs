@@ -4,7 +4,7 @@
 
 use lab_model::{Client, Concurrency, Lab, Mute, ReactTo, Span, When};
 
-use crate::{Options, Trials, trials};
+use crate::{Options, Trials, faults::drop_strangers, trials};
 
 /// A setting and the values it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,8 +151,9 @@ fn set_clients(lab: &mut Lab, count: usize) {
         let copy = (number / given + 1..).map(|copy| copy_of(copied, copy)).find(|copy| !taken(copy));
         lab.clients.extend(copy);
     }
-    // Mutes and rules that name a client that has gone name nobody.
+    // Mutes, rules and faults that name a client that has gone name nobody.
     let ids: Vec<String> = lab.clients.iter().map(|client| client.id.to_string()).collect();
+    drop_strangers(lab);
     let there = |name: &String| name == Mute::WORKLOAD || ids.contains(name);
     for client in &mut lab.clients {
         client.behavior.mute.processes.retain(there);

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The wait status of a killed process.
-const KILLED: i32 = 9;
+pub(crate) const KILLED: i32 = 9;
 
 impl<S: Sink> Machine<'_, S> {
     /// Makes sure that somebody looks when this deadline has come.
@@ -53,14 +53,19 @@ impl<S: Sink> Machine<'_, S> {
 
     fn deadline_kill(&mut self, client: usize, overdue: Key) {
         self.look_for_cycle();
-        let state = &mut self.clients[client];
-        state.alive = false;
-        let (actor, pid) = (state.actor, state.pid);
+        let state = &self.clients[client];
+        let actor = state.actor;
         let detail = state.decisions.get(overdue).map_or(u64::MAX, |decision| decision.record.0);
         let fault = Fault { at: Ticks(self.now), kind: FaultKind::DeadlineKill, actor, detail };
         self.sink.fault(Actor::ORCHESTRATOR, &fault);
-        self.mark_end(actor, pid, KILLED);
         self.tally.kills += 1;
+        self.kill(client);
+    }
+
+    /// Kills a client: its threads stop at once, and what waits for it is let go a little later.
+    pub(crate) fn kill(&mut self, client: usize) {
+        let state = &mut self.clients[client];
+        (state.alive, state.dying) = (false, true);
         let number = u32::try_from(client).unwrap_or(NONE);
         for thread in 0..u32::try_from(self.threads.len()).unwrap_or(NONE) {
             if self.threads[thread as usize].client == number {
@@ -75,7 +80,8 @@ impl<S: Sink> Machine<'_, S> {
     /// The last descriptor of a killed client has gone: the kernel allows what waited for it.
     pub(crate) fn release_waiting(&mut self, client: u32) {
         let state = &mut self.clients[client as usize];
-        state.listening = false;
+        (state.listening, state.dying) = (false, false);
+        let (actor, pid) = (state.actor, state.pid);
         let gone: Vec<Key> = state.decisions.iter().map(|(key, _)| key).collect();
         state.queue.clear();
         state.budget.clear();
@@ -89,6 +95,8 @@ impl<S: Sink> Machine<'_, S> {
         for operation in waiting {
             self.answer_reaches(operation, Verdict::Allow);
         }
+        self.mark_end(actor, pid, KILLED);
+        self.client_gone(client as usize);
     }
 
     /// Looks whether clients wait for each other in a circle that only a kill can open.

@@ -18,7 +18,9 @@ fn clients_that_scan_each_other_before_they_answer_deadlock_with_any_number_of_w
             let cycle = summary.cycle.unwrap();
             assert_eq!(cycle.clients, [0, 1], "{kernel:?} {workers}");
             assert!(summary.kills > 0, "the kill at the deadline ends it");
-            assert_eq!((summary.in_flight, summary.roots_begun), (0, 50), "and the workload goes on");
+            assert_eq!(summary.in_flight, 0);
+            // The workload goes on, unless nobody is left to be asked.
+            assert!(summary.kills == 2 || summary.roots_begun == 50, "{}", summary.roots_begun);
             let storm = summary.phases.iter().find(|phase| phase.phase == PhaseKind::Storm).unwrap();
             assert!(storm.root_latency.max().unwrap() >= 200_000_000, "somebody waited for the kill");
         }

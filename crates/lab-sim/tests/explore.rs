@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{KERNELS, lab, open_storm, peer_scanner, run, scanner};
-use lab_model::{Lab, Preset, Rate, Span, When};
+use lab_model::{FaultAction, Lab, PlannedFault, Preset, Rate, Span, When};
 use lab_sim::{
     Axis, Costs, Kernel, Ladder, Mitigation, Options, Outcome, cells, ladder, minimize, run_cell,
     search_swarm, swarm, trials,
@@ -154,4 +154,52 @@ fn a_swarm_finds_what_the_lab_itself_does_not_show() {
         let summary = lab_sim::simulate(&found.lab, &again, &mut lab_sim::Counting::default());
         assert_eq!(summary, found.hit.summary, "the seed replays it");
     }
+}
+
+#[test]
+fn what_is_left_of_a_disturbed_lab_is_the_fault_that_matters() {
+    let fault = |on: &str, at, action| PlannedFault { at: Span::from_millis(at), on: on.to_owned(), action };
+    let stall = |span| FaultAction::Stall { span: Span::from_millis(span) };
+    for kernel in KERNELS {
+        let mut lab = lab(3, &scanner(), 50);
+        lab.deadline = Span::from_millis(200);
+        lab.phases.storm = Span::from_secs(2);
+        lab.workload = vec![open_storm(2, Rate::PerSecond(100), None)];
+        lab.clients[2].restart = Some(Span::from_millis(50));
+        lab.faults = vec![
+            fault("c0", 100, FaultAction::Kill),
+            fault("c1", 205, stall(1600)),
+            fault("c2", 300, stall(50)),
+            fault("machine", 900, FaultAction::CpuLoad { threads: 2, span: Span::from_millis(100) }),
+        ];
+        let options = Options::new(&lab, kernel);
+        let smallest = minimize(&lab, &options, |summary| summary.missed() > 0, 2000).unwrap();
+        let dropped = "without the cpu_load of machine at 900ms";
+        assert!(
+            smallest.complete && smallest.steps.iter().any(|step| step == dropped),
+            "{:?}",
+            smallest.steps
+        );
+        let lab = &smallest.lab;
+        assert_eq!(lab.clients.len(), 1, "{kernel:?}: {:?}", smallest.steps);
+        assert_eq!((lab.clients[0].id.as_str(), lab.clients[0].restart), ("c1", None));
+        let [only] = lab.faults.as_slice() else { panic!("{:?}", lab.faults) };
+        assert_eq!(
+            (only.on.as_str(), &only.action),
+            ("c1", &stall(400)),
+            "half of it would miss no deadline"
+        );
+        assert!(only.at < lab.phases.storm);
+    }
+}
+
+#[test]
+fn a_sweep_keeps_the_faults_of_the_clients_that_are_there() {
+    let mut lab = lab(3, &scanner(), 6);
+    let kill =
+        |on: &str| PlannedFault { at: Span::from_millis(1), on: on.to_owned(), action: FaultAction::Kill };
+    lab.faults = vec![kill("c0"), kill("c2")];
+    let counts: Vec<usize> =
+        cells(&lab, &[Axis::Clients(vec![1, 2, 3, 5])]).iter().map(|cell| cell.lab.faults.len()).collect();
+    assert_eq!(counts, [1, 1, 2, 2]);
 }

@@ -13,6 +13,7 @@ mod board;
 mod external;
 mod header;
 mod layout;
+mod life;
 mod mapped;
 mod memory;
 mod notice;

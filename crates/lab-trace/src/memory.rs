@@ -3,7 +3,7 @@
 //! One owner, no mapped memory and no thread: the simulator and tests write with it. It holds no layout of
 //! its own; words and commits are those of the writer over mapped memory.
 
-use lab_model::Ticks;
+use lab_model::{ProcessLife, Ticks};
 
 use crate::{
     external::{GroupMark, Outlook, Sighting},
@@ -12,6 +12,7 @@ use crate::{
         CHUNK_BYTES, CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES, RECORDS_OFFSET, Span,
         commit,
     },
+    life,
     notice::Notice,
     record::{
         DecisionBegin, DecisionEnd, Fault, Loss, OperationBegin, OperationEnd, PathFragment, PhaseMark,
@@ -144,6 +145,11 @@ impl MemoryTrace {
     /// Records a mark of an external product's group.
     pub fn group_mark(&mut self, mark: &GroupMark) {
         self.whole(kind::GROUP_MARK, &mark.words());
+    }
+
+    /// Records a step in the life of a process.
+    pub fn life(&mut self, life: &ProcessLife) {
+        self.whole(kind::LIFE, &life::words(life));
     }
 
     /// Records what waited for an external product.

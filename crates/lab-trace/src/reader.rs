@@ -1,11 +1,12 @@
 //! The reader: believes nothing that its check does not confirm, and never panics on any bytes.
 
-use lab_model::{Cause, Ticks};
+use lab_model::{Cause, ProcessLife, Ticks};
 
 use crate::{
     MappedTrace,
     header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
     layout::{CHUNK_BYTES, CHUNK_RECORDS, RECORD_BYTES, RECORD_WORDS, RECORDS_OFFSET, Span, commit, kind_of},
+    life,
     record::{
         Decision, DecisionBegin, DecisionEnd, Operation, OperationBegin, OperationEnd, Part, Record, Request,
         RequestBegin, RequestEnd, Target, kind, whole,
@@ -181,6 +182,21 @@ impl<'a> Trace<'a> {
         let start = usize::try_from(index).ok()?.checked_mul(RECORD_BYTES)?.checked_add(RECORDS_OFFSET)?;
         let record = self.bytes.get(start..start.checked_add(RECORD_BYTES)?)?;
         entry_of(record, index, self.header.salt)
+    }
+
+    /// What the trace says of the lives of processes, in record order, without reading anything else.
+    pub fn lives(&self) -> impl Iterator<Item = ProcessLife> + '_ {
+        self.records().chunks_exact(RECORD_BYTES).zip(0_u64..).filter_map(|(record, index)| {
+            forget_behind(self.map, index + 1);
+            if record[0] != kind::LIFE {
+                return None;
+            }
+            let words = words_of(record);
+            match part(self.header.salt, index, kind::LIFE, Span::Whole, &words) {
+                Part::Present(whole) => Some(life::from_words(whole)),
+                Part::Absent | Part::Damaged => None,
+            }
+        })
     }
 
     /// The causes of the trace's operations, in record order, without reading anything else: a first look at

@@ -1,12 +1,14 @@
 //! The records and how each lies in its words.
 
 use lab_model::{
-    Actor, Approval, Cause, EventKind, OperationKind, PhaseKind, SubjectClass, ThreadId, Ticks, Verdict,
+    Actor, Approval, Cause, EventKind, OperationKind, PhaseKind, ProcessLife, SubjectClass, ThreadId, Ticks,
+    Verdict,
 };
 
 use crate::{
     external::{GroupMark, Outlook, Sighting},
     layout::PATH_FRAGMENT_BYTES,
+    life,
     notice::Notice,
 };
 
@@ -39,6 +41,8 @@ pub enum Record {
     Outlook(Outlook),
     /// What this client was told after it had happened.
     Notice(Notice),
+    /// A step in the life of a process, as this client's kernel told of it.
+    Life(ProcessLife),
 }
 
 /// A separately committed part of a record.
@@ -578,6 +582,7 @@ pub(crate) mod kind {
     pub(crate) const GROUP_MARK: u8 = 17;
     pub(crate) const OUTLOOK: u8 = 18;
     pub(crate) const NOTICE: u8 = 19;
+    pub(crate) const LIFE: u8 = 20;
 }
 
 pub(crate) const fn optional(ticks: Option<Ticks>) -> u64 {
@@ -912,6 +917,7 @@ pub(crate) fn whole(kind: u8, words: &[u64]) -> Option<Record> {
         kind::GROUP_MARK => Record::GroupMark(GroupMark::from_words(words)?),
         kind::OUTLOOK => Record::Outlook(Outlook::from_words(words)),
         kind::NOTICE => Record::Notice(Notice::from_words(words)?),
+        kind::LIFE => Record::Life(life::from_words(words)),
         _ => return None,
     })
 }

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use lab_model::Ticks;
+use lab_model::{ProcessLife, Ticks};
 
 use crate::{
     board::{BOARD_WORDS, Board},
@@ -20,6 +20,7 @@ use crate::{
         BOARD_OFFSET, CHUNK_BYTES, CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES,
         RECORD_WORDS, RECORDS_OFFSET, Span, TRACE_BYTES_MAX, commit,
     },
+    life,
     mapped::Region,
     notice::Notice,
     record::{
@@ -309,6 +310,11 @@ impl TraceWriter {
     /// Records a mark of an external product's group.
     pub fn group_mark(&self, mark: &GroupMark) {
         self.shared.whole(kind::GROUP_MARK, &mark.words());
+    }
+
+    /// Records a step in the life of a process.
+    pub fn life(&self, life: &ProcessLife) {
+        self.shared.whole(kind::LIFE, &life::words(life));
     }
 
     /// Records what waited for an external product.

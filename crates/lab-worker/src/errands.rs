@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     os::unix::net::UnixStream,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -41,8 +41,15 @@ pub(crate) struct Errands {
     gate: Arc<Gate>,
     paths: Arc<Paths>,
     arena: Arena,
-    waiting: Mutex<VecDeque<Job>>,
+    waiting: Mutex<Waiting>,
     wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// They are carried out; before that they only wait.
+    open: bool,
 }
 
 impl Errands {
@@ -64,15 +71,26 @@ impl Errands {
     /// Takes a request in.
     pub(crate) fn add(&self, job: Job) {
         self.trace.board().add(Counter::ErrandsBegun, 1);
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
+        self.waiting().jobs.push_back(job);
         self.wake.notify_one();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on what is asked is carried out.
+    pub(crate) fn open(&self) {
+        self.waiting().open = true;
+        self.wake.notify_all();
     }
 
     /// The next request; waits for one.
     pub(crate) fn next(&self) -> Job {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         loop {
-            match waiting.pop_front() {
+            let job = if waiting.open { waiting.jobs.pop_front() } else { None };
+            match job {
                 Some(job) => return job,
                 None => waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
             }

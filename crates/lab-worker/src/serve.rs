@@ -47,6 +47,7 @@ pub(crate) fn run(stream: &Arc<UnixStream>) -> Result<()> {
             follow(stream, &errands)
         }
         None => {
+            errands.open();
             let asked = take_requests(stream, &errands);
             errands.finish(clock::now())?;
             match asked {
@@ -60,12 +61,18 @@ pub(crate) fn run(stream: &Arc<UnixStream>) -> Result<()> {
 
 /// A daemon's orders.
 fn follow(stream: &UnixStream, errands: &Errands) -> Result<()> {
-    match receive(&mut &*stream)? {
-        Order::Finish => {
-            let lost = errands.finish(clock::now())?;
-            Ok(send(&mut &*stream, &Reply::Closed { lost })?)
+    loop {
+        match receive(&mut &*stream)? {
+            Order::Serve => {
+                errands.open();
+                send(&mut &*stream, &Reply::Done)?;
+            }
+            Order::Finish => {
+                let lost = errands.finish(clock::now())?;
+                return Ok(send(&mut &*stream, &Reply::Closed { lost })?);
+            }
+            order => bail!("a worker cannot follow the order {order:?}"),
         }
-        order => bail!("a worker cannot follow the order {order:?}"),
     }
 }
 

@@ -438,6 +438,9 @@ pub(crate) struct Conform {
     /// Live runs of each lab.
     #[arg(long, default_value = "3", value_name = "COUNT")]
     pub(crate) rounds: NonZeroU32,
+    /// Runs nothing: takes the live runs that this run store holds.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["short", "rounds"])]
+    pub(crate) recorded: Option<PathBuf>,
     /// The lab from whose live run the machine's costs are taken: of several the one in the middle.
     #[arg(long, default_value = "three-clients", value_name = "LAB")]
     pub(crate) from: String,

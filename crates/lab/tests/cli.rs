@@ -305,6 +305,28 @@ fn two_runs_side_by_side() {
 }
 
 #[test]
+fn recorded_runs_are_compared_without_running_anything() {
+    let bench = Bench::new("recorded");
+    for seed in [42, 42, 43] {
+        bench.says(&format!("up tiny --backend sim --rules fanotify --seed {seed}"));
+    }
+    let (_, err) = bench.ends("conform --recorded runs", 64);
+    assert!(err.contains("SKIPPED tiny: none of its runs is a live one on fanotify"), "{err}");
+    // Runs that pass for live ones; that of the other seed ran another lab, and is the newest.
+    for run in lab_orchestrator::RunFolder::all(&bench.root.join("runs")) {
+        let yaml = fs::read_to_string(run.lab()).unwrap();
+        fs::write(run.lab(), yaml.replace("backend: sim", "backend: fanotify")).unwrap();
+    }
+    let said = bench.json("conform --recorded runs --from tiny --output not/there --json");
+    assert_eq!((&said["runs"], &said["conforms"]), (&"recorded live runs".into(), &true.into()));
+    let row = &said["labs"][0];
+    assert_eq!(row["outcome"]["real"].as_array().map(Vec::len), Some(1), "{row}");
+    assert_eq!((&row["lab"], &row["law"]), (&"tiny".into(), &"held".into()));
+    assert!(bench.root.join("not/there/conformance.md").exists());
+    bench.ends("conform absent --recorded runs", 64);
+}
+
+#[test]
 fn exports_hold_every_decision() {
     let bench = Bench::new("export");
     bench.says("up tiny --backend sim --rules fanotify");

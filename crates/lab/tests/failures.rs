@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         live("a_disk_that_fills_up_in_the_storm", disk_fills_up),
         live("no_privilege", no_privilege),
         live("a_client_that_dies_at_once", client_dies_at_once),
+        live("a_helper_that_dies_at_once", helper_dies_at_once),
         live("a_client_that_never_becomes_ready_is_interrupted", client_that_sleeps),
     ];
     rig::main(Arguments::from_args(), tests)
@@ -235,6 +236,25 @@ fn client_dies_at_once() {
     // The baseline was recorded before, so the run stays and can be reported.
     let report: Value = serde_json::from_str(&finished.stdout).unwrap();
     assert_eq!(rig::text(&report, "/outcome"), "unknown");
+    assert_eq!(rig.run(&["down"]).stdout, "nothing was left behind\n");
+}
+
+/// What the helpers run is bad, and the client is the real one: its own words about it end the run.
+fn helper_dies_at_once() {
+    let rig = rig("helper-dies-at-once");
+    let behavior = "behavior: { helpers: { count: 2 } }";
+    let load = "phases: { baseline: 50ms, control: 0s, storm: 1s, drain: 0s }\nworkload: [open_storm: {}]\n";
+    rig.lab("helped", &format!("clients: [{{ id: alpha, {behavior} }}]\n{load}"));
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let path = with_client(&rig, target.join("packaged/lab-client").to_str().unwrap());
+    fs::copy("/usr/bin/expr", rig.root.join("fake/packaged/lab-worker")).unwrap();
+    let finished =
+        Finished::of(&rig.command(&["up", "helped", "--json"]).env("PATH", path).output().unwrap());
+    assert_eq!(finished.code, Some(70), "{}", finished.stderr);
+    let error = finished.stderr.split_once("error: ").unwrap().1;
+    let first = error.lines().next().unwrap();
+    assert_eq!(first, "alpha: its helper alpha.helper-1 ended at once: exit status: 2");
+    assert_eq!(rig.remains(), Vec::<String>::new());
     assert_eq!(rig.run(&["down"]).stdout, "nothing was left behind\n");
 }
 

@@ -8,8 +8,9 @@
 
 mod rig;
 
-use std::process::ExitCode;
+use std::{fs, path::Path, process::ExitCode};
 
+use lab_trace::Trace;
 use libtest_mimic::Arguments;
 use rig::{Finished, Live, Rig, live, number, sums_add_up, text};
 use serde_json::Value;
@@ -26,6 +27,12 @@ fn main() -> ExitCode {
         live("a_behaviour_changes_for_a_while", behaves),
         live("a_slow_client_is_slow_for_a_while", slows),
         live("a_client_without_descriptors_denies_by_exhaustion", exhausted),
+        live("a_client_goes_on_without_a_killed_helper", helper_killed),
+        live("a_stalled_helper_is_waited_for_until_its_client_misses_its_deadline", helper_stalled),
+        live("a_client_comes_back_with_its_helpers", helpers_come_back),
+        live("a_daemon_that_is_restarted_is_asked_again", daemon_restarted),
+        live("a_killed_daemon_fails_what_it_is_asked", daemon_killed),
+        live("a_stalled_daemon_holds_up_those_who_wait", daemon_stalled),
         live("a_load_on_the_processors_leaves_nothing_behind", loaded),
         live("a_fault_that_never_came_fails_the_run", never_came),
         live("a_fault_on_a_dead_client_fails_the_run", on_the_dead),
@@ -198,6 +205,126 @@ fn exhausted() {
     assert_eq!(ways(&report, 1, "rule"), 700 - denied);
     let before = ways(&report, 0, "denied-before");
     assert!(before == 0 || before == denied, "{before} of {denied}");
+}
+
+/// Requests to helpers and daemons, of all clients.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Asked {
+    carried_out: u64,
+    failed: u64,
+    unheard: u64,
+}
+
+fn asked(report: &Value) -> Asked {
+    let clients = report["clients"].as_array().unwrap();
+    let rows: Vec<&Value> =
+        clients.iter().flat_map(|client| client["requests"].as_array().unwrap()).collect();
+    let sum = |end: &str| rows.iter().map(|row| number(row, &format!("/{end}"))).sum();
+    assert_eq!(sum("refused"), 0, "the queue is never full");
+    Asked { carried_out: sum("carried_out"), failed: sum("failed"), unheard: sum("unheard") }
+}
+
+/// One client that has its helper open what the workload opens and waits for it.
+fn helped(more: &str, rest: &str) -> String {
+    let helpers = "behavior: { mute: { helpers: true }, helpers: { count: 1, wait: true } }";
+    noops(&format!("  - {{ id: alpha, {more}{helpers} }}\n"), 600, rest)
+}
+
+fn helper_killed() {
+    let report = good("helper-kill", &helped("", "faults:\n  - kill: { on: alpha.helper-1, at: 400ms }\n"));
+    assert_eq!(text(fault(&report, "kill"), "/actor"), "alpha.helper-1");
+    assert_eq!(ends(&report, 0), ["clean"], "the client goes on");
+    assert_eq!((ways(&report, 0, "rule"), number(&report, "/totals/unexplained")), (600, 0));
+    let asked = asked(&report);
+    assert_eq!((asked.carried_out + asked.failed, asked.unheard), (600, 0), "each request is over");
+    assert!(asked.carried_out > 100 && asked.failed > 100, "{asked:?}");
+    let all = report["findings"].as_array().unwrap();
+    let expected = format!("{} of alpha's 600 requests to its helpers were never carried out", asked.failed);
+    assert!(all.iter().any(|one| text(one, "/text").starts_with(&expected)), "{all:?}");
+    // What the helper opened was asked about; the kill may have caught it in one open more.
+    let muted = ways(&report, 0, "mute");
+    assert!((asked.carried_out..=asked.carried_out + 1).contains(&muted), "{muted} of {asked:?}");
+}
+
+fn helper_stalled() {
+    let stall =
+        |span: &str| format!("faults:\n  - stall: {{ on: alpha.helper-1, at: 300ms, for: {span} }}\n");
+    let report = good("helper-stall", &helped("", &stall("500ms")));
+    assert_eq!(ends(&report, 0), ["clean"], "nobody was killed");
+    assert!((490..900).contains(&lasted(fault(&report, "stall"))));
+    assert!(number(&report, "/clients/0/latency_ns/max") >= 400_000_000, "the client waited for it");
+    assert_eq!(asked(&report), Asked { carried_out: 600, ..Asked::default() });
+    let report = good("helper-hangs", &helped("", &stall("3s")));
+    assert_eq!(ends(&report, 0), ["deadline kill"]);
+    // The storm ends when its last client is dead.
+    let roots = number(&report, "/storm/root_ops");
+    assert_eq!(ways(&report, 0, "rule") + ways(&report, 0, "dead-client"), roots);
+    assert_eq!(number(&report, "/approvals/unknown"), 0);
+    assert!(asked(&report).unheard >= 1, "who asked is dead");
+}
+
+fn helpers_come_back() {
+    let faults =
+        "faults:\n  - kill: { on: alpha, at: 300ms }\n  - restart: { on: alpha, at: 700ms, after: 50ms }\n";
+    let report = good("helpers-back", &helped("restart: 100ms, ", faults));
+    assert_eq!(ends(&report, 0), ["killed (signal 9)", "killed (signal 9)", "clean"]);
+    assert_eq!(ways(&report, 0, "rule") + ways(&report, 0, "dead-client"), 600);
+    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    let traces =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults-helpers-back/runs/helpers-back/latest/traces");
+    for file in ["alpha.helper-1.trace", "alpha.helper-1.2.trace", "alpha.helper-1.3.trace"] {
+        let bytes = fs::read(traces.join(file)).unwrap();
+        let opens = Trace::parse(&bytes).unwrap().causes().count();
+        assert!(opens > 20, "{file} has {opens} opens");
+    }
+}
+
+/// Two clients that have a daemon open what the workload opens, and wait for it.
+fn with_daemon(rest: &str) -> String {
+    let behavior = "behavior: { mute: { processes: [indexer] }, daemons: [{ ask: indexer, wait: true }] }";
+    let clients = format!("  - {{ id: alpha, {behavior} }}\n  - {{ id: bravo, {behavior} }}\n");
+    format!("daemons: [{{ id: indexer, workers: 2 }}]\n{}", noops(&clients, 600, rest))
+}
+
+fn daemon_restarted() {
+    let faults = "faults:\n  - restart: { on: indexer, at: 400ms, after: 200ms }\n";
+    let report = good("daemon-back", &with_daemon(faults));
+    assert_eq!(text(fault(&report, "restart"), "/actor"), "indexer");
+    assert_eq!((ways(&report, 0, "rule"), ways(&report, 1, "rule")), (600, 600));
+    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    let asked = asked(&report);
+    assert_eq!((asked.carried_out + asked.failed, asked.unheard), (1200, 0));
+    // 200 ms and the start of a process at 500 opens a second, of two clients.
+    assert!((150..800).contains(&asked.failed), "{asked:?}");
+    let traces =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults-daemon-back/runs/daemon-back/latest/traces");
+    let opens =
+        |file: &str| Trace::parse(&fs::read(traces.join(file)).unwrap()).unwrap().causes().count() as u64;
+    let (before, after) = (opens("indexer.trace"), opens("indexer.2.trace"));
+    assert!(before > 100 && after > 100, "{before} before, {after} after");
+    // An open that the kill has caught was begun and not replied to.
+    assert!(
+        (asked.carried_out..=asked.carried_out + 2).contains(&(before + after)),
+        "{before} {after} {asked:?}"
+    );
+}
+
+fn daemon_killed() {
+    let report = good("daemon-kill", &with_daemon("faults:\n  - kill: { on: indexer, at: 400ms }\n"));
+    assert_eq!((ways(&report, 0, "rule"), ways(&report, 1, "rule")), (600, 600), "the clients go on");
+    let asked = asked(&report);
+    assert_eq!((asked.carried_out + asked.failed, asked.unheard), (1200, 0));
+    assert!(asked.carried_out > 200 && asked.failed > 200, "{asked:?}");
+}
+
+fn daemon_stalled() {
+    let faults = "faults:\n  - stall: { on: indexer, at: 300ms, for: 500ms }\n";
+    let report = good("daemon-stall", &with_daemon(faults));
+    assert_eq!(ends(&report, 0), ["clean"]);
+    // There is one opener, and the kernel asks one client after the other: the first of them waits.
+    let waited = (0..2).map(|client| number(&report, &format!("/clients/{client}/latency_ns/max")));
+    assert!(waited.max().unwrap() >= 400_000_000, "a client waited for it");
+    assert_eq!(asked(&report), Asked { carried_out: 1200, ..Asked::default() });
 }
 
 fn loaded() {

@@ -7,9 +7,10 @@ use lab_trace::FaultKind;
 
 use super::{Assembly, observed::Losses, ranked};
 use crate::{
-    findings::{Avoidable, Blame, Call, Client, Inflicted, Life, Peer, Told},
+    findings::{Avoidable, Blame, Call, Client, Inflicted, Life, Peer, Requests, Told},
     ledger::{Account, Ranking},
     merge::Side,
+    requests,
     told::Coverage,
     totals::by_approval,
 };
@@ -41,6 +42,7 @@ impl Assembly<'_> {
             approvals: self.engine.sides.approvals(place, losses.by_client[place] > 0),
             operations: account.operations,
             told: self.told(place),
+            requests: self.requests(place),
             latency_ns: account.latency.summary(),
             latency_others_ns: account.others.summary(),
             latency_by_event_ns: account
@@ -107,6 +109,15 @@ impl Assembly<'_> {
         }
         let mine = self.of_client(place).next();
         mine.and_then(|trace| self.show.traces[trace].header.identity.bundle_id.clone()).unwrap_or_default()
+    }
+
+    fn requests(&self, place: usize) -> Vec<Requests> {
+        let of_trace = |trace: usize| {
+            let own = self.show.traces[trace].header.actor.0;
+            let requests = self.show.merge.side(u16::try_from(trace).unwrap_or(u16::MAX)).requests.iter();
+            requests.map(move |(&whom, tally)| ((whom != own).then(|| self.roster.name_of(whom)), tally))
+        };
+        requests::rows(self.of_client(place).flat_map(of_trace))
     }
 
     /// The traces of a client.

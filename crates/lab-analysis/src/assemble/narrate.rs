@@ -1,7 +1,7 @@
 //! At most three findings in plain words.
 
 use crate::{
-    findings::{Finding, Findings, Outcome, Stage},
+    findings::{Finding, Findings, Outcome, Requests, Stage},
     outcome::list,
     show::duration,
 };
@@ -28,6 +28,7 @@ pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec
         misses(findings),
         unguarded(findings),
         lost(findings),
+        unserved(findings),
         denied_outside(findings),
         saturation(findings),
         near_miss(findings),
@@ -220,6 +221,23 @@ fn saturation(findings: &Findings) -> Option<Finding> {
             Some("Lower the load, add workers, or open less."),
         )
     })
+}
+
+/// The client whose helpers or daemons left most requests undone.
+fn unserved(findings: &Findings) -> Option<Finding> {
+    let undone = |requests: &Requests| requests.failed + requests.refused;
+    let rows =
+        findings.clients.iter().flat_map(|client| client.requests.iter().map(move |row| (client, row)));
+    let (client, row) = rows.max_by_key(|(_, row)| undone(row)).filter(|(_, row)| undone(row) > 0)?;
+    let whom = row.daemon.as_deref().unwrap_or("its helpers");
+    let text = format!(
+        "{} of {}'s {} requests to {whom} were never carried out, and it answered all the same.",
+        undone(row),
+        client.id,
+        row.made
+    );
+    let advice = "Decide what a client does when nobody looks for it: allow, deny, or look itself.";
+    Some(finding("warn", "clients", text, Some(advice)))
 }
 
 fn near_miss(findings: &Findings) -> Option<Finding> {

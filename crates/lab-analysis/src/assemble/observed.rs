@@ -64,6 +64,12 @@ impl Assembly<'_> {
                     .into(),
             );
         }
+        let unsigned = self.engine.processes.unsigned;
+        if unsigned > 0 {
+            notes.push(format!(
+                "{unsigned} decisions were about processes whose program no client was told of; no program counts them."
+            ));
+        }
         if self.context.backend == "fanotify" {
             notes.push(
                 "fanotify gives no kernel time: how long an event lay in the kernel's queue before it was read is not \

@@ -67,6 +67,7 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         approvals: Approvals::default(),
         series: series(import),
         faults: Vec::new(),
+        programs: Vec::new(),
         knee: None,
         outside: None,
         cost: Cost::default(),
@@ -173,6 +174,7 @@ fn client(import: &Import) -> Client {
         peers: Vec::new(),
         avoidable: Vec::new(),
         lost: lost(import),
+        requests: Vec::new(),
         lives: Vec::new(),
         end: "unknown".into(),
     }

@@ -27,6 +27,8 @@ impl Engine<'_> {
         let again = op.and_then(|op| self.ops.get(op)).map(|op| op.asked_by & operation::bit(client) != 0);
         dec.first_open = again == Some(false) && end.is_none();
         if dec.counted {
+            let subject = &decision.begin.subject;
+            self.processes.count(ProcessId { pid: subject.pid, version: subject.generation }, entry.column);
             let place = match again {
                 None => AskedAs::Elsewhere,
                 Some(false) => AskedAs::First,
@@ -65,7 +67,12 @@ impl Engine<'_> {
         let subject = &decision.begin.subject;
         // An exec gives its process a new thread on macOS, which nobody could have announced: the process is the same.
         let of_process = || self.by_process.get(&subject.pid).filter(|_| subject.pid != 0);
-        let &slot = self.by_thread.get(&subject.tid).or_else(of_process)?;
+        // What a program starts in turn belongs to the same operation, as far as the kernel told of it.
+        let of_ancestor = || {
+            let process = ProcessId { pid: subject.pid, version: subject.generation };
+            self.processes.ancestors(process).find_map(|ancestor| self.by_process.get(&ancestor.pid))
+        };
+        let &slot = self.by_thread.get(&subject.tid).or_else(of_process).or_else(of_ancestor)?;
         let op = self.ops.get(slot)?;
         if at < op.started || at > op.ended {
             return None;

@@ -118,6 +118,7 @@ pub(crate) struct Dec {
     pub(crate) read: u64,
     pub(crate) tid: u64,
     pub(crate) pid: u32,
+    pub(crate) generation: u32,
     pub(crate) started: Option<u64>,
     pub(crate) answered: Option<u64>,
     pub(crate) class: SubjectClass,
@@ -135,6 +136,7 @@ impl Dec {
             read,
             tid,
             pid: 0,
+            generation: 0,
             started: None,
             answered: Some(read.saturating_add(10)),
             class,
@@ -245,7 +247,7 @@ impl Builder {
         let writer = &self.writers[client];
         let id = writer.begin_decision(&DecisionBegin {
             read: Ticks(dec.read),
-            subject: ThreadId { pid: dec.pid, tid: dec.tid, generation: 0 },
+            subject: ThreadId { pid: dec.pid, tid: dec.tid, generation: dec.generation },
             kernel: None,
             deadline: Some(Ticks(dec.read.saturating_add(DEADLINE))),
             sequence: 0,

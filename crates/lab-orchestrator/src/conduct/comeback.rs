@@ -1,9 +1,12 @@
-//! Clients that are started again after their death: a new process, number and trace under the same ID.
+//! Clients and daemons that are started again after their death: a new process, number and trace under the same ID.
 //!
 //! A new process answers everything at once until every other client knows its threads: what it opened before
-//! that would look like the workload's to them. Then it takes the behaviour that is due.
+//! that would look like the workload's to them. Then it takes the behaviour that is due. A daemon takes no request in
+//! until then.
 
-use lab_model::{Actor, Behavior, Role, Span};
+use std::collections::BTreeMap;
+
+use lab_model::{Actor, Behavior, Lab, Role, Span};
 use lab_protocol::Order;
 use tokio::time::Instant;
 
@@ -13,14 +16,29 @@ use super::{
 };
 use crate::Failure;
 
-/// The processes that one client may have in a run.
+/// The processes that one client or daemon may have in a run.
 const INCARNATIONS_MAX: u32 = 1000;
 
-/// A client on its way back.
+/// Who can come back, by its place in the lab. Helpers come back with their client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Returning {
+    Client(usize),
+    Daemon(usize),
+}
+
+impl Returning {
+    /// The one of this name.
+    pub(super) fn named(lab: &Lab, name: &str) -> Option<Returning> {
+        let client = lab.clients.iter().position(|client| client.id.as_str() == name);
+        let daemon = || lab.daemons.iter().position(|daemon| daemon.id.as_str() == name);
+        client.map(Returning::Client).or_else(|| daemon().map(Returning::Daemon))
+    }
+}
+
+/// Somebody on its way back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Comeback {
-    /// Its place in the lab.
-    client: usize,
+    whom: Returning,
     stage: Stage,
 }
 
@@ -34,18 +52,19 @@ enum Stage {
     Announced(Actor),
 }
 
-/// All clients on their way back, and how many processes each has had.
+/// All who are on their way back, and how many processes each has had.
 #[derive(Debug, Default)]
 pub(super) struct Comebacks {
     list: Vec<Comeback>,
-    incarnations: Vec<u32>,
-    /// Whether a client that dies comes back at all: not before all have started, and not at the end.
+    incarnations: BTreeMap<Returning, u32>,
+    /// Whether somebody that dies comes back at all: not before all have started, and not at the end.
     pub(super) allowed: bool,
 }
 
 impl Comebacks {
-    pub(super) fn of(clients: usize) -> Comebacks {
-        Comebacks { list: Vec::new(), incarnations: vec![1; clients], allowed: false }
+    /// The how manieth process the latest is.
+    pub(super) fn incarnation(&self, whom: Returning) -> u32 {
+        self.incarnations.get(&whom).copied().unwrap_or(1)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -61,18 +80,18 @@ impl Comebacks {
         self.list.iter().filter_map(due).min()
     }
 
-    /// A client has died; it comes back after a while.
-    pub(super) fn plan(&mut self, client: usize, after: Span) {
-        self.list.retain(|comeback| comeback.client != client);
-        if self.allowed && self.incarnations[client] < INCARNATIONS_MAX {
+    /// Somebody has died; it comes back after a while.
+    pub(super) fn plan(&mut self, whom: Returning, after: Span) {
+        self.list.retain(|comeback| comeback.whom != whom);
+        if self.allowed && self.incarnation(whom) < INCARNATIONS_MAX {
             let stage = Stage::Due(Instant::now() + after.duration());
-            self.list.push(Comeback { client, stage });
+            self.list.push(Comeback { whom, stage });
         }
     }
 
-    /// True when a client is on its way back.
-    pub(super) fn expects(&self, client: usize) -> bool {
-        self.list.iter().any(|comeback| comeback.client == client)
+    /// True when somebody is on its way back.
+    pub(super) fn expects(&self, whom: Returning) -> bool {
+        self.list.iter().any(|comeback| comeback.whom == whom)
     }
 
     /// Nobody comes back any more.
@@ -83,14 +102,14 @@ impl Comebacks {
 }
 
 impl Conductor {
-    /// Takes each client that is on its way back one step further, as far as that is possible now.
+    /// Takes each who is on its way back one step further, as far as that is possible now.
     pub(super) async fn bring_back(&mut self) -> Result<(), Failure> {
         for comeback in std::mem::take(&mut self.comebacks.list) {
             let stage = match comeback.stage {
                 Stage::Due(at) if Instant::now() < at => Some(comeback.stage),
-                Stage::Due(_) => Some(Stage::Starting(self.start_again(comeback.client).await?)),
-                Stage::Starting(actor) => self.announce_again(actor).await?,
-                Stage::Announced(actor) => self.behave_again(comeback.client, actor).await?,
+                Stage::Due(_) => Some(Stage::Starting(self.start_again(comeback.whom).await?)),
+                Stage::Starting(actor) => self.announce_again(comeback.whom, actor).await?,
+                Stage::Announced(actor) => self.behave_again(comeback.whom, actor).await?,
             };
             if let Some(stage) = stage {
                 self.comebacks.list.push(Comeback { stage, ..comeback });
@@ -99,43 +118,59 @@ impl Conductor {
         Ok(())
     }
 
-    async fn start_again(&mut self, client: usize) -> Result<Actor, Failure> {
-        let id = self.plan.lab.clients[client].id.clone();
-        self.comebacks.incarnations[client] += 1;
-        let nth = self.comebacks.incarnations[client];
+    async fn start_again(&mut self, whom: Returning) -> Result<Actor, Failure> {
+        let nth = self.comebacks.incarnation(whom) + 1;
+        self.comebacks.incarnations.insert(whom, nth);
         let actor = self.new_actor();
-        let (assignment, program) = self.client_assignment(client, actor)?;
-        let file = format!("{id}.{nth}");
-        self.progress.note(&format!("{id} is started again"));
-        let part = Part { actor, name: id.as_str(), file: &file, role: Role::Client };
-        self.start(part, &program, assignment).await?;
+        match whom {
+            Returning::Client(place) => {
+                let id = self.plan.lab.clients[place].id.clone();
+                self.progress.note(&format!("{id} is started again"));
+                let (assignment, program) = self.client_assignment(place, actor)?;
+                let part =
+                    Part { actor, name: id.as_str(), file: &format!("{id}.{nth}"), role: Role::Client };
+                self.start(part, &program, assignment).await?;
+            }
+            Returning::Daemon(place) => {
+                let id = self.plan.lab.daemons[place].id.clone();
+                self.progress.note(&format!("{id} is started again"));
+                self.start_daemon(place, actor, &format!("{id}.{nth}")).await?;
+            }
+        }
         Ok(actor)
     }
 
     /// Once it is ready, the warden watches it and everybody is told of its threads.
-    async fn announce_again(&mut self, actor: Actor) -> Result<Option<Stage>, Failure> {
+    async fn announce_again(&mut self, whom: Returning, actor: Actor) -> Result<Option<Stage>, Failure> {
         match self.processes.get(&actor).map(|process| process.state) {
             Some(State::Starting) => return Ok(Some(Stage::Starting(actor))),
             Some(State::Idle | State::Ordered) => {}
             // It died in the attempt, and will not do better the next time.
             Some(State::Closed | State::Ended(_)) | None => return Ok(None),
         }
-        self.watch_client(actor)?;
+        match whom {
+            Returning::Client(_) => self.watch_client(actor)?,
+            Returning::Daemon(_) => self.watch_daemon(actor)?,
+        }
         self.tell_participants().await?;
         Ok(Some(Stage::Announced(actor)))
     }
 
     /// Once everybody knows it, it takes the behaviour that is due. Who is stopped hears of it before it goes on.
-    async fn behave_again(&mut self, client: usize, actor: Actor) -> Result<Option<Stage>, Failure> {
+    async fn behave_again(&mut self, whom: Returning, actor: Actor) -> Result<Option<Stage>, Failure> {
         let told = |process: &super::process::LabProcess| {
             process.state != State::Ordered || self.faults.stalls(process.actor)
         };
         if !self.processes.values().all(told) {
             return Ok(Some(Stage::Announced(actor)));
         }
-        if self.behaving {
-            let behavior = Box::new(self.behavior_due(client));
-            self.order(actor, &Order::Behave { behavior }).await?;
+        match whom {
+            Returning::Client(place) if self.behaving => {
+                let behavior = Box::new(self.behavior_due(place));
+                self.order(actor, &Order::Behave { behavior }).await?;
+            }
+            Returning::Client(_) => {}
+            Returning::Daemon(_) => self.order(actor, &Order::Serve).await?,
         }
         Ok(None)
     }

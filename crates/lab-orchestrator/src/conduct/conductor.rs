@@ -8,11 +8,11 @@ use std::{
 
 use lab_analysis::live::Standstill;
 use lab_bundle::{Daemons, Death};
-use lab_model::{Actor, Behavior, Client, Phase, PhaseKind, Role, Span, Ticks};
+use lab_model::{Actor, Behavior, Phase, PhaseKind, Role, Span, Ticks};
 use lab_process::{clock, host_facts, process_id};
 use lab_protocol::{
-    Assignment, ClientAssignment, DriverAssignment, HelperReady, HelpersAssignment, Order, PROTOCOL,
-    PhaseOrder, Reply, TraceAssignment, Welcome, WorkerAssignment,
+    Assignment, ClientAssignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment,
+    Welcome,
 };
 use lab_trace::{
     Fault, FaultKind, Header, Identity, PhaseMark, ProcessMark, ProcessMarkKind, TraceWriter, WriterOptions,
@@ -27,14 +27,12 @@ use tokio::{
 
 use super::{
     Event, arena,
-    comeback::Comebacks,
+    comeback::{Comebacks, Returning},
     daemon::Daemon,
     ending::{describe, end, last_line, process_failure},
     external::{Externals, Sight},
     faults::Faults,
-    helpers::{
-        FIRST_CLIENT, HelperTable, addresses, daemon_actors, first_free, first_helper, helper_name, socket,
-    },
+    helpers::{FIRST_CLIENT, HelperTable, addresses, first_free},
     process::{LabProcess, State},
     progress::Progress,
     standstill::workers_max,
@@ -45,7 +43,7 @@ use crate::{Failure, FailureKind, Plan, RunFolder};
 /// How often the warden looks.
 const WATCH_EVERY: Duration = Duration::from_millis(5);
 /// How long a process may take to become ready, or to follow an order that has nothing to wait for.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// How long a process may take to close its trace before it is killed.
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 /// A drain is over when nothing has happened for this long.
@@ -82,7 +80,7 @@ pub(super) struct Part<'a> {
 /// Leads one lab.
 pub(super) struct Conductor {
     pub(super) plan: Plan,
-    folder: RunFolder,
+    pub(super) folder: RunFolder,
     pub(super) trace: TraceWriter,
     events: mpsc::Receiver<Event>,
     report: mpsc::Sender<Event>,
@@ -101,11 +99,11 @@ pub(super) struct Conductor {
     pub(super) suspected: Option<String>,
     /// What went wrong with a fault or a comeback.
     trouble: Option<Failure>,
-    began: Ticks,
+    pub(super) began: Ticks,
     stopped: Option<FailureKind>,
     /// Everybody has been ordered to end.
     finishing: bool,
-    salt: u32,
+    pub(super) salt: u32,
     daemons: Option<Arc<Daemons>>,
     /// Clients that the conductor has killed itself.
     killed: BTreeSet<Actor>,
@@ -132,7 +130,7 @@ impl Conductor {
         }
         let progress = Progress::new(plan.terminal);
         let (processes, warden) = (BTreeMap::new(), Warden::default());
-        let (faults, comebacks) = (Faults::of(&plan.lab), Comebacks::of(plan.lab.clients.len()));
+        let (faults, comebacks) = (Faults::of(&plan.lab), Comebacks::default());
         let next_actor = first_free(&plan.lab);
         Ok(Conductor {
             plan,
@@ -260,67 +258,10 @@ impl Conductor {
         for client in self.clients().collect::<Vec<_>>() {
             self.watch_client(client)?;
         }
-        for (actor, helper) in self.helpers.iter() {
-            self.warden
-                .watch_worker(actor, &self.folder.trace(&helper.name))
-                .map_err(|error| Failure::output(&format!("cannot watch {}", helper.name), &error))?;
-        }
         self.announce().await?;
+        self.open_daemons().await?;
         self.comebacks.allowed = true;
         Ok(())
-    }
-
-    /// Starts the daemons: they listen before any client is there, and the first event comes after that.
-    async fn start_daemons(&mut self) -> Result<(), Failure> {
-        let (lab, program) = (self.plan.lab.clone(), self.plan.worker.clone());
-        for (daemon, actor) in daemon_actors(&lab) {
-            let assignment = Assignment::Worker(WorkerAssignment {
-                client: None,
-                listen: Some(socket(&self.socket_salt(), actor)),
-                workers: daemon.workers,
-                errand: daemon.errand,
-                workload: lab.workload.clone(),
-            });
-            let id = daemon.id.as_str();
-            let part = Part { actor, name: id, file: id, role: Role::Daemon };
-            self.start(part, &program, assignment).await?;
-        }
-        self.all_settled(ANSWER_WITHIN, "become ready").await?;
-        for (daemon, actor) in daemon_actors(&lab) {
-            let trace = self.folder.trace(daemon.id.as_str());
-            self.warden
-                .watch_worker(actor, &trace)
-                .map_err(|error| Failure::output(&format!("cannot watch {}", daemon.id), &error))?;
-        }
-        Ok(())
-    }
-
-    /// What a client is told of the helpers that it is to start.
-    fn helpers_of(&self, client: &Client, actor: Actor) -> Option<HelpersAssignment> {
-        let helpers = client.behavior.helpers?;
-        let (_, program) = self.plan.helpers.iter().find(|(id, _)| *id == client.id)?;
-        let first = first_helper(&self.plan.lab, &client.id).0;
-        let welcome = |number: u16| {
-            let assignment = Assignment::Worker(WorkerAssignment {
-                client: Some(actor),
-                listen: None,
-                workers: 1,
-                errand: helpers.errand,
-                workload: self.plan.lab.workload.clone(),
-            });
-            let name = helper_name(&client.id, number);
-            let part = Part { actor: Actor(first + number), name: &name, file: &name, role: Role::Helper };
-            self.welcome(part, assignment)
-        };
-        Some(HelpersAssignment {
-            program: program.display().to_string(),
-            welcomes: (0..helpers.count).map(welcome).collect(),
-        })
-    }
-
-    /// What tells the sockets of this run from those of any other on the machine.
-    fn socket_salt(&self) -> String {
-        format!("{:x}-{:x}", self.began.0, self.salt)
     }
 
     /// Starts the products under test, unless they run already, and waits until they take part.
@@ -341,10 +282,11 @@ impl Conductor {
 
     /// What a client's new process is told, and its program.
     pub(super) fn client_assignment(
-        &self,
+        &mut self,
         place: usize,
         actor: Actor,
     ) -> Result<(Assignment, PathBuf), Failure> {
+        let helpers = self.helpers_of(place, actor);
         let lab = &self.plan.lab;
         let client = &lab.clients[place];
         let mut programs = self.plan.clients.iter();
@@ -359,7 +301,7 @@ impl Conductor {
             notifies: lab.notifies(client),
             deadline: lab.deadline,
             workload: lab.workload.clone(),
-            helpers: self.helpers_of(client, actor),
+            helpers,
             daemons: addresses(lab, client, &self.socket_salt()),
         };
         Ok((Assignment::Client(Box::new(assignment)), program.clone()))
@@ -377,7 +319,8 @@ impl Conductor {
         let trace = self.folder.trace(&process.file);
         self.warden
             .watch_client(actor, &trace, process.pid, process.queue)
-            .map_err(|error| Failure::output(&format!("cannot watch {}", process.name), &error))
+            .map_err(|error| Failure::output(&format!("cannot watch {}", process.name), &error))?;
+        self.watch_helpers(actor)
     }
 
     /// Tells every client which threads belong to whom, and waits until all know.
@@ -393,7 +336,7 @@ impl Conductor {
             alive().flat_map(|process| process.threads.iter().map(move |&thread| (thread, process.actor)));
         let of_helpers = self
             .helpers
-            .iter()
+            .living()
             .flat_map(|(actor, helper)| helper.threads.iter().map(move |&tid| (tid, actor)));
         let threads = threads.chain(of_helpers).chain(self.externals.threads());
         let threads: Vec<(u64, Actor)> = threads.collect();
@@ -449,7 +392,7 @@ impl Conductor {
         sent.map_err(|error| Failure::new(FailureKind::Bug, format!("cannot talk to {name}: {error}")))
     }
 
-    fn welcome(&self, part: Part<'_>, assignment: Assignment) -> Welcome {
+    pub(super) fn welcome(&self, part: Part<'_>, assignment: Assignment) -> Welcome {
         let Part { actor, name, file, .. } = part;
         Welcome {
             protocol: PROTOCOL,
@@ -616,7 +559,7 @@ impl Conductor {
     }
 
     /// Waits until every process has carried out its orders.
-    async fn all_settled(&mut self, within: Duration, what: &str) -> Result<(), Failure> {
+    pub(super) async fn all_settled(&mut self, within: Duration, what: &str) -> Result<(), Failure> {
         let settled = |conductor: &Conductor| {
             conductor
                 .processes
@@ -732,16 +675,6 @@ impl Conductor {
         }
     }
 
-    fn helpers_ready(&mut self, client: Actor, ready: &[HelperReady]) {
-        let nth = usize::from(client.0.saturating_sub(FIRST_CLIENT));
-        let Some(client_id) = self.plan.lab.clients.get(nth).map(|client| client.id.clone()) else { return };
-        self.helpers.ready(client, &client_id, ready);
-        for helper in ready {
-            self.mark(helper.actor, ProcessMarkKind::Started, helper.pid, 0);
-            self.mark(helper.actor, ProcessMarkKind::Ready, helper.pid, 0);
-        }
-    }
-
     fn helper_ended(&mut self, actor: Actor, status: i32) {
         self.warden.forget(actor);
         let Some((pid, name, client)) =
@@ -755,6 +688,7 @@ impl Conductor {
             self.progress.note(&format!("{name} ended: {}", describe(status)));
         }
         self.mark(actor, ProcessMarkKind::Ended, pid, status);
+        self.fault_target_died(actor);
     }
 
     fn ended(&mut self, actor: Actor, status: i32) {
@@ -792,12 +726,13 @@ impl Conductor {
             self.ask_why(actor, daemon, pid);
         }
         self.fault_target_died(actor);
-        let place = self.plan.lab.clients.iter().position(|client| client.id.as_str() == name);
-        if let Some(place) = place.filter(|_| role == Role::Client) {
-            let restart = self.faults.comes_back(&name).or(self.plan.lab.clients[place].restart);
-            if let Some(after) = restart {
-                self.comebacks.plan(place, after);
-            }
+        let Some(whom) = Returning::named(&self.plan.lab, &name) else { return };
+        let of_itself = match whom {
+            Returning::Client(place) => self.plan.lab.clients[place].restart,
+            Returning::Daemon(_) => None,
+        };
+        if let Some(after) = self.faults.comes_back(&name).or(of_itself) {
+            self.comebacks.plan(whom, after);
         }
     }
 
@@ -896,7 +831,7 @@ impl Conductor {
         self.processes.get(&DRIVER)
     }
 
-    fn mark(&self, actor: Actor, kind: ProcessMarkKind, pid: u32, status: i32) {
+    pub(super) fn mark(&self, actor: Actor, kind: ProcessMarkKind, pid: u32, status: i32) {
         self.trace.process(&ProcessMark { at: clock::now(), actor, kind, pid, status });
     }
 

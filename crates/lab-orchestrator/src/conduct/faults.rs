@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    comeback::Returning,
     conductor::Conductor,
     ending::{end, send},
     process::State,
@@ -201,7 +202,7 @@ impl Conductor {
         let fault = self.faults.planned[place].clone();
         let target = self.alive_by_name(&fault.on);
         let client = self.plan.lab.clients.iter().position(|client| client.id.as_str() == fault.on);
-        let returns = client.is_some_and(|client| self.comebacks.expects(client));
+        let returns = client.is_some_and(|client| self.comebacks.expects(Returning::Client(client)));
         let (actor, pid) = match target {
             Some(target) => target,
             None if fault.on == PlannedFault::MACHINE => (Actor::UNKNOWN, 0),
@@ -293,9 +294,11 @@ impl Conductor {
 
     /// The living process of this name.
     fn alive_by_name(&self, name: &str) -> Option<(Actor, u32)> {
-        let process =
-            self.processes.values().rev().find(|process| process.name == name && process.alive())?;
-        Some((process.actor, process.pid))
+        let processes = self.processes.values().rev().filter(|process| process.alive());
+        let processes = processes.map(|process| (process.name.as_str(), process.actor, process.pid));
+        let helpers = self.helpers.living().map(|(actor, helper)| (helper.name.as_str(), actor, helper.pid));
+        let (_, actor, pid) = processes.chain(helpers).find(|(of, ..)| *of == name)?;
+        Some((actor, pid))
     }
 
     fn load(&self, threads: u16) -> Result<Child, Failure> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Actor, Client, ClientId, Daemon, Helpers, Lab};
+use lab_model::{Actor, Client, ClientId, Daemon, FaultAction, Helpers, Lab, PlannedFault};
 use lab_protocol::{DaemonAddress, HelperReady};
 use nix::{
     sys::wait::{WaitStatus, waitpid},
@@ -22,6 +22,8 @@ pub(super) struct Helper {
     pub(super) client: Actor,
     /// The client's name and its number among the client's helpers. No client or daemon can be named so.
     pub(super) name: String,
+    /// What its trace is called.
+    pub(super) file: String,
     pub(super) pid: u32,
     pub(super) threads: Vec<u64>,
     /// It runs, as far as anybody has said.
@@ -58,7 +60,13 @@ pub(super) fn first_free(lab: &Lab) -> u16 {
 
 /// A helper's name in logs, traces and reports.
 pub(super) fn helper_name(client: &ClientId, number: u16) -> String {
-    format!("{client}.helper-{}", number + 1)
+    PlannedFault::helper(client.as_str(), number + 1)
+}
+
+/// What the trace of a helper is called, by the how manieth process of its client has started it.
+pub(super) fn helper_file(client: &ClientId, number: u16, nth: u32) -> String {
+    let name = helper_name(client, number);
+    if nth == 1 { name } else { format!("{name}.{nth}") }
 }
 
 /// Where the daemons that a client asks are to be reached. `salt` is the run's own.
@@ -66,7 +74,9 @@ pub(super) fn addresses(lab: &Lab, client: &Client, salt: &str) -> Vec<DaemonAdd
     let address = |id: &ClientId| {
         let (daemon, actor) = daemon_actors(lab).find(|(daemon, _)| daemon.id == *id)?;
         let address = socket(salt, actor);
-        Some(DaemonAddress { actor, name: id.to_string(), address, workers: daemon.workers })
+        let restarts = |fault: &PlannedFault| matches!(fault.action, FaultAction::Restart { .. });
+        let returns = lab.faults.iter().any(|fault| restarts(fault) && fault.on == id.as_str());
+        Some(DaemonAddress { actor, name: id.to_string(), address, workers: daemon.workers, returns })
     };
     client.behavior.daemons.iter().filter_map(|asked| address(&asked.daemon)).collect()
 }
@@ -78,16 +88,17 @@ pub(super) fn socket(salt: &str, daemon: Actor) -> String {
 
 impl HelperTable {
     /// Takes in what a client said of its helpers.
-    pub(super) fn ready(&mut self, client: Actor, name: &ClientId, ready: &[HelperReady]) {
+    pub(super) fn ready(&mut self, client: Actor, id: &ClientId, nth: u32, ready: &[HelperReady]) {
         for (helper, number) in ready.iter().zip(0..) {
-            let name = helper_name(name, number);
+            let (name, file) = (helper_name(id, number), helper_file(id, number, nth));
             let (pid, threads) = (helper.pid, helper.threads.clone());
-            self.helpers.insert(helper.actor, Helper { client, name, pid, threads, alive: true });
+            self.helpers.insert(helper.actor, Helper { client, name, file, pid, threads, alive: true });
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Actor, &Helper)> {
-        self.helpers.iter().map(|(&actor, helper)| (actor, helper))
+    /// Those that run.
+    pub(super) fn living(&self) -> impl Iterator<Item = (Actor, &Helper)> {
+        self.helpers.iter().filter(|(_, helper)| helper.alive).map(|(&actor, helper)| (actor, helper))
     }
 
     pub(super) fn get(&self, actor: Actor) -> Option<&Helper> {
@@ -125,7 +136,7 @@ impl HelperTable {
         let named = |(actor, helper): (Actor, &Helper)| {
             Some((format!("{}{}", name_of(helper.client)?, Helpers::SUFFIX), actor))
         };
-        self.iter().filter_map(named).collect()
+        self.living().filter_map(named).collect()
     }
 }
 
@@ -175,12 +186,21 @@ mod tests {
     fn a_helper_ends_once() {
         let (lab, mut table) = (lab(), HelperTable::default());
         let ready = HelperReady { actor: Actor(7), pid: 4711, threads: vec![4711, 4712] };
-        table.ready(Actor(2), &lab.clients[0].id, &[ready]);
+        table.ready(Actor(2), &lab.clients[0].id, 1, &[ready]);
         assert_eq!(table.get(Actor(7)).unwrap().name, "client-01.helper-1");
         let names = table.names(|actor| (actor == Actor(2)).then(|| "client-01".to_owned()));
         assert_eq!(names, [("client-01/helpers".to_owned(), Actor(7))]);
         assert!(!table.all_ended());
         assert!(table.ended(Actor(7)).is_some());
         assert!(table.ended(Actor(7)).is_none() && table.all_ended());
+        assert_eq!((table.living().count(), table.names(|_| Some("x".to_owned())).len()), (0, 0));
+        // Its client is back, with another process and other helpers of the same names.
+        let ready = HelperReady { actor: Actor(20), pid: 4715, threads: vec![4715] };
+        table.ready(Actor(19), &lab.clients[0].id, 2, &[ready]);
+        let (_, helper) = table.living().next().unwrap();
+        assert_eq!(
+            (helper.name.as_str(), helper.file.as_str()),
+            ("client-01.helper-1", "client-01.helper-1.2")
+        );
     }
 }

@@ -15,6 +15,7 @@ mod process;
 mod progress;
 mod standstill;
 mod warden;
+mod workers;
 
 use std::{fs, path::Path};
 
@@ -53,6 +54,10 @@ pub fn conduct(plan: &Path) -> Result<(), Failure> {
     enter(&plan)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| bug(format!("cannot start the event loop: {error}")))?;
+    // A warden that is kept waiting kills late.
+    if let Err(error) = lab_process::take_precedence() {
+        tracing::debug!("deadlines are kept as well as the load on this machine allows: {error}");
+    }
     runtime.block_on(async {
         let mut conductor = Conductor::begin(plan)?;
         conductor.run().await

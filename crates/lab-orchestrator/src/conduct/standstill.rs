@@ -37,13 +37,22 @@ impl Conductor {
         let clients: BTreeMap<_, _> = living
             .filter_map(|process| Some((process.actor, u16::try_from(place_of(&process.name)?).ok()?)))
             .collect();
-        let helpers = self.helpers.iter().filter(|(_, helper)| helper.alive);
-        let helpers: Vec<_> = helpers
+        let helpers: Vec<_> = self
+            .helpers
+            .living()
             .filter_map(|(actor, helper)| Some((actor, clients.get(&helper.client).copied()?)))
             .collect();
         let first_daemon = u16::try_from(lab.clients.len()).unwrap_or(u16::MAX);
-        let daemons = daemon_actors(lab).zip(first_daemon..).map(|((_, actor), group)| (actor, group));
-        let cast = Cast { clients, groups: helpers.iter().copied().chain(daemons).collect() };
+        // Clients go on calling a daemon that has come back by its first number.
+        let first = daemon_actors(lab).zip(first_daemon..).map(|((_, actor), group)| (actor, group));
+        let living =
+            self.processes.values().filter(|process| process.role == Role::Daemon && process.alive());
+        let daemons = living.filter_map(|process| {
+            let place = lab.daemons.iter().position(|daemon| daemon.id.as_str() == process.name)?;
+            Some((process.actor, first_daemon + u16::try_from(place).ok()?))
+        });
+        let groups = helpers.iter().copied().chain(first).chain(daemons).collect();
+        let cast = Cast { clients, groups };
         let helped = (0_u16..).take(lab.clients.len()).map(|client| Group {
             name: "its helper".to_owned(),
             servers: helpers.iter().filter(|(_, place)| *place == client).count(),

@@ -88,6 +88,7 @@ impl<'a> Index<'a> {
             Record::GroupMark(mark) => (mark.at, None),
             Record::Outlook(outlook) => (outlook.at, None),
             Record::Notice(notice) => (notice.read, None),
+            Record::Life(life) => (life.at, None),
             Record::Path(piece) => {
                 if piece.fragment == 0 {
                     self.paths[trace].entry(piece.path).or_insert(record);

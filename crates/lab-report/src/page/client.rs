@@ -6,7 +6,7 @@ use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, approvals,
     calls::{blame, calls},
     notices, picture,
-    run::{end_mood, headroom_mood, origin},
+    run::{end_mood, headroom_mood, origin, requests},
     told::{is_told, told},
 };
 use crate::{
@@ -213,6 +213,7 @@ fn spent(client: &Client) -> Section {
         blocks.push(picture(Drawing::TimeSpent, "All its decisions together", true));
     }
     blocks.push(Block::Table(table));
+    blocks.extend(requests([client]).map(Block::Table));
     Section { id: "spent", title: "Where its time went", lead, blocks }
 }
 

@@ -8,10 +8,12 @@ mod course;
 mod gain;
 mod outside;
 mod pipeline;
+mod programs;
 mod verdict;
 
 use lab_analysis::findings::Findings;
 
+pub(super) use clients::requests;
 pub(super) use verdict::{end_mood, headroom_mood, origin, remark};
 
 use super::{
@@ -54,6 +56,7 @@ pub(crate) fn run(findings: &Findings) -> Page {
         course::over_time(findings),
         pipeline::pipeline(findings),
     ]);
+    sections.extend(programs::programs(findings));
     sections.extend(findings.outside.as_ref().map(|seen| outside::outside(seen, findings)));
     sections.extend([
         course::waiting(findings),

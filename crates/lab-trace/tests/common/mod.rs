@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use lab_model::{
-    Actor, Approval, Cause, EventKind, NotifyEvents, OperationKind, PhaseKind, Role, SubjectClass, ThreadId,
-    Ticks, Timebase, Verdict,
+    Actor, Approval, Cause, EventKind, LifeStep, NotifyEvents, OperationKind, PhaseKind, ProcessId,
+    ProcessLife, Role, SignedBy, SubjectClass, ThreadId, Ticks, Timebase, Verdict,
 };
 use lab_trace::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, GroupMark, Header, Identity, Loss, LossKind,
@@ -105,6 +105,7 @@ fn record_one(writer: &TraceWriter, record: &Record) {
         Record::GroupMark(mark) => writer.group_mark(mark),
         Record::Outlook(outlook) => writer.outlook(outlook),
         Record::Notice(notice) => drop(writer.notice(notice)),
+        Record::Life(life) => writer.life(life),
         Record::Path(_) => unreachable!("a path is an item of its own"),
     }
 }
@@ -273,6 +274,7 @@ fn mark() -> impl Strategy<Value = Record> {
                 Record::Outlook(Outlook { at, actor, unread, waiting, since: since.map(Ticks) })
             }
         ),
+        life().prop_map(Record::Life),
     ]
 }
 
@@ -285,6 +287,16 @@ fn notice() -> impl Strategy<Value = Record> {
             let events = NotifyEvents::from_bits(bits);
             Record::Notice(Notice { read, subject, kernel, sequence, events, class, actor, reacts, target })
         },
+    )
+}
+
+fn life() -> impl Strategy<Value = ProcessLife> {
+    let process = || (any::<u32>(), any::<u32>()).prop_map(|(pid, version)| ProcessId { pid, version });
+    let signed = (vec(any::<u8>(), 0..80), "[A-Z0-9]{0,10}", any::<[u8; 20]>(), any::<bool>())
+        .prop_map(|(id, team, cdhash, es)| SignedBy::new(&id, team.as_bytes(), cdhash, es));
+    let step = (1..9_u16).prop_map(LifeStep::from_code);
+    (ticks(), step, process(), option::of(process()), option::of(signed), any::<i32>()).prop_map(
+        |(at, step, process, from, signed, status)| ProcessLife { at, step, process, from, signed, status },
     )
 }
 

@@ -4,7 +4,7 @@
 
 mod comparison;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{BackendChoice, Lab, PhaseKind, Span, Workload};
@@ -34,40 +34,21 @@ const CANNOT: [u8; 3] = [69, 75, 77];
 type Skipped = (String, String);
 
 pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> {
-    let (labs, mut skipped) = chosen(places, arguments)?;
-    // The simulator's costs are taken from fanotify's runs.
-    let works = if cfg!(target_os = "linux") {
-        up::live_works(lab_doctor::Consent::No)
-    } else {
-        Err("it is compared with fanotify, which is Linux's".to_owned())
+    if let Some(folder) = &arguments.output {
+        // Minutes of runs must not end at a folder that is not there.
+        let what = format!("cannot make {}", folder.display());
+        fs::create_dir_all(folder).map_err(|error| Stop::output(&what, &error))?;
+    }
+    let (compared, skipped) = match &arguments.recorded {
+        Some(folder) => recorded(folder, &arguments.names)?,
+        None => run_all(places, arguments)?,
     };
-    if let Err(reason) = works {
-        skipped.extend(labs.iter().map(|lab| (lab.name.clone(), reason.clone())));
-        say_skipped(&skipped);
-        let message = "no lab can run on this machine's kernel".to_owned();
-        return Err(Stop { code: 77, message, mend: Some("`lab doctor` says what is missing".to_owned()) });
-    }
-    let said = skipped.len();
-    say_skipped(&skipped);
-    let rounds = if arguments.short { 1 } else { arguments.rounds.get() };
-    let mut compared = Vec::new();
-    for lab in labs {
-        match (1..=rounds).map(|round| live_round(places, &lab, round, rounds)).collect::<Result<Vec<_>, _>>()
-        {
-            Ok(runs) => compared.push((lab, runs)),
-            // What the machine lacks is no fault of the lab's: a product that is not installed, for one.
-            Err(stop) if CANNOT.contains(&stop.code) => skipped.push((lab.name, stop.message)),
-            Err(stop) => return Err(stop),
-        }
-    }
-    say_skipped(&skipped[said..]);
     let (labs, runs): (Vec<Lab>, Vec<Vec<LiveRun>>) = compared.into_iter().unzip();
     let can_calibrate = |lab: &Lab| lab_sim::not_simulated(lab).is_none();
     let from = labs.iter().position(|lab| lab.name == arguments.from && can_calibrate(lab));
     let Some(from) = from.or_else(|| labs.iter().position(can_calibrate)) else {
         return Err(Stop::usage("none of these labs can be simulated", "name one that can: three-clients"));
     };
-    let calibration = median_run(&runs[from]);
     let costs = calibrated(&labs, &runs, from)?;
     let rows: Vec<Comparison> = labs
         .iter()
@@ -85,9 +66,15 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
             Ok(Comparison::of(lab, &live, Some(&simulated), law))
         })
         .collect::<Result<_, Stop>>()?;
+    let calibration = median_run(&runs[from]);
     let machine = calibration.findings.machine.clone();
     let calibration = format!("{} ({})", labs[from].name, calibration.folder.name());
-    let whole = Conformance { rows, skipped, rounds, short: arguments.short, calibration, machine, costs };
+    let runs = match (&arguments.recorded, rounds(arguments)) {
+        (Some(_), _) => "recorded live runs".to_owned(),
+        (None, 1) => "1 live run".to_owned(),
+        (None, rounds) => format!("{rounds} live runs"),
+    };
+    let whole = Conformance { rows, skipped, runs, short: arguments.short, calibration, machine, costs };
     if let Some(folder) = &arguments.output {
         write(folder, &whole)?;
     }
@@ -97,6 +84,87 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
         terminal::say(&whole.text())?;
     }
     Ok(whole.exit_code())
+}
+
+const fn rounds(arguments: &Conform) -> u32 {
+    if arguments.short { 1 } else { arguments.rounds.get() }
+}
+
+/// Labs with their live runs, and those without any.
+type Compared = (Vec<(Lab, Vec<LiveRun>)>, Vec<Skipped>);
+
+/// Takes the live runs that a run store holds already, each with the lab as it ran.
+///
+/// Runs of one lab that ran as different labs (an edited file, another seed) are not alike: those that are like the
+/// newest count.
+fn recorded(store: &Path, names: &[String]) -> Result<Compared, Stop> {
+    let nothing = |message: String| Stop::usage(message, "name a run store: it holds LAB/TIME/traces");
+    let mut of_lab: BTreeMap<String, Vec<RunFolder>> = BTreeMap::new();
+    for folder in RunFolder::all(store) {
+        let lab = folder.root().parent().and_then(Path::file_name).unwrap_or_default();
+        of_lab.entry(lab.to_string_lossy().into_owned()).or_default().push(folder);
+    }
+    if let Some(name) = names.iter().find(|name| !of_lab.contains_key(*name)) {
+        return Err(nothing(format!("{} holds no run of {name}", store.display())));
+    }
+    let (mut compared, mut skipped) = (Vec::new(), Vec::new());
+    for (name, folders) in of_lab.into_iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
+        let live = |folder: &RunFolder| {
+            let lab = lab_orchestrator::lab_of(folder).ok()?;
+            (lab.backend == BackendChoice::Fanotify).then_some(lab)
+        };
+        let Some(newest) = folders.iter().rev().find_map(live) else {
+            skipped.push((name, "none of its runs is a live one on fanotify".to_owned()));
+            continue;
+        };
+        let progress = terminal::Progress::new(&format!("reading the runs of {name}"));
+        let alike = folders.into_iter().filter(|folder| live(folder).as_ref() == Some(&newest));
+        let runs = alike.map(reviewed).collect::<Result<Vec<_>, _>>()?;
+        progress.end();
+        compared.push((newest, runs));
+    }
+    say_skipped(&skipped);
+    if compared.is_empty() {
+        return Err(nothing(format!("{} holds no live run", store.display())));
+    }
+    Ok((compared, skipped))
+}
+
+fn reviewed(folder: RunFolder) -> Result<LiveRun, Stop> {
+    let findings = lab_orchestrator::review(&folder)?.findings;
+    Ok(LiveRun { folder, findings })
+}
+
+/// Runs every lab that this machine can, as often as asked.
+fn run_all(places: &Places, arguments: &Conform) -> Result<Compared, Stop> {
+    let (labs, mut skipped) = chosen(places, arguments)?;
+    // The simulator's costs are taken from fanotify's runs.
+    let works = if cfg!(target_os = "linux") {
+        up::live_works(lab_doctor::Consent::No)
+    } else {
+        Err("it is compared with fanotify, which is Linux's".to_owned())
+    };
+    if let Err(reason) = works {
+        skipped.extend(labs.iter().map(|lab| (lab.name.clone(), reason.clone())));
+        say_skipped(&skipped);
+        let message = "no lab can run on this machine's kernel".to_owned();
+        return Err(Stop { code: 77, message, mend: Some("`lab doctor` says what is missing".to_owned()) });
+    }
+    let said = skipped.len();
+    say_skipped(&skipped);
+    let rounds = rounds(arguments);
+    let mut compared = Vec::new();
+    for lab in labs {
+        match (1..=rounds).map(|round| live_round(places, &lab, round, rounds)).collect::<Result<Vec<_>, _>>()
+        {
+            Ok(runs) => compared.push((lab, runs)),
+            // What the machine lacks is no fault of the lab's: a product that is not installed, for one.
+            Err(stop) if CANNOT.contains(&stop.code) => skipped.push((lab.name, stop.message)),
+            Err(stop) => return Err(stop),
+        }
+    }
+    say_skipped(&skipped[said..]);
+    Ok((compared, skipped))
 }
 
 /// The run whose storm had the median of all rounds' medians: neither the calmest nor the most disturbed.
@@ -194,9 +262,9 @@ fn live_round(places: &Places, lab: &Lab, round: u32, rounds: u32) -> Result<Liv
     terminal::eprint(&format!("{}{of}\n", lab.name));
     let (folder, conducted) = up::live(places, lab, &up::Manner::USUAL)?;
     conducted?;
-    let findings = lab_orchestrator::review(&folder)?.findings;
-    lab_orchestrator::write_pages(&folder, &findings)?;
-    Ok(LiveRun { folder, findings })
+    let run = reviewed(folder)?;
+    lab_orchestrator::write_pages(&run.folder, &run.findings)?;
+    Ok(run)
 }
 
 /// The findings of the same lab in virtual time, by the same analysis.

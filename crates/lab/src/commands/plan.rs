@@ -71,8 +71,8 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
                 units::count(root.questions.min(decisions)),
             ),
             Size::Varies => format!(
-                "  each {kind} of the workload makes {} decisions on average: what is muted, kept or denied \
-                 makes it depend on the file\n",
+                "  each {kind} of the workload makes {} decisions on average: what is muted, kept, denied or \
+                 disturbed makes it depend on the file or the moment\n",
                 plan.rehearsal.amplification.map_or_else(|| units::UNKNOWN.to_owned(), units::number),
             ),
             Size::Endless => {

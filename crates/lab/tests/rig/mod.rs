@@ -143,6 +143,11 @@ pub fn sums_add_up(report: &Value) {
         let part = |name: &str| -> u64 {
             client["approvals"][name].as_object().unwrap().values().filter_map(Value::as_u64).sum()
         };
+        for asked in client["requests"].as_array().unwrap() {
+            let ends = ["carried_out", "failed", "refused", "unheard"];
+            let ends: u64 = ends.iter().map(|end| number(asked, &format!("/{end}"))).sum();
+            assert_eq!(number(asked, "/made"), ends, "{asked}");
+        }
         let of = |name: &str| number(client, &format!("/approvals/{name}"));
         assert_eq!(of("operations"), part("asked") + part("hidden") + of("unknown"), "{client}");
         assert_eq!(number(client, "/decisions"), part("asked") + of("further") + of("elsewhere"), "{client}");

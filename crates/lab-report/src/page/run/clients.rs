@@ -62,16 +62,49 @@ pub(super) fn clients(findings: &Findings) -> Section {
     let blocks = if findings.clients.is_empty() {
         Vec::new()
     } else {
-        vec![
-            Block::Table(table),
-            picture(
-                Drawing::ClientsSpectrum,
-                "Time from read to answer, decisions about own processes left out",
-                false,
-            ),
-        ]
+        let mut blocks = vec![Block::Table(table)];
+        blocks.extend(requests(&findings.clients).map(Block::Table));
+        blocks.push(picture(
+            Drawing::ClientsSpectrum,
+            "Time from read to answer, decisions about own processes left out",
+            false,
+        ));
+        blocks
     };
     Section { id: "clients", title: "Clients", lead, blocks }
+}
+
+/// What clients asked of workers outside themselves; `None` when they asked nothing.
+pub(in crate::page) fn requests<'a>(clients: impl IntoIterator<Item = &'a Client>) -> Option<Table> {
+    let columns = vec![
+        Column::words("client"),
+        Column::words("asked"),
+        Column::numbers("requests"),
+        Column::numbers("carried out").hint("replied to"),
+        Column::numbers("failed").hint("who was asked was gone, or went before replying"),
+        Column::numbers("refused").hint("too many waited already"),
+        Column::numbers("unheard").hint("the client died, or the run ended, before the reply"),
+        Column::numbers("p50").hint("median time from request to reply"),
+        Column::numbers("p99"),
+    ];
+    let mut table = Table::new("What clients asked of their helpers and of daemons", columns);
+    for client in clients {
+        table.rows.extend(client.requests.iter().map(|row| {
+            let latency = &row.latency_ns;
+            vec![
+                Cell::client(&client.id),
+                Cell::words(row.daemon.as_deref().unwrap_or("its helpers")),
+                Cell::count(row.made),
+                Cell::count(row.carried_out),
+                bad_above_zero(row.failed),
+                bad_above_zero(row.refused),
+                bad_above_zero(row.unheard),
+                Cell::measured(latency, latency.p50),
+                Cell::measured(latency, latency.p99),
+            ]
+        }));
+    }
+    (!table.rows.is_empty()).then_some(table)
 }
 
 fn client_row(client: &Client) -> Vec<Cell> {

@@ -276,7 +276,8 @@ pub(super) struct Conformance {
     pub(super) rows: Vec<Comparison>,
     /// Labs that were not, and why.
     pub(super) skipped: Vec<(String, String)>,
-    pub(super) rounds: u32,
+    /// Which live runs there are of each.
+    pub(super) runs: String,
     pub(super) short: bool,
     /// The run that the costs were taken from.
     pub(super) calibration: String,
@@ -347,10 +348,9 @@ impl Conformance {
     }
 
     fn about(&self) -> String {
-        let rounds =
-            if self.rounds == 1 { "1 live run".to_owned() } else { format!("{} live runs", self.rounds) };
         format!(
-            "{rounds} of each lab{}, costs from {}, {} with {} processors",
+            "{} of each lab{}, costs from {}, {} with {} processors",
+            self.runs,
             if self.short { " with short phases" } else { "" },
             self.calibration,
             self.machine.kernel,
@@ -393,7 +393,7 @@ impl Conformance {
             self.skipped.iter().map(|(lab, reason)| json!({ "lab": lab, "reason": reason })).collect();
         json!({
             "schema": 1,
-            "rounds": self.rounds,
+            "runs": self.runs,
             "short": self.short,
             "calibrated_from": self.calibration,
             "machine": self.machine,

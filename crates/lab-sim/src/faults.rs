@@ -1,0 +1,461 @@
+//! Planned faults, and clients that come back: the course that a live run's conductor takes, in virtual time.
+//!
+//! The same steps are recorded at the same turns, so that the analysis of live runs shades what was disturbed and
+//! counts what a dead client approved. What a fault costs nobody measured is not modelled: a signal, a change of
+//! behaviour and a limit take effect at once, but a thread finishes its piece of work first.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use lab_client_core::Input;
+use lab_model::{
+    Actor, Behavior, FaultAction, Lab, PhaseKind, PlannedFault, Span, Ticks, Verdict, behavior_under,
+};
+use lab_trace::{Fault, FaultKind, FaultStage, Loss, LossKind, PlannedKind, PlannedStep, ProcessMarkKind};
+
+use crate::{
+    Kernel, Sink,
+    agenda::Happening,
+    deciders::By,
+    machine::{Machine, NONE, State, Step},
+};
+
+/// The processes that one client may have in a run, as in a live one.
+const PROCESSES_MAX: u32 = 1000;
+
+/// What a process has open beside its events and files: standard streams, the control connection, its trace, the
+/// kernel's queue. Assumed.
+const DESCRIPTORS_OPEN: usize = 12;
+
+/// What has become of a planned fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    Waiting,
+    /// It is in effect, on this process.
+    Active(Actor),
+    Over,
+}
+
+/// To whom a fault is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Client(usize),
+    Driver,
+    Machine,
+}
+
+/// A client is to behave otherwise, and does not hear of it before it goes on.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    place: usize,
+    client: usize,
+    then: FaultStage,
+}
+
+/// All planned faults, and the clients on their way back.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    courses: Vec<Course>,
+    told: Vec<Told>,
+    /// The threads of the loads on the processors, by the fault that they are.
+    loads: BTreeMap<usize, Range<u32>>,
+    /// How many processes each client has had, and whether another is to come or is starting.
+    processes: Vec<u32>,
+    returning: Vec<bool>,
+    /// The clients behave as the lab file says, no longer as the control does.
+    pub(crate) behaving: bool,
+    /// The driver's limit on open files.
+    driver_descriptors_max: Option<u32>,
+}
+
+impl Faults {
+    pub(crate) fn of(lab: &Lab) -> Faults {
+        Faults {
+            courses: vec![Course::Waiting; lab.faults.len()],
+            told: Vec::new(),
+            loads: BTreeMap::new(),
+            processes: vec![1; lab.clients.len()],
+            returning: vec![false; lab.clients.len()],
+            behaving: false,
+            driver_descriptors_max: None,
+        }
+    }
+
+    fn is_active(&self, place: usize) -> bool {
+        matches!(self.courses[place], Course::Active(_))
+    }
+}
+
+/// The most decisions that a client works on at once, under any of the faults that are planned for it.
+pub(crate) fn workers_max(lab: &Lab, client: usize) -> u16 {
+    let client = &lab.clients[client];
+    let changes = lab.faults.iter().filter(|fault| fault.on == client.id.as_str());
+    let workers = changes.filter_map(|fault| match &fault.action {
+        FaultAction::Behave { behavior, .. } => Some(behavior.concurrency.get()),
+        _ => None,
+    });
+    workers.fold(client.behavior.concurrency.get(), u16::max)
+}
+
+/// True for a fault on somebody whom the simulator does not know.
+pub(crate) fn on_a_stranger(lab: &Lab, fault: &PlannedFault) -> bool {
+    let mut clients = lab.clients.iter();
+    let known = [PlannedFault::DRIVER, PlannedFault::MACHINE].contains(&fault.on.as_str())
+        || clients.any(|client| client.id.as_str() == fault.on);
+    !known
+}
+
+/// Drops the faults on whoever no longer takes part in a lab that has lost clients.
+pub(crate) fn drop_strangers(lab: &mut Lab) {
+    let mut faults = std::mem::take(&mut lab.faults);
+    faults.retain(|fault| {
+        let client = PlannedFault::helper_of(&fault.on).map_or(fault.on.as_str(), |(client, _)| client);
+        let daemon = lab.daemons.iter().any(|daemon| daemon.id.as_str() == fault.on);
+        let clients = lab.clients.iter().any(|one| one.id.as_str() == client);
+        daemon || clients || [PlannedFault::DRIVER, PlannedFault::MACHINE].contains(&client)
+    });
+    lab.faults = faults;
+}
+
+/// The number in the trace for what a fault does.
+const fn kind(action: &FaultAction) -> PlannedKind {
+    match action {
+        FaultAction::Stall { .. } => PlannedKind::Stall,
+        FaultAction::Kill => PlannedKind::Kill,
+        FaultAction::Restart { .. } => PlannedKind::Restart,
+        FaultAction::Slow { .. } => PlannedKind::Slow,
+        FaultAction::Deny { .. } => PlannedKind::Deny,
+        FaultAction::Behave { .. } => PlannedKind::Behave,
+        FaultAction::CpuLoad { .. } => PlannedKind::CpuLoad,
+        FaultAction::Descriptors { .. } => PlannedKind::Descriptors,
+    }
+}
+
+impl<S: Sink> Machine<'_, S> {
+    /// The storm begins: times count from now.
+    pub(crate) fn plan_faults(&mut self) {
+        for (place, fault) in (0_u32..).zip(&self.lab.faults) {
+            let at = self.now.saturating_add(fault.at.nanos());
+            self.agenda.enter(at, Happening::FaultBegins { place });
+        }
+    }
+
+    /// The storm is over: what has not begun never will.
+    pub(crate) fn no_more_faults(&mut self) {
+        for place in 0..self.faults.courses.len() {
+            if self.faults.courses[place] == Course::Waiting {
+                self.faults.courses[place] = Course::Over;
+                self.record_step(place, Actor::UNKNOWN, FaultStage::TooLate);
+            }
+        }
+    }
+
+    /// The run ends: takes back what is still in effect, and nobody comes back any more.
+    pub(crate) fn end_faults(&mut self) {
+        for place in 0..self.faults.courses.len() {
+            self.fault_ends(place);
+        }
+        self.faults.returning.fill(false);
+    }
+
+    /// True while something is still planned to happen: a fault's end, or a client's return.
+    pub(crate) fn more_is_planned(&self) -> bool {
+        let ends = |place: usize| self.lab.faults[place].action.span().is_some();
+        let mut places = 0..self.faults.courses.len();
+        places.any(|place| self.faults.is_active(place) && ends(place))
+            || self.faults.returning.contains(&true)
+    }
+
+    fn record_step(&mut self, place: usize, actor: Actor, stage: FaultStage) {
+        let kind = FaultKind::Planned(kind(&self.lab.faults[place].action));
+        let step = PlannedStep { place: u32::try_from(place).unwrap_or(u32::MAX), stage };
+        let fault = Fault { at: Ticks(self.now), kind, actor, detail: step.detail() };
+        self.sink.fault(Actor::ORCHESTRATOR, &fault);
+    }
+
+    fn client_named(&self, name: &str) -> Option<usize> {
+        self.lab.clients.iter().position(|client| client.id.as_str() == name)
+    }
+
+    /// The living process of this name.
+    fn target(&self, name: &str) -> Option<(Target, Actor)> {
+        match name {
+            PlannedFault::MACHINE => Some((Target::Machine, Actor::UNKNOWN)),
+            PlannedFault::DRIVER => Some((Target::Driver, self.driver.actor)),
+            name => {
+                let client = self.client_named(name)?;
+                let state = &self.clients[client];
+                state.alive.then_some((Target::Client(client), state.actor))
+            }
+        }
+    }
+
+    pub(crate) fn fault_begins(&mut self, place: usize) {
+        if self.faults.courses[place] != Course::Waiting || self.script.phase != Some(PhaseKind::Storm) {
+            return;
+        }
+        let fault = &self.lab.faults[place];
+        let returns = self.client_named(&fault.on).is_some_and(|client| self.faults.returning[client]);
+        let (target, actor) = match self.target(&fault.on) {
+            Some((target, actor)) => (Some(target), actor),
+            // Who is on its way back gets the behaviour when it is there.
+            None if fault.action.is_behavior() && returns => (None, Actor::UNKNOWN),
+            None => {
+                self.faults.courses[place] = Course::Over;
+                self.record_step(place, Actor::UNKNOWN, FaultStage::NoTarget);
+                return;
+            }
+        };
+        self.record_step(place, actor, FaultStage::Begins);
+        self.faults.courses[place] = match fault.action {
+            FaultAction::Kill => Course::Over,
+            _ => Course::Active(actor),
+        };
+        if let Some(span) = fault.action.span() {
+            let place = u32::try_from(place).unwrap_or(NONE);
+            self.agenda.enter(self.now.saturating_add(span.nanos()), Happening::FaultEnds { place });
+        }
+        match (&fault.action, target) {
+            (FaultAction::Stall { .. }, Some(target)) => self.stop(target),
+            (FaultAction::Kill | FaultAction::Restart { .. }, Some(Target::Client(client))) => {
+                self.kill(client);
+            }
+            (FaultAction::CpuLoad { threads, .. }, _) => self.load(place, *threads),
+            (FaultAction::Descriptors { limit, .. }, Some(target)) => self.limit(target, Some(*limit)),
+            (action, Some(Target::Client(client))) if action.is_behavior() => {
+                self.tell(Told { place, client, then: FaultStage::InForce });
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn fault_ends(&mut self, place: usize) {
+        let Course::Active(actor) = self.faults.courses[place] else { return };
+        self.faults.courses[place] = Course::Over;
+        self.record_step(place, actor, FaultStage::Ends);
+        let fault = &self.lab.faults[place];
+        let target = self.target(&fault.on).map(|(target, _)| target);
+        match (&fault.action, target) {
+            (FaultAction::Stall { .. }, Some(target)) => self.go_on(target),
+            (FaultAction::CpuLoad { .. }, _) => {
+                for thread in self.faults.loads.remove(&place).into_iter().flatten() {
+                    self.threads[thread as usize].state = State::Dead;
+                }
+            }
+            (FaultAction::Descriptors { .. }, Some(target)) => self.limit(target, None),
+            (action, Some(Target::Client(client))) if action.is_behavior() => {
+                self.tell(Told { place, client, then: FaultStage::Over });
+            }
+            _ => {}
+        }
+    }
+
+    /// The threads of a process, by their places.
+    fn threads_of(&self, target: Target) -> Vec<u32> {
+        match target {
+            Target::Client(client) => {
+                let client = u32::try_from(client).unwrap_or(NONE);
+                let threads = (0_u32..).zip(&self.threads);
+                threads.filter(|(_, thread)| thread.client == client).map(|(place, _)| place).collect()
+            }
+            Target::Driver => self.driver.workers.iter().map(|worker| worker.thread).collect(),
+            Target::Machine => Vec::new(),
+        }
+    }
+
+    /// Stops a process. What a thread is just doing it finishes.
+    fn stop(&mut self, target: Target) {
+        for thread in self.threads_of(target) {
+            self.threads[thread as usize].stopped = true;
+        }
+    }
+
+    fn go_on(&mut self, target: Target) {
+        let threads = self.threads_of(target);
+        for &thread in &threads {
+            self.threads[thread as usize].stopped = false;
+        }
+        if let Target::Client(client) = target {
+            let (heard, wait) =
+                std::mem::take(&mut self.faults.told).into_iter().partition(|told| told.client == client);
+            self.faults.told = wait;
+            for told in heard {
+                self.follow(told);
+            }
+        }
+        for thread in threads {
+            let state = &mut self.threads[thread as usize].state;
+            if *state == State::Stopped {
+                *state = State::Blocked;
+                self.wake(thread);
+            }
+        }
+    }
+
+    fn is_stopped(&self, client: usize) -> bool {
+        self.threads[self.clients[client].reader as usize].stopped
+    }
+
+    fn tell(&mut self, told: Told) {
+        if self.is_stopped(told.client) {
+            self.faults.told.push(told);
+        } else {
+            self.follow(told);
+        }
+    }
+
+    fn follow(&mut self, told: Told) {
+        // A process that is not ready yet gets the behaviour that is due when it is.
+        if self.clients[told.client].listening {
+            self.behave(told.client);
+        }
+        self.record_step(told.place, self.clients[told.client].actor, told.then);
+    }
+
+    /// How a client is to behave now.
+    pub(crate) fn behavior_due(&self, client: usize) -> Behavior {
+        let described = &self.lab.clients[client];
+        let faults = self.lab.faults.iter().enumerate();
+        let mine = faults
+            .filter(|(place, fault)| fault.on == described.id.as_str() && self.faults.is_active(*place))
+            .map(|(_, fault)| &fault.action);
+        behavior_under(&described.behavior, mine)
+    }
+
+    /// Lets threads that never rest compete for the processors.
+    fn load(&mut self, place: usize, threads: u16) {
+        let first = u32::try_from(self.threads.len()).unwrap_or(NONE);
+        for number in 0..threads {
+            let tid = self.new_tid();
+            let thread = self.add_thread(NONE, number, Step::Burn, tid);
+            self.wake(thread);
+        }
+        self.faults.loads.insert(place, first..first + u32::from(threads));
+    }
+
+    fn limit(&mut self, target: Target, most: Option<u32>) {
+        match target {
+            Target::Client(client) => self.clients[client].descriptors_max = most,
+            Target::Driver => self.faults.driver_descriptors_max = most,
+            Target::Machine => {}
+        }
+    }
+
+    /// True when a process has no descriptor left for a file that this thread opens now.
+    pub(crate) fn cannot_open(&self, client: u32) -> bool {
+        let state = self.clients.get(client as usize);
+        let most = state.map_or(self.faults.driver_descriptors_max, |state| state.descriptors_max);
+        let Some(most) = most else { return false };
+        let open = self.operations.iter().filter(|(_, operation)| operation.subject.client == client).count();
+        let events = state.map_or(0, |state| self.events_open(state));
+        DESCRIPTORS_OPEN + open + events >= most as usize
+    }
+
+    /// True when a client has no descriptor left for one more event.
+    pub(crate) fn cannot_read(&self, client: usize) -> bool {
+        // Endpoint Security hands no descriptor over.
+        self.kernel == Kernel::Fanotify
+            && self.clients[client].descriptors_max.is_some()
+            && self.cannot_open(u32::try_from(client).unwrap_or(NONE))
+    }
+
+    fn events_open(&self, state: &crate::client::Client) -> usize {
+        match self.kernel {
+            Kernel::Fanotify => state
+                .decisions
+                .iter()
+                .filter(|(_, decision)| decision.read.is_some() && !decision.answered)
+                .count(),
+            Kernel::EndpointSecurity => 0,
+        }
+    }
+
+    /// The kernel denies the opens about which a client could not be told.
+    pub(crate) fn deny_unread(&mut self, client: usize) {
+        for key in std::mem::take(&mut self.clients[client].exhausted) {
+            let state = &mut self.clients[client];
+            let Some(decision) = state.decisions.remove(key) else { continue };
+            state.unanswered -= 1;
+            self.pending -= 1;
+            let loss = Loss { at: Ticks(self.now), kind: LossKind::Events, count: 1 };
+            self.sink.loss(self.clients[client].actor, &loss);
+            self.answer_reaches(decision.operation, Verdict::Deny);
+        }
+    }
+
+    /// A killed client has gone: what was done to it is over, and it may come back.
+    pub(crate) fn client_gone(&mut self, client: usize) {
+        let actor = self.clients[client].actor;
+        self.faults.told.retain(|told| told.client != client);
+        for place in 0..self.faults.courses.len() {
+            let action = &self.lab.faults[place].action;
+            let bound = matches!(action, FaultAction::Stall { .. } | FaultAction::Descriptors { .. });
+            if bound && self.faults.courses[place] == Course::Active(actor) {
+                self.faults.courses[place] = Course::Over;
+                self.record_step(place, actor, FaultStage::Ends);
+            }
+        }
+        let after = self.comes_back(client).or(self.lab.clients[client].restart);
+        self.faults.returning[client] = after.is_some() && self.faults.processes[client] < PROCESSES_MAX;
+        if let Some(after) = after.filter(|_| self.faults.returning[client]) {
+            let client = u32::try_from(client).unwrap_or(NONE);
+            self.agenda.enter(self.now.saturating_add(after.nanos()), Happening::StartAgain { client });
+        }
+        let deserted = self.clients.iter().all(|client| !client.alive);
+        if deserted && !self.faults.returning.contains(&true) {
+            self.halt();
+        }
+    }
+
+    /// How long after its death a client that a fault killed is to come back; asked once.
+    fn comes_back(&mut self, client: usize) -> Option<Span> {
+        let id = self.lab.clients[client].id.as_str();
+        let faults = self.lab.faults.iter().enumerate().filter(|(_, fault)| fault.on == id);
+        for (place, fault) in faults {
+            if let FaultAction::Restart { after } = fault.action
+                && self.faults.is_active(place)
+            {
+                self.faults.courses[place] = Course::Over;
+                return Some(after);
+            }
+        }
+        None
+    }
+
+    /// A new process of a client begins: it sets itself up, and nothing is asked of it yet.
+    pub(crate) fn start_again(&mut self, client: usize) {
+        if !self.faults.returning[client] {
+            return;
+        }
+        self.faults.processes[client] += 1;
+        let process = self.faults.processes[client];
+        self.renew(client);
+        let number = u32::try_from(client).unwrap_or(NONE);
+        let ready = self.now.saturating_add(self.costs.start_client);
+        self.agenda.enter(ready, Happening::BackAgain { client: number, process });
+    }
+
+    /// It reads events. Once the others know it, it takes the behaviour that is due.
+    pub(crate) fn back_again(&mut self, client: usize, process: u32) {
+        let current = self.faults.processes[client] == process;
+        if !current || !self.faults.returning[client] || !self.clients[client].alive {
+            return;
+        }
+        self.faults.returning[client] = false;
+        self.announce_client(client, ProcessMarkKind::Ready);
+        self.client_connected();
+        for other in 0..self.clients.len() {
+            if !self.clients[other].listening {
+                continue;
+            }
+            let behavior = self.clients[other].core.policy().behavior().clone();
+            let policy = self.policy(behavior);
+            let input = Input::Behave(Box::new(policy));
+            self.clients[other].core.step(Ticks(self.now), input, &mut self.actions);
+            self.apply(other, By::Command);
+            self.let_go(other, By::Command);
+        }
+        if self.faults.behaving {
+            self.behave(client);
+        }
+    }
+}

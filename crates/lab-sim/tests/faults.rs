@@ -1,0 +1,290 @@
+//! Planned faults and clients that come back: what each does to a run, and that the analysis of live runs accounts
+//! for it as it does for a live one.
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
+
+mod common;
+
+use common::{KERNELS, lab, open_storm, scanner};
+use lab_analysis::{Context, analyse, findings::Findings};
+use lab_model::{Behavior, Cache, FaultAction, Lab, PhaseKind, PlannedFault, Rate, Span};
+use lab_sim::{Kernel, Options, Summary, Traces, check_determinism, not_simulated, simulate};
+use lab_trace::Trace;
+use serde_json::Value;
+
+const fn ms(milliseconds: u64) -> Span {
+    Span::from_millis(milliseconds)
+}
+
+/// Two clients that answer at once, a second to do it in, and so many opens at 500 a second.
+fn noops(operations: u64, faults: Vec<PlannedFault>) -> Lab {
+    let mut lab = lab(2, &Behavior::noop(), 1);
+    lab.phases.storm = Span::from_secs(20);
+    lab.phases.drain = Span::from_secs(2);
+    lab.workload = vec![open_storm(1, Rate::PerSecond(500), Some(operations))];
+    lab.faults = faults;
+    lab
+}
+
+fn fault(on: &str, at: u64, action: FaultAction) -> PlannedFault {
+    PlannedFault { at: ms(at), on: on.to_owned(), action }
+}
+
+fn run(lab: &Lab, kernel: Kernel) -> (Summary, Value) {
+    assert_eq!(not_simulated(lab), None);
+    let mut traces = Traces::new(lab.safety.trace_bytes_max);
+    let summary = simulate(lab, &Options::new(lab, kernel), &mut traces);
+    let files = traces.into_files();
+    let mut names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), files.len(), "each process has a trace of its own");
+    let traces: Vec<Trace<'_>> = files.iter().map(|file| Trace::parse(&file.bytes).unwrap()).collect();
+    let context = Context { lab, run: "run", backend: kernel.name(), replay: "replay", unreadable: &[] };
+    let findings: Findings = analyse(&traces, &context);
+    let totals = &findings.totals;
+    assert_eq!(totals.explained, totals.decisions, "{kernel:?}");
+    check_determinism(lab, &Options::new(lab, kernel)).unwrap();
+    (summary, serde_json::to_value(&findings).unwrap())
+}
+
+/// Operations that a client approved in this way, asked about or not.
+fn ways(report: &Value, client: usize, way: &str) -> u64 {
+    let approvals = &report["clients"][client]["approvals"];
+    let of = |part: &str| approvals[part][way].as_u64().unwrap_or(0);
+    of("asked") + of("hidden")
+}
+
+fn ends(report: &Value, client: usize) -> Vec<&str> {
+    let lives = report["clients"][client]["lives"].as_array().unwrap();
+    lives.iter().map(|life| life["end"].as_str().unwrap()).collect()
+}
+
+fn number(report: &Value, at: &str) -> u64 {
+    report.pointer(at).and_then(Value::as_u64).unwrap_or_else(|| panic!("{at} in {report}"))
+}
+
+fn the_fault<'a>(report: &'a Value, kind: &str) -> &'a Value {
+    let faults = report["faults"].as_array().unwrap();
+    let mut mine = faults.iter().filter(|fault| fault["kind"] == kind);
+    let found = mine.next().unwrap_or_else(|| panic!("a {kind} took place: {faults:?}"));
+    assert!(mine.next().is_none(), "one {kind}: {faults:?}");
+    found
+}
+
+/// How long a fault lasted, in nanoseconds.
+fn lasted(fault: &Value) -> u64 {
+    number(fault, "/until_ns") - number(fault, "/at_ns")
+}
+
+fn storm(report: &Value) -> &Value {
+    report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap()
+}
+
+/// Whether each planned fault came, as the report has it, and in which words.
+fn owed(report: &Value) -> Vec<(Option<bool>, &str)> {
+    let all = report["expectations"].as_array().unwrap();
+    all.iter().map(|one| (one["held"].as_bool(), one["observed"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn a_client_that_crashes_comes_back_as_itself() {
+    for kernel in KERNELS {
+        let mut lab = noops(1000, vec![fault("c1", 500, FaultAction::Kill)]);
+        lab.clients[1].restart = Some(ms(300));
+        let (summary, report) = run(&lab, kernel);
+        assert_eq!(report["clients"].as_array().unwrap().len(), 2, "both processes are one client");
+        assert_eq!(ends(&report, 1), ["killed (signal 9)", "clean"]);
+        assert_eq!((ways(&report, 0, "rule"), number(&report, "/approvals/unknown")), (1000, 0));
+        let (decided, dead) = (ways(&report, 1, "rule"), ways(&report, 1, "dead-client"));
+        assert_eq!(decided + dead, 1000, "asked, or approved by its death");
+        // 300 ms and what a process needs to start, at 500 a second.
+        assert!((150..160).contains(&dead), "{kernel:?}: {dead} while it was away");
+        assert_eq!(summary.decisions, 1000 + decided);
+        assert_eq!((summary.kills, summary.in_flight), (0, 0), "no deadline was missed");
+        assert_eq!(the_fault(&report, "kill")["actor"], "c1");
+    }
+}
+
+#[test]
+fn a_client_stopped_past_its_deadline_is_killed_and_may_come_back() {
+    for kernel in KERNELS {
+        for restart in [None, Some(ms(100))] {
+            let mut lab = noops(1500, vec![fault("c1", 300, FaultAction::Stall { span: ms(10_000) })]);
+            lab.clients[1].restart = restart;
+            let (summary, report) = run(&lab, kernel);
+            let expected: &[&str] =
+                if restart.is_some() { &["deadline kill", "clean"] } else { &["deadline kill"] };
+            assert_eq!(ends(&report, 1), expected);
+            assert_eq!((number(&report, "/clients/1/deadline_misses"), summary.kills), (1, 1));
+            assert_eq!(ways(&report, 1, "rule") + ways(&report, 1, "dead-client"), 1500);
+            assert_eq!(number(&report, "/approvals/unknown"), 0);
+            let kill = number(the_fault(&report, "deadline kill"), "/at_ns");
+            let stall = the_fault(&report, "stall");
+            let waited = kill - number(stall, "/at_ns");
+            // The first open after the stall began waits for the whole deadline: opens come every 2 ms.
+            assert!((1_000_000_000..1_003_000_000).contains(&waited), "{kernel:?}: {waited}");
+            assert!((waited..waited + 2_000_000).contains(&lasted(stall)), "its end is the stall's");
+            assert!(number(storm(&report), "/op_latency_ns/max") >= 1_000_000_000);
+        }
+    }
+}
+
+#[test]
+fn a_restart_needs_no_setting_of_the_client_and_costs_a_cache() {
+    for kernel in KERNELS {
+        let restart = |at| fault("c1", at, FaultAction::Restart { after: ms(50) });
+        let mut lab = noops(800, vec![restart(300), restart(900)]);
+        for client in &mut lab.clients {
+            client.behavior.cache = Cache::On;
+        }
+        let (summary, report) = run(&lab, kernel);
+        assert_eq!(ends(&report, 1), ["killed (signal 9)", "killed (signal 9)", "clean"]);
+        // 50 files: each is asked about once by each process of the client. On Endpoint Security a new client
+        // empties the cache of the others, too.
+        let asked: Vec<u64> = summary.seen.iter().map(|row| row.iter().sum()).collect();
+        let others = match kernel {
+            Kernel::Fanotify => 50,
+            Kernel::EndpointSecurity => 150,
+        };
+        assert_eq!(asked, [others, 150], "{kernel:?}");
+        let all = ["rule", "dead-client", "cache-hit"].map(|way| ways(&report, 1, way));
+        let unknown = number(&report, "/clients/1/approvals/unknown");
+        assert_eq!(all.iter().sum::<u64>() + unknown, 800, "{all:?}");
+    }
+}
+
+#[test]
+fn a_stall_shorter_than_the_deadline_costs_no_client() {
+    for kernel in KERNELS {
+        let lab = noops(800, vec![fault("c1", 300, FaultAction::Stall { span: ms(700) })]);
+        let (_, report) = run(&lab, kernel);
+        assert_eq!((ways(&report, 0, "rule"), ways(&report, 1, "rule")), (800, 800), "nobody was killed");
+        assert_eq!(ends(&report, 1), ["clean"]);
+        assert_eq!(lasted(the_fault(&report, "stall")), 700_000_000);
+        let slowest = number(storm(&report), "/op_latency_ns/max");
+        assert!((690_000_000..710_000_000).contains(&slowest), "the workload waited for it: {slowest}");
+    }
+}
+
+#[test]
+fn a_stalled_driver_makes_no_operations() {
+    for kernel in KERNELS {
+        let lab = noops(600, vec![fault("driver", 300, FaultAction::Stall { span: ms(500) })]);
+        let (_, report) = run(&lab, kernel);
+        assert_eq!(ways(&report, 1, "rule"), 600);
+        let slowest = number(storm(&report), "/op_latency_ns/max");
+        assert!((490_000_000..510_000_000).contains(&slowest), "planned opens came late: {slowest}");
+    }
+}
+
+#[test]
+fn a_client_denies_slows_down_or_keeps_answers_for_a_while() {
+    for kernel in KERNELS {
+        let deny = FaultAction::Deny { path: None, span: ms(400) };
+        let (_, report) = run(&noops(700, vec![fault("c1", 300, deny)]), kernel);
+        let denied = number(&report, "/storm/denied");
+        assert_eq!(denied, 200, "{kernel:?}: 400 ms at 500 a second");
+        assert_eq!(number(storm(&report), "/root_ops_failed"), denied);
+        assert_eq!(ways(&report, 1, "rule"), 700, "it was asked each time");
+        let before = ways(&report, 0, "denied-before");
+        assert!(before == 0 || (before == denied && kernel == Kernel::Fanotify), "{before} of {denied}");
+        assert_eq!(ways(&report, 0, "rule"), 700 - before);
+
+        let slow = FaultAction::Slow { by: ms(5), span: ms(400) };
+        let (_, report) = run(&noops(800, vec![fault("c1", 300, slow)]), kernel);
+        assert!(number(&report, "/clients/1/latency_ns/max") >= 5_000_000);
+        assert!(number(&report, "/clients/1/latency_ns/p50") < 5_000_000, "before and after it is as it was");
+        assert_eq!(ways(&report, 1, "rule"), 800);
+
+        let caching = Box::new(Behavior { cache: Cache::On, ..Behavior::noop() });
+        let behave = FaultAction::Behave { behavior: caching, span: Some(ms(500)) };
+        let (_, report) = run(&noops(800, vec![fault("c1", 300, behave)]), kernel);
+        let (rule, kept) = (ways(&report, 1, "rule"), ways(&report, 1, "cache-hit"));
+        assert_eq!((rule + kept, number(&report, "/approvals/unknown")), (800, 0));
+        assert_eq!(
+            kept,
+            250 - 50,
+            "{kernel:?}: 500 ms at 500 a second, but for one question for each of 50 files"
+        );
+    }
+}
+
+#[test]
+fn a_client_without_descriptors_denies_by_exhaustion() {
+    let limit = FaultAction::Descriptors { limit: 0, span: ms(400) };
+    let (_, report) = run(&noops(700, vec![fault("c1", 300, limit.clone())]), Kernel::Fanotify);
+    assert_eq!(ways(&report, 1, "exhausted"), 200);
+    assert_eq!((number(storm(&report), "/root_ops_failed"), number(&report, "/storm/denied")), (200, 0));
+    assert_eq!(ways(&report, 1, "rule"), 500);
+    assert_eq!(number(&report, "/totals/lost"), 200, "its own trace says what is missing");
+    let before = ways(&report, 0, "denied-before");
+    assert!(before == 0 || before == 200, "{before}");
+    // Endpoint Security hands no descriptor over.
+    let (_, report) = run(&noops(700, vec![fault("c1", 300, limit.clone())]), Kernel::EndpointSecurity);
+    assert_eq!(ways(&report, 1, "rule"), 700);
+    // Without any, the driver's own opens fail before anybody is asked.
+    for kernel in KERNELS {
+        let (_, report) = run(&noops(700, vec![fault("driver", 300, limit.clone())]), kernel);
+        assert_eq!((ways(&report, 0, "failed-before"), ways(&report, 1, "rule")), (200, 500), "{kernel:?}");
+    }
+}
+
+#[test]
+fn a_load_on_the_processors_slows_everybody_and_ends() {
+    for kernel in KERNELS {
+        let load = FaultAction::CpuLoad { threads: 4, span: ms(300) };
+        let (summary, report) = run(&noops(400, vec![fault("machine", 200, load)]), kernel);
+        let load = the_fault(&report, "cpu_load");
+        assert_eq!(
+            (lasted(load), load["actor"].as_str(), load["detail"].as_str()),
+            (300_000_000, Some("machine"), Some("4 threads"))
+        );
+        let (quiet, _) = run(&noops(400, Vec::new()), kernel);
+        let p99 = |summary: &Summary| summary.phase(PhaseKind::Storm).unwrap().root_latency.at(990).unwrap();
+        assert!(p99(&summary) > 10 * p99(&quiet), "{kernel:?}: {} {}", p99(&summary), p99(&quiet));
+        assert_eq!(summary.decisions, quiet.decisions);
+    }
+}
+
+#[test]
+fn a_fault_that_never_came_fails_the_run() {
+    for kernel in KERNELS {
+        let (_, report) = run(&noops(100, vec![fault("c1", 15_000, FaultAction::Kill)]), kernel);
+        assert!(
+            matches!(owed(&report).as_slice(), [(Some(false), said)] if said.starts_with("never came: the storm was over"))
+        );
+        assert_eq!(report["faults"], serde_json::json!([]));
+        let dead = vec![
+            fault("c1", 200, FaultAction::Kill),
+            fault("c1", 500, FaultAction::Stall { span: ms(1000) }),
+        ];
+        let (_, report) = run(&noops(500, dead), kernel);
+        assert!(
+            matches!(owed(&report).last(), Some((Some(false), said)) if said.starts_with("never came: c1 was gone at"))
+        );
+    }
+}
+
+#[test]
+fn a_lab_without_any_client_left_ends_its_storm() {
+    for kernel in KERNELS {
+        let kills = vec![fault("c0", 201, FaultAction::Kill), fault("c1", 301, FaultAction::Kill)];
+        let (summary, report) = run(&noops(5000, kills), kernel);
+        assert!(summary.phase(PhaseKind::Storm).unwrap().span < 310_000_000, "{kernel:?}");
+        assert_eq!(ways(&report, 0, "dead-client"), 50, "from 201 to 301 ms");
+    }
+}
+
+#[test]
+fn whoever_comes_back_is_known_to_the_others_again() {
+    for kernel in KERNELS {
+        let mut lab = noops(500, vec![fault("c1", 300, FaultAction::Restart { after: ms(10) })]);
+        lab.clients[1].behavior = scanner();
+        lab.clients[0].behavior.mute.processes = vec!["c1".to_owned()];
+        let (_, report) = run(&lab, kernel);
+        let (muted, dead) = (ways(&report, 0, "mute"), ways(&report, 1, "dead-client"));
+        // Each open that it looks at, it opens again, and c0 knows whose that is.
+        assert!(dead < 12 && muted >= 500 - 12, "{kernel:?}: {muted} {dead}");
+        assert_eq!(ways(&report, 0, "rule"), 500);
+    }
+}
