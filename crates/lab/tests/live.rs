@@ -128,8 +128,9 @@ fn observer_acts() {
 fn untold() {
     let rig = Rig::new("untold");
     rig.lab("untold", &observed("notify: [open, fork]", &open_storm(10)));
-    let (code, words) = rig.refused("untold");
-    assert_eq!(code, 64);
+    let finished = rig.run(&["up", "untold"]);
+    assert_eq!(finished.code, Some(64));
+    let words = finished.stderr;
     assert!(
         words.contains("observer wants to be told of `fork` events, and fanotify tells of files"),
         "{words}"
