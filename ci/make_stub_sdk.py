@@ -93,6 +93,8 @@ def main():
     # objc2 names the framework, because the runtime has no classes without it; nothing is taken from it.
     foundation = "System/Library/Frameworks/Foundation.framework"
     stub(sdk / foundation / "Foundation.tbd", f"/{foundation}/Versions/C/Foundation", version="4000")
+    extensions = "System/Library/Frameworks/SystemExtensions.framework"
+    stub(sdk / extensions / "SystemExtensions.tbd", f"/{extensions}/Versions/A/SystemExtensions")
     system = library / "libSystem.tbd"
     system.write_text(libsystem(listing.read_text(encoding="utf-8")), encoding="utf-8")
     for name in ("libc", "libm", "libpthread", "libdl", "libSystem.B"):

@@ -7,7 +7,7 @@ rm -rf "$out"
 mkdir -p "$out"
 
 for rules in fanotify endpoint-security; do
-  for lab in three-clients mute-ladder deadlock-pair; do
+  for lab in three-clients mute-ladder deadlock-pair crash-and-return exec-tree; do
     for time in first second; do
       # The lab's own exit code is not the question here.
       cargo lab --runs "$out/$time-$rules" up "$lab" --backend sim --rules "$rules" >/dev/null || true

@@ -56,7 +56,7 @@ pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
         || traces.iter().any(|trace| trace.header.identity.host.kernel == "simulated endpoint-security");
     let mut engine = Engine::new(context.lab, &roster, &timeline, traces, !on_a_mac);
     if on_a_mac {
-        engine.processes = Processes::new(traces);
+        engine.processes = Processes::new(traces, &context.lab.external);
     }
     engine.run(&mut merge);
     let show = Show {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lab_model::{LifeStep, ProcessId, SignedBy};
+use lab_model::{External, LifeStep, ProcessFacts, ProcessId, SignedBy};
 use lab_trace::Trace;
 
 use crate::{findings::Program, roster::Roster};
@@ -32,6 +32,8 @@ struct Counted {
 pub(crate) struct Processes {
     known: BTreeMap<ProcessId, Known>,
     programs: Vec<SignedBy>,
+    /// The product beside the clients that each program is of.
+    products: Vec<Option<usize>>,
     counted: BTreeMap<usize, Counted>,
     /// Decisions about processes whose program nobody told of.
     pub(crate) unsigned: u64,
@@ -39,7 +41,8 @@ pub(crate) struct Processes {
 
 impl Processes {
     /// Reads what the clients were told. They are told the same, so whoever is told more completes the others.
-    pub(crate) fn new(traces: &[Trace<'_>]) -> Processes {
+    /// Products are known by their signature; where a lab file knows one by its path too, nothing here is its.
+    pub(crate) fn new(traces: &[Trace<'_>], external: &[External]) -> Processes {
         let mut processes = Processes::default();
         let mut places: BTreeMap<SignedBy, usize> = BTreeMap::new();
         for life in traces.iter().flat_map(Trace::lives) {
@@ -58,7 +61,19 @@ impl Processes {
             known.program = known.program.or(program);
             known.forked |= life.step == LifeStep::Forked;
         }
+        let product = |signed: &SignedBy| {
+            let (signing_id, team_id) = (signed.signing_id(), signed.team_id());
+            let facts =
+                ProcessFacts { path: None, signing_id: signing_id.as_deref(), team_id: team_id.as_deref() };
+            external.iter().position(|product| product.process.fits(&facts))
+        };
+        processes.products = processes.programs.iter().map(product).collect();
         processes
+    }
+
+    /// The product beside the clients that a process is of, by its place in the lab's list.
+    pub(crate) fn product(&self, process: ProcessId) -> Option<usize> {
+        self.products[self.program(process)?]
     }
 
     /// True when no client was told of any process.

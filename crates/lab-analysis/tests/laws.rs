@@ -7,8 +7,8 @@ use std::path::Path;
 
 use lab_analysis::findings::{Findings, Outcome};
 use lab_model::{
-    Approval, Cause, EventKind, LifeStep, OperationKind, PhaseKind, ProcessId, ProcessLife, SignedBy,
-    SubjectClass, Ticks,
+    Approval, Cause, EventKind, External, LifeStep, OperationKind, PhaseKind, ProcessId, ProcessLife,
+    Recognized, SignedBy, SubjectClass, Ticks,
 };
 use lab_trace::RecordId;
 use synthetic::{Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time, sums_hold};
@@ -667,8 +667,9 @@ fn a_program_whose_exec_gave_it_a_new_thread_is_known_by_its_process() {
 }
 
 /// A program that starts another, told as Endpoint Security tells it: a fork, an exec, and who signed what.
-fn grandchild(name: &str, lives: bool) -> Run {
+fn grandchild(name: &str, lives: bool, external: Vec<External>) -> Run {
     let mut builder = builder(name, 2);
+    builder.lab.external = external;
     let driver = builder.driver();
     let exec = Op { kind: OperationKind::Exec, pid: 77, inode: 5, ..Op::root(1000, 9000, 900) };
     builder.operation(driver, exec);
@@ -689,7 +690,8 @@ fn grandchild(name: &str, lives: bool) -> Run {
     let became = told(2100, LifeStep::Became, id(78, 5), Some(id(78, 4)), Some("com.example.tool"));
     let ended = told(5000, LifeStep::Ended, id(78, 5), None, None);
     for client in 1..=2 {
-        for life in [seen, forked, became, ended].iter().filter(|_| lives) {
+        let guard = told(1000, LifeStep::Seen, id(50, 1), None, Some("com.example.guard"));
+        for life in [seen, forked, became, ended, guard].iter().filter(|_| lives) {
             builder.writers[client].life(life);
         }
         let mut asked = |read, tid, pid, generation| {
@@ -701,6 +703,7 @@ fn grandchild(name: &str, lives: bool) -> Run {
         asked(2050, 902, 78, 4);
         asked(2200, 903, 78, 5);
         asked(3000, 904, 99, 9);
+        asked(3100, 905, 50, 1);
     }
     builder.phase(PhaseKind::Storm, 500, 10_000);
     builder.finish()
@@ -708,12 +711,12 @@ fn grandchild(name: &str, lives: bool) -> Run {
 
 #[test]
 fn what_a_program_starts_in_turn_belongs_to_its_operation() {
-    let without = analyse_on(&grandchild("tree-untold", false), "endpoint-security");
-    assert_eq!((without.totals.explained, without.totals.unexplained), (2, 6), "nobody told of the child");
+    let without = analyse_on(&grandchild("tree-untold", false, Vec::new()), "endpoint-security");
+    assert_eq!((without.totals.explained, without.totals.unexplained), (2, 8), "nobody told of the child");
     assert_eq!(without.programs, []);
-    let findings = analyse_on(&grandchild("tree-told", true), "endpoint-security");
+    let findings = analyse_on(&grandchild("tree-told", true, Vec::new()), "endpoint-security");
     sums_hold(&findings);
-    assert_eq!((findings.totals.explained, findings.totals.unexplained), (6, 2));
+    assert_eq!((findings.totals.explained, findings.totals.unexplained), (6, 4));
     let told: Vec<_> = findings
         .programs
         .iter()
@@ -726,7 +729,8 @@ fn what_a_program_starts_in_turn_belongs_to_its_operation() {
     // Between its fork and its exec the child runs its parent's program.
     let shell = ("com.example.shell", 2, 4, workload(4), Vec::new());
     let tool = ("com.example.tool", 1, 2, workload(2), vec!["com.example.shell".to_owned()]);
-    assert_eq!(told, [shell, tool]);
+    let guard = ("com.example.guard", 1, 2, vec![("external".to_owned(), 2)], Vec::new());
+    assert_eq!(told, [shell, tool, guard]);
     assert_eq!(findings.programs[1].team_id.as_deref(), Some("ABCDE12345"));
     assert!(findings.programs[1].is_es_client && !findings.programs[0].is_es_client);
     let strangers = "2 decisions were about processes whose program no client was told of";
@@ -735,4 +739,35 @@ fn what_a_program_starts_in_turn_belongs_to_its_operation() {
         "{:?}",
         findings.not_observed
     );
+}
+
+#[test]
+fn a_product_is_known_by_its_signature() {
+    let product = |process: Recognized| {
+        let start = vec!["/Applications/Guard.app".to_owned()];
+        let (environment, ready_within) = (Vec::new(), lab_model::Span::from_secs(1));
+        vec![External {
+            id: "guard".parse().unwrap(),
+            start,
+            environment,
+            ready: lab_model::Ready::Started,
+            ready_within,
+            process,
+            arena: None,
+            private: Vec::new(),
+        }]
+    };
+    let signed = |id: &str, team: &str| Recognized {
+        path: None,
+        signing_id: Some(id.to_owned()),
+        team_id: Some(team.to_owned()),
+    };
+    let of = |name: &str, process| {
+        let findings = analyse_on(&grandchild(name, true, product(process)), "endpoint-security");
+        sums_hold(&findings);
+        let column = findings.causes.columns.iter().position(|column| column.name == "guard");
+        column.map_or(0, |column| findings.causes.decisions.iter().map(|row| row[column]).sum())
+    };
+    assert_eq!(of("product-signed", signed("com.example.guard", "ABCDE12345")), 2_u64);
+    assert_eq!(of("product-other-team", signed("com.example.guard", "ZZZZZ12345")), 0);
 }

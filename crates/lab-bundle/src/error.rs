@@ -21,6 +21,11 @@ pub enum BundleError {
         /// The bundle ID.
         bundle_id: BundleId,
     },
+    /// Nothing to name the app by that holds the clients as system extensions.
+    #[error(
+        "the clients' bundle IDs share no beginning of two parts, such as com.example, to name their host app by"
+    )]
+    NoHostId,
     /// The executable to package is a folder, a device or another thing that is no file.
     #[error("{} is no regular file and cannot be packaged", path.display())]
     NotAFile {

@@ -10,6 +10,7 @@ mod architecture;
 mod carry_out;
 mod daemons;
 mod error;
+mod host;
 mod job;
 mod launchd;
 mod package;
@@ -25,6 +26,7 @@ pub use architecture::{Architecture, Container, Machine};
 pub use carry_out::{StandIn, StepError, SystemTools, Tools, carry_out};
 pub use daemons::{CONTROL_OPTION, Daemons};
 pub use error::{BundleError, TemplateError};
+pub use host::{HOST, Host, INSTALL_ENTITLEMENT, package_host, sign_host_ad_hoc, verify_host};
 pub use job::{CrashReport, Death, JobState};
 pub use launchd::{
     InstalledJob, Places, installed_jobs, plan_install, plan_uninstall, print_job, restart_job, start_job,

@@ -62,10 +62,7 @@ pub fn package(
     into: &Path,
 ) -> Result<Vec<Bundle>, BundleError> {
     refuse_duplicates(clients)?;
-    let kind = fs::metadata(executable).map_err(BundleError::io("read", executable))?;
-    if !kind.is_file() {
-        return Err(BundleError::NotAFile { path: executable.to_path_buf() });
-    }
+    require_file(executable)?;
     let template = Template::embedded()?;
     fs::create_dir_all(into).map_err(BundleError::io("make the folder", into))?;
     let package = |client: &Client| {
@@ -73,6 +70,12 @@ pub fn package(
         package_one(&template, (executable, helper), client, into)
     };
     clients.iter().map(package).collect()
+}
+
+/// Refuses what is no file to be copied.
+pub(crate) fn require_file(executable: &Path) -> Result<(), BundleError> {
+    let kind = fs::metadata(executable).map_err(BundleError::io("read", executable))?;
+    if kind.is_file() { Ok(()) } else { Err(BundleError::NotAFile { path: executable.to_path_buf() }) }
 }
 
 fn package_one(
@@ -85,23 +88,33 @@ fn package_one(
     let partial = into.join(format!(".{}.app.partial", client.id));
     let replaced = into.join(format!(".{}.app.replaced", client.id));
     remove_tree(&partial)?;
-    remove_tree(&replaced)?;
-
-    copy_program(executable, &executable_below(&partial, &client.id))?;
-    if let Some(helper) = helper {
-        copy_program(helper, &helper_below(&partial))?;
-    }
-    let info = info_plist_below(&partial);
-    let text = template.info(&client.id, &client.bundle_id)?;
-    fs::write(&info, text).map_err(BundleError::io("write", &info))?;
-
-    if moved_away(&bundle.root, &replaced)? {
-        fs::rename(&partial, &bundle.root).map_err(BundleError::io("move into place", &bundle.root))?;
-        remove_tree(&replaced)?;
-    } else {
-        fs::rename(&partial, &bundle.root).map_err(BundleError::io("move into place", &bundle.root))?;
-    }
+    let info = template.info(&client.id, &client.bundle_id)?;
+    lay_out(&partial, &client.id, (executable, helper), &info)?;
+    move_into_place(&partial, &bundle.root, &replaced)?;
     Ok(bundle)
+}
+
+/// Fills a folder with the parts of a bundle.
+pub(crate) fn lay_out(
+    root: &Path,
+    client: &ClientId,
+    (executable, helper): (&Path, Option<&Path>),
+    info: &[u8],
+) -> Result<(), BundleError> {
+    copy_program(executable, &executable_below(root, client))?;
+    if let Some(helper) = helper {
+        copy_program(helper, &helper_below(root))?;
+    }
+    let path = info_plist_below(root);
+    fs::write(&path, info).map_err(BundleError::io("write", &path))
+}
+
+/// Moves a whole bundle to its place; what was there goes by way of `replaced`.
+pub(crate) fn move_into_place(partial: &Path, root: &Path, replaced: &Path) -> Result<(), BundleError> {
+    remove_tree(replaced)?;
+    let was_there = moved_away(root, replaced)?;
+    fs::rename(partial, root).map_err(BundleError::io("move into place", root))?;
+    if was_there { remove_tree(replaced) } else { Ok(()) }
 }
 
 fn copy_program(program: &Path, copy: &Path) -> Result<(), BundleError> {
@@ -113,7 +126,7 @@ fn copy_program(program: &Path, copy: &Path) -> Result<(), BundleError> {
         .map_err(BundleError::io("make executable", copy))
 }
 
-fn refuse_duplicates(clients: &[Client]) -> Result<(), BundleError> {
+pub(crate) fn refuse_duplicates(clients: &[Client]) -> Result<(), BundleError> {
     for (index, second) in clients.iter().enumerate() {
         for first in &clients[..index] {
             if first.id == second.id {
@@ -131,7 +144,7 @@ fn refuse_duplicates(clients: &[Client]) -> Result<(), BundleError> {
     Ok(())
 }
 
-fn executable_below(root: &Path, client: &ClientId) -> PathBuf {
+pub(crate) fn executable_below(root: &Path, client: &ClientId) -> PathBuf {
     root.join("Contents").join("MacOS").join(client.as_str())
 }
 
@@ -152,7 +165,7 @@ fn moved_away(from: &Path, to: &Path) -> Result<bool, BundleError> {
     }
 }
 
-fn remove_tree(path: &Path) -> Result<(), BundleError> {
+pub(crate) fn remove_tree(path: &Path) -> Result<(), BundleError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(BundleError::io("remove", path)(error)),
         _ => Ok(()),

@@ -37,26 +37,30 @@ const RESOURCES: &str = include_str!("../../../bundles/client/CodeResources");
 pub fn sign_ad_hoc(bundles: &[Bundle]) -> Result<(), BundleError> {
     for bundle in bundles {
         refuse_other_files(bundle)?;
-        let info = read(&bundle.info_plist())?;
         // From the inside out: the seal names what the helpers' signatures came to.
         let nested = sign_helpers(bundle)?;
-        let resources = resources(&nested)?;
-        let adhoc = AdHoc {
-            identifier: bundle.bundle_id.as_str(),
-            info: &info,
-            resources: &resources,
-            entitlements: ENTITLEMENTS.as_bytes(),
-        };
-        let signed = signature::sign(&read(&bundle.executable)?, &adhoc)
-            .map_err(|source| BundleError::Signature { path: bundle.executable.clone(), source })?;
-        let seal = seal_path(bundle);
-        if let Some(folder) = seal.parent() {
-            fs::create_dir_all(folder).map_err(BundleError::io("make the folder", folder))?;
-        }
-        fs::write(&seal, &resources).map_err(BundleError::io("write", &seal))?;
-        replace_executable(&bundle.executable, &signed)?;
+        sign_bundle(bundle, &resources(&nested, &[])?, ENTITLEMENTS)?;
     }
     Ok(())
+}
+
+/// Signs one bundle around a seal, with these entitlements.
+pub(crate) fn sign_bundle(bundle: &Bundle, resources: &[u8], entitlements: &str) -> Result<(), BundleError> {
+    let info = read(&bundle.info_plist())?;
+    let adhoc = AdHoc {
+        identifier: bundle.bundle_id.as_str(),
+        info: &info,
+        resources,
+        entitlements: entitlements.as_bytes(),
+    };
+    let signed = signature::sign(&read(&bundle.executable)?, &adhoc)
+        .map_err(|source| BundleError::Signature { path: bundle.executable.clone(), source })?;
+    let seal = seal_path(bundle);
+    if let Some(folder) = seal.parent() {
+        fs::create_dir_all(folder).map_err(BundleError::io("make the folder", folder))?;
+    }
+    fs::write(&seal, resources).map_err(BundleError::io("write", &seal))?;
+    replace_executable(&bundle.executable, &signed)
 }
 
 /// The programs within a bundle besides its main one, in the order of their names.
@@ -109,9 +113,7 @@ fn below_contents(helper: &Path) -> String {
 
 /// Checks that each helper is signed under its own name, entitled to nothing, and the one that the seal names.
 fn helpers_hold(bundle: &Bundle) -> Result<(bool, String), BundleError> {
-    let seal = seal_path(bundle);
-    let value = Value::from_reader_xml(io::Cursor::new(read(&seal)?)).ok();
-    let sealed = value.as_ref().and_then(|seal| seal.as_dictionary()?.get("files2")?.as_dictionary());
+    let sealed = sealed_files(bundle)?;
     let helpers = helpers(bundle)?;
     for helper in &helpers {
         let name = below_contents(helper);
@@ -119,13 +121,24 @@ fn helpers_hold(bundle: &Bundle) -> Result<(bool, String), BundleError> {
             Ok(found) => found,
             Err(error) => return Ok((false, format!("{name}: {error}"))),
         };
-        let hash = sealed.and_then(|files| files.get(&name)?.as_dictionary()?.get("cdhash")?.as_data());
-        let (own, entitled) = (helper_identifier(bundle, helper), entitlement(&found).0);
+        let entry = sealed.as_ref().and_then(|files| files.get(&name)?.as_dictionary());
+        let hash = entry.and_then(|entry| entry.get("cdhash")?.as_data());
+        let (own, entitled) = (helper_identifier(bundle, helper), entitlement(&found, ENTITLEMENT).0);
         if hash != Some(&found.cdhash[..]) || found.identifier != own || entitled {
             return Ok((false, format!("{name} ({}) is not the helper that was sealed", found.identifier)));
         }
     }
     Ok((true, format!("{} sealed", helpers.len())))
+}
+
+/// The files that a bundle's seal names; `None` when there is no seal that can be read as one.
+pub(crate) fn sealed_files(bundle: &Bundle) -> Result<Option<Dictionary>, BundleError> {
+    let seal = match fs::read(seal_path(bundle)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(BundleError::io("read", &seal_path(bundle)))?,
+    };
+    let value = Value::from_reader_xml(io::Cursor::new(seal)).ok().and_then(Value::into_dictionary);
+    Ok(value.and_then(|mut seal| seal.remove("files2")?.into_dictionary()))
 }
 
 /// Reads signatures back and checks each against what was asked for: four checks a bundle, in order.
@@ -135,19 +148,26 @@ fn helpers_hold(bundle: &Bundle) -> Result<(bool, String), BundleError> {
 pub fn verify_signatures(bundles: &[Bundle]) -> Result<Vec<Check>, BundleError> {
     let mut checks = Vec::with_capacity(bundles.len() * Subject::SIGNED.len());
     for bundle in bundles {
-        let signature = read_signature(bundle)?;
-        for subject in Subject::SIGNED {
-            let (passed, found) = match (&signature, subject) {
-                (Err(error), _) => (false, error.clone()),
-                (Ok(signature), Subject::SigningIdentifier) => {
-                    equal(Some(&signature.identifier), bundle.bundle_id.as_str())
-                }
-                (Ok(signature), Subject::Entitlement) => entitlement(signature),
-                (Ok(_), Subject::Helpers) => helpers_hold(bundle)?,
-                (Ok(signature), _) => (true, describe(signature)),
-            };
-            checks.push(Check { client: bundle.client.clone(), subject, passed, found });
-        }
+        checks.extend(verify_entitled(bundle, ENTITLEMENT)?);
+    }
+    Ok(checks)
+}
+
+/// Reads one signature back: four checks, in order.
+pub(crate) fn verify_entitled(bundle: &Bundle, wanted: &str) -> Result<Vec<Check>, BundleError> {
+    let signature = read_signature(bundle)?;
+    let mut checks = Vec::with_capacity(Subject::SIGNED.len());
+    for subject in Subject::SIGNED {
+        let (passed, found) = match (&signature, subject) {
+            (Err(error), _) => (false, error.clone()),
+            (Ok(signature), Subject::SigningIdentifier) => {
+                equal(Some(&signature.identifier), bundle.bundle_id.as_str())
+            }
+            (Ok(signature), Subject::Entitlement) => entitlement(signature, wanted),
+            (Ok(_), Subject::Helpers) => helpers_hold(bundle)?,
+            (Ok(signature), _) => (true, describe(signature)),
+        };
+        checks.push(Check { client: bundle.client.clone(), subject, passed, found });
     }
     Ok(checks)
 }
@@ -172,12 +192,12 @@ fn describe(signature: &Signature) -> String {
     format!("{kind}, {runtime}, cdhash {hash}")
 }
 
-fn entitlement(signature: &Signature) -> (bool, String) {
+fn entitlement(signature: &Signature, wanted: &str) -> (bool, String) {
     let Some(xml) = &signature.entitlements else { return (false, "no entitlements".to_owned()) };
     let entitlements = Value::from_reader_xml(io::Cursor::new(xml)).ok().and_then(Value::into_dictionary);
-    match entitlements.as_ref().and_then(|entries| entries.get(ENTITLEMENT)?.as_boolean()) {
-        Some(true) => (true, ENTITLEMENT.to_owned()),
-        _ => (false, format!("{ENTITLEMENT} is absent")),
+    match entitlements.as_ref().and_then(|entries| entries.get(wanted)?.as_boolean()) {
+        Some(true) => (true, wanted.to_owned()),
+        _ => (false, format!("{wanted} is absent")),
     }
 }
 
@@ -185,9 +205,9 @@ fn seal_path(bundle: &Bundle) -> PathBuf {
     bundle.root.join("Contents").join("_CodeSignature").join(RESOURCES_NAME)
 }
 
-/// The seal of a bundle: the rules, and the code nested in it. It holds no other file but its executable and its
-/// `Info.plist`, which the executable's own signature vouches for.
-fn resources(nested: &[Nested]) -> Result<Vec<u8>, TemplateError> {
+/// The seal of a bundle: the rules, the code nested in it by its cdhash, and other files by their own hash. The
+/// executable and `Info.plist` are not in it: the executable's own signature vouches for them.
+pub(crate) fn resources(nested: &[Nested], plain: &[(String, [u8; 32])]) -> Result<Vec<u8>, TemplateError> {
     let name = RESOURCES_NAME;
     let mut value = Value::from_reader_xml(io::Cursor::new(RESOURCES))
         .map_err(|source| TemplateError::Syntax { name, source })?;
@@ -205,6 +225,11 @@ fn resources(nested: &[Nested]) -> Result<Vec<u8>, TemplateError> {
         let mut entry = Dictionary::new();
         entry.insert("cdhash".to_owned(), Value::Data(cdhash.to_vec()));
         entry.insert("requirement".to_owned(), Value::String(format!("cdhash H\"{hexadecimal}\"")));
+        files.insert(path.clone(), Value::Dictionary(entry));
+    }
+    for (path, hash) in plain {
+        let mut entry = Dictionary::new();
+        entry.insert("hash2".to_owned(), Value::Data(hash.to_vec()));
         files.insert(path.clone(), Value::Dictionary(entry));
     }
     let mut bytes = Vec::new();
@@ -289,7 +314,7 @@ mod tests {
         let helper = helpers_folder(&bundle).join("lab-worker");
         let found = signature::read_linked(&read(&helper).unwrap()).unwrap();
         assert_eq!(found.identifier, "com.example.alpha.lab-worker");
-        assert!(!entitlement(&found).0, "a helper is no client");
+        assert!(!entitlement(&found, ENTITLEMENT).0, "a helper is no client");
         sign_ad_hoc(std::slice::from_ref(&bundle)).unwrap();
         assert_eq!(failed(&bundle), [], "signing again changes nothing");
 

@@ -19,6 +19,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Template {
     info: Value,
     daemon: Value,
+    host: Value,
+    extension: Value,
 }
 
 /// What tells one client's launchd job from another's.
@@ -35,7 +37,7 @@ pub struct DaemonIdentity<'a> {
 }
 
 impl Template {
-    /// The templates of `bundles/client/`, as they were when this crate was built.
+    /// The templates of `bundles/`, as they were when this crate was built.
     ///
     /// # Errors
     /// When one of them is no dictionary in XML.
@@ -43,6 +45,8 @@ impl Template {
         Ok(Template {
             info: parse(INFO_NAME, include_str!("../../../bundles/client/Info.plist"))?,
             daemon: parse(DAEMON_NAME, include_str!("../../../bundles/client/LaunchDaemon.plist"))?,
+            host: parse(INFO_NAME, include_str!("../../../bundles/host/Info.plist"))?,
+            extension: parse(INFO_NAME, include_str!("../../../bundles/extension/Info.plist"))?,
         })
     }
 
@@ -58,6 +62,34 @@ impl Template {
             ("@version@", VERSION.to_owned()),
         ];
         render(INFO_NAME, &self.info, &values, &[])
+    }
+
+    /// Writes the `Info.plist` of one client as a system extension, as XML. Its Mach service is named after it.
+    ///
+    /// # Errors
+    /// When the template has a placeholder that is not known.
+    #[doc(alias = "NSEndpointSecurityMachServiceName")]
+    pub fn extension_info(&self, client: &ClientId, bundle_id: &BundleId) -> Result<Vec<u8>, TemplateError> {
+        let values = [
+            ("@client-id@", client.as_str().to_owned()),
+            ("@bundle-id@", bundle_id.as_str().to_owned()),
+            ("@mach-service@", format!("{bundle_id}.xpc")),
+            ("@version@", VERSION.to_owned()),
+        ];
+        render(INFO_NAME, &self.extension, &values, &[])
+    }
+
+    /// Writes the `Info.plist` of the app around system extensions as XML.
+    ///
+    /// # Errors
+    /// When the template has a placeholder that is not known.
+    pub fn host_info(&self, name: &str, bundle_id: &BundleId) -> Result<Vec<u8>, TemplateError> {
+        let values = [
+            ("@name@", name.to_owned()),
+            ("@bundle-id@", bundle_id.as_str().to_owned()),
+            ("@version@", VERSION.to_owned()),
+        ];
+        render(INFO_NAME, &self.host, &values, &[])
     }
 
     /// Writes the launchd job of one client as XML.

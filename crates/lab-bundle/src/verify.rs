@@ -53,6 +53,10 @@ pub enum Subject {
     Entitlement,
     /// The programs besides the main one are signed under their own names, entitled to nothing, and sealed.
     Helpers,
+    /// The host's seal names every file in it, and no other.
+    Sealed,
+    /// It is a system extension by its type, its folder's name and what it says to the user.
+    Extension,
 }
 
 impl Subject {
@@ -86,6 +90,8 @@ impl Subject {
             Subject::SigningIdentifier => "signing-identifier",
             Subject::Entitlement => "entitlement",
             Subject::Helpers => "helpers",
+            Subject::Sealed => "sealed",
+            Subject::Extension => "system-extension",
         }
     }
 }
@@ -150,10 +156,13 @@ pub fn verify(bundles: &[Bundle]) -> Result<Vec<Check>, BundleError> {
                 Subject::Executable => executable(content),
                 Subject::OwnCopy => own_copy(content, &inodes),
                 Subject::Architecture => architecture(content, common),
-                // Not in `ALL`: see `verify_signatures`.
-                Subject::Signature | Subject::SigningIdentifier | Subject::Entitlement | Subject::Helpers => {
-                    continue;
-                }
+                // Not in `ALL`: see `verify_signatures` and `verify_host`.
+                Subject::Signature
+                | Subject::SigningIdentifier
+                | Subject::Entitlement
+                | Subject::Helpers
+                | Subject::Sealed
+                | Subject::Extension => continue,
             };
             checks.push(Check { client: bundle.client.clone(), subject, passed, found });
         }

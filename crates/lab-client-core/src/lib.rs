@@ -25,4 +25,4 @@ pub use budget::Budget;
 pub use judge::Judge;
 pub use policy::{Admission, Policy, Question};
 pub use rounds::Rounds;
-pub use task::{Ask, Asks, OperationPlan, Outcome, PlannedTarget, Step, Task, Whom};
+pub use task::{Ask, Asks, OperationPlan, Outcome, PlannedTarget, REQUESTS_MAX, Step, Task, Whom};

@@ -87,6 +87,9 @@ pub struct Ask {
     pub draw: u64,
 }
 
+/// Requests of one client that may wait for its helpers, or for one daemon; what comes beyond is not made.
+pub const REQUESTS_MAX: usize = 4096;
+
 /// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whom {

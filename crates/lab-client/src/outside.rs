@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use lab_client_core::Whom;
+use lab_client_core::{REQUESTS_MAX, Whom};
 use lab_model::Actor;
 use lab_process::{ControlWriter, channel, clock};
 use lab_protocol::{
@@ -29,8 +29,6 @@ use nix::{
     unistd::Pid,
 };
 
-/// Requests that may wait for the helpers, or for one daemon; what comes beyond is not made, which is recorded.
-const REQUESTS_MAX: usize = 4096;
 /// How long a helper may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 /// How often a daemon that may come back is looked for.

@@ -81,6 +81,14 @@ pub fn helper_for(workspace: &Path, target: Option<&str>) -> Result<PathBuf, Fai
     program_for(workspace, target, "lab-worker")
 }
 
+/// Builds the program of the app around system extensions for a machine, as [`client_for`] does.
+///
+/// # Errors
+/// As [`client_for`].
+pub fn host_for(workspace: &Path, target: Option<&str>) -> Result<PathBuf, Failure> {
+    program_for(workspace, target, "lab-host")
+}
+
 fn program_for(workspace: &Path, target: Option<&str>, package: &str) -> Result<PathBuf, Failure> {
     let failed = |error: &std::io::Error| {
         Failure::new(FailureKind::Bug, format!("cannot build {package}: {error}"))

@@ -22,7 +22,7 @@ mod review;
 mod signing;
 mod store;
 
-pub use build::{Programs, client_for, helper_for, programs};
+pub use build::{Programs, client_for, helper_for, host_for, programs};
 pub use conduct::conduct;
 pub use down::{Found, FoundDaemons, down, down_daemons};
 pub use export::{ExportFormat, export};

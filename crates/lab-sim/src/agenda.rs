@@ -19,8 +19,10 @@ pub(crate) enum Happening {
     FaultEnds { place: u32 },
     /// A client that died is started again.
     StartAgain { client: u32 },
-    /// And is ready, if it is still this process of it.
+    /// It reads events, if it is still this process of it.
     BackAgain { client: u32, process: u32 },
+    /// And everybody knows it.
+    KnownAgain { client: u32, process: u32 },
     /// The next step of the run's script.
     Script { step: u32 },
     /// The drain has been quiet for long enough, if nothing happened since.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use lab_client_core::{ClientCore, OperationPlan};
+use lab_client_core::{Ask, ClientCore, OperationPlan};
 use lab_model::{Actor, Approval, EventKind, Span, SubjectClass, Verdict};
 use lab_trace::RecordId;
 
@@ -10,6 +10,7 @@ use crate::{
     deciders::By,
     hiding::Hidden,
     machine::NONE,
+    outside::Desks,
     slab::{Key, Slab},
 };
 
@@ -63,6 +64,8 @@ pub(crate) struct Client {
     pub(crate) sequence: u64,
     /// Dropped messages that its trace does not tell of yet.
     pub(crate) dropped: u64,
+    /// Where its requests to workers outside wait.
+    pub(crate) desks: Desks,
 }
 
 impl Client {
@@ -123,8 +126,10 @@ pub(crate) struct Subject {
     pub(crate) tid: u64,
     /// The client it is a thread of, or [`crate::machine::NONE`].
     pub(crate) client: u32,
-    /// The client that has started it as a program, or [`crate::machine::NONE`].
+    /// The client that has started it as a program or helper, or [`crate::machine::NONE`].
     pub(crate) parent: u32,
+    /// The client that a helper or daemon acts for, or [`crate::machine::NONE`].
+    pub(crate) behalf: u32,
     /// As a client can tell.
     pub(crate) actor: Actor,
 }
@@ -132,7 +137,11 @@ pub(crate) struct Subject {
 impl Subject {
     /// The client whose doing it is, whoever can tell; or [`crate::machine::NONE`].
     pub(crate) const fn maker(&self) -> u32 {
-        if self.client == NONE { self.parent } else { self.client }
+        match (self.client, self.behalf) {
+            (NONE, NONE) => self.parent,
+            (NONE, behalf) => behalf,
+            (client, _) => client,
+        }
     }
 }
 
@@ -146,4 +155,6 @@ pub(crate) enum Plan {
     /// The same, to find out the path that its rules judge by.
     Judge(u64),
     Operate(OperationPlan),
+    /// Asks a worker outside.
+    Ask(Ask),
 }

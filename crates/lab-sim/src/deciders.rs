@@ -1,6 +1,6 @@
 //! What a client's threads do: the reader, the workers and the housekeeper, each as its [`lab_client_core::ClientCore`] says.
 
-use lab_client_core::{Action, Input, Question};
+use lab_client_core::{Action, Input, Outcome, Question};
 use lab_model::{Approval, EventKind, Ticks, Verdict};
 use lab_trace::{DecisionBegin, DecisionEnd, Loss, LossKind};
 
@@ -178,9 +178,7 @@ impl<S: Sink> Machine<'_, S> {
                 decision.plan = Plan::Work(reading);
             }
             Action::Operate { plan, .. } => decision.plan = Plan::Operate(plan),
-            Action::Ask { .. } => {
-                unreachable!("labs with helpers or daemons are refused: see `not_simulated`")
-            }
+            Action::Ask { ask, .. } => decision.plan = Plan::Ask(ask),
             Action::Settled { .. } => decision.settled = true,
             Action::Arm { at, .. } => {
                 decision.budgeted = true;
@@ -335,8 +333,11 @@ impl<S: Sink> Machine<'_, S> {
         self.worker_next(thread)
     }
 
-    /// The operation or wait of a worker's decision is over.
+    /// The operation or wait of a worker's decision, or of an outsider's errand, is over.
     pub(crate) fn work_finished(&mut self, thread: u32) -> Next {
+        if self.threads[thread as usize].outside != NONE {
+            return self.errand_next(thread, Outcome::Finished);
+        }
         self.tell_finished(thread);
         self.worker_next(thread)
     }
@@ -410,6 +411,10 @@ impl<S: Sink> Machine<'_, S> {
                     self.threads[thread as usize].step = Step::Waited;
                     self.sleep(thread, self.now.saturating_add(span.nanos()));
                     return Next::Block;
+                }
+                Plan::Ask(_) => {
+                    self.threads[thread as usize].step = Step::Ask;
+                    return Next::Continue;
                 }
                 Plan::Nothing => unreachable!("a decision that is not settled has a plan"),
             }

@@ -13,8 +13,6 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
             parts.push(what.to_owned());
         }
     };
-    part(lab.clients.iter().any(|client| client.behavior.helpers.is_some()), "helpers");
-    part(!lab.daemons.is_empty(), "daemons");
     part(lab.clients.iter().any(|client| lab.notifies(client)), "NOTIFY events (`notify`)");
     part(!lab.external.is_empty(), "external products");
     let strangers = lab.faults.iter().any(|fault| on_a_stranger(lab, fault));

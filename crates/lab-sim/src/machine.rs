@@ -14,6 +14,7 @@ use crate::{
     driver::Driver,
     faults::Faults,
     operation::Operation,
+    outside::{Outsider, Request},
     processors::{Begin, Processors},
     random::Random,
     script::Script,
@@ -49,6 +50,14 @@ pub(crate) enum Step {
     Content,
     /// A worker answers.
     Answer,
+    /// A worker asks somebody outside.
+    Ask,
+    /// A worker hears of the reply.
+    Replied,
+    /// An outsider takes a request up.
+    Fetch,
+    /// An outsider replies.
+    Reply,
     /// A process of a tree starts its next child.
     Grow,
     /// It has nothing more to do.
@@ -75,8 +84,10 @@ pub(crate) enum State {
 /// A thread of a lab process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Thread {
-    /// Its client, or [`NONE`] for the driver.
+    /// Its client, or [`NONE`] for the driver and outsiders.
     pub(crate) client: u32,
+    /// Its helper or daemon, or [`NONE`].
+    pub(crate) outside: u32,
     /// Its number among the workers of its process.
     pub(crate) number: u16,
     pub(crate) tid: u64,
@@ -96,6 +107,8 @@ pub(crate) struct Thread {
     /// A worker's decision, and the one it takes up after it.
     pub(crate) decision: Key,
     pub(crate) next_decision: Key,
+    /// The request that it works on, or waits for.
+    pub(crate) request: Key,
 }
 
 /// What a thread does at the end of a piece of work.
@@ -121,6 +134,10 @@ pub(crate) struct Machine<'a, S> {
     pub(crate) threads: Vec<Thread>,
     pub(crate) operations: Slab<Operation>,
     pub(crate) clients: Vec<Client>,
+    /// Helpers and daemons.
+    pub(crate) outsiders: Vec<Outsider>,
+    /// Requests to them.
+    pub(crate) requests: Slab<Request>,
     /// The order in which fanotify asks.
     pub(crate) order: Vec<u16>,
     pub(crate) files: Files,
@@ -162,6 +179,8 @@ impl<'a, S: Sink> Machine<'a, S> {
             threads: Vec::new(),
             operations: Slab::default(),
             clients: Vec::new(),
+            outsiders: Vec::new(),
+            requests: Slab::default(),
             order: Random::new(options.seed, 1).permutation(count),
             files: Files::new(&lab.workload),
             noise: Random::new(options.seed, 2),
@@ -203,6 +222,7 @@ impl<'a, S: Sink> Machine<'a, S> {
                 Happening::FaultEnds { place } => self.fault_ends(place as usize),
                 Happening::StartAgain { client } => self.start_again(client as usize),
                 Happening::BackAgain { client, process } => self.back_again(client as usize, process),
+                Happening::KnownAgain { client, process } => self.known_again(client as usize, process),
                 Happening::Script { step } => self.script_step(step),
                 Happening::Quiet { calm } => self.calm_over(calm),
                 Happening::RunTooLong => self.run_too_long(),
@@ -234,6 +254,7 @@ impl<'a, S: Sink> Machine<'a, S> {
         assert!(place < NONE, "there are fewer than 2^32 threads");
         self.threads.push(Thread {
             client,
+            outside: NONE,
             number,
             tid,
             step,
@@ -246,6 +267,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             operation: Key::NONE,
             decision: Key::NONE,
             next_decision: Key::NONE,
+            request: Key::NONE,
         });
         place
     }
@@ -340,11 +362,18 @@ impl<'a, S: Sink> Machine<'a, S> {
             Step::FallBack => self.enter_fall_back(thread, start),
             Step::TakeUp => self.enter_take_up(thread, start),
             Step::Waited => start + self.cost(self.costs.decide),
+            Step::Work if self.threads[thread as usize].outside != NONE => {
+                self.enter_errand_work(thread, start)
+            }
             Step::Work => self.enter_work(thread, start),
             Step::Begin => self.enter_begin(thread, start),
             Step::Resume => self.enter_resume(thread, start),
             Step::Content => self.enter_content(thread, start),
             Step::Answer => self.enter_answer(thread, start),
+            Step::Ask => self.enter_ask(start),
+            Step::Replied => start + self.cost(self.costs.hand_over),
+            Step::Fetch => self.enter_fetch(start),
+            Step::Reply => self.enter_reply(start),
             Step::Grow => start + self.cost(self.costs.wake_up),
             Step::Wither => start + self.cost(self.costs.exec_exit),
             Step::Burn => start + self.cost(self.costs.time_slice.max(1)),
@@ -358,10 +387,15 @@ impl<'a, S: Sink> Machine<'a, S> {
             Step::FallBack => self.leave_fall_back(thread),
             Step::TakeUp => self.leave_take_up(thread),
             Step::Waited => self.work_finished(thread),
+            Step::Work if self.threads[thread as usize].outside != NONE => self.leave_errand_work(thread),
             Step::Work => self.leave_work(thread),
             Step::Begin | Step::Resume => self.leave_open(thread),
             Step::Content => self.leave_content(thread),
             Step::Answer => self.leave_answer(thread),
+            Step::Ask => self.leave_ask(thread),
+            Step::Replied => self.leave_replied(thread),
+            Step::Fetch => self.leave_fetch(thread),
+            Step::Reply => self.leave_reply(thread),
             Step::Grow => self.leave_grow(thread),
             Step::Wither => self.leave_wither(thread),
             Step::Burn => Next::Continue,

@@ -63,6 +63,7 @@ fn candidates(lab: &Lab) -> Vec<(String, Lab)> {
     let mut offer = |step: String, change: &dyn Fn(&mut Lab)| {
         let mut candidate = lab.clone();
         change(&mut candidate);
+        forget_the_absent(&mut candidate);
         if candidate != *lab {
             found.push((step, candidate));
         }
@@ -83,6 +84,10 @@ fn candidates(lab: &Lab) -> Vec<(String, Lab)> {
     for (place, fault) in lab.faults.iter().enumerate() {
         let what = format!("{} of {} at {}", fault.action.name(), fault.on, fault.at);
         offer(format!("without the {what}"), &|lab| drop(lab.faults.remove(place)));
+        offer(format!("the {what}: in half the time"), &|lab| {
+            // Down to a millisecond, in whole ones: who reads the lab file wants to see when.
+            lab.faults[place].at = Span::from_millis(fault.at.nanos() / 2_000_000);
+        });
         offer(format!("half the {what}"), &|lab| lab.faults[place].action = halved(&fault.action));
     }
     for (place, client) in lab.clients.iter().enumerate() {
@@ -143,6 +148,9 @@ fn smaller_behaviors(behavior: &Behavior) -> Vec<(&'static str, Behavior)> {
         ("no reading", with(&|smaller| (smaller.on_open.read, smaller.on_open.hash) = (false, false))),
         ("no delay", with(&|smaller| smaller.delay = Span::default().into())),
         ("no mute", with(&|smaller| smaller.mute = lab_model::Mute::default())),
+        ("no helpers", with(&|smaller| smaller.helpers = None)),
+        ("one helper", with(&|smaller| smaller.helpers.iter_mut().for_each(|helpers| helpers.count = 1))),
+        ("no daemons", with(&|smaller| smaller.daemons.clear())),
         ("no cache", with(&|smaller| smaller.cache = lab_model::Cache::Off)),
         ("no denial", with(&|smaller| smaller.deny.clear())),
         ("no peer check", with(&|smaller| smaller.ignore_es_clients = false)),
@@ -150,6 +158,31 @@ fn smaller_behaviors(behavior: &Behavior) -> Vec<(&'static str, Behavior)> {
         ("no burning", with(&|smaller| smaller.cpu = Span::default().into())),
         ("no budget", with(&|smaller| smaller.answer_by_percent = None)),
     ]
+}
+
+/// Takes out daemons that nobody asks any more and names of processes that are not there: a lab file may have
+/// neither.
+fn forget_the_absent(lab: &mut Lab) {
+    let asked = |daemon: &lab_model::Daemon| {
+        lab.clients.iter().flat_map(|client| &client.behavior.daemons).any(|asked| asked.daemon == daemon.id)
+    };
+    let daemons: Vec<_> = lab.daemons.iter().filter(|daemon| asked(daemon)).cloned().collect();
+    lab.daemons = daemons;
+    let mut names: Vec<String> = vec![lab_model::Mute::WORKLOAD.to_owned()];
+    names.extend(lab.daemons.iter().map(|daemon| daemon.id.to_string()));
+    for client in &lab.clients {
+        names.push(client.id.to_string());
+        if client.behavior.helpers.is_some() {
+            names.push(format!("{}{}", client.id, lab_model::Helpers::SUFFIX));
+        }
+    }
+    names.extend(lab.external.iter().map(|product| product.id.to_string()));
+    for client in &mut lab.clients {
+        let behavior = &mut client.behavior;
+        behavior.mute.processes.retain(|name| names.contains(name));
+        behavior.mute.helpers &= behavior.helpers.is_some();
+        behavior.deny.retain(|rule| rule.process.as_ref().is_none_or(|name| names.contains(name)));
+    }
 }
 
 /// The same for half as long, but no shorter than the shortest storm.

@@ -9,7 +9,7 @@ use crate::{
     Kernel, Sink,
     client::{Client, Decision, ES_QUEUE_MAX, Plan, Subject},
     files::Program,
-    machine::{Machine, NONE, Next, State, Step},
+    machine::{Machine, NONE, Next, State, Step, Thread},
     operation::{Asked, Lineage, Linkage, Operation, passes},
     slab::Key,
 };
@@ -22,15 +22,17 @@ const EMFILE: u32 = 24;
 
 impl<S: Sink> Machine<'_, S> {
     pub(crate) fn enter_begin(&mut self, thread: u32, start: u64) -> u64 {
-        let (mut operation, entry) = match self.threads[thread as usize].client {
-            NONE => match self.tree_operation(thread, start) {
+        let Thread { client, outside, .. } = self.threads[thread as usize];
+        let (mut operation, entry) = match (client, outside) {
+            (NONE, NONE) => match self.tree_operation(thread, start) {
                 Some(of_tree) => of_tree,
                 None => self.driver_operation(thread, start),
             },
+            (NONE, _) => self.errand_operation(thread, start),
             _ => self.worker_operation(thread, start),
         };
         let opener = operation.subject.client;
-        if operation.kind == OperationKind::Open && self.cannot_open(opener) {
+        if outside == NONE && operation.kind == OperationKind::Open && self.cannot_open(opener) {
             // The call fails before anybody could be asked.
             (operation.passes, operation.denied) = (&[], true);
         }
@@ -60,6 +62,7 @@ impl<S: Sink> Machine<'_, S> {
                 tid: state.tid,
                 client: NONE,
                 parent: NONE,
+                behalf: NONE,
                 actor: self.driver.actor,
             },
             // Labs with commands are refused before: see `not_simulated`.
@@ -108,7 +111,8 @@ impl<S: Sink> Machine<'_, S> {
     /// A new process, started by this client or by the driver ([`NONE`]).
     pub(crate) fn new_program(&mut self, parent: u32) -> Subject {
         let pid = self.driver.new_process();
-        Subject { pid, tid: u64::from(pid), client: NONE, parent, actor: Actor::UNKNOWN }
+        let behalf = NONE;
+        Subject { pid, tid: u64::from(pid), client: NONE, parent, behalf, actor: Actor::UNKNOWN }
     }
 
     /// From the call to the first question.
@@ -365,15 +369,18 @@ impl<S: Sink> Machine<'_, S> {
             (true, _) => EPERM,
         };
         let end = OperationEnd { ended: Ticks(operation.ended), error, status: 0, finished, bytes };
-        let client = self.threads[thread as usize].client;
-        let actor = match client {
-            NONE => self.driver.actor,
-            client => self.clients[client as usize].actor,
+        let Thread { client, outside, request, .. } = self.threads[thread as usize];
+        let actor = match (client, outside) {
+            (NONE, NONE) => self.driver.actor,
+            (NONE, outside) => self.outsiders[outside as usize].actor,
+            (client, _) => self.clients[client as usize].actor,
         };
         self.sink.end_operation(actor, operation.record, &end);
         self.sink.operation_target(actor, operation.record, operation.file);
         self.threads[thread as usize].operation = Key::NONE;
-        if client == NONE {
+        if outside != NONE {
+            self.errand_error(request, error);
+        } else if client == NONE {
             self.tail += self.wrote(thread, operation.file, !operation.denied);
             let began = operation.planned.unwrap_or(operation.started);
             self.tally.ended_root(self.script.phase, operation.ended.saturating_sub(began));
@@ -407,7 +414,8 @@ impl<S: Sink> Machine<'_, S> {
                 (OperationKind::Exec, Linkage::of(program), self.new_program(state.client))
             }
             PlannedTarget::Same | PlannedTarget::Other(_) => {
-                let subject = Subject { pid, tid: state.tid, client: state.client, parent: NONE, actor };
+                let (client, parent, behalf) = (state.client, NONE, NONE);
+                let subject = Subject { pid, tid: state.tid, client, parent, behalf, actor };
                 (OperationKind::Open, Linkage::Static, subject)
             }
         };

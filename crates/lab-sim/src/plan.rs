@@ -7,15 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use lab_client_core::{Admission, Outcome as Done, PlannedTarget, Policy, Question, Step};
-use lab_model::{
-    Actor, Cache, EventKind, ExecProgram, FaultAction, Lab, OperationKind, PhaseKind, PlannedFault, Span,
-    SubjectClass, Ticks, Timebase, Verdict, Workload,
-};
+use lab_model::{Cache, EventKind, FaultAction, Lab, OperationKind, PhaseKind, PlannedFault, Span, Workload};
 use lab_workload::Action;
 
 use crate::{
     Costs, Counting, Files, Kernel, Options, Outcome, Summary,
+    makers::{Maker, Makers},
     operation::{Linkage, Pass, passes},
     simulate,
 };
@@ -28,16 +25,20 @@ const REHEARSAL: Span = Span::from_secs(1);
 pub struct Plan {
     /// Whose rules.
     pub kernel: Kernel,
-    /// `sees[i][j]`: client i is asked about operations of client j.
+    /// Who makes opens beside the workload: the clients in their order, then those clients' helpers (`ID/helpers`)
+    /// that have any, then the daemons.
+    pub makers: Vec<String>,
+    /// `sees[i][m]`: client i is asked about opens of maker m.
     pub sees: Vec<Vec<bool>>,
-    /// `reacts[i][j]`: and makes operations of its own because of them, so many for each.
+    /// `reacts[i][m]`: and makes operations because of them, its helpers' and daemons' included, so many for each.
     pub reacts: Vec<Vec<u64>>,
     /// What each client makes for one operation of the workload, of the kind for which it makes most; `None`
     /// when it is never asked.
     pub on_workload: Vec<Option<u64>>,
-    /// Clients that set each other off in a circle, by their place; empty when every cascade ends.
-    pub circle: Vec<usize>,
-    /// The factor by which operations of clients multiply from one level of a cascade to the next: the spectral
+    /// Makers that set each other off in a circle; a client stands for the programs it runs. Empty when every cascade
+    /// ends.
+    pub circle: Vec<String>,
+    /// The factor by which operations of clients and their workers multiply from one level of a cascade to the next: the spectral
     /// radius of what each makes for each of the others'. 0 when every cascade ends; never between 0 and 1.
     pub loop_gain: f64,
     /// The workload's loads, in order.
@@ -89,13 +90,12 @@ pub struct Rehearsal {
 /// Says what a lab will do on this kernel.
 #[must_use]
 pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
-    let reactions = Reactions::of(lab);
-    let sees = sees(lab, kernel);
-    let reacts = reacts(&reactions, &sees);
-    let makes = reactions.with_programs(lab, kernel, &reacts);
-    let mut circle: Vec<usize> = circle(&makes).iter().map(|maker| maker % lab.clients.len()).collect();
-    circle.dedup();
-    let loop_gain = if circle.is_empty() { 0.0 } else { spectral_radius(&makes) };
+    let makers = Makers::of(lab, kernel);
+    let makes = makers.makes();
+    let around = circle(&makes);
+    let loop_gain = if around.is_empty() { 0.0 } else { spectral_radius(&makes) };
+    let mut names: Vec<String> = around.iter().map(|&place| in_a_circle(&makers, place)).collect();
+    names.dedup();
     let files = Files::new(&lab.workload);
     let root = |(place, load): (usize, &Workload)| {
         let (kind, linkage, action) = match load {
@@ -110,10 +110,10 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
         };
         let passes = passes(kernel, kind, linkage);
         let questions = (passes.len() * lab.clients.len()) as u64;
-        let cascade = Cascade { lab, sees: &sees, reacts: &reacts, reactions: &reactions };
-        let size = if varies(lab, load, &reactions) {
+        let cascade = Cascade { lab, makers: &makers };
+        let size = if varies(lab, load, &makers) {
             Size::Varies
-        } else if !circle.is_empty() {
+        } else if !around.is_empty() {
             Size::Endless
         } else {
             let file = files.of(place, action);
@@ -127,158 +127,49 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
         RootPlan { kind, questions, size }
     };
     let roots = lab.workload.iter().enumerate().map(root).collect();
-    let on_workload = on_workload(lab, kernel, &reactions);
+    let on_workload = on_workload(lab, kernel, &makers);
+    let openers: Vec<usize> = (0..makers.list.len()).filter(|&place| opens(&makers, place)).collect();
+    let row = |client: usize, cell: &dyn Fn(usize, usize) -> u64| -> Vec<u64> {
+        openers.iter().map(|&maker| cell(client, maker)).collect()
+    };
+    let clients = 0..lab.clients.len();
+    let sees = |client: usize| openers.iter().map(|&maker| makers.sees(client, maker)).collect();
+    let reacts = |client: usize| row(client, &|client, maker| makers.on_open(client, maker).total());
     Plan {
         kernel,
-        sees,
-        reacts,
+        makers: openers.iter().map(|&place| makers.name(place)).collect(),
+        sees: clients.clone().map(sees).collect(),
+        reacts: clients.map(reacts).collect(),
         on_workload,
-        circle,
+        circle: names,
         loop_gain,
         roots,
         rehearsal: rehearse(lab, kernel, costs),
     }
 }
 
-/// Whose opens each is asked about. What a program does that a client runs, everybody is asked about.
-fn sees(lab: &Lab, kernel: Kernel) -> Vec<Vec<bool>> {
-    let own = kernel == Kernel::Fanotify;
-    let clients = 0..lab.clients.len();
-    let opens = |i: usize| lab.clients[i].behavior.subscribe.contains(EventKind::AuthOpen);
-    clients.clone().map(|i| clients.clone().map(|j| opens(i) && (own || i != j)).collect()).collect()
+/// True for a maker of opens.
+fn opens(makers: &Makers<'_>, place: usize) -> bool {
+    !matches!(makers.list[place], Maker::Programs(_) | Maker::Strangers)
 }
 
-/// What each client opens when it is asked, as its own policy has it.
-struct Reactions {
-    policies: Vec<Policy>,
-    /// There are files to open beside the one in question.
-    others: bool,
-}
-
-/// What one question sets off.
-#[derive(Clone, Copy, Default)]
-struct SetOff {
-    /// Opens of the file in question.
-    same: u64,
-    /// Opens of other files.
-    others: u64,
-    /// The program that is run, if any.
-    spawn: Option<ExecProgram>,
-}
-
-impl SetOff {
-    const fn opens(self) -> u64 {
-        self.same + self.others
+/// What a maker is called in a circle: a client that sets itself off by its own programs does so itself.
+fn in_a_circle(makers: &Makers<'_>, place: usize) -> String {
+    match makers.list[place] {
+        Maker::Programs(client) => makers.name(client),
+        _ => makers.name(place),
     }
-
-    const fn operations(self) -> u64 {
-        self.opens() + self.spawn.is_some() as u64
-    }
-}
-
-impl Reactions {
-    fn of(lab: &Lab) -> Reactions {
-        let names: Vec<(&str, Actor)> =
-            lab.clients.iter().zip(1..).map(|(client, actor)| (client.id.as_str(), Actor(actor))).collect();
-        let policy = |client: &lab_model::Client| {
-            let policy = Policy::new(client.behavior.clone(), lab.deadline, Timebase::NANOSECONDS);
-            policy.among(names.iter().copied())
-        };
-        let others = lab.workload.iter().any(|load| load.files() > 0);
-        Reactions { policies: lab.clients.iter().map(policy).collect(), others }
-    }
-
-    /// What client i makes for such an event of client j; of the workload without a j.
-    fn to(&self, i: usize, j: Option<usize>, event: EventKind) -> SetOff {
-        self.to_subject(
-            i,
-            event,
-            match j {
-                None => (SubjectClass::Workload, Actor::UNKNOWN),
-                Some(j) if i == j => (SubjectClass::Own, number(j)),
-                Some(j) => (SubjectClass::Peer, number(j)),
-            },
-        )
-    }
-
-    fn to_subject(&self, i: usize, event: EventKind, (class, actor): (SubjectClass, Actor)) -> SetOff {
-        let question = Question { read: Ticks(1), event, class, actor, deadline: None };
-        let mut task = match self.policies[i].admit(&question, 0) {
-            Admission::Answer { .. } => return SetOff::default(),
-            Admission::AnswerThenWork { task, .. } | Admission::Work { task, .. } => task,
-        };
-        let (mut found, mut last) = (SetOff::default(), Done::Begin);
-        loop {
-            let step = task.step(last);
-            last = Done::Finished;
-            match step {
-                Step::Judge => last = Done::Judged(Verdict::Allow),
-                Step::Operate(plan) => match plan.target {
-                    PlannedTarget::Same => found.same += 1,
-                    PlannedTarget::Other(_) => found.others += u64::from(self.others),
-                    PlannedTarget::Program(program) => found.spawn = Some(program),
-                },
-                Step::Done => return found,
-                _ => {}
-            }
-        }
-    }
-
-    /// What each makes for each of the others': opens as in `reacts`, and, where clients run programs, these as
-    /// makers of their own behind all clients.
-    fn with_programs(&self, lab: &Lab, kernel: Kernel, reacts: &[Vec<u64>]) -> Vec<Vec<u64>> {
-        let clients = lab.clients.len();
-        if !lab.clients.iter().any(|client| client.behavior.spawns()) {
-            return reacts.to_vec();
-        }
-        let mut makes = vec![vec![0; 2 * clients]; 2 * clients];
-        for (i, client) in lab.clients.iter().enumerate() {
-            for (j, maker) in lab.clients.iter().enumerate() {
-                let on_open = self.to(i, Some(j), EventKind::AuthOpen);
-                let spawned = u64::from(reacts[i][j] > 0 && on_open.spawn.is_some());
-                (makes[i][j], makes[clients + i][j]) = (reacts[i][j] - spawned, spawned);
-                let whose = if i == j {
-                    (SubjectClass::OwnHelper, number(j))
-                } else {
-                    (SubjectClass::Workload, Actor::UNKNOWN)
-                };
-                // The one of its programs that raises more questions stands for both.
-                let programs = [maker.behavior.on_open.spawn, maker.behavior.on_exec.spawn];
-                let rounds = programs.into_iter().flatten().map(Linkage::of);
-                let rounds = rounds.map(|linkage| passes(kernel, OperationKind::Exec, linkage));
-                let rounds = rounds.max_by_key(|rounds| rounds.len()).unwrap_or_default();
-                for pass in rounds.iter().filter(|pass| client.behavior.subscribe.contains(pass.event)) {
-                    let found = self.to_subject(i, pass.event, whose);
-                    makes[i][clients + j] += found.opens();
-                    makes[clients + i][clients + j] += u64::from(found.spawn.is_some());
-                }
-            }
-        }
-        makes
-    }
-}
-
-fn number(client: usize) -> Actor {
-    Actor(u16::try_from(client + 1).unwrap_or(u16::MAX))
-}
-
-fn reacts(reactions: &Reactions, sees: &[Vec<bool>]) -> Vec<Vec<u64>> {
-    let operations = |i: usize, j: usize| reactions.to(i, Some(j), EventKind::AuthOpen).operations();
-    let row = |(i, seen): (usize, &Vec<bool>)| {
-        seen.iter().enumerate().map(|(j, &sees)| if sees { operations(i, j) } else { 0 }).collect()
-    };
-    sees.iter().enumerate().map(row).collect()
 }
 
 /// True when the size of a cascade of this load depends on the file or on what came before.
-fn varies(lab: &Lab, load: &Workload, reactions: &Reactions) -> bool {
+fn varies(lab: &Lab, load: &Workload, makers: &Makers<'_>) -> bool {
     let kept_or_denied =
         |client: &lab_model::Client| client.behavior.cache == Cache::On || !client.behavior.deny.is_empty();
     if lab.faults.iter().any(|fault| changes_sizes(lab, fault)) {
         return true;
     }
     // What a program of a client's sets off depends on which program it is and who may tell whose it is.
-    if lab.clients.iter().any(|client| kept_or_denied(client) || client.behavior.spawns()) {
+    if makers.run_programs() || lab.clients.iter().any(kept_or_denied) {
         return true;
     }
     let paths = || lab.clients.iter().flat_map(|client| &client.behavior.mute.paths);
@@ -287,24 +178,15 @@ fn varies(lab: &Lab, load: &Workload, reactions: &Reactions) -> bool {
         Workload::FileMix(mix) => &mix.directory,
         Workload::OpenList(list) => &list.directory,
         Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_) => {
-            return paths().next().is_some() && reactions.others(lab);
+            return paths().next().is_some() && makers.open_others();
         }
     };
     let inside =
         |path: &&String| path.strip_prefix(directory.as_str()).is_some_and(|rest| rest.starts_with('/'));
-    paths().any(|path| inside(&path)) || (paths().next().is_some() && reactions.others(lab))
+    paths().any(|path| inside(&path)) || (paths().next().is_some() && makers.open_others())
 }
 
-impl Reactions {
-    /// True when any client opens other files than the one in question.
-    fn others(&self, lab: &Lab) -> bool {
-        let events = [EventKind::AuthOpen, EventKind::AuthExec];
-        let opens = |i: usize| events.iter().any(|&event| self.to(i, None, event).others > 0);
-        (0..lab.clients.len()).any(opens)
-    }
-}
-
-fn on_workload(lab: &Lab, kernel: Kernel, reactions: &Reactions) -> Vec<Option<u64>> {
+fn on_workload(lab: &Lab, kernel: Kernel, makers: &Makers<'_>) -> Vec<Option<u64>> {
     let events: BTreeSet<EventKind> = lab
         .workload
         .iter()
@@ -319,7 +201,7 @@ fn on_workload(lab: &Lab, kernel: Kernel, reactions: &Reactions) -> Vec<Option<u
         .collect();
     let most = |(i, client): (usize, &lab_model::Client)| {
         let asked = events.iter().filter(|&&event| client.behavior.subscribe.contains(event));
-        asked.map(|&event| reactions.to(i, None, event).operations()).max()
+        asked.map(|&event| makers.on_workload(i, event).total()).max()
     };
     lab.clients.iter().enumerate().map(most).collect()
 }
@@ -331,39 +213,46 @@ fn muted(lab: &Lab, client: usize, files: &Files, file: u32) -> bool {
 /// How the cascade below one question grows.
 struct Cascade<'a> {
     lab: &'a Lab,
-    sees: &'a [Vec<bool>],
-    reacts: &'a [Vec<u64>],
-    reactions: &'a Reactions,
+    makers: &'a Makers<'a>,
 }
 
 impl Cascade<'_> {
     /// The decisions below one question about a file that these clients have muted; every cascade is known to
-    /// end. `None` when a number cannot say it.
+    /// end, and nobody runs programs. `None` when a number cannot say it.
     fn size(&self, event: EventKind, muted: &dyn Fn(usize) -> bool) -> Option<u64> {
-        let clients = 0..self.lab.clients.len();
-        let hears: Vec<bool> = clients.clone().map(|client| !muted(client)).collect();
-        let asked = |i: usize| hears[i] && self.lab.clients[i].behavior.subscribe.contains(event);
-        let seen_by = |j: usize| clients.clone().filter(|&i| hears[i] && self.sees[i][j]).count() as u64;
-        let mut decisions = clients.clone().filter(|&i| asked(i)).count() as u64;
-        // What each client opens because of the root operation, then because of that, and so on.
-        let first = |i| if asked(i) { self.reactions.to(i, None, event).operations() } else { 0 };
-        let mut opened: Vec<u64> = clients.clone().map(first).collect();
-        // A way without a circle has no more steps than there are clients.
-        for _ in 0..=clients.len() {
-            for (j, &operations) in opened.iter().enumerate() {
-                decisions = decisions.checked_add(operations.checked_mul(seen_by(j))?)?;
+        let makers = self.makers;
+        let hear: Vec<usize> = (0..self.lab.clients.len()).filter(|&client| !muted(client)).collect();
+        let asked =
+            hear.iter().filter(|&&client| self.lab.clients[client].behavior.subscribe.contains(event));
+        let mut decisions = asked.clone().count() as u64;
+        // What each makes because of the root operation, then because of that, and so on.
+        let none = vec![0; makers.list.len()];
+        let first = asked.map(|&client| (makers.on_workload(client, event).operations, 1));
+        let mut made = sum(none.clone(), first)?;
+        // A way without a circle has no more steps than there are makers.
+        for _ in 0..=makers.list.len() {
+            let mut next = none.clone();
+            for (maker, &operations) in made.iter().enumerate().filter(|(_, operations)| **operations > 0) {
+                let seen = hear.iter().filter(|&&client| makers.sees(client, maker));
+                decisions = decisions.checked_add(operations.checked_mul(seen.clone().count() as u64)?)?;
+                next = sum(next, seen.map(|&client| (makers.on_open(client, maker).operations, operations)))?;
             }
-            let product = |i: usize| {
-                let row = if hears[i] { self.reacts[i].as_slice() } else { &[] };
-                row.iter().zip(&opened).try_fold(0_u64, |sum, (each, operations)| {
-                    sum.checked_add(each.checked_mul(*operations)?)
-                })
-            };
-            opened = clients.clone().map(product).collect::<Option<_>>()?;
+            made = next;
         }
-        debug_assert!(opened.iter().all(|&operations| operations == 0), "the cascade has ended");
+        debug_assert!(made.iter().all(|&operations| operations == 0), "the cascade has ended");
         Some(decisions)
     }
+}
+
+/// Adds up rows, each so many times; `None` when a number cannot say it.
+fn sum(start: Vec<u64>, rows: impl Iterator<Item = (Vec<u64>, u64)>) -> Option<Vec<u64>> {
+    let mut total = start;
+    for (row, times) in rows {
+        for (sum, each) in total.iter_mut().zip(row) {
+            *sum = sum.checked_add(each.checked_mul(times)?)?;
+        }
+    }
+    Some(total)
 }
 
 /// A circle in the graph in which j leads to i when i reacts to j; the first one by place.

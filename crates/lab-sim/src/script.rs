@@ -16,6 +16,7 @@ use crate::{
     faults::workers_max,
     hiding::Hidden,
     machine::{EPOCH, Machine, NONE, Step},
+    outside::Desks,
     slab::Slab,
     tally::Cut,
     warden::KILLED,
@@ -109,6 +110,8 @@ impl<S: Sink> Machine<'_, S> {
             let thread = self.add_thread(NONE, number, Step::Begin, tid);
             self.driver.workers.push(DriverWorker { thread, schedule: None, planned: None });
         }
+        let pid_first = PID_FIRST + 2 + u32::try_from(lab.clients.len()).unwrap_or(NONE - PID_FIRST - 2);
+        self.populate_outside(pid_first);
     }
 
     /// The ID of the thread that is added next.
@@ -151,6 +154,7 @@ impl<S: Sink> Machine<'_, S> {
             budget: std::collections::VecDeque::new(),
             sequence: 0,
             dropped: 0,
+            desks: Desks::default(),
         }
     }
 
@@ -158,7 +162,9 @@ impl<S: Sink> Machine<'_, S> {
         let actor = |place: usize, number| self.clients.get(place).map_or(Actor(number), |one| one.actor);
         let clients = self.lab.clients.iter().zip(1..).enumerate();
         let names = clients.map(|(place, (client, number))| (client.id.as_str(), actor(place, number)));
-        Policy::new(behavior, self.lab.deadline, Timebase::NANOSECONDS).among(names)
+        let outside = self.outside_names();
+        let outside = outside.iter().map(|(name, actor)| (name.as_str(), *actor));
+        Policy::new(behavior, self.lab.deadline, Timebase::NANOSECONDS).among(names.chain(outside))
     }
 
     fn headers(&self) -> Vec<Header> {
@@ -171,10 +177,11 @@ impl<S: Sink> Machine<'_, S> {
         headers.extend((0..self.clients.len()).map(|client| self.client_header(client)));
         let identity = self.identity("driver", None, serde_json::Value::Null);
         headers.push(self.header(self.driver.actor, Role::Driver, self.driver.pid, identity));
+        headers.extend((0..self.outsiders.len()).map(|place| self.outside_header(place)));
         headers
     }
 
-    fn header(&self, actor: Actor, role: Role, pid: u32, identity: Identity) -> Header {
+    pub(crate) fn header(&self, actor: Actor, role: Role, pid: u32, identity: Identity) -> Header {
         Header {
             created: Ticks(self.now),
             created_unix_ns: 0,
@@ -195,7 +202,12 @@ impl<S: Sink> Machine<'_, S> {
         self.header(state.actor, Role::Client, state.pid, identity)
     }
 
-    fn identity(&self, name: &str, bundle_id: Option<String>, settings: serde_json::Value) -> Identity {
+    pub(crate) fn identity(
+        &self,
+        name: &str,
+        bundle_id: Option<String>,
+        settings: serde_json::Value,
+    ) -> Identity {
         Identity {
             name: name.to_owned(),
             bundle_id,
@@ -212,7 +224,6 @@ impl<S: Sink> Machine<'_, S> {
 
     pub(crate) fn begin_script(&mut self) {
         let headers = self.headers();
-        self.next_actor = u16::try_from(headers.len()).unwrap_or(u16::MAX);
         self.sink.open(&headers, &self.files);
         self.mark_process(self.driver.actor, self.driver.pid, ProcessMarkKind::Started, 0);
         self.mark_thread(self.driver.actor, u64::from(self.driver.pid), ThreadPurpose::Control, 0);
@@ -225,7 +236,7 @@ impl<S: Sink> Machine<'_, S> {
         self.plan_step(GAP);
     }
 
-    fn mark_process(&mut self, actor: Actor, pid: u32, kind: ProcessMarkKind, status: i32) {
+    pub(crate) fn mark_process(&mut self, actor: Actor, pid: u32, kind: ProcessMarkKind, status: i32) {
         let mark = ProcessMark { at: Ticks(self.now), actor, kind, pid, status };
         self.sink.process(Actor::ORCHESTRATOR, &mark);
     }
@@ -235,7 +246,7 @@ impl<S: Sink> Machine<'_, S> {
         self.mark_process(actor, pid, ProcessMarkKind::Ended, status);
     }
 
-    fn mark_thread(&mut self, actor: Actor, tid: u64, purpose: ThreadPurpose, number: u16) {
+    pub(crate) fn mark_thread(&mut self, actor: Actor, tid: u64, purpose: ThreadPurpose, number: u16) {
         self.sink.thread(actor, &ThreadMark { at: Ticks(self.now), tid, purpose, number });
     }
 
@@ -268,6 +279,7 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn start_clients(&mut self) {
+        self.start_outside();
         for client in 0..self.clients.len() {
             self.announce_client(client, ProcessMarkKind::Started);
             self.announce_client(client, ProcessMarkKind::Ready);
@@ -298,8 +310,7 @@ impl<S: Sink> Machine<'_, S> {
 
     /// A new process of a client that has died, under a number of its own and with nothing kept.
     pub(crate) fn renew(&mut self, client: usize) {
-        let actor = Actor(self.next_actor);
-        self.next_actor = self.next_actor.saturating_add(1);
+        let actor = self.new_actor();
         let number = u16::try_from(client).unwrap_or(u16::MAX);
         let subscribe = self.lab.clients[client].behavior.subscribe;
         let pid = self.driver.new_process();
@@ -308,6 +319,14 @@ impl<S: Sink> Machine<'_, S> {
         let header = self.client_header(client);
         self.sink.join(&header);
         self.announce_client(client, ProcessMarkKind::Started);
+        self.renew_outside(client);
+    }
+
+    /// A number that no process of this run has had.
+    pub(crate) fn new_actor(&mut self) -> Actor {
+        let actor = Actor(self.next_actor);
+        self.next_actor = self.next_actor.saturating_add(1);
+        actor
     }
 
     fn begin_phase(&mut self, phase: Phase) {
@@ -381,12 +400,12 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn in_flight(&self) -> u64 {
-        self.pending + self.operations.len() as u64
+        self.pending + (self.operations.len() + self.requests.len()) as u64
     }
 
     /// In the drain: when nothing is under way any more, calm begins.
     pub(crate) fn watch_for_calm(&mut self) {
-        let calm = self.pending == 0 && self.operations.len() == 0 && !self.more_is_planned();
+        let calm = self.in_flight() == 0 && !self.more_is_planned();
         if calm && !self.script.is_calm {
             self.script.calm += 1;
             let calm = self.script.calm;
@@ -450,6 +469,7 @@ impl<S: Sink> Machine<'_, S> {
                 self.mark_end(actor, pid, 0);
             }
         }
+        self.end_outside(None);
         self.sink.close(self.driver.actor, at);
         self.mark_end(self.driver.actor, self.driver.pid, 0);
         self.sink.close(Actor::ORCHESTRATOR, at);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lab_model::{Actor, Ticks};
 use lab_trace::{
     DecisionBegin, DecisionEnd, Fault, Header, Loss, MemoryTrace, OperationBegin, OperationEnd, PhaseMark,
-    ProcessMark, RecordId, Target, ThreadMark, WriterOptions,
+    ProcessMark, RecordId, RequestBegin, RequestEnd, Target, ThreadMark, WriterOptions,
 };
 
 use crate::Files;
@@ -28,6 +28,10 @@ pub trait Sink {
     fn end_operation(&mut self, actor: Actor, id: RecordId, end: &OperationEnd);
     /// What file it was about, by number.
     fn operation_target(&mut self, actor: Actor, id: RecordId, file: u32);
+    /// A client has asked a worker outside its process.
+    fn begin_request(&mut self, actor: Actor, begin: &RequestBegin) -> RecordId;
+    /// The reply is there, or none will come.
+    fn end_request(&mut self, actor: Actor, id: RecordId, end: &RequestEnd);
     /// A phase begins or ends.
     fn phase(&mut self, actor: Actor, mark: &PhaseMark);
     /// A fault.
@@ -56,6 +60,8 @@ pub struct Counting {
     pub operations: u64,
     /// Operations ended.
     pub operations_ended: u64,
+    /// Requests to workers outside the clients.
+    pub requests: u64,
     /// Faults.
     pub faults: u64,
     /// Lost things, as counted by the loss records.
@@ -102,6 +108,13 @@ impl Sink for Counting {
     }
 
     fn operation_target(&mut self, _actor: Actor, _id: RecordId, _file: u32) {}
+
+    fn begin_request(&mut self, actor: Actor, _begin: &RequestBegin) -> RecordId {
+        self.requests += 1;
+        self.claim(actor)
+    }
+
+    fn end_request(&mut self, _actor: Actor, _id: RecordId, _end: &RequestEnd) {}
 
     fn phase(&mut self, actor: Actor, _mark: &PhaseMark) {
         self.claim(actor);
@@ -252,6 +265,14 @@ impl Sink for Traces {
         if let Some(target) = self.target(actor, file) {
             self.of(actor).operation_target(id, &target);
         }
+    }
+
+    fn begin_request(&mut self, actor: Actor, begin: &RequestBegin) -> RecordId {
+        self.of(actor).begin_request(begin)
+    }
+
+    fn end_request(&mut self, actor: Actor, id: RecordId, end: &RequestEnd) {
+        self.of(actor).end_request(id, end);
     }
 
     fn phase(&mut self, actor: Actor, mark: &PhaseMark) {

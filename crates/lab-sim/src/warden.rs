@@ -7,7 +7,7 @@ use crate::{
     Sink,
     agenda::Happening,
     client::Client,
-    machine::{Machine, NONE, State},
+    machine::{Machine, NONE, State, Step},
     slab::Key,
 };
 
@@ -73,6 +73,8 @@ impl<S: Sink> Machine<'_, S> {
                 self.cancel(thread);
             }
         }
+        self.end_outside(Some(number));
+        self.forget_requests(number);
         let at = self.now + self.cost(self.costs.kill_release);
         self.agenda.enter(at, Happening::Released { client: number });
     }
@@ -113,8 +115,8 @@ impl<S: Sink> Machine<'_, S> {
     /// the smallest set of decisions and operations that can go on.
     ///
     /// An operation goes on when all it waits for does. A decision goes on when it is not read yet, when its
-    /// answer is about to leave, when the budget will answer it, or when the operation of its worker goes on;
-    /// one that waits for a worker does when any worker of the client does.
+    /// answer is about to leave, when the budget will answer it, or when the operation of its worker goes on, or
+    /// the request that its worker waits for; one that waits for a worker does when any worker of the client does.
     fn stuck(&self) -> Vec<u16> {
         let mut going: Vec<Vec<bool>> = self.clients.iter().map(|_| Vec::new()).collect();
         loop {
@@ -181,6 +183,9 @@ impl<S: Sink> Machine<'_, S> {
         let thread = &self.threads[thread as usize];
         if thread.state != State::Blocked {
             return thread.state != State::Dead;
+        }
+        if thread.step == Step::Replied {
+            return self.request_goes(thread.request, &|outsider| self.thread_goes(outsider, going));
         }
         if self.operations.get(thread.operation).is_none() {
             return true;

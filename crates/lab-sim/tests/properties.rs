@@ -5,8 +5,8 @@ mod common;
 
 use common::lab;
 use lab_model::{
-    AuthEvents, Behavior, Cache, Concurrency, DenyRule, Distribution, ExecProgram, Lab, Mute, Rate, ReactTo,
-    Reaction, Span, When, Workload,
+    AskedDaemon, AuthEvents, Behavior, Cache, Concurrency, Daemon, DenyRule, Distribution, Errand,
+    ExecProgram, Helpers, Lab, Mute, Rate, ReactTo, Reaction, Span, When, Workload,
 };
 use lab_sim::{Costs, Counting, Kernel, Options, Outcome, Size, check_determinism, simulate};
 use proptest::prelude::*;
@@ -49,6 +49,29 @@ fn hiding() -> impl Strategy<Value = Behavior> {
     })
 }
 
+fn events() -> impl Strategy<Value = AuthEvents> {
+    prop::sample::select(vec![AuthEvents::All, AuthEvents::Open, AuthEvents::Exec])
+}
+
+fn errand() -> impl Strategy<Value = Errand> {
+    let spawn = prop::sample::select(vec![None, None, None, Some(ExecProgram::Dynamic)]);
+    let time = prop::sample::select(vec![Span::default(), Span::from_nanos(200_000)]);
+    (any::<bool>(), 0_u32..3, spawn, time.clone(), time).prop_map(|(open, extra_opens, spawn, delay, cpu)| {
+        let (delay, cpu) = (delay.into(), cpu.into());
+        Errand { delay, cpu, open, read: open, hash: false, extra_opens, spawn }
+    })
+}
+
+/// Mostly nobody outside is asked.
+fn asking() -> impl Strategy<Value = (Option<Helpers>, Vec<AskedDaemon>)> {
+    let helpers = (1_u16..4, errand(), events(), any::<bool>());
+    let helpers = helpers.prop_map(|(count, errand, on, wait)| Helpers { count, errand, on, wait });
+    let daemon = (prop::sample::select(vec!["d0", "d1"]), events(), any::<bool>());
+    let daemon = daemon.prop_map(|(id, on, wait)| AskedDaemon { daemon: id.parse().unwrap(), on, wait });
+    let some = prop_oneof![2 => Just(None), 1 => helpers.prop_map(Some)];
+    (some, prop_oneof![2 => Just(Vec::new()), 1 => daemon.prop_map(|daemon| vec![daemon])])
+}
+
 fn behavior() -> impl Strategy<Value = Behavior> {
     let react_to = prop::sample::select(vec![ReactTo::Workload, ReactTo::Peers, ReactTo::Own, ReactTo::All]);
     let budget = prop::option::of(1_u8..100);
@@ -58,8 +81,17 @@ fn behavior() -> impl Strategy<Value = Behavior> {
         Distribution::Exponential(Span::from_nanos(3_000)),
         Distribution::HeavyTail(Span::from_nanos(3_000), Span::from_nanos(50_000)),
     ]);
-    (1_u16..6, reaction(), reaction(), react_to, any::<bool>(), budget, (delay, hiding())).prop_map(
-        |(workers, on_open, on_exec, react_to, ignore_es_clients, answer_by_percent, (delay, hiding))| {
+    (1_u16..6, reaction(), reaction(), react_to, any::<bool>(), budget, (delay, hiding(), asking())).prop_map(
+        |(
+            workers,
+            on_open,
+            on_exec,
+            react_to,
+            ignore_es_clients,
+            answer_by_percent,
+            (delay, hiding, asking),
+        )| {
+            let (helpers, daemons) = asking;
             Behavior {
                 concurrency: Concurrency::new(workers),
                 on_open,
@@ -68,6 +100,8 @@ fn behavior() -> impl Strategy<Value = Behavior> {
                 ignore_es_clients,
                 answer_by_percent,
                 delay,
+                helpers,
+                daemons,
                 ..hiding
             }
         },
@@ -86,12 +120,15 @@ fn load() -> impl Strategy<Value = Workload> {
 fn labs() -> impl Strategy<Value = Lab> {
     let clients = prop::collection::vec(behavior(), 1..5);
     let deadline = prop::sample::select(vec![200_u64, 20_000, 1_000_000]);
-    (clients, prop::collection::vec(load(), 1..3), deadline, any::<u64>()).prop_map(
-        |(behaviors, workload, deadline, seed)| {
+    let daemons = (errand(), errand(), 1_u16..4);
+    (clients, prop::collection::vec(load(), 1..3), deadline, any::<u64>(), daemons).prop_map(
+        |(behaviors, workload, deadline, seed, (first, second, workers))| {
             let mut lab = lab(behaviors.len(), &Behavior::noop(), 1);
             for (client, behavior) in lab.clients.iter_mut().zip(behaviors) {
                 client.behavior = behavior;
             }
+            let daemon = |id: &str, errand| Daemon { id: id.parse().unwrap(), workers, errand };
+            lab.daemons = vec![daemon("d0", first), daemon("d1", second)];
             lab.seed = seed;
             lab.workload = workload;
             lab.deadline = Span::from_nanos(deadline * 1000);
@@ -105,7 +142,7 @@ fn labs() -> impl Strategy<Value = Lab> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn every_run_adds_up(lab in labs(), fanotify in any::<bool>(), cores in 1_u16..5) {
@@ -140,7 +177,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     /// Where the plan says that every cascade ends, it ends, and without a kill or a loss its size is exact.
     #[test]

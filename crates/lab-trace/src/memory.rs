@@ -16,7 +16,7 @@ use crate::{
     notice::Notice,
     record::{
         DecisionBegin, DecisionEnd, Fault, Loss, OperationBegin, OperationEnd, PathFragment, PhaseMark,
-        ProcessMark, Target, ThreadMark, kind,
+        ProcessMark, RequestBegin, RequestEnd, Target, ThreadMark, kind,
     },
     writer::{RecordId, WriterOptions},
 };
@@ -103,6 +103,18 @@ impl MemoryTrace {
     /// Records what file an operation was about.
     pub fn operation_target(&mut self, id: RecordId, target: &Target) {
         self.store(id, Span::Target, kind::OPERATION, &target.words());
+    }
+
+    /// Records that a worker outside the process was asked.
+    pub fn begin_request(&mut self, begin: &RequestBegin) -> RecordId {
+        let id = self.claim();
+        self.store(id, Span::Begin, kind::REQUEST, &begin.words());
+        id
+    }
+
+    /// Records the reply.
+    pub fn end_request(&mut self, id: RecordId, end: &RequestEnd) {
+        self.store(id, Span::End, kind::REQUEST, &end.words());
     }
 
     /// Records the begin or end of a phase.

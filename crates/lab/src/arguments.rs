@@ -226,6 +226,9 @@ pub(crate) struct Bundle {
     /// Builds for another machine, such as aarch64-apple-darwin.
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
+    /// What the clients become. `lab up` runs daemons only.
+    #[arg(long = "as", value_enum, value_name = "FORM", default_value = "daemon")]
+    pub(crate) form: BundleForm,
     /// Signs as `signing.yaml` says. Without it, bundles for Apple silicon are signed ad hoc.
     #[arg(long)]
     pub(crate) sign: bool,
@@ -234,6 +237,15 @@ pub(crate) struct Bundle {
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What clients are packaged as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BundleForm {
+    /// An app-like bundle for each, started as a launchd daemon.
+    Daemon,
+    /// One host app with a system extension for each, which macOS starts once a user has approved it.
+    SystemExtension,
 }
 
 /// `lab report`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// The layer of every crate; a crate may use lower layers, and its own where that is listed in [`BESIDE`].
-const LAYERS: [(&str, u8); 20] = [
+const LAYERS: [(&str, u8); 21] = [
     ("lab-model", 0),
     ("lab-trace", 1),
     ("lab-client-core", 1),
@@ -22,6 +22,7 @@ const LAYERS: [(&str, u8); 20] = [
     ("lab-client", 5),
     ("lab-driver", 5),
     ("lab-worker", 5),
+    ("lab-host", 5),
     ("lab-bench", 5),
     ("lab", 5),
 ];

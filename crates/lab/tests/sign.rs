@@ -132,3 +132,24 @@ fn a_bundle_id_used_twice_is_refused_with_the_lab_file() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("com.Example.alpha"), "{said}");
 }
+
+#[test]
+fn system_extensions_need_a_host_that_can_be_named_and_an_ad_hoc_signature() {
+    let folder = signing_folder("extension");
+    let bundle = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+        command.arg("bundle").arg(folder.join("signed.yaml")).args(["--as", "system-extension"]);
+        command.arg("--into").arg(folder.join("bundles")).args(more).env("NO_COLOR", "1");
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = bundle(&["--sign", "--signing", folder.join("signing.yaml").to_str().unwrap()]);
+    assert_eq!(code, Some(64), "{text}");
+    assert!(text.contains("the lab signs system extensions ad hoc only"), "{text}");
+    let lab = fs::read_to_string(folder.join("signed.yaml")).unwrap();
+    fs::write(folder.join("signed.yaml"), lab.replace("com.example.bravo", "org.example.bravo")).unwrap();
+    let (code, text) = bundle(&[]);
+    assert_eq!(code, Some(64), "{text}");
+    assert!(text.contains("share no beginning of two parts"), "{text}");
+    assert!(!folder.join("bundles").exists(), "nothing is made before the names are known to do");
+}

@@ -145,6 +145,14 @@ impl Engine<'_> {
         !(reacts && member.works_first)
     }
 
+    /// The product beside the clients that asked: by its thread, as the orchestrator saw it, or by its signature.
+    fn product(&self, decision: &Decision, at: u64) -> Option<usize> {
+        let subject = &decision.begin.subject;
+        let process = ProcessId { pid: subject.pid, version: subject.generation };
+        let by_thread = self.timeline.products.of_thread(subject.tid, at);
+        by_thread.or_else(|| self.processes.product(process))
+    }
+
     fn entry(
         &self,
         item: &Item,
@@ -158,7 +166,10 @@ impl Engine<'_> {
         let target = decision.target.present();
         let column = match op {
             Some(op) => usize::from(op.column),
-            None => self.column_of_thread(decision.begin.subject.tid, item.at, merge),
+            None => {
+                let product = self.product(decision, item.at);
+                self.column_outside(decision.begin.subject.tid, product, merge)
+            }
         };
         Entry {
             column,
@@ -175,12 +186,12 @@ impl Engine<'_> {
         }
     }
 
-    /// The column of a thread that is in no operation.
-    pub(super) fn column_of_thread(&self, tid: u64, at: u64, merge: &Merge<'_>) -> usize {
+    /// The column of a thread that is in no operation, and perhaps a product's.
+    pub(super) fn column_outside(&self, tid: u64, product: Option<usize>, merge: &Merge<'_>) -> usize {
         if merge.is_lab_thread(tid) {
             return self.roster.unexplained();
         }
-        match self.timeline.products.of_thread(tid, at) {
+        match product {
             Some(product) => self.roster.product_column(product),
             // Beside a product, a thread that was never seen may be the product's.
             None if self.roster.products > 0 => self.roster.unexplained(),

@@ -23,7 +23,10 @@ impl Engine<'_> {
         let op = slot.and_then(|slot| self.noticeable.get(slot)).copied();
         let column = match op {
             Some(op) => usize::from(op.column),
-            None => self.column_of_thread(notice.subject.tid, item.at, merge),
+            None => {
+                let tid = notice.subject.tid;
+                self.column_outside(tid, self.timeline.products.of_thread(tid, item.at), merge)
+            }
         };
         let counted = match op {
             Some(op) => op.counted,

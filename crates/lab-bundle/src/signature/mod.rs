@@ -46,7 +46,7 @@ const HASH_BYTES: usize = 32;
 const PAGE_BITS: u8 = 12;
 const PAGE_BYTES: usize = 1 << PAGE_BITS;
 
-fn sha256(bytes: &[u8]) -> [u8; HASH_BYTES] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; HASH_BYTES] {
     use sha2::Digest;
     sha2::Sha256::digest(bytes).into()
 }

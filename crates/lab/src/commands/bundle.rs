@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lab_bundle::{Bundle, BundleError, Check};
+use lab_bundle::{Bundle, BundleError, Check, Host};
 use lab_model::Lab;
 use lab_orchestrator::{Failure, FailureKind, SigningFile};
 use serde_json::{Value, json};
@@ -19,6 +19,9 @@ pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u
     let lab = places.read(&arguments.name)?;
     let target = arguments.target.as_deref();
     let into = folder(places, &lab, arguments.into.as_ref());
+    if arguments.form == arguments::BundleForm::SystemExtension {
+        return extensions(places, &lab, &into, arguments);
+    }
     let signing = match (arguments.sign, is_for_apple_silicon(target)) {
         (true, _) => Some(signing_of(places, arguments.signing.signing.as_deref())?),
         // The linker's own signature names no bundle and has no entitlement.
@@ -28,10 +31,8 @@ pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u
     if let Some(signing) = &signing {
         signing.check(&bundles_at(&lab, &into))?;
     }
-    let client = lab_orchestrator::client_for(&places.workspace, target)?;
+    let (client, helper) = programs(places, &lab, target)?;
     let failed = |error: BundleError| Stop::from(failure(&error));
-    let has_helpers = lab.clients.iter().any(|client| client.behavior.helpers.is_some());
-    let helper = has_helpers.then(|| lab_orchestrator::helper_for(&places.workspace, target)).transpose()?;
     let bundles = lab_bundle::package(&client, helper.as_deref(), &lab.clients, &into).map_err(failed)?;
     if let Some(signing) = &signing {
         signing.sign(&bundles, &work(&into))?;
@@ -40,12 +41,51 @@ pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u
     if signing.is_some() {
         checks.extend(lab_bundle::verify_signatures(&bundles).map_err(failed)?);
     }
-    let passed = checks.iter().all(|check| check.passed);
-    if arguments.json {
-        terminal::print_json(&as_json(&bundles, &checks))?;
-    } else {
-        terminal::say(&as_text(&bundles, &checks))?;
+    tell(&bundles, &checks, arguments.json)
+}
+
+/// The clients as system extensions in one host app.
+fn extensions(places: &Places, lab: &Lab, into: &Path, arguments: &arguments::Bundle) -> Result<u8, Stop> {
+    let target = arguments.target.as_deref();
+    if arguments.sign && !signing_of(places, arguments.signing.signing.as_deref())?.is_ad_hoc() {
+        let message = "the lab signs system extensions ad hoc only";
+        let mend = "leave --sign out, and sign from the inside out as docs/guides/signing.md shows";
+        return Err(Stop::usage(message, mend));
     }
+    let failed = |error: BundleError| Stop::from(failure(&error));
+    // Before anything is built: the names may not do.
+    Host::at(&lab.clients, into).map_err(failed)?;
+    let (client, helper) = programs(places, lab, target)?;
+    let program = lab_orchestrator::host_for(&places.workspace, target)?;
+    let host = lab_bundle::package_host(&program, (&client, helper.as_deref()), &lab.clients, into)
+        .map_err(failed)?;
+    let signs = arguments.sign || is_for_apple_silicon(target);
+    if signs {
+        lab_bundle::sign_host_ad_hoc(&host).map_err(failed)?;
+    }
+    let bundles = host.bundles();
+    let mut checks = lab_bundle::verify(&bundles).map_err(failed)?;
+    if signs {
+        checks.extend(lab_bundle::verify_host(&host).map_err(failed)?);
+    }
+    tell(&bundles, &checks, arguments.json)
+}
+
+/// The programs that the bundles are copies of: the client's, and that of helpers where a client has any.
+fn programs(places: &Places, lab: &Lab, target: Option<&str>) -> Result<(PathBuf, Option<PathBuf>), Stop> {
+    let client = lab_orchestrator::client_for(&places.workspace, target)?;
+    let has_helpers = lab.clients.iter().any(|client| client.behavior.helpers.is_some());
+    let helper = has_helpers.then(|| lab_orchestrator::helper_for(&places.workspace, target)).transpose()?;
+    Ok((client, helper))
+}
+
+fn tell(bundles: &[Bundle], checks: &[Check], json: bool) -> Result<u8, Stop> {
+    if json {
+        terminal::print_json(&as_json(bundles, checks))?;
+    } else {
+        terminal::say(&as_text(bundles, checks))?;
+    }
+    let passed = checks.iter().all(|check| check.passed);
     Ok(if passed { 0 } else { FailureKind::Bug.exit_code() })
 }
 
@@ -105,6 +145,10 @@ fn is_for_apple_silicon(target: Option<&str>) -> bool {
 }
 
 fn failure(error: &BundleError) -> Failure {
+    if let BundleError::NoHostId = error {
+        return Failure::new(FailureKind::Usage, error.to_string())
+            .mend("give the clients bundle_ids that begin alike, or bundle them as daemons");
+    }
     let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

@@ -20,12 +20,8 @@ use crate::{
 
 pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
     let lab = places.read(&arguments.name)?;
-    let unforeseen = |client: &lab_model::Client| {
-        let behavior = &client.behavior;
-        behavior.helpers.is_some() || !behavior.daemons.is_empty() || !behavior.on_notify.is_none()
-    };
-    if lab.clients.iter().any(unforeseen) {
-        // What follows from their operations is not foreseen: the gain would be too low.
+    if lab.clients.iter().any(|client| !client.behavior.on_notify.is_none()) {
+        // What follows from what they are told is not foreseen: the gain would be too low.
         refuse_what_is_not_simulated(&lab)?;
     }
     let kernel = rules_here(arguments.rules);
@@ -81,8 +77,7 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         });
     }
     text.push_str(&format!("  loop gain {}", units::number(plan.loop_gain)));
-    let circle: Vec<&str> = plan.circle.iter().map(|&place| lab.clients[place].id.as_str()).collect();
-    text.push_str(&match circle.as_slice() {
+    text.push_str(&match plan.circle.as_slice() {
         [] => ": every cascade ends\n".to_owned(),
         [alone] => format!(": {alone} sets itself off\n"),
         several => format!(": {} set each other off\n", several.join(", ")),
@@ -90,8 +85,9 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
     let rehearsal = &plan.rehearsal;
     let time = |value: Option<u64>| value.map_or_else(|| units::UNKNOWN.to_owned(), units::time);
     text.push_str(&format!(
-        "  outcome {} (a simulated storm of a second or less)\n",
-        rehearsal.outcome.name()
+        "  outcome {} (a simulated storm of a second or less{})\n",
+        rehearsal.outcome.name(),
+        if lab.faults.is_empty() { "" } else { " beyond the planned faults" }
     ));
     text.push_str(&format!(
         "  a root operation takes {} (p50), {} (p99)\n",
@@ -146,8 +142,8 @@ fn products(lab: &Lab) -> String {
 }
 
 fn matrix(lab: &Lab, plan: &lab_sim::Plan) -> String {
-    let names = lab.clients.iter().map(|client| client.id.to_string());
-    let headings = [String::new()].into_iter().chain(names).chain(["workload".to_owned()]);
+    let makers = plan.makers.iter().cloned();
+    let headings = [String::new()].into_iter().chain(makers).chain(["workload".to_owned()]);
     let mut table = Table::with(headings.collect());
     for (place, client) in lab.clients.iter().enumerate() {
         let cell = |(&sees, &reacts): (&bool, &u64)| match (sees, reacts) {
@@ -180,7 +176,6 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
             json!({ "kind": what(root.kind), "questions": root.questions, "decisions": decisions, "ends": ends })
         })
         .collect();
-    let circle: Vec<&str> = plan.circle.iter().map(|&place| lab.clients[place].id.as_str()).collect();
     let bundles: Vec<Value> = bundles
         .iter()
         .map(|bundle| {
@@ -203,10 +198,11 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         "lab": lab.name,
         "rules": plan.kernel.name(),
         "clients": clients,
+        "makers": plan.makers,
         "sees": plan.sees,
         "reacts": plan.reacts,
         "loop_gain": plan.loop_gain,
-        "circle": circle,
+        "circle": plan.circle,
         "roots": roots,
         "rehearsal": {
             "outcome": rehearsal.outcome.name(),

@@ -260,11 +260,11 @@ fn summary_text(lab: &Lab, kernel: Kernel, summary: &Summary) -> String {
     if let Some(cycle) = &summary.cycle {
         let names: Vec<&str> =
             cycle.clients.iter().map(|&place| lab.clients[usize::from(place)].id.as_str()).collect();
-        text.push_str(&format!(
-            "  {} wait for each other, seen at {}\n",
-            names.join(" and "),
-            units::time(cycle.at)
-        ));
+        let seen = units::time(cycle.at);
+        text.push_str(&match names.as_slice() {
+            [alone] => format!("  {alone} waits for itself, seen at {seen}\n"),
+            several => format!("  {} wait for each other, seen at {seen}\n", several.join(" and ")),
+        });
     }
     let missed = match summary.missed() {
         0 => "no deadline missed".to_owned(),
