@@ -219,10 +219,8 @@ impl Source<'_> {
                 let operation = operation_in_nanoseconds(operation, self.timebase);
                 self.insert(operation.begin.started.0, record, Body::Operation(operation));
             }
-            Record::Notice(mut notice) => {
-                let convert = |ticks: Ticks| Ticks(self.timebase.nanoseconds(ticks.0));
-                notice.read = convert(notice.read);
-                notice.kernel = notice.kernel.map(convert);
+            Record::Notice(notice) => {
+                let notice = notice_in_nanoseconds(notice, self.timebase);
                 self.insert(notice.read.0, record, Body::Notice(notice));
             }
             Record::Request(request) => {
@@ -298,6 +296,12 @@ fn request_in_nanoseconds(mut request: Request, timebase: Timebase) -> Request {
         end.at = convert(end.at);
     }
     request
+}
+
+fn notice_in_nanoseconds(mut notice: Notice, timebase: Timebase) -> Notice {
+    notice.read = Ticks(timebase.nanoseconds(notice.read.0));
+    notice.kernel = notice.kernel.map(|ticks| Ticks(timebase.nanoseconds(ticks.0)));
+    notice
 }
 
 fn operation_in_nanoseconds(mut operation: Operation, timebase: Timebase) -> Operation {
