@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ArenaKind, Behavior, BundleId, ClientId, Daemon, ExecProgram, Expectation, External, PlannedFault, Span,
-    Workload,
+    ArenaKind, Behavior, BundleId, ClientId, Daemon, ExecProgram, Expectation, External, FaultAction,
+    PlannedFault, Span, Workload,
 };
 
 /// A lab with every default filled in and every rule checked: what the orchestrator runs.
@@ -51,6 +51,17 @@ impl Lab {
         let by_clients =
             behaviors.flat_map(|behavior| [behavior.on_open.spawn, behavior.on_exec.spawn, helped(behavior)]);
         by_clients.chain(self.daemons.iter().map(|daemon| daemon.errand.spawn)).flatten().collect()
+    }
+
+    /// The most decisions that a client works on at once, under any of the faults that are planned for it.
+    #[must_use]
+    pub fn workers_max(&self, client: &Client) -> u16 {
+        let changes = self.faults.iter().filter(|fault| fault.on == client.id.as_str());
+        let workers = changes.filter_map(|fault| match &fault.action {
+            FaultAction::Behave { behavior, .. } => Some(behavior.concurrency.get()),
+            _ => None,
+        });
+        workers.fold(client.behavior.concurrency.get(), u16::max)
     }
 }
 
