@@ -277,7 +277,11 @@ impl<'a> Graph<'a> {
             By { client, slot, record, about_client: false }
         });
         let parent = by.and_then(|by| self.decisions.get(by.slot));
-        let waited = parent.is_some_and(|parent| group == NOBODY || parent.needs & bit(group) != 0);
+        // A worker of the client's own is in it also when it has answered before.
+        let waited = match group {
+            NOBODY => by.is_some(),
+            group => parent.is_some_and(|parent| parent.needs & bit(group) != 0),
+        };
         let op = Op {
             trace: under_way.actor,
             record: under_way.record,

@@ -101,6 +101,16 @@ fn a_free_worker_is_a_way_out() {
 }
 
 #[test]
+fn a_worker_that_opens_after_its_answer_is_in_the_way_all_the_same() {
+    // alpha has answered what it opens something for, and its only worker cannot begin with bravo's open.
+    let pair = moment(&[("alpha", 1), ("bravo", 1)]).opens(Maker::Client(0), 200, Some((0, 7)), 900);
+    let back =
+        pair.reads(1, 3, 200, 900).opens(Maker::Client(1), 300, Some((1, 3)), 800).reads(0, 8, 300, 800);
+    let told = "deadlock: alpha waits for bravo, bravo waits for alpha (0.9 s, ended at 2s)";
+    check(&back, Some(told));
+}
+
+#[test]
 fn an_answer_of_its_own_accord_comes_before_the_deadline() {
     let mut circle = half(1200).opens(Maker::Client(1), 300, Some((1, 3)), 1100).reads(0, 8, 300, 1100);
     circle.clients[0].limit_ns = 3 * SECOND / 2;
