@@ -31,8 +31,6 @@ pub(crate) struct Client {
     pub(crate) listening: bool,
     /// It was killed, and its descriptor has not gone yet.
     pub(crate) dying: bool,
-    /// How many files it may have open, while that is limited.
-    pub(crate) descriptors_max: Option<u32>,
     /// Questions that it had no descriptor for: the kernel denies them.
     pub(crate) exhausted: Vec<Key>,
     /// What the kernel does not ask it.

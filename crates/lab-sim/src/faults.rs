@@ -1,4 +1,4 @@
-//! Planned faults, and clients that come back: the course that a live run's conductor takes, in virtual time.
+//! Planned faults: the course that a live run's conductor takes, in virtual time.
 //!
 //! The same steps are recorded at the same turns, so that the analysis of live runs shades what was disturbed and
 //! counts what a dead client approved. What a fault costs nobody measured is not modelled: a signal, a change of
@@ -6,26 +6,17 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use lab_client_core::Input;
 use lab_model::{
     Actor, Behavior, Expectation, FaultAction, Lab, PhaseKind, PlannedFault, Span, Ticks, Verdict,
     behavior_under,
 };
-use lab_trace::{Fault, FaultKind, FaultStage, Loss, LossKind, PlannedKind, PlannedStep, ProcessMarkKind};
+use lab_trace::{Fault, FaultKind, FaultStage, Loss, LossKind, PlannedKind, PlannedStep};
 
 use crate::{
     Kernel, Sink,
     agenda::Happening,
-    deciders::By,
     machine::{Machine, NONE, State, Step},
 };
-
-/// The processes that one client may have in a run, as in a live one.
-const PROCESSES_MAX: u32 = 1000;
-
-/// From a client's first read to its behaviour: the conductor tells everybody of it first. Nanoseconds. Measured, on
-/// a busy machine: three opens at 500 a second.
-const GETTING_KNOWN: u64 = 5_000_000;
 
 /// What a process has open beside its events and files: standard streams, the control connection, its trace, the
 /// kernel's queue. Assumed.
@@ -45,14 +36,16 @@ enum Course {
 enum Target {
     Client(usize),
     Driver,
+    /// A helper or a daemon.
+    Outsider(usize),
     Machine,
 }
 
 /// A client is to behave otherwise, and does not hear of it before it goes on.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+pub(crate) struct Told {
     place: usize,
-    client: usize,
+    pub(crate) client: usize,
     then: FaultStage,
 }
 
@@ -60,16 +53,16 @@ struct Told {
 #[derive(Debug)]
 pub(crate) struct Faults {
     courses: Vec<Course>,
-    told: Vec<Told>,
+    pub(crate) told: Vec<Told>,
     /// The threads of the loads on the processors, by the fault that they are.
     loads: BTreeMap<usize, Range<u32>>,
     /// How many processes each client has had, and whether another is to come or is starting.
-    processes: Vec<u32>,
-    returning: Vec<bool>,
+    pub(crate) processes: Vec<u32>,
+    pub(crate) returning: Vec<bool>,
     /// The clients behave as the lab file says, no longer as the control does.
     pub(crate) behaving: bool,
-    /// The driver's limit on open files.
-    driver_descriptors_max: Option<u32>,
+    /// How many files a process may have open, while that is limited.
+    descriptors_max: BTreeMap<Actor, u32>,
 }
 
 impl Faults {
@@ -81,7 +74,7 @@ impl Faults {
             processes: vec![1; lab.clients.len()],
             returning: vec![false; lab.clients.len()],
             behaving: false,
-            driver_descriptors_max: None,
+            descriptors_max: BTreeMap::new(),
         }
     }
 
@@ -90,12 +83,10 @@ impl Faults {
     }
 }
 
-/// True for a fault on somebody whom the simulator does not know.
-pub(crate) fn on_a_stranger(lab: &Lab, fault: &PlannedFault) -> bool {
-    let mut clients = lab.clients.iter();
-    let known = [PlannedFault::DRIVER, PlannedFault::MACHINE].contains(&fault.on.as_str())
-        || clients.any(|client| client.id.as_str() == fault.on);
-    !known
+/// True for the end of a helper or a daemon: what becomes of its requests is not modelled.
+pub(crate) fn ends_a_worker(lab: &Lab, fault: &PlannedFault) -> bool {
+    let client = lab.clients.iter().any(|client| client.id.as_str() == fault.on);
+    matches!(fault.action, FaultAction::Kill | FaultAction::Restart { .. }) && !client
 }
 
 /// Drops the faults on whoever no longer takes part in a lab that has lost clients, and what is expected of them.
@@ -183,9 +174,13 @@ impl<S: Sink> Machine<'_, S> {
             PlannedFault::MACHINE => Some((Target::Machine, Actor::UNKNOWN)),
             PlannedFault::DRIVER => Some((Target::Driver, self.driver.actor)),
             name => {
-                let client = self.client_named(name)?;
-                let state = &self.clients[client];
-                state.alive.then_some((Target::Client(client), state.actor))
+                if let Some(client) = self.client_named(name) {
+                    let state = &self.clients[client];
+                    return state.alive.then_some((Target::Client(client), state.actor));
+                }
+                // The latest of this name: a client that came back has brought others.
+                let place = self.outsiders.iter().rposition(|one| one.name == name && one.alive)?;
+                Some((Target::Outsider(place), self.outsiders[place].actor))
             }
         }
     }
@@ -221,7 +216,9 @@ impl<S: Sink> Machine<'_, S> {
                 self.kill(client);
             }
             (FaultAction::CpuLoad { threads, .. }, _) => self.load(place, *threads),
-            (FaultAction::Descriptors { limit, .. }, Some(target)) => self.limit(target, Some(*limit)),
+            (FaultAction::Descriptors { limit, .. }, Some(_)) => {
+                self.faults.descriptors_max.insert(actor, *limit);
+            }
             (action, Some(Target::Client(client))) if action.is_behavior() => {
                 self.tell(Told { place, client, then: FaultStage::InForce });
             }
@@ -242,7 +239,9 @@ impl<S: Sink> Machine<'_, S> {
                     self.threads[thread as usize].state = State::Dead;
                 }
             }
-            (FaultAction::Descriptors { .. }, Some(target)) => self.limit(target, None),
+            (FaultAction::Descriptors { .. }, _) => {
+                self.faults.descriptors_max.remove(&actor);
+            }
             (action, Some(Target::Client(client))) if action.is_behavior() => {
                 self.tell(Told { place, client, then: FaultStage::Over });
             }
@@ -259,6 +258,10 @@ impl<S: Sink> Machine<'_, S> {
                 threads.filter(|(_, thread)| thread.client == client).map(|(place, _)| place).collect()
             }
             Target::Driver => self.driver.workers.iter().map(|worker| worker.thread).collect(),
+            Target::Outsider(place) => {
+                let (first, count) = self.outsiders[place].threads;
+                (first..first + u32::from(count)).collect()
+            }
             Target::Machine => Vec::new(),
         }
     }
@@ -333,30 +336,19 @@ impl<S: Sink> Machine<'_, S> {
         self.faults.loads.insert(place, first..first + u32::from(threads));
     }
 
-    fn limit(&mut self, target: Target, most: Option<u32>) {
-        match target {
-            Target::Client(client) => self.clients[client].descriptors_max = most,
-            Target::Driver => self.faults.driver_descriptors_max = most,
-            Target::Machine => {}
-        }
-    }
-
-    /// True when a process has no descriptor left for a file that this thread opens now.
-    pub(crate) fn cannot_open(&self, client: u32) -> bool {
-        let state = self.clients.get(client as usize);
-        let most = state.map_or(self.faults.driver_descriptors_max, |state| state.descriptors_max);
-        let Some(most) = most else { return false };
-        let open = self.operations.iter().filter(|(_, operation)| operation.subject.client == client).count();
-        let events = state.map_or(0, |state| self.events_open(state));
+    /// True when a process has no descriptor left for a file that it opens now.
+    pub(crate) fn cannot_open(&self, actor: Actor) -> bool {
+        let Some(&most) = self.faults.descriptors_max.get(&actor) else { return false };
+        let open = self.operations.iter().filter(|(_, operation)| operation.subject.actor == actor).count();
+        let client = self.clients.iter().find(|client| client.actor == actor);
+        let events = client.map_or(0, |client| self.events_open(client));
         DESCRIPTORS_OPEN + open + events >= most as usize
     }
 
     /// True when a client has no descriptor left for one more event.
     pub(crate) fn cannot_read(&self, client: usize) -> bool {
         // Endpoint Security hands no descriptor over.
-        self.kernel == Kernel::Fanotify
-            && self.clients[client].descriptors_max.is_some()
-            && self.cannot_open(u32::try_from(client).unwrap_or(NONE))
+        self.kernel == Kernel::Fanotify && self.cannot_open(self.clients[client].actor)
     }
 
     fn events_open(&self, state: &crate::client::Client) -> usize {
@@ -383,10 +375,9 @@ impl<S: Sink> Machine<'_, S> {
         }
     }
 
-    /// A killed client has gone: what was done to it is over, and it may come back.
-    pub(crate) fn client_gone(&mut self, client: usize) {
-        let actor = self.clients[client].actor;
-        self.faults.told.retain(|told| told.client != client);
+    /// A process has gone: what was done to it is over.
+    pub(crate) fn target_gone(&mut self, actor: Actor) {
+        self.faults.descriptors_max.remove(&actor);
         for place in 0..self.faults.courses.len() {
             let action = &self.lab.faults[place].action;
             let bound = matches!(action, FaultAction::Stall { .. } | FaultAction::Descriptors { .. });
@@ -395,20 +386,10 @@ impl<S: Sink> Machine<'_, S> {
                 self.record_step(place, actor, FaultStage::Ends);
             }
         }
-        let after = self.comes_back(client).or(self.lab.clients[client].restart);
-        self.faults.returning[client] = after.is_some() && self.faults.processes[client] < PROCESSES_MAX;
-        if let Some(after) = after.filter(|_| self.faults.returning[client]) {
-            let client = u32::try_from(client).unwrap_or(NONE);
-            self.agenda.enter(self.now.saturating_add(after.nanos()), Happening::StartAgain { client });
-        }
-        let deserted = self.clients.iter().all(|client| !client.alive);
-        if deserted && !self.faults.returning.contains(&true) {
-            self.halt();
-        }
     }
 
     /// How long after its death a client that a fault killed is to come back; asked once.
-    fn comes_back(&mut self, client: usize) -> Option<Span> {
+    pub(crate) fn comes_back(&mut self, client: usize) -> Option<Span> {
         let id = self.lab.clients[client].id.as_str();
         let faults = self.lab.faults.iter().enumerate().filter(|(_, fault)| fault.on == id);
         for (place, fault) in faults {
@@ -420,57 +401,5 @@ impl<S: Sink> Machine<'_, S> {
             }
         }
         None
-    }
-
-    /// A new process of a client begins: it sets itself up, and nothing is asked of it yet.
-    pub(crate) fn start_again(&mut self, client: usize) {
-        if !self.faults.returning[client] {
-            return;
-        }
-        self.faults.processes[client] += 1;
-        let process = self.faults.processes[client];
-        self.renew(client);
-        let number = u32::try_from(client).unwrap_or(NONE);
-        let ready = self.now.saturating_add(self.costs.start_client);
-        self.agenda.enter(ready, Happening::BackAgain { client: number, process });
-    }
-
-    fn is_current(&self, client: usize, process: u32) -> bool {
-        let current = self.faults.processes[client] == process && self.clients[client].alive;
-        current && self.faults.returning[client]
-    }
-
-    /// It reads events, and answers them at once until the others know it: what it opened before that would look
-    /// like the workload's to them.
-    pub(crate) fn back_again(&mut self, client: usize, process: u32) {
-        if !self.is_current(client, process) {
-            return;
-        }
-        self.announce_client(client, ProcessMarkKind::Ready);
-        self.client_connected();
-        let number = u32::try_from(client).unwrap_or(NONE);
-        self.agenda.enter(self.now + GETTING_KNOWN, Happening::KnownAgain { client: number, process });
-    }
-
-    /// It takes the behaviour that is due.
-    pub(crate) fn known_again(&mut self, client: usize, process: u32) {
-        if !self.is_current(client, process) {
-            return;
-        }
-        self.faults.returning[client] = false;
-        for other in 0..self.clients.len() {
-            if !self.clients[other].listening {
-                continue;
-            }
-            let behavior = self.clients[other].core.policy().behavior().clone();
-            let policy = self.policy(behavior);
-            let input = Input::Behave(Box::new(policy));
-            self.clients[other].core.step(Ticks(self.now), input, &mut self.actions);
-            self.apply(other, By::Command);
-            self.let_go(other, By::Command);
-        }
-        if self.faults.behaving {
-            self.behave(client);
-        }
     }
 }

@@ -28,6 +28,7 @@
 mod agenda;
 mod calibrate;
 mod client;
+mod comebacks;
 mod costs;
 mod deciders;
 mod driver;

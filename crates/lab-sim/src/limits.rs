@@ -2,7 +2,7 @@
 
 use lab_model::{Lab, Workload};
 
-use crate::faults::on_a_stranger;
+use crate::faults::ends_a_worker;
 
 /// The parts of a lab that the simulator does not model, in plain words; `None` when it can run it whole.
 #[must_use]
@@ -14,8 +14,8 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
         }
     };
     part(!lab.external.is_empty(), "external products");
-    let strangers = lab.faults.iter().any(|fault| on_a_stranger(lab, fault));
-    part(strangers, "faults on helpers and daemons");
+    let ends = lab.faults.iter().any(|fault| ends_a_worker(lab, fault));
+    part(ends, "helpers and daemons that are killed or restarted by themselves");
     let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
     part(loads(|load| matches!(load, Workload::Run(_))), "a command of the user's (`run`)");
     match parts.as_slice() {

@@ -31,8 +31,7 @@ impl<S: Sink> Machine<'_, S> {
             (NONE, _) => self.errand_operation(thread, start),
             _ => self.worker_operation(thread, start),
         };
-        let opener = operation.subject.client;
-        if outside == NONE && operation.kind == OperationKind::Open && self.cannot_open(opener) {
+        if operation.kind == OperationKind::Open && self.cannot_open(operation.subject.actor) {
             // The call fails before anybody could be asked.
             (operation.passes, operation.denied) = (&[], true);
         }

@@ -35,7 +35,7 @@ pub(crate) struct Outsider {
     pub(crate) alive: bool,
     errand: Errand,
     /// Its first thread and how many.
-    threads: (u32, u16),
+    pub(crate) threads: (u32, u16),
     /// Threads without a request, the longest idle first.
     idle: VecDeque<u32>,
     /// Requests that no thread has begun.
@@ -238,6 +238,7 @@ impl<S: Sink> Machine<'_, S> {
             }
             self.sink.close(actor, Ticks(self.now));
             self.mark_end(actor, pid, 0);
+            self.target_gone(actor);
         }
     }
 

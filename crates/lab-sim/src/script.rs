@@ -135,7 +135,6 @@ impl<S: Sink> Machine<'_, S> {
             alive: false,
             listening: false,
             dying: false,
-            descriptors_max: None,
             exhausted: Vec::new(),
             hidden: Hidden::default(),
             keeps: false,

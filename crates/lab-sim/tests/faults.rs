@@ -6,7 +6,10 @@ mod common;
 
 use common::{KERNELS, lab, open_storm, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
-use lab_model::{Behavior, Cache, FaultAction, Lab, PhaseKind, PlannedFault, Rate, Span, Workload};
+use lab_model::{
+    AuthEvents, Behavior, Cache, Errand, FaultAction, Helpers, Lab, Mute, PhaseKind, PlannedFault, Rate,
+    ReactTo, Span, Workload,
+};
 use lab_sim::{Kernel, Options, Summary, Traces, check_determinism, not_simulated, simulate};
 use lab_trace::Trace;
 use serde_json::Value;
@@ -303,4 +306,62 @@ fn whoever_comes_back_answers_at_once_until_it_is_known() {
         // Once by each process, and what is opened in 5 ms at 500 a second of a client that keeps nothing yet.
         assert!((2 + 2..=2 + 3).contains(&asked), "{kernel:?}: {asked}");
     }
+}
+
+/// The two clients, of which c0 waits for one helper that opens what c0 is asked about; c1 does nothing.
+fn with_a_helper(operations: u64, faults: Vec<PlannedFault>) -> Lab {
+    let mut lab = noops(operations, faults);
+    let errand = Errand { open: true, ..Errand::none() };
+    let helpers = Helpers { count: 1, errand, on: AuthEvents::Open, wait: true };
+    lab.clients[0].behavior = Behavior {
+        helpers: Some(helpers),
+        react_to: ReactTo::Workload,
+        mute: Mute { helpers: true, ..Mute::default() },
+        ..Behavior::noop()
+    };
+    lab
+}
+
+#[test]
+fn a_stalled_helper_is_a_client_that_waits() {
+    for kernel in KERNELS {
+        let short = with_a_helper(500, vec![fault("c0.helper-1", 300, FaultAction::Stall { span: ms(400) })]);
+        let (summary, report) = run(&short, kernel);
+        assert_eq!((summary.kills, ways(&report, 0, "rule")), (0, 500), "{kernel:?}");
+        let stall = the_fault(&report, "stall");
+        assert_eq!((lasted(stall), stall["actor"].as_str()), (400_000_000, Some("c0.helper-1")));
+        let slowest = number(storm(&report), "/op_latency_ns/max");
+        assert!((390_000_000..410_000_000).contains(&slowest), "{kernel:?}: {slowest}");
+        // Beyond the deadline it costs its client, and the stall ends with the helper, which goes with the client.
+        let long =
+            with_a_helper(1500, vec![fault("c0.helper-1", 300, FaultAction::Stall { span: ms(5000) })]);
+        let (summary, report) = run(&long, kernel);
+        assert_eq!((summary.kills, ends(&report, 0)), (1, vec!["deadline kill"]), "{kernel:?}");
+        let waited = lasted(the_fault(&report, "stall"));
+        assert!((1_000_000_000..1_003_000_000).contains(&waited), "{kernel:?}: {waited}");
+    }
+}
+
+#[test]
+fn a_helper_without_descriptors_opens_nothing() {
+    for kernel in KERNELS {
+        let limit = FaultAction::Descriptors { limit: 0, span: ms(400) };
+        let (quiet, _) = run(&with_a_helper(700, Vec::new()), kernel);
+        let (summary, report) = run(&with_a_helper(700, vec![fault("c0.helper-1", 300, limit)]), kernel);
+        assert_eq!(
+            (ways(&report, 0, "rule"), summary.kills),
+            (700, 0),
+            "{kernel:?}: it answers all the same"
+        );
+        // Each of the 200 opens that the helper could not make was a question to both clients.
+        assert_eq!(summary.decisions, quiet.decisions - 2 * 200, "{kernel:?}");
+        assert_eq!(ways(&report, 1, "failed-before"), 200);
+    }
+}
+
+#[test]
+fn the_end_of_a_helper_by_itself_is_refused() {
+    let lab = with_a_helper(10, vec![fault("c0.helper-1", 1, FaultAction::Kill)]);
+    let said = not_simulated(&lab).unwrap();
+    assert_eq!(said, "helpers and daemons that are killed or restarted by themselves");
 }
