@@ -78,6 +78,12 @@ impl Lab {
         });
         by_clients.chain(self.daemons.iter().map(|daemon| daemon.errand.spawn)).flatten().collect()
     }
+
+    /// The most decisions that a client works on at once, under any of the faults that are planned for it.
+    #[must_use]
+    pub fn workers_max(&self, client: &Client) -> u16 {
+        self.behaviors_of(client).map(|behavior| behavior.concurrency.get()).max().unwrap_or(1)
+    }
 }
 
 /// The kernel a lab runs on.

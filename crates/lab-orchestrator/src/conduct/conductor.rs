@@ -35,7 +35,6 @@ use super::{
     helpers::{FIRST_CLIENT, HelperTable, addresses, first_free},
     process::{LabProcess, State},
     progress::Progress,
-    standstill::workers_max,
     warden::Warden,
 };
 use crate::{Failure, FailureKind, Plan, RunFolder};
@@ -297,7 +296,7 @@ impl Conductor {
             bundle_id: client.bundle_id.to_string(),
             // What it subscribes to is part of what being asked costs.
             behavior: Box::new(client.behavior.without_reactions()),
-            workers_max: workers_max(lab, client),
+            workers_max: lab.workers_max(client),
             notifies: lab.notifies(client),
             deadline: lab.deadline,
             workload: lab.workload.clone(),
