@@ -57,7 +57,7 @@ pub(crate) struct Cascade {
     /// A ranking waits for the counts of one of its decisions.
     pub(crate) watched: bool,
     pub(crate) nodes: Vec<Node>,
-    /// Per client: client-caused events it handled, then events of the root operation.
+    /// Per type of event: client-caused ones that were handled, then those of the root operation.
     pub(crate) handled: Vec<u32>,
     /// Per pair: events landing on i by reactions of j to client-caused events; empty while all are zero.
     pub(crate) landed: Vec<u32>,
@@ -80,14 +80,14 @@ pub(crate) struct Forest {
     free: Vec<u32>,
     kept: usize,
     serial: u64,
-    clients: usize,
+    types: usize,
     /// Nodes that were not kept one by one.
     pub(crate) folded: u64,
 }
 
 impl Forest {
-    pub(crate) fn new(clients: usize) -> Forest {
-        Forest { clients, ..Forest::default() }
+    pub(crate) fn new(types: usize) -> Forest {
+        Forest { types, ..Forest::default() }
     }
 
     /// Opens a cascade, with one reference for its root.
@@ -102,7 +102,7 @@ impl Forest {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
-                self.slots.push(Cascade::empty(self.clients));
+                self.slots.push(Cascade::empty(self.types));
                 u32::try_from(self.slots.len() - 1).unwrap_or(NOWHERE)
             }
         };
@@ -160,7 +160,7 @@ impl Forest {
 }
 
 impl Cascade {
-    fn empty(clients: usize) -> Cascade {
+    fn empty(types: usize) -> Cascade {
         Cascade {
             origin: Origin::Orphan,
             kind: OperationKind::Open,
@@ -174,7 +174,7 @@ impl Cascade {
             cut: false,
             watched: false,
             nodes: Vec::new(),
-            handled: vec![0; clients * 2],
+            handled: vec![0; types * 2],
             landed: Vec::new(),
             references: 0,
             serial: 0,
@@ -321,13 +321,18 @@ impl Flame {
 
     /// Counts a decision of `client` below `parent` and returns its frame.
     pub(crate) fn count(&mut self, parent: u32, client: u16) -> u32 {
-        let known = self.frames[parent as usize].children.iter().find(|(other, _)| *other == client);
-        let place = match known {
-            Some(&(_, place)) => place,
-            None => self.add(parent, client),
-        };
+        let place = self.through(parent, client);
         self.frames[place as usize].own += 1;
         place
+    }
+
+    /// The frame of `client` below `parent`, with nothing counted at it.
+    pub(crate) fn through(&mut self, parent: u32, client: u16) -> u32 {
+        let known = self.frames[parent as usize].children.iter().find(|(other, _)| *other == client);
+        match known {
+            Some(&(_, place)) => place,
+            None => self.add(parent, client),
+        }
     }
 
     fn add(&mut self, parent: u32, client: u16) -> u32 {

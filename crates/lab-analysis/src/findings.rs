@@ -424,7 +424,7 @@ pub struct CascadeTree {
 pub struct CascadeNode {
     /// Levels below the root, which is 0; an operation's decisions are one further, their operations two.
     pub level: u32,
-    /// `open`, `exec` or `decision`.
+    /// `open`, `exec`, `decision`, or `notice` for what a client was told and reacted to.
     pub kind: String,
     /// The process that made it or decided: `driver` or a client's ID.
     pub actor: String,
@@ -528,6 +528,44 @@ pub struct Drain {
     pub quiet: bool,
 }
 
+/// What one client was told in storm and drain, after it had happened. None of it is a decision: nobody waited.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Told {
+    /// Notices read. Where the kernel merges events before they are read (fanotify: one thread's on one file), one
+    /// notice stands for several events, and how many is unknown.
+    pub notices: u64,
+    /// Of those, which told of what. A merged notice is counted at each of its events.
+    pub by_event: BTreeMap<String, u64>,
+    /// Of those, merged from events of more than one kind.
+    pub mixed: u64,
+    /// Of those, by who had acted, as in the cause matrix: names and counts, the most first; they add up to `notices`.
+    pub by_author: Vec<(String, u64)>,
+    /// Opens by processes of the lab that succeeded; `null` when the client does not listen to opens.
+    pub opens: Option<u64>,
+    /// Of those, opens beyond what the notices of an open can stand for one by one: merged into another's notice,
+    /// unread at the end, or lost.
+    pub opens_not_told_apart: Option<u64>,
+    /// Execs by processes of the lab that succeeded; `null` when the client does not listen to execs.
+    pub execs: Option<u64>,
+    /// Of those, execs of which there was no notice.
+    pub execs_not_told: Option<u64>,
+    /// From an operation's end to the reading of its notice: how far behind the client is.
+    pub lag_ns: Latency,
+    /// Notices that set its reaction off.
+    pub reacted: u64,
+    /// Reactions that were not begun, because its queue of work was full; over the whole run.
+    pub reactions_dropped: u64,
+    /// Operations that it made because of notices.
+    pub operations: u64,
+    /// Decisions, anybody's, about those operations.
+    pub inflicted: u64,
+    /// Events that the kernel could not hand over, over the whole run; `null` when its queue overflowed, for it does
+    /// not say how many it dropped then.
+    pub lost: Option<u64>,
+    /// Events that lay unread when the run ended.
+    pub unread: u64,
+}
+
 /// What one client did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Client {
@@ -550,6 +588,9 @@ pub struct Client {
     pub approvals: Approvals,
     /// Operations it made in storm and drain.
     pub operations: u64,
+    /// What it was told after it had happened (NOTIFY); `null` for a client that is only asked.
+    #[serde(default)]
+    pub told: Option<Told>,
     /// What it asked of its helpers and of daemons.
     #[serde(default)]
     pub requests: Vec<Requests>,

@@ -49,9 +49,14 @@ struct Sample {
     landed: Box<[u32]>,
 }
 
-/// Counts over the storm's cascades. Pairs lie as `landed on i` times clients plus `by j`.
+/// Counts over the storm's cascades. Pairs lie as `landed on i` times types plus `by j`. The types are the clients as
+/// those who decide, and, in a lab in which some are told, the clients again as those who are told: what a client does
+/// when it decides and what it does when it is told are two things, and a loop may go through either.
 #[derive(Clone, Debug)]
 pub(crate) struct Gain {
+    /// The types.
+    types: usize,
+    /// The clients, which are the first types and the only ones whose events are decisions.
     clients: usize,
     handled: Vec<u64>,
     handled_workload: Vec<u64>,
@@ -66,15 +71,17 @@ pub(crate) struct Gain {
 }
 
 impl Gain {
-    pub(crate) fn new(clients: usize, seed: u64) -> Gain {
-        let each = clients * clients + clients;
+    pub(crate) fn new(clients: usize, told: bool, seed: u64) -> Gain {
+        let types = if told { 2 * clients } else { clients };
+        let each = types * types + types;
         Gain {
+            types,
             clients,
-            handled: vec![0; clients],
-            handled_workload: vec![0; clients],
-            landed: vec![0; clients * clients],
-            driven: vec![0; clients * clients],
-            first: vec![0; clients],
+            handled: vec![0; types],
+            handled_workload: vec![0; types],
+            landed: vec![0; types * types],
+            driven: vec![0; types * types],
+            first: vec![0; types],
             completed: 0,
             samples: Vec::new(),
             samples_max: SAMPLES_MAX.min(SAMPLE_COUNTS_MAX / each.max(1)),
@@ -83,7 +90,17 @@ impl Gain {
         }
     }
 
-    /// Counts an event that client `on` handled.
+    /// The types of events there are.
+    pub(crate) const fn types(&self) -> usize {
+        self.types
+    }
+
+    /// The type of what a client is told.
+    pub(crate) fn told(&self, client: u16) -> u16 {
+        client + u16::try_from(self.types - self.clients).unwrap_or(0)
+    }
+
+    /// Counts an event of type `on` that was handled.
     pub(crate) fn event(&mut self, cascade: &mut Cascade, on: u16, about_client: bool, judged: bool) {
         let on = usize::from(on);
         if about_client {
@@ -92,20 +109,20 @@ impl Gain {
                 cascade.handled[on] += 1;
             }
         } else {
-            cascade.handled[self.clients + on] += 1;
+            cascade.handled[self.types + on] += 1;
             if judged {
                 self.handled_workload[on] += 1;
             }
         }
     }
 
-    /// Counts that an event landed on client `on` because `by` reacted to an event.
+    /// Counts that an event of type `on` came of a reaction to one of type `by`.
     pub(crate) fn landing(&mut self, cascade: &mut Cascade, on: u16, by: u16, to_client_caused: bool) {
-        let pair = usize::from(on) * self.clients + usize::from(by);
+        let pair = usize::from(on) * self.types + usize::from(by);
         if to_client_caused {
             self.landed[pair] += 1;
             if cascade.landed.is_empty() {
-                cascade.landed = vec![0; self.clients * self.clients];
+                cascade.landed = vec![0; self.types * self.types];
             }
             cascade.landed[pair] += 1;
         } else {
@@ -117,13 +134,13 @@ impl Gain {
     pub(crate) fn sample(&mut self, cascade: &Cascade) {
         if cascade.root_completed && !cascade.cut {
             self.completed += 1;
-            for (first, &count) in self.first.iter_mut().zip(&cascade.handled[self.clients..]) {
+            for (first, &count) in self.first.iter_mut().zip(&cascade.handled[self.types..]) {
                 *first += u64::from(count);
             }
         }
         self.seen += 1;
         let sample = |cascade: &Cascade| Sample {
-            handled: cascade.handled[..self.clients].into(),
+            handled: cascade.handled[..self.types].into(),
             landed: cascade.landed.as_slice().into(),
         };
         if self.samples.len() < self.samples_max {
@@ -139,18 +156,32 @@ impl Gain {
     fn rows(&self, counts: &[u64], events: &[u64]) -> Vec<Vec<f64>> {
         let share = |count: u64, events: u64| if events == 0 { 0.0 } else { count as f64 / events as f64 };
         counts
-            .chunks(self.clients.max(1))
+            .chunks(self.types.max(1))
             .map(|row| row.iter().zip(events).map(|(&count, &events)| share(count, events)).collect())
             .collect()
     }
 
-    /// `gain[i][j]`.
+    /// The part that is about decisions only.
+    fn shown(&self, rows: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        let shown = rows.into_iter().take(self.clients);
+        shown.map(|row| row.into_iter().take(self.clients).collect()).collect()
+    }
+
+    /// `gain[i][j]` of decisions.
     pub(crate) fn gain(&self) -> Vec<Vec<f64>> {
+        self.shown(self.gain_of_all())
+    }
+
+    fn gain_of_all(&self) -> Vec<Vec<f64>> {
         self.rows(&self.landed, &self.handled)
     }
 
-    /// `drive[i][j]`.
+    /// `drive[i][j]` of decisions.
     pub(crate) fn drive(&self) -> Vec<Vec<f64>> {
+        self.shown(self.drive_of_all())
+    }
+
+    fn drive_of_all(&self) -> Vec<Vec<f64>> {
         self.rows(&self.driven, &self.handled_workload)
     }
 
@@ -159,7 +190,7 @@ impl Gain {
         if self.handled.iter().chain(&self.handled_workload).all(|&count| count == 0) {
             return None;
         }
-        let value = spectral_radius(&self.gain());
+        let value = spectral_radius(&self.gain_of_all());
         if self.samples.len() < 2 || self.landed.iter().all(|&count| count == 0) {
             return Some(Interval { value, low: value, high: value });
         }
@@ -172,7 +203,7 @@ impl Gain {
     }
 
     fn resample(&self, draw: &mut Draw) -> f64 {
-        let (mut handled, mut landed) = (vec![0_u64; self.clients], vec![0_u64; self.landed.len()]);
+        let (mut handled, mut landed) = (vec![0_u64; self.types], vec![0_u64; self.landed.len()]);
         let bound = self.samples.len() as u64;
         for _ in 0..self.samples.len() {
             let Some(sample) =
@@ -198,12 +229,13 @@ impl Gain {
         }
         let first: Vec<f64> = self.first.iter().map(|&count| count as f64 / self.completed as f64).collect();
         let second: Vec<f64> = self
-            .drive()
+            .drive_of_all()
             .iter()
             .map(|row| row.iter().zip(&first).map(|(drive, first)| drive * first).sum())
             .collect();
-        let total: f64 = solve(&self.gain(), &second)?.iter().sum();
-        Some(first.iter().sum::<f64>() + total)
+        // Of all events only decisions count towards a size.
+        let decisions = |events: &[f64]| events.iter().take(self.clients).sum::<f64>();
+        Some(decisions(&first) + decisions(&solve(&self.gain_of_all(), &second)?))
     }
 }
 

@@ -30,6 +30,7 @@ use crate::{
     series::{Backlog, Buckets},
     slots::{Asked, By, Dec, NEVER, NOBODY, NONE, Op, Slab, Table},
     timeline::Timeline,
+    told::{Noticeable, Reacting, ToldTally},
     totals::Counts,
     waiting::{Scene, Waiting},
 };
@@ -88,6 +89,15 @@ pub(crate) struct Engine<'a> {
     pub(crate) backlog: Backlog,
     pub(crate) drain: DrainTally,
     pub(crate) counts: Counts,
+    /// What each client was told.
+    pub(crate) told: Vec<ToldTally>,
+    /// Some client reacts to what it is told.
+    reacts: bool,
+    listens: bool,
+    noticeable: Slab<Noticeable>,
+    by_file: Table<notice::NoticeKey, u32>,
+    reacting: Slab<Reacting>,
+    by_notice: Table<(u16, u64), u32>,
     /// Only in a lab with products beside its clients.
     pub(crate) outside: Option<Outside>,
     /// What the kernel told of processes; nothing where it tells of none.
@@ -143,6 +153,11 @@ impl<'a> Engine<'a> {
                 account.misses += u64::from(kill.detail == u64::MAX);
             }
         }
+        let told = ToldTally::of(lab, clients, columns);
+        let listens = told.iter().any(|tally| tally.listens);
+        let gain = Gain::new(clients, listens, lab.seed);
+        let mut behaviors = lab.clients.iter().flat_map(|client| lab.behaviors_of(client));
+        let reacts = behaviors.any(|behavior| !behavior.on_notify.is_none());
         Engine {
             roster,
             timeline,
@@ -162,7 +177,7 @@ impl<'a> Engine<'a> {
             own_events,
             next_end: 0,
             overdue: overdue.collect(),
-            forest: Forest::new(clients),
+            forest: Forest::new(gain.types()),
             scratch: Vec::new(),
             closing_seen: false,
             finishing: false,
@@ -171,7 +186,7 @@ impl<'a> Engine<'a> {
             unread: BTreeMap::new(),
             tally: Tally::default(),
             flame: Flame::new(),
-            gain: Gain::new(clients, lab.seed),
+            gain,
             accounts,
             waiting: Waiting::default(),
             knee: KneeTally::of(lab, traces),
@@ -186,6 +201,13 @@ impl<'a> Engine<'a> {
             outside: (!lab.external.is_empty()).then(|| Outside::new(clients)),
             mutes_paths: sides.mutes_paths(),
             sides,
+            told,
+            reacts,
+            listens,
+            noticeable: Slab::default(),
+            by_file: Table::default(),
+            reacting: Slab::default(),
+            by_notice: Table::default(),
             texts: Table::default(),
             known_paths: Table::default(),
         }
@@ -198,6 +220,7 @@ impl<'a> Engine<'a> {
             match &item.body {
                 Body::Operation(operation) => self.operation(&item, operation, merge),
                 Body::Decision(decision) => self.decision(&item, decision, merge),
+                Body::Notice(notice) => self.notice(&item, notice, merge),
             }
         }
         self.finish();
@@ -268,6 +291,7 @@ impl<'a> Engine<'a> {
         for slot in self.ops.used() {
             self.end_operation(slot, last, Ending::Run);
         }
+        self.end_notices();
         self.finishing = true;
         // Decisions whose announced operations never came (damaged in between) still hold their cascades.
         for slot in self.decisions.used() {
@@ -324,4 +348,5 @@ enum Ending {
 }
 
 mod decision;
+mod notice;
 mod operation;

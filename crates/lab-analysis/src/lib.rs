@@ -35,6 +35,7 @@ mod series;
 mod show;
 mod slots;
 mod timeline;
+mod told;
 mod totals;
 mod waiting;
 

@@ -11,7 +11,7 @@ use std::{
 
 use lab_model::{Ticks, Timebase};
 use lab_trace::{
-    Damage, Decision, Entries, Entry, LossKind, Operation, Part, PathFragment, Record, Request,
+    Damage, Decision, Entries, Entry, LossKind, Notice, Operation, Part, PathFragment, Record, Request,
     ThreadPurpose, Trace,
 };
 
@@ -25,6 +25,7 @@ pub(crate) const WINDOW: usize = 4096;
 pub(crate) enum Body {
     Operation(Operation),
     Decision(Decision),
+    Notice(Notice),
 }
 
 /// One record in the order of time. All ticks in it are nanoseconds.
@@ -39,12 +40,12 @@ pub(crate) struct Item {
     pub(crate) body: Body,
 }
 
-/// An operation comes before the decisions that it causes, also when they carry the same time.
+/// An operation comes before the decisions and notices that it causes, also when they carry the same time.
 type Key = (u64, bool, u64);
 
 impl Item {
     fn key(&self) -> Key {
-        (self.at, matches!(self.body, Body::Decision(_)), self.record)
+        (self.at, !matches!(self.body, Body::Operation(_)), self.record)
     }
 }
 
@@ -61,6 +62,14 @@ pub(crate) struct Side {
     pub(crate) uncommitted: u64,
     /// Events that the kernel dropped, as the process counted them.
     pub(crate) events_lost: u64,
+    /// NOTIFY events that the kernel could not hand over.
+    pub(crate) notices_lost: u64,
+    /// How often the kernel's queue of NOTIFY events overflowed.
+    pub(crate) notices_overflowed: u64,
+    /// NOTIFY events that lay unread at the end.
+    pub(crate) notices_unread: u64,
+    /// Reactions to NOTIFY events that were not begun.
+    pub(crate) reactions_dropped: u64,
     /// Paths and targets that were not recorded.
     pub(crate) unresolved: u64,
     /// Records of kinds this version does not know.
@@ -210,6 +219,10 @@ impl Source<'_> {
                 let operation = operation_in_nanoseconds(operation, self.timebase);
                 self.insert(operation.begin.started.0, record, Body::Operation(operation));
             }
+            Record::Notice(notice) => {
+                let notice = notice_in_nanoseconds(notice, self.timebase);
+                self.insert(notice.read.0, record, Body::Notice(notice));
+            }
             Record::Request(request) => {
                 let request = request_in_nanoseconds(request, self.timebase);
                 self.side.requests.entry(request.begin.whom.0).or_default().count(&request);
@@ -227,6 +240,10 @@ impl Source<'_> {
                 LossKind::Paths | LossKind::Targets => {
                     self.side.unresolved = self.side.unresolved.saturating_add(loss.count);
                 }
+                LossKind::Notices => self.side.notices_lost += loss.count,
+                LossKind::NoticesOverflowed => self.side.notices_overflowed += loss.count,
+                LossKind::NoticesUnread => self.side.notices_unread += loss.count,
+                LossKind::Reactions => self.side.reactions_dropped += loss.count,
                 // The header counts lost records as well.
                 LossKind::Records | LossKind::Other(_) => {}
             },
@@ -279,6 +296,12 @@ fn request_in_nanoseconds(mut request: Request, timebase: Timebase) -> Request {
         end.at = convert(end.at);
     }
     request
+}
+
+fn notice_in_nanoseconds(mut notice: Notice, timebase: Timebase) -> Notice {
+    notice.read = Ticks(timebase.nanoseconds(notice.read.0));
+    notice.kernel = notice.kernel.map(|ticks| Ticks(timebase.nanoseconds(ticks.0)));
+    notice
 }
 
 fn operation_in_nanoseconds(mut operation: Operation, timebase: Timebase) -> Operation {

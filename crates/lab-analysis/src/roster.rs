@@ -312,6 +312,9 @@ impl Member {
         let denied: Vec<String> = behavior.deny.iter().map(rule).collect();
         put("deny", if denied.is_empty() { "nothing".into() } else { denied.join(", ") });
         put("subscribe", format!("{:?}", behavior.subscribe).to_lowercase());
+        let told: Vec<&str> = behavior.notify.iter().map(lab_model::NotifyEvent::name).collect();
+        put("notify", if told.is_empty() { "nothing".into() } else { told.join(", ") });
+        put("on_notify", deed(&behavior.on_notify));
         let answer_by = behavior.answer_by_percent.map(|percent| format!("{percent} % of the deadline"));
         put("answer_by", answer_by.unwrap_or_else(|| "never".into()));
         put("cpu", behavior.cpu.to_string());
@@ -355,6 +358,16 @@ fn works_first(reaction: &Reaction) -> bool {
 }
 
 fn reaction(reaction: &Reaction) -> String {
+    let when = match reaction.when {
+        _ if reaction.is_none() => return deed(reaction),
+        When::Before => "before the answer",
+        When::After => "after the answer",
+    };
+    format!("{}, {when}", deed(reaction))
+}
+
+/// What a reaction does, whenever that is.
+fn deed(reaction: &Reaction) -> String {
     if reaction.is_none() {
         return "nothing".into();
     }
@@ -373,9 +386,5 @@ fn reaction(reaction: &Reaction) -> String {
     if let Some(program) = reaction.spawn {
         parts.push(format!("run a {} program", format!("{program:?}").to_lowercase()));
     }
-    let when = match reaction.when {
-        When::Before => "before the answer",
-        When::After => "after the answer",
-    };
-    format!("{}, {when}", parts.join(" and "))
+    parts.join(" and ")
 }

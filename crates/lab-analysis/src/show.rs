@@ -1,7 +1,7 @@
 //! Turns places in traces back into what a person reads: paths, chains, trees, evidence.
 
-use lab_model::{Approval, OperationKind};
-use lab_trace::{Decision, Entry, Operation, Part, Record, Trace};
+use lab_model::{Approval, NotifyEvent, OperationKind};
+use lab_trace::{Decision, Entry, Operation, Part, Record, Target, Trace};
 
 use crate::{
     cascade::{Kept, Node},
@@ -114,8 +114,10 @@ impl Show<'_> {
         if decision {
             return format!("{name} decides");
         }
-        let Some(Record::Operation(operation)) = self.record(trace, record) else {
-            return format!("{name} operation");
+        let operation = match self.record(trace, record) {
+            Some(Record::Operation(operation)) => operation,
+            Some(Record::Notice(_)) => return format!("{name} is told"),
+            _ => return format!("{name} operation"),
         };
         let kind = kind_name(operation.begin.kind);
         match self.target(trace, &operation.target) {
@@ -201,6 +203,14 @@ impl Show<'_> {
                 shown.took_ns = end.map(|end| nanoseconds(end.ended.0).saturating_sub(started));
                 shown.path = self.target(node.trace, &operation.target);
                 shown.note = operation_note(&operation);
+            }
+            Some(Record::Notice(notice)) => {
+                shown.kind = "notice".into();
+                shown.began_ns = nanoseconds(notice.read.0).saturating_sub(origin);
+                let file = |target: Target| self.file(node.trace, target.path, (target.inode, target.device));
+                shown.path = notice.target.and_then(file);
+                let events: Vec<&str> = notice.events.iter().map(NotifyEvent::name).collect();
+                shown.note = format!("told of {}", events.join(", "));
             }
             _ => {}
         }

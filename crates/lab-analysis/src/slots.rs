@@ -21,6 +21,9 @@ pub(crate) const NOBODY: u16 = u16::MAX;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct By {
     pub(crate) client: u16,
+    /// What it was to the client, as a type of [`crate::gain::Gain`]: a decision, or only a notice.
+    pub(crate) kind: u16,
+    /// The decision; [`NONE`] for a notice.
     pub(crate) slot: u32,
     pub(crate) record: u64,
     /// The decision was about an operation that a client made.

@@ -66,6 +66,7 @@ pub(crate) fn begins(record: &Record) -> Option<u64> {
         Record::Sighting(sighting) => sighting.at.0,
         Record::GroupMark(mark) => mark.at.0,
         Record::Outlook(outlook) => outlook.at.0,
+        Record::Notice(notice) => notice.read.0,
         Record::Life(life) => life.at.0,
         Record::Path(_) => return None,
     })

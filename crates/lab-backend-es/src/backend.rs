@@ -6,8 +6,8 @@ use std::{
     },
 };
 
-use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
-use lab_model::{AuthEvents, EventKind, FileId, LifeStep, ProcessId, ProcessLife, Verdict};
+use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake, Listener};
+use lab_model::{AuthEvents, EventKind, FileId, LifeStep, NotifyEvents, ProcessId, ProcessLife, Verdict};
 
 use crate::{
     Answer, Arena, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, MuteStep, Observer, Question,
@@ -325,6 +325,7 @@ const fn kinds(events: AuthEvents) -> &'static [EventKind] {
         AuthEvents::All => &[EventKind::AuthOpen, EventKind::AuthExec],
         AuthEvents::Open => &[EventKind::AuthOpen],
         AuthEvents::Exec => &[EventKind::AuthExec],
+        AuthEvents::None => &[],
     }
 }
 
@@ -417,6 +418,18 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         Ok(())
     }
 
+    fn notify(&self, events: NotifyEvents) -> Result<(), u32> {
+        if events.is_empty() { Ok(()) } else { Err(NOT_SUPPORTED) }
+    }
+
+    fn observe<L: Listener<Ticket>>(&self, _: &mut L) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn unread_notices(&self) -> u64 {
+        0
+    }
+
     fn reopen_path(&self, token: Ticket, path: &mut Vec<u8>) {
         if let Some(question) = self.question(token)
             && let Some(target) = question.message().target()
@@ -489,6 +502,18 @@ impl<B: Backend> Backend for Shared<B> {
 
     fn subscribe(&self, events: AuthEvents) -> Result<(), u32> {
         self.0.subscribe(events)
+    }
+
+    fn notify(&self, events: NotifyEvents) -> Result<(), u32> {
+        self.0.notify(events)
+    }
+
+    fn observe<L: Listener<B::Token>>(&self, listener: &mut L) -> Result<(), BackendError> {
+        self.0.observe(listener)
+    }
+
+    fn unread_notices(&self) -> u64 {
+        self.0.unread_notices()
     }
 
     fn reopen_path(&self, token: B::Token, path: &mut Vec<u8>) {

@@ -11,19 +11,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
-use lab_model::{AuthEvents, EventKind, FileId, ThreadId, Verdict};
+use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake, Listener};
+use lab_model::{AuthEvents, EventKind, FileId, NotifyEvents, ThreadId, Verdict};
 
-use crate::sys::{self, ANSWERS_MAX, EVENT_BYTES, Response};
+use crate::{
+    notices::Notices,
+    sys::{self, ANSWERS_MAX, EVENT_BYTES, Response},
+};
 
 /// Bytes of one read: as many events as one `writev` can answer.
-const READ_BYTES: usize = ANSWERS_MAX * EVENT_BYTES;
+pub(crate) const READ_BYTES: usize = ANSWERS_MAX * EVENT_BYTES;
 /// The version of `struct fanotify_event_metadata` that this code reads.
-const METADATA_VERSION: u8 = 3;
+pub(crate) const METADATA_VERSION: u8 = 3;
 
 /// The descriptor that came with an event: stands for the pending answer, and is the file itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventFd(RawFd);
+pub struct EventFd(pub(crate) RawFd);
 
 /// Why a group could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,8 @@ const RAMFS_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0x8584_58
 pub struct Group {
     fd: OwnedFd,
     arena: CString,
+    /// By what it is told of what has happened, where the client wants that.
+    notices: Option<Notices>,
 }
 
 impl Group {
@@ -89,7 +94,16 @@ impl Group {
                 _ => GroupError::Other { operation: "fanotify_mark", source },
             },
         )?;
-        Ok(Group { fd, arena: path })
+        Ok(Group { fd, arena: path, notices: None })
+    }
+
+    /// The same client, able to be told of what has happened: with a second group, of the class that nobody waits for.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub fn observing(self) -> Result<Group, GroupError> {
+        let notices = Some(Notices::create(&self.arena)?);
+        Ok(Group { notices, ..self })
     }
 
     /// The group's descriptor number, by which the warden can look at its queue.
@@ -115,6 +129,9 @@ impl Group {
         let flags = libc::FAN_MARK_ADD | libc::FAN_MARK_IGNORE_SURV | libc::FAN_MARK_DONT_FOLLOW;
         let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
         sys::fanotify_mark(self.fd.as_fd(), flags, mask, &name)?;
+        if let Some(notices) = &self.notices {
+            notices.hide(path, facts.is_dir())?;
+        }
         Ok(below)
     }
 
@@ -139,11 +156,11 @@ impl Group {
     }
 }
 
-fn error_number(error: &io::Error) -> u32 {
+pub(crate) fn error_number(error: &io::Error) -> u32 {
     error.raw_os_error().unwrap_or(libc::EIO).unsigned_abs()
 }
 
-fn init_error(source: io::Error) -> GroupError {
+pub(crate) fn init_error(source: io::Error) -> GroupError {
     match source.raw_os_error() {
         Some(libc::EPERM) => GroupError::Privilege,
         Some(libc::ENOSYS | libc::EINVAL) => GroupError::Absent,
@@ -166,16 +183,16 @@ fn refuse_foreign_file_systems(arena: &Path) -> Result<(), GroupError> {
 }
 
 /// One event as the kernel lays it out.
-struct Metadata {
-    length: usize,
-    version: u8,
-    mask: u64,
-    fd: i32,
-    tid: i32,
+pub(crate) struct Metadata {
+    pub(crate) length: usize,
+    pub(crate) version: u8,
+    pub(crate) mask: u64,
+    pub(crate) fd: i32,
+    pub(crate) tid: i32,
 }
 
 impl Metadata {
-    fn parse(bytes: &[u8]) -> Option<Metadata> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Metadata> {
         let field = |from: usize, to: usize| bytes.get(from..to);
         Some(Metadata {
             length: usize::try_from(u32::from_ne_bytes(field(0, 4)?.try_into().ok()?)).ok()?,
@@ -279,6 +296,7 @@ impl Backend for Group {
     fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
         // Inode marks only: the mark on the file system is of another kind and stays.
         sys::fanotify_mark(self.fd.as_fd(), libc::FAN_MARK_FLUSH, 0, c"/")
+            .and_then(|()| self.notices.as_ref().map_or(Ok(()), Notices::show_all))
             .map_err(|error| (b"/".to_vec(), error_number(&error)))?;
         let mut rest: Vec<PathBuf> =
             paths.iter().map(|path| PathBuf::from(OsStr::from_bytes(path))).collect();
@@ -295,14 +313,34 @@ impl Backend for Group {
             AuthEvents::All => both,
             AuthEvents::Open => libc::FAN_OPEN_PERM,
             AuthEvents::Exec => libc::FAN_OPEN_EXEC_PERM,
+            AuthEvents::None => 0,
         };
         let change = |how, mask| {
             let flags = how | libc::FAN_MARK_FILESYSTEM;
             sys::fanotify_mark(self.fd.as_fd(), flags, mask, &self.arena)
                 .map_err(|error| error_number(&error))
         };
-        change(libc::FAN_MARK_ADD, wanted)?;
+        match wanted {
+            0 => return change(libc::FAN_MARK_FLUSH, 0),
+            wanted => change(libc::FAN_MARK_ADD, wanted)?,
+        }
         if wanted == both { Ok(()) } else { change(libc::FAN_MARK_REMOVE, both & !wanted) }
+    }
+
+    fn notify(&self, events: NotifyEvents) -> Result<(), u32> {
+        match &self.notices {
+            Some(notices) => notices.subscribe(events),
+            None if events.is_empty() => Ok(()),
+            None => Err(libc::ENOTSUP.unsigned_abs()),
+        }
+    }
+
+    fn observe<L: Listener<EventFd>>(&self, listener: &mut L) -> Result<(), BackendError> {
+        self.notices.as_ref().map_or(Ok(()), |notices| notices.observe(listener))
+    }
+
+    fn unread_notices(&self) -> u64 {
+        self.notices.as_ref().map_or(0, Notices::unread)
     }
 
     fn reopen_path(&self, token: EventFd, path: &mut Vec<u8>) {

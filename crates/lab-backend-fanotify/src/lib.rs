@@ -1,6 +1,7 @@
 //! Linux fanotify permission events as a client's kernel.
 //!
 //! - [`Group`] is one client's fanotify group: it implements [`lab_client_core::Backend`].
+//!   A client that wants to be told of what has happened has a second one, of the class that nobody waits for.
 //! - [`confine`] keeps the lab to itself: a mount namespace of its own with a tmpfs arena, and a PID namespace
 //!   that ends every process of the lab when its first one ends.
 //! - [`foreign`] shows the groups and marks of programs that the lab did not build.
@@ -15,6 +16,7 @@
 pub mod confine;
 pub mod foreign;
 mod group;
+mod notices;
 pub mod probe;
 mod sys;
 

@@ -1,4 +1,4 @@
-use lab_model::{AuthEvents, EventKind, FileId, ProcessLife, ThreadId, Ticks, Verdict};
+use lab_model::{AuthEvents, EventKind, FileId, NotifyEvents, ProcessLife, ThreadId, Ticks, Verdict};
 
 /// An event as a kernel hands it over: owned, and with a token that stands for the pending answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,45 @@ pub trait Intake<T> {
     fn lost(&mut self, events: u64);
 }
 
+/// What a kernel tells of after it has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told<T> {
+    /// Stands for what the kernel keeps until it is released.
+    pub token: T,
+    /// What happened: several where the kernel merges events that were not read yet.
+    pub events: NotifyEvents,
+    /// Who acted. Parts that the kernel does not give are 0.
+    pub subject: ThreadId,
+    /// When the kernel stamped it, if it does.
+    pub kernel: Option<Ticks>,
+    /// The kernel's own sequence number, or 0.
+    pub sequence: u64,
+}
+
+/// What a kernel should have told of, and did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untold {
+    /// So many events.
+    Events(u64),
+    /// Its queue was full; it does not say how many events it dropped.
+    Overflow,
+}
+
+/// What takes in what is told. Nobody waits for it.
+pub trait Listener<T> {
+    /// A batch of events has been read.
+    fn batch(&mut self);
+
+    /// Takes one event of the batch; whoever takes it releases its token.
+    fn told(&mut self, told: &Told<T>);
+
+    /// All events of the batch were taken.
+    fn batch_over(&mut self);
+
+    /// The kernel could not tell.
+    fn untold(&mut self, untold: Untold);
+}
+
 /// What a kernel has to offer a client.
 pub trait Backend: Send + Sync + 'static {
     /// Stands for one pending answer.
@@ -91,6 +130,22 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// The `errno` with which the kernel refused.
     fn subscribe(&self, events: AuthEvents) -> Result<(), u32>;
+
+    /// Is told of these events after they have happened, from now on, and of no others.
+    ///
+    /// # Errors
+    /// The `errno` with which the kernel refused; `ENOTSUP` for an event that it tells nobody of.
+    fn notify(&self, events: NotifyEvents) -> Result<(), u32>;
+
+    /// Takes in what is told until the kernel tells no more; returns at once where nothing ever is. Called once, from
+    /// a thread of its own.
+    ///
+    /// # Errors
+    /// [`BackendError`] when reading fails.
+    fn observe<L: Listener<Self::Token>>(&self, listener: &mut L) -> Result<(), BackendError>;
+
+    /// Events of which the kernel would tell and that were not taken in yet.
+    fn unread_notices(&self) -> u64;
 
     /// Writes a path by which the client's own process can open the event's file again, in the way that
     /// every client is asked about, followed by a zero byte.

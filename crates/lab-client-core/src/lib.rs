@@ -20,7 +20,7 @@ mod rounds;
 mod task;
 
 pub use crate::core::{Action, ClientCore, Input};
-pub use backend::{Backend, BackendError, Disposition, Event, FileFacts, Intake};
+pub use backend::{Backend, BackendError, Disposition, Event, FileFacts, Intake, Listener, Told, Untold};
 pub use budget::Budget;
 pub use judge::Judge;
 pub use policy::{Admission, Policy, Question};

@@ -147,6 +147,16 @@ impl Policy {
         Admission::Work { task, answer_by: answer_by() }
     }
 
+    /// The work that being told of an event sets off, if any. What is muted or another client's is passed over as in
+    /// [`Policy::admit`]. `draw` seeds what the task draws.
+    #[must_use]
+    pub fn told(&self, question: &Question, draw: u64) -> Option<Task> {
+        let reaction = self.behavior.on_notify;
+        let ignored = self.behavior.ignore_es_clients && question.class == SubjectClass::Peer;
+        let wanted = !ignored && !self.mutes(question) && self.behavior.reacts_to(question.class);
+        (wanted && !reaction.is_none()).then(|| Task::after_answer(reaction, Span::default().into(), draw))
+    }
+
     /// Who tells the verdict on an event once its path is known. Neither allocates nor locks.
     #[must_use]
     pub fn judge(&self, question: &Question) -> Judge {
@@ -311,6 +321,26 @@ mod tests {
             "a name stands for all of them"
         );
         assert_eq!(kind(&muting("alpha/helpers").admit(&other, 1)), "work");
+    }
+
+    #[test]
+    fn whose_events_set_a_reaction_to_being_told_off() {
+        use SubjectClass::{Own, Peer, Workload};
+        let reopen = Reaction { reopen: true, ..Reaction::none() };
+        let observer = |react_to, ignore_es_clients| {
+            policy(Behavior { on_notify: reopen, react_to, ignore_es_clients, ..Behavior::noop() })
+        };
+        let rows = [
+            (observer(ReactTo::Workload, false), [true, false, false]),
+            (observer(ReactTo::Peers, false), [true, true, false]),
+            (observer(ReactTo::All, false), [true, true, true]),
+            (observer(ReactTo::All, true), [true, false, true]),
+            (policy(Behavior { react_to: ReactTo::All, ..Behavior::noop() }), [false, false, false]),
+        ];
+        for (policy, expected) in rows {
+            let found = [Workload, Peer, Own].map(|class| policy.told(&question(class), 1).is_some());
+            assert_eq!(found, expected, "{:?}", policy.behavior());
+        }
     }
 
     #[test]

@@ -15,11 +15,12 @@ use lab_client_core::{Backend, FileFacts, Policy};
 use lab_model::{Actor, Behavior, EventKind, Role};
 use lab_process::{Arena, Control, ControlWriter, Gate, Paths, clock, create_trace, process_id, thread_id};
 use lab_protocol::{Assignment, ClientAssignment, HelperReady, Order, PROTOCOL, Reply, Welcome};
-use lab_trace::{PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
+use lab_trace::{Loss, LossKind, PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
 
 use crate::{
     housekeeper,
     intake::Reader,
+    observer::Watcher,
     outside::Outside,
     pending::PendingTable,
     queue::WorkQueue,
@@ -119,6 +120,7 @@ fn start(
         .context("cannot raise the limit on descriptors")?;
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
     let group = lab_backend_fanotify::Group::create(std::path::Path::new(&welcome.arena))?;
+    let group = if assignment.notifies { group.observing()? } else { group };
     let queue = Some(group.descriptor());
     serve(control, welcome, assignment, (trace, outside), group, queue)
 }
@@ -188,7 +190,8 @@ fn serve<B: Backend>(
         workers: usize::from(workers),
         backend,
         trace,
-        gate: Arc::new(Gate::new(WORKER_PLACES + usize::from(workers))),
+        // The observer comes last.
+        gate: Arc::new(Gate::new(WORKER_PLACES + usize::from(workers) + 1)),
         settings: Published::new(settings),
         pending: PendingTable::new(),
         queue: WorkQueue::new(2 * PENDING_SLOTS, usize::from(workers)),
@@ -202,7 +205,7 @@ fn serve<B: Backend>(
         unreadable: AtomicBool::new(false),
     });
     apply(&shared, &assignment.behavior)?;
-    let threads = start_threads(&shared, workers, control.writer())?;
+    let threads = start_threads(&shared, workers, assignment.notifies, &control.writer())?;
     // Its own threads are known before the first event can come from one of them: workers only act on events, and
     // helpers only on requests.
     let own = threads.iter().map(|&tid| (tid, welcome.actor));
@@ -245,6 +248,11 @@ fn follow<B: Backend>(
                     shared.look_at(token, record);
                 }
                 housekeeper::record_lives(shared, &mut Vec::new());
+                let unread = shared.backend.unread_notices();
+                if unread > 0 {
+                    let kind = LossKind::NoticesUnread;
+                    shared.trace.loss(&Loss { at: clock::now(), kind, count: unread });
+                }
                 shared.trace.close(clock::now())?;
                 shared.outside.end();
                 return Ok(control.writer().reply(&Reply::Closed { lost: shared.trace.lost() })?);
@@ -266,6 +274,10 @@ fn apply<B: Backend>(shared: &Shared<B>, behavior: &Behavior) -> Result<()> {
     shared.backend.subscribe(behavior.subscribe).map_err(|error| {
         anyhow!("cannot subscribe to {:?} events: {}", behavior.subscribe, description(error))
     })?;
+    shared
+        .backend
+        .notify(behavior.notify)
+        .map_err(|error| anyhow!("cannot be told of {:?}: {}", behavior.notify, description(error)))?;
     let muted = behavior.mute.paths.iter().map(|path| shared.arena.whole(path.as_bytes()));
     shared.backend.hide(&muted.collect::<Vec<_>>()).map_err(|(path, error)| {
         anyhow!("cannot mute {}: {}", String::from_utf8_lossy(&path), description(error))
@@ -280,7 +292,8 @@ fn description(error: u32) -> &'static str {
 fn start_threads<B: Backend>(
     shared: &Arc<Shared<B>>,
     workers: u16,
-    writer: ControlWriter,
+    notifies: bool,
+    writer: &ControlWriter,
 ) -> Result<Vec<u64>> {
     type Body = Box<dyn FnOnce(&mpsc::Sender<u64>) + Send>;
     let (announce, announced) = mpsc::channel();
@@ -307,7 +320,18 @@ fn start_threads<B: Backend>(
             housekeeper::run(&housekept)
         }),
     )?;
-    let read = Arc::clone(shared);
+    if notifies {
+        let (observed, writer) = (Arc::clone(shared), writer.clone());
+        let body = Box::new(move |announce: &mpsc::Sender<u64>| {
+            register(&observed.trace, announce, ThreadPurpose::Observer, 0);
+            let mut watcher = Watcher::new(Arc::clone(&observed), WORKER_PLACES + usize::from(workers));
+            if let Err(error) = observed.backend.observe(&mut watcher) {
+                fail(&writer, format!("the kernel tells no more: {error}"));
+            }
+        });
+        spawn("observer".to_owned(), body)?;
+    }
+    let (read, writer) = (Arc::clone(shared), writer.clone());
     spawn(
         "reader".to_owned(),
         Box::new(move |announce| {
@@ -318,13 +342,18 @@ fn start_threads<B: Backend>(
                 Err(error) => error.to_string(),
             };
             // Without its reader a client only stands in the way; its end allows what is pending.
-            drop(writer.reply(&Reply::Failed { message, mend: None }));
-            std::process::exit(1);
+            fail(&writer, message);
         }),
     )?;
     register(&shared.trace, &announce, ThreadPurpose::Control, 0);
-    let count = usize::from(workers) + 3;
+    let count = usize::from(workers) + 3 + usize::from(notifies);
     (0..count).map(|_| announced.recv().context("a thread ended while it started")).collect()
+}
+
+/// Says why the client ends, and ends it.
+fn fail(writer: &ControlWriter, message: String) -> ! {
+    drop(writer.reply(&Reply::Failed { message, mend: None }));
+    std::process::exit(1)
 }
 
 fn register(trace: &TraceWriter, announce: &mpsc::Sender<u64>, purpose: ThreadPurpose, number: u16) {

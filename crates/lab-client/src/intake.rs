@@ -90,7 +90,8 @@ impl<B: Backend> Reader<B> {
         shared.trace.board().pend(usize::from(slot), self.read, record.0, event.subject.tid);
         let ticket = shared.pending.open(slot, record, event.token, answer_by);
         let owed = Some(Owed { ticket });
-        let job = Job { token: event.token, record, task, event: event.event, judge, keep, owed };
+        let job =
+            Job { token: event.token, record, task, event: event.event, judge, keep, resolved: false, owed };
         if shared.queue.push(job).is_ok() {
             return true;
         }
@@ -106,7 +107,11 @@ impl<B: Backend> Reader<B> {
 }
 
 /// Whose thread it is. A program that this client runs is on its board from before its first event to its end.
-fn whose<B: Backend>(settings: &Settings, shared: &Shared<B>, subject: ThreadId) -> (SubjectClass, Actor) {
+pub(crate) fn whose<B: Backend>(
+    settings: &Settings,
+    shared: &Shared<B>,
+    subject: ThreadId,
+) -> (SubjectClass, Actor) {
     let (class, actor) = settings.participants.classify(subject.tid);
     let own = actor == Actor::UNKNOWN
         && settings.policy.behavior().spawns()
@@ -184,7 +189,16 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         let unwanted = match then.take() {
             Some(task) => shared
                 .queue
-                .push(Job { token, record, task, event, judge: None, keep: false, owed: None })
+                .push(Job {
+                    token,
+                    record,
+                    task,
+                    event,
+                    judge: None,
+                    keep: false,
+                    resolved: false,
+                    owed: None,
+                })
                 .is_err(),
             None => true,
         };

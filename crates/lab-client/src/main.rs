@@ -10,6 +10,7 @@
 mod client;
 mod housekeeper;
 mod intake;
+mod observer;
 mod outside;
 mod pending;
 mod queue;

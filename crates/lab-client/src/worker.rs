@@ -29,6 +29,8 @@ pub(crate) struct Job<T> {
     pub(crate) judge: Option<Judge>,
     /// The kernel is to keep the answer if the rule allows.
     pub(crate) keep: bool,
+    /// Its record has its file already.
+    pub(crate) resolved: bool,
     /// What the worker still owes the subject; `None` when the reader has answered.
     pub(crate) owed: Option<Owed>,
 }
@@ -85,6 +87,9 @@ impl<B: Backend> Worker<B> {
         }
         if let Some(Owed { ticket }) = job.owed {
             self.shared.pending.give_back(ticket.slot);
+        }
+        if job.resolved {
+            return self.shared.backend.release(job.token);
         }
         self.shared.gate.enter(self.place());
         self.shared.resolve(job.token, job.record);

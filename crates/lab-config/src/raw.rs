@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 
 use lab_model::{
-    AuthEvents, BackendChoice, Cache, Daemon, ExecProgram, Helpers, Preset, ReactTo, Span, Via, When,
+    AuthEvents, BackendChoice, Cache, Daemon, ExecProgram, Helpers, NotifyEvent, Preset, ReactTo, Span, Via,
+    When,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -187,12 +188,19 @@ records! {
         preset [default]: Preset,
         /// Which events the client is asked about.
         subscribe [default]: AuthEvents,
+        /// Which events the client is told of after they have happened. Nobody waits for it, so it costs the others
+        /// next to nothing and decides nothing. fanotify tells of `open`, `exec`, `close` and `write`, and merges
+        /// what one thread does on one file while it lies unread. A list that is written replaces the one it overrides.
+        notify [default]: List<NotifyEvent>,
         /// Decisions worked on at once; 1 is one event at a time.
         concurrency [default]: Bounded<1, 256>,
         /// The reaction to an AUTH open.
         on_open [default]: RawReaction,
         /// The reaction to an AUTH exec.
         on_exec [default]: RawReaction,
+        /// The reaction to being told, which is after the fact: it has no `when`. Of the other fields only `react_to`,
+        /// `ignore_es_clients`, `mute` and `concurrency` apply to it.
+        on_notify [default]: RawReaction,
         /// Whose events set a reaction off.
         react_to [default]: ReactTo,
         /// Allows at once what another client does, as Santa does with `is_es_client`; the report counts
@@ -523,6 +531,8 @@ impl Read for BehaviorEntry {
                 BehaviorEntry(RawBehavior {
                     preset: Field::Given(preset),
                     subscribe: Field::Absent,
+                    notify: Field::Absent,
+                    on_notify: Field::Absent,
                     verdict: Field::Absent,
                     concurrency: Field::Absent,
                     on_open: Field::Absent,

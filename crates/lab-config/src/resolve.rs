@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use lab_model::{
     AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, ExecProgram, ExecStorm, Helpers, Lab, Mute,
-    OpenStorm, Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
+    NotifyEvents, OpenStorm, Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
 };
 
 use crate::{
@@ -141,7 +141,13 @@ fn deadline(field: &Field<Span>, problems: &mut Problems<'_>) -> Span {
 /// A behaviour: the preset it names, else `base`, with the written fields laid over it.
 pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Problems<'_>) -> Behavior {
     let start = written.preset.value().map_or_else(|| base.clone(), |preset| preset.behavior());
+    let notify =
+        written.notify.value().map_or(start.notify, |list| list.items.iter().map(|at| at.value).collect());
+    let on_notify = reaction(&written.on_notify, start.on_notify, problems);
+    check_told(written, notify, on_notify, problems);
     Behavior {
+        notify,
+        on_notify,
         subscribe: written.subscribe.value().copied().unwrap_or(start.subscribe),
         concurrency: written
             .concurrency
@@ -163,6 +169,47 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
         helpers: workers::helpers(&written.helpers, start.helpers, problems),
         daemons: workers::asked_daemons(&written.daemons, start.daemons, problems),
     }
+}
+
+/// Checks what is written of being told.
+fn check_told(written: &RawBehavior, notify: NotifyEvents, on_notify: Reaction, problems: &mut Problems<'_>) {
+    if let Some(at) = written.on_notify.value().and_then(|reaction| reaction.when.given()) {
+        let diagnostic =
+            Diagnostic::new(at.place.clone(), "a reaction to being told is always after the fact")
+                .label("a NOTIFY event has no answer that it could come before")
+                .help("remove `when`");
+        problems.add(diagnostic);
+    }
+    if let (Some(at), true, false) = (written.on_notify.given(), notify.is_empty(), on_notify.is_none()) {
+        let diagnostic = Diagnostic::new(at.place.clone(), "nothing ever sets this reaction off")
+            .label("the client is told of nothing")
+            .help("add for example `notify: [open]`");
+        problems.add(diagnostic);
+    }
+    let unasked = written.subscribe.given().filter(|at| at.value == AuthEvents::None);
+    if let (Some(at), true) = (unasked, notify.is_empty()) {
+        let diagnostic =
+            Diagnostic::new(at.place.clone(), "a client that is asked and told nothing does nothing")
+                .label("asked about nothing")
+                .help("add for example `notify: [open]`, or write `subscribe: all`");
+        problems.add(diagnostic);
+    }
+}
+
+/// Which AUTH events something is about: `base` when it is not written, and never none.
+pub(crate) fn auth_events(
+    field: &Field<AuthEvents>,
+    base: AuthEvents,
+    problems: &mut Problems<'_>,
+) -> AuthEvents {
+    let Some(at) = field.given() else { return base };
+    if at.value == AuthEvents::None {
+        let diagnostic = Diagnostic::new(at.place.clone(), "what is about no event is never used")
+            .label("expected `all`, `open` or `exec`")
+            .help("remove it, or write for example `on: open`");
+        problems.add(diagnostic);
+    }
+    at.value
 }
 
 /// All behaviours as they are written.
@@ -229,7 +276,7 @@ fn deny_rule(rule: &At<RawDenyRule>, problems: &mut Problems<'_>) -> Option<Deny
     Some(DenyRule {
         path: path.value().cloned(),
         process: process.value().cloned(),
-        on: on.value().copied().unwrap_or(AuthEvents::All),
+        on: auth_events(on, AuthEvents::All, problems),
     })
 }
 

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use lab_model::{
-    ArenaKind, AuthEvents, BackendChoice, Cache, ExecProgram, InvalidSpan, Preset, ReactTo, Span, Via, When,
+    ArenaKind, AuthEvents, BackendChoice, Cache, ExecProgram, InvalidSpan, NotifyEvent, Preset, ReactTo,
+    Span, Via, When,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -214,6 +215,11 @@ choices! {
     Cache, "a value of `cache`", ["off" => Cache::Off, "on" => Cache::On];
     AuthEvents, "a choice of events", [
         "all" => AuthEvents::All, "open" => AuthEvents::Open, "exec" => AuthEvents::Exec,
+        "none" => AuthEvents::None,
+    ];
+    NotifyEvent, "a NOTIFY event", [
+        "open" => NotifyEvent::Open, "exec" => NotifyEvent::Exec, "close" => NotifyEvent::Close,
+        "write" => NotifyEvent::Write, "fork" => NotifyEvent::Fork, "exit" => NotifyEvent::Exit,
     ];
     When, "a value of `when`", ["before" => When::Before, "after" => When::After];
     BackendChoice, "a backend", [

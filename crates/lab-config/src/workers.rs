@@ -11,7 +11,7 @@ use crate::{
     nearest::nearest,
     raw::{RawAskedDaemon, RawDaemon, RawHelpers, RawLab},
     read::{At, Field, List, Problems},
-    resolve::{mended_word, written_behaviors},
+    resolve::{auth_events, mended_word, written_behaviors},
     scalar::RawSpawn,
     tree::shortened,
 };
@@ -97,7 +97,7 @@ pub(crate) fn helpers(
     Some(Helpers {
         count,
         errand,
-        on: raw.on.value().copied().unwrap_or(base.on),
+        on: auth_events(&raw.on, base.on, problems),
         wait: raw.wait.value().copied().unwrap_or(base.wait),
     })
 }
@@ -132,7 +132,7 @@ pub(crate) fn asked_daemons(
         let Ok(daemon) = ask.value.parse() else { continue };
         asked.push(AskedDaemon {
             daemon,
-            on: item.value.on.value().copied().unwrap_or(AuthEvents::All),
+            on: auth_events(&item.value.on, AuthEvents::All, problems),
             wait: item.value.wait.value().copied().unwrap_or(true),
         });
     }

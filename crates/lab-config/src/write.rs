@@ -2,7 +2,7 @@ use std::fmt::{self, Write};
 
 use lab_model::{
     AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, External, FaultAction, Helpers,
-    Knee, Lab, Mute, PhaseKind, PlannedFault, Rate, Reaction, Ready, When, Workload,
+    Knee, Lab, Mute, NotifyEvent, PhaseKind, PlannedFault, Rate, Reaction, Ready, When, Workload,
 };
 
 use crate::scalar::{Choice, RawSpawn};
@@ -90,9 +90,12 @@ fn write_client(out: &mut String, client: &Client) -> fmt::Result {
 
 fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::Result {
     writeln!(out, "{indent}subscribe: {}", word(behavior.subscribe))?;
+    let told: Vec<&str> = behavior.notify.iter().map(NotifyEvent::name).collect();
+    writeln!(out, "{indent}notify: [{}]", told.join(", "))?;
     writeln!(out, "{indent}concurrency: {}", behavior.concurrency.get())?;
     writeln!(out, "{indent}on_open: {}", Flow(&behavior.on_open))?;
     writeln!(out, "{indent}on_exec: {}", Flow(&behavior.on_exec))?;
+    writeln!(out, "{indent}on_notify: {{ {} }}", Deed(&behavior.on_notify))?;
     writeln!(out, "{indent}react_to: {}", word(behavior.react_to))?;
     writeln!(out, "{indent}ignore_es_clients: {}", behavior.ignore_es_clients)?;
     let Mute { helpers, paths, processes } = &behavior.mute;
@@ -304,14 +307,20 @@ struct Flow<'a>(&'a Reaction);
 
 impl fmt::Display for Flow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reaction { reopen, read, hash, via, extra_opens, spawn, when } = *self.0;
-        let when: When = when;
-        let (via, spawn, when) = (word(via), word(RawSpawn(spawn)), word(when));
-        write!(
-            f,
-            "{{ reopen: {reopen}, read: {read}, hash: {hash}, via: {via}, extra_opens: {extra_opens}, \
-             spawn: {spawn}, when: {when} }}"
-        )
+        let when: When = self.0.when;
+        write!(f, "{{ {}, when: {} }}", Deed(self.0), word(when))
+    }
+}
+
+/// What a reaction does, as fields of a mapping on one line.
+struct Deed<'a>(&'a Reaction);
+
+impl fmt::Display for Deed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Reaction { reopen, read, hash, via, extra_opens, spawn, when: _ } = *self.0;
+        let (via, spawn) = (word(via), word(RawSpawn(spawn)));
+        write!(f, "reopen: {reopen}, read: {read}, hash: {hash}, via: {via}, ")?;
+        write!(f, "extra_opens: {extra_opens}, spawn: {spawn}")
     }
 }
 

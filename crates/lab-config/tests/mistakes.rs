@@ -320,3 +320,13 @@ fn products() {
     let two = "external:\n  - { id: p, start: [/bin/true], arena: ramfs }\n  - { id: p, start: [/bin/true], arena: tmpfs }\nphases:";
     check("external_two_alike", 2, with("phases:", two));
 }
+
+#[test]
+fn being_told() {
+    let told = |fields: &str| with("behavior: scanner", &format!("behavior: {{ preset: noop, {fields} }}"));
+    check("told_unknown_event", 1, told("notify: [opne]"));
+    check("told_reaction_has_no_when", 1, told("notify: [open], on_notify: { reopen: true, when: after }"));
+    check("told_reaction_never_set_off", 1, told("on_notify: { reopen: true }"));
+    check("told_nothing_and_asked_nothing", 1, told("subscribe: none"));
+    check("about_no_event", 1, told("verdict: { deny: [{ path: files, on: none }] }"));
+}

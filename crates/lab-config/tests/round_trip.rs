@@ -5,8 +5,8 @@ use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
     ArenaKind, AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon,
     DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FaultAction, FileMix,
-    Helpers, Lab, Mute, OpenList, OpenStorm, Phases, PlannedFault, PrivateFolder, Rate, ReactTo, Reaction,
-    Ready, Recognized, Run, Safety, Span, Via, When, Workload,
+    Helpers, Lab, Mute, NotifyEvents, OpenList, OpenStorm, Phases, PlannedFault, PrivateFolder, Rate,
+    ReactTo, Reaction, Ready, Recognized, Run, Safety, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -112,11 +112,14 @@ prop_compose! {
         answer_by_percent in proptest::option::of(1..=99_u8),
         (delay, cpu) in (time(), time()),
         (subscribe, deny) in (events(), proptest::collection::vec(deny_rule(), 0..3)),
+        (notify, on_notify) in (0..64_u16, reaction().boxed()),
         helpers in proptest::option::of(helpers().boxed()),
     ) -> Behavior {
         let concurrency = Concurrency::new(concurrency);
         Behavior {
-            subscribe,
+            subscribe: if notify % 2 == 1 { AuthEvents::None } else { subscribe },
+            notify: NotifyEvents::from_bits(notify),
+            on_notify: if notify == 0 { Reaction::none() } else { Reaction { when: When::Before, ..on_notify } },
             concurrency,
             on_open,
             on_exec,

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedDaemon, Distribution, EventKind, ExecProgram, Helpers, Span, SubjectClass};
+use crate::{AskedDaemon, Distribution, EventKind, ExecProgram, Helpers, NotifyEvents, Span, SubjectClass};
 
 /// A named set of behaviours from which a lab file starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -240,6 +240,8 @@ pub enum AuthEvents {
     Open,
     /// Execs.
     Exec,
+    /// Neither: for a client that only wants to be told (`notify`).
+    None,
 }
 
 impl AuthEvents {
@@ -250,6 +252,7 @@ impl AuthEvents {
             AuthEvents::All => matches!(event, EventKind::AuthOpen | EventKind::AuthExec),
             AuthEvents::Open => matches!(event, EventKind::AuthOpen),
             AuthEvents::Exec => matches!(event, EventKind::AuthExec),
+            AuthEvents::None => false,
         }
     }
 }
@@ -295,6 +298,12 @@ pub struct Behavior {
     /// Which events it is asked about.
     #[serde(default)]
     pub subscribe: AuthEvents,
+    /// Which events it is told of after they have happened; nobody waits for it.
+    #[serde(default)]
+    pub notify: NotifyEvents,
+    /// The reaction to being told; its [`Reaction::when`] means nothing.
+    #[serde(default = "Reaction::none")]
+    pub on_notify: Reaction,
     /// Decisions worked on at once; 1 is one event at a time.
     pub concurrency: Concurrency,
     /// The reaction to an AUTH open.
@@ -339,6 +348,8 @@ impl Behavior {
             mute: Mute { helpers: false, paths: Vec::new(), processes: Vec::new() },
             cache: Cache::Off,
             subscribe: AuthEvents::All,
+            notify: NotifyEvents::NONE,
+            on_notify: Reaction::none(),
             deny: Vec::new(),
             helpers: None,
             daemons: Vec::new(),
@@ -353,10 +364,16 @@ impl Behavior {
         }
     }
 
+    /// Is asked and told the same, answers at once and does nothing else.
+    #[must_use]
+    pub fn without_reactions(&self) -> Behavior {
+        Behavior { subscribe: self.subscribe, notify: self.notify, ..Behavior::noop() }
+    }
+
     /// True when it runs programs of its own.
     #[must_use]
     pub const fn spawns(&self) -> bool {
-        self.on_open.spawn.is_some() || self.on_exec.spawn.is_some()
+        self.on_open.spawn.is_some() || self.on_exec.spawn.is_some() || self.on_notify.spawn.is_some()
     }
 
     /// Whether an event of such a subject sets the reaction off.

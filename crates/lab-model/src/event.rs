@@ -19,6 +19,8 @@ pub enum EventKind {
     NotifyClose,
     /// A process ended.
     NotifyExit,
+    /// A file was written to.
+    NotifyWrite,
     /// Any other event, kept as the kernel's own number.
     Other(u16),
 }
@@ -35,6 +37,7 @@ impl EventKind {
             EventKind::NotifyFork => 11,
             EventKind::NotifyClose => 12,
             EventKind::NotifyExit => 15,
+            EventKind::NotifyWrite => 33,
             EventKind::Other(code) => code,
         }
     }
@@ -50,6 +53,7 @@ impl EventKind {
             11 => EventKind::NotifyFork,
             12 => EventKind::NotifyClose,
             15 => EventKind::NotifyExit,
+            33 => EventKind::NotifyWrite,
             other => EventKind::Other(other),
         }
     }
@@ -65,6 +69,7 @@ impl EventKind {
             EventKind::NotifyFork => "notify_fork",
             EventKind::NotifyClose => "notify_close",
             EventKind::NotifyExit => "notify_exit",
+            EventKind::NotifyWrite => "notify_write",
             EventKind::Other(_) => "other",
         }
     }

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ArenaKind, Behavior, BundleId, ClientId, Daemon, ExecProgram, Expectation, External, PlannedFault, Span,
-    Workload,
+    ArenaKind, Behavior, BundleId, ClientId, Daemon, ExecProgram, Expectation, External, FaultAction,
+    NotifyEvent, PlannedFault, Span, Workload,
 };
 
 /// A lab with every default filled in and every rule checked: what the orchestrator runs.
@@ -43,14 +43,46 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// How a client behaves, at first and under the faults that are planned for it.
+    pub fn behaviors_of<'a>(&'a self, client: &'a Client) -> impl Iterator<Item = &'a Behavior> {
+        let changes = self.faults.iter().filter(|fault| fault.on == client.id.as_str());
+        let changed = changes.filter_map(|fault| match &fault.action {
+            FaultAction::Behave { behavior, .. } => Some(behavior.as_ref()),
+            _ => None,
+        });
+        [&client.behavior].into_iter().chain(changed)
+    }
+
+    /// True for a client that is ever told of what has happened.
+    #[must_use]
+    pub fn notifies(&self, client: &Client) -> bool {
+        self.behaviors_of(client).any(|behavior| !behavior.notify.is_empty())
+    }
+
+    /// The first client that wants to be told of something that this backend tells nobody of, what, and why.
+    #[must_use]
+    pub fn untold(&self, backend: BackendChoice) -> Option<(&ClientId, NotifyEvent, &'static str)> {
+        self.clients.iter().find_map(|client| {
+            let mut wanted = self.behaviors_of(client).flat_map(|behavior| behavior.notify.iter());
+            wanted.find_map(|event| event.untold_by(backend).map(|why| (&client.id, event, why)))
+        })
+    }
+
     /// The programs that clients run on their own account, and those that helpers and daemons run for them.
     #[must_use]
     pub fn programs_of_clients(&self) -> Vec<ExecProgram> {
         let behaviors = self.clients.iter().map(|client| &client.behavior);
         let helped = |behavior: &Behavior| behavior.helpers.and_then(|helpers| helpers.errand.spawn);
-        let by_clients =
-            behaviors.flat_map(|behavior| [behavior.on_open.spawn, behavior.on_exec.spawn, helped(behavior)]);
+        let by_clients = behaviors.flat_map(|behavior| {
+            [behavior.on_open.spawn, behavior.on_exec.spawn, behavior.on_notify.spawn, helped(behavior)]
+        });
         by_clients.chain(self.daemons.iter().map(|daemon| daemon.errand.spawn)).flatten().collect()
+    }
+
+    /// The most decisions that a client works on at once, under any of the faults that are planned for it.
+    #[must_use]
+    pub fn workers_max(&self, client: &Client) -> u16 {
+        self.behaviors_of(client).map(|behavior| behavior.concurrency.get()).max().unwrap_or(1)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lab_bundle::StepError;
-use lab_model::Lab;
+use lab_model::{BackendChoice, Lab};
 use nix::{
     sys::{
         signal::{Signal, kill},
@@ -56,6 +56,7 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 /// # Errors
 /// [`Failure`] when nothing was started.
 pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>), Failure> {
+    tell_all(request.lab)?;
     capacity(request.lab)?;
     let needed = [request.runs, &request.programs.client, &request.programs.driver, request.program];
     require_products(request.lab, &needed.map(Path::to_owned))?;
@@ -95,17 +96,26 @@ fn abandon(folder: &RunFolder, failure: Failure) -> Failure {
     failure
 }
 
+/// Refuses a client that wants to be told of what this kernel tells nobody of.
+fn tell_all(lab: &Lab) -> Result<(), Failure> {
+    let live =
+        if cfg!(target_os = "macos") { BackendChoice::EndpointSecurity } else { BackendChoice::Fanotify };
+    let Some((client, event, why)) = lab.untold(live) else { return Ok(()) };
+    let message = format!("{client} wants to be told of `{}` events, and {why}", event.name());
+    Err(Failure::new(FailureKind::Usage, message)
+        .mend(format!("take `{}` out of its `notify`", event.name())))
+}
+
 /// Refuses what the machine cannot do before anything is written.
 #[cfg(target_os = "linux")]
 fn capacity(lab: &Lab) -> Result<(), Failure> {
     let capacity = lab_backend_fanotify::probe::capacity()?;
     // A product may have more groups than one; that it has none is unlikely.
-    let wanted = u32::try_from(lab.clients.len() + lab.external.len()).unwrap_or(u32::MAX);
+    let told = lab.clients.iter().filter(|client| lab.notifies(client)).count();
+    let wanted = u32::try_from(lab.clients.len() + told + lab.external.len()).unwrap_or(u32::MAX);
     if wanted > capacity.groups_max {
-        let message = format!(
-            "the lab has {wanted} clients, and this user may have {} fanotify groups",
-            capacity.groups_max
-        );
+        let message =
+            format!("the lab needs {wanted} fanotify groups, and this user may have {}", capacity.groups_max);
         let mend = format!("raise it: sysctl fs.fanotify.max_user_groups={}", wanted * 2);
         return Err(Failure::new(FailureKind::NoSlot, message).mend(mend));
     }

@@ -85,6 +85,9 @@ pub struct ClientAssignment {
     pub behavior: Box<Behavior>,
     /// The most workers any order will ask for; their threads start before the first event.
     pub workers_max: u16,
+    /// Some order will have it told of what has happened; it is set up for that before the first event.
+    #[serde(default)]
+    pub notifies: bool,
     /// How long it may take to answer.
     pub deadline: Span,
     /// The workload, from which it knows the arena's files.

@@ -83,17 +83,6 @@ impl Faults {
     }
 }
 
-/// The most decisions that a client works on at once, under any of the faults that are planned for it.
-pub(crate) fn workers_max(lab: &Lab, client: usize) -> u16 {
-    let client = &lab.clients[client];
-    let changes = lab.faults.iter().filter(|fault| fault.on == client.id.as_str());
-    let workers = changes.filter_map(|fault| match &fault.action {
-        FaultAction::Behave { behavior, .. } => Some(behavior.concurrency.get()),
-        _ => None,
-    });
-    workers.fold(client.behavior.concurrency.get(), u16::max)
-}
-
 /// True for the end of a helper or a daemon: what becomes of its requests is not modelled.
 pub(crate) fn ends_a_worker(lab: &Lab, fault: &PlannedFault) -> bool {
     let client = lab.clients.iter().any(|client| client.id.as_str() == fault.on);

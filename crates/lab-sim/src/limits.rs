@@ -13,6 +13,7 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
             parts.push(what.to_owned());
         }
     };
+    part(lab.clients.iter().any(|client| lab.notifies(client)), "NOTIFY events (`notify`)");
     part(!lab.external.is_empty(), "external products");
     let ends = lab.faults.iter().any(|fault| ends_a_worker(lab, fault));
     part(ends, "helpers and daemons that are killed or restarted by themselves");

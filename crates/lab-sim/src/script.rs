@@ -13,7 +13,6 @@ use crate::{
     client::{Batch, Client},
     deciders::By,
     driver::DriverWorker,
-    faults::workers_max,
     hiding::Hidden,
     machine::{EPOCH, Machine, NONE, Step},
     outside::Desks,
@@ -124,7 +123,7 @@ impl<S: Sink> Machine<'_, S> {
         let client = u32::from(number);
         let reader = self.add_thread(client, 0, Step::Receive, self.new_tid());
         let housekeeper = self.add_thread(client, 0, Step::FallBack, self.new_tid());
-        let count = workers_max(self.lab, usize::from(number));
+        let count = self.lab.workers_max(&self.lab.clients[usize::from(number)]);
         let first = u32::try_from(self.threads.len()).unwrap_or(NONE);
         for worker in 0..count {
             self.add_thread(client, worker, Step::TakeUp, self.new_tid());

@@ -16,6 +16,7 @@ mod layout;
 mod life;
 mod mapped;
 mod memory;
+mod notice;
 mod reader;
 mod record;
 mod writer;
@@ -30,6 +31,7 @@ pub use layout::{
 };
 pub use mapped::MappedTrace;
 pub use memory::MemoryTrace;
+pub use notice::Notice;
 pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
 pub use record::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, FaultStage, Loss, LossKind, Operation,

@@ -13,6 +13,7 @@ use crate::{
         commit,
     },
     life,
+    notice::Notice,
     record::{
         DecisionBegin, DecisionEnd, Fault, Loss, OperationBegin, OperationEnd, PathFragment, PhaseMark,
         ProcessMark, RequestBegin, RequestEnd, Target, ThreadMark, kind,
@@ -139,6 +140,13 @@ impl MemoryTrace {
     /// Records a thread of the process.
     pub fn thread(&mut self, mark: &ThreadMark) {
         self.whole(kind::THREAD, &mark.words());
+    }
+
+    /// Records what the client was told.
+    pub fn notice(&mut self, notice: &Notice) -> RecordId {
+        let id = self.claim();
+        self.store(id, Span::Whole, kind::NOTICE, &notice.words());
+        id
     }
 
     /// Records that an external product's thread came into sight or went out of it.

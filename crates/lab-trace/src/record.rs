@@ -9,6 +9,7 @@ use crate::{
     external::{GroupMark, Outlook, Sighting},
     layout::PATH_FRAGMENT_BYTES,
     life,
+    notice::Notice,
 };
 
 /// One record as read back.
@@ -38,6 +39,8 @@ pub enum Record {
     GroupMark(GroupMark),
     /// What waited for such a product at one moment.
     Outlook(Outlook),
+    /// What this client was told after it had happened.
+    Notice(Notice),
     /// A step in the life of a process, as this client's kernel told of it.
     Life(ProcessLife),
 }
@@ -391,6 +394,14 @@ pub enum LossKind {
     Paths,
     /// Targets that were closed unresolved because the ring was full.
     Targets,
+    /// NOTIFY events that the kernel could not hand over.
+    Notices,
+    /// The kernel's queue of NOTIFY events overflowed; counts how often, for how many it dropped is unknown.
+    NoticesOverflowed,
+    /// NOTIFY events that lay unread in the kernel's queue at the end.
+    NoticesUnread,
+    /// Reactions to NOTIFY events that were not begun, because the queue of work was full.
+    Reactions,
     /// Another kind, by number.
     Other(u16),
 }
@@ -402,6 +413,10 @@ impl LossKind {
             LossKind::Events => 2,
             LossKind::Paths => 3,
             LossKind::Targets => 4,
+            LossKind::Notices => 5,
+            LossKind::NoticesOverflowed => 6,
+            LossKind::NoticesUnread => 7,
+            LossKind::Reactions => 8,
             LossKind::Other(code) => code,
         }
     }
@@ -412,6 +427,10 @@ impl LossKind {
             2 => LossKind::Events,
             3 => LossKind::Paths,
             4 => LossKind::Targets,
+            5 => LossKind::Notices,
+            6 => LossKind::NoticesOverflowed,
+            7 => LossKind::NoticesUnread,
+            8 => LossKind::Reactions,
             other => LossKind::Other(other),
         }
     }
@@ -500,6 +519,8 @@ pub enum ThreadPurpose {
     Worker,
     /// Grows the trace, resolves targets, answers what is nearly overdue.
     Housekeeper,
+    /// Reads NOTIFY events.
+    Observer,
     /// Another purpose, by number.
     Other(u16),
 }
@@ -511,6 +532,7 @@ impl ThreadPurpose {
             ThreadPurpose::Reader => 2,
             ThreadPurpose::Worker => 3,
             ThreadPurpose::Housekeeper => 4,
+            ThreadPurpose::Observer => 5,
             ThreadPurpose::Other(code) => code,
         }
     }
@@ -521,6 +543,7 @@ impl ThreadPurpose {
             2 => ThreadPurpose::Reader,
             3 => ThreadPurpose::Worker,
             4 => ThreadPurpose::Housekeeper,
+            5 => ThreadPurpose::Observer,
             other => ThreadPurpose::Other(other),
         }
     }
@@ -558,17 +581,18 @@ pub(crate) mod kind {
     pub(crate) const SIGHTING: u8 = 16;
     pub(crate) const GROUP_MARK: u8 = 17;
     pub(crate) const OUTLOOK: u8 = 18;
+    pub(crate) const NOTICE: u8 = 19;
     pub(crate) const LIFE: u8 = 20;
 }
 
-const fn optional(ticks: Option<Ticks>) -> u64 {
+pub(crate) const fn optional(ticks: Option<Ticks>) -> u64 {
     match ticks {
         Some(ticks) => ticks.0,
         None => 0,
     }
 }
 
-const fn ticks(word: u64) -> Option<Ticks> {
+pub(crate) const fn ticks(word: u64) -> Option<Ticks> {
     if word == 0 { None } else { Some(Ticks(word)) }
 }
 
@@ -591,7 +615,7 @@ pub(crate) const fn both(low: u32, high: u32) -> u64 {
     low as u64 | ((high as u64) << 32)
 }
 
-const fn class_code(class: SubjectClass) -> u64 {
+pub(crate) const fn class_code(class: SubjectClass) -> u64 {
     match class {
         SubjectClass::Workload => 0,
         SubjectClass::Own => 1,
@@ -600,7 +624,7 @@ const fn class_code(class: SubjectClass) -> u64 {
     }
 }
 
-const fn class_from(code: u16) -> Option<SubjectClass> {
+pub(crate) const fn class_from(code: u16) -> Option<SubjectClass> {
     match code {
         0 => Some(SubjectClass::Workload),
         1 => Some(SubjectClass::Own),
@@ -892,6 +916,7 @@ pub(crate) fn whole(kind: u8, words: &[u64]) -> Option<Record> {
         kind::SIGHTING => Record::Sighting(Sighting::from_words(words)?),
         kind::GROUP_MARK => Record::GroupMark(GroupMark::from_words(words)?),
         kind::OUTLOOK => Record::Outlook(Outlook::from_words(words)),
+        kind::NOTICE => Record::Notice(Notice::from_words(words)?),
         kind::LIFE => Record::Life(life::from_words(words)),
         _ => return None,
     })

@@ -22,6 +22,7 @@ use crate::{
     },
     life,
     mapped::Region,
+    notice::Notice,
     record::{
         DecisionBegin, DecisionEnd, Fault, Loss, OperationBegin, OperationEnd, PathFragment, PhaseMark,
         ProcessMark, RequestBegin, RequestEnd, Target, ThreadMark, kind,
@@ -293,6 +294,12 @@ impl TraceWriter {
     /// Records a thread of this process.
     pub fn thread(&self, mark: &ThreadMark) {
         self.shared.whole(kind::THREAD, &mark.words());
+    }
+
+    /// Records what this client was told; the record is what a reaction names as its cause.
+    #[must_use]
+    pub fn notice(&self, notice: &Notice) -> RecordId {
+        self.shared.begin(Span::Whole, kind::NOTICE, &notice.words())
     }
 
     /// Records that an external product's thread came into sight or went out of it.

@@ -43,6 +43,9 @@ fn main() -> ExitCode {
         live("a_daemon_feeds_even_one_client_unless_it_is_muted", daemon_echo),
         live("two_clients_with_helpers_feed_each_other", helpers_echo),
         live("a_client_that_waits_for_its_helper_waits_for_itself", helper_waits_for_itself),
+        live("who_is_only_told_keeps_nobody_waiting", observer),
+        live("what_is_done_when_told_is_work_for_all", observer_acts),
+        live("what_a_kernel_does_not_tell_is_refused", untold),
         live("forty_eight_clients_work", forty_eight),
         live("two_labs_at_once_do_not_see_each_other", two_at_once),
         live("the_same_run_can_be_reported_again", reported_again),
@@ -56,6 +59,82 @@ fn main() -> ExitCode {
         tests.push(live(name, move || exact_law(count)));
     }
     rig::main(Arguments::from_args(), tests)
+}
+
+/// Two scanners and a client that is only told.
+fn observed(observer: &str, load: &str) -> String {
+    format!(
+        "defaults:\n  behavior: scanner\nclients:\n  - {{ id: alpha }}\n  - {{ id: bravo }}\n  - id: observer\n    \
+         behavior: {{ preset: noop, subscribe: none, {observer} }}\n{load}"
+    )
+}
+
+/// The part of the third client, and what must hold of it whatever was merged.
+fn told(report: &Value) -> Value {
+    let told = report["clients"][2]["told"].clone();
+    let by_author = told["by_author"].as_array().unwrap();
+    let sum: u64 = by_author.iter().map(|line| line[1].as_u64().unwrap()).sum();
+    assert_eq!(sum, number(&told, "/notices"), "who did it adds up");
+    assert_eq!((number(&told, "/lost"), number(&told, "/unread")), (0, 0));
+    // Every open is told of or known not to be told apart: none is missing from the sum.
+    let opens = number(&told, "/by_event/open");
+    assert_eq!(opens + number(&told, "/opens_not_told_apart"), number(&told, "/opens"), "{told}");
+    told
+}
+
+fn observer() {
+    let rig = Rig::new("observer");
+    rig.lab("observer", &observed("notify: [open, close]", &open_storm(1000)));
+    let report = rig.report("observer");
+    nothing_went_wrong(&report);
+    assert_eq!(text(&report, "/outcome"), "stable");
+    assert_eq!(number(&report, "/storm/decisions"), 6 * 1000, "as two scanners alone");
+    assert_eq!(number(&report, "/clients/2/decisions"), 0);
+    assert_eq!(
+        report["clients"][2]["approvals"]["hidden"],
+        serde_json::json!({ "not-subscribed": 3 * 1000 })
+    );
+    let told = told(&report);
+    assert_eq!(number(&told, "/opens"), 3 * 1000, "the workload's and both scanners'");
+    assert!(number(&told, "/notices") > 0);
+    assert_eq!((number(&told, "/reacted"), number(&told, "/operations")), (0, 0));
+    let names: Vec<&str> =
+        told["by_author"].as_array().unwrap().iter().map(|line| line[0].as_str().unwrap()).collect();
+    assert!(["alpha", "bravo", "workload"].iter().all(|name| names.contains(name)), "{names:?}");
+    assert!(names.len() == 3, "everything that it was told of is explained: {names:?}");
+}
+
+/// Both scanners decide about each open that the observer makes; nobody reacts to it.
+fn observer_acts() {
+    let rig = Rig::new("observer-acts");
+    rig.lab("acts", &observed("notify: [open], on_notify: { reopen: true }", &open_storm(500)));
+    let report = rig.report("acts");
+    nothing_went_wrong(&report);
+    assert_eq!(text(&report, "/outcome"), "stable");
+    let told = told(&report);
+    let made = number(&told, "/operations");
+    assert!(made > 0);
+    assert_eq!(made, number(&told, "/reacted"), "one reopen for each notice that sets it off");
+    assert_eq!(number(&told, "/inflicted"), 2 * made);
+    assert_eq!(number(&report, "/storm/operations"), 3 * 500 + made, "all of it belongs to a root's cascade");
+    assert_eq!(number(&report, "/storm/decisions"), 6 * 500 + 2 * made);
+    assert_eq!(number(&report, "/clients/2/decisions"), 0);
+    assert_eq!(number(&report, "/clients/2/operations"), made);
+    assert_eq!(report["loop_gain"]["value"].as_f64(), Some(0.0), "its own opens do not set it off");
+    let cascades = number(&report, "/cascades/count") + number(&report, "/cascades/unfinished");
+    assert_eq!((cascades, number(&report, "/cascades/unfinished")), (500, 0));
+}
+
+fn untold() {
+    let rig = Rig::new("untold");
+    rig.lab("untold", &observed("notify: [open, fork]", &open_storm(10)));
+    let finished = rig.run(&["up", "untold"]);
+    assert_eq!(finished.code, Some(64));
+    let words = finished.stderr;
+    assert!(
+        words.contains("observer wants to be told of `fork` events, and fanotify tells of files"),
+        "{words}"
+    );
 }
 
 /// What must hold of every lab in which nothing went wrong.

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use lab_model::NotifyEvent;
 use lab_trace::FaultKind;
 
 use super::{Assembly, observed::Losses, ranked};
 use crate::{
-    findings::{Avoidable, Blame, Call, Client, Inflicted, Life, Peer, Requests},
+    findings::{Avoidable, Blame, Call, Client, Inflicted, Life, Peer, Requests, Told},
     ledger::{Account, Ranking},
+    merge::Side,
     requests,
+    told::Coverage,
     totals::by_approval,
 };
 
@@ -38,6 +41,7 @@ impl Assembly<'_> {
             by_approval: by_approval(&account.by_approval),
             approvals: self.engine.sides.approvals(place, losses.by_client[place] > 0),
             operations: account.operations,
+            told: self.told(place),
             requests: self.requests(place),
             latency_ns: account.latency.summary(),
             latency_others_ns: account.others.summary(),
@@ -65,6 +69,37 @@ impl Assembly<'_> {
             end: lives.last().map_or_else(|| "unknown".into(), |life| life.end.clone()),
             lives,
         }
+    }
+
+    fn told(&self, place: usize) -> Option<Told> {
+        let tally = self.engine.told.get(place).filter(|tally| tally.listens || tally.notices > 0)?;
+        let sides = self.show.merge.sides();
+        let sum =
+            |count: fn(&Side) -> u64| self.of_client(place).map(|trace| count(sides[trace])).sum::<u64>();
+        let wanted = |coverage: Coverage, count: u64| coverage.wanted.then_some(count);
+        let (opens, execs) = (tally.opens, tally.execs);
+        let events = NotifyEvent::ALL.iter().zip(tally.by_event).filter(|(_, count)| *count > 0);
+        let authors = self.roster.columns.iter().zip(&tally.by_author).filter(|(_, count)| **count > 0);
+        let mut by_author: Vec<(String, u64)> =
+            authors.map(|(column, &count)| (column.name.clone(), count)).collect();
+        by_author.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        Some(Told {
+            notices: tally.notices,
+            by_event: events.map(|(event, count)| (event.name().to_owned(), count)).collect(),
+            mixed: tally.mixed,
+            by_author,
+            opens: wanted(opens, opens.operations),
+            opens_not_told_apart: wanted(opens, opens.operations.saturating_sub(opens.told)),
+            execs: wanted(execs, execs.operations),
+            execs_not_told: wanted(execs, execs.operations.saturating_sub(execs.told)),
+            lag_ns: tally.lag.summary(),
+            reacted: tally.reacted,
+            reactions_dropped: sum(|side| side.reactions_dropped),
+            operations: tally.operations,
+            inflicted: tally.inflicted,
+            lost: (sum(|side| side.notices_overflowed) == 0).then(|| sum(|side| side.notices_lost)),
+            unread: sum(|side| side.notices_unread),
+        })
     }
 
     fn bundle_id(&self, place: usize) -> String {

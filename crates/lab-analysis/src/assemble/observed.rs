@@ -56,6 +56,14 @@ impl Assembly<'_> {
                     .into(),
             );
         }
+        let told = || findings.clients.iter().filter_map(|client| client.told.as_ref());
+        if self.context.backend == "fanotify" && told().next().is_some() {
+            notes.push(
+                "fanotify merges the NOTIFY events of one thread on one file while they lie unread, and does not say how \
+                 many: a client's notices are a lower bound of what happened."
+                    .into(),
+            );
+        }
         let unsigned = self.engine.processes.unsigned;
         if unsigned > 0 {
             notes.push(format!(
@@ -114,6 +122,16 @@ impl Assembly<'_> {
         };
         note(trace.lost, "records did not fit and were lost");
         note(side.events_lost, "events were dropped by the kernel");
+        note(side.notices_lost, "NOTIFY events could not be handed over by the kernel");
+        note(
+            side.notices_overflowed,
+            "times the kernel's queue of NOTIFY events overflowed: how many it dropped is unknown",
+        );
+        note(side.notices_unread, "NOTIFY events lay unread at the end");
+        note(
+            side.reactions_dropped,
+            "reactions to NOTIFY events were not begun, because the queue of work was full",
+        );
         note(side.damaged, "records are damaged and were left out");
         note(side.parts_damaged, "ends or targets of records are damaged and count as absent");
         note(

@@ -154,6 +154,7 @@ fn client(import: &Import) -> Client {
         by_approval: notify(import),
         approvals: Approvals::default(),
         operations: 0,
+        told: None,
         latency_ns: Latency::default(),
         latency_others_ns: Latency::default(),
         latency_by_event_ns: BTreeMap::new(),

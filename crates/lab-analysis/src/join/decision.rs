@@ -166,13 +166,10 @@ impl Engine<'_> {
         let target = decision.target.present();
         let column = match op {
             Some(op) => usize::from(op.column),
-            None if merge.is_lab_thread(decision.begin.subject.tid) => self.roster.unexplained(),
-            None => match self.product(decision, item.at) {
-                Some(product) => self.roster.product_column(product),
-                // Beside a product, a thread that was never seen may be the product's.
-                None if self.roster.products > 0 => self.roster.unexplained(),
-                None => self.roster.external(),
-            },
+            None => {
+                let product = self.product(decision, item.at);
+                self.column_outside(decision.begin.subject.tid, product, merge)
+            }
         };
         Entry {
             column,
@@ -186,6 +183,19 @@ impl Engine<'_> {
             file: target.filter(|target| target.inode != 0).map(|target| (target.inode, target.device)),
             path: (item.trace, target.map_or(0, |target| target.path)),
             above: dec.above,
+        }
+    }
+
+    /// The column of a thread that is in no operation, and perhaps a product's.
+    pub(super) fn column_outside(&self, tid: u64, product: Option<usize>, merge: &Merge<'_>) -> usize {
+        if merge.is_lab_thread(tid) {
+            return self.roster.unexplained();
+        }
+        match product {
+            Some(product) => self.roster.product_column(product),
+            // Beside a product, a thread that was never seen may be the product's.
+            None if self.roster.products > 0 => self.roster.unexplained(),
+            None => self.roster.external(),
         }
     }
 
@@ -243,6 +253,10 @@ impl Engine<'_> {
             op.asked.push(Asked { client, read, answered, queued, blocked: 0, denied });
         }
         let (by, owner) = (op.by, op.owner);
+        let told = by.filter(|by| by.slot == NONE && dec.counted);
+        if let Some(tally) = told.and_then(|by| self.told.get_mut(usize::from(by.client))) {
+            tally.inflicted += 1;
+        }
         self.forest.hold(dec.cascade);
         let parent = dec.node;
         let node = Node { parent, count: 1, trace: dec.trace, decision: true, record: dec.record };
@@ -259,7 +273,7 @@ impl Engine<'_> {
                 || self.last_parent[usize::from(dec.trace)] == 0;
             self.gain.event(cascade, dec.client, dec.about_client, judged);
             if let Some(by) = by {
-                self.gain.landing(cascade, dec.client, by.client, by.about_client);
+                self.gain.landing(cascade, dec.client, by.kind, by.about_client);
             }
         }
         let account = &mut self.accounts[usize::from(dec.client)];

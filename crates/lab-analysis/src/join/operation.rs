@@ -6,13 +6,13 @@ use super::*;
 use crate::{outside, show::path};
 
 /// Where an operation hangs.
-struct Place {
-    cascade: u32,
-    parent: u32,
-    depth: u32,
-    flame: u32,
-    above: u128,
-    by: Option<By>,
+pub(super) struct Place {
+    pub(super) cascade: u32,
+    pub(super) parent: u32,
+    pub(super) depth: u32,
+    pub(super) flame: u32,
+    pub(super) above: u128,
+    pub(super) by: Option<By>,
 }
 
 impl Engine<'_> {
@@ -102,6 +102,9 @@ impl Engine<'_> {
             denied: false,
             path,
         });
+        if self.listens {
+            self.may_be_told(slot, end.is_some_and(|end| end.error == 0));
+        }
         self.by_thread.insert(begin.subject.tid, slot);
         if begin.kind == OperationKind::Exec {
             self.by_process.insert(begin.subject.pid, slot);
@@ -124,6 +127,38 @@ impl Engine<'_> {
         if ended != NEVER {
             self.ends.push(Reverse((ended, slot)));
         }
+    }
+
+    /// Remembers an operation for those who are told of it.
+    fn may_be_told(&mut self, slot: u32, succeeded: bool) {
+        let Some(op) = self.ops.get(slot) else { return };
+        if let Some(by) = op.by.filter(|by| by.slot == NONE && op.counted) {
+            self.told[usize::from(by.client)].operations += 1;
+        }
+        let exec = op.kind != OperationKind::Open;
+        let key = match op.target {
+            _ if exec => (op.tid, 0, 0),
+            Some((inode, device)) => (op.tid, inode, device),
+            // An open whose file is not known has failed, and nobody is told of that.
+            None => return,
+        };
+        let noticeable = Noticeable {
+            column: op.column,
+            exec,
+            ended: op.ended,
+            counted: op.counted && op.kind != OperationKind::Process,
+            succeeded,
+            told: 0,
+            root: op.root,
+            cascade: op.cascade,
+            in_storm: self.forest.get(op.cascade).in_storm(),
+            node: op.node,
+            depth: op.depth,
+            flame: op.flame,
+            above: op.above,
+            by: op.by.map(|by| (by.kind, by.about_client)),
+        };
+        self.notable(key, noticeable);
     }
 
     /// Finds the decision during which an operation was made, or opens a cascade.
@@ -152,7 +187,9 @@ impl Engine<'_> {
 
     fn place_below(&mut self, item: &Item, client: u16, record: u64) -> Option<Place> {
         let trace = self.roster.trace_of(client)?;
-        let &slot = self.by_record.get(&(trace, record))?;
+        let Some(&slot) = self.by_record.get(&(trace, record)) else {
+            return self.place_below_notice(item.at, trace, record);
+        };
         let parent = self.decisions.get_mut(slot)?;
         if parent.children_left < u8::MAX {
             parent.children_left = parent.children_left.saturating_sub(1);
@@ -171,7 +208,13 @@ impl Engine<'_> {
             depth: parent.depth.saturating_add(1),
             flame: parent.flame,
             above: parent.above | bit(parent.client),
-            by: Some(By { client: parent.client, slot, record, about_client: parent.about_client }),
+            by: Some(By {
+                client: parent.client,
+                kind: parent.client,
+                slot,
+                record,
+                about_client: parent.about_client,
+            }),
         })
     }
 

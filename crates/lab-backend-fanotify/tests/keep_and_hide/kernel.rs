@@ -1,4 +1,4 @@
-//! The real kernel's rules for answers that are kept and for paths that are hidden. Needs CAP_SYS_ADMIN;
+//! The real kernel's rules for answers that are kept, for paths that are hidden and for what is told after the fact. Needs CAP_SYS_ADMIN;
 //! without it the tests say so and count as ignored, never as passed.
 #![allow(
     clippy::unwrap_used,
@@ -15,13 +15,14 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
     thread,
 };
 
 use lab_backend_fanotify::{EventFd, Group};
-use lab_client_core::{Backend, Disposition, Event, Intake};
-use lab_model::{AuthEvents, Verdict};
+use lab_client_core::{Backend, Disposition, Event, Intake, Listener, Told, Untold};
+use lab_model::{AuthEvents, NotifyEvent, NotifyEvents, Verdict};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::{
     mount::{MsFlags, mount},
@@ -84,7 +85,7 @@ impl Scene {
             fs::create_dir(arena.join(folder)).unwrap();
             fs::write(arena.join(folder).join("file"), "content").unwrap();
         }
-        let group = Arc::new(Group::create(&arena).unwrap());
+        let group = Arc::new(Group::create(&arena).unwrap().observing().unwrap());
         let (keeps, events) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut intake = Allowing {
             group: Arc::clone(&group),
@@ -122,9 +123,11 @@ impl Drop for Scene {
 }
 
 pub(crate) fn main() -> ExitCode {
-    let tests: [(&str, fn()); 3] = [
+    let tests: [(&str, fn()); 5] = [
         ("a_kept_answer_lasts_until_the_first_write", a_kept_answer_lasts_until_the_first_write),
         ("a_client_is_asked_about_what_it_subscribes_to", a_client_is_asked_about_what_it_subscribes_to),
+        ("what_has_happened_is_told_once_for_each_kind", what_has_happened_is_told),
+        ("what_lies_unread_is_merged_by_thread_and_file", what_lies_unread_is_merged),
         (
             "a_hidden_folder_hides_all_below_it_and_nothing_beside_it",
             a_hidden_folder_hides_all_below_it_and_nothing_beside_it,
@@ -165,10 +168,100 @@ fn a_kept_answer_lasts_until_the_first_write() {
 
 fn a_client_is_asked_about_what_it_subscribes_to() {
     let scene = Scene::set("subscribe");
-    for (events, expected) in [(AuthEvents::Exec, 0), (AuthEvents::Open, 10), (AuthEvents::All, 10)] {
+    for (events, expected) in
+        [(AuthEvents::Exec, 0), (AuthEvents::None, 0), (AuthEvents::Open, 10), (AuthEvents::All, 10)]
+    {
         scene.group.subscribe(events).unwrap();
         assert_eq!(scene.questions(10, "kept/file"), expected, "{events:?}");
     }
+}
+
+/// Hands on what it is told: the events and the thread.
+struct Hearing {
+    group: Arc<Group>,
+    said: mpsc::Sender<(Vec<NotifyEvent>, u64)>,
+}
+
+impl Listener<EventFd> for Hearing {
+    fn batch(&mut self) {}
+
+    fn told(&mut self, told: &Told<EventFd>) {
+        self.group.release(told.token);
+        self.said.send((told.events.iter().collect(), told.subject.tid)).unwrap();
+    }
+
+    fn batch_over(&mut self) {}
+
+    fn untold(&mut self, untold: Untold) {
+        panic!("{untold:?}");
+    }
+}
+
+impl Scene {
+    /// Listens from now on; what lay unread comes first.
+    fn listen(&self) -> mpsc::Receiver<(Vec<NotifyEvent>, u64)> {
+        let (said, heard) = mpsc::channel();
+        let group = Arc::clone(&self.group);
+        thread::spawn(move || group.observe(&mut Hearing { group: Arc::clone(&group), said }));
+        heard
+    }
+}
+
+fn what_has_happened_is_told() {
+    use NotifyEvent::{Close, Open, Write};
+    let scene = Scene::set("told");
+    assert!(scene.group.notify([NotifyEvent::Fork].into_iter().collect()).is_err(), "it tells of files");
+    scene.group.notify([Open, Close, Write].into_iter().collect()).unwrap();
+    let heard = scene.listen();
+    let own = u64::from(nix::unistd::gettid().as_raw().unsigned_abs());
+    // Each is waited for before the next is done, so nothing can be merged. The client's own opens are told as well.
+    let file = scene.arena.join("kept/file");
+    let mut writer = OpenOptions::new().append(true).open(&file).unwrap();
+    assert_eq!(heard.recv().unwrap(), (vec![Open], own));
+    writer.write_all(b"more").unwrap();
+    assert_eq!(heard.recv().unwrap(), (vec![Write], own));
+    drop(writer);
+    assert_eq!(heard.recv().unwrap(), (vec![Close], own));
+
+    // What does not happen is not told: `nowhere` is no file, and the next that is told is the open after it.
+    scene.group.hide(&[scene.path("hidden")]).unwrap();
+    scene.group.notify([Open].into_iter().collect()).unwrap();
+    drop(File::open(scene.arena.join("nowhere")).unwrap_err());
+    drop(File::open(scene.arena.join("hidden/deep/file")).unwrap());
+    drop(File::open(&file).unwrap());
+    assert_eq!(heard.recv().unwrap(), (vec![Open], own), "what is muted is not told either");
+    scene.group.notify(NotifyEvents::NONE).unwrap();
+    drop(File::open(&file).unwrap());
+    scene.group.notify([Close].into_iter().collect()).unwrap();
+    drop(File::open(&file).unwrap());
+    assert_eq!(heard.recv().unwrap(), (vec![Close], own), "nothing else was told in between");
+    assert_eq!(scene.group.unread_notices(), 0);
+}
+
+fn what_lies_unread_is_merged() {
+    use NotifyEvent::{Close, Open};
+    let scene = Scene::set("merged");
+    scene.group.notify([Open, Close].into_iter().collect()).unwrap();
+    let own = u64::from(nix::unistd::gettid().as_raw().unsigned_abs());
+    assert_eq!(scene.questions(10, "kept/file"), 10, "nobody is merged who asks");
+    assert_eq!(scene.questions(1, "hidden/file"), 1);
+    let file = scene.arena.join("kept/file");
+    let other = thread::spawn(move || {
+        for _ in 0..10 {
+            drop(File::open(&file).unwrap());
+        }
+        u64::from(nix::unistd::gettid().as_raw().unsigned_abs())
+    });
+    let other = other.join().unwrap();
+    assert_eq!(scene.group.unread_notices(), 3);
+    let heard = scene.listen();
+    let all: Vec<_> = (0..3).map(|_| heard.recv().unwrap()).collect();
+    let both = || vec![Open, Close];
+    assert_eq!(
+        all,
+        [(both(), own), (both(), own), (both(), other)],
+        "ten opens and ten closes are one event"
+    );
 }
 
 fn a_hidden_folder_hides_all_below_it_and_nothing_beside_it() {

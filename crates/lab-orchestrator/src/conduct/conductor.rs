@@ -35,7 +35,6 @@ use super::{
     helpers::{FIRST_CLIENT, HelperTable, addresses, first_free},
     process::{LabProcess, State},
     progress::Progress,
-    standstill::workers_max,
     warden::Warden,
 };
 use crate::{Failure, FailureKind, Plan, RunFolder};
@@ -213,7 +212,10 @@ impl Conductor {
     /// Ends all reactions, so that clients which feed each other come to rest before their traces are closed.
     async fn calm(&mut self) -> Result<(), Failure> {
         for actor in self.clients().collect::<Vec<_>>() {
-            self.order(actor, &Order::Behave { behavior: Box::new(Behavior::noop()) }).await?;
+            let name = self.processes.get(&actor).map(|process| process.name.as_str());
+            let client = self.plan.lab.clients.iter().find(|client| Some(client.id.as_str()) == name);
+            let behavior = client.map_or_else(Behavior::noop, |client| client.behavior.without_reactions());
+            self.order(actor, &Order::Behave { behavior: Box::new(behavior) }).await?;
         }
         self.until(Some(CALM_WITHIN), None, |conductor| {
             let settled = conductor.processes.values().all(|process| process.state != State::Ordered);
@@ -293,8 +295,9 @@ impl Conductor {
         let assignment = ClientAssignment {
             bundle_id: client.bundle_id.to_string(),
             // What it subscribes to is part of what being asked costs.
-            behavior: Box::new(Behavior { subscribe: client.behavior.subscribe, ..Behavior::noop() }),
-            workers_max: workers_max(lab, client),
+            behavior: Box::new(client.behavior.without_reactions()),
+            workers_max: lab.workers_max(client),
+            notifies: lab.notifies(client),
             deadline: lab.deadline,
             workload: lab.workload.clone(),
             helpers,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lab_analysis::live::{Group, Moment, Standing, Standstill, judge};
-use lab_model::{Client, FaultAction, Lab, Role, Span, Ticks};
+use lab_model::{Role, Span, Ticks};
 use lab_process::clock;
 
 use super::{
@@ -79,20 +79,10 @@ impl Conductor {
         let percent = u64::from(self.behavior_due(place).answer_by_percent.unwrap_or(100));
         Standing {
             name: client.id.to_string(),
-            workers: usize::from(workers_max(&self.plan.lab, client)),
+            workers: usize::from(self.plan.lab.workers_max(client)),
             limit_ns: self.plan.lab.deadline.nanos() / 100 * percent,
             unread: posture.unread,
             stopped: posture.stopped,
         }
     }
-}
-
-/// The most decisions that a client ever works on at once, under any of the faults that are planned for it.
-pub(super) fn workers_max(lab: &Lab, client: &Client) -> u16 {
-    let changes = lab.faults.iter().filter(|fault| fault.on == client.id.as_str());
-    let workers = changes.filter_map(|fault| match &fault.action {
-        FaultAction::Behave { behavior, .. } => Some(behavior.concurrency.get()),
-        _ => None,
-    });
-    workers.fold(client.behavior.concurrency.get(), u16::max)
 }

@@ -87,6 +87,7 @@ impl<'a> Index<'a> {
             Record::Sighting(sighting) => (sighting.at, None),
             Record::GroupMark(mark) => (mark.at, None),
             Record::Outlook(outlook) => (outlook.at, None),
+            Record::Notice(notice) => (notice.read, None),
             Record::Life(life) => (life.at, None),
             Record::Path(piece) => {
                 if piece.fragment == 0 {

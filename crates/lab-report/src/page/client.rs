@@ -5,7 +5,7 @@ use lab_analysis::findings::{Client, Findings, Latency};
 use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, approvals,
     calls::{blame, calls},
-    picture,
+    notices, picture,
     run::{end_mood, headroom_mood, origin, requests},
     told::{is_told, told},
 };
@@ -32,18 +32,18 @@ pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {
         origin: origin_of_client,
         verdict: verdict(findings, client),
         findings: Vec::new(),
-        sections: vec![
+        sections: [
             headroom(client),
             spent(client),
             blame_in(client),
             blame_out(client),
             peers(client),
             approvals::of_client(client),
-            avoidable(client),
-            timeline(findings, client),
-            switches(client),
-            record(findings, client),
-        ],
+        ]
+        .into_iter()
+        .chain(notices::of_client(client))
+        .chain([avoidable(client), timeline(findings, client), switches(client), record(findings, client)])
+        .collect(),
     })
 }
 

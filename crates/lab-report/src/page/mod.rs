@@ -6,6 +6,7 @@
 mod approvals;
 mod calls;
 mod client;
+mod notices;
 mod run;
 mod tables;
 mod told;

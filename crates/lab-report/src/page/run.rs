@@ -17,7 +17,7 @@ pub(super) use clients::requests;
 pub(super) use verdict::{end_mood, headroom_mood, origin, remark};
 
 use super::{
-    Page, approvals,
+    Page, approvals, notices,
     told::{is_told, told},
 };
 use crate::visible::visible;
@@ -36,6 +36,7 @@ pub(crate) fn summary(findings: &Findings) -> Page {
     page.sections = vec![clients::clients(findings), causes::causes(findings)];
     page.sections.extend(findings.outside.as_ref().map(|seen| outside::outside(seen, findings)));
     page.sections.extend(hides.then(|| approvals::of_run(findings)));
+    page.sections.extend(notices::of_run(findings));
     page.sections.extend(waits.then(|| course::waiting(findings)));
     page.sections.push(cost::cost(findings));
     page
@@ -46,15 +47,15 @@ pub(crate) fn run(findings: &Findings) -> Page {
     if is_told(findings) {
         return told(findings);
     }
-    let mut sections = vec![
-        clients::clients(findings),
-        causes::causes(findings),
-        approvals::of_run(findings),
+    let mut sections =
+        vec![clients::clients(findings), causes::causes(findings), approvals::of_run(findings)];
+    sections.extend(notices::of_run(findings));
+    sections.extend([
         gain::gain(findings),
         cascades::cascades(findings),
         course::over_time(findings),
         pipeline::pipeline(findings),
-    ];
+    ]);
     sections.extend(programs::programs(findings));
     sections.extend(findings.outside.as_ref().map(|seen| outside::outside(seen, findings)));
     sections.extend([

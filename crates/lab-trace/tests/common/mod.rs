@@ -4,14 +4,14 @@
 use std::path::PathBuf;
 
 use lab_model::{
-    Actor, Approval, Cause, EventKind, LifeStep, OperationKind, PhaseKind, ProcessId, ProcessLife, Role,
-    SignedBy, SubjectClass, ThreadId, Ticks, Timebase, Verdict,
+    Actor, Approval, Cause, EventKind, LifeStep, NotifyEvents, OperationKind, PhaseKind, ProcessId,
+    ProcessLife, Role, SignedBy, SubjectClass, ThreadId, Ticks, Timebase, Verdict,
 };
 use lab_trace::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, GroupMark, Header, Identity, Loss, LossKind,
-    MarkOn, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark, PlannedKind,
-    ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Sighting, Target, ThreadMark,
-    ThreadPurpose, TraceWriter, WriterOptions,
+    MarkOn, Notice, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark,
+    PlannedKind, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Sighting, Target,
+    ThreadMark, ThreadPurpose, TraceWriter, WriterOptions,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -104,6 +104,7 @@ fn record_one(writer: &TraceWriter, record: &Record) {
         Record::Sighting(sighting) => writer.sighting(sighting),
         Record::GroupMark(mark) => writer.group_mark(mark),
         Record::Outlook(outlook) => writer.outlook(outlook),
+        Record::Notice(notice) => drop(writer.notice(notice)),
         Record::Life(life) => writer.life(life),
         Record::Path(_) => unreachable!("a path is an item of its own"),
     }
@@ -218,6 +219,10 @@ fn mark() -> impl Strategy<Value = Record> {
         Just(LossKind::Events),
         Just(LossKind::Paths),
         Just(LossKind::Targets),
+        Just(LossKind::Notices),
+        Just(LossKind::NoticesOverflowed),
+        Just(LossKind::NoticesUnread),
+        Just(LossKind::Reactions),
         other().prop_map(LossKind::Other)
     ];
     let process = prop_oneof![
@@ -231,6 +236,7 @@ fn mark() -> impl Strategy<Value = Record> {
         Just(ThreadPurpose::Reader),
         Just(ThreadPurpose::Worker),
         Just(ThreadPurpose::Housekeeper),
+        Just(ThreadPurpose::Observer),
         other().prop_map(ThreadPurpose::Other)
     ];
     prop_oneof![
@@ -272,6 +278,18 @@ fn mark() -> impl Strategy<Value = Record> {
     ]
 }
 
+fn notice() -> impl Strategy<Value = Record> {
+    let class = prop::sample::select(vec![SubjectClass::Workload, SubjectClass::Own, SubjectClass::Peer]);
+    let named = (ticks(), thread(), optional_ticks(), any::<u64>(), any::<u16>());
+    let target = option::of(target().prop_filter("inode 0 is none", |target| target.inode != 0));
+    (named, class, actor(), any::<bool>(), target).prop_map(
+        |((read, subject, kernel, sequence, bits), class, actor, reacts, target)| {
+            let events = NotifyEvents::from_bits(bits);
+            Record::Notice(Notice { read, subject, kernel, sequence, events, class, actor, reacts, target })
+        },
+    )
+}
+
 fn life() -> impl Strategy<Value = ProcessLife> {
     let process = || (any::<u32>(), any::<u32>()).prop_map(|(pid, version)| ProcessId { pid, version });
     let signed = (vec(any::<u8>(), 0..80), "[A-Z0-9]{0,10}", any::<[u8; 20]>(), any::<bool>())
@@ -297,6 +315,7 @@ pub(crate) fn item() -> impl Strategy<Value = Item> {
         3 => decision().prop_map(Item::Record),
         3 => operation().prop_map(Item::Record),
         2 => request().prop_map(Item::Record),
+        2 => notice().prop_map(Item::Record),
         5 => mark().prop_map(Item::Record),
         1 => vec(any::<u8>(), 0..300).prop_map(Item::Path),
         1 => Just(Item::Hole),

@@ -7,7 +7,10 @@ use lab_report::units;
 use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
 
-use super::{Stop, machine, up::rules_here};
+use super::{
+    Stop, machine,
+    up::{refuse_what_is_not_simulated, rules_here},
+};
 use crate::{
     arguments::Plan,
     labs::{Places, relative},
@@ -17,6 +20,10 @@ use crate::{
 
 pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
     let lab = places.read(&arguments.name)?;
+    if lab.clients.iter().any(|client| !client.behavior.on_notify.is_none()) {
+        // What follows from what they are told is not foreseen: the gain would be too low.
+        refuse_what_is_not_simulated(&lab)?;
+    }
     let kernel = rules_here(arguments.rules);
     let plan = lab_sim::plan(&lab, kernel, Costs::default());
     let bundles = bundles(places, &lab, kernel);

@@ -42,6 +42,15 @@ pub(super) fn gain(findings: &Findings) -> Section {
             ),
         });
     }
+    let told = findings.clients.iter().filter_map(|client| client.told.as_ref());
+    let told_of = told.map(|told| told.operations).sum::<u64>() > 0;
+    if told_of {
+        lead.push(
+            "What clients do when they are told of an event (NOTIFY) counts in these; drive and gain below are about \
+             decisions only."
+                .to_owned(),
+        );
+    }
     let mut blocks = Vec::new();
     if !findings.gain.is_empty() {
         blocks.push(picture(
@@ -54,8 +63,11 @@ pub(super) fn gain(findings: &Findings) -> Section {
         blocks.push(Block::Table(matrix(drive, findings, &findings.drive)));
         if findings.gain.iter().flatten().all(|value| *value == 0.0) {
             lead.push(
-                "No client makes events in answer to other clients' or its own: the gain is 0 everywhere."
-                    .to_owned(),
+                match told_of {
+                    true => "No client makes events when it decides about other clients' or its own.",
+                    false => "No client makes events in answer to other clients' or its own: the gain is 0 everywhere.",
+                }
+                .to_owned(),
             );
         } else {
             let gain = "Gain: events on the row per client-caused event handled by the column";

@@ -1,0 +1,93 @@
+//! The observer: takes in what the client is told of after it has happened. Nobody waits for this thread, so it finds
+//! out each event's file at once and lets go of it; a reaction is work for the workers like any other.
+
+use std::sync::Arc;
+
+use lab_client_core::{Backend, FileFacts, Listener, Question, Told, Untold};
+use lab_model::{EventKind, Ticks};
+use lab_process::clock;
+use lab_trace::{Loss, LossKind, Notice};
+
+use crate::{client::Shared, intake::whose, settings::Followed, worker::Job};
+
+/// Sets the observer's draws apart from the reader's.
+const DRAW: u64 = 0x6e6f_7469_6365;
+
+/// The observer's own state.
+pub(crate) struct Watcher<B: Backend> {
+    shared: Arc<Shared<B>>,
+    followed: Followed,
+    /// Its place at the gate.
+    place: usize,
+    read: Ticks,
+    told: u64,
+    /// Reactions of this batch for which the queue had no place.
+    dropped: u64,
+    /// Events of this batch that nothing follows from.
+    done: Vec<B::Token>,
+}
+
+impl<B: Backend> Watcher<B> {
+    pub(crate) fn new(shared: Arc<Shared<B>>, place: usize) -> Watcher<B> {
+        let followed = Followed::new(&shared.settings);
+        Watcher { shared, followed, place, read: Ticks(0), told: 0, dropped: 0, done: Vec::new() }
+    }
+
+    fn loss(&self, kind: LossKind, count: u64) {
+        self.shared.trace.loss(&Loss { at: clock::now(), kind, count });
+    }
+}
+
+impl<B: Backend> Listener<B::Token> for Watcher<B> {
+    fn batch(&mut self) {
+        self.read = clock::now();
+        self.shared.gate.enter(self.place);
+    }
+
+    fn told(&mut self, told: &Told<B::Token>) {
+        self.told += 1;
+        let shared = &self.shared;
+        let settings = self.followed.settings(&shared.settings);
+        let (class, actor) = whose(settings, shared, told.subject);
+        let event = told.events.iter().next().map_or(EventKind::Other(0), lab_model::NotifyEvent::kind);
+        let question = Question { read: self.read, event, class, actor, deadline: None };
+        let task = settings.policy.told(&question, (shared.seed ^ DRAW).wrapping_add(self.told));
+        let facts = shared.backend.file(told.token, &|file| shared.paths.wants(file));
+        let target = |facts: FileFacts| shared.paths.target(&shared.trace, facts.file, facts.path.as_deref());
+        let record = shared.trace.notice(&Notice {
+            read: self.read,
+            subject: told.subject,
+            kernel: told.kernel,
+            sequence: told.sequence,
+            events: told.events,
+            class,
+            actor,
+            reacts: task.is_some(),
+            target: facts.and_then(target),
+        });
+        let token = told.token;
+        let Some(task) = task else { return self.done.push(token) };
+        let job = Job { token, record, task, event, judge: None, keep: false, resolved: true, owed: None };
+        if shared.queue.push(job).is_err() {
+            self.dropped += 1;
+            self.done.push(token);
+        }
+    }
+
+    fn batch_over(&mut self) {
+        if self.dropped > 0 {
+            self.loss(LossKind::Reactions, self.dropped);
+            self.dropped = 0;
+        }
+        self.shared.gate.leave(self.place);
+        self.shared.backend.release_all(&mut self.done);
+        self.done.clear();
+    }
+
+    fn untold(&mut self, untold: Untold) {
+        match untold {
+            Untold::Events(count) => self.loss(LossKind::Notices, count),
+            Untold::Overflow => self.loss(LossKind::NoticesOverflowed, 1),
+        }
+    }
+}
