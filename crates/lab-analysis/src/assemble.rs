@@ -226,13 +226,20 @@ impl Assembly<'_> {
         let decisions: Vec<Vec<u64>> =
             rows.into_iter().map(|row| kept(row).map(|(count, _)| count).collect()).collect();
         let columns = self.roster.columns.iter().zip(&keep).filter(|&(_, &keep)| keep);
+        let mut brought_about = vec![[0_u64; 4]; clients];
+        for account in &self.engine.accounts {
+            for (sums, looks) in brought_about.iter_mut().zip(&account.brought_about) {
+                sums.iter_mut().zip(looks).for_each(|(sum, decisions)| *sum += decisions);
+            }
+        }
         let causes = Causes {
             rows: self.roster.clients.iter().map(|member| member.id.clone()).collect(),
             columns: columns.map(|(column, _)| column.clone()).collect(),
             total: decisions.iter().flatten().sum(),
             decisions,
             observed: self.engine.accounts.iter().map(|account| account.observed).collect(),
-            misattributed: self.engine.accounts.iter().map(|account| account.misattributed).sum(),
+            misattributed: brought_about.iter().map(|looks| looks[3]).sum(),
+            brought_about,
         };
         (causes, keep)
     }

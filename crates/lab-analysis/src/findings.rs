@@ -342,7 +342,12 @@ pub struct Causes {
     /// How a client could have told, from what the kernel showed it: the same rows, columns `own`, `own-helper`,
     /// `peer`, `workload`.
     pub observed: Vec<[u64; 4]>,
-    /// Decisions really caused by clients (by whatever process) that looked like the workload to the approver.
+    /// What each client of `rows` really brought about, itself or through helpers and daemons: decisions of all
+    /// approvers, by how they looked to the approver, in the columns of `observed`.
+    #[serde(default)]
+    pub brought_about: Vec<[u64; 4]>,
+    /// Decisions really caused by clients (by whatever process) that looked like the workload to the approver: the sum
+    /// of the last column of `brought_about`.
     pub misattributed: u64,
 }
 

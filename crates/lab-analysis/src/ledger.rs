@@ -4,7 +4,7 @@ use lab_model::{Approval, EventKind, SubjectClass};
 
 use crate::{
     latency::{Times, Used},
-    slots::{NOBODY, Table},
+    slots::Table,
 };
 
 /// The entries of a ranking of decisions.
@@ -84,7 +84,8 @@ pub(crate) struct Account {
     /// By column: decisions and nanoseconds.
     pub(crate) causes: Vec<(u64, u64)>,
     pub(crate) observed: [u64; 4],
-    pub(crate) misattributed: u64,
+    /// What each client had brought about, by how it looked.
+    pub(crate) brought_about: Vec<[u64; 4]>,
     /// By client.
     pub(crate) exclusive: Vec<u64>,
     pub(crate) inclusive: Vec<u64>,
@@ -133,7 +134,7 @@ impl Account {
             costliest: Ranking::default(),
             causes: vec![(0, 0); columns],
             observed: [0; 4],
-            misattributed: 0,
+            brought_about: vec![[0; 4]; clients],
             exclusive: vec![0; clients],
             inclusive: vec![0; clients],
             waited_ns: vec![0; clients],
@@ -157,8 +158,8 @@ impl Account {
             SubjectClass::Workload => 3,
         };
         self.observed[seen] += 1;
-        if entry.class == SubjectClass::Workload && entry.author != NOBODY {
-            self.misattributed += 1;
+        if let Some(looks) = self.brought_about.get_mut(usize::from(entry.author)) {
+            looks[seen] += 1;
         }
         match (entry.took, entry.approval) {
             (Some(took), Some(approval)) => self.answered(entry, took, approval),

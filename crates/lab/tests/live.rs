@@ -440,6 +440,14 @@ fn laundering() {
         assert_eq!(number(&report, "/storm/decisions"), count * (2 + count) * 200, "{count} clients");
         assert_eq!(column(&report, "indexer"), vec![count * 200; usize::try_from(count).unwrap()]);
         assert_eq!(number(&report, "/causes/misattributed"), count * count * 200, "all of it");
+        for place in 0..count {
+            let looks = &report["causes"]["brought_about"][usize::try_from(place).unwrap()];
+            assert_eq!(*looks, serde_json::json!([0, 0, 0, count * 200]), "each client's part of it");
+        }
+        let findings = report["findings"].as_array().unwrap();
+        let own = findings.iter().find(|finding| finding["section"] == "causes").unwrap();
+        let advice = own["advice"].as_str().unwrap();
+        assert!(advice.contains("by name") && !advice.contains("at once"), "{advice}");
         let observed = serde_json::json!(vec![[0, 0, 0, (2 + count) * 200]; usize::try_from(count).unwrap()]);
         assert_eq!(report["causes"]["observed"], observed);
     }

@@ -63,12 +63,24 @@ fn deadlock(findings: &Findings) -> Option<Finding> {
     let through =
         if cycle.through.is_empty() { String::new() } else { format!(", through {},", list(&cycle.through)) };
     let text = format!("{who}{through} from {} on, {lasted}.{more}", duration(cycle.began_ns));
-    let advice = if cycle.members.len() == 1 {
-        "Answer what your own helpers do at once (`mute: { helpers: true }`): no number of workers removes the cycle."
-    } else {
-        "Answer first and open later, or answer other clients' events at once: no number of workers removes the cycle."
+    let own_helpers = |member: &String| {
+        let helper = format!("{member}.helper-");
+        cycle.through.iter().all(|name| name.starts_with(&helper))
     };
-    Some(finding("bad", "waiting", text, Some(advice)))
+    let advice = match &cycle.members[..] {
+        _ if cycle.through.is_empty() => {
+            "Answer first and open later, or answer other clients' events at once".to_owned()
+        }
+        [alone] if own_helpers(alone) => {
+            "Answer what your own helpers do at once (`mute: { helpers: true }`)".to_owned()
+        }
+        _ => format!(
+            "Do not wait for {} before you answer, or mute what it opens by name",
+            list(&cycle.through)
+        ),
+    };
+    let advice = format!("{advice}: no number of workers removes the cycle.");
+    Some(finding("bad", "waiting", text, Some(&advice)))
 }
 
 fn article(ended_by: &str) -> String {
@@ -262,12 +274,13 @@ fn own_making(findings: &Findings) -> Option<Finding> {
         return None;
     }
     let percent = by_clients as f64 * 100.0 / causes.total as f64;
+    let about = whose_making(findings);
     let amplification = findings.amplification.unwrap_or(0.0);
     let lab = amplification * by_clients as f64 / causes.total as f64;
     let text = if is_whole(amplification) && is_whole(lab) {
         format!(
             "{lab:.0} of {amplification:.0} decisions for each operation of the workload ({percent:.1} %) were about \
-             the clients' own operations."
+             {about}."
         )
     } else {
         // Below one decision an operation, most were made when no client was there to be asked.
@@ -276,19 +289,58 @@ fn own_making(findings: &Findings) -> Option<Finding> {
         } else {
             format!("; each operation of the workload cost {amplification:.1} decisions")
         };
-        format!(
-            "{by_clients} of {} decisions ({percent:.1} %) were about the clients' own operations{each}.",
-            causes.total
-        )
+        format!("{by_clients} of {} decisions ({percent:.1} %) were about {about}{each}.", causes.total)
     };
-    Some(finding(
-        "warn",
-        "causes",
-        text,
-        Some(
-            "Mute the own process and answer other clients' events at once, as far as the blind spots allow.",
-        ),
-    ))
+    Some(finding("warn", "causes", text, Some(&what_mutes_it(findings))))
+}
+
+/// Decisions about what clients, their helpers and daemons made, by who made it.
+fn made_by(findings: &Findings, kind: &str) -> u64 {
+    let causes = &findings.causes;
+    let columns = causes.columns.iter().enumerate().filter(|(_, column)| column.kind == kind);
+    columns.map(|(place, _)| causes.decisions.iter().map(|row| row[place]).sum::<u64>()).sum()
+}
+
+fn whose_making(findings: &Findings) -> &'static str {
+    let made = |kind| made_by(findings, kind) > 0;
+    match (made("client"), made("helper"), made("daemon")) {
+        (_, false, false) => "the clients' own operations",
+        (true, true, false) => "the operations of clients and their helpers",
+        (false, true, false) => "what helpers did for clients",
+        (true, false, true) => "the operations of clients and what daemons did for them",
+        (false, false, true) => "what daemons did for clients",
+        (_, true, true) => "the operations of clients, their helpers and daemons",
+    }
+}
+
+/// The advice: for each kind of maker the only thing that spares its decisions.
+fn what_mutes_it(findings: &Findings) -> String {
+    let own: u64 = findings.clients.iter().map(|client| client.own_process).sum();
+    let names = |kind: &str| -> Vec<String> {
+        let columns = findings.causes.columns.iter().filter(|column| column.kind == kind);
+        columns.map(|column| column.name.clone()).collect()
+    };
+    let mut parts = Vec::new();
+    if own > 0 {
+        parts.push("mute the own process".to_owned());
+    }
+    if made_by(findings, "client") > own {
+        parts.push("answer other clients' events at once".to_owned());
+    }
+    if made_by(findings, "helper") > 0 {
+        parts.push("mute the own helpers, and others' by their names".to_owned());
+    }
+    if made_by(findings, "daemon") > 0 {
+        parts.push(format!(
+            "mute {} by name, for no check of the subject tells for whom a daemon opens",
+            list(&names("daemon"))
+        ));
+    }
+    let mut advice = list(&parts);
+    if let Some(first) = advice.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    format!("{advice}; all of it as far as the blind spots allow.")
 }
 
 fn is_whole(value: f64) -> bool {

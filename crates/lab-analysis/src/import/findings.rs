@@ -114,6 +114,7 @@ fn causes(import: &Import) -> Causes {
             import.by_es_clients,
             import.by_platform_binaries.saturating_add(import.by_others),
         ]],
+        brought_about: Vec::new(),
         misattributed: 0,
     }
 }

@@ -66,6 +66,9 @@ pub(super) fn causes(findings: &Findings) -> Section {
             picture(Drawing::CauseMatrix, "Rows approve, columns cause; share of all decisions", true),
             Block::Table(cause_table(findings)),
         ]
+        .into_iter()
+        .chain(brought_about(findings).map(Block::Table))
+        .collect()
     };
     Section { id: "causes", title: "Who made what each client had to approve", lead, blocks }
 }
@@ -74,6 +77,38 @@ pub(super) fn causes(findings: &Findings) -> Section {
 fn heading(column: &CauseColumn) -> String {
     let name = visible(&column.name);
     if column.kind == "daemon" { format!("{name} (daemon)") } else { name }
+}
+
+/// What each client brought about, where some of it cannot be told from the workload.
+fn brought_about(findings: &Findings) -> Option<Table> {
+    let causes = &findings.causes;
+    if causes.misattributed == 0 || causes.brought_about.len() != causes.rows.len() {
+        return None;
+    }
+    let columns = vec![
+        Column::words("client"),
+        Column::numbers("brought about"),
+        Column::numbers("as the approver"),
+        Column::numbers("as its helper"),
+        Column::numbers("as a client"),
+        Column::numbers("as the workload"),
+        Column::numbers("cannot be told"),
+    ];
+    let caption =
+        "What each client brought about, with helpers and daemons, and how it looked to its approvers";
+    let mut table = Table::new(caption, columns);
+    let cells = |looks: &[u64; 4]| {
+        let all: u64 = looks.iter().sum();
+        let unseen = share(ratio(looks[3], all));
+        std::iter::once(all).chain(*looks).map(Cell::count).chain([Cell::words(&unseen)]).collect::<Vec<_>>()
+    };
+    let mut sums = [0_u64; 4];
+    for (client, looks) in causes.rows.iter().zip(&causes.brought_about) {
+        sums.iter_mut().zip(looks).for_each(|(sum, decisions)| *sum += decisions);
+        table.rows.push([Cell::client(client)].into_iter().chain(cells(looks)).collect());
+    }
+    table.footer = Some([Cell::words("all")].into_iter().chain(cells(&sums)).collect());
+    Some(table)
 }
 
 fn cause_table(findings: &Findings) -> Table {
