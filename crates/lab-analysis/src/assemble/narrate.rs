@@ -332,7 +332,7 @@ fn what_mutes_it(findings: &Findings) -> String {
     }
     if made_by(findings, "daemon") > 0 {
         parts.push(format!(
-            "mute {} by name, for no check of the subject tells for whom a daemon opens",
+            "mute {} by name (no check of the subject tells for whom a daemon opens)",
             list(&names("daemon"))
         ));
     }
@@ -340,7 +340,7 @@ fn what_mutes_it(findings: &Findings) -> String {
     if let Some(first) = advice.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    format!("{advice}; all of it as far as the blind spots allow.")
+    format!("{advice}, as far as the blind spots allow.")
 }
 
 fn is_whole(value: f64) -> bool {
