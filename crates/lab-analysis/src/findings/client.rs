@@ -1,0 +1,278 @@
+//! What one client did, was asked, was told and might change.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Latency;
+
+/// What one client was told in storm and drain, after it had happened. None of it is a decision: nobody waited.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Told {
+    /// Notices read. Where the kernel merges events before they are read (fanotify: one thread's on one file), one
+    /// notice stands for several events, and how many is unknown.
+    pub notices: u64,
+    /// Of those, which told of what. A merged notice is counted at each of its events.
+    pub by_event: BTreeMap<String, u64>,
+    /// Of those, merged from events of more than one kind.
+    pub mixed: u64,
+    /// Of those, by who had acted, as in the cause matrix: names and counts, the most first; they add up to `notices`.
+    pub by_author: Vec<(String, u64)>,
+    /// Opens by processes of the lab that succeeded; `null` when the client does not listen to opens.
+    pub opens: Option<u64>,
+    /// Of those, opens beyond what the notices of an open can stand for one by one: merged into another's notice,
+    /// unread at the end, or lost.
+    pub opens_not_told_apart: Option<u64>,
+    /// Execs by processes of the lab that succeeded; `null` when the client does not listen to execs.
+    pub execs: Option<u64>,
+    /// Of those, execs of which there was no notice.
+    pub execs_not_told: Option<u64>,
+    /// From an operation's end to the reading of its notice: how far behind the client is.
+    pub lag_ns: Latency,
+    /// Notices that set its reaction off.
+    pub reacted: u64,
+    /// Reactions that were not begun, because its queue of work was full; over the whole run.
+    pub reactions_dropped: u64,
+    /// Operations that it made because of notices.
+    pub operations: u64,
+    /// Decisions, anybody's, about those operations.
+    pub inflicted: u64,
+    /// Events that the kernel could not hand over, over the whole run; `null` when its queue overflowed, for it does
+    /// not say how many it dropped then.
+    pub lost: Option<u64>,
+    /// Events that lay unread when the run ended.
+    pub unread: u64,
+}
+
+/// What one client did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Client {
+    /// Its ID.
+    pub id: String,
+    /// Its bundle ID.
+    pub bundle_id: String,
+    /// Its switches, by name, as text.
+    pub behavior: BTreeMap<String, String>,
+    /// Decisions in storm and drain.
+    pub decisions: u64,
+    /// Of those, about its own process.
+    pub own_process: u64,
+    /// Of those, never answered.
+    pub unanswered: u64,
+    /// Of those, how they came about.
+    pub by_approval: BTreeMap<String, u64>,
+    /// Every operation of storm and drain from its side.
+    #[serde(default)]
+    pub approvals: Approvals,
+    /// Operations it made in storm and drain.
+    pub operations: u64,
+    /// What it was told after it had happened (NOTIFY); `null` for a client that is only asked.
+    #[serde(default)]
+    pub told: Option<Told>,
+    /// What it asked of its helpers and of daemons.
+    #[serde(default)]
+    pub requests: Vec<Requests>,
+    /// From read to answer.
+    pub latency_ns: Latency,
+    /// The same of decisions not about its own process.
+    pub latency_others_ns: Latency,
+    /// The same by event kind.
+    pub latency_by_event_ns: BTreeMap<String, Latency>,
+    /// The latency spectrum of `latency_others_ns`: (percent, nanoseconds), rising.
+    pub spectrum: Vec<(f64, u64)>,
+    /// The same of the control phase.
+    pub control_spectrum: Vec<(f64, u64)>,
+    /// From read to the start of work.
+    pub queue_ns: Latency,
+    /// From the start of work to the answer, without `blocked_ns`. Queue, work and blocked sum up to the decision.
+    pub work_ns: Latency,
+    /// Waiting in its own operations, up to its own answer.
+    pub blocked_ns: Latency,
+    /// Share of the deadline left when the answer left.
+    pub headroom: Headroom,
+    /// Decisions answered after their deadline, or unanswered because the warden killed the client for them.
+    pub deadline_misses: u64,
+    /// The ten decisions with the least headroom, worst first.
+    pub closest_calls: Vec<Call>,
+    /// Who made it decide: (subject and kind, decisions, nanoseconds of its time), the most first, at most 20.
+    pub blame_in: Vec<Blame>,
+    /// The files it was asked about most, at most 20.
+    pub top_paths: Vec<Blame>,
+    /// The extensions it was asked about most, at most 10.
+    pub top_extensions: Vec<Blame>,
+    /// Decisions that its own operations brought upon others, each client by itself: direct and with all that followed.
+    pub blame_out: Vec<Inflicted>,
+    /// Its ten decisions that inflicted most on others.
+    pub costliest: Vec<Call>,
+    /// What it and each other client did to each other.
+    pub peers: Vec<Peer>,
+    /// Decisions a mitigation would have spared it.
+    pub avoidable: Vec<Avoidable>,
+    /// Records of its trace that were lost or damaged.
+    pub lost: u64,
+    /// Its processes, in the order of time; more than one when it was started again.
+    #[serde(default)]
+    pub lives: Vec<Life>,
+    /// How its last process ended: `clean`, `deadline kill`, `killed (signal 9)`, `exit 3`, `unknown`.
+    pub end: String,
+}
+
+/// What one client asked of its helpers, or of one daemon: `made = carried_out + failed + refused + unheard`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Requests {
+    /// The daemon; `null` for its own helpers.
+    pub daemon: Option<String>,
+    /// All requests.
+    pub made: u64,
+    /// Those that were replied to, whether what was to be opened could be opened or not.
+    pub carried_out: u64,
+    /// Those whose helper or daemon was gone, or went before it replied. Never made a second time.
+    pub failed: u64,
+    /// Those that were not made, because too many waited already.
+    pub refused: u64,
+    /// Those whose reply the client did not live to hear, or that were under way when the run ended.
+    pub unheard: u64,
+    /// From the request to the reply, waiting for a free helper included.
+    pub latency_ns: Latency,
+}
+
+/// How operations came to be approved, or denied, as far as one client is concerned: by its decision, or without
+/// asking it. Counted by operation, over storm and drain:
+/// `operations = Σ asked + Σ hidden + unknown`, and `decisions = Σ asked + further + elsewhere`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Approvals {
+    /// Operations of all lab processes, times the clients looked at.
+    pub operations: u64,
+    /// Those it decided on, by how the first decision about each came about: `rule`, `own-process`, `peer`,
+    /// `deadline-fallback`, `queue-full`, `mute` (of a process), `dead-client` (it died before it answered),
+    /// `unanswered` (the run ended first). Zero counts are left out.
+    pub asked: BTreeMap<String, u64>,
+    /// Those it was not asked about, by why: `dead-client`, `mute` (of a path), `cache-hit`, `own-process` (Endpoint
+    /// Security), `not-subscribed`, `denied-before`, `out-of-scope`, `failed-before`, `exhausted` (it had no descriptor left, so
+    /// the kernel denied), `unfinished`.
+    pub hidden: BTreeMap<String, u64>,
+    /// Those it did not decide on for a reason that the traces cannot tell.
+    pub unknown: u64,
+    /// Decisions beyond the first about the same operation; an exec raises several events.
+    pub further: u64,
+    /// Decisions about what is no recorded operation.
+    pub elsewhere: u64,
+}
+
+impl Approvals {
+    /// Adds another client's.
+    pub fn add(&mut self, other: &Approvals) {
+        self.operations += other.operations;
+        for (sum, counts) in [(&mut self.asked, &other.asked), (&mut self.hidden, &other.hidden)] {
+            for (name, count) in counts {
+                *sum.entry(name.clone()).or_default() += count;
+            }
+        }
+        self.unknown += other.unknown;
+        self.further += other.further;
+        self.elsewhere += other.elsewhere;
+    }
+
+    /// Operations approved in this way, whether it was asked or not.
+    #[must_use]
+    pub fn by(&self, name: &str) -> u64 {
+        let count = |counts: &BTreeMap<String, u64>| counts.get(name).copied().unwrap_or(0);
+        count(&self.asked) + count(&self.hidden)
+    }
+}
+
+/// Headroom, as shares from 0 to 1 (negative when answered after the deadline).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Headroom {
+    /// The lowest; `null` without any answered decision.
+    pub min: Option<f64>,
+    /// 1 % have at most this.
+    pub p01: Option<f64>,
+    /// The median.
+    pub p50: Option<f64>,
+}
+
+/// One decision with the chain that led to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Call {
+    /// Its place in the client's trace.
+    pub record: u64,
+    /// When it was read, from the run's origin.
+    pub read_ns: u64,
+    /// From read to answer; `null` when never answered.
+    pub took_ns: Option<u64>,
+    /// Headroom as a share; `null` when unanswered.
+    pub headroom: Option<f64>,
+    /// The target relative to the arena.
+    pub path: Option<String>,
+    /// How it came about.
+    pub approval: String,
+    /// From the root operation to this decision, such as `driver open f7`, `alpha decides`, `alpha open f7`.
+    pub chain: Vec<String>,
+    /// Decisions that followed from it.
+    pub inflicted: u64,
+}
+
+/// One line of a ranking.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Blame {
+    /// What it is.
+    pub name: String,
+    /// `workload`, `client`, `own`, `unexplained`, ...
+    pub kind: String,
+    /// Decisions.
+    pub decisions: u64,
+    /// Time from read to answer, summed.
+    pub total_ns: u64,
+}
+
+/// What one client's operations brought upon another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Inflicted {
+    /// The client that had to decide.
+    pub client: String,
+    /// Decisions about this client's own operations.
+    pub exclusive: u64,
+    /// Decisions anywhere below this client's decisions.
+    pub inclusive: u64,
+}
+
+/// What two clients did to each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Peer {
+    /// The other client.
+    pub client: String,
+    /// Its events that this client decided on.
+    pub received: u64,
+    /// This client's events that it decided on.
+    pub inflicted: u64,
+    /// Nanoseconds this client waited for its answers.
+    pub waited_ns: u64,
+    /// Nanoseconds it waited for this client's answers.
+    pub made_wait_ns: u64,
+}
+
+/// Decisions that one change would have spared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Avoidable {
+    /// The change, in words: `cache allows`, `mute own process`, `allow other clients' events`.
+    pub change: String,
+    /// Decisions it would have spared this client.
+    pub decisions: u64,
+    /// Their share of all its decisions, 0 to 1.
+    pub share: f64,
+    /// What it would blind the client to.
+    pub blind_spot: String,
+}
+
+/// One process of a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Life {
+    /// When its trace began, from the run's origin.
+    pub began_ns: u64,
+    /// When its end was seen; `null` when nobody saw it.
+    pub ended_ns: Option<u64>,
+    /// How it ended, as in `Client::end`.
+    pub end: String,
+}

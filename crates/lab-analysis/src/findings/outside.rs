@@ -1,0 +1,117 @@
+//! Products beside the lab's clients, as far as they can be seen from outside.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Latency;
+
+/// Products under test beside the lab's clients. They have no trace: all of this was seen from outside.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Outside {
+    /// The products, in the lab file's order.
+    pub products: Vec<Product>,
+    /// The part of an operation's time in which no client of the lab had its question, by phase (`control`,
+    /// `external`, `storm`): the kernel's own way, and, in `external` and `storm`, the products' time. Over opens of
+    /// the workload that succeeded and whose clients were asked one after another.
+    pub unaccounted: Vec<Unaccounted>,
+    /// What the products add to an open: by how much the gap at their place is larger in `external` than it would be
+    /// had it changed since `control` like the other gaps. An estimate with its interval (95 % of resampled parts of
+    /// the phases), not a measured time of service. `null` when either phase is missing or no gap stands out.
+    pub added_ns: Option<TimeInterval>,
+    /// Where in the pipeline the products are asked, from the gap that is larger beside them; `null` when no gap
+    /// stands out or when it is not known.
+    pub place: Option<String>,
+    /// The gaps between the clients, in the order in which they are usually asked beside the products.
+    pub gaps: Vec<Gap>,
+    /// Operations that somebody denied, and it was no client of the lab.
+    pub denials: Denials,
+}
+
+/// A difference of times in nanoseconds, with the interval that holds 95 % of its bootstrap samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TimeInterval {
+    /// The estimate.
+    pub value: i64,
+    /// The lower end.
+    pub low: i64,
+    /// The upper end.
+    pub high: i64,
+}
+
+/// One product.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Product {
+    /// Its name in the lab file.
+    pub id: String,
+    /// How it was started.
+    pub command: String,
+    /// From its start until it took part; `null` when it never did.
+    pub ready_ns: Option<u64>,
+    /// Processes of it that were seen.
+    pub processes: u64,
+    /// Threads of it that were seen. One that lives shorter than a few milliseconds may be missed.
+    pub threads: u64,
+    /// True when it has a group with a mark for permission events on the arena: the kernel asks it.
+    pub asked: bool,
+    /// Its fanotify groups, as `/proc` showed them.
+    pub groups: Vec<ProductGroup>,
+    /// Decisions of the lab's clients, in storm and drain, about what its threads did.
+    pub generated: u64,
+    /// The most events in its groups' queues that it had not read; `null` when they could not be looked at.
+    pub unread_max: Option<u64>,
+    /// The most operations of lab processes that waited for an answer at one look and that no client held.
+    pub waiting_max: u64,
+    /// The longest that such an operation had waited when it was looked at; `null` when there was none. Looks are
+    /// about 100 ms apart.
+    pub waited_longest_ns: Option<u64>,
+    /// How it ended: `clean`, `exit N`, `signal N`, `deadline kill`, `never started`, `not known`.
+    pub end: String,
+}
+
+/// A product's fanotify group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProductGroup {
+    /// `notify`, `content` or `pre-content`: groups of a later class are asked first.
+    pub class: String,
+    /// What it has marked and which events it is asked about or told.
+    pub marks: Vec<String>,
+}
+
+/// The part of an operation's time that the lab's clients do not account for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Unaccounted {
+    /// The phase.
+    pub phase: String,
+    /// Its distribution.
+    pub time_ns: Latency,
+    /// Its share of all the time of these operations, 0 to 1.
+    pub share: Option<f64>,
+}
+
+/// The time between two clients of the lab in one operation: medians by phase.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Gap {
+    /// The client whose answer begins it; `null`: the operation's start does.
+    pub after: Option<String>,
+    /// The client whose read ends it; `null`: the operation's end does.
+    pub before: Option<String>,
+    /// Without the products.
+    pub control_ns: Option<u64>,
+    /// Beside them.
+    pub external_ns: Option<u64>,
+    /// In the storm.
+    pub storm_ns: Option<u64>,
+}
+
+/// Operations of storm and drain that failed with `EPERM` and that no client of the lab had denied.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Denials {
+    /// Operations, roots included.
+    pub operations: u64,
+    /// Operations of the workload.
+    pub root_ops: u64,
+    /// How many of them each client was asked about: those that the kernel asks before who denied.
+    pub asked: Vec<(String, u64)>,
+    /// How many of them each client was never asked about: a denial ends the pass.
+    pub not_asked: Vec<(String, u64)>,
+}
