@@ -2,7 +2,7 @@
 
 mod fixtures;
 
-use lab_analysis::findings::Program;
+use lab_analysis::findings::{Interval, Outcome, Program};
 use lab_report::{json, text, text::Style};
 
 fn unicode() -> Style {
@@ -24,6 +24,17 @@ fn a_plain_report_is_ascii() {
     for (name, findings) in fixtures::all() {
         assert!(text::run(&findings, &Style::plain()).is_ascii(), "{name}");
     }
+}
+
+#[test]
+fn a_cascade_that_outlasts_the_drain_is_not_said_to_end() {
+    let mut findings = fixtures::divergent();
+    findings.loop_gain = Some(Interval { value: 0.99, low: 0.99, high: 0.99 });
+    let divergent = text::run(&findings, &Style::plain());
+    assert!(divergent.contains("below 1 by so little"), "{divergent}");
+    assert!(!divergent.contains("every cascade ends"), "{divergent}");
+    findings.outcome = Outcome::Stable;
+    assert!(text::run(&findings, &Style::plain()).contains("every cascade ends"));
 }
 
 #[test]

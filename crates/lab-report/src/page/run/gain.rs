@@ -1,6 +1,6 @@
 //! Whether what the clients do feeds itself.
 
-use lab_analysis::findings::{Findings, Interval};
+use lab_analysis::findings::{Findings, Interval, Outcome};
 
 use crate::{
     page::{Block, Cell, Column, Drawing, Section, Table, picture},
@@ -13,7 +13,9 @@ pub(super) fn gain(findings: &Findings) -> Section {
     let known = |gain: &Interval| gain.value.is_finite() && gain.low.is_finite() && gain.high.is_finite();
     match findings.loop_gain.filter(known) {
         Some(gain) => {
-            let verdict = if gain.high < 1.0 {
+            let verdict = if gain.high < 1.0 && findings.outcome == Outcome::Divergent {
+                "below 1 by so little that cascades had not ended when the drain did"
+            } else if gain.high < 1.0 {
                 "below 1, so every cascade ends"
             } else if gain.low >= 1.0 {
                 "at or above 1, so cascades feed themselves"
