@@ -108,20 +108,6 @@ pub(crate) fn drop_strangers(lab: &mut Lab) {
     lab.hold.retain(there);
 }
 
-/// The number in the trace for what a fault does.
-const fn kind(action: &FaultAction) -> PlannedKind {
-    match action {
-        FaultAction::Stall { .. } => PlannedKind::Stall,
-        FaultAction::Kill => PlannedKind::Kill,
-        FaultAction::Restart { .. } => PlannedKind::Restart,
-        FaultAction::Slow { .. } => PlannedKind::Slow,
-        FaultAction::Deny { .. } => PlannedKind::Deny,
-        FaultAction::Behave { .. } => PlannedKind::Behave,
-        FaultAction::CpuLoad { .. } => PlannedKind::CpuLoad,
-        FaultAction::Descriptors { .. } => PlannedKind::Descriptors,
-    }
-}
-
 impl<S: Sink> Machine<'_, S> {
     /// The storm begins: times count from now.
     pub(crate) fn plan_faults(&mut self) {
@@ -158,7 +144,7 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn record_step(&mut self, place: usize, actor: Actor, stage: FaultStage) {
-        let kind = FaultKind::Planned(kind(&self.lab.faults[place].action));
+        let kind = FaultKind::Planned(PlannedKind::of(&self.lab.faults[place].action));
         let step = PlannedStep { place: u32::try_from(place).unwrap_or(u32::MAX), stage };
         let fault = Fault { at: Ticks(self.now), kind, actor, detail: step.detail() };
         self.sink.fault(Actor::ORCHESTRATOR, &fault);

@@ -86,24 +86,7 @@ impl<S: Sink> Machine<'_, S> {
         }
         let entry = self.entry_cost(kind, linkage);
         let passes = passes(self.kernel, kind, linkage);
-        let operation = Operation {
-            thread,
-            subject,
-            record,
-            kind,
-            file,
-            passes,
-            pass: 0,
-            place: 0,
-            waiting: 0,
-            denied: false,
-            read: false,
-            hash: false,
-            started: start,
-            ended: 0,
-            planned: at,
-            lineage: Lineage::Root,
-        };
+        let operation = Operation::begun(thread, record, &begin, subject, file, passes, Lineage::Root);
         (operation, entry)
     }
 
@@ -431,22 +414,17 @@ impl<S: Sink> Machine<'_, S> {
         };
         let record = self.sink.begin_operation(actor, &begin);
         let operation = Operation {
-            thread,
-            subject,
-            record,
-            kind,
-            file,
-            passes: passes(self.kernel, kind, linkage),
-            pass: 0,
-            place: 0,
-            waiting: 0,
-            denied: false,
             read: plan.read,
             hash: plan.hash,
-            started: start,
-            ended: 0,
-            planned: None,
-            lineage,
+            ..Operation::begun(
+                thread,
+                record,
+                &begin,
+                subject,
+                file,
+                passes(self.kernel, kind, linkage),
+                lineage,
+            )
         };
         let way = if plan.target == PlannedTarget::Same { self.costs.reopen } else { 0 };
         (operation, self.entry_cost(kind, linkage) + way)

@@ -1,7 +1,7 @@
 //! Operations under way, and the passes of questions that each has to get through.
 
 use lab_model::{EventKind, ExecProgram, OperationKind};
-use lab_trace::RecordId;
+use lab_trace::{OperationBegin, RecordId};
 
 use crate::{Files, Kernel, client::Subject, files::Program};
 
@@ -41,6 +41,39 @@ pub(crate) struct Asked {
 }
 
 impl Operation {
+    /// An operation of this thread that begins as its record says. Nobody has been asked about it yet.
+    pub(crate) const fn begun(
+        thread: u32,
+        record: RecordId,
+        begin: &OperationBegin,
+        subject: Subject,
+        file: u32,
+        passes: &'static [Pass],
+        lineage: Lineage,
+    ) -> Operation {
+        Operation {
+            thread,
+            subject,
+            record,
+            kind: begin.kind,
+            file,
+            passes,
+            pass: 0,
+            place: 0,
+            waiting: 0,
+            denied: false,
+            read: false,
+            hash: false,
+            started: begin.started.0,
+            ended: 0,
+            planned: match begin.planned {
+                Some(at) => Some(at.0),
+                None => None,
+            },
+            lineage,
+        }
+    }
+
     /// The question of one of its passes.
     #[inline]
     pub(crate) fn question_of(&self, pass: u8, files: &Files) -> Asked {

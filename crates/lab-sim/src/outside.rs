@@ -436,22 +436,9 @@ impl<S: Sink> Machine<'_, S> {
         let record = self.sink.begin_operation(actor, &begin);
         let passes = passes(self.kernel, kind, linkage);
         let operation = Operation {
-            thread,
-            subject,
-            record,
-            kind,
-            file,
-            passes,
-            pass: 0,
-            place: 0,
-            waiting: 0,
-            denied: false,
             read: plan.read,
             hash: plan.hash,
-            started: start,
-            ended: 0,
-            planned: None,
-            lineage,
+            ..Operation::begun(thread, record, &begin, subject, file, passes, lineage)
         };
         (operation, self.entry_cost(kind, linkage))
     }

@@ -72,24 +72,15 @@ impl<S: Sink> Machine<'_, S> {
         };
         let record = self.sink.begin_operation(self.driver.actor, &begin);
         self.tally.began_root();
-        let operation = Operation {
+        let operation = Operation::begun(
             thread,
-            subject,
             record,
-            kind,
-            file: self.files.of(process.load, lab_workload::Action::Tree),
-            passes: passes(self.kernel, kind, Linkage::Static),
-            pass: 0,
-            place: 0,
-            waiting: 0,
-            denied: false,
-            read: false,
-            hash: false,
-            started: start,
-            ended: 0,
-            planned: None,
-            lineage: Lineage::Root,
-        };
+            &begin,
+            subject,
+            self.files.of(process.load, lab_workload::Action::Tree),
+            passes(self.kernel, kind, Linkage::Static),
+            Lineage::Root,
+        );
         Some((operation, self.entry_cost(kind, Linkage::Static)))
     }
 

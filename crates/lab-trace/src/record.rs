@@ -1,8 +1,8 @@
 //! The records and how each lies in its words.
 
 use lab_model::{
-    Actor, Approval, Cause, EventKind, OperationKind, PhaseKind, ProcessLife, SubjectClass, ThreadId, Ticks,
-    Verdict,
+    Actor, Approval, Cause, EventKind, FaultAction, OperationKind, PhaseKind, ProcessLife, SubjectClass,
+    ThreadId, Ticks, Verdict,
 };
 
 use crate::{
@@ -252,6 +252,21 @@ pub enum PlannedKind {
 }
 
 impl PlannedKind {
+    /// What a fault of a lab file is here.
+    #[must_use]
+    pub const fn of(action: &FaultAction) -> PlannedKind {
+        match action {
+            FaultAction::Stall { .. } => PlannedKind::Stall,
+            FaultAction::Kill => PlannedKind::Kill,
+            FaultAction::Restart { .. } => PlannedKind::Restart,
+            FaultAction::Slow { .. } => PlannedKind::Slow,
+            FaultAction::Deny { .. } => PlannedKind::Deny,
+            FaultAction::Behave { .. } => PlannedKind::Behave,
+            FaultAction::CpuLoad { .. } => PlannedKind::CpuLoad,
+            FaultAction::Descriptors { .. } => PlannedKind::Descriptors,
+        }
+    }
+
     /// All of them, by their numbers in the trace from [`PlannedKind::FIRST`] on.
     pub const ALL: [PlannedKind; 8] = [
         PlannedKind::Stall,

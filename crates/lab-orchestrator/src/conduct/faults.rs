@@ -136,20 +136,6 @@ impl Faults {
     }
 }
 
-/// The number in the trace for what a fault does.
-const fn kind(action: &FaultAction) -> PlannedKind {
-    match action {
-        FaultAction::Stall { .. } => PlannedKind::Stall,
-        FaultAction::Kill => PlannedKind::Kill,
-        FaultAction::Restart { .. } => PlannedKind::Restart,
-        FaultAction::Slow { .. } => PlannedKind::Slow,
-        FaultAction::Deny { .. } => PlannedKind::Deny,
-        FaultAction::Behave { .. } => PlannedKind::Behave,
-        FaultAction::CpuLoad { .. } => PlannedKind::CpuLoad,
-        FaultAction::Descriptors { .. } => PlannedKind::Descriptors,
-    }
-}
-
 impl Conductor {
     /// Begins and ends the faults whose time has come, and notes who follows what it was told.
     pub(super) async fn disturb(&mut self) -> Result<(), Failure> {
@@ -315,7 +301,7 @@ impl Conductor {
     }
 
     fn record(&self, place: usize, actor: Actor, stage: FaultStage) {
-        let kind = FaultKind::Planned(kind(&self.faults.planned[place].action));
+        let kind = FaultKind::Planned(PlannedKind::of(&self.faults.planned[place].action));
         let step = PlannedStep { place: u32::try_from(place).unwrap_or(u32::MAX), stage };
         self.trace.fault(&Fault { at: clock::now(), kind, actor, detail: step.detail() });
     }
