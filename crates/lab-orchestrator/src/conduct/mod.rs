@@ -8,12 +8,16 @@ mod ending;
 mod external;
 mod family;
 mod faults;
+mod finishing;
 mod groups;
+mod happening;
 mod helpers;
 mod private;
 mod process;
 mod progress;
+mod signals;
 mod standstill;
+mod starting;
 mod warden;
 mod workers;
 
