@@ -10,20 +10,16 @@
 
 mod attached;
 mod board;
-mod external;
 mod header;
 mod layout;
-mod life;
 mod mapped;
 mod memory;
-mod notice;
 mod reader;
 mod record;
 mod writer;
 
 pub use attached::AttachedTrace;
 pub use board::{ASK_SLOTS, Board, Counter, OPERATION_SLOTS, PENDING_SLOTS, SlotView};
-pub use external::{GroupMark, MarkOn, Outlook, Sighting};
 pub use header::{Header, HostFacts, Identity};
 pub use layout::{
     CHUNK_RECORDS, FORMAT_MAJOR, FORMAT_MINOR, HEADER_BYTES, METADATA_BYTES_MAX, PATH_BYTES_MAX,
@@ -31,11 +27,11 @@ pub use layout::{
 };
 pub use mapped::MappedTrace;
 pub use memory::MemoryTrace;
-pub use notice::Notice;
 pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
 pub use record::{
-    Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, FaultStage, Loss, LossKind, Operation,
-    OperationBegin, OperationEnd, Part, PathFragment, PhaseMark, PlannedKind, PlannedStep, ProcessMark,
-    ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Target, ThreadMark, ThreadPurpose,
+    Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, FaultStage, GroupMark, Loss, LossKind, MarkOn,
+    Notice, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark, PlannedKind,
+    PlannedStep, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Sighting, Target,
+    ThreadMark, ThreadPurpose,
 };
 pub use writer::{RecordId, TraceWriter, WriterOptions};

@@ -6,17 +6,15 @@
 use lab_model::{ProcessLife, Ticks};
 
 use crate::{
-    external::{GroupMark, Outlook, Sighting},
     header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
     layout::{
         CHUNK_BYTES, CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES, RECORDS_OFFSET, Span,
         commit,
     },
-    life,
-    notice::Notice,
     record::{
-        DecisionBegin, DecisionEnd, Fault, Loss, OperationBegin, OperationEnd, PathFragment, PhaseMark,
-        ProcessMark, RequestBegin, RequestEnd, Target, ThreadMark, kind,
+        DecisionBegin, DecisionEnd, Fault, GroupMark, Loss, Notice, OperationBegin, OperationEnd, Outlook,
+        PathFragment, PhaseMark, ProcessMark, RequestBegin, RequestEnd, Sighting, Target, ThreadMark, kind,
+        life,
     },
     writer::{RecordId, WriterOptions},
 };

@@ -6,10 +6,9 @@ use crate::{
     MappedTrace,
     header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
     layout::{CHUNK_BYTES, CHUNK_RECORDS, RECORD_BYTES, RECORD_WORDS, RECORDS_OFFSET, Span, commit, kind_of},
-    life,
     record::{
         Decision, DecisionBegin, DecisionEnd, Operation, OperationBegin, OperationEnd, Part, Record, Request,
-        RequestBegin, RequestEnd, Target, kind, whole,
+        RequestBegin, RequestEnd, Target, kind, life, whole,
     },
 };
 

@@ -14,18 +14,16 @@ use lab_model::{ProcessLife, Ticks};
 
 use crate::{
     board::{BOARD_WORDS, Board},
-    external::{GroupMark, Outlook, Sighting},
     header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
     layout::{
         BOARD_OFFSET, CHUNK_BYTES, CHUNK_RECORDS, PATH_BYTES_MAX, PATH_FRAGMENT_BYTES, RECORD_BYTES,
         RECORD_WORDS, RECORDS_OFFSET, Span, TRACE_BYTES_MAX, commit,
     },
-    life,
     mapped::Region,
-    notice::Notice,
     record::{
-        DecisionBegin, DecisionEnd, Fault, Loss, OperationBegin, OperationEnd, PathFragment, PhaseMark,
-        ProcessMark, RequestBegin, RequestEnd, Target, ThreadMark, kind,
+        DecisionBegin, DecisionEnd, Fault, GroupMark, Loss, Notice, OperationBegin, OperationEnd, Outlook,
+        PathFragment, PhaseMark, ProcessMark, RequestBegin, RequestEnd, Sighting, Target, ThreadMark, kind,
+        life,
     },
 };
 

@@ -2,7 +2,10 @@
 
 use lab_model::{Actor, NotifyEvents, SubjectClass, ThreadId, Ticks};
 
-use crate::record::{Target, both, class_code, class_from, high, low, optional, ticks, u16_at};
+use super::{
+    Target,
+    words::{both, class_code, class_from, high, low, optional, ticks, u16_at},
+};
 
 /// One NOTIFY event as its client read it. Nobody waited for it, and nobody answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

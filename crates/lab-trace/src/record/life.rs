@@ -2,7 +2,7 @@
 
 use lab_model::{LifeStep, ProcessId, ProcessLife, SIGNING_ID_BYTES, SignedBy, TEAM_ID_BYTES, Ticks};
 
-use crate::record::{both, high, low, u16_at};
+use super::words::{both, high, low, u16_at};
 
 /// Bit 16 of the second word: the program has the Endpoint Security entitlement.
 const ENTITLED: u64 = 1 << 16;

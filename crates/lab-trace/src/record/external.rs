@@ -2,7 +2,7 @@
 
 use lab_model::{Actor, Ticks};
 
-use crate::record::{both, high, low, u16_at};
+use super::words::{both, high, low, u16_at};
 
 /// A thread of an external product was seen in `/proc` for the first time, or was no longer there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
