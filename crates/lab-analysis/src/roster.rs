@@ -306,8 +306,15 @@ impl Member {
         put("mute", if muted.is_empty() { "nothing".into() } else { muted.join(", ") });
         put("cache", if behavior.cache == Cache::On { "on" } else { "off" }.into());
         let rule = |rule: &lab_model::DenyRule| {
-            let names = [rule.path.as_deref(), rule.process.as_deref()].into_iter().flatten();
-            names.collect::<Vec<_>>().join(" by ")
+            let signature = rule.signature.as_ref();
+            let of = |name: Option<&String>, called: &str| name.map(|name| format!("{called}{name}"));
+            let names = [
+                of(rule.path.as_ref(), ""),
+                of(rule.process.as_ref(), "by "),
+                of(signature.and_then(|signature| signature.signing_id.as_ref()), "signed as "),
+                of(signature.and_then(|signature| signature.team_id.as_ref()), "signed by "),
+            ];
+            names.into_iter().flatten().collect::<Vec<_>>().join(" ")
         };
         let denied: Vec<String> = behavior.deny.iter().map(rule).collect();
         put("deny", if denied.is_empty() { "nothing".into() } else { denied.join(", ") });

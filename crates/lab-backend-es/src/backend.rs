@@ -7,7 +7,9 @@ use std::{
 };
 
 use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake, Listener};
-use lab_model::{AuthEvents, EventKind, FileId, LifeStep, NotifyEvents, ProcessId, ProcessLife, Verdict};
+use lab_model::{
+    AuthEvents, EventKind, FileId, LifeStep, NotifyEvents, ProcessId, ProcessLife, Signature, Verdict,
+};
 
 use crate::{
     Answer, Arena, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, MuteStep, Observer, Question,
@@ -444,12 +446,16 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         Err(NOT_SUPPORTED)
     }
 
-    fn file(&self, token: Ticket, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
+    fn file(&self, token: Ticket, with_names: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
         let question = self.question(token)?;
         self.meet(&question);
         let file = question.facts().target?;
-        let path = if with_path(file) { question.message().target() } else { None };
-        Some(FileFacts { file, path: path.map(|target| target.path.to_vec()) })
+        if !with_names(file) {
+            return Some(FileFacts { file, path: None, signature: None });
+        }
+        let message = question.message();
+        let path = message.target().map(|target| target.path.to_vec());
+        Some(FileFacts { file, path, signature: message.made_signer().map(Signature::from) })
     }
 
     fn lives(&self, into: &mut Vec<ProcessLife>) {
@@ -524,8 +530,8 @@ impl<B: Backend> Backend for Shared<B> {
         self.0.read_content(token, offset, buffer)
     }
 
-    fn file(&self, token: B::Token, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
-        self.0.file(token, with_path)
+    fn file(&self, token: B::Token, with_names: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
+        self.0.file(token, with_names)
     }
 
     fn lives(&self, into: &mut Vec<ProcessLife>) {

@@ -1,4 +1,6 @@
-use lab_model::{EventKind, FileId, LifeStep, ProcessId, ProcessLife, SignedBy, ThreadId, Ticks, Verdict};
+use lab_model::{
+    EventKind, FileId, LifeStep, ProcessId, ProcessLife, Signature, SignedBy, ThreadId, Ticks, Verdict,
+};
 
 use crate::{MuteStep, RespondError, StepFailed, Window};
 
@@ -40,6 +42,13 @@ pub struct Signer<'a> {
     pub cdhash: [u8; 20],
     /// The program has the Endpoint Security entitlement.
     pub is_es_client: bool,
+}
+
+impl From<Signer<'_>> for Signature {
+    fn from(signer: Signer<'_>) -> Signature {
+        let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned());
+        Signature { signing_id: text(signer.signing_id), team_id: text(signer.team_id) }
+    }
 }
 
 impl From<Signer<'_>> for SignedBy {

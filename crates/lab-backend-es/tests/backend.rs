@@ -9,7 +9,7 @@ use lab_backend_es::{
     start,
 };
 use lab_client_core::{Backend, Disposition, Event, Intake};
-use lab_model::{AuthEvents, EventKind, FileId, LifeStep, ProcessId, ThreadId, Verdict};
+use lab_model::{AuthEvents, EventKind, FileId, LifeStep, ProcessId, Signature, ThreadId, Verdict};
 
 const KINDS: [EventKind; 3] = [EventKind::AuthOpen, EventKind::AuthExec, EventKind::NotifyFork];
 
@@ -298,6 +298,28 @@ fn a_client_is_asked_about_what_it_subscribes_to() {
     assert!(sees(OPEN) && !sees(EXEC));
     backend.subscribe(AuthEvents::All).unwrap();
     assert!(sees(OPEN) && sees(EXEC));
+}
+
+#[test]
+fn a_file_is_signed_by_somebody_when_it_is_the_program_of_an_exec() {
+    let (machine, backend) = confined(&["programs/tool"]);
+    let signed = |kind, made| {
+        let target = Some((b"/arena/programs/tool".to_vec(), FileId { device: 1, inode: 9 }));
+        machine.happen(Happening { target, made, ..happening(kind, 9) }).unwrap();
+        backend.handle(machine.deliver().unwrap(), Cache::Off);
+        let mut taken = TakeAll(Vec::new());
+        backend.receive_one(&mut taken);
+        let token = taken.0[0];
+        let facts = backend.file(token, &|_| true).unwrap();
+        backend.answer(token, Verdict::Allow).unwrap();
+        backend.release(token);
+        facts.signature
+    };
+    let program = Some(ProcessId { pid: 7, version: 2 });
+    let tool = Some("com.example.tool".to_owned());
+    let by = Signature { signing_id: tool, team_id: Some("ABCDE12345".to_owned()) };
+    assert_eq!(signed(EXEC, program), Some(by), "the program, not who runs it");
+    assert_eq!(signed(OPEN, None), None);
 }
 
 #[test]

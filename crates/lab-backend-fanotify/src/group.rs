@@ -267,16 +267,16 @@ impl Backend for Group {
         }
     }
 
-    fn file(&self, token: EventFd, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
+    fn file(&self, token: EventFd, with_names: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
         let facts = nix::sys::stat::fstat(sys::borrow(token.0)).ok()?;
         let file = FileId { device: facts.st_dev, inode: facts.st_ino };
         let link = || fs::read_link(format!("/proc/self/fd/{}", token.0)).ok();
-        let path = if with_path(file) {
+        let path = if with_names(file) {
             link().map(|path| path.into_os_string().into_encoded_bytes())
         } else {
             None
         };
-        Some(FileFacts { file, path })
+        Some(FileFacts { file, path, signature: None })
     }
 
     #[doc(alias = "FAN_MARK_IGNORE")]

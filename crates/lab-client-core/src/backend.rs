@@ -1,4 +1,6 @@
-use lab_model::{AuthEvents, EventKind, FileId, NotifyEvents, ProcessLife, ThreadId, Ticks, Verdict};
+use lab_model::{
+    AuthEvents, EventKind, FileId, NotifyEvents, ProcessLife, Signature, ThreadId, Ticks, Verdict,
+};
 
 /// An event as a kernel hands it over: owned, and with a token that stands for the pending answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +24,11 @@ pub struct Event<T> {
 pub struct FileFacts {
     /// Which file.
     pub file: FileId,
-    /// Its path, if it was asked for and could be told.
+    /// Its path, if names were asked for and it could be told.
     pub path: Option<Vec<u8>>,
+    /// What the signature of the program says that an exec runs, if names were asked for; `None` for other events and
+    /// where the kernel does not say.
+    pub signature: Option<Signature>,
 }
 
 /// What becomes of an event that was just handed over.
@@ -158,9 +163,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The `errno` of reading; `ENOTSUP` where the kernel hands nothing over that could be read.
     fn read_content(&self, token: Self::Token, offset: u64, buffer: &mut [u8]) -> Result<usize, u32>;
 
-    /// Finds out which file an event was about; its path only when `with_path` says so of the file. May
+    /// Finds out which file an event was about; its path and signature only when `with_names` says so of the file. May
     /// block briefly: never called on the path to an answer.
-    fn file(&self, token: Self::Token, with_path: &dyn Fn(FileId) -> bool) -> Option<FileFacts>;
+    fn file(&self, token: Self::Token, with_names: &dyn Fn(FileId) -> bool) -> Option<FileFacts>;
 
     /// Takes what was told of the lives of processes since the last call, in order; nothing where the kernel tells
     /// of none. Never called on the path to an answer.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use lab_model::{Actor, AuthEvents, DenyRule, Mute, SubjectClass, Verdict};
+use lab_model::{Actor, AuthEvents, DenyRule, Mute, Signature, SubjectClass, Verdict};
 
 use crate::Question;
 
@@ -12,6 +12,7 @@ pub(crate) struct Rules(Vec<Rule>);
 struct Rule {
     path: Option<Vec<u8>>,
     whom: Whom,
+    signature: Option<Signature>,
     on: AuthEvents,
 }
 
@@ -32,16 +33,17 @@ impl Rules {
         let rule = |rule: &DenyRule| Rule {
             path: rule.path.as_ref().map(|path| path.clone().into_bytes()),
             whom: rule.process.as_deref().map_or(Whom::Anyone, whom),
+            signature: rule.signature.clone(),
             on: rule.on,
         };
         Rules(rules.iter().map(rule).collect())
     }
 
-    /// The verdict as far as it does not depend on the path; `None` when it does.
+    /// The verdict as far as it does not depend on the file; `None` when it does.
     pub(crate) fn at_once(&self, question: &Question) -> Option<Verdict> {
         let mut verdict = Some(Verdict::Allow);
         for rule in self.fitting(question) {
-            if rule.path.is_none() {
+            if rule.path.is_none() && rule.signature.is_none() {
                 return Some(Verdict::Deny);
             }
             verdict = None;
@@ -63,7 +65,16 @@ impl Rules {
     }
 }
 
-/// Tells the verdict on one event once its path is known.
+/// What was found out about an event's file; what is not known of it fits no rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// Its path, relative to the arena.
+    pub path: Option<&'a [u8]>,
+    /// What its signature says, if it is the program that an exec runs.
+    pub signature: Option<&'a Signature>,
+}
+
+/// Tells the verdict on one event once its file is found out about.
 #[derive(Clone, Debug)]
 pub struct Judge {
     rules: Arc<Rules>,
@@ -75,13 +86,17 @@ impl Judge {
         Judge { rules, question: *question }
     }
 
-    /// The verdict on a file of this path, relative to the arena: a rule's path fits itself and all below it.
+    /// The verdict on this file. A rule's path fits itself and all below it.
     #[must_use]
-    pub fn verdict(&self, path: &[u8]) -> Verdict {
+    pub fn verdict(&self, found: &Found<'_>) -> Verdict {
         let below = |folder: &[u8]| {
-            path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            let rest = found.path.and_then(|path| path.strip_prefix(folder));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         };
-        let denies = |rule: &Rule| rule.path.as_deref().is_none_or(below);
+        let signed = |wanted: &Signature| found.signature.is_some_and(|signature| wanted.fits(signature));
+        let denies = |rule: &Rule| {
+            rule.path.as_deref().is_none_or(below) && rule.signature.as_ref().is_none_or(signed)
+        };
         if self.rules.fitting(&self.question).any(denies) { Verdict::Deny } else { Verdict::Allow }
     }
 }

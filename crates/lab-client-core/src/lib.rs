@@ -22,7 +22,7 @@ mod task;
 pub use crate::core::{Action, ClientCore, Input};
 pub use backend::{Backend, BackendError, Disposition, Event, FileFacts, Intake, Listener, Told, Untold};
 pub use budget::Budget;
-pub use judge::Judge;
+pub use judge::{Found, Judge};
 pub use policy::{Admission, Policy, Question};
 pub use rounds::Rounds;
 pub use task::{Ask, Asks, OperationPlan, Outcome, PlannedTarget, REQUESTS_MAX, Step, Task, Whom};

@@ -196,9 +196,10 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use lab_model::{Preset, ReactTo, Via};
+    use lab_model::{AuthEvents, DenyRule, Preset, ReactTo, Signature, Via};
 
     use super::*;
+    use crate::Found;
 
     fn policy(behavior: Behavior) -> Policy {
         Policy::new(behavior, Span::from_secs(1), Timebase::NANOSECONDS)
@@ -357,10 +358,10 @@ mod tests {
 
     #[test]
     fn denied_at_once_judged_by_path_or_allowed() {
-        use lab_model::{AuthEvents, DenyRule};
         let rule = |path: Option<&str>, process: Option<&str>, on| DenyRule {
             path: path.map(str::to_owned),
             process: process.map(str::to_owned),
+            signature: None,
             on,
         };
         let denying =
@@ -384,7 +385,37 @@ mod tests {
         }
         let judge = denying(rule(Some("a/b"), None, AuthEvents::All)).judge(&question(Workload));
         for (path, expected) in [("a/b", true), ("a/b/c", true), ("a/bc", false), ("a", false), ("", false)] {
-            assert_eq!(judge.verdict(path.as_bytes()) == Verdict::Deny, expected, "{path}");
+            let found = Found { path: Some(path.as_bytes()), signature: None };
+            assert_eq!(judge.verdict(&found) == Verdict::Deny, expected, "{path}");
+        }
+        assert_eq!(judge.verdict(&Found::default()), Verdict::Allow, "a path that nobody knows");
+    }
+
+    #[test]
+    fn a_program_is_judged_by_who_signed_it_once_that_is_known() {
+        let by = |team: &str| Signature { signing_id: None, team_id: Some(team.to_owned()) };
+        let rule = DenyRule {
+            path: Some("programs".to_owned()),
+            process: None,
+            signature: Some(by("ABCDE12345")),
+            on: AuthEvents::Exec,
+        };
+        let denying = policy(Behavior { deny: vec![rule], ..Behavior::noop() });
+        let open = question(SubjectClass::Workload);
+        let exec = Question { event: EventKind::AuthExec, ..open };
+        assert_eq!(kind(&denying.admit(&open, 1)), "answer", "an open runs no program");
+        assert_eq!(kind(&denying.admit(&exec, 1)), "work");
+        let (theirs, others) = (by("ABCDE12345"), by("OTHERTEAM1"));
+        let found = |path: &'static [u8], signature| Found { path: Some(path), signature };
+        let rows = [
+            (found(b"programs/tool", Some(&theirs)), Verdict::Deny),
+            (found(b"programs/tool", Some(&others)), Verdict::Allow),
+            (found(b"programs/tool", None), Verdict::Allow),
+            (found(b"elsewhere/tool", Some(&theirs)), Verdict::Allow),
+            (Found { path: None, signature: Some(&theirs) }, Verdict::Allow),
+        ];
+        for (found, expected) in rows {
+            assert_eq!(denying.judge(&exec).verdict(&found), expected, "{found:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use lab_client_core::{Ask, Backend, Judge, OperationPlan, Outcome, PlannedTarget, Step, Task};
+use lab_client_core::{Ask, Backend, Found, Judge, OperationPlan, Outcome, PlannedTarget, Step, Task};
 use lab_model::{Approval, Cause, Concurrency, EventKind, Ticks, Verdict};
 use lab_process::{CONTENT_BYTES_MAX, Digest, Operator, burn, clock};
 use lab_protocol::Request;
@@ -25,7 +25,7 @@ pub(crate) struct Job<T> {
     pub(crate) record: RecordId,
     pub(crate) task: Task,
     pub(crate) event: EventKind,
-    /// Judges the path, if the task asks for it.
+    /// Judges the file, if the task asks for it.
     pub(crate) judge: Option<Judge>,
     /// The kernel is to keep the answer if the rule allows.
     pub(crate) keep: bool,
@@ -117,13 +117,12 @@ impl<B: Backend> Worker<B> {
         self.shared.trace.board().add(Counter::Answers, 1);
     }
 
-    /// Finds out the path of the event's file, and what the rules make of it.
+    /// Finds out about the event's file, and what the rules make of it.
     fn judge(&self, job: &Job<B::Token>) -> Outcome {
-        let path = self.shared.backend.file(job.token, &|_| true).and_then(|facts| facts.path);
-        match (&job.judge, path) {
-            (Some(judge), Some(path)) => Outcome::Judged(judge.verdict(self.shared.arena.relative(&path))),
-            _ => Outcome::Finished,
-        }
+        let facts = self.shared.backend.file(job.token, &|_| true);
+        let (Some(judge), Some(facts)) = (&job.judge, facts) else { return Outcome::Finished };
+        let path = facts.path.as_deref().map(|path| self.shared.arena.relative(path));
+        Outcome::Judged(judge.verdict(&Found { path, signature: facts.signature.as_ref() }))
     }
 
     /// Reads the event's file through what came with the event. No operation, and so no record of its own:

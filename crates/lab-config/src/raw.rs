@@ -233,17 +233,29 @@ records! {
         deny [default]: List<RawDenyRule>,
     }
 
-    /// Denies an event that fits everything the rule names; it names a path, a process or both. Never anything
-    /// of the client's own process.
-    #[schemars(rename = "DenyRule", extend("anyOf" = [{ "required": ["path"] }, { "required": ["process"] }]))]
+    /// Denies an event that fits everything the rule names, and it names something. Never anything of the client's
+    /// own process.
+    #[schemars(rename = "DenyRule", extend("anyOf" = [
+        { "required": ["path"] },
+        { "required": ["process"] },
+        { "required": ["signing_id"] },
+        { "required": ["team_id"] },
+    ]))]
     "a rule" RawDenyRule {
         /// A file, or a folder with all below it, relative to the arena. A worker finds the path out before the
-        /// answer; one that cannot be told is allowed. The simulator knows no paths and allows.
+        /// answer; one that cannot be told is allowed.
         path [default]: String,
         /// A client by its ID, its helpers as `ID/helpers`, a daemon or a product of `external` by its ID, or
         /// `workload` for all that is no client's. Without a path, denied at once.
         process [default]: String,
-        /// Which events.
+        /// The signing ID of the program that an exec runs, whole. Endpoint Security only: no other kernel says who
+        /// signed a program. A worker looks before the answer.
+        #[schemars(length(min = 1, max = 255))]
+        signing_id [default]: String,
+        /// The team ID of that program's signature. Ad hoc and platform code has none, and fits no team.
+        #[schemars(length(min = 1, max = 255))]
+        team_id [default]: String,
+        /// Which events. With `signing_id` or `team_id` it is `exec`, and need not be written.
         #[schemars(extend("default" = "all"))]
         on [default]: AuthEvents,
     }
@@ -254,8 +266,7 @@ records! {
         /// What its own helpers do is allowed at once.
         helpers [default]: bool,
         /// Files and folders of the arena, relative to it; a folder stands for all below it, as it is when the
-        /// mute is set. The kernel hides what happens to them: the client's trace has none of it. The simulator
-        /// asks all the same.
+        /// mute is set. The kernel hides what happens to them: the client's trace has none of it.
         paths [default]: List<String>,
         /// Clients by their ID, another client's helpers as `ID/helpers`, daemons and products of `external` by their
         /// ID, or `workload` for all that is no client's: what they do is allowed at once. A product's new thread is

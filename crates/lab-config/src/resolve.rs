@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use lab_model::{
     AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, ExecProgram, ExecStorm, Helpers, Lab, Mute,
-    NotifyEvents, OpenStorm, Phases, Rate, Reaction, Safety, Span, Via, Workload, file_bytes,
+    NotifyEvents, OpenStorm, Phases, Rate, Reaction, Safety, Signature, Span, Via, Workload, file_bytes,
 };
 
 use crate::{
@@ -262,10 +262,10 @@ fn check_processes(raw: &RawLab, clients: &[String], others: &[&str], problems: 
 }
 
 fn deny_rule(rule: &At<RawDenyRule>, problems: &mut Problems<'_>) -> Option<DenyRule> {
-    let RawDenyRule { path, process, on } = &rule.value;
-    if let (Field::Absent, Field::Absent) = (path, process) {
+    let RawDenyRule { path, process, signing_id, team_id, on } = &rule.value;
+    if [path, process, signing_id, team_id].iter().all(|field| matches!(field, Field::Absent)) {
         let diagnostic = Diagnostic::new(rule.place.clone(), "a rule names what it denies")
-            .label("expected `path`, `process` or both")
+            .label("expected `path`, `process`, `signing_id` or `team_id`")
             .help("write for example `{ path: files }`");
         problems.add(diagnostic);
         return None;
@@ -273,11 +273,37 @@ fn deny_rule(rule: &At<RawDenyRule>, problems: &mut Problems<'_>) -> Option<Deny
     if let Some(at) = path.given() {
         check_path(at, problems);
     }
-    Some(DenyRule {
-        path: path.value().cloned(),
-        process: process.value().cloned(),
-        on: auth_events(on, AuthEvents::All, problems),
-    })
+    let signature = signature(signing_id, team_id, problems);
+    let every = if signature.is_some() { AuthEvents::Exec } else { AuthEvents::All };
+    if let Some(at) = on.given().filter(|at| signature.is_some() && at.value != AuthEvents::Exec) {
+        let diagnostic = Diagnostic::new(at.place.clone(), "a rule about a signature fits execs only")
+            .label("an open runs no program")
+            .help("write `on: exec`, or leave it out");
+        problems.add(diagnostic);
+        return None;
+    }
+    let on = auth_events(on, every, problems);
+    Some(DenyRule { path: path.value().cloned(), process: process.value().cloned(), signature, on })
+}
+
+fn signature(
+    signing_id: &Field<String>,
+    team_id: &Field<String>,
+    problems: &mut Problems<'_>,
+) -> Option<Signature> {
+    const BYTES_MAX: usize = 255;
+    let mut name = |field: &Field<String>, what: &str| {
+        let at = field.given()?;
+        if at.value.is_empty() || at.value.len() > BYTES_MAX || at.value.contains(char::is_control) {
+            let message = format!("`{}` is no {what}", shortened(&at.value));
+            let label = format!("expected 1 to {BYTES_MAX} bytes, none of them a control character");
+            problems.add(Diagnostic::new(at.place.clone(), message).label(label));
+        }
+        Some(at.value.clone())
+    };
+    let signing_id = name(signing_id, "signing ID");
+    let team_id = name(team_id, "team ID");
+    (signing_id.is_some() || team_id.is_some()).then_some(Signature { signing_id, team_id })
 }
 
 fn mute(field: &Field<RawMute>, base: Mute, problems: &mut Problems<'_>) -> Mute {

@@ -134,7 +134,14 @@ fn write_workers(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::Re
 
 fn write_rule(out: &mut String, rule: &DenyRule, indent: &str) -> fmt::Result {
     write!(out, "{indent}    - {{ ")?;
-    for (key, name) in [("path", &rule.path), ("process", &rule.process)] {
+    let signature = rule.signature.as_ref();
+    let names = [
+        ("path", rule.path.as_ref()),
+        ("process", rule.process.as_ref()),
+        ("signing_id", signature.and_then(|signature| signature.signing_id.as_ref())),
+        ("team_id", signature.and_then(|signature| signature.team_id.as_ref())),
+    ];
+    for (key, name) in names {
         if let Some(name) = name {
             write!(out, "{key}: {}, ", Scalar(name))?;
         }

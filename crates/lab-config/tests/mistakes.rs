@@ -166,6 +166,8 @@ fn rules_across_fields() {
     let deny =
         "behavior: { verdict: { deny: [{}, { path: ../x }, { process: brave }, { path: a, on: close }] } }";
     check("deny_rules", 4, with("behavior: scanner", deny));
+    let signed = "behavior: { verdict: { deny: [{ team_id: ABCDE12345, on: open }, { team_id: \"A\\n\" }, { signing_id: '' }] } }";
+    check("deny_signatures", 3, with("behavior: scanner", signed));
     let both = "behavior: { on_open: { reopen: true, read: true, via: descriptor } }";
     check("reopen_and_descriptor", 1, with("behavior: scanner", both));
 }

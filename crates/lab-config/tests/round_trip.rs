@@ -6,7 +6,7 @@ use lab_model::{
     ArenaKind, AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon,
     DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FaultAction, FileMix,
     Helpers, Lab, Mute, NotifyEvents, OpenList, OpenStorm, Phases, PlannedFault, PrivateFolder, Rate,
-    ReactTo, Reaction, Ready, Recognized, Run, Safety, Span, Via, When, Workload,
+    ReactTo, Reaction, Ready, Recognized, Run, Safety, Signature, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -71,10 +71,13 @@ prop_compose! {
         path in proptest::option::of("[a-z0-9.x]{1,8}x(/[a-z.]{3,6}x){0,2}"),
         process in prop_oneof![Just("c0"), Just(Mute::WORKLOAD)],
         by_process in any::<bool>(),
+        (signing_id, team_id) in (proptest::option::of("[a-z.]{1,20}x"), proptest::option::of("[A-Z0-9]{9}X")),
         on in events(),
     ) -> DenyRule {
-        let process = (by_process || path.is_none()).then(|| process.to_owned());
-        DenyRule { path, process, on }
+        let signed = signing_id.is_some() || team_id.is_some();
+        let signature = signed.then_some(Signature { signing_id, team_id });
+        let process = (by_process || path.is_none() && !signed).then(|| process.to_owned());
+        DenyRule { path, process, signature, on: if signed { AuthEvents::Exec } else { on } }
     }
 }
 

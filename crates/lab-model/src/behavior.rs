@@ -1,7 +1,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedDaemon, Distribution, EventKind, ExecProgram, Helpers, NotifyEvents, Span, SubjectClass};
+use crate::{
+    AskedDaemon, Distribution, EventKind, ExecProgram, Helpers, NotifyEvents, Signature, Span, SubjectClass,
+};
 
 /// A named set of behaviours from which a lab file starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -52,7 +54,12 @@ impl Preset {
         match self {
             Preset::Noop => Behavior::noop(),
             Preset::Sample => Behavior {
-                deny: vec![DenyRule { path: Some("denied".to_owned()), process: None, on: AuthEvents::All }],
+                deny: vec![DenyRule {
+                    path: Some("denied".to_owned()),
+                    process: None,
+                    signature: None,
+                    on: AuthEvents::All,
+                }],
                 ..Behavior::noop()
             },
             Preset::WellBehaved => {
@@ -257,15 +264,17 @@ impl AuthEvents {
     }
 }
 
-/// What a client denies: an event that fits everything the rule names. In a lab file it names a path or a process;
-/// one that names neither, as a planned fault makes it, fits every event.
+/// What a client denies: an event that fits everything the rule names. In a lab file it names something; a rule that
+/// names nothing, as a planned fault makes it, fits every event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DenyRule {
     /// A file, or a folder with all below it, relative to the arena.
     pub path: Option<String>,
     /// A client by its ID, or [`Mute::WORKLOAD`].
     pub process: Option<String>,
-    /// Which events.
+    /// Who signed the program that an exec runs.
+    pub signature: Option<Signature>,
+    /// Which events; with a signature, execs only.
     pub on: AuthEvents,
 }
 

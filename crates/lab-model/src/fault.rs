@@ -151,7 +151,8 @@ pub fn behavior_under<'a>(base: &Behavior, faults: impl Iterator<Item = &'a Faul
                 delay = Span::from_nanos(delay.nanos().saturating_add(by.nanos()))
             }
             FaultAction::Deny { path, .. } => {
-                rules.push(DenyRule { path: path.clone(), process: None, on: AuthEvents::All });
+                let on = AuthEvents::All;
+                rules.push(DenyRule { path: path.clone(), process: None, signature: None, on });
             }
             FaultAction::Stall { .. }
             | FaultAction::Kill

@@ -68,6 +68,13 @@ impl Lab {
         })
     }
 
+    /// The first client that ever denies by signature.
+    #[must_use]
+    pub fn judge_of_signatures(&self) -> Option<&ClientId> {
+        let judges = |behavior: &Behavior| behavior.deny.iter().any(|rule| rule.signature.is_some());
+        self.clients.iter().find(|client| self.behaviors_of(client).any(judges)).map(|client| &client.id)
+    }
+
     /// The programs that clients run on their own account, and those that helpers and daemons run for them.
     #[must_use]
     pub fn programs_of_clients(&self) -> Vec<ExecProgram> {

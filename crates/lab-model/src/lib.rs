@@ -36,7 +36,7 @@ pub use fault::{FaultAction, PlannedFault, behavior_under};
 pub use files::{file_bytes, file_path, path_seed};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
-pub use life::{LifeStep, ProcessId, ProcessLife, SIGNING_ID_BYTES, SignedBy, TEAM_ID_BYTES};
+pub use life::{LifeStep, ProcessId, ProcessLife, SIGNING_ID_BYTES, Signature, SignedBy, TEAM_ID_BYTES};
 pub use notify::{NotifyEvent, NotifyEvents};
 pub use participant::{AskedDaemon, Daemon, Errand, Helpers};
 pub use span::{InvalidSpan, Span};

@@ -1,5 +1,7 @@
 //! The lives of processes and who signed their programs, as Endpoint Security tells of them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Ticks;
 
 /// The bytes of a team ID that are kept; Apple's have ten.
@@ -111,6 +113,27 @@ impl SignedBy {
     }
 }
 
+/// What a program's signature says, or has to say to fit a rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// The signing ID.
+    pub signing_id: Option<String>,
+    /// The team ID; ad hoc and platform code has none.
+    pub team_id: Option<String>,
+}
+
+impl Signature {
+    /// True when a signature says all that is given here. What it does not say fits nothing, and nothing given fits
+    /// nobody.
+    #[must_use]
+    pub fn fits(&self, signature: &Signature) -> bool {
+        let Signature { signing_id, team_id } = self;
+        (signing_id.is_some() || team_id.is_some())
+            && (signing_id.is_none() || *signing_id == signature.signing_id)
+            && (team_id.is_none() || *team_id == signature.team_id)
+    }
+}
+
 fn fitted<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut fitted = [0; N];
     let length = bytes.len().min(N);
@@ -156,5 +179,23 @@ mod tests {
         let fits = "x".repeat(SIGNING_ID_BYTES);
         assert_eq!(of(&fits, "").signing_id(), Some(fits.clone()));
         assert_eq!(of(&format!("{fits}y"), "").signing_id(), Some(format!("{fits}…")));
+    }
+
+    #[test]
+    fn a_signature_fits_when_all_that_is_given_fits() {
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let rows = [
+            (("", ""), ("com.example.p", "ABCDE12345"), false),
+            (("com.example.p", ""), ("com.example.p", "OTHERTEAM1"), true),
+            (("com.example.p", "ABCDE12345"), ("com.example.p", "ABCDE12345"), true),
+            // The same name, signed by nobody: a forgery.
+            (("com.example.p", "ABCDE12345"), ("com.example.p", ""), false),
+            (("", "ABCDE12345"), ("com.example.q", "ABCDE12345"), true),
+            (("", "ABCDE12345"), ("", ""), false),
+        ];
+        for ((id, team), (has_id, has_team), fits) in rows {
+            let of = |id, team| Signature { signing_id: text(id), team_id: text(team) };
+            assert_eq!(of(id, team).fits(&of(has_id, has_team)), fits, "{id} {team} {has_id} {has_team}");
+        }
     }
 }

@@ -57,6 +57,7 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 /// [`Failure`] when nothing was started.
 pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>), Failure> {
     tell_all(request.lab)?;
+    say_who_signed(request.lab)?;
     capacity(request.lab)?;
     let needed = [request.runs, &request.programs.client, &request.programs.driver, request.program];
     require_products(request.lab, &needed.map(Path::to_owned))?;
@@ -104,6 +105,15 @@ fn tell_all(lab: &Lab) -> Result<(), Failure> {
     let message = format!("{client} wants to be told of `{}` events, and {why}", event.name());
     Err(Failure::new(FailureKind::Usage, message)
         .mend(format!("take `{}` out of its `notify`", event.name())))
+}
+
+/// Refuses a client that judges by what this kernel does not say.
+fn say_who_signed(lab: &Lab) -> Result<(), Failure> {
+    let client = lab.judge_of_signatures().filter(|_| !cfg!(target_os = "macos"));
+    let Some(client) = client else { return Ok(()) };
+    let message = format!("{client} denies by signature, and fanotify does not say who signed a program");
+    Err(Failure::new(FailureKind::Usage, message)
+        .mend("deny by `path` or `process`, or run the lab on macOS"))
 }
 
 /// Refuses what the machine cannot do before anything is written.

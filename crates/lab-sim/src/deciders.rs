@@ -1,6 +1,6 @@
 //! What a client's threads do: the reader, the workers and the housekeeper, each as its [`lab_client_core::ClientCore`] says.
 
-use lab_client_core::{Action, Input, Outcome, Question};
+use lab_client_core::{Action, Found, Input, Outcome, Question};
 use lab_model::{Approval, EventKind, Ticks, Verdict};
 use lab_trace::{DecisionBegin, DecisionEnd, Loss, LossKind};
 
@@ -351,7 +351,9 @@ impl<S: Sink> Machine<'_, S> {
             let input = match std::mem::replace(&mut decision.plan, Plan::Nothing) {
                 Plan::Judge(_) => {
                     let judge = state.core.policy().judge(&question(decision, kernel));
-                    let verdict = judge.verdict(self.files.path(decision.file).as_bytes());
+                    let path = self.files.path(decision.file);
+                    let found = Found { path: Some(path.as_bytes()), signature: None };
+                    let verdict = judge.verdict(&found);
                     Input::Judged { id, verdict }
                 }
                 _ => Input::Finished { id },

@@ -95,7 +95,8 @@ fn mutes_take_away_what_they_name() {
 
 #[test]
 fn a_denial_ends_the_pass_on_fanotify_only() {
-    let rule = DenyRule { path: Some("secret".to_owned()), process: None, on: AuthEvents::Open };
+    let rule =
+        DenyRule { path: Some("secret".to_owned()), process: None, signature: None, on: AuthEvents::Open };
     let guard = Behavior { concurrency: Concurrency::new(2), deny: vec![rule], ..Behavior::noop() };
     let mut lab = lab(2, &Behavior::noop(), 1);
     lab.clients[0].behavior = guard;
@@ -114,7 +115,12 @@ fn a_denial_ends_the_pass_on_fanotify_only() {
 
 #[test]
 fn a_denied_open_reads_nothing_and_is_recorded_as_failed() {
-    let rule = DenyRule { path: None, process: Some(Mute::WORKLOAD.to_owned()), on: AuthEvents::All };
+    let rule = DenyRule {
+        path: None,
+        process: Some(Mute::WORKLOAD.to_owned()),
+        signature: None,
+        on: AuthEvents::All,
+    };
     for kernel in KERNELS {
         let lab = lab(1, &Behavior { deny: vec![rule.clone()], ..Behavior::noop() }, 10);
         let mut traces = lab_sim::Traces::default();

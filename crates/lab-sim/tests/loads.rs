@@ -127,8 +127,12 @@ fn a_tree_is_as_many_execs_each_with_the_cascade_of_one() {
 fn a_denied_program_has_no_children() {
     for kernel in KERNELS {
         let mut lab = lab(2, &Behavior::noop(), 1);
-        lab.clients[0].behavior.deny =
-            vec![lab_model::DenyRule { path: None, process: None, on: lab_model::AuthEvents::All }];
+        lab.clients[0].behavior.deny = vec![lab_model::DenyRule {
+            path: None,
+            process: None,
+            signature: None,
+            on: lab_model::AuthEvents::All,
+        }];
         lab.workload = vec![tree(1, 3, 2, 10)];
         let (summary, findings) = run(&lab, kernel);
         assert_eq!((summary.roots_begun, summary.in_flight), (10, 0), "{kernel:?}: only the roots");

@@ -31,8 +31,8 @@ fn hiding() -> impl Strategy<Value = Behavior> {
     let mute = (names(&["files"]), names(&["c1", Mute::WORKLOAD]));
     let deny = prop_oneof![
         4 => Just(Vec::new()),
-        1 => Just(vec![DenyRule { path: Some("bin".to_owned()), process: None, on: AuthEvents::All }]),
-        1 => Just(vec![DenyRule { path: None, process: Some("c0".to_owned()), on: AuthEvents::Open }]),
+        1 => Just(vec![DenyRule { path: Some("bin".to_owned()), process: None, signature: None, on: AuthEvents::All }]),
+        1 => Just(vec![DenyRule { path: None, process: Some("c0".to_owned()), signature: None, on: AuthEvents::Open }]),
     ];
     let cache = prop_oneof![3 => Just(Cache::Off), 1 => Just(Cache::On)];
     let subscribe = prop_oneof![4 => Just(AuthEvents::All), 1 => Just(AuthEvents::Open)];

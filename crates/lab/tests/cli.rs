@@ -383,15 +383,25 @@ fn the_doctor_ends_as_it_finds() {
     assert!(checks.iter().all(|check| check["outcome"] != "failed" || check["mend"].is_string()), "{found}");
 }
 
+/// Judges by what neither fanotify nor the simulator knows.
+const SIGNED: &str = "\
+schema: 1
+name: signed
+clients: [{ id: alpha, behavior: { verdict: { deny: [{ team_id: ABCDE12345 }] } } }]
+workload: [{ exec_storm: {} }]
+";
+
 #[test]
 fn wrong_uses_say_what_to_do_instead() {
     let bench = Bench::new("wrong");
     fs::write(bench.root.join("bad.yaml"), "schema: 1\nname: bad\nclients: []\n").unwrap();
+    fs::write(bench.root.join("signed.yaml"), SIGNED).unwrap();
     let mut said = String::new();
     for (line, code) in [
         ("up absent", 64),
         ("up ./bad.yaml --backend sim", 65),
         ("up tiny --backend fanotify --rules fanotify", 64),
+        ("up ./signed.yaml --backend sim", 64),
         ("up tiny --backend endpoint-security", 69),
         ("report absent", 64),
         ("diff absent tiny", 64),
@@ -410,6 +420,8 @@ fn wrong_uses_say_what_to_do_instead() {
         said.push_str(&format!("$ lab {line}\n{}\n", redacted(&bench, &err)));
     }
     insta::assert_snapshot!("wrong-uses", said);
+    let plan = bench.says("plan ./signed.yaml");
+    assert!(plan.contains("who signed a program is not known here"), "{plan}");
 }
 
 #[test]

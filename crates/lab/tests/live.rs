@@ -110,7 +110,9 @@ fn observer_acts() {
     rig.lab("acts", &observed("notify: [open], on_notify: { reopen: true }", &open_storm(500)));
     let report = rig.report("acts");
     nothing_went_wrong(&report);
-    assert_eq!(text(&report, "/outcome"), "stable");
+    // Nobody waits for the observer, so on a busy machine its work may pile up as long as the storm lasts.
+    let outcome = text(&report, "/outcome");
+    assert!(["stable", "saturated"].contains(&outcome), "{outcome}");
     let told = told(&report);
     let made = number(&told, "/operations");
     assert!(made > 0);
@@ -135,6 +137,12 @@ fn untold() {
         words.contains("observer wants to be told of `fork` events, and fanotify tells of files"),
         "{words}"
     );
+    let judging = "clients: [{ id: alpha, behavior: { verdict: { deny: [{ team_id: T }] } } }]\n";
+    rig.lab("signed", &format!("{judging}{}", open_storm(10)));
+    let finished = rig.run(&["up", "signed"]);
+    assert_eq!(finished.code, Some(64));
+    let words = finished.stderr;
+    assert!(words.contains("alpha denies by signature, and fanotify does not say who signed"), "{words}");
 }
 
 /// What must hold of every lab in which nothing went wrong.

@@ -56,7 +56,8 @@ const fn what(kind: OperationKind) -> &'static str {
 }
 
 fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Finding]) -> String {
-    let mut text = format!("{}: {}\n", lab.name, lab.about);
+    let about = if lab.about.is_empty() { String::new() } else { format!(": {}", lab.about) };
+    let mut text = format!("{}{about}\n", lab.name);
     text.push_str(&format!("\nPredicted, with {} rules\n", plan.kernel.name()));
     for root in &plan.roots {
         let kind = what(root.kind);
@@ -99,6 +100,11 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         units::maybe_share(rehearsal.headroom_min),
         lab.deadline
     ));
+    if lab.judge_of_signatures().is_some() {
+        text.push_str(
+            "  who signed a program is not known here: a rule about it counts as denying nothing\n",
+        );
+    }
     text.push_str("\nWho is asked about whose operations, and how many it makes for each\n");
     text.push_str(&matrix(lab, plan));
     text.push_str(&products(lab));

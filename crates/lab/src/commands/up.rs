@@ -205,7 +205,7 @@ pub(super) fn refuse_what_is_not_simulated(lab: &Lab) -> Result<(), Stop> {
         None => Ok(()),
         Some(parts) => Err(Stop::usage(
             format!("the simulator does not model {parts}, which {} has", lab.name),
-            "run it with --backend fanotify, or take these parts out",
+            "run it live, or take these parts out",
         )),
     }
 }
