@@ -9,7 +9,9 @@
 
 use lab_model::{Lab, PhaseKind, Rate, Span, Workload};
 
-use crate::{Costs, Counting, Kernel, Measured, Options, Sink, Spread, Summary, Traces, measure, simulate};
+use crate::{
+    Costs, Counting, Evidence, Kernel, Measured, Options, Sink, Spread, Summary, Traces, measure, simulate,
+};
 
 /// Costs that follow from a run, and how well they fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,9 +38,14 @@ const ROUNDS: usize = 3;
 /// The most decisions that one simulated phase takes to fit.
 const DECISIONS_MAX: u64 = 500_000;
 
-/// Fits the costs to what was measured in a run of `lab`, beginning with `start`.
+/// Fits the costs to what was measured, beginning with `start`: to the first lab that shows anything, and what
+/// starting a program costs to the first that runs one, as no client takes part in that.
 #[must_use]
-pub fn calibrate(lab: &Lab, kernel: Kernel, start: Costs, measured: &Measured) -> Calibration {
+pub fn calibrate(evidence: &[Evidence], kernel: Kernel, start: Costs) -> Calibration {
+    let Some(Evidence { lab, measured }) = evidence.first() else {
+        return Calibration { costs: start, scale_permille: 1000, control_ratio: None, storm_ratio: None };
+    };
+    let any = |figure: fn(&Measured) -> Option<u64>| evidence.iter().find_map(|runs| figure(&runs.measured));
     let mut base = start;
     base.cores = measured.cores.unwrap_or(start.cores).clamp(1, 64);
     if let Some(open) = measured.baseline_open {
@@ -46,12 +53,13 @@ pub fn calibrate(lab: &Lab, kernel: Kernel, start: Costs, measured: &Measured) -
         base.open_entry = open * base.open_entry / parts;
         base.open_exit = open - base.open_entry;
     }
-    if let Some(exec) = measured.baseline_static.or(measured.baseline_dynamic) {
+    let (without, with) = (any(|found| found.baseline_static), any(|found| found.baseline_dynamic));
+    if let Some(exec) = without.or(with) {
         let parts = (base.exec_entry + base.exec_exit).max(1);
         base.exec_entry = exec * base.exec_entry / parts;
         base.exec_exit = exec - base.exec_entry;
     }
-    if let (Some(without), Some(with)) = (measured.baseline_static, measured.baseline_dynamic) {
+    if let (Some(without), Some(with)) = (without, with) {
         base.exec_dynamic = with.saturating_sub(without);
     }
     if let (Some(content), Some(bytes)) = (measured.content, measured.content_bytes) {

@@ -41,6 +41,7 @@ mod limits;
 mod machine;
 mod makers;
 mod measure;
+mod measured;
 mod minimize;
 mod openers;
 mod operation;
@@ -67,7 +68,8 @@ pub use hiding::EsCache;
 pub use histogram::Histogram;
 pub use ladder::{Ladder, Mitigation, Rung, change, ladder};
 pub use limits::not_simulated;
-pub use measure::{Measured, Spread, measure};
+pub use measure::measure;
+pub use measured::{Evidence, FigureSpread, Measured, Spread};
 pub use minimize::{Minimized, minimize};
 pub use plan::{Plan, Rehearsal, RootPlan, Size, plan};
 pub use simulation::{

@@ -1,4 +1,4 @@
-//! What the traces of a live run say of its machine.
+//! Reads from the traces of a live run what they say of its machine.
 
 use std::collections::BTreeMap;
 
@@ -6,56 +6,7 @@ use lab_model::{ExecProgram, OperationKind, PhaseKind, Role, SubjectClass};
 use lab_trace::{Entry, Operation, Record, Trace, TraceError};
 use lab_workload::program_path;
 
-use crate::Histogram;
-
-/// What a run's traces say of its machine. Medians, in nanoseconds; `None` where there was nothing to measure.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Measured {
-    /// The processors that the driver was allowed to use.
-    pub cores: Option<u16>,
-    /// An open of the workload without clients.
-    pub baseline_open: Option<u64>,
-    /// An exec of a static program without clients.
-    pub baseline_static: Option<u64>,
-    /// An exec of a dynamically linked program without clients.
-    pub baseline_dynamic: Option<u64>,
-    /// An open of the workload with clients that answer at once.
-    pub control_open: Option<u64>,
-    /// An exec of the workload with clients that answer at once.
-    pub control_exec: Option<u64>,
-    /// 90 % of those take at most this.
-    pub control_open_p90: Option<u64>,
-    /// From the call of an open to the first client's reading, in the quickest twentieth of the control phase:
-    /// where the client woke on the processor that called.
-    pub control_nearby: Option<u64>,
-    /// From the call of an open to the first client's reading, in the storm.
-    pub asked: Option<u64>,
-    /// From the last client's answer to the return of the open, in the storm.
-    pub resumed: Option<u64>,
-    /// Reading and closing a file once it is open.
-    pub content: Option<u64>,
-    /// The bytes of the files that were read, on average.
-    pub content_bytes: Option<u64>,
-    /// From the reading of an event to a worker's taking it up.
-    pub hand_over: Option<u64>,
-    /// An open that a client makes itself, while others are asked about it.
-    pub client_open: Option<u64>,
-    /// From a worker's taking an event up to its answer.
-    pub work: Option<u64>,
-    /// An open of the workload in the storm: what the calibrated model is to be compared with.
-    pub storm_open: Option<Spread>,
-    /// An exec of the workload in the storm.
-    pub storm_exec: Option<Spread>,
-}
-
-/// A median and a high quantile, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spread {
-    /// The median.
-    pub p50: u64,
-    /// 99 % are at most this.
-    pub p99: u64,
-}
+use crate::{Histogram, Measured, Spread};
 
 /// Everything that is gathered on the way, before quantiles are taken.
 #[derive(Default)]

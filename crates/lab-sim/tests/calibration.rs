@@ -5,7 +5,9 @@ mod common;
 
 use common::{KERNELS, exec_storm, lab, scanner};
 use lab_model::{ExecProgram, Lab, PhaseKind, Span};
-use lab_sim::{Costs, Kernel, Measured, Options, Traces, calibrate, measure, simulate};
+use lab_sim::{
+    Calibration, Costs, Evidence, Kernel, Measured, Options, Traces, calibrate, measure, simulate,
+};
 
 fn measured(lab: &Lab, kernel: Kernel, costs: Costs) -> Measured {
     let mut traces = Traces::default();
@@ -13,6 +15,11 @@ fn measured(lab: &Lab, kernel: Kernel, costs: Costs) -> Measured {
     let files = traces.into_files();
     let bytes: Vec<&[u8]> = files.iter().map(|file| file.bytes.as_slice()).collect();
     measure(&bytes).unwrap()
+}
+
+fn fitted(lab: &Lab, kernel: Kernel, measured: &Measured) -> Calibration {
+    let evidence = Evidence { lab: lab.clone(), measured: measured.clone() };
+    calibrate(&[evidence], kernel, Costs::default())
 }
 
 fn whole_lab() -> Lab {
@@ -54,7 +61,7 @@ fn another_machine_is_recognised_and_its_storm_predicted() {
         let lab = whole_lab();
         let real = measured(&lab, kernel, other_machine());
         assert_eq!(real.cores, Some(1));
-        let fit = calibrate(&lab, kernel, Costs::default(), &real);
+        let fit = fitted(&lab, kernel, &real);
         assert!(fit.scale_permille.abs_diff(3000) < 150, "{kernel:?} {fit:?}");
         assert!((fit.control_ratio.unwrap() - 1.0).abs() < 0.05, "{fit:?}");
         assert!(fit.costs.read_content.abs_diff(5_000) < 500, "{fit:?}");
@@ -74,7 +81,7 @@ fn another_machine_is_recognised_and_its_storm_predicted() {
 fn what_one_lab_teaches_holds_for_another() {
     let lab = whole_lab();
     let real = measured(&lab, Kernel::Fanotify, other_machine());
-    let fit = calibrate(&lab, Kernel::Fanotify, Costs::default(), &real).costs;
+    let fit = fitted(&lab, Kernel::Fanotify, &real).costs;
     let mut other = self::lab(5, &lab_model::Preset::Pathological.behavior(), 200);
     other.phases.control = Span::from_millis(100);
     let found = measured(&other, Kernel::Fanotify, other_machine()).storm_open.unwrap();
@@ -86,7 +93,7 @@ fn what_one_lab_teaches_holds_for_another() {
 fn a_storm_that_does_not_end_is_not_fitted() {
     let endless = lab(2, &common::peer_scanner(2, lab_model::When::After), 50);
     let real = Measured { storm_open: Some(lab_sim::Spread { p50: 1, p99: 1 }), ..Measured::default() };
-    assert_eq!(calibrate(&endless, Kernel::Fanotify, Costs::default(), &real).storm_ratio, None);
+    assert_eq!(fitted(&endless, Kernel::Fanotify, &real).storm_ratio, None);
 }
 
 #[test]
@@ -95,7 +102,7 @@ fn execs_are_scaled_too() {
     lab.workload = vec![exec_storm(ExecProgram::Static, 50), exec_storm(ExecProgram::Dynamic, 50)];
     let slow = Costs { exec_entry: 900_000, exec_dynamic: 400_000, ..Costs::default() };
     let real = measured(&lab, Kernel::Fanotify, slow);
-    let fit = calibrate(&lab, Kernel::Fanotify, Costs::default(), &real).costs;
+    let fit = fitted(&lab, Kernel::Fanotify, &real).costs;
     let (found, expected) = (fit.exec_entry + fit.exec_exit, 900_000 + 210_000);
     assert!(found.abs_diff(expected) * 20 < expected, "{found}");
     assert!(fit.exec_dynamic.abs_diff(400_000) < 20_000, "{fit:?}");
@@ -103,7 +110,7 @@ fn execs_are_scaled_too() {
 
 #[test]
 fn without_measurements_nothing_changes() {
-    let fit = calibrate(&whole_lab(), Kernel::Fanotify, Costs::default(), &Measured::default());
+    let fit = fitted(&whole_lab(), Kernel::Fanotify, &Measured::default());
     assert_eq!((fit.costs, fit.control_ratio, fit.storm_ratio), (Costs::default(), None, None));
     assert!(measure(&[b"not a trace"]).is_err());
     let lab = whole_lab();
@@ -120,7 +127,7 @@ fn a_machine_that_wakes_unevenly_is_recognised() {
     let lab = whole_lab();
     let uneven = Costs { idle_exit: 2_000, idle_tail: 14_000, ..Costs::default() };
     let real = measured(&lab, Kernel::Fanotify, uneven);
-    let fit = calibrate(&lab, Kernel::Fanotify, Costs::default(), &real);
+    let fit = fitted(&lab, Kernel::Fanotify, &real);
     assert!(fit.costs.idle_tail.abs_diff(14_000) < 4_000, "{fit:?}");
     let found = measured(&lab, Kernel::Fanotify, fit.costs);
     let near = |found: u64, real: u64| found.abs_diff(real) * 8 < real;

@@ -309,9 +309,10 @@ pub(crate) struct Sim {
     /// Whose rules; by default those of this machine's kernel, or of the run of --from.
     #[arg(long)]
     pub(crate) rules: Option<Rules>,
-    /// Takes the machine's costs from the traces of a live run.
+    /// Takes the machine's costs from the traces of a live run. Given several times: of the runs of one lab the median
+    /// of each figure; other labs add what the first does not show.
     #[arg(long, value_name = "RUN")]
-    pub(crate) from: Option<String>,
+    pub(crate) from: Vec<String>,
     /// Whom an answer that Endpoint Security keeps serves: nobody documents it.
     #[arg(long, default_value = "own")]
     pub(crate) es_cache: EsCacheOf,
@@ -453,7 +454,7 @@ pub(crate) struct Conform {
     /// Runs nothing: takes the live runs that this run store holds.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["short", "rounds"])]
     pub(crate) recorded: Option<PathBuf>,
-    /// The lab from whose live run the machine's costs are taken: of several the one in the middle.
+    /// The lab from whose live runs the machine's costs are taken: the median of each figure.
     #[arg(long, default_value = "three-clients", value_name = "LAB")]
     pub(crate) from: String,
     /// Writes conformance.md and conformance.json into this folder.

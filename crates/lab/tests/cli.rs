@@ -322,8 +322,36 @@ fn recorded_runs_are_compared_without_running_anything() {
     let row = &said["labs"][0];
     assert_eq!(row["outcome"]["real"].as_array().map(Vec::len), Some(1), "{row}");
     assert_eq!((&row["lab"], &row["law"]), (&"tiny".into(), &"held".into()));
+    let calibrated = &said["calibration"]["labs"][0];
+    assert_eq!((&calibrated["lab"], calibrated["runs"].as_array().map(Vec::len)), (&"tiny".into(), Some(1)));
     assert!(bench.root.join("not/there/conformance.md").exists());
     bench.ends("conform absent --recorded runs", 64);
+}
+
+#[test]
+fn costs_come_from_several_runs_and_their_spread_is_said() {
+    let bench = Bench::new("calibrated");
+    for seed in [42, 43, 44] {
+        bench.says(&format!("up tiny --backend sim --rules fanotify --seed {seed}"));
+    }
+    let runs: Vec<String> = lab_orchestrator::RunFolder::all(&bench.root.join("runs"))
+        .iter()
+        .map(|run| format!("--from {}", run.root().display()))
+        .collect();
+    let said = bench.json(&format!("sim tiny --json {}", runs.join(" ")));
+    let labs = said["calibration"]["labs"].as_array().unwrap();
+    assert_eq!(labs.len(), 1, "another seed is another run of the same lab: {labs:?}");
+    assert_eq!(labs[0]["runs"].as_array().map(Vec::len), Some(3));
+    let figures = labs[0]["figures"].as_array().unwrap();
+    assert!(!figures.is_empty());
+    for figure in figures {
+        let at = |name: &str| figure[name].as_u64().unwrap();
+        assert!(at("low_ns") <= at("median_ns") && at("median_ns") <= at("high_ns"), "{figure}");
+    }
+    let text = bench.says(&format!("sim tiny {}", runs.join(" ")));
+    assert!(text.contains("costs   from tiny (3 runs)") && text.contains("lowest"), "{text}");
+    let one = bench.says(&format!("sim tiny {}", runs[0]));
+    assert!(!one.contains("lowest"), "one run has no spread: {one}");
 }
 
 #[test]

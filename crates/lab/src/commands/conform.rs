@@ -1,19 +1,23 @@
 //! `lab conform`: the same labs on the real kernel and in virtual time, and how far the two agree.
 //!
-//! The simulator takes this machine's costs from one of the live runs, so every other lab is a prediction.
+//! The simulator takes this machine's costs from all live runs of one lab, so every other lab is a prediction.
 
 mod comparison;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use lab_analysis::{Context, analyse, findings::Findings};
-use lab_model::{BackendChoice, Lab, PhaseKind, Span, Workload};
+use lab_model::{BackendChoice, Lab, Span, Workload};
 use lab_orchestrator::RunFolder;
 use lab_sim::{Costs, Kernel, Options, Size, Traces};
 use lab_trace::Trace;
 
 use self::comparison::{Comparison, Conformance};
-use super::{Stop, sim, up};
+use super::{
+    Stop,
+    calibration::{Calibrated, Gathered},
+    up,
+};
 use crate::{
     arguments::Conform,
     labs::{Places, relative},
@@ -24,6 +28,8 @@ use crate::{
 const SHORT: Span = Span::from_secs(1);
 /// A storm that is to see a deadline pass goes on for this long after it.
 const BEYOND: Span = Span::from_millis(500);
+/// How many seeds each lab is simulated with.
+const SEEDS: u64 = 3;
 /// Each simulated process's trace is kept in memory.
 const TRACE_BYTES_MAX: u64 = 1 << 30;
 
@@ -49,7 +55,8 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
     let Some(from) = from.or_else(|| labs.iter().position(can_calibrate)) else {
         return Err(Stop::usage("none of these labs can be simulated", "name one that can: three-clients"));
     };
-    let costs = calibrated(&labs, &runs, from)?;
+    let calibrated = calibrated(&labs, &runs, from)?;
+    let costs = calibrated.calibration.costs;
     let rows: Vec<Comparison> = labs
         .iter()
         .zip(&runs)
@@ -58,23 +65,19 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
             if let Some(parts) = lab_sim::not_simulated(lab) {
                 return Ok(Comparison::live_only(lab, &live, parts));
             }
-            let progress = terminal::Progress::new(&format!("simulating {}", lab.name));
             let simulated = simulated(lab, costs)?;
-            progress.end();
             let plan = lab_sim::plan(lab, Kernel::Fanotify, costs);
             let law = plan.roots.iter().map(|root| exact(root.size)).collect();
-            Ok(Comparison::of(lab, &live, Some(&simulated), law))
+            Ok(Comparison::of(lab, &live, &simulated, law))
         })
         .collect::<Result<_, Stop>>()?;
-    let calibration = median_run(&runs[from]);
-    let machine = calibration.findings.machine.clone();
-    let calibration = format!("{} ({})", labs[from].name, calibration.folder.name());
+    let machine = runs[from][0].findings.machine.clone();
     let runs = match (&arguments.recorded, rounds(arguments)) {
         (Some(_), _) => "recorded live runs".to_owned(),
         (None, 1) => "1 live run".to_owned(),
         (None, rounds) => format!("{rounds} live runs"),
     };
-    let whole = Conformance { rows, skipped, runs, short: arguments.short, calibration, machine, costs };
+    let whole = Conformance { rows, skipped, runs, short: arguments.short, calibrated, machine };
     if let Some(folder) = &arguments.output {
         write(folder, &whole)?;
     }
@@ -167,31 +170,16 @@ fn run_all(places: &Places, arguments: &Conform) -> Result<Compared, Stop> {
     Ok((compared, skipped))
 }
 
-/// The run whose storm had the median of all rounds' medians: neither the calmest nor the most disturbed.
-fn median_run(runs: &[LiveRun]) -> &LiveRun {
-    let p50 = |run: &&LiveRun| {
-        let storm = run.findings.phases.iter().find(|phase| phase.name == PhaseKind::Storm.name());
-        storm.map_or(0, |storm| storm.op_latency_ns.p50)
-    };
-    let mut order: Vec<&LiveRun> = runs.iter().collect();
-    order.sort_by_key(p50);
-    order[(order.len() - 1) / 2]
-}
-
-/// The machine's costs from the runs of one lab. What starting a program costs comes from the baseline of the
-/// first lab that shows it: no client takes part in that.
-fn calibrated(labs: &[Lab], runs: &[Vec<LiveRun>], from: usize) -> Result<Costs, Stop> {
-    let mut measured = sim::measured_in(&median_run(&runs[from]).folder)?;
+/// The machine's costs from all runs of one lab. What starting a program costs comes from the baseline of the first
+/// lab that shows it: no client takes part in that.
+fn calibrated(labs: &[Lab], runs: &[Vec<LiveRun>], from: usize) -> Result<Calibrated, Stop> {
     let runs_programs = |lab: &Lab| lab.workload.iter().any(Workload::runs_programs);
-    for place in (0..labs.len()).filter(|&place| runs_programs(&labs[place])) {
-        if measured.baseline_static.is_some() && measured.baseline_dynamic.is_some() {
-            break;
-        }
-        let found = sim::measured_in(&median_run(&runs[place]).folder)?;
-        measured.baseline_static = measured.baseline_static.or(found.baseline_static);
-        measured.baseline_dynamic = measured.baseline_dynamic.or(found.baseline_dynamic);
+    let others = (0..labs.len()).filter(|&place| place != from && runs_programs(&labs[place]));
+    let mut gathered = Gathered::default();
+    for place in std::iter::once(from).chain(others) {
+        gathered.add(&labs[place], &runs[place].iter().map(|run| &run.folder).collect::<Vec<_>>())?;
     }
-    Ok(lab_sim::calibrate(&labs[from], Kernel::Fanotify, Costs::default(), &measured).costs)
+    Ok(gathered.calibrated(Kernel::Fanotify))
 }
 
 const fn exact(size: Size) -> Option<u64> {
@@ -266,10 +254,19 @@ fn live_round(places: &Places, lab: &Lab, round: u32, rounds: u32) -> Result<Liv
     Ok(run)
 }
 
-/// The findings of the same lab in virtual time, by the same analysis.
-fn simulated(lab: &Lab, costs: Costs) -> Result<Findings, Stop> {
+/// The findings of the same lab in virtual time, by the same analysis: with the lab's own seed, and the next ones.
+fn simulated(lab: &Lab, costs: Costs) -> Result<Vec<Findings>, Stop> {
+    let seeds: Vec<u64> = (0..SEEDS).map(|number| lab.seed.wrapping_add(number)).collect();
+    let progress = terminal::Progress::new(&format!("simulating {}", lab.name));
+    // One after the other: each has its traces in memory.
+    let all = seeds.iter().map(|&seed| of_seed(lab, costs, seed)).collect();
+    progress.end();
+    all
+}
+
+fn of_seed(lab: &Lab, costs: Costs, seed: u64) -> Result<Findings, Stop> {
     let mut traces = Traces::new(lab.safety.trace_bytes_max.min(TRACE_BYTES_MAX));
-    let options = Options { costs, ..Options::new(lab, Kernel::Fanotify) };
+    let options = Options { costs, seed, ..Options::new(lab, Kernel::Fanotify) };
     lab_sim::simulate(lab, &options, &mut traces);
     let files = traces.into_files();
     let parsed: Result<Vec<Trace<'_>>, _> = files.iter().map(|file| Trace::parse(&file.bytes)).collect();

@@ -1,6 +1,7 @@
 //! What each command does, a module for each group of them.
 
 mod bundle;
+mod calibration;
 mod conform;
 mod diff;
 mod labs;

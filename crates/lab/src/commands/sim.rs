@@ -5,17 +5,19 @@ use std::{fs, ops::RangeInclusive};
 use lab_model::{Lab, PhaseKind};
 use lab_orchestrator::RunFolder;
 use lab_report::units;
-use lab_sim::{Calibration, Costs, Counting, Histogram, Kernel, Measured, Options, Outcome, Summary};
+use lab_sim::{Costs, Counting, Histogram, Kernel, Options, Outcome, Summary};
 use lab_trace::{MappedTrace, Trace};
 use serde_json::{Value, json};
 
 use super::{
-    Stop, report,
+    Stop,
+    calibration::{Calibrated, Gathered},
+    report,
     up::{refuse_what_is_not_simulated, rules_here},
 };
 use crate::{
     arguments::{Find, Rules, Sim},
-    labs::{Places, relative},
+    labs::Places,
     parallel,
     table::Table,
     terminal,
@@ -28,9 +30,10 @@ pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, Stop> {
     let mut lab = places.read(&arguments.name)?;
     refuse_what_is_not_simulated(&lab)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
-    let measured =
-        arguments.from.as_deref().map(|run| calibrated(places, run, arguments.rules)).transpose()?;
-    let kernel = measured.as_ref().map_or_else(|| rules_here(arguments.rules), |found| found.kernel);
+    let (kernel, measured) = match arguments.from.as_slice() {
+        [] => (rules_here(arguments.rules), None),
+        runs => calibrated(places, runs, arguments.rules).map(|(kernel, found)| (kernel, Some(found)))?,
+    };
     let costs = measured.as_ref().map_or_else(Costs::default, |found| found.calibration.costs);
     let es_cache = arguments.es_cache.into();
     let options = Options { costs, es_cache, ..Options::new(&lab, kernel) };
@@ -146,10 +149,12 @@ fn report_hit(
         Some(path) => path.display().to_string(),
         None => arguments.name.clone(),
     };
-    let how = match (&arguments.from, arguments.swarm && arguments.output.is_none()) {
+    let how = match (arguments.from.as_slice(), arguments.swarm && arguments.output.is_none()) {
         (_, true) => format!("lab sim {name} --swarm --find {} --seeds {seed}..{seed}", named(find)),
-        (Some(run), false) => format!("lab sim {name} --from {run} --seed {seed}"),
-        (None, false) => format!("lab up {name} --backend sim --seed {seed}"),
+        ([_, ..], false) => {
+            format!("lab sim {name} --from {} --seed {seed}", arguments.from.join(" --from "))
+        }
+        ([], false) => format!("lab up {name} --backend sim --seed {seed}"),
     };
     let text = summary_text(found, kernel, summary);
     let switches = if arguments.swarm { thrown(found) } else { String::new() };
@@ -302,7 +307,7 @@ fn summary_text(lab: &Lab, kernel: Kernel, summary: &Summary) -> String {
     text + &seen.text()
 }
 
-fn summary_json(lab: &Lab, kernel: Kernel, summary: &Summary, measured: Option<&FromRun>) -> Value {
+fn summary_json(lab: &Lab, kernel: Kernel, summary: &Summary, measured: Option<&Calibrated>) -> Value {
     let latency = |latency: &Histogram| json!({ "count": latency.count(), "p50": latency.at(500), "p99": latency.at(990), "max": latency.max() });
     let phases: Vec<Value> = summary
         .phases
@@ -341,52 +346,35 @@ fn summary_json(lab: &Lab, kernel: Kernel, summary: &Summary, measured: Option<&
         "pending_max": summary.pending_max,
         "in_flight": summary.in_flight,
         "ended_at_ns": summary.ended_at,
-        "calibration": measured.map(calibration_json),
+        "calibration": measured.map(Calibrated::json),
     })
 }
 
-/// A machine's costs and where they come from.
-struct FromRun {
-    run: String,
-    kernel: Kernel,
-    measured: Measured,
-    calibration: Calibration,
-}
-
-/// Takes the costs from a live run.
-fn calibrated(places: &Places, run: &str, rules: Option<Rules>) -> Result<FromRun, Stop> {
-    let folder = report::find(places, Some(run))?;
-    let lab = lab_of(&folder)?;
-    let kernel = match rules {
-        None if lab.backend == lab_model::BackendChoice::EndpointSecurity => Kernel::EndpointSecurity,
-        None => Kernel::Fanotify,
-        rules => rules_here(rules),
-    };
-    let measured = measured_in(&folder)?;
-    let progress = terminal::Progress::new("fitting the costs");
-    let calibration = lab_sim::calibrate(&lab, kernel, Costs::default(), &measured);
-    progress.end();
-    Ok(FromRun { run: run.to_owned(), kernel, measured, calibration })
-}
-
-/// What the traces of a live run say of its machine.
-pub(super) fn measured_in(folder: &RunFolder) -> Result<Measured, Stop> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        Stop::usage(
-            format!("cannot take the machine's costs from {}: {error}", relative(folder.root()).display()),
-            "name a live run that has ended",
-        )
-    };
-    let mut maps = Vec::new();
-    for entry in fs::read_dir(folder.traces()).map_err(|error| unreadable(&error))?.flatten() {
-        maps.push(MappedTrace::open(&entry.path()).map_err(|error| unreadable(&error))?);
+/// Takes the costs from live runs: the median of each figure over the runs of one lab.
+fn calibrated(places: &Places, runs: &[String], rules: Option<Rules>) -> Result<(Kernel, Calibrated), Stop> {
+    let mut groups: Vec<(Lab, Vec<RunFolder>)> = Vec::new();
+    for run in runs {
+        let folder = report::find(places, Some(run))?;
+        let lab = lab_of(&folder)?;
+        // Another seed is another run of one machine; another setting would be another lab.
+        let alike = |other: &Lab| Lab { seed: lab.seed, ..other.clone() } == lab;
+        match groups.iter_mut().find(|(other, _)| alike(other)) {
+            Some((_, folders)) => folders.push(folder),
+            None => groups.push((lab, vec![folder])),
+        }
     }
-    let bytes: Vec<&[u8]> = maps.iter().map(MappedTrace::bytes).collect();
-    let measured = lab_sim::measure(&bytes).map_err(|error| unreadable(&error))?;
-    if measured == Measured::default() {
-        return Err(unreadable(&"its traces hold no operation"));
+    let kernel = match (rules, groups.first()) {
+        (None, Some((lab, _))) if lab.backend == lab_model::BackendChoice::EndpointSecurity => {
+            Kernel::EndpointSecurity
+        }
+        (None, _) => Kernel::Fanotify,
+        (rules, _) => rules_here(rules),
+    };
+    let mut gathered = Gathered::default();
+    for (lab, folders) in &groups {
+        gathered.add(lab, &folders.iter().collect::<Vec<_>>())?;
     }
-    Ok(measured)
+    Ok((kernel, gathered.calibrated(kernel)))
 }
 
 /// The lab as it ran.
@@ -403,15 +391,16 @@ pub(super) fn simulated_rules(folder: &RunFolder) -> Option<Kernel> {
     [Kernel::Fanotify, Kernel::EndpointSecurity].into_iter().find(|kernel| kernel.name() == rules)
 }
 
-fn measured_text(from: &FromRun, summary: &Summary) -> String {
+fn measured_text(from: &Calibrated, summary: &Summary) -> String {
     let mut text = format!(
         "\ncosts   from {}, a question scaled to {}\n",
-        from.run,
+        from.from(),
         units::share(units::ratio(from.calibration.scale_permille, 1000))
     );
     let storm = summary.phase(PhaseKind::Storm).and_then(|phase| phase.root_latency.at(500));
-    if let (Some(measured), Some(simulated)) = (from.measured.storm_open.or(from.measured.storm_exec), storm)
-    {
+    let measured = from.evidence.first().map(|runs| &runs.measured);
+    let measured = measured.and_then(|measured| measured.storm_open.or(measured.storm_exec));
+    if let (Some(measured), Some(simulated)) = (measured, storm) {
         text.push_str(&format!(
             "storm   p50 {} simulated, {} measured there: {} of it\n",
             units::time(simulated),
@@ -419,15 +408,6 @@ fn measured_text(from: &FromRun, summary: &Summary) -> String {
             units::share(units::ratio(simulated, measured.p50))
         ));
     }
-    text
-}
-
-fn calibration_json(from: &FromRun) -> Value {
-    json!({
-        "run": from.run,
-        "scale_permille": from.calibration.scale_permille,
-        "control_ratio": from.calibration.control_ratio,
-        "costs": from.calibration.costs,
-        "measured_storm_open_p50_ns": from.measured.storm_open.map(|spread| spread.p50),
-    })
+    let spread = from.spread_text();
+    if spread.is_empty() { text } else { format!("{text}\n{spread}") }
 }
