@@ -164,6 +164,12 @@ impl RunFolder {
         self.root.join("plan.json")
     }
 
+    /// What the doctor saw on the machine when the run began.
+    #[must_use]
+    pub fn doctor(&self) -> PathBuf {
+        self.root.join("doctor.json")
+    }
+
     /// The process IDs of a run that goes on; there only while it does.
     #[must_use]
     pub fn active(&self) -> PathBuf {

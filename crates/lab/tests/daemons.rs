@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         live("one_lab_at_a_time_has_the_daemons", one_at_a_time),
         live("an_interrupt_ends_the_run_in_order", interrupted),
     ];
-    rig::main(Arguments::from_args(), tests)
+    rig::main_beside(3, Arguments::from_args(), tests)
 }
 
 /// A rig with a stand-in for launchctl.

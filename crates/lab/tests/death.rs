@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         live("kill_9_of_a_client_with_helpers", move || client_with_helpers_killed(kills, seed)),
         live("down_finds_a_lab_without_its_marker", down_without_marker),
     ];
-    rig::main(arguments, tests)
+    rig::main_beside(3, arguments, tests)
 }
 
 /// The harness's arguments, and this program's own.

@@ -549,4 +549,7 @@ fn reported_again() {
     let client = rig.run(&["report", "again", "--client", "client-01"]);
     assert_eq!(client.code, Some(0), "{}", client.stderr);
     assert!(client.stdout.contains("client-01"), "{}", client.stdout);
+    let doctor = fs::read(rig.latest("again").join("doctor.json")).unwrap();
+    let doctor: Value = serde_json::from_slice(&doctor).unwrap();
+    assert_eq!((number(&doctor, "/clients"), &doctor["blocks"]), (2, &false.into()), "{doctor}");
 }

@@ -120,12 +120,9 @@ pub(super) fn doctor(places: &Places, arguments: &Doctor) -> Result<u8, Stop> {
     let lab = arguments.name.as_ref().map(|name| places.read(name)).transpose()?;
     let clients = lab.as_ref().map_or(CLIENTS_USUAL, |lab| lab.clients.len());
     let findings = if arguments.probe { probe(places, clients)? } else { examine(clients, lab.as_ref()) };
-    let code = findings.iter().find_map(blocking).map_or(0, FailureKind::exit_code);
+    let code = ends_with(&findings);
     if arguments.json {
-        let checks: Vec<Value> = findings.iter().map(json).collect();
-        let whole =
-            serde_json::json!({ "schema": 1, "clients": clients, "blocks": code != 0, "checks": checks });
-        terminal::print_json(&whole)?;
+        terminal::print_json(&sheet(clients, &findings))?;
         return Ok(code);
     }
     let mut text = String::new();
@@ -148,6 +145,17 @@ pub(super) fn doctor(places: &Places, arguments: &Doctor) -> Result<u8, Stop> {
     };
     terminal::print(&(text + verdict))?;
     Ok(code)
+}
+
+/// The exit code that findings lead to.
+fn ends_with(findings: &[Finding]) -> u8 {
+    findings.iter().find_map(blocking).map_or(0, FailureKind::exit_code)
+}
+
+/// All findings, for machines and for the run store.
+pub(super) fn sheet(clients: usize, findings: &[Finding]) -> Value {
+    let checks: Vec<Value> = findings.iter().map(json).collect();
+    serde_json::json!({ "schema": 1, "clients": clients, "blocks": ends_with(findings) != 0, "checks": checks })
 }
 
 /// What stands in the way of a lab, by the exit code that it leads to.

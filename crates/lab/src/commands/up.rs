@@ -8,7 +8,7 @@ use lab_model::{BackendChoice, Lab};
 use lab_orchestrator::{ClientsAre, ExportFormat, Failure, FailureKind, Request, RunFolder};
 use lab_sim::{Kernel, Options, Traces};
 
-use super::{Stop, bundle::signing_of, report};
+use super::{Stop, bundle::signing_of, machine, report};
 use crate::{
     arguments::{Rules, Up},
     labs::Places,
@@ -196,7 +196,12 @@ pub(super) fn live(
         // Nothing but a Mac looks at a signature.
         signing: cfg!(target_os = "macos").then_some(&signing),
     };
-    Ok(lab_orchestrator::launch(&request)?)
+    // Before the lab keeps the machine busy.
+    let seen = machine::sheet(lab.clients.len(), &machine::examine(lab.clients.len(), Some(lab)));
+    let (folder, conducted) = lab_orchestrator::launch(&request)?;
+    fs::write(folder.doctor(), format!("{seen:#}\n"))
+        .map_err(|error| Stop::output("cannot keep what the doctor saw", &error))?;
+    Ok((folder, conducted))
 }
 
 /// A lab without some of its parts would be another lab.

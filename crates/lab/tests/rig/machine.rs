@@ -22,7 +22,8 @@ pub fn obstacle() -> Option<String> {
 
 /// Processes, mounts in any namespace, and fanotify groups that name `root`.
 pub fn remains(root: &Path) -> Vec<String> {
-    let root = root.to_str().unwrap();
+    // Not what belongs to a rig whose name only begins alike.
+    let root = &format!("{}/", root.to_str().unwrap());
     let mut found = Vec::new();
     for process in fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path()) {
         let pid = process.file_name().unwrap().to_string_lossy().into_owned();

@@ -174,11 +174,16 @@ pub fn anywhere(name: &'static str, body: impl FnOnce() + Send + 'static) -> Liv
     Live { needs_kernel: false, ..live(name, body) }
 }
 
-/// Runs the tests one after the other. On a machine without fanotify or the privilege each says so and counts as
-/// ignored.
-pub fn main(mut arguments: Arguments, tests: Vec<Live>) -> ExitCode {
-    // Each lab wants the machine for itself.
-    arguments.test_threads = Some(1);
+/// Runs the tests one after the other: each lab wants the machine for itself. On a machine without fanotify or the
+/// privilege each says so and counts as ignored.
+pub fn main(arguments: Arguments, tests: Vec<Live>) -> ExitCode {
+    main_beside(1, arguments, tests)
+}
+
+/// Runs so many tests side by side: for labs of which nothing is timed. What a lab leaves behind is told from what its
+/// neighbours do by its rig's folder.
+pub fn main_beside(threads: usize, mut arguments: Arguments, tests: Vec<Live>) -> ExitCode {
+    arguments.test_threads = Some(threads);
     let trials = tests.into_iter().map(|test| {
         Trial::ignorable_test(test.name, move || {
             match machine::obstacle().filter(|_| test.needs_kernel).or(test.lacks) {
