@@ -257,7 +257,8 @@ impl<'a> Engine<'a> {
         self.drain.in_flight = self.open_in_storm + self.reactions_due;
         let (alive, closing) = (self.alive(), self.timeline.closing);
         for op in self.ops.used().into_iter().filter_map(|slot| self.ops.get(slot)) {
-            let old = closing.saturating_sub(op.started) >= self.deadline / LOOK_SHARE;
+            let old =
+                closing.saturating_sub(op.started) >= self.deadline / LOOK_SHARE && op.orphaned.is_none();
             let unread = alive & !op.asked_by;
             if old && op.pending.is_empty() && unread != 0 {
                 *self.unread.entry(unread).or_default() += 1;
@@ -289,7 +290,10 @@ impl<'a> Engine<'a> {
             }
         }
         for slot in self.ops.used() {
-            self.end_operation(slot, last, Ending::Run);
+            match self.ops.get(slot).and_then(|op| op.orphaned) {
+                Some(orphaned) => self.end_operation(slot, orphaned, Ending::Process),
+                None => self.end_operation(slot, last, Ending::Run),
+            }
         }
         self.end_notices();
         self.finishing = true;
@@ -311,8 +315,12 @@ impl<'a> Engine<'a> {
             }
         }
         for slot in self.ops.used() {
-            if self.ops.get(slot).is_some_and(|op| op.trace == trace && op.ended == NEVER) {
-                self.end_operation(slot, death.at, Ending::Process);
+            let Some(op) = self.ops.get(slot).filter(|op| op.trace == trace && op.ended == NEVER) else {
+                continue;
+            };
+            match op.kind {
+                OperationKind::Exec => self.orphan(slot, death.at),
+                _ => self.end_operation(slot, death.at, Ending::Process),
             }
         }
     }

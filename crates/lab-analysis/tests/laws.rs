@@ -303,6 +303,35 @@ fn a_client_killed_in_mid_storm_leaves_counts_that_add_up() {
     });
 }
 
+/// A program that a client runs is a process of its own: it goes on when the client is killed, and what the others are
+/// asked about it then is still the client's doing.
+#[test]
+fn a_program_outlives_the_client_that_ran_it() {
+    let mut builder = builder("orphan", 2);
+    let mut now = 1000;
+    for _ in 0..30 {
+        now = builder.scanned_open(now, 900, 100) + 50;
+    }
+    let driver = builder.driver();
+    builder.operation(driver, Op::root(now, now + 900, 900));
+    let first = builder.decision(1, Dec::never(now + 10, 900, SubjectClass::Workload));
+    let (tid, pid) = (77, 77);
+    let spawned = Op::child(now + 20, 0, tid, 1, first);
+    builder.operation(1, Op { end: None, pid, kind: OperationKind::Exec, ..spawned });
+    builder.ended(1, now + 500, 9);
+    builder.decision(2, Dec::at_once(now + 510, 900, SubjectClass::Workload));
+    builder.decision(2, Dec::at_once(now + 600, tid, SubjectClass::Workload));
+    builder.phase(PhaseKind::Storm, 500, now + 5000);
+    builder.phase(PhaseKind::Drain, now + 5000, now + 9000);
+    check(&builder.finish(), |findings| {
+        assert_eq!(findings.totals.unexplained, 0);
+        assert_eq!(findings.causes.decisions[1][1], 31, "its 30 opens and its program");
+        assert_eq!(findings.totals.operations_unfinished, 1);
+        assert_eq!(findings.drain.as_ref().map(|drain| drain.in_flight), Some(0), "nobody waits for it");
+        assert_eq!(findings.outcome, Outcome::Stable, "{}", findings.outcome_rule);
+    });
+}
+
 #[test]
 fn late_answers_are_misses() {
     let mut builder = builder("late", 1);
