@@ -58,19 +58,18 @@ impl NotifyEvent {
         }
     }
 
-    /// Why this backend tells nobody of such events; `None` when it does. `auto` tells of everything until it is
-    /// known what it stands for.
+    /// Why this backend tells nobody of such events; `None` when it does. `auto` and the simulator tell of everything
+    /// until it is known whose rules they follow.
     #[must_use]
     pub const fn untold_by(self, backend: BackendChoice) -> Option<&'static str> {
         match (backend, self) {
-            (BackendChoice::Sim, _) => Some("the simulator models no NOTIFY events"),
             (BackendChoice::EndpointSecurity, _) => {
                 Some("this lab does not take NOTIFY events from Endpoint Security yet")
             }
             (BackendChoice::Fanotify, NotifyEvent::Fork | NotifyEvent::Exit) => {
                 Some("fanotify tells of files, not of processes")
             }
-            (BackendChoice::Fanotify | BackendChoice::Auto, _) => None,
+            (BackendChoice::Fanotify | BackendChoice::Auto | BackendChoice::Sim, _) => None,
         }
     }
 }

@@ -13,7 +13,6 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
             parts.push(what.to_owned());
         }
     };
-    part(lab.clients.iter().any(|client| lab.notifies(client)), "NOTIFY events (`notify`)");
     part(lab.judge_of_signatures().is_some(), "denials by signature (`signing_id`, `team_id`)");
     part(!lab.external.is_empty(), "external products");
     let ends = lab.faults.iter().any(|fault| ends_a_worker(lab, fault));
