@@ -49,6 +49,27 @@ impl SetOff {
     }
 }
 
+/// How many notices a client gets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Notices {
+    pub(crate) of_files: u64,
+    /// Of forks and ends: there is no file in them to open again.
+    pub(crate) of_processes: u64,
+}
+
+impl Notices {
+    pub(crate) const fn total(self) -> u64 {
+        self.of_files + self.of_processes
+    }
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    File,
+    Process,
+}
+
 /// The makers of a lab, the clients first and in their order, and the clients' policies.
 pub(crate) struct Makers<'a> {
     lab: &'a Lab,
@@ -118,22 +139,29 @@ impl<'a> Makers<'a> {
     }
 
     /// How many notices a client gets of one operation with these passes, as long as nothing is merged.
-    pub(crate) fn notices(&self, client: usize, rounds: &[Pass]) -> u64 {
-        (0..rounds.len()).map(|place| self.notices_of(client, rounds, place)).sum()
+    pub(crate) fn notices(&self, client: usize, rounds: &[Pass]) -> Notices {
+        let all = (0..rounds.len()).map(|place| self.notices_of(client, rounds, place));
+        all.fold(Notices::default(), |sum, one| Notices {
+            of_files: sum.of_files + one.of_files,
+            of_processes: sum.of_processes + one.of_processes,
+        })
     }
 
     /// The same of one pass alone. What lies unread of one file is one notice, and an open and its close lie together:
     /// see [`Makers::merges`].
-    pub(crate) fn notices_of(&self, client: usize, rounds: &[Pass], place: usize) -> u64 {
+    pub(crate) fn notices_of(&self, client: usize, rounds: &[Pass], place: usize) -> Notices {
         let wanted = self.lab.clients[client].behavior.notify;
         let told = told_of(self.kernel, rounds, place);
         let heard = told.iter().filter(|&event| wanted.contains(event)).count() as u64;
         let also = |event| u64::from(!told.is_empty() && wanted.contains(event));
-        match self.kernel {
-            Kernel::Fanotify => heard.min(1) + also(NotifyEvent::Close),
-            Kernel::EndpointSecurity if told.contains(NotifyEvent::Open) => heard + also(NotifyEvent::Close),
-            Kernel::EndpointSecurity => heard + also(NotifyEvent::Fork) + also(NotifyEvent::Exit),
-        }
+        let (of_files, of_processes) = match self.kernel {
+            Kernel::Fanotify => (heard.min(1) + also(NotifyEvent::Close), 0),
+            Kernel::EndpointSecurity if told.contains(NotifyEvent::Open) => {
+                (heard + also(NotifyEvent::Close), 0)
+            }
+            Kernel::EndpointSecurity => (heard, also(NotifyEvent::Fork) + also(NotifyEvent::Exit)),
+        };
+        Notices { of_files, of_processes }
     }
 
     /// True when a client acts on what it is told of.
@@ -152,7 +180,7 @@ impl<'a> Makers<'a> {
 
     /// True when client i is told of opens of this maker.
     pub(crate) fn hears(&self, client: usize, maker: usize) -> bool {
-        self.notices(client, self.programs_of(self.list[maker]).unwrap_or(OPEN)) > 0
+        self.notices(client, self.programs_of(self.list[maker]).unwrap_or(OPEN)).total() > 0
     }
 
     /// What a client makes when it is told of one operation of this maker, as often as it is told.
@@ -162,21 +190,23 @@ impl<'a> Makers<'a> {
     }
 
     /// The same for the workload.
-    pub(crate) fn on_notice_of_workload(&self, client: usize, times: u64) -> SetOff {
+    pub(crate) fn on_notice_of_workload(&self, client: usize, times: Notices) -> SetOff {
         self.told(client, (SubjectClass::Workload, Actor::UNKNOWN), times)
     }
 
-    fn told(&self, client: usize, (class, actor): (SubjectClass, Actor), times: u64) -> SetOff {
+    fn told(&self, client: usize, (class, actor): (SubjectClass, Actor), times: Notices) -> SetOff {
         let question =
             Question { read: Ticks(1), event: EventKind::NotifyOpen, class, actor, deadline: None };
-        match self.policies[client].told(&question, 0).filter(|_| times > 0) {
-            None => self.nothing(),
-            Some(task) => {
-                let mut found = self.carry_out(client, task);
-                found.operations.iter_mut().for_each(|operations| *operations *= times);
-                found
-            }
+        let Some(task) = self.policies[client].told(&question, 0).filter(|_| times.total() > 0) else {
+            return self.nothing();
+        };
+        let mut found = self.nothing();
+        for (about, times) in [(About::File, times.of_files), (About::Process, times.of_processes)] {
+            let mut each = self.carry_out(client, task, about);
+            each.operations.iter_mut().for_each(|operations| *operations *= times);
+            found = found.and(&each);
         }
+        found
     }
 
     fn nothing(&self) -> SetOff {
@@ -205,13 +235,13 @@ impl<'a> Makers<'a> {
         match self.policies[client].admit(&question, 0) {
             Admission::Answer { .. } => self.nothing(),
             Admission::AnswerThenWork { task, .. } | Admission::Work { task, .. } => {
-                self.carry_out(client, task)
+                self.carry_out(client, task, About::File)
             }
         }
     }
 
     /// The operations that a client's task and the workers that it asks make.
-    fn carry_out(&self, client: usize, mut task: Task) -> SetOff {
+    fn carry_out(&self, client: usize, mut task: Task, about: About) -> SetOff {
         let mut found = self.nothing();
         let mut last = Outcome::Begin;
         loop {
@@ -219,7 +249,7 @@ impl<'a> Makers<'a> {
             match step {
                 Step::Judge => last = Outcome::Judged(Verdict::Allow),
                 Step::Operate(plan) => match plan.target {
-                    PlannedTarget::Same => found.operations[client] += 1,
+                    PlannedTarget::Same => found.operations[client] += u64::from(about == About::File),
                     PlannedTarget::Other(_) => {
                         found.operations[client] += u64::from(self.others);
                         found.others |= self.others;
@@ -326,7 +356,10 @@ impl<'a> Makers<'a> {
     pub(crate) fn open_others(&self) -> bool {
         let events = [EventKind::AuthOpen, EventKind::AuthExec];
         let opens = |client| events.iter().any(|&event| self.on_workload(client, event).others);
-        let acts = |client| self.on_notice_of_workload(client, 1).others;
+        let acts = |client| {
+            let once = Notices { of_files: 1, of_processes: 0 };
+            self.on_notice_of_workload(client, once).others
+        };
         (0..self.lab.clients.len()).any(|client| opens(client) || acts(client))
     }
 }

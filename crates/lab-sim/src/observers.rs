@@ -160,7 +160,8 @@ impl<S: Sink> Machine<'_, S> {
         }
         let files = self.files_of(operation);
         let cost = (0..self.clients.len()).map(|client| {
-            let heard = |&&(events, file): &&(NotifyEvents, u32)| !self.hears(client, events, file).is_empty();
+            let heard =
+                |&&(events, file): &&(NotifyEvents, u32)| !self.hears(client, events, file).is_empty();
             self.raising(client, files.iter().filter(heard).count() as u64)
         });
         let cost = cost.sum();
@@ -199,9 +200,7 @@ impl<S: Sink> Machine<'_, S> {
 
     /// A process begins an operation: one that runs a program was forked for it. fanotify does not tell of that.
     pub(crate) fn tell_of_fork(&mut self, thread: u32, key: Key) {
-        if !self.tells
-            || self.kernel == Kernel::Fanotify
-            || self.threads[thread as usize].step != Step::Begin
+        if !self.tells || self.kernel == Kernel::Fanotify || self.threads[thread as usize].step != Step::Begin
         {
             return;
         }

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use lab_model::{Cache, EventKind, ExecProgram, FaultAction, Lab, OperationKind, PhaseKind, PlannedFault, Span, Workload};
+use lab_model::{
+    Cache, EventKind, ExecProgram, FaultAction, Lab, OperationKind, PhaseKind, PlannedFault, Span, Workload,
+};
 use lab_workload::Action;
 
 use crate::{
@@ -232,9 +234,9 @@ fn on_workload(lab: &Lab, kernel: Kernel, makers: &Makers<'_>) -> Vec<OnWorkload
     let most = |(i, client): (usize, &lab_model::Client)| {
         let asked = events.iter().filter(|&&event| client.behavior.subscribe.contains(event));
         let asked: Option<u64> = asked.map(|&event| makers.on_workload(i, event).total()).max();
-        let told = rounds.iter().map(|passes| makers.notices(i, passes)).filter(|&notices| notices > 0);
-        let told: Option<u64> =
-            told.map(|notices| makers.on_notice_of_workload(i, notices).total()).max();
+        let told =
+            rounds.iter().map(|passes| makers.notices(i, passes)).filter(|notices| notices.total() > 0);
+        let told: Option<u64> = told.map(|notices| makers.on_notice_of_workload(i, notices).total()).max();
         // Both about one operation: what the one sets off comes on top of the other.
         let operations = asked.unwrap_or(0) + told.unwrap_or(0);
         OnWorkload { asked: asked.is_some(), told: told.is_some(), operations }
@@ -274,8 +276,9 @@ impl Cascade<'_> {
         for (place, pass) in passes.iter().enumerate() {
             let hear: Vec<usize> = clients.clone().filter(|&client| !muted(client, pass)).collect();
             let times = |client| makers.notices_of(client, passes, place);
-            let made =
-                hear.iter().map(|&client| (makers.on_notice_of_workload(client, times(client)).operations, 1));
+            let made = hear
+                .iter()
+                .map(|&client| (makers.on_notice_of_workload(client, times(client)).operations, 1));
             let made = sum(vec![0; makers.list.len()], made)?;
             decisions = decisions.checked_add(self.below(made, &hear)?)?;
         }

@@ -3,7 +3,9 @@
 use lab_model::{Approval, Lab, PhaseKind};
 use serde::{Deserialize, Serialize};
 
-use crate::{Costs, Counting, Cut, Cycle, EsCache, Histogram, Sink, Traces, Told, machine::Machine, tally::Tally};
+use crate::{
+    Costs, Counting, Cut, Cycle, EsCache, Histogram, Sink, Told, Traces, machine::Machine, tally::Tally,
+};
 
 /// Whose rules the simulated kernel follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

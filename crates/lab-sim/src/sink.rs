@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lab_model::{Actor, Ticks};
 use lab_trace::{
-    DecisionBegin, DecisionEnd, Fault, Header, Loss, MemoryTrace, Notice, OperationBegin, OperationEnd, PhaseMark,
-    ProcessMark, RecordId, RequestBegin, RequestEnd, Target, ThreadMark, WriterOptions,
+    DecisionBegin, DecisionEnd, Fault, Header, Loss, MemoryTrace, Notice, OperationBegin, OperationEnd,
+    PhaseMark, ProcessMark, RecordId, RequestBegin, RequestEnd, Target, ThreadMark, WriterOptions,
 };
 
 use crate::Files;

@@ -11,6 +11,7 @@ use lab_model::{
 };
 use lab_sim::{Costs, Kernel, Options, Outcome, Size, Summary, Traces, check_determinism, plan, simulate};
 use lab_trace::Trace;
+use proptest::prelude::*;
 
 fn observer(notify: &[NotifyEvent], on_notify: Reaction) -> Behavior {
     let notify = notify.iter().copied().collect();
@@ -105,12 +106,8 @@ fn what_lies_unread_is_merged_or_dropped() {
 #[test]
 fn a_denied_open_is_not_told() {
     let mut lab = beside_scanners(observer(&[NotifyEvent::Open], Reaction::none()), 100);
-    let rule = DenyRule {
-        path: Some("files".to_owned()),
-        process: None,
-        signature: None,
-        on: AuthEvents::Open,
-    };
+    let rule =
+        DenyRule { path: Some("files".to_owned()), process: None, signature: None, on: AuthEvents::Open };
     lab.clients[0].behavior.deny = vec![rule];
     lab.clients[1].behavior = Behavior::noop();
     for kernel in common::KERNELS {
@@ -149,5 +146,60 @@ fn an_observer_that_dies_and_comes_back_is_told_again() {
         assert_eq!(opens.happened, opens.notices + opens.merged + opens.lost + opens.unread);
         assert_eq!((findings.totals.unexplained, summary.in_flight), (0, 0), "{kernel:?}");
         check_determinism(&lab, &Options::new(&lab, kernel)).unwrap();
+    }
+}
+
+/// A scanner, or a client that is told of some kinds of event and does something about it.
+fn somebody() -> impl Strategy<Value = Behavior> {
+    use NotifyEvent::{Close, Exec, Exit, Fork, Open};
+    let kinds = prop::sample::select(vec![
+        vec![Open],
+        vec![Close],
+        vec![Exec],
+        vec![Open, Exec],
+        vec![Open, Close],
+        vec![Fork, Exit],
+    ]);
+    let react_to = prop::sample::select(vec![ReactTo::Workload, ReactTo::Peers]);
+    (kinds, 0_u32..3, any::<bool>(), react_to, 0_u8..3).prop_map(
+        |(kinds, extra_opens, reopen, react_to, who)| {
+            let on_notify = Reaction { reopen, extra_opens, ..Reaction::none() };
+            let told = Behavior { react_to, ..observer(&kinds, on_notify) };
+            match who {
+                0 => scanner(),
+                1 => told,
+                _ => Behavior { notify: told.notify, on_notify, react_to, ..scanner() },
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Where nothing is merged or lost, a planned size is the size; otherwise it is the most.
+    #[test]
+    fn labs_with_observers_are_planned_as_they_run(
+        behaviors in prop::collection::vec(somebody(), 1..4),
+        program in prop::option::of(prop::sample::select(vec![ExecProgram::Static, ExecProgram::Dynamic])),
+        fanotify in any::<bool>(),
+    ) {
+        let kernel = if fanotify { Kernel::Fanotify } else { Kernel::EndpointSecurity };
+        let mut lab = lab(behaviors.len(), &scanner(), 1);
+        for (client, behavior) in lab.clients.iter_mut().zip(behaviors) {
+            client.behavior = behavior;
+        }
+        let opens = open_storm(2, Rate::PerSecond(500), Some(20));
+        lab.workload = vec![program.map_or(opens, |program| exec_storm(program, 20))];
+        lab.deadline = Span::from_secs(50);
+        let Size::Exact(each) = plan(&lab, kernel, Costs::default()).roots[0].size else { return Ok(()) };
+        let (summary, findings) = found(&lab, kernel);
+        prop_assert_eq!((summary.in_flight, findings.totals.unexplained), (0, 0));
+        let most = each * summary.roots_begun;
+        if summary.told.iter().any(|told| told.events.merged + told.events.lost > 0) {
+            prop_assert!(summary.decisions <= most, "{} of {}", summary.decisions, most);
+        } else {
+            prop_assert_eq!(summary.decisions, most);
+        }
     }
 }

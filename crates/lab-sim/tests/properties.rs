@@ -6,7 +6,8 @@ mod common;
 use common::lab;
 use lab_model::{
     AskedDaemon, AuthEvents, Behavior, Cache, Concurrency, Daemon, DenyRule, Distribution, Errand,
-    ExecProgram, Helpers, Lab, Mute, NotifyEvent, NotifyEvents, Rate, ReactTo, Reaction, Span, When, Workload,
+    ExecProgram, Helpers, Lab, Mute, NotifyEvent, NotifyEvents, Rate, ReactTo, Reaction, Span, When,
+    Workload,
 };
 use lab_sim::{Costs, Counting, Kernel, Options, Outcome, Size, check_determinism, simulate};
 use proptest::prelude::*;
@@ -90,33 +91,42 @@ fn behavior() -> impl Strategy<Value = Behavior> {
         Distribution::Exponential(Span::from_nanos(3_000)),
         Distribution::HeavyTail(Span::from_nanos(3_000), Span::from_nanos(50_000)),
     ]);
-    (1_u16..6, reaction(), reaction(), react_to, any::<bool>(), budget, (delay, hiding(), asking(), telling())).prop_map(
-        |(
-            workers,
-            on_open,
-            on_exec,
-            react_to,
-            ignore_es_clients,
-            answer_by_percent,
-            (delay, hiding, asking, (notify, on_notify)),
-        )| {
-            let (helpers, daemons) = asking;
-            Behavior {
-                concurrency: Concurrency::new(workers),
+    (
+        1_u16..6,
+        reaction(),
+        reaction(),
+        react_to,
+        any::<bool>(),
+        budget,
+        (delay, hiding(), asking(), telling()),
+    )
+        .prop_map(
+            |(
+                workers,
                 on_open,
                 on_exec,
                 react_to,
                 ignore_es_clients,
                 answer_by_percent,
-                delay,
-                helpers,
-                daemons,
-                notify,
-                on_notify,
-                ..hiding
-            }
-        },
-    )
+                (delay, hiding, asking, (notify, on_notify)),
+            )| {
+                let (helpers, daemons) = asking;
+                Behavior {
+                    concurrency: Concurrency::new(workers),
+                    on_open,
+                    on_exec,
+                    react_to,
+                    ignore_es_clients,
+                    answer_by_percent,
+                    delay,
+                    helpers,
+                    daemons,
+                    notify,
+                    on_notify,
+                    ..hiding
+                }
+            },
+        )
 }
 
 fn load() -> impl Strategy<Value = Workload> {

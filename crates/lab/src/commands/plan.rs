@@ -7,10 +7,7 @@ use lab_report::units;
 use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
 
-use super::{
-    Stop, machine,
-    up::rules_here,
-};
+use super::{Stop, machine, up::rules_here};
 use crate::{
     arguments::Plan,
     labs::{Places, relative},
