@@ -73,25 +73,30 @@ impl NotifyEvent {
         }
     }
 
+    /// True for a change of names, by which a file comes or goes.
+    #[must_use]
+    pub const fn is_of_names(self) -> bool {
+        matches!(self, NotifyEvent::Create | NotifyEvent::Rename | NotifyEvent::Unlink)
+    }
+
     /// What a client is told of by the kernel's kind of event; `None` for one that no lab asks for.
     #[must_use]
     pub fn of_kind(kind: EventKind) -> Option<NotifyEvent> {
         NotifyEvent::ALL.into_iter().find(|event| event.kind() == kind)
     }
 
-    /// Why this backend tells nobody of such events; `None` when it does. `auto` tells of everything until it is
-    /// known what it stands for.
+    /// Why this backend tells nobody of such events; `None` when it does. `auto` and the simulator tell of everything
+    /// until it is known whose rules they follow.
     #[must_use]
     pub const fn untold_by(self, backend: BackendChoice) -> Option<&'static str> {
         match (backend, self) {
-            (BackendChoice::Sim, _) => Some("the simulator models no NOTIFY events"),
             (BackendChoice::Fanotify, NotifyEvent::Fork | NotifyEvent::Exit) => {
                 Some("fanotify tells of files, not of processes")
             }
             (BackendChoice::Fanotify, NotifyEvent::Create | NotifyEvent::Rename | NotifyEvent::Unlink) => {
                 Some("this lab takes only events with descriptors from fanotify, and these come with names")
             }
-            (BackendChoice::Fanotify | BackendChoice::EndpointSecurity | BackendChoice::Auto, _) => None,
+            (_, _) => None,
         }
     }
 }
