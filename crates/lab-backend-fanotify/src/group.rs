@@ -15,6 +15,7 @@ use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Inta
 use lab_model::{AuthEvents, EventKind, FileId, NotifyEvents, ThreadId, Verdict};
 
 use crate::{
+    names::Names,
     notices::Notices,
     sys::{self, ANSWERS_MAX, EVENT_BYTES, Response},
 };
@@ -24,7 +25,8 @@ pub(crate) const READ_BYTES: usize = ANSWERS_MAX * EVENT_BYTES;
 /// The version of `struct fanotify_event_metadata` that this code reads.
 pub(crate) const METADATA_VERSION: u8 = 3;
 
-/// The descriptor that came with an event: stands for the pending answer, and is the file itself.
+/// The descriptor that came with an event: stands for the pending answer, and is the file itself. Negative for a notice of
+/// a name, which comes without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventFd(pub(crate) RawFd);
 
@@ -97,13 +99,22 @@ impl Group {
         Ok(Group { fd, arena: path, notices: None })
     }
 
-    /// The same client, able to be told of what has happened: with a second group, of the class that nobody waits for.
+    /// The same client, able to be told of these: with a second group, of the class that nobody waits for, and a third
+    /// one for names that come and go.
     ///
     /// # Errors
     /// [`GroupError`].
-    pub fn observing(self) -> Result<Group, GroupError> {
-        let notices = Some(Notices::create(&self.arena)?);
+    pub fn observing(self, events: NotifyEvents) -> Result<Group, GroupError> {
+        if events.is_empty() {
+            return Ok(self);
+        }
+        let notices = Some(Notices::create(&self.arena, events.has_names())?);
         Ok(Group { notices, ..self })
+    }
+
+    /// The events without a descriptor, which only [`Notices`] with names hand over.
+    fn named(&self, token: EventFd) -> Option<&Names> {
+        if token.0 < 0 { self.notices.as_ref().and_then(Notices::names) } else { None }
     }
 
     /// The group's descriptor number, by which the warden can look at its queue.
@@ -268,6 +279,9 @@ impl Backend for Group {
     }
 
     fn file(&self, token: EventFd, with_names: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
+        if let Some(names) = self.named(token) {
+            return names.file(token, with_names);
+        }
         let facts = nix::sys::stat::fstat(sys::borrow(token.0)).ok()?;
         let file = FileId { device: facts.st_dev, inode: facts.st_ino };
         let link = || fs::read_link(format!("/proc/self/fd/{}", token.0)).ok();
@@ -300,6 +314,9 @@ impl Backend for Group {
             .map_err(|error| (b"/".to_vec(), error_number(&error)))?;
         let mut rest: Vec<PathBuf> =
             paths.iter().map(|path| PathBuf::from(OsStr::from_bytes(path))).collect();
+        if let Some(names) = self.notices.as_ref().and_then(Notices::names) {
+            names.hide(rest.clone());
+        }
         while let Some(path) = rest.pop() {
             let hidden = self.hide_one(&path).map(|below| rest.extend(below));
             hidden.map_err(|error| (path.as_os_str().as_bytes().to_vec(), error_number(&error)))?;
@@ -345,6 +362,12 @@ impl Backend for Group {
 
     fn reopen_path(&self, token: EventFd, path: &mut Vec<u8>) {
         path.clear();
+        if let Some(names) = self.named(token) {
+            path.extend(
+                names.path(token).map(|path| path.into_os_string().into_encoded_bytes()).unwrap_or_default(),
+            );
+            return path.push(0);
+        }
         // Opening through /proc is an open like any other: fanotify asks everyone about it, this client included.
         if write!(path, "/proc/self/fd/{}\0", token.0).is_err() {
             path.push(0);
@@ -352,6 +375,9 @@ impl Backend for Group {
     }
 
     fn read_content(&self, token: EventFd, offset: u64, buffer: &mut [u8]) -> Result<usize, u32> {
+        if self.named(token).is_some() {
+            return Err(libc::ENOTSUP.unsigned_abs());
+        }
         let offset = i64::try_from(offset).map_err(|_| libc::EFBIG.unsigned_abs())?;
         // The kernel opened this descriptor for the group alone: what is done with it raises no event.
         nix::sys::uio::pread(sys::borrow(token.0), buffer, offset)
@@ -359,13 +385,18 @@ impl Backend for Group {
     }
 
     fn release(&self, token: EventFd) {
-        sys::close(token.0);
+        match self.named(token) {
+            Some(names) => names.release(token),
+            None => sys::close(token.0),
+        }
     }
 
     fn release_all(&self, tokens: &mut [EventFd]) {
         // The kernel hands out the lowest free numbers, so they come in runs, and a run is closed by one call.
         tokens.sort_unstable_by_key(|token| token.0);
-        for run in tokens.chunk_by(|one, next| one.0 + 1 == next.0) {
+        let (named, descriptors) = tokens.split_at(tokens.partition_point(|token| token.0 < 0));
+        named.iter().for_each(|&token| self.release(token));
+        for run in descriptors.chunk_by(|one, next| one.0 + 1 == next.0) {
             match run {
                 [EventFd(only)] => sys::close(*only),
                 [EventFd(first), .., EventFd(last)] => sys::close_run(*first, *last),

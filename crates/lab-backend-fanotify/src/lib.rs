@@ -16,6 +16,7 @@
 pub mod confine;
 pub mod foreign;
 mod group;
+mod names;
 mod notices;
 pub mod probe;
 mod sys;

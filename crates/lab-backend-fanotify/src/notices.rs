@@ -6,9 +6,9 @@
 //! into it, so that counts are lower bounds.
 
 use std::{
-    ffi::CString,
+    ffi::{CString, OsStr},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -20,6 +20,7 @@ use lab_model::{NotifyEvent, NotifyEvents, ThreadId};
 use crate::{
     EventFd, GroupError,
     group::{METADATA_VERSION, Metadata, READ_BYTES, error_number, init_error},
+    names::{self, Names},
     sys::{self, EVENT_BYTES},
 };
 
@@ -38,16 +39,39 @@ const MASKS: [(NotifyEvent, u64); 4] = [
 /// All that a group of this kind is ever told of.
 pub(crate) const EVERYTHING: u64 = libc::FAN_OPEN | libc::FAN_OPEN_EXEC | libc::FAN_CLOSE | libc::FAN_MODIFY;
 
+/// All that the group for names is ever told of.
+const NAMES: u64 = names::MASKS[0].1 | names::MASKS[1].1 | names::MASKS[2].1;
+
+fn mask_of(masks: &[(NotifyEvent, u64)], events: NotifyEvents) -> u64 {
+    masks.iter().filter(|(event, _)| events.contains(*event)).fold(0, |mask, (_, bits)| mask | bits)
+}
+
+/// Marks the arena's file system for what is `wanted` of everything that the group may be told of.
+fn listen(group: BorrowedFd<'_>, arena: &CString, wanted: u64, everything: u64) -> Result<(), u32> {
+    let change = |how, mask| {
+        let flags = how | libc::FAN_MARK_FILESYSTEM;
+        sys::fanotify_mark(group, flags, mask, arena).map_err(|error| error_number(&error))
+    };
+    if wanted == 0 {
+        return change(libc::FAN_MARK_FLUSH, 0);
+    }
+    change(libc::FAN_MARK_ADD, wanted)?;
+    let unwanted = everything & !wanted;
+    if unwanted == 0 { Ok(()) } else { change(libc::FAN_MARK_REMOVE, unwanted) }
+}
+
 /// A group of the class `FAN_CLASS_NOTIF`.
 #[derive(Debug)]
 pub(crate) struct Notices {
     fd: OwnedFd,
     arena: CString,
+    /// Names that come and go, which the kernel tells a group with descriptors nothing of.
+    names: Option<Names>,
 }
 
 impl Notices {
-    /// Creates the group; it marks nothing yet.
-    pub(crate) fn create(arena: &CString) -> Result<Notices, GroupError> {
+    /// Creates the group, and the one for names when it is wanted; they mark nothing yet.
+    pub(crate) fn create(arena: &CString, with_names: bool) -> Result<Notices, GroupError> {
         let flags = libc::FAN_CLASS_NOTIF
             | libc::FAN_CLOEXEC
             | libc::FAN_UNLIMITED_QUEUE
@@ -57,30 +81,26 @@ impl Notices {
         let fd = sys::fanotify_init(flags | REPORT_FD_ERROR, event_flags)
             .or_else(|_| sys::fanotify_init(flags, event_flags))
             .map_err(init_error)?;
-        Ok(Notices { fd, arena: arena.clone() })
+        let path = Path::new(OsStr::from_bytes(arena.as_bytes()));
+        let names = with_names.then(|| Names::create(path)).transpose()?;
+        Ok(Notices { fd, arena: arena.clone(), names })
     }
 
     /// Is told of these events from now on, and of no others.
     pub(crate) fn subscribe(&self, events: NotifyEvents) -> Result<(), u32> {
-        let wanted = events.iter().try_fold(0, |mask, event| {
-            let known = MASKS.iter().find(|(known, _)| *known == event);
-            known.map(|(_, bits)| mask | bits).ok_or(libc::ENOTSUP.unsigned_abs())
-        })?;
-        let change = |how, mask| {
-            let flags = how | libc::FAN_MARK_FILESYSTEM;
-            sys::fanotify_mark(self.fd.as_fd(), flags, mask, &self.arena)
-        };
-        if wanted == 0 {
-            let flush = libc::FAN_MARK_FLUSH | libc::FAN_MARK_FILESYSTEM;
-            return sys::fanotify_mark(self.fd.as_fd(), flush, 0, &self.arena)
-                .map_err(|error| error_number(&error));
+        let known = |event| MASKS.iter().chain(&names::MASKS).any(|(known, _)| *known == event);
+        let has_names = events.has_names();
+        if !events.iter().all(known) || (has_names && self.names.is_none()) {
+            return Err(libc::ENOTSUP.unsigned_abs());
         }
-        change(libc::FAN_MARK_ADD, wanted).map_err(|error| error_number(&error))?;
-        let unwanted = EVERYTHING & !wanted;
-        if unwanted == 0 {
-            return Ok(());
-        }
-        change(libc::FAN_MARK_REMOVE, unwanted).map_err(|error| error_number(&error))
+        listen(self.fd.as_fd(), &self.arena, mask_of(&MASKS, events), EVERYTHING)?;
+        let Some(names) = &self.names else { return Ok(()) };
+        listen(names.fd(), &self.arena, mask_of(&names::MASKS, events), NAMES)
+    }
+
+    /// The group for names that come and go, where there is one.
+    pub(crate) fn names(&self) -> Option<&Names> {
+        self.names.as_ref()
     }
 
     /// Forgets what it does not want to be told of.
@@ -98,44 +118,81 @@ impl Notices {
 
     /// Events that lie unread.
     pub(crate) fn unread(&self) -> u64 {
-        sys::bytes_waiting(self.fd.as_fd()).unwrap_or(0) / EVENT_BYTES as u64
+        // The kernel counts so many bytes for an event, whatever follows it.
+        let unread = |fd| sys::bytes_waiting(fd).unwrap_or(0) / EVENT_BYTES as u64;
+        unread(self.fd.as_fd()) + self.names().map_or(0, |names| unread(names.fd()))
     }
 
     /// Reads for ever.
     pub(crate) fn observe<L: Listener<EventFd>>(&self, listener: &mut L) -> Result<(), BackendError> {
         let mut buffer = vec![0; READ_BYTES];
         loop {
-            let bytes = match sys::read(self.fd.as_fd(), &mut buffer) {
-                Ok(bytes) => bytes,
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EINTR | libc::EAGAIN) => continue,
+            let [files, named] = match &self.names {
+                None => [true, false],
+                Some(names) => match sys::readable([self.fd.as_fd(), names.fd()]) {
+                    Ok(readable) => readable,
+                    Err(error) if error.raw_os_error() == Some(libc::EINTR) => continue,
+                    Err(error) => return Err(failure("poll", &error)),
+                },
+            };
+            if files {
+                self.take_some(self.fd.as_fd(), &mut buffer, listener)?;
+            }
+            if let (true, Some(names)) = (named, &self.names) {
+                self.take_some(names.fd(), &mut buffer, listener)?;
+            }
+        }
+    }
+
+    /// Reads once from one of the groups and hands over what came.
+    fn take_some<L: Listener<EventFd>>(
+        &self,
+        group: BorrowedFd<'_>,
+        buffer: &mut [u8],
+        listener: &mut L,
+    ) -> Result<(), BackendError> {
+        let bytes = match sys::read(group, buffer) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return match error.raw_os_error() {
+                    Some(libc::EINTR | libc::EAGAIN) => Ok(()),
                     // The kernel had no descriptor left for the event and has dropped it.
                     Some(libc::EMFILE | libc::ENFILE) => {
                         listener.untold(Untold::Events(1));
-                        continue;
+                        Ok(())
                     }
-                    code => return Err(BackendError { operation: "read", code: code.unwrap_or(0) }),
-                },
-            };
-            listener.batch();
-            let mut rest = &buffer[..bytes];
-            while let Some(metadata) = Metadata::parse(rest) {
-                if metadata.version != METADATA_VERSION || metadata.length < EVENT_BYTES {
-                    let code = metadata.version.into();
-                    return Err(BackendError { operation: "fanotify version check", code });
-                }
-                rest = rest.get(metadata.length..).unwrap_or_default();
-                if metadata.mask & libc::FAN_Q_OVERFLOW != 0 {
-                    listener.untold(Untold::Overflow);
-                } else if metadata.fd < 0 {
-                    listener.untold(Untold::Events(1));
-                } else {
-                    listener.told(&told(&metadata));
-                }
+                    _ => Err(failure("read", &error)),
+                };
             }
-            listener.batch_over();
+        };
+        listener.batch();
+        let mut rest = &buffer[..bytes];
+        while let Some(metadata) = Metadata::parse(rest) {
+            if metadata.version != METADATA_VERSION || metadata.length < EVENT_BYTES {
+                let code = metadata.version.into();
+                return Err(BackendError { operation: "fanotify version check", code });
+            }
+            let (event, others) = rest.split_at(metadata.length.min(rest.len()));
+            rest = others;
+            if metadata.mask & libc::FAN_Q_OVERFLOW != 0 {
+                listener.untold(Untold::Overflow);
+            } else if metadata.fd >= 0 {
+                listener.told(&told(&metadata));
+            } else if let Some(names) = self.names().filter(|_| metadata.mask & NAMES != 0) {
+                if let Some(told) = names.told(&metadata, event) {
+                    listener.told(&told);
+                }
+            } else {
+                listener.untold(Untold::Events(1));
+            }
         }
+        listener.batch_over();
+        Ok(())
     }
+}
+
+fn failure(operation: &'static str, error: &std::io::Error) -> BackendError {
+    BackendError { operation, code: error.raw_os_error().unwrap_or(0) }
 }
 
 fn told(metadata: &Metadata) -> Told<EventFd> {

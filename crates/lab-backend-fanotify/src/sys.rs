@@ -161,6 +161,14 @@ pub(crate) fn pidfd_getfd(pid: u32, fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Waits until one of the two can be read, and says which can.
+pub(crate) fn readable(fds: [BorrowedFd<'_>; 2]) -> io::Result<[bool; 2]> {
+    let mut polled = fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+    // SAFETY: `polled` has two elements and outlives the call, which writes to nothing else.
+    check(unsafe { libc::poll(polled.as_mut_ptr(), 2, -1) })?;
+    Ok(polled.map(|one| one.revents != 0))
+}
+
 /// The bytes that wait to be read.
 pub(crate) fn bytes_waiting(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let mut bytes: libc::c_int = 0;

@@ -179,7 +179,7 @@ fn start_client(number: u16, work: &Path, client: &Path, arena: &Path) -> Result
             bundle_id: format!("org.eslab.bench.client-{number}"),
             behavior: Box::new(Behavior::noop()),
             workers_max: 1,
-            notifies: false,
+            notifies: lab_model::NotifyEvents::NONE,
             deadline: Span::from_secs(5),
             workload: Vec::new(),
             helpers: None,

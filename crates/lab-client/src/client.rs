@@ -124,7 +124,7 @@ fn start(
         .context("cannot raise the limit on descriptors")?;
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
     let group = lab_backend_fanotify::Group::create(std::path::Path::new(&welcome.arena))?;
-    let group = if assignment.notifies { group.observing()? } else { group };
+    let group = group.observing(assignment.notifies)?;
     let queue = Some(group.descriptor());
     serve(control, welcome, assignment, (trace, outside), group, queue)
 }
@@ -139,13 +139,14 @@ fn start(
 ) -> Result<()> {
     use lab_backend_es::{Cache, EsBackend, EsClient, Scope, Shared};
 
-    let backend = EsBackend::observing(PENDING_MAX, if assignment.notifies { NOTICES_MAX } else { 0 });
+    let listens = !assignment.notifies.is_empty();
+    let backend = EsBackend::observing(PENDING_MAX, if listens { NOTICES_MAX } else { 0 });
     let arena = Scope::Arena(welcome.arena.clone().into_bytes());
     backend
         .confined_to(lab_backend_es::Arena::new(welcome.arena.as_bytes(), arena_files(welcome, assignment)?));
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
     let client = EsClient::open(&backend, &arena, Cache::Off)?;
-    let listener = assignment.notifies.then(|| EsClient::listen(&backend, &arena)).transpose()?;
+    let listener = listens.then(|| EsClient::listen(&backend, &arena)).transpose()?;
     let outcome = serve(control, welcome, assignment, (trace, outside), Shared(backend), None);
     // Deleted on the thread that connected them; what is still pending is allowed.
     drop((listener, client));
@@ -210,7 +211,7 @@ fn serve<B: Backend>(
         unreadable: AtomicBool::new(false),
     });
     apply(&shared, &assignment.behavior)?;
-    let threads = start_threads(&shared, workers, assignment.notifies, &control.writer())?;
+    let threads = start_threads(&shared, workers, !assignment.notifies.is_empty(), &control.writer())?;
     // Its own threads are known before the first event can come from one of them: workers only act on events, and
     // helpers only on requests.
     let own = threads.iter().map(|&tid| (tid, welcome.actor));

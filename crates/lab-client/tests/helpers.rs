@@ -37,7 +37,7 @@ fn said(program: &str) -> String {
         bundle_id: "com.example.alpha".to_owned(),
         behavior: Box::new(Behavior::noop()),
         workers_max: 1,
-        notifies: false,
+        notifies: lab_model::NotifyEvents::NONE,
         deadline: Span::from_secs(1),
         workload: Vec::new(),
         helpers: Some(HelpersAssignment { program: program.to_owned(), welcomes: vec![helper] }),

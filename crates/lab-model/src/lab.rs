@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ArenaKind, Behavior, BundleId, ClientId, Daemon, ExecProgram, Expectation, External, FaultAction,
-    NotifyEvent, PlannedFault, Span, Workload,
+    NotifyEvent, NotifyEvents, PlannedFault, Span, Workload,
 };
 
 /// A lab with every default filled in and every rule checked: what the orchestrator runs.
@@ -56,7 +56,13 @@ impl Lab {
     /// True for a client that is ever told of what has happened.
     #[must_use]
     pub fn notifies(&self, client: &Client) -> bool {
-        self.behaviors_of(client).any(|behavior| !behavior.notify.is_empty())
+        !self.told_of(client).is_empty()
+    }
+
+    /// Everything that a client is ever told of.
+    #[must_use]
+    pub fn told_of(&self, client: &Client) -> NotifyEvents {
+        self.behaviors_of(client).flat_map(|behavior| behavior.notify.iter()).collect()
     }
 
     /// The first client that wants to be told of something that this backend tells nobody of, what, and why.

@@ -93,9 +93,6 @@ impl NotifyEvent {
             (BackendChoice::Fanotify, NotifyEvent::Fork | NotifyEvent::Exit) => {
                 Some("fanotify tells of files, not of processes")
             }
-            (BackendChoice::Fanotify, NotifyEvent::Create | NotifyEvent::Rename | NotifyEvent::Unlink) => {
-                Some("this lab takes only events with descriptors from fanotify, and these come with names")
-            }
             (_, _) => None,
         }
     }
@@ -132,6 +129,18 @@ impl NotifyEvents {
     #[must_use]
     pub const fn contains(self, event: NotifyEvent) -> bool {
         self.0 & 1 << event as u16 != 0
+    }
+
+    /// True when there is a change of names in it: fanotify tells of those by a group of their own.
+    #[must_use]
+    pub fn has_names(self) -> bool {
+        self.iter().any(NotifyEvent::is_of_names)
+    }
+
+    /// How many fanotify groups it takes to be told of all this.
+    #[must_use]
+    pub fn groups(self) -> usize {
+        usize::from(!self.is_empty()) + usize::from(self.has_names())
     }
 
     /// True when nothing is in it.

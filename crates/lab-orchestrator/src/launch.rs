@@ -121,7 +121,7 @@ fn say_who_signed(lab: &Lab) -> Result<(), Failure> {
 fn capacity(lab: &Lab) -> Result<(), Failure> {
     let capacity = lab_backend_fanotify::probe::capacity()?;
     // A product may have more groups than one; that it has none is unlikely.
-    let told = lab.clients.iter().filter(|client| lab.notifies(client)).count();
+    let told: usize = lab.clients.iter().map(|client| lab.told_of(client).groups()).sum();
     let wanted = u32::try_from(lab.clients.len() + told + lab.external.len()).unwrap_or(u32::MAX);
     if wanted > capacity.groups_max {
         let message =

@@ -18,4 +18,4 @@ pub use message::{
 };
 
 /// The version both sides must speak.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;

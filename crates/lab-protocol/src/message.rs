@@ -1,4 +1,4 @@
-use lab_model::{Actor, Behavior, Errand, PhaseKind, Span, Workload};
+use lab_model::{Actor, Behavior, Errand, NotifyEvents, PhaseKind, Span, Workload};
 use serde::{Deserialize, Serialize};
 
 /// What the orchestrator tells a process.
@@ -85,9 +85,9 @@ pub struct ClientAssignment {
     pub behavior: Box<Behavior>,
     /// The most workers any order will ask for; their threads start before the first event.
     pub workers_max: u16,
-    /// Some order will have it told of what has happened; it is set up for that before the first event.
+    /// What any order will have it told of after it has happened; it is set up for that before the first event.
     #[serde(default)]
-    pub notifies: bool,
+    pub notifies: NotifyEvents,
     /// How long it may take to answer.
     pub deadline: Span,
     /// The workload, from which it knows the arena's files.

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         live("a_client_that_waits_for_its_helper_waits_for_itself", helper_waits_for_itself),
         live("who_is_only_told_keeps_nobody_waiting", observer),
         live("what_is_done_when_told_is_work_for_all", observer_acts),
+        live("names_that_come_and_go_are_told_once_each", names),
         live("what_a_kernel_does_not_tell_is_refused", untold),
         live("forty_eight_clients_work", forty_eight),
         live("two_labs_at_once_do_not_see_each_other", two_at_once),
@@ -69,13 +70,19 @@ fn observed(observer: &str, load: &str) -> String {
     )
 }
 
-/// The part of the third client, and what must hold of it whatever was merged.
-fn told(report: &Value) -> Value {
+/// The part of the third client, and what must hold of it whatever it listens to.
+fn told_of_names(report: &Value) -> Value {
     let told = report["clients"][2]["told"].clone();
     let by_author = told["by_author"].as_array().unwrap();
     let sum: u64 = by_author.iter().map(|line| line[1].as_u64().unwrap()).sum();
     assert_eq!(sum, number(&told, "/notices"), "who did it adds up");
     assert_eq!((number(&told, "/lost"), number(&told, "/unread")), (0, 0));
+    told
+}
+
+/// The same of a client that listens to opens, and what must hold of it whatever was merged.
+fn told(report: &Value) -> Value {
+    let told = told_of_names(report);
     // Every open is told of or known not to be told apart: none is missing from the sum.
     let opens = number(&told, "/by_event/open");
     assert_eq!(opens + number(&told, "/opens_not_told_apart"), number(&told, "/opens"), "{told}");
@@ -125,6 +132,23 @@ fn observer_acts() {
     assert_eq!(report["loop_gain"]["value"].as_f64(), Some(0.0), "its own opens do not set it off");
     let cascades = number(&report, "/cascades/count") + number(&report, "/cascades/unfinished");
     assert_eq!((cascades, number(&report, "/cascades/unfinished")), (500, 0));
+}
+
+/// Every file that the driver makes it removes again; each is another inode, so no merging hides one.
+fn names() {
+    let rig = Rig::new("names");
+    let load = "phases: { baseline: 0s, control: 0s, storm: 30s, drain: 30s }\nworkload:\n  \
+                - file_mix: { workers: 2, files: 9, read: 0, write: 0, create: 1, operations_max: 300 }\n";
+    rig.lab("names", &observed("notify: [create, rename, unlink]", load));
+    let report = rig.report("names");
+    nothing_went_wrong(&report);
+    let told = told_of_names(&report);
+    let made = number(&report, "/storm/root_ops");
+    assert!(made >= 300);
+    assert_eq!(told["by_event"], serde_json::json!({ "create": made, "unlink": made }));
+    assert_eq!(told["by_author"], serde_json::json!([["workload", number(&told, "/notices")]]), "all explained");
+    assert_eq!(number(&told, "/notices") + number(&told, "/mixed"), 2 * made, "a merged one is both");
+    assert_eq!(number(&report, "/clients/2/decisions"), 0);
 }
 
 fn untold() {

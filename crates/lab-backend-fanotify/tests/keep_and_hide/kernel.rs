@@ -10,6 +10,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::Write,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
@@ -85,7 +86,7 @@ impl Scene {
             fs::create_dir(arena.join(folder)).unwrap();
             fs::write(arena.join(folder).join("file"), "content").unwrap();
         }
-        let group = Arc::new(Group::create(&arena).unwrap().observing().unwrap());
+        let group = Arc::new(Group::create(&arena).unwrap().observing(all_of_files()).unwrap());
         let (keeps, events) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut intake = Allowing {
             group: Arc::clone(&group),
@@ -123,11 +124,13 @@ impl Drop for Scene {
 }
 
 pub(crate) fn main() -> ExitCode {
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 7] = [
         ("a_kept_answer_lasts_until_the_first_write", a_kept_answer_lasts_until_the_first_write),
         ("a_client_is_asked_about_what_it_subscribes_to", a_client_is_asked_about_what_it_subscribes_to),
         ("what_has_happened_is_told_once_for_each_kind", what_has_happened_is_told),
         ("what_lies_unread_is_merged_by_thread_and_file", what_lies_unread_is_merged),
+        ("names_that_come_and_go_are_told_with_their_file", names_are_told),
+        ("what_one_thread_does_to_one_name_is_merged_while_unread", names_are_merged),
         (
             "a_hidden_folder_hides_all_below_it_and_nothing_beside_it",
             a_hidden_folder_hides_all_below_it_and_nothing_beside_it,
@@ -262,6 +265,121 @@ fn what_lies_unread_is_merged() {
         [(both(), own), (both(), own), (both(), other)],
         "ten opens and ten closes are one event"
     );
+}
+
+/// What was told of a name: the events, the thread, the path and the inode.
+type Said = (Vec<NotifyEvent>, u64, String, u64);
+
+/// Hands on what it is told of names.
+struct HearingNames {
+    group: Arc<Group>,
+    said: mpsc::Sender<Said>,
+}
+
+impl Listener<EventFd> for HearingNames {
+    fn batch(&mut self) {}
+
+    fn told(&mut self, told: &Told<EventFd>) {
+        let facts = self.group.file(told.token, &|_| true).unwrap();
+        let mut again = Vec::new();
+        self.group.reopen_path(told.token, &mut again);
+        let path = facts.path.unwrap();
+        if told.events.has_names() {
+            assert_eq!(again.split_last(), Some((&0, path.as_slice())));
+            assert!(self.group.read_content(told.token, 0, &mut [0]).is_err(), "there is no descriptor");
+        }
+        let path = String::from_utf8(path).unwrap();
+        let said = (told.events.iter().collect(), told.subject.tid, path, facts.file.inode);
+        self.group.release_all(&mut [told.token]);
+        assert!(!told.events.has_names() || self.group.file(told.token, &|_| true).is_none());
+        // The test may have heard enough.
+        drop(self.said.send(said));
+    }
+
+    fn batch_over(&mut self) {}
+
+    fn untold(&mut self, untold: Untold) {
+        panic!("{untold:?}");
+    }
+}
+
+fn all_of_files() -> NotifyEvents {
+    NotifyEvent::ALL.into_iter().filter(|event| !event.is_of_names()).collect()
+}
+
+/// A group that also hears of names, on the scene's arena.
+fn hears_names(scene: &Scene) -> Arc<Group> {
+    let group = Group::create(&scene.arena).unwrap();
+    // Nobody answers for this one.
+    group.subscribe(AuthEvents::None).unwrap();
+    Arc::new(group.observing(NotifyEvent::ALL.into_iter().collect()).unwrap())
+}
+
+fn listen_to(group: &Arc<Group>) -> mpsc::Receiver<Said> {
+    let (said, heard) = mpsc::channel();
+    let group = Arc::clone(group);
+    thread::spawn(move || {
+        let mut hearing = HearingNames { group: Arc::clone(&group), said };
+        group.observe(&mut hearing).unwrap();
+    });
+    heard
+}
+
+fn names_are_told() {
+    use NotifyEvent::{Create, Open, Rename, Unlink};
+    let scene = Scene::set("names");
+    assert!(scene.group.notify([Create].into_iter().collect()).is_err(), "it was not set up for names");
+    let group = hears_names(&scene);
+    assert!(group.notify([NotifyEvent::Fork].into_iter().collect()).is_err(), "it tells of files");
+    group.notify([Create, Rename, Unlink].into_iter().collect()).unwrap();
+    let heard = listen_to(&group);
+    let own = u64::from(nix::unistd::gettid().as_raw().unsigned_abs());
+    let at = |path: &str| scene.arena.join(path);
+    let told = |event, path: &str, inode| (vec![event], own, at(path).to_str().unwrap().to_owned(), inode);
+
+    let inode = File::create(at("kept/new")).unwrap().metadata().unwrap().ino();
+    assert_eq!(heard.recv().unwrap(), told(Create, "kept/new", inode));
+    // Opened with O_CREAT, and there already: nothing was made.
+    drop(File::create(at("kept/new")).unwrap());
+    fs::rename(at("kept/new"), at("hidden/newer")).unwrap();
+    assert_eq!(heard.recv().unwrap(), told(Rename, "hidden/newer", inode), "under its new name");
+    // A folder that was made later is found all the same; a rename over a file takes its name and is no unlink.
+    fs::create_dir(at("late")).unwrap();
+    let other = File::create(at("late/file")).unwrap().metadata().unwrap().ino();
+    assert_eq!(heard.recv().unwrap(), told(Create, "late/file", other));
+    fs::rename(at("hidden/newer"), at("late/file")).unwrap();
+    assert_eq!(heard.recv().unwrap(), told(Rename, "late/file", inode));
+    fs::remove_file(at("late/file")).unwrap();
+    assert_eq!(heard.recv().unwrap(), told(Unlink, "late/file", inode));
+
+    // What is hidden is not told of, and neither is what nobody listens to; opens come from the other group.
+    group.hide(&[scene.path("hidden")]).unwrap();
+    group.notify([Create, Open].into_iter().collect()).unwrap();
+    drop(File::create(at("hidden/deep/unseen")).unwrap());
+    fs::remove_file(at("hidden/deep/unseen")).unwrap();
+    drop(File::open(at("kept/file")).unwrap());
+    let (events, ..) = heard.recv().unwrap();
+    assert_eq!(events, [Open], "of two groups");
+    assert_eq!(group.unread_notices(), 0);
+}
+
+fn names_are_merged() {
+    use NotifyEvent::{Create, Rename, Unlink};
+    let scene = Scene::set("merged-names");
+    let group = hears_names(&scene);
+    group.notify([Create, Rename, Unlink].into_iter().collect()).unwrap();
+    let at = |path: &str| scene.arena.join(path);
+    for _ in 0..10 {
+        drop(File::create(at("kept/brief")).unwrap());
+        fs::remove_file(at("kept/brief")).unwrap();
+    }
+    drop(File::create(at("kept/other")).unwrap());
+    assert_eq!(group.unread_notices(), 11);
+    let heard = listen_to(&group);
+    let brief: Vec<_> = (0..10).map(|_| heard.recv().unwrap()).collect();
+    assert!(brief.iter().all(|(events, ..)| *events == [Create, Unlink]), "one event a file: {brief:?}");
+    assert!(brief.windows(2).all(|pair| pair[0].3 != pair[1].3), "each is another file of the same name");
+    assert_eq!(heard.recv().unwrap().0, [Create]);
 }
 
 fn a_hidden_folder_hides_all_below_it_and_nothing_beside_it() {

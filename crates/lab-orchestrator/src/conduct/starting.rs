@@ -90,7 +90,7 @@ impl Conductor {
             // What it subscribes to is part of what being asked costs.
             behavior: Box::new(client.behavior.without_reactions()),
             workers_max: lab.workers_max(client),
-            notifies: lab.notifies(client),
+            notifies: lab.told_of(client),
             deadline: lab.deadline,
             workload: lab.workload.clone(),
             helpers,

@@ -3,7 +3,7 @@
 use std::fs;
 
 use lab_doctor::{Finding, Outcome, Wanted, Weight};
-use lab_model::Lab;
+use lab_model::{Lab, NotifyEvents};
 use lab_orchestrator::{Active, ClientsAre, FailureKind, RunFolder};
 use serde::Serialize;
 use serde_json::Value;
@@ -201,9 +201,12 @@ pub(super) fn examine(clients: usize, lab: Option<&Lab>) -> Vec<Finding> {
     findings
 }
 
-/// Each client has a queue of its own, and each that is told of what has happened another one.
+/// Each client has a queue of its own, and each that is told of what has happened one or two more.
 fn wanted(clients: usize, lab: Option<&Lab>) -> Wanted {
-    let told = lab.map_or(0, |lab| lab.clients.iter().filter(|client| lab.notifies(client)).count());
+    let queues = |events: NotifyEvents| {
+        if cfg!(target_os = "macos") { usize::from(!events.is_empty()) } else { events.groups() }
+    };
+    let told = lab.map_or(0, |lab| lab.clients.iter().map(|client| queues(lab.told_of(client))).sum());
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Wanted { clients: number(clients), queues: number(clients + told) }
 }

@@ -2,7 +2,7 @@
 
 use lab_bundle::Bundle;
 use lab_doctor::{Finding, Outcome, Weight};
-use lab_model::{BackendChoice, Lab, NotifyEvent, NotifyEvents, OperationKind};
+use lab_model::{BackendChoice, Lab, NotifyEvent, OperationKind};
 use lab_report::units;
 use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
@@ -136,8 +136,7 @@ fn told(lab: &Lab, kernel: Kernel) -> String {
     };
     let mut text = String::new();
     for client in lab.clients.iter().filter(|client| lab.notifies(client)) {
-        let events: NotifyEvents =
-            lab.behaviors_of(client).flat_map(|behavior| behavior.notify.iter()).collect();
+        let events = lab.told_of(client);
         let names: Vec<&str> = events.iter().map(NotifyEvent::name).collect();
         text.push_str(&format!("  {}: {}\n", client.id, names.join(", ")));
         if events.iter().any(NotifyEvent::is_of_names) {
@@ -153,7 +152,7 @@ fn told(lab: &Lab, kernel: Kernel) -> String {
         return text;
     }
     let queue = match kernel {
-        Kernel::Fanotify => "group",
+        Kernel::Fanotify => "group, and one more for names that come and go",
         Kernel::EndpointSecurity => "connection, and so another client slot",
     };
     format!(
