@@ -89,6 +89,12 @@ pub(crate) fn ends_a_worker(lab: &Lab, fault: &PlannedFault) -> bool {
     matches!(fault.action, FaultAction::Kill | FaultAction::Restart { .. }) && !client
 }
 
+/// True for a change of how a helper or a daemon serves, which is not modelled.
+pub(crate) fn changes_a_worker(lab: &Lab, fault: &PlannedFault) -> bool {
+    let client = lab.clients.iter().any(|client| client.id.as_str() == fault.on);
+    fault.action.is_behavior() && !client
+}
+
 /// Drops the faults on whoever no longer takes part in a lab that has lost clients, and what is expected of them.
 pub(crate) fn drop_strangers(lab: &mut Lab) {
     let mut faults = std::mem::take(&mut lab.faults);

@@ -2,7 +2,7 @@
 
 use lab_model::{Lab, Workload};
 
-use crate::faults::ends_a_worker;
+use crate::faults::{changes_a_worker, ends_a_worker};
 
 /// The parts of a lab that the simulator does not model, in plain words; `None` when it can run it whole.
 #[must_use]
@@ -18,6 +18,8 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
     part(!lab.external.is_empty(), "external products");
     let ends = lab.faults.iter().any(|fault| ends_a_worker(lab, fault));
     part(ends, "helpers and daemons that are killed or restarted by themselves");
+    let changes = lab.faults.iter().any(|fault| changes_a_worker(lab, fault));
+    part(changes, "`slow` and `behave` of helpers and daemons");
     let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
     part(loads(|load| matches!(load, Workload::Run(_))), "a command of the user's (`run`)");
     match parts.as_slice() {
