@@ -348,7 +348,7 @@ impl<S: Sink> Machine<'_, S> {
             Kernel::Fanotify => state
                 .decisions
                 .iter()
-                .filter(|(_, decision)| decision.read.is_some() && !decision.answered)
+                .filter(|(_, decision)| decision.told || (decision.read.is_some() && !decision.answered))
                 .count(),
             Kernel::EndpointSecurity => 0,
         }

@@ -43,6 +43,7 @@ mod makers;
 mod measure;
 mod measured;
 mod minimize;
+mod observers;
 mod openers;
 mod operation;
 mod outside;
@@ -71,12 +72,12 @@ pub use limits::not_simulated;
 pub use measure::measure;
 pub use measured::{Evidence, FigureSpread, Measured, Spread};
 pub use minimize::{Minimized, minimize};
-pub use plan::{Plan, Rehearsal, RootPlan, Size, plan};
+pub use plan::{OnWorkload, Plan, Rehearsal, RootPlan, Size, plan};
 pub use simulation::{
     Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
 };
 pub use sink::{Counting, DEVICE, Sink, TraceFile, Traces};
 pub use swarm::{SwarmHit, search_swarm, swarm};
 pub use sweep::{Axis, Cell, cells, run_cell};
-pub use tally::{Cut, Cycle};
+pub use tally::{Cut, Cycle, Heard, Told};
 pub use trials::{Range, Trial, Trials, trials};

@@ -1,6 +1,6 @@
 //! What the simulator cannot do: such a lab is refused, because a run without it would be another lab.
 
-use lab_model::{Lab, Workload};
+use lab_model::{Lab, NotifyEvent, Workload};
 
 use crate::faults::{changes_a_worker, ends_a_worker};
 
@@ -13,8 +13,10 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
             parts.push(what.to_owned());
         }
     };
-    part(lab.clients.iter().any(|client| lab.notifies(client)), "NOTIFY events (`notify`)");
     part(lab.judge_of_signatures().is_some(), "denials by signature (`signing_id`, `team_id`)");
+    let mut behaviors = lab.clients.iter().flat_map(|client| lab.behaviors_of(client));
+    let names = behaviors.any(|behavior| behavior.notify.iter().any(NotifyEvent::is_of_names));
+    part(names, "NOTIFY events of names (`create`, `rename`, `unlink`)");
     part(!lab.external.is_empty(), "external products");
     let ends = lab.faults.iter().any(|fault| ends_a_worker(lab, fault));
     part(ends, "helpers and daemons that are killed or restarted by themselves");

@@ -34,6 +34,8 @@ pub(crate) const NONE: u32 = u32::MAX;
 pub(crate) enum Step {
     /// A reader takes what its kernel queue holds.
     Receive,
+    /// An observer takes in what it is told.
+    Hear,
     /// A housekeeper answers what the budget says.
     FallBack,
     /// A worker takes its decision up.
@@ -156,6 +158,10 @@ pub(crate) struct Machine<'a, S> {
     pub(crate) actions: Vec<Action>,
     /// Decisions that are not settled, over all clients that live.
     pub(crate) pending: u64,
+    /// What clients are told of and have not read, over all clients that live.
+    pub(crate) unread: u64,
+    /// Some client may be told of something.
+    pub(crate) tells: bool,
     /// True while a deadline check is on the agenda.
     pub(crate) watching: bool,
     /// What the thread that is just leaving still has to do before its processor is free.
@@ -196,6 +202,8 @@ impl<'a, S: Sink> Machine<'a, S> {
             tally: Tally::new(lab.clients.len()),
             actions: Vec::new(),
             pending: 0,
+            unread: 0,
+            tells: lab.clients.iter().any(|client| lab.notifies(client)),
             watching: false,
             tail: 0,
             over: false,
@@ -386,6 +394,7 @@ impl<'a, S: Sink> Machine<'a, S> {
     fn enter(&mut self, thread: u32, start: u64) -> u64 {
         match self.threads[thread as usize].step {
             Step::Receive => self.enter_receive(thread, start),
+            Step::Hear => self.enter_hear(thread, start),
             Step::FallBack => self.enter_fall_back(thread, start),
             Step::TakeUp => self.enter_take_up(thread, start),
             Step::Waited => start + self.cost(self.costs.decide),
@@ -411,6 +420,7 @@ impl<'a, S: Sink> Machine<'a, S> {
     fn leave(&mut self, thread: u32) -> Next {
         match self.threads[thread as usize].step {
             Step::Receive => self.leave_receive(thread),
+            Step::Hear => self.leave_hear(thread),
             Step::FallBack => self.leave_fall_back(thread),
             Step::TakeUp => self.leave_take_up(thread),
             Step::Waited => self.work_finished(thread),

@@ -80,7 +80,7 @@ impl Desks {
 /// A request from its making to its reply.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
-    client: u32,
+    pub(crate) client: u32,
     /// That client's process: another may have come after it.
     by: Actor,
     whom: Whom,
