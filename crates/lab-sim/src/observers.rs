@@ -361,6 +361,8 @@ impl<S: Sink> Machine<'_, S> {
             class,
             actor: subject.actor,
             reacts: task.is_some(),
+            // Whether a file was changed while it was open is not modelled.
+            modified: None,
             target: None,
         };
         let file = (happened.file != NONE).then_some(happened.file);

@@ -9,7 +9,9 @@ use lab_model::{
     AuthEvents, Behavior, DenyRule, ExecProgram, FaultAction, Lab, NotifyEvent, PlannedFault, Rate, ReactTo,
     Reaction, Span,
 };
-use lab_sim::{Costs, Kernel, Options, Outcome, Size, Summary, Traces, check_determinism, plan, simulate};
+use lab_sim::{
+    Costs, Kernel, Options, Outcome, Size, Summary, Traces, check_determinism, not_simulated, plan, simulate,
+};
 use lab_trace::Trace;
 use proptest::prelude::*;
 
@@ -201,5 +203,14 @@ proptest! {
         } else {
             prop_assert_eq!(summary.decisions, most);
         }
+    }
+}
+
+#[test]
+fn being_told_of_names_that_come_and_go_is_refused() {
+    for event in NotifyEvent::ALL {
+        let lab = beside_scanners(observer(&[NotifyEvent::Open, event], Reaction::none()), 10);
+        let said = not_simulated(&lab);
+        assert_eq!(said.is_some(), event.is_of_names(), "{event:?}: {said:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use lab_bundle::Bundle;
 use lab_doctor::{Finding, Outcome, Weight};
-use lab_model::{Lab, OperationKind};
+use lab_model::{BackendChoice, Lab, NotifyEvent, NotifyEvents, OperationKind};
 use lab_report::units;
 use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
@@ -105,6 +105,7 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
     }
     text.push_str("\nWho is asked about or told of whose operations, and how many it makes for each\n");
     text.push_str(&matrix(lab, plan));
+    text.push_str(&told(lab, plan.kernel));
     text.push_str(&products(lab));
     text.push_str("\nWould be installed for the run, and removed after it\n");
     let mut table = Table::default().words([1, 2]);
@@ -125,6 +126,39 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         }
     }
     text
+}
+
+/// Who hears of what after it has happened; and what the kernel would tell nobody, for which `lab up` refuses the lab.
+fn told(lab: &Lab, kernel: Kernel) -> String {
+    let backend = match kernel {
+        Kernel::Fanotify => BackendChoice::Fanotify,
+        Kernel::EndpointSecurity => BackendChoice::EndpointSecurity,
+    };
+    let mut text = String::new();
+    for client in lab.clients.iter().filter(|client| lab.notifies(client)) {
+        let events: NotifyEvents =
+            lab.behaviors_of(client).flat_map(|behavior| behavior.notify.iter()).collect();
+        let names: Vec<&str> = events.iter().map(NotifyEvent::name).collect();
+        text.push_str(&format!("  {}: {}\n", client.id, names.join(", ")));
+        if events.iter().any(NotifyEvent::is_of_names) {
+            text.push_str("    what follows from being told of names that come and go is not foreseen\n");
+        }
+        for event in events.iter() {
+            if let Some(why) = event.untold_by(backend) {
+                text.push_str(&format!("    not of `{}`: {why}; `lab up` refuses the lab\n", event.name()));
+            }
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let queue = match kernel {
+        Kernel::Fanotify => "group",
+        Kernel::EndpointSecurity => "connection, and so another client slot",
+    };
+    format!(
+        "\nWho is told after it has happened, and keeps nobody waiting (each takes another {queue})\n{text}"
+    )
 }
 
 /// The products that would be started beside the clients.
