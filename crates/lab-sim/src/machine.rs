@@ -10,6 +10,7 @@ use lab_model::Lab;
 use crate::{
     Costs, EsCache, Files, Kernel, Options, Sink,
     agenda::{Agenda, Happening},
+    channels::DaemonLife,
     client::Client,
     driver::Driver,
     faults::Faults,
@@ -140,6 +141,8 @@ pub(crate) struct Machine<'a, S> {
     pub(crate) clients: Vec<Client>,
     /// Helpers and daemons.
     pub(crate) outsiders: Vec<Outsider>,
+    /// The daemons, each through all of its processes.
+    pub(crate) daemons: Vec<DaemonLife>,
     /// Requests to them.
     pub(crate) requests: Slab<Request>,
     /// The order in which fanotify asks.
@@ -189,6 +192,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             operations: Slab::default(),
             clients: Vec::new(),
             outsiders: Vec::new(),
+            daemons: Vec::new(),
             requests: Slab::default(),
             order: Random::new(options.seed, 1).permutation(count),
             files: Files::new(&lab.workload),
@@ -234,6 +238,10 @@ impl<'a, S: Sink> Machine<'a, S> {
                 Happening::StartAgain { client } => self.start_again(client as usize),
                 Happening::BackAgain { client, process } => self.back_again(client as usize, process),
                 Happening::KnownAgain { client, process } => self.known_again(client as usize, process),
+                Happening::DaemonAgain { daemon } => self.daemon_again(daemon as usize),
+                Happening::DaemonListens { outsider } => self.daemon_listens(outsider),
+                Happening::DaemonServes { outsider } => self.daemon_serves(outsider),
+                Happening::Regain { client, by, asked } => self.regain(client, by, asked),
                 Happening::Script { step } => self.script_step(step),
                 Happening::Quiet { calm } => self.calm_over(calm),
                 Happening::RunTooLong => self.run_too_long(),
