@@ -8,7 +8,7 @@ use std::{
 };
 
 use lab_model::{
-    Approval, Cause, EventKind, Lab, OperationKind, PhaseKind, ProcessId, ReactTo, SubjectClass, Verdict,
+    Approval, Cause, EventKind, Lab, OperationKind, PhaseKind, ProcessId, SubjectClass, Verdict,
 };
 use lab_trace::{Decision, FaultKind, Operation, Trace};
 
@@ -24,6 +24,7 @@ use crate::{
     outside::Outside,
     phases::PhaseTally,
     pipeline::Stages,
+    policies::Policies,
     processes::Processes,
     roster::Roster,
     rules::RulesTally,
@@ -50,6 +51,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) roster: &'a Roster,
     pub(crate) timeline: &'a Timeline,
     traces: &'a [Trace<'a>],
+    policies: Policies,
     deadline: u64,
     ops: Slab<Op>,
     decisions: Slab<Dec>,
@@ -162,6 +164,7 @@ impl<'a> Engine<'a> {
             roster,
             timeline,
             traces,
+            policies: Policies::new(lab, roster, timeline),
             deadline: lab.deadline.nanos().max(1),
             ops: Slab::default(),
             decisions: Slab::default(),
@@ -257,7 +260,8 @@ impl<'a> Engine<'a> {
         self.drain.in_flight = self.open_in_storm + self.reactions_due;
         let (alive, closing) = (self.alive(), self.timeline.closing);
         for op in self.ops.used().into_iter().filter_map(|slot| self.ops.get(slot)) {
-            let old = closing.saturating_sub(op.started) >= self.deadline / LOOK_SHARE;
+            let old =
+                closing.saturating_sub(op.started) >= self.deadline / LOOK_SHARE && op.orphaned.is_none();
             let unread = alive & !op.asked_by;
             if old && op.pending.is_empty() && unread != 0 {
                 *self.unread.entry(unread).or_default() += 1;
@@ -289,7 +293,10 @@ impl<'a> Engine<'a> {
             }
         }
         for slot in self.ops.used() {
-            self.end_operation(slot, last, Ending::Run);
+            match self.ops.get(slot).and_then(|op| op.orphaned) {
+                Some(orphaned) => self.end_operation(slot, orphaned, Ending::Process),
+                None => self.end_operation(slot, last, Ending::Run),
+            }
         }
         self.end_notices();
         self.finishing = true;
@@ -311,8 +318,12 @@ impl<'a> Engine<'a> {
             }
         }
         for slot in self.ops.used() {
-            if self.ops.get(slot).is_some_and(|op| op.trace == trace && op.ended == NEVER) {
-                self.end_operation(slot, death.at, Ending::Process);
+            let Some(op) = self.ops.get(slot).filter(|op| op.trace == trace && op.ended == NEVER) else {
+                continue;
+            };
+            match op.kind {
+                OperationKind::Exec => self.orphan(slot, death.at),
+                _ => self.end_operation(slot, death.at, Ending::Process),
             }
         }
     }

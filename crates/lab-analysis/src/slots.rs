@@ -75,6 +75,8 @@ pub(crate) struct Op {
     pub(crate) asked_by: u128,
     /// For root operations: who was asked, in the order of reading.
     pub(crate) asked: Vec<Asked>,
+    /// When the process that made it ended, and its program went on by itself.
+    pub(crate) orphaned: Option<u64>,
     /// It counts among the operations of storm and drain.
     pub(crate) counted: bool,
     /// Its error number; 0 when there was none or it never ended.
@@ -130,6 +132,7 @@ impl Op {
             pending: Vec::new(),
             asked_by: 0,
             asked: Vec::new(),
+            orphaned: None,
             counted: true,
             error: 0,
             denied: false,

@@ -53,6 +53,7 @@ fn notice(builder: &mut Builder, read: u64, tid: u64, inode: u64, events: &[Noti
         class: SubjectClass::Workload,
         actor: Actor::UNKNOWN,
         reacts: true,
+        modified: None,
         target: Some(Target { inode, device: synthetic::DEVICE, path: 0 }),
     })
 }

@@ -15,7 +15,7 @@ use lab_client_core::{Backend, FileFacts, Policy};
 use lab_model::{Actor, Behavior, EventKind, Role};
 use lab_process::{Arena, Control, ControlWriter, Gate, Paths, clock, create_trace, process_id, thread_id};
 use lab_protocol::{Assignment, ClientAssignment, HelperReady, Order, PROTOCOL, Reply, Welcome};
-use lab_trace::{Loss, LossKind, PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
+use lab_trace::{Counter, Loss, LossKind, PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
 
 use crate::{
     housekeeper,
@@ -34,6 +34,10 @@ const ANSWERED_MAX: usize = 8192;
 /// Events of Endpoint Security that may be pending at a time; about the kernel's own limit.
 #[cfg(target_os = "macos")]
 const PENDING_MAX: u32 = 4096;
+
+/// Notices of Endpoint Security that may wait for the observer at a time, each with a retained message.
+#[cfg(target_os = "macos")]
+const NOTICES_MAX: u32 = 16_384;
 
 /// The reader's place at the gate.
 pub(crate) const READER_PLACE: usize = 0;
@@ -135,15 +139,16 @@ fn start(
 ) -> Result<()> {
     use lab_backend_es::{Cache, EsBackend, EsClient, Scope, Shared};
 
-    let backend = EsBackend::new(PENDING_MAX);
+    let backend = EsBackend::observing(PENDING_MAX, if assignment.notifies { NOTICES_MAX } else { 0 });
     let arena = Scope::Arena(welcome.arena.clone().into_bytes());
     backend
         .confined_to(lab_backend_es::Arena::new(welcome.arena.as_bytes(), arena_files(welcome, assignment)?));
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
     let client = EsClient::open(&backend, &arena, Cache::Off)?;
+    let listener = assignment.notifies.then(|| EsClient::listen(&backend, &arena)).transpose()?;
     let outcome = serve(control, welcome, assignment, (trace, outside), Shared(backend), None);
-    // Deleted on the thread that connected it; what is still pending is allowed.
-    drop(client);
+    // Deleted on the thread that connected them; what is still pending is allowed.
+    drop((listener, client));
     outcome
 }
 
@@ -204,6 +209,8 @@ fn serve<B: Backend>(
         not_kept: AtomicU64::new(0),
         unreadable: AtomicBool::new(false),
     });
+    // Each worker that the behaviour does not need takes itself out.
+    shared.trace.board().set(Counter::Workers, u64::from(workers));
     apply(&shared, &assignment.behavior)?;
     let threads = start_threads(&shared, workers, assignment.notifies, &control.writer())?;
     // Its own threads are known before the first event can come from one of them: workers only act on events, and
@@ -257,6 +264,7 @@ fn follow<B: Backend>(
                 shared.outside.end();
                 return Ok(control.writer().reply(&Reply::Closed { lost: shared.trace.lost() })?);
             }
+            Order::Work { helper: Some(helper), service } => shared.outside.instruct(helper, service)?,
             order => bail!("a client cannot follow the order {order:?}"),
         }
         control.writer().reply(&Reply::Done)?;

@@ -97,6 +97,7 @@ impl Engine<'_> {
             pending: Vec::new(),
             asked_by: 0,
             asked: Vec::new(),
+            orphaned: None,
             counted: in_scope,
             error: end.map_or(0, |end| end.error),
             denied: false,
@@ -231,14 +232,7 @@ impl Engine<'_> {
         if self.by_process.get(&op.pid) == Some(&slot) {
             self.by_process.remove(&op.pid);
         }
-        if let Some(open) = op.listed().and_then(|at| self.open.get_mut(at)) {
-            open.retain(|&other| other != slot);
-        }
-        if let Some(parent) =
-            op.by.and_then(|by| self.decisions.get_mut(by.slot)).filter(|dec| dec.child == slot)
-        {
-            parent.child = NONE;
-        }
+        self.no_longer_waited_for(slot, op.listed(), op.by);
         for &decision in &op.pending {
             if let Some(decision) = self.decisions.get_mut(decision) {
                 decision.op = NONE;
@@ -267,8 +261,29 @@ impl Engine<'_> {
         if let (Some(outside), Ending::Itself) = (&mut self.outside, ending) {
             outside.add(&op, phase, self.timeline);
         }
-        self.open_in_storm -= u64::from(in_storm);
+        self.open_in_storm -= u64::from(in_storm && op.orphaned.is_none());
         self.release(op.cascade);
+    }
+
+    /// Lets an exec's program go on without the process that made it: nobody waits for it and nobody will record its
+    /// end, but what clients are asked about it is still about this operation.
+    pub(super) fn orphan(&mut self, slot: u32, at: u64) {
+        let Some(op) = self.ops.get_mut(slot) else { return };
+        op.orphaned = Some(at);
+        let (listed, by, cascade) = (op.listed(), op.by, op.cascade);
+        self.no_longer_waited_for(slot, listed, by);
+        self.open_in_storm -= u64::from(self.forest.get(cascade).in_storm());
+    }
+
+    fn no_longer_waited_for(&mut self, slot: u32, listed: Option<usize>, by: Option<By>) {
+        if let Some(open) = listed.and_then(|at| self.open.get_mut(at)) {
+            open.retain(|&other| other != slot);
+        }
+        if let Some(parent) =
+            by.and_then(|by| self.decisions.get_mut(by.slot)).filter(|dec| dec.child == slot)
+        {
+            parent.child = NONE;
+        }
     }
 
     /// A file's path, where somebody mutes paths.

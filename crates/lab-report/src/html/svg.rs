@@ -136,14 +136,17 @@ pub(crate) fn text_width(text: &str) -> f64 {
     crate::units::length(visible(text).chars().count()) * 6.9
 }
 
-/// The text clipped to fit into so many pixels; empty when not even two signs fit.
+/// The signs below which a clipped text is no help: `d…in` is no word.
+const CLIPPED_MIN: usize = 6;
+
+/// The text clipped to fit into so many pixels; empty when so few signs fit that nobody could read it.
 pub(crate) fn fit(text: &str, pixels: f64) -> String {
     let text = visible(text);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive count")]
     let signs = (pixels / 6.9).clamp(0.0, 400.0) as usize;
     if text.chars().count() <= signs {
         text
-    } else if signs < 3 {
+    } else if signs < CLIPPED_MIN {
         String::new()
     } else {
         clip(&text, signs)
