@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ArenaKind, Behavior, BundleId, ClientId, Daemon, ExecProgram, Expectation, External, FaultAction,
-    NotifyEvent, NotifyEvents, PlannedFault, Span, Workload,
+    NotifyEvent, NotifyEvents, PlannedFault, Service, Span, Workload,
 };
 
 /// A lab with every default filled in and every rule checked: what the orchestrator runs.
@@ -84,12 +84,18 @@ impl Lab {
     /// The programs that clients run on their own account, and those that helpers and daemons run for them.
     #[must_use]
     pub fn programs_of_clients(&self) -> Vec<ExecProgram> {
-        let behaviors = self.clients.iter().map(|client| &client.behavior);
+        let behaviors = self.clients.iter().flat_map(|client| self.behaviors_of(client));
         let helped = |behavior: &Behavior| behavior.helpers.and_then(|helpers| helpers.errand.spawn);
         let by_clients = behaviors.flat_map(|behavior| {
             [behavior.on_open.spawn, behavior.on_exec.spawn, behavior.on_notify.spawn, helped(behavior)]
         });
         by_clients.chain(self.daemons.iter().map(|daemon| daemon.errand.spawn)).flatten().collect()
+    }
+
+    /// How the helper (`alpha.helper-1`) or daemon of this name serves at first; `None` when there is none.
+    #[must_use]
+    pub fn service_of(&self, name: &str) -> Option<Service> {
+        Service::of(name, &self.clients, &self.daemons)
     }
 
     /// The most decisions that a client works on at once, under any of the faults that are planned for it.

@@ -2,7 +2,7 @@
 
 use lab_model::{Lab, NotifyEvent, Workload};
 
-use crate::faults::ends_a_worker;
+use crate::faults::is_strange_to_workers;
 
 /// The parts of a lab that the simulator does not model, in plain words; `None` when it can run it whole.
 #[must_use]
@@ -18,8 +18,11 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
     let names = behaviors.any(|behavior| behavior.notify.iter().any(NotifyEvent::is_of_names));
     part(names, "NOTIFY events of names (`create`, `rename`, `unlink`)");
     part(!lab.external.is_empty(), "external products");
-    let ends = lab.faults.iter().any(|fault| ends_a_worker(lab, fault));
-    part(ends, "helpers and daemons that are killed or restarted by themselves");
+    let strange = lab.faults.iter().any(|fault| is_strange_to_workers(lab, fault));
+    part(
+        strange,
+        "helpers and daemons that change their behaviour, or helpers that are restarted by themselves",
+    );
     let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
     part(loads(|load| matches!(load, Workload::Run(_))), "a command of the user's (`run`)");
     match parts.as_slice() {

@@ -146,7 +146,11 @@ fn names() {
     let made = number(&report, "/storm/root_ops");
     assert!(made >= 300);
     assert_eq!(told["by_event"], serde_json::json!({ "create": made, "unlink": made }));
-    assert_eq!(told["by_author"], serde_json::json!([["workload", number(&told, "/notices")]]), "all explained");
+    assert_eq!(
+        told["by_author"],
+        serde_json::json!([["workload", number(&told, "/notices")]]),
+        "all explained"
+    );
     assert_eq!(number(&told, "/notices") + number(&told, "/mixed"), 2 * made, "a merged one is both");
     assert_eq!(number(&report, "/clients/2/decisions"), 0);
 }
