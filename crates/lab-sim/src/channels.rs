@@ -107,7 +107,7 @@ impl<S: Sink> Machine<'_, S> {
         let Some(request) = self.requests.remove(key) else { return };
         let state = &self.clients[request.client as usize];
         if state.alive && state.actor == request.by {
-            let end = RequestEnd { at: Ticks(self.now), error: EPIPE };
+            let end = RequestEnd { at: Ticks(self.now), error: EPIPE, served: None };
             self.sink.end_request(state.actor, request.record, &end);
             if request.waiter != NONE {
                 self.wake(request.waiter);

@@ -306,7 +306,7 @@ impl<S: Sink> Machine<'_, S> {
         let full = desk.free.is_empty() && desk.waiting.len() >= REQUESTS_MAX;
         if full || desk.channels == 0 {
             let error = if desk.channels == 0 { EPIPE } else { EAGAIN };
-            let end = RequestEnd { at: Ticks(self.now), error };
+            let end = RequestEnd { at: Ticks(self.now), error, served: None };
             self.sink.end_request(state.actor, record, &end);
             return self.work_finished(thread);
         }
@@ -494,7 +494,7 @@ impl<S: Sink> Machine<'_, S> {
         if !state.alive || state.actor != request.by {
             return;
         }
-        let end = RequestEnd { at: Ticks(self.now), error: request.error };
+        let end = RequestEnd { at: Ticks(self.now), error: request.error, served: None };
         self.sink.end_request(state.actor, request.record, &end);
         if let Some(desk) = state.desks.get_mut(request.whom) {
             match desk.waiting.pop_front() {
