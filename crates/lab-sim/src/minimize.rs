@@ -199,8 +199,12 @@ fn halved(action: &FaultAction) -> FaultAction {
         | FaultAction::Deny { span, .. }
         | FaultAction::CpuLoad { span, .. }
         | FaultAction::Descriptors { span, .. }
-        | FaultAction::Behave { span: Some(span), .. } => halve(span),
-        FaultAction::Kill | FaultAction::Restart { .. } | FaultAction::Behave { span: None, .. } => {}
+        | FaultAction::Behave { span: Some(span), .. }
+        | FaultAction::Serve { span: Some(span), .. } => halve(span),
+        FaultAction::Kill
+        | FaultAction::Restart { .. }
+        | FaultAction::Behave { span: None, .. }
+        | FaultAction::Serve { span: None, .. } => {}
     }
     action
 }

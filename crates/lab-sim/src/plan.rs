@@ -387,6 +387,7 @@ fn changes_sizes(lab: &Lab, fault: &PlannedFault) -> bool {
         | FaultAction::Restart { .. }
         | FaultAction::Deny { .. }
         | FaultAction::Behave { .. }
+        | FaultAction::Serve { .. }
         | FaultAction::Descriptors { .. } => true,
     }
 }
