@@ -86,7 +86,7 @@ impl<S: Sink> Machine<'_, S> {
             passes(self.kernel, kind, Linkage::Static),
             Lineage::Root,
         );
-        Some((operation, self.entry_cost(kind, Linkage::Static)))
+        Some((operation, self.entry_cost(kind, Linkage::Static) + self.costs.exec_tree))
     }
 
     /// A process has become the program, or was denied it: its parent goes on, and it has children of its own.
