@@ -8,7 +8,7 @@ use std::{
 };
 
 use lab_model::{
-    Approval, Cause, EventKind, Lab, OperationKind, PhaseKind, ProcessId, ReactTo, SubjectClass, Verdict,
+    Approval, Cause, EventKind, Lab, OperationKind, PhaseKind, ProcessId, SubjectClass, Verdict,
 };
 use lab_trace::{Decision, FaultKind, Operation, Trace};
 
@@ -24,6 +24,7 @@ use crate::{
     outside::Outside,
     phases::PhaseTally,
     pipeline::Stages,
+    policies::Policies,
     processes::Processes,
     roster::Roster,
     rules::RulesTally,
@@ -51,6 +52,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) roster: &'a Roster,
     pub(crate) timeline: &'a Timeline,
     traces: &'a [Trace<'a>],
+    policies: Policies,
     deadline: u64,
     ops: Slab<Op>,
     decisions: Slab<Dec>,
@@ -165,6 +167,7 @@ impl<'a> Engine<'a> {
             roster,
             timeline,
             traces,
+            policies: Policies::new(lab, roster, timeline),
             deadline: lab.deadline.nanos().max(1),
             ops: Slab::default(),
             decisions: Slab::default(),

@@ -25,6 +25,7 @@ mod outcome;
 mod outside;
 mod phases;
 mod pipeline;
+mod policies;
 mod processes;
 mod products;
 mod regimes;

@@ -70,6 +70,14 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
         );
         return (Outcome::Unknown, rule);
     }
+    if let Some(gain) = evidence.loop_gain.filter(|gain| gain.value >= 1.0) {
+        let rule = format!(
+            "All {} cascades ended, although an event of a client brought {:.2} more on average (95 % of resamples between \
+             {:.2} and {:.2}): something else than the clients' reactions ended them, as the death of a client does.",
+            evidence.cascades, gain.value, gain.low, gain.high
+        );
+        return (Outcome::Unknown, rule);
+    }
     let gain = evidence.loop_gain.map_or(0.0, |gain| gain.value);
     let rule = format!(
         "All {} cascades ended, the loop gain is {gain:.2} (below 1), and the backlog did not grow through the storm \
@@ -148,4 +156,33 @@ fn saturation(evidence: &Evidence<'_>) -> Option<String> {
 fn quarters(values: &[f64; STORM_PARTS], unit: f64) -> String {
     let texts: Vec<String> = values.iter().map(|value| format!("{:.1}", value / unit)).collect();
     list(&texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(value: f64, low: f64, high: f64) -> (Outcome, String) {
+        decide(&Evidence {
+            cycles: &[],
+            loop_gain: Some(Interval { value, low, high }),
+            drain: None,
+            cascades: 100,
+            unfinished: 0,
+            decisions: 1000,
+            lost: 0,
+            levels: [1.0; STORM_PARTS],
+            lateness: None,
+        })
+    }
+
+    #[test]
+    fn what_ended_without_its_reactions_ending_is_not_called_stable() {
+        assert_eq!(outcome(0.4, 0.3, 0.5).0, Outcome::Stable);
+        assert_eq!(outcome(0.9, 0.0, 1.2).0, Outcome::Stable);
+        assert_eq!(outcome(1.2, 1.1, 1.3).0, Outcome::Divergent);
+        let (outcome, rule) = outcome(1.9, 0.0, 1.9);
+        assert_eq!(outcome, Outcome::Unknown);
+        assert!(rule.contains("1.90") && !rule.contains("below 1"), "{rule}");
+    }
 }

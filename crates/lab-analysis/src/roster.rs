@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Cache, EventKind, FIRST_EXTERNAL, Lab, Mute, ReactTo, Reaction, Role, When};
+use lab_model::{
+    Actor, Cache, EventKind, External, FIRST_EXTERNAL, Helpers, Lab, Mute, ReactTo, Reaction, Role, When,
+};
 use lab_trace::Trace;
 
 use crate::findings::CauseColumn;
@@ -37,9 +39,6 @@ pub(crate) struct Member {
     pub(crate) bundle_id: String,
     pub(crate) behavior: BTreeMap<String, String>,
     pub(crate) workers: usize,
-    pub(crate) react_to: Option<ReactTo>,
-    /// It works on events before it answers them.
-    pub(crate) works_first: bool,
     /// The groups of workers that it waits for on an open and on an exec, as bits.
     pub(crate) waits: [u128; 2],
 }
@@ -254,6 +253,20 @@ impl Roster {
         }
     }
 
+    /// Every process by the names that lab files call it by.
+    pub(crate) fn names(&self) -> Vec<(String, Actor)> {
+        let traced = self.by_actor.iter().map(|(&actor, &trace)| {
+            let participant = &self.participants[usize::from(trace)];
+            let name = match participant.serves {
+                Some(client) => format!("{}{}", self.clients[usize::from(client)].id, Helpers::SUFFIX),
+                None => participant.name.clone(),
+            };
+            (name, Actor(actor))
+        });
+        let products = self.product_names.iter().enumerate();
+        traced.chain(products.map(|(place, name)| (name.clone(), External::actor(place)))).collect()
+    }
+
     /// The column of decisions about processes outside the lab.
     pub(crate) fn external(&self) -> usize {
         self.columns.len() - 2
@@ -331,37 +344,13 @@ impl Member {
             bundle_id: client.bundle_id.to_string(),
             behavior: switches,
             workers: usize::from(behavior.concurrency.get()),
-            react_to: Some(behavior.react_to),
             waits: [0; 2],
-            works_first: asks_first(behavior)
-                || works_first(&behavior.on_open)
-                || works_first(&behavior.on_exec)
-                || !behavior.delay.is_zero()
-                || !behavior.cpu.is_zero(),
         }
     }
 
     fn unknown(id: String) -> Member {
-        Member {
-            id,
-            bundle_id: String::new(),
-            behavior: BTreeMap::new(),
-            workers: 1,
-            react_to: None,
-            waits: [0; 2],
-            works_first: true,
-        }
+        Member { id, bundle_id: String::new(), behavior: BTreeMap::new(), workers: 1, waits: [0; 2] }
     }
-}
-
-/// True when it asks workers outside its process before it answers.
-fn asks_first(behavior: &lab_model::Behavior) -> bool {
-    let asks = behavior.helpers.is_some() || !behavior.daemons.is_empty();
-    asks && (behavior.on_open.when == When::Before || behavior.on_exec.when == When::Before)
-}
-
-fn works_first(reaction: &Reaction) -> bool {
-    !reaction.is_none() && reaction.when == When::Before
 }
 
 fn reaction(reaction: &Reaction) -> String {

@@ -7,10 +7,9 @@ use std::path::Path;
 
 use lab_analysis::findings::{Findings, Outcome};
 use lab_model::{
-    Approval, Cause, EventKind, External, LifeStep, OperationKind, PhaseKind, ProcessId, ProcessLife,
-    Recognized, SignedBy, SubjectClass, Ticks,
+    Approval, Cause, EventKind, External, LifeStep, OperationKind, PhaseKind, Preset, ProcessId, ProcessLife,
+    ReactTo, Recognized, SignedBy, SubjectClass, Ticks,
 };
-use lab_trace::RecordId;
 use synthetic::{Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time, sums_hold};
 
 fn builder(name: &str, clients: usize) -> Builder {
@@ -142,19 +141,32 @@ fn what_no_operation_accounts_for_is_counted_apart() {
     });
 }
 
-/// Two clients of `workers` workers each open what the other asks about. Returns the builder after the wait.
-fn locked(name: &str, workers: u16) -> (Builder, RecordId, RecordId) {
+/// Two clients of `workers` workers each open what the other asks about.
+fn locked(name: &str, workers: u16) -> Builder {
     let mut lab = lab(2);
     for client in &mut lab.clients {
         client.behavior = one_at_a_time(workers);
     }
-    let builder = Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), name, lab);
-    (builder, RecordId(0), RecordId(0))
+    Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), name, lab)
 }
 
 #[test]
 fn two_clients_that_wait_for_each_other_are_a_deadlock() {
-    let (mut builder, ..) = locked("deadlock", 1);
+    deadlock(locked("deadlock", 1));
+}
+
+/// Whoever judges by path has to look at every event before it answers, also at those that it does not react to.
+#[test]
+fn clients_that_judge_by_path_deadlock_though_they_react_to_the_workload_only() {
+    let mut builder = locked("judges", 1);
+    for client in &mut builder.lab.clients {
+        client.behavior.react_to = ReactTo::Workload;
+        client.behavior.deny = Preset::Sample.behavior().deny;
+    }
+    deadlock(builder);
+}
+
+fn deadlock(mut builder: Builder) {
     let kill = 1000 * MS + 1000;
     let open_ended = |op: Op| Op { end: None, ..op };
     let driver = builder.driver();
@@ -193,7 +205,7 @@ fn two_clients_that_wait_for_each_other_are_a_deadlock() {
 #[test]
 fn a_long_wait_that_resolves_itself_is_no_deadlock() {
     // The same waits, but each client has a second worker that takes the other's event in the end.
-    let (mut builder, ..) = locked("transient", 2);
+    let mut builder = locked("transient", 2);
     let late = 400 * MS;
     let driver = builder.driver();
     builder.operation(driver, Op::root(1000, late + 5000, 900));
@@ -213,7 +225,7 @@ fn a_long_wait_that_resolves_itself_is_no_deadlock() {
 
 #[test]
 fn a_deadlock_nobody_breaks_lasts_to_the_end() {
-    let (mut builder, ..) = locked("for-ever", 1);
+    let mut builder = locked("for-ever", 1);
     let open_ended = |op: Op| Op { end: None, ..op };
     let driver = builder.driver();
     for (client, tid, worker) in [(1, 900, 11), (2, 901, 21)] {
@@ -411,7 +423,7 @@ fn paths_show_as_themselves() {
 
 #[test]
 fn a_fallback_that_breaks_a_circle_is_named_as_an_answer() {
-    let (mut builder, ..) = locked("fallback", 1);
+    let mut builder = locked("fallback", 1);
     let fallback = 800 * MS;
     let driver = builder.driver();
     builder.operation(driver, Op::root(1000, fallback + MS, 900));

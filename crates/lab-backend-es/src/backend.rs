@@ -1,24 +1,24 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Intake, Listener};
-use lab_model::{
-    AuthEvents, EventKind, FileId, LifeStep, NotifyEvents, ProcessId, ProcessLife, Signature, Verdict,
-};
+use lab_model::{AuthEvents, EventKind, FileId, LifeStep, NotifyEvents, ProcessId, ProcessLife, Verdict};
 
 use crate::{
     Answer, Arena, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, MuteStep, Observer, Question,
     RespondError, Responder, StepFailed, change_of_selection,
     message::{life_seen, life_told},
+    places::{Places, Seat, lock},
+    told::{Missing, Notices, facts_of},
 };
 
 /// The most events handed over as one batch.
-const BATCH_MAX: usize = 1_024;
+pub(crate) const BATCH_MAX: usize = 1_024;
 /// The most steps in the lives of processes kept for [`Backend::lives`]; what comes beyond is counted as lost.
 const LIVES_MAX: usize = 8_192;
 /// The most processes that are remembered as known by their signature; those that come after are told of again
@@ -29,11 +29,12 @@ const KNOWN_MAX: usize = 65_536;
 ///
 /// The framework calls its handler serially and must get it back at once, so the handler only files the
 /// question and wakes the thread in [`Backend::receive`]. Nothing is allocated for an event but the question.
+///
+/// What the client is told of comes over a [second connection](EsBackend::told), with nothing in common with the first.
 pub struct EsBackend<R: Responder + 'static> {
     desk: Arc<Desk<R, Counts>>,
-    slots: Box<[Mutex<Filed<R>>]>,
-    counter: Mutex<Counter>,
-    arrived: Condvar,
+    questions: Places<Question<R, Counts>>,
+    notices: Notices<R>,
     lives: Mutex<VecDeque<ProcessLife>>,
     /// The processes whose signature was told.
     known: Mutex<BTreeSet<ProcessId>>,
@@ -53,12 +54,14 @@ struct Seen {
 #[derive(Debug)]
 pub struct Shared<B>(pub Arc<B>);
 
-/// Stands for one pending answer: a place, and the number of its use, so that a token that was released
-/// cannot answer its successor.
+/// Stands for one pending answer, or for something that the client was told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ticket {
-    place: u32,
-    use_number: u32,
+pub struct Ticket(pub(crate) Stub);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Stub {
+    Question(Seat),
+    Notice(Seat),
 }
 
 /// What a backend counted beside the client's own trace.
@@ -69,25 +72,6 @@ pub struct Counts {
     late: AtomicU64,
     refused: AtomicU64,
     panics: AtomicU64,
-}
-
-struct Filed<R: Responder + 'static> {
-    use_number: u32,
-    question: Option<Question<R, Counts>>,
-}
-
-struct Counter {
-    waiting: Vec<Ticket>,
-    free: Vec<u32>,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Questions are filed.
-    Open,
-    /// Nobody receives any more: questions are answered where they arrive.
-    Closed,
 }
 
 impl Counts {
@@ -133,27 +117,22 @@ impl Observer for Counts {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl<R: Responder + 'static> EsBackend<R> {
     /// A backend for at most `pending_max` questions at a time; what comes beyond is allowed at once and
     /// counted as lost. It has no connection until its [desk](EsBackend::desk) is opened.
     #[must_use]
     pub fn new(pending_max: u32) -> Arc<EsBackend<R>> {
-        let slots = (0..pending_max).map(|_| Mutex::new(Filed { use_number: 0, question: None })).collect();
-        let capacity = usize::try_from(pending_max).unwrap_or(usize::MAX);
-        let counter = Counter {
-            waiting: Vec::with_capacity(capacity),
-            free: (0..pending_max).rev().collect(),
-            state: State::Open,
-        };
+        EsBackend::observing(pending_max, 0)
+    }
+
+    /// The same, for a client that is also told of what has happened: of at most `notices_max` events at a time; what
+    /// comes beyond is counted as lost. For that it needs a second connection, for [`EsBackend::told`].
+    #[must_use]
+    pub fn observing(pending_max: u32, notices_max: u32) -> Arc<EsBackend<R>> {
         Arc::new(EsBackend {
             desk: Desk::new(Counts::default()),
-            slots,
-            counter: Mutex::new(counter),
-            arrived: Condvar::new(),
+            questions: Places::new(pending_max),
+            notices: Notices::new(notices_max),
             lives: Mutex::new(VecDeque::with_capacity(LIVES_MAX)),
             known: Mutex::new(BTreeSet::new()),
             seen: Mutex::new(Seen { arena: None, selected: BTreeSet::new(), events: AuthEvents::All }),
@@ -174,6 +153,12 @@ impl<R: Responder + 'static> EsBackend<R> {
         &self.desk
     }
 
+    /// The desk of the second connection, over which only notices come.
+    #[must_use]
+    pub fn told(&self) -> &Arc<Desk<R, Missing>> {
+        &self.notices.desk
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn counts(&self) -> &Counts {
@@ -185,6 +170,11 @@ impl<R: Responder + 'static> EsBackend<R> {
         self.desk.handle(message, cache, |delivery| self.file_away(delivery));
     }
 
+    /// Takes in one message of the second connection, on the framework's thread.
+    pub fn handle_told(&self, message: R::Message) {
+        self.notices.handle(message);
+    }
+
     /// Takes one delivery of the desk, on the framework's thread.
     pub fn file_away(&self, delivery: Delivery<R, Counts>) {
         match delivery {
@@ -194,20 +184,10 @@ impl<R: Responder + 'static> EsBackend<R> {
                 }
             }
             Delivery::Question(question) => {
-                let mut counter = lock(&self.counter);
-                let place = if counter.state == State::Open { counter.free.pop() } else { None };
-                let Some(place) = place else {
-                    // Not under the lock: answering is a system call.
-                    drop(counter);
-                    if question.answer(Verdict::Allow).is_some() {
-                        self.counts().lost.fetch_add(1, Ordering::AcqRel);
-                    }
-                    return;
-                };
-                let use_number = self.occupy(place, question);
-                counter.waiting.push(Ticket { place, use_number });
-                drop(counter);
-                self.arrived.notify_one();
+                let refused = self.questions.file(question).err();
+                if refused.is_some_and(|question| question.answer(Verdict::Allow).is_some()) {
+                    self.counts().lost.fetch_add(1, Ordering::AcqRel);
+                }
             }
         }
     }
@@ -215,15 +195,15 @@ impl<R: Responder + 'static> EsBackend<R> {
     /// Hands one batch over, as [`Backend::receive`] does until the end: for tests that go step by step.
     pub fn receive_one<I: Intake<Ticket>>(&self, intake: &mut I) {
         let (mut batch, mut answers) = (Vec::new(), Vec::new());
-        if self.wait(&mut batch).is_some() {
+        if self.questions.wait(&mut batch).is_some() {
             self.hand_over(&batch, intake, &mut answers);
         }
     }
 
-    /// Lets [`Backend::receive`] return once it has handed over what has arrived.
+    /// Lets [`Backend::receive`] and [`Backend::observe`] return once they have handed over what has arrived.
     pub fn close(&self) {
-        lock(&self.counter).state = State::Closed;
-        self.arrived.notify_all();
+        self.questions.close();
+        self.notices.close();
     }
 
     fn note(&self, life: ProcessLife) {
@@ -250,48 +230,27 @@ impl<R: Responder + 'static> EsBackend<R> {
         }
     }
 
-    fn slot(&self, place: u32) -> Option<MutexGuard<'_, Filed<R>>> {
-        self.slots.get(usize::try_from(place).ok()?).map(lock)
-    }
-
-    fn occupy(&self, place: u32, question: Question<R, Counts>) -> u32 {
-        let Some(mut slot) = self.slot(place) else { return 0 };
-        assert!(slot.question.is_none(), "a free place is empty");
-        slot.question = Some(question);
-        slot.use_number
-    }
-
     /// The question behind a ticket; `None` when it has been released.
     fn question(&self, ticket: Ticket) -> Option<Question<R, Counts>> {
-        let slot = self.slot(ticket.place)?;
-        if slot.use_number == ticket.use_number { slot.question.clone() } else { None }
-    }
-
-    /// Waits for events; the tickets that have arrived, or `None` when there will be no more.
-    fn wait(&self, batch: &mut Vec<Ticket>) -> Option<()> {
-        let mut counter = lock(&self.counter);
-        while counter.waiting.is_empty() {
-            if counter.state == State::Closed {
-                return None;
-            }
-            counter = self.arrived.wait(counter).unwrap_or_else(PoisonError::into_inner);
+        match ticket.0 {
+            Stub::Question(seat) => self.questions.look(seat, Question::clone),
+            Stub::Notice(_) => None,
         }
-        std::mem::swap(&mut counter.waiting, batch);
-        Some(())
     }
 
     /// Hands one batch over and sends the answers that are given at once.
     fn hand_over<I: Intake<Ticket>>(
         &self,
-        tickets: &[Ticket],
+        seats: &[Seat],
         intake: &mut I,
         answers: &mut Vec<(Ticket, Verdict)>,
     ) {
         intake.batch();
-        for ticket in tickets {
-            let Some(question) = self.question(*ticket) else { continue };
-            match intake.event(&event_of(*ticket, question.facts())) {
-                Disposition::Answer(verdict) => answers.push((*ticket, verdict)),
+        for &seat in seats {
+            let ticket = Ticket(Stub::Question(seat));
+            let Some(question) = self.question(ticket) else { continue };
+            match intake.event(&event_of(ticket, question.facts())) {
+                Disposition::Answer(verdict) => answers.push((ticket, verdict)),
                 Disposition::Keep => {}
             }
         }
@@ -331,6 +290,28 @@ const fn kinds(events: AuthEvents) -> &'static [EventKind] {
     }
 }
 
+/// Changes what a connection is subscribed to. What is new comes first: for a moment too much is seen, never too little.
+pub(crate) fn resubscribe<R: Responder, O: Observer>(
+    desk: &Desk<R, O>,
+    before: &[EventKind],
+    after: &[EventKind],
+) -> Result<(), u32> {
+    let only = |of: &[EventKind], not: &[EventKind]| -> Vec<EventKind> {
+        of.iter().filter(|kind| !not.contains(kind)).copied().collect()
+    };
+    let (new, gone) = (only(after, before), only(before, after));
+    if new.is_empty() && gone.is_empty() {
+        return Ok(());
+    }
+    let changed = desk.with(|responder| {
+        if !new.is_empty() {
+            responder.subscribe(&new)?;
+        }
+        if gone.is_empty() { Ok(()) } else { responder.unsubscribe(&gone) }
+    });
+    changed.ok_or(NOT_CONNECTED).and_then(refused)
+}
+
 /// Answers what is still open when the client's reader goes away, by a panic for instance.
 struct Reader<'a, R: Responder + 'static>(&'a EsBackend<R>);
 
@@ -340,11 +321,8 @@ impl<R: Responder + 'static> Drop for Reader<'_, R> {
         if !std::thread::panicking() {
             return;
         }
-        for slot in &self.0.slots {
-            // Dropping the question answers it; a worker that still has it answers first, or not at all.
-            let question = lock(slot).question.take();
-            drop(question);
-        }
+        // Dropping a question answers it; a worker that still has it answers first, or not at all.
+        self.0.questions.abandon();
     }
 }
 
@@ -353,15 +331,15 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
 
     fn receive<I: Intake<Ticket>>(&self, intake: &mut I) -> Result<(), BackendError> {
         let reader = Reader(self);
-        let mut batch = Vec::with_capacity(self.slots.len());
+        let mut batch = Vec::with_capacity(self.questions.max());
         let mut answers = Vec::with_capacity(BATCH_MAX);
-        while reader.0.wait(&mut batch).is_some() {
+        while reader.0.questions.wait(&mut batch).is_some() {
             let lost = self.counts().lost.swap(0, Ordering::AcqRel);
             if lost > 0 {
                 intake.lost(lost);
             }
-            for tickets in batch.chunks(BATCH_MAX) {
-                self.hand_over(tickets, intake, &mut answers);
+            for seats in batch.chunks(BATCH_MAX) {
+                self.hand_over(seats, intake, &mut answers);
             }
             batch.clear();
         }
@@ -397,6 +375,9 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         for step in change_of_selection(&seen.selected, &wanted) {
             let changed = self.desk.with(|responder| responder.mute(&step));
             changed.ok_or(NOT_CONNECTED).and_then(refused).map_err(|code| (first(), code))?;
+            // Most clients have no second connection.
+            let told = self.notices.desk.with(|responder| responder.mute(&step));
+            told.map_or(Ok(()), refused).map_err(|code| (first(), code))?;
         }
         seen.selected = wanted;
         Ok(())
@@ -404,39 +385,32 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
 
     fn subscribe(&self, events: AuthEvents) -> Result<(), u32> {
         let mut seen = lock(&self.seen);
-        let (before, after) = (kinds(seen.events), kinds(events));
-        let only = |of: &[EventKind], not: &[EventKind]| -> Vec<EventKind> {
-            of.iter().filter(|kind| !not.contains(kind)).copied().collect()
-        };
-        let (new, gone) = (only(after, before), only(before, after));
-        let changed = self.desk.with(|responder| {
-            if !new.is_empty() {
-                responder.subscribe(&new)?;
-            }
-            if gone.is_empty() { Ok(()) } else { responder.unsubscribe(&gone) }
-        });
-        changed.ok_or(NOT_CONNECTED).and_then(refused)?;
+        resubscribe(&self.desk, kinds(seen.events), kinds(events))?;
         seen.events = events;
         Ok(())
     }
 
     fn notify(&self, events: NotifyEvents) -> Result<(), u32> {
-        if events.is_empty() { Ok(()) } else { Err(NOT_SUPPORTED) }
+        self.notices.subscribe(events)
     }
 
-    fn observe<L: Listener<Ticket>>(&self, _: &mut L) -> Result<(), BackendError> {
+    fn observe<L: Listener<Ticket>>(&self, listener: &mut L) -> Result<(), BackendError> {
+        self.notices.observe(listener);
         Ok(())
     }
 
     fn unread_notices(&self) -> u64 {
-        0
+        self.notices.unread()
     }
 
     fn reopen_path(&self, token: Ticket, path: &mut Vec<u8>) {
-        if let Some(question) = self.question(token)
-            && let Some(target) = question.message().target()
-        {
-            path.extend_from_slice(target.path);
+        match token.0 {
+            Stub::Notice(seat) => self.notices.path(seat, path),
+            Stub::Question(seat) => {
+                self.questions.look(seat, |question| {
+                    path.extend(question.message().target().into_iter().flat_map(|target| target.path));
+                });
+            }
         }
         path.push(0);
     }
@@ -447,15 +421,13 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
     }
 
     fn file(&self, token: Ticket, with_names: &dyn Fn(FileId) -> bool) -> Option<FileFacts> {
-        let question = self.question(token)?;
+        let seat = match token.0 {
+            Stub::Notice(seat) => return self.notices.file(seat, with_names),
+            Stub::Question(seat) => seat,
+        };
+        let question = self.questions.look(seat, Question::clone)?;
         self.meet(&question);
-        let file = question.facts().target?;
-        if !with_names(file) {
-            return Some(FileFacts { file, path: None, signature: None });
-        }
-        let message = question.message();
-        let path = message.target().map(|target| target.path.to_vec());
-        Some(FileFacts { file, path, signature: message.made_signer().map(Signature::from) })
+        facts_of(question.message(), question.facts(), with_names)
     }
 
     fn lives(&self, into: &mut Vec<ProcessLife>) {
@@ -472,17 +444,10 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
     }
 
     fn release(&self, token: Ticket) {
-        let question = {
-            let Some(mut slot) = self.slot(token.place) else { return };
-            if slot.use_number != token.use_number {
-                return;
-            }
-            slot.use_number = slot.use_number.wrapping_add(1);
-            slot.question.take()
-        };
-        // Outside the slot's lock: the last owner releases the message, and answers it if nobody has.
-        drop(question);
-        lock(&self.counter).free.push(token.place);
+        match token.0 {
+            Stub::Question(seat) => self.questions.release(seat),
+            Stub::Notice(seat) => self.notices.release(seat),
+        }
     }
 }
 

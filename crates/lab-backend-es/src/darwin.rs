@@ -17,12 +17,12 @@ use std::{
 };
 
 use block2::RcBlock;
-use endpoint_sec::{AuditToken, Event, File, Process, sys};
+use endpoint_sec::{AuditToken, Event, EventCreateDestinationFile, File, Process, sys};
 use lab_model::{EventKind, FileId, ThreadId, Ticks, Timebase, Verdict};
 
 use crate::{
     Cache, Connection, EsBackend, Facts, Message, MutePlan, MuteStep, NewClientResult, ProcessId, Refusal,
-    RespondError, Responder, Scope, Signer, StepFailed, SystemVersion, Target, Window, start,
+    RespondError, Responder, Scope, Signer, StepFailed, SystemVersion, Target, Window, confine, start,
 };
 
 /// What a client of the lab is asked and told about: the notices show the process tree.
@@ -97,6 +97,15 @@ fn target_of(event: Option<Event<'_>>) -> Option<File<'_>> {
         Event::AuthOpen(open) | Event::NotifyOpen(open) => Some(open.file()),
         Event::AuthExec(exec) | Event::NotifyExec(exec) => Some(exec.target().executable()),
         Event::NotifyClose(close) => Some(close.target()),
+        Event::NotifyWrite(write) => Some(write.target()),
+        Event::NotifyCreate(create) => match create.destination()? {
+            EventCreateDestinationFile::ExistingFile { file, .. } => Some(file),
+            // Of what has happened the file is there; its folder is another file.
+            _ => None,
+        },
+        // The file that has another name now; which one is in the message and is not taken down.
+        Event::NotifyRename(rename) => Some(rename.source()),
+        Event::NotifyUnlink(unlink) => Some(unlink.target()),
         _ => None,
     }
 }
@@ -106,6 +115,14 @@ fn made_process(event: Option<Event<'_>>) -> Option<Process<'_>> {
     match event? {
         Event::AuthExec(exec) | Event::NotifyExec(exec) => Some(exec.target()),
         Event::NotifyFork(fork) => Some(fork.child()),
+        _ => None,
+    }
+}
+
+/// Whether a file had been changed when it was closed.
+fn modified(event: Option<Event<'_>>) -> Option<bool> {
+    match event? {
+        Event::NotifyClose(close) => Some(close.modified()),
         _ => None,
     }
 }
@@ -143,6 +160,7 @@ impl Message for EsMessage {
             subject_is_es_client: process.is_es_client(),
             target: target_of(self.message.event()).as_ref().map(file_id),
             made: made_process(self.message.event()).map(|process| process_id(&process.audit_token())),
+            modified: modified(self.message.event()),
             sequence: self.message.seq_num(),
             sequence_of_all: self.message.global_seq_num(),
         }
@@ -238,9 +256,19 @@ impl Responder for EsResponder {
     }
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// It asks; and it tells of the process tree.
+    Questions,
+    /// It only tells.
+    Notices,
+}
+
 /// A connected client. It stays on the thread that made it, because it has to be deleted there.
 pub struct EsClient {
     backend: Arc<EsBackend<EsResponder>>,
+    purpose: Purpose,
     client: NonNull<sys::es_client_t>,
     stays_on_its_thread: PhantomData<*mut ()>,
 }
@@ -256,6 +284,14 @@ impl EsClient {
     /// With the framework's own result, which has [advice](NewClientResult::advice).
     #[doc(alias = "es_new_client")]
     pub fn connect(backend: &Arc<EsBackend<EsResponder>>, cache: Cache) -> Result<EsClient, NewClientResult> {
+        EsClient::connect_for(Purpose::Questions, backend, cache)
+    }
+
+    fn connect_for(
+        purpose: Purpose,
+        backend: &Arc<EsBackend<EsResponder>>,
+        cache: Cache,
+    ) -> Result<EsClient, NewClientResult> {
         // First of all: without it the bindings manage messages as macOS 10.15 did.
         let version = system_version().unwrap_or(SystemVersion::OLDEST);
         endpoint_sec::version::set_runtime_version(version.major, version.minor, version.patch);
@@ -264,7 +300,11 @@ impl EsClient {
         let handler = RcBlock::new(move |_: NonNull<sys::es_client_t>, raw: NonNull<sys::es_message_t>| {
             // SAFETY: the framework hands a live message to its handler; `from_raw` retains it.
             let message = unsafe { endpoint_sec::Message::from_raw(raw) };
-            intake.handle(EsMessage { message, raw }, cache);
+            let message = EsMessage { message, raw };
+            match purpose {
+                Purpose::Questions => intake.handle(message, cache),
+                Purpose::Notices => intake.handle_told(message),
+            }
         });
         let mut connection: *mut sys::es_client_t = ptr::null_mut();
         // SAFETY: `connection` is a valid place for the result; the framework retains the block, which owns all
@@ -272,8 +312,16 @@ impl EsClient {
         let result = unsafe { sys::es_new_client(&raw mut connection, &handler) };
         match (NewClientResult::from_code(result.0), NonNull::new(connection)) {
             (NewClientResult::Success, Some(client)) => {
-                backend.desk().open(EsResponder { client });
-                Ok(EsClient { backend: Arc::clone(backend), client, stays_on_its_thread: PhantomData })
+                match purpose {
+                    Purpose::Questions => backend.desk().open(EsResponder { client }),
+                    Purpose::Notices => backend.told().open(EsResponder { client }),
+                }
+                Ok(EsClient {
+                    backend: Arc::clone(backend),
+                    purpose,
+                    client,
+                    stays_on_its_thread: PhantomData,
+                })
             }
             (NewClientResult::Success, None) => Err(NewClientResult::Internal),
             (refusal, _) => Err(refusal),
@@ -311,13 +359,30 @@ impl EsClient {
         start(&mut client, &plan, &SUBSCRIPTION)?;
         Ok(client)
     }
+
+    /// Connects a second time, for what is only told: confined to `scope` as well, and subscribed to nothing before
+    /// the backend is to be told of something.
+    ///
+    /// # Errors
+    /// As [`EsClient::open`].
+    pub fn listen(backend: &Arc<EsBackend<EsResponder>>, scope: &Scope) -> Result<EsClient, ConnectError> {
+        let plan = MutePlan::new(scope, &[], &[])?;
+        let purpose = Purpose::Notices;
+        let mut client =
+            EsClient::connect_for(purpose, backend, Cache::Off).map_err(ConnectError::Refused)?;
+        confine(&mut client, &plan)?;
+        Ok(client)
+    }
 }
 
 impl Drop for EsClient {
     fn drop(&mut self) {
         // The order matters: no new events, then no answers on their way, then no connection.
         let _unsubscribed = self.unsubscribe_all();
-        let _responder = self.backend.desk().close();
+        let _responder = match self.purpose {
+            Purpose::Questions => self.backend.desk().close(),
+            Purpose::Notices => self.backend.told().close(),
+        };
         // SAFETY: this is the creating thread (the type is not Send), and the desk has given the connection back.
         let _deleted = unsafe { sys::es_delete_client(self.client.as_ptr()) };
     }

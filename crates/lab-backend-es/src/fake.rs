@@ -1,4 +1,6 @@
-//! A machine with Endpoint Security and one client, in memory: the contract without a Mac.
+//! A machine with Endpoint Security and one client, in memory: the contract without a Mac. A second connection of the
+//! same process is a second fake machine to which the same happens: nothing that the headers promise passes from one
+//! connection to another.
 //!
 //! It keeps what the headers promise: messages are delivered one after the other and in order, live until the
 //! last retainer lets go, and take one answer each, in the right form, before their deadline; a full queue
@@ -35,6 +37,8 @@ pub struct Happening {
     pub target: Option<(Vec<u8>, FileId)>,
     /// The new process of a fork or an exec.
     pub made: Option<ProcessId>,
+    /// Whether a file that is closed had been changed.
+    pub modified: Option<bool>,
     /// How long the kernel waits for an answer, in ticks.
     pub window: u64,
 }
@@ -85,6 +89,8 @@ struct Entry {
 struct State {
     now: Ticks,
     connected: bool,
+    /// The process that has the connection.
+    owner: Option<u32>,
     subscribed: BTreeSet<EventKind>,
     queue: VecDeque<(usize, Arc<Happening>)>,
     queue_max: usize,
@@ -161,6 +167,7 @@ impl FakeMachine {
         let state = State {
             now: Ticks(1),
             connected: false,
+            owner: None,
             subscribed: BTreeSet::new(),
             queue: VecDeque::new(),
             queue_max,
@@ -185,6 +192,11 @@ impl FakeMachine {
         lock(&self.state).connected = true;
         let state = || Arc::clone(&self.state);
         (FakeConnection { state: state() }, FakeResponder { state: state() })
+    }
+
+    /// The process `pid` has the connection: it is not asked about what it does itself, and told of it all the same.
+    pub fn belongs_to(&self, pid: u32) {
+        lock(&self.state).owner = Some(pid);
     }
 
     /// Lets something happen; its number when the client is asked or told, `None` when it is not to see it.
@@ -268,6 +280,7 @@ impl State {
             subject_is_es_client: false,
             target: happening.target.as_ref().map(|(_, file)| *file),
             made: happening.made,
+            modified: happening.modified,
             sequence: Some(*sequence),
             sequence_of_all: Some(self.sequence_of_all),
         };
@@ -286,9 +299,12 @@ impl State {
         }
     }
 
-    /// The framework's flow chart: subscription, process, executable, target.
+    /// The framework's flow chart: own process (AUTH only), subscription, process, executable, target.
     fn suppresses(&self, happening: &Happening) -> bool {
         let process = acting(happening);
+        if is_question(happening.kind) && self.owner == Some(process.pid) {
+            return true;
+        }
         if !self.subscribed.contains(&happening.kind)
             || self.processes.contains(&process)
             || self.executables.contains(&happening.executable)

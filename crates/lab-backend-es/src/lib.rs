@@ -13,8 +13,10 @@ mod desk;
 pub mod fake;
 mod message;
 mod mute;
+mod places;
 mod probe;
 mod sequence;
+mod told;
 mod version;
 mod window;
 
@@ -26,9 +28,10 @@ pub use desk::{Answer, Delivery, Desk, Grounds, Notice, Observer, Question, Watc
 pub use lab_model::ProcessId;
 pub use message::{Cache, Facts, Message, Responder, Signer, Target};
 pub use mute::{
-    Arena, Connection, MutePlan, MuteStep, Refusal, Scope, StepFailed, change_of_selection, start,
+    Arena, Connection, MutePlan, MuteStep, Refusal, Scope, StepFailed, change_of_selection, confine, start,
 };
 pub use probe::Probed;
 pub use sequence::{Gap, Sequences};
+pub use told::Missing;
 pub use version::{InvalidVersion, SystemVersion};
 pub use window::Window;

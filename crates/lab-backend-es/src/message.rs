@@ -23,6 +23,8 @@ pub struct Facts {
     pub target: Option<FileId>,
     /// The new process of a fork or an exec; `None` for other events.
     pub made: Option<ProcessId>,
+    /// Whether the file had been changed when it was closed; `None` for other events.
+    pub modified: Option<bool>,
     /// Counts the events of this kind for this client.
     #[doc(alias = "seq_num")]
     pub sequence: Option<u64>,

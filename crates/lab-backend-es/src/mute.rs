@@ -267,13 +267,22 @@ pub fn start(
     plan: &MutePlan,
     kinds: &[EventKind],
 ) -> Result<(), StepFailed> {
+    confine(connection, plan)?;
+    connection.subscribe(kinds)
+}
+
+/// Confines a connection that is subscribed to nothing yet.
+///
+/// # Errors
+/// At the first call that fails.
+pub fn confine(connection: &mut impl Connection, plan: &MutePlan) -> Result<(), StepFailed> {
     for step in plan.steps() {
         connection.mute(step)?;
     }
     if plan.is_confined() && !connection.target_paths_are_inverted()? {
         return Err(StepFailed::NotConfined);
     }
-    connection.subscribe(kinds)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ fn happening(kind: EventKind, inode: u64) -> Happening {
         target: (kind != EventKind::NotifyFork)
             .then(|| (format!("/arena/{inode}").into_bytes(), FileId { device: 1, inode })),
         made: None,
+        modified: None,
         window: 1_000,
     }
 }

@@ -78,6 +78,7 @@ fn happening(kind: EventKind, path: &str, window: u64) -> Happening {
         executable: b"/usr/local/bin/driver".to_vec(),
         target: has_target.then(|| (path.as_bytes().to_vec(), FileId { device: 1, inode: 2 })),
         made: None,
+        modified: None,
         window,
     }
 }

@@ -146,5 +146,6 @@ fn told(metadata: &Metadata) -> Told<EventFd> {
         subject: ThreadId { pid: 0, tid: u64::from(metadata.tid.unsigned_abs()), generation: 0 },
         kernel: None,
         sequence: 0,
+        modified: None,
     }
 }

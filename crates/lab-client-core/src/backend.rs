@@ -72,6 +72,8 @@ pub struct Told<T> {
     pub kernel: Option<Ticks>,
     /// The kernel's own sequence number, or 0.
     pub sequence: u64,
+    /// Whether the file was changed before it was closed; `None` for other events and where the kernel does not say.
+    pub modified: Option<bool>,
 }
 
 /// What a kernel should have told of, and did not.
@@ -149,7 +151,8 @@ pub trait Backend: Send + Sync + 'static {
     /// [`BackendError`] when reading fails.
     fn observe<L: Listener<Self::Token>>(&self, listener: &mut L) -> Result<(), BackendError>;
 
-    /// Events of which the kernel would tell and that were not taken in yet.
+    /// Events of which the kernel would tell and that were not taken in yet, those among them that
+    /// [`Listener::untold`] is still to hear of.
     fn unread_notices(&self) -> u64;
 
     /// Writes a path by which the client's own process can open the event's file again, in the way that

@@ -16,6 +16,16 @@ pub enum Input {
         /// Seeds what the task draws.
         draw: u64,
     },
+    /// The client was told of an event, and its policy wants this done ([`Policy::told`]). Nobody waits, so there is
+    /// nothing to answer.
+    Told {
+        /// Its name.
+        id: u64,
+        /// Whose process has acted.
+        class: SubjectClass,
+        /// The work.
+        task: Task,
+    },
     /// The wait, reading, operation or request of this event is over.
     Finished {
         /// The event.
@@ -163,6 +173,7 @@ impl ClientCore {
     pub fn step(&mut self, _now: Ticks, input: Input, actions: &mut Vec<Action>) {
         match input {
             Input::Event { id, question, draw } => self.event(id, &question, draw, actions),
+            Input::Told { id, class, task } => self.told(id, class, task, actions),
             Input::Finished { id } => self.advance(id, Outcome::Finished, actions),
             Input::Judged { id, verdict } => self.advance(id, Outcome::Judged(verdict), actions),
             Input::Timer { id } => self.fall_back(id, actions),
@@ -200,7 +211,20 @@ impl ClientCore {
                 (task, false)
             }
         };
-        let fresh = self.pending.insert(id, Pending { task, class, answered, under_way: false }).is_none();
+        self.enqueue(id, Pending { task, class, answered, under_way: false });
+    }
+
+    /// What is not asked waits for a worker like all else, in a queue of its own length: beyond that it is not begun,
+    /// and settled at once.
+    fn told(&mut self, id: u64, class: SubjectClass, task: Task, actions: &mut Vec<Action>) {
+        if self.queue.len() >= 2 * self.queue_max {
+            return actions.push(Action::Settled { id });
+        }
+        self.enqueue(id, Pending { task, class, answered: true, under_way: false });
+    }
+
+    fn enqueue(&mut self, id: u64, pending: Pending) {
+        let fresh = self.pending.insert(id, pending).is_none();
         assert!(fresh, "an event has a name of its own");
         self.queue.push_back(id);
     }

@@ -35,6 +35,10 @@ const ANSWERED_MAX: usize = 8192;
 #[cfg(target_os = "macos")]
 const PENDING_MAX: u32 = 4096;
 
+/// Notices of Endpoint Security that may wait for the observer at a time, each with a retained message.
+#[cfg(target_os = "macos")]
+const NOTICES_MAX: u32 = 16_384;
+
 /// The reader's place at the gate.
 pub(crate) const READER_PLACE: usize = 0;
 /// The housekeeper's place at the gate.
@@ -135,15 +139,16 @@ fn start(
 ) -> Result<()> {
     use lab_backend_es::{Cache, EsBackend, EsClient, Scope, Shared};
 
-    let backend = EsBackend::new(PENDING_MAX);
+    let backend = EsBackend::observing(PENDING_MAX, if assignment.notifies { NOTICES_MAX } else { 0 });
     let arena = Scope::Arena(welcome.arena.clone().into_bytes());
     backend
         .confined_to(lab_backend_es::Arena::new(welcome.arena.as_bytes(), arena_files(welcome, assignment)?));
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
     let client = EsClient::open(&backend, &arena, Cache::Off)?;
+    let listener = assignment.notifies.then(|| EsClient::listen(&backend, &arena)).transpose()?;
     let outcome = serve(control, welcome, assignment, (trace, outside), Shared(backend), None);
-    // Deleted on the thread that connected it; what is still pending is allowed.
-    drop(client);
+    // Deleted on the thread that connected them; what is still pending is allowed.
+    drop((listener, client));
     outcome
 }
 

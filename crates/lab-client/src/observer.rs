@@ -62,6 +62,7 @@ impl<B: Backend> Listener<B::Token> for Watcher<B> {
             events: told.events,
             class,
             actor,
+            modified: told.modified,
             reacts: task.is_some(),
             target: facts.and_then(target),
         });

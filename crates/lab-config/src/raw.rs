@@ -189,8 +189,8 @@ records! {
         /// Which events the client is asked about.
         subscribe [default]: AuthEvents,
         /// Which events the client is told of after they have happened. Nobody waits for it, so it costs the others
-        /// next to nothing and decides nothing. fanotify tells of `open`, `exec`, `close` and `write`, and merges
-        /// what one thread does on one file while it lies unread. A list that is written replaces the one it overrides.
+        /// next to nothing and decides nothing. Endpoint Security tells of all of these. fanotify tells of `open`, `exec`,
+        /// `close` and `write`, and merges what one thread does on one file while it lies unread. A list that is written replaces the one it overrides.
         notify [default]: List<NotifyEvent>,
         /// Decisions worked on at once; 1 is one event at a time.
         concurrency [default]: Bounded<1, 256>,

@@ -220,6 +220,7 @@ choices! {
     NotifyEvent, "a NOTIFY event", [
         "open" => NotifyEvent::Open, "exec" => NotifyEvent::Exec, "close" => NotifyEvent::Close,
         "write" => NotifyEvent::Write, "fork" => NotifyEvent::Fork, "exit" => NotifyEvent::Exit,
+        "create" => NotifyEvent::Create, "rename" => NotifyEvent::Rename, "unlink" => NotifyEvent::Unlink,
     ];
     When, "a value of `when`", ["before" => When::Before, "after" => When::After];
     BackendChoice, "a backend", [

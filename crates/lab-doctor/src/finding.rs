@@ -82,3 +82,20 @@ impl fmt::Display for Finding {
 pub fn blocks(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.outcome == Outcome::Failed && finding.weight == Weight::Required)
 }
+
+/// What a lab asks of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Client processes.
+    pub clients: u32,
+    /// Queues of the kernel (fanotify groups, connections to Endpoint Security): one for each client, and one more for
+    /// each that is told of what has happened.
+    pub queues: u32,
+}
+
+/// So many clients, none of which is told of anything.
+impl From<u32> for Wanted {
+    fn from(clients: u32) -> Wanted {
+        Wanted { clients, queues: clients }
+    }
+}

@@ -11,7 +11,7 @@ mod linux_facts;
 mod mac;
 mod mac_facts;
 
-pub use finding::{Finding, Outcome, Weight, blocks};
+pub use finding::{Finding, Outcome, Wanted, Weight, blocks};
 pub use linux::examine_linux;
 pub use linux_facts::{Group, Limit, LinuxFacts, PermissionEvents};
 pub use mac::{Consent, SignedHow, examine_mac, may_storm};

@@ -1,4 +1,4 @@
-use crate::{Finding, Limit, LinuxFacts, PermissionEvents, Weight};
+use crate::{Finding, Limit, LinuxFacts, PermissionEvents, Wanted, Weight};
 
 const OPTIONS: [&str; 2] = ["CONFIG_FANOTIFY", "CONFIG_FANOTIFY_ACCESS_PERMISSIONS"];
 const CAP_SYS_ADMIN: u64 = 1 << 21;
@@ -12,15 +12,16 @@ const MEMORY_PER_CLIENT: u64 = 32 << 20;
 const MEMORY_BESIDES: u64 = 512 << 20;
 const TASKS_BESIDES: u64 = 320;
 
-/// Checks whether a Linux machine can run a lab with this many clients: one finding a check, in a fixed order.
+/// Checks whether a Linux machine can run a lab with this many clients (and queues): one finding a check, in a fixed order.
 #[must_use]
-pub fn examine_linux(facts: &LinuxFacts, clients: u32) -> Vec<Finding> {
-    let clients = u64::from(clients);
+pub fn examine_linux(facts: &LinuxFacts, wanted: impl Into<Wanted>) -> Vec<Finding> {
+    let wanted = wanted.into();
+    let clients = u64::from(wanted.clients);
     vec![
         kernel_options(facts),
         capability(facts),
         permission_events(facts),
-        groups_limit(facts, clients),
+        groups_limit(facts, wanted.queues.into()),
         open_files(facts),
         tasks(facts, clients),
         memory(facts, clients),
@@ -88,18 +89,18 @@ fn permission_events(facts: &LinuxFacts) -> Finding {
     }
 }
 
-fn groups_limit(facts: &LinuxFacts, clients: u64) -> Finding {
+fn groups_limit(facts: &LinuxFacts, groups: u64) -> Finding {
     let check = "group-limit";
     match facts.groups_max {
         None => Finding::unknown(check, Weight::Required, "fs.fanotify.max_user_groups cannot be read"),
-        Some(max) if max >= clients => {
-            Finding::ok(check, Weight::Required, format!("{max} groups a user, {clients} needed"))
+        Some(max) if max >= groups => {
+            Finding::ok(check, Weight::Required, format!("{max} groups a user, {groups} needed"))
         }
         Some(max) => Finding::failed(
             check,
             Weight::Required,
-            format!("{max} groups a user, {clients} needed"),
-            format!("sysctl fs.fanotify.max_user_groups={clients}"),
+            format!("{max} groups a user, {groups} needed"),
+            format!("sysctl fs.fanotify.max_user_groups={groups}"),
         ),
     }
 }

@@ -2,7 +2,7 @@ use std::io::Cursor;
 
 use lab_backend_es::{NewClientResult, SystemVersion};
 
-use crate::{Extension, Finding, MacFacts, Weight};
+use crate::{Extension, Finding, MacFacts, Wanted, Weight};
 
 const ENTITLEMENT: &str = "com.apple.developer.endpoint-security.client";
 const AMFI_OFF: &str = "amfi_get_out_of_my_way=1";
@@ -27,9 +27,9 @@ pub enum Consent {
     IKnow,
 }
 
-/// Checks whether a Mac can run a lab with this many clients: one finding a check, in a fixed order.
+/// Checks whether a Mac can run a lab with this many clients (and connections): one finding a check, in a fixed order.
 #[must_use]
-pub fn examine_mac(facts: &MacFacts, signed: SignedHow, clients: u32) -> Vec<Finding> {
+pub fn examine_mac(facts: &MacFacts, signed: SignedHow, wanted: impl Into<Wanted>) -> Vec<Finding> {
     vec![
         system(facts),
         privilege(facts),
@@ -39,7 +39,7 @@ pub fn examine_mac(facts: &MacFacts, signed: SignedHow, clients: u32) -> Vec<Fin
         entitlement(facts),
         full_disk_access(facts),
         new_client(facts),
-        slots(facts, clients),
+        slots(facts, wanted.into().queues),
         foreign_clients(facts),
     ]
 }
@@ -188,7 +188,7 @@ fn new_client(facts: &MacFacts) -> Finding {
     }
 }
 
-fn slots(facts: &MacFacts, clients: u32) -> Finding {
+fn slots(facts: &MacFacts, needed: u32) -> Finding {
     let check = "client-slots";
     match facts.free_slots {
         None => Finding::unknown(
@@ -196,13 +196,13 @@ fn slots(facts: &MacFacts, clients: u32) -> Finding {
             Weight::Required,
             "free slots were not counted: connecting empties all caches",
         ),
-        Some(free) if free >= clients => {
-            Finding::ok(check, Weight::Required, format!("{free} free, {clients} needed"))
+        Some(free) if free >= needed => {
+            Finding::ok(check, Weight::Required, format!("{free} free, {needed} needed"))
         }
         Some(free) => Finding::failed(
             check,
             Weight::Required,
-            format!("{free} free, {clients} needed"),
+            format!("{free} free, {needed} needed"),
             "use fewer clients in the lab file, or stop another security product",
         ),
     }

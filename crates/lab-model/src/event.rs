@@ -21,6 +21,12 @@ pub enum EventKind {
     NotifyExit,
     /// A file was written to.
     NotifyWrite,
+    /// A file was made.
+    NotifyCreate,
+    /// A file got another name.
+    NotifyRename,
+    /// A name of a file was taken away.
+    NotifyUnlink,
     /// Any other event, kept as the kernel's own number.
     Other(u16),
 }
@@ -36,7 +42,10 @@ impl EventKind {
             EventKind::NotifyOpen => 10,
             EventKind::NotifyFork => 11,
             EventKind::NotifyClose => 12,
+            EventKind::NotifyCreate => 13,
             EventKind::NotifyExit => 15,
+            EventKind::NotifyRename => 25,
+            EventKind::NotifyUnlink => 32,
             EventKind::NotifyWrite => 33,
             EventKind::Other(code) => code,
         }
@@ -52,7 +61,10 @@ impl EventKind {
             10 => EventKind::NotifyOpen,
             11 => EventKind::NotifyFork,
             12 => EventKind::NotifyClose,
+            13 => EventKind::NotifyCreate,
             15 => EventKind::NotifyExit,
+            25 => EventKind::NotifyRename,
+            32 => EventKind::NotifyUnlink,
             33 => EventKind::NotifyWrite,
             other => EventKind::Other(other),
         }
@@ -70,6 +82,9 @@ impl EventKind {
             EventKind::NotifyClose => "notify_close",
             EventKind::NotifyExit => "notify_exit",
             EventKind::NotifyWrite => "notify_write",
+            EventKind::NotifyCreate => "notify_create",
+            EventKind::NotifyRename => "notify_rename",
+            EventKind::NotifyUnlink => "notify_unlink",
             EventKind::Other(_) => "other",
         }
     }

@@ -78,7 +78,7 @@ impl Lab {
     /// The programs that clients run on their own account, and those that helpers and daemons run for them.
     #[must_use]
     pub fn programs_of_clients(&self) -> Vec<ExecProgram> {
-        let behaviors = self.clients.iter().map(|client| &client.behavior);
+        let behaviors = self.clients.iter().flat_map(|client| self.behaviors_of(client));
         let helped = |behavior: &Behavior| behavior.helpers.and_then(|helpers| helpers.errand.spawn);
         let by_clients = behaviors.flat_map(|behavior| {
             [behavior.on_open.spawn, behavior.on_exec.spawn, behavior.on_notify.spawn, helped(behavior)]

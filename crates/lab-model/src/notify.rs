@@ -19,17 +19,26 @@ pub enum NotifyEvent {
     Fork,
     /// A process ended: `NOTIFY_EXIT`. Endpoint Security only.
     Exit,
+    /// A file was made: `NOTIFY_CREATE`, `FAN_CREATE`.
+    Create,
+    /// A file got another name: `NOTIFY_RENAME`, `FAN_RENAME`.
+    Rename,
+    /// A name of a file was taken away: `NOTIFY_UNLINK`, `FAN_DELETE`.
+    Unlink,
 }
 
 impl NotifyEvent {
     /// All of them, in the order of reports.
-    pub const ALL: [NotifyEvent; 6] = [
+    pub const ALL: [NotifyEvent; 9] = [
         NotifyEvent::Open,
         NotifyEvent::Exec,
         NotifyEvent::Close,
         NotifyEvent::Write,
         NotifyEvent::Fork,
         NotifyEvent::Exit,
+        NotifyEvent::Create,
+        NotifyEvent::Rename,
+        NotifyEvent::Unlink,
     ];
 
     /// The word in lab files and reports.
@@ -42,6 +51,9 @@ impl NotifyEvent {
             NotifyEvent::Write => "write",
             NotifyEvent::Fork => "fork",
             NotifyEvent::Exit => "exit",
+            NotifyEvent::Create => "create",
+            NotifyEvent::Rename => "rename",
+            NotifyEvent::Unlink => "unlink",
         }
     }
 
@@ -55,22 +67,36 @@ impl NotifyEvent {
             NotifyEvent::Write => EventKind::NotifyWrite,
             NotifyEvent::Fork => EventKind::NotifyFork,
             NotifyEvent::Exit => EventKind::NotifyExit,
+            NotifyEvent::Create => EventKind::NotifyCreate,
+            NotifyEvent::Rename => EventKind::NotifyRename,
+            NotifyEvent::Unlink => EventKind::NotifyUnlink,
         }
     }
 
-    /// Why this backend tells nobody of such events; `None` when it does. `auto` tells of everything until it is
-    /// known what it stands for.
+    /// True for a change of names, by which a file comes or goes.
+    #[must_use]
+    pub const fn is_of_names(self) -> bool {
+        matches!(self, NotifyEvent::Create | NotifyEvent::Rename | NotifyEvent::Unlink)
+    }
+
+    /// What a client is told of by the kernel's kind of event; `None` for one that no lab asks for.
+    #[must_use]
+    pub fn of_kind(kind: EventKind) -> Option<NotifyEvent> {
+        NotifyEvent::ALL.into_iter().find(|event| event.kind() == kind)
+    }
+
+    /// Why this backend tells nobody of such events; `None` when it does. `auto` and the simulator tell of everything
+    /// until it is known whose rules they follow.
     #[must_use]
     pub const fn untold_by(self, backend: BackendChoice) -> Option<&'static str> {
         match (backend, self) {
-            (BackendChoice::Sim, _) => Some("the simulator models no NOTIFY events"),
-            (BackendChoice::EndpointSecurity, _) => {
-                Some("this lab does not take NOTIFY events from Endpoint Security yet")
-            }
             (BackendChoice::Fanotify, NotifyEvent::Fork | NotifyEvent::Exit) => {
                 Some("fanotify tells of files, not of processes")
             }
-            (BackendChoice::Fanotify | BackendChoice::Auto, _) => None,
+            (BackendChoice::Fanotify, NotifyEvent::Create | NotifyEvent::Rename | NotifyEvent::Unlink) => {
+                Some("this lab takes only events with descriptors from fanotify, and these come with names")
+            }
+            (_, _) => None,
         }
     }
 }
@@ -150,5 +176,15 @@ mod tests {
         let some = NotifyEvents::NONE.with(NotifyEvent::Close);
         assert_eq!((some.bits(), some.contains(NotifyEvent::Close)), (4, true));
         assert!(!some.contains(NotifyEvent::Open) && NotifyEvents::NONE.is_empty());
+    }
+
+    #[test]
+    fn kinds_are_those_of_the_trace() {
+        for event in NotifyEvent::ALL {
+            assert_eq!(NotifyEvent::of_kind(event.kind()), Some(event));
+            assert_eq!(EventKind::from_code(event.kind().code()), event.kind());
+            assert_eq!(event.kind().name(), format!("notify_{}", event.name()));
+        }
+        assert_eq!(NotifyEvent::of_kind(EventKind::AuthOpen), None);
     }
 }

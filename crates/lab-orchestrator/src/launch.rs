@@ -8,7 +8,7 @@ use std::{
 };
 
 use lab_bundle::StepError;
-use lab_model::{BackendChoice, Lab};
+use lab_model::Lab;
 use nix::{
     sys::{
         signal::{Signal, kill},
@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     Active, ClientsAre, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, SigningFile,
-    abort::AbortWatch, owner::Owner, products::require_products,
+    abort::AbortWatch, owner::Owner, preflight, products::require_products,
 };
 
 /// What is to be launched.
@@ -56,9 +56,7 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 /// # Errors
 /// [`Failure`] when nothing was started.
 pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>), Failure> {
-    tell_all(request.lab)?;
-    say_who_signed(request.lab)?;
-    capacity(request.lab)?;
+    preflight::check(request.lab)?;
     let needed = [request.runs, &request.programs.client, &request.programs.driver, request.program];
     require_products(request.lab, &needed.map(Path::to_owned))?;
     if let Some(signing) = request.signing {
@@ -95,56 +93,6 @@ fn abandon(folder: &RunFolder, failure: Failure) -> Failure {
         tracing::warn!("the empty run {} stays behind: {error}", folder.root().display());
     }
     failure
-}
-
-/// Refuses a client that wants to be told of what this kernel tells nobody of.
-fn tell_all(lab: &Lab) -> Result<(), Failure> {
-    let live =
-        if cfg!(target_os = "macos") { BackendChoice::EndpointSecurity } else { BackendChoice::Fanotify };
-    let Some((client, event, why)) = lab.untold(live) else { return Ok(()) };
-    let message = format!("{client} wants to be told of `{}` events, and {why}", event.name());
-    Err(Failure::new(FailureKind::Usage, message)
-        .mend(format!("take `{}` out of its `notify`", event.name())))
-}
-
-/// Refuses a client that judges by what this kernel does not say.
-fn say_who_signed(lab: &Lab) -> Result<(), Failure> {
-    let client = lab.judge_of_signatures().filter(|_| !cfg!(target_os = "macos"));
-    let Some(client) = client else { return Ok(()) };
-    let message = format!("{client} denies by signature, and fanotify does not say who signed a program");
-    Err(Failure::new(FailureKind::Usage, message)
-        .mend("deny by `path` or `process`, or run the lab on macOS"))
-}
-
-/// Refuses what the machine cannot do before anything is written.
-#[cfg(target_os = "linux")]
-fn capacity(lab: &Lab) -> Result<(), Failure> {
-    let capacity = lab_backend_fanotify::probe::capacity()?;
-    // A product may have more groups than one; that it has none is unlikely.
-    let told = lab.clients.iter().filter(|client| lab.notifies(client)).count();
-    let wanted = u32::try_from(lab.clients.len() + told + lab.external.len()).unwrap_or(u32::MAX);
-    if wanted > capacity.groups_max {
-        let message =
-            format!("the lab needs {wanted} fanotify groups, and this user may have {}", capacity.groups_max);
-        let mend = format!("raise it: sysctl fs.fanotify.max_user_groups={}", wanted * 2);
-        return Err(Failure::new(FailureKind::NoSlot, message).mend(mend));
-    }
-    Ok(())
-}
-
-/// On macOS the free client slots are not known before the clients connect: what refuses one says so.
-#[cfg(target_os = "macos")]
-fn capacity(_: &Lab) -> Result<(), Failure> {
-    if nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    let message = "Endpoint Security clients are launchd daemons, and those belong to root";
-    Err(Failure::new(FailureKind::Privilege, message).mend("start the lab with sudo"))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn capacity(_: &Lab) -> Result<(), Failure> {
-    Err(Failure::new(FailureKind::BackendMissing, "this system has no kernel interface that the lab knows"))
 }
 
 /// Writes the resolved lab and the plan, and installs the bundles.

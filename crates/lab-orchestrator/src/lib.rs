@@ -17,6 +17,7 @@ mod import;
 mod launch;
 mod owner;
 mod plan;
+mod preflight;
 mod products;
 mod review;
 mod signing;

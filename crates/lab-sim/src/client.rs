@@ -10,6 +10,7 @@ use crate::{
     deciders::By,
     hiding::Hidden,
     machine::NONE,
+    observers::Notices,
     outside::Desks,
     slab::{Key, Slab},
 };
@@ -50,6 +51,8 @@ pub(crate) struct Client {
     pub(crate) unanswered: u64,
     pub(crate) reader: u32,
     pub(crate) housekeeper: u32,
+    /// What it is told of after it has happened.
+    pub(crate) notices: Notices,
     /// Its first worker and how many.
     pub(crate) workers: (u32, u16),
     /// Workers without a decision, the longest idle first.
@@ -59,6 +62,8 @@ pub(crate) struct Client {
     /// The same for the housekeeper, and for what a change of its behaviour sets off.
     pub(crate) fallbacks: Batch,
     pub(crate) commands: Batch,
+    /// Whom the observer wakes.
+    pub(crate) reactions: Batch,
     /// When the budget answers which decision, in the order of time.
     pub(crate) budget: VecDeque<(u64, Key)>,
     /// Messages so far, dropped ones included. Endpoint Security only.
@@ -75,6 +80,7 @@ impl Client {
         match by {
             By::Housekeeper => &mut self.fallbacks,
             By::Command => &mut self.commands,
+            By::Observer => &mut self.reactions,
             By::Reader | By::Worker(_) => &mut self.batch,
         }
     }
@@ -89,7 +95,8 @@ pub(crate) struct Batch {
     pub(crate) at: u64,
 }
 
-/// What is known of the operation a question is about, and what becomes of the question.
+/// What is known of the operation a question is about, and what becomes of the question; or of what a client was told,
+/// and what becomes of its reaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decision {
     /// The operation that waits; gone when its process was killed.
@@ -110,6 +117,8 @@ pub(crate) struct Decision {
     /// The answer its worker is about to give.
     pub(crate) answer: Option<(Verdict, Approval)>,
     pub(crate) answered: bool,
+    /// It was told, not asked.
+    pub(crate) told: bool,
     /// The kernel is to keep the answer.
     pub(crate) keep: bool,
     /// The core wants nothing more for it.
@@ -136,6 +145,16 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
+    /// What it is to this client, as far as that can tell.
+    pub(crate) fn class_for(&self, client: u32) -> SubjectClass {
+        match self.client {
+            NONE if self.parent == client => SubjectClass::OwnHelper,
+            NONE => SubjectClass::Workload,
+            own if own == client => SubjectClass::Own,
+            _ => SubjectClass::Peer,
+        }
+    }
+
     /// The client whose doing it is, whoever can tell; or [`crate::machine::NONE`].
     pub(crate) const fn maker(&self) -> u32 {
         match (self.client, self.behalf) {

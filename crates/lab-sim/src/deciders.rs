@@ -30,10 +30,11 @@ pub(crate) enum By {
     Housekeeper,
     Worker(u32),
     Command,
+    Observer,
 }
 
 impl<S: Sink> Machine<'_, S> {
-    fn client_of(&self, thread: u32) -> usize {
+    pub(crate) fn client_of(&self, thread: u32) -> usize {
         self.threads[thread as usize].client as usize
     }
 
@@ -310,7 +311,7 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     /// Forgets a decision once it is answered, settled and in nobody's hands.
-    fn retire(&mut self, client: usize, key: Key) {
+    pub(crate) fn retire(&mut self, client: usize, key: Key) {
         let state = &mut self.clients[client];
         let done = |decision: &Decision| decision.answered && decision.settled && decision.worker == NONE;
         if state.decisions.get(key).is_some_and(done) {

@@ -83,10 +83,13 @@ impl Faults {
     }
 }
 
-/// True for the end of a helper or a daemon: what becomes of its requests is not modelled.
-pub(crate) fn ends_a_worker(lab: &Lab, fault: &PlannedFault) -> bool {
+/// True for a fault on a helper or a daemon that is not modelled: another behaviour, and a helper that comes back
+/// without its client.
+pub(crate) fn is_strange_to_workers(lab: &Lab, fault: &PlannedFault) -> bool {
     let client = lab.clients.iter().any(|client| client.id.as_str() == fault.on);
-    matches!(fault.action, FaultAction::Kill | FaultAction::Restart { .. }) && !client
+    let helper = PlannedFault::helper_of(&fault.on).is_some();
+    let returns = matches!(fault.action, FaultAction::Restart { .. });
+    !client && (fault.action.is_behavior() || (helper && returns))
 }
 
 /// Drops the faults on whoever no longer takes part in a lab that has lost clients, and what is expected of them.
@@ -133,6 +136,7 @@ impl<S: Sink> Machine<'_, S> {
             self.fault_ends(place);
         }
         self.faults.returning.fill(false);
+        self.daemons.iter_mut().for_each(|daemon| daemon.returning = false);
     }
 
     /// True while something is still planned to happen: a fault's end, or a client's return.
@@ -141,6 +145,7 @@ impl<S: Sink> Machine<'_, S> {
         let mut places = 0..self.faults.courses.len();
         places.any(|place| self.faults.is_active(place) && ends(place))
             || self.faults.returning.contains(&true)
+            || self.daemons.iter().any(|daemon| daemon.returning)
     }
 
     fn record_step(&mut self, place: usize, actor: Actor, stage: FaultStage) {
@@ -200,6 +205,9 @@ impl<S: Sink> Machine<'_, S> {
             (FaultAction::Stall { .. }, Some(target)) => self.stop(target),
             (FaultAction::Kill | FaultAction::Restart { .. }, Some(Target::Client(client))) => {
                 self.kill(client);
+            }
+            (FaultAction::Kill | FaultAction::Restart { .. }, Some(Target::Outsider(place))) => {
+                self.kill_outsider(place);
             }
             (FaultAction::CpuLoad { threads, .. }, _) => self.load(place, *threads),
             (FaultAction::Descriptors { limit, .. }, Some(_)) => {
@@ -342,7 +350,7 @@ impl<S: Sink> Machine<'_, S> {
             Kernel::Fanotify => state
                 .decisions
                 .iter()
-                .filter(|(_, decision)| decision.read.is_some() && !decision.answered)
+                .filter(|(_, decision)| decision.told || (decision.read.is_some() && !decision.answered))
                 .count(),
             Kernel::EndpointSecurity => 0,
         }
@@ -374,9 +382,8 @@ impl<S: Sink> Machine<'_, S> {
         }
     }
 
-    /// How long after its death a client that a fault killed is to come back; asked once.
-    pub(crate) fn comes_back(&mut self, client: usize) -> Option<Span> {
-        let id = self.lab.clients[client].id.as_str();
+    /// How long after its death a client or daemon that a fault killed is to come back; asked once.
+    pub(crate) fn comes_back(&mut self, id: &str) -> Option<Span> {
         let faults = self.lab.faults.iter().enumerate().filter(|(_, fault)| fault.on == id);
         for (place, fault) in faults {
             if let FaultAction::Restart { after } = fault.action

@@ -52,6 +52,12 @@ impl Hidden {
         (self.unsubscribed | bits | (bits >> MUTED)) & kind(event) != 0
     }
 
+    /// True for a file that the client has muted: it is not told of it either.
+    #[inline]
+    pub(crate) fn mutes(&self, file: u32) -> bool {
+        self.files.get(file as usize).is_some_and(|bits| bits >> MUTED != 0)
+    }
+
     /// The kernel keeps an answer: the client is not asked again about such an event on this file.
     pub(crate) fn keep(&mut self, file: u32, event: EventKind, files: &Files) {
         self.files.resize(files.count() as usize, 0);

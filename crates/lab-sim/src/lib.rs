@@ -23,10 +23,12 @@
 //!   of a live run.
 //! - **Hidden**: what a client has muted by path, what it lets the kernel keep, and what it has not subscribed to
 //!   is not asked of it ([`EsCache`]).
+//! - **Told**: what has happened is told to whoever listens, as each kernel does, and nobody waits for that ([`Told`]).
 #![forbid(unsafe_code)]
 
 mod agenda;
 mod calibrate;
+mod channels;
 mod client;
 mod comebacks;
 mod costs;
@@ -43,6 +45,7 @@ mod makers;
 mod measure;
 mod measured;
 mod minimize;
+mod observers;
 mod openers;
 mod operation;
 mod outside;
@@ -71,12 +74,12 @@ pub use limits::not_simulated;
 pub use measure::measure;
 pub use measured::{Evidence, FigureSpread, Measured, Spread};
 pub use minimize::{Minimized, minimize};
-pub use plan::{Plan, Rehearsal, RootPlan, Size, plan};
+pub use plan::{OnWorkload, Plan, Rehearsal, RootPlan, Size, plan};
 pub use simulation::{
     Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
 };
 pub use sink::{Counting, DEVICE, Sink, TraceFile, Traces};
 pub use swarm::{SwarmHit, search_swarm, swarm};
 pub use sweep::{Axis, Cell, cells, run_cell};
-pub use tally::{Cut, Cycle};
+pub use tally::{Cut, Cycle, Heard, Told};
 pub use trials::{Range, Trial, Trials, trials};

@@ -1,8 +1,8 @@
 //! What the simulator cannot do: such a lab is refused, because a run without it would be another lab.
 
-use lab_model::{Lab, Workload};
+use lab_model::{Lab, NotifyEvent, Workload};
 
-use crate::faults::ends_a_worker;
+use crate::faults::is_strange_to_workers;
 
 /// The parts of a lab that the simulator does not model, in plain words; `None` when it can run it whole.
 #[must_use]
@@ -13,11 +13,16 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
             parts.push(what.to_owned());
         }
     };
-    part(lab.clients.iter().any(|client| lab.notifies(client)), "NOTIFY events (`notify`)");
     part(lab.judge_of_signatures().is_some(), "denials by signature (`signing_id`, `team_id`)");
+    let mut behaviors = lab.clients.iter().flat_map(|client| lab.behaviors_of(client));
+    let names = behaviors.any(|behavior| behavior.notify.iter().any(NotifyEvent::is_of_names));
+    part(names, "NOTIFY events of names (`create`, `rename`, `unlink`)");
     part(!lab.external.is_empty(), "external products");
-    let ends = lab.faults.iter().any(|fault| ends_a_worker(lab, fault));
-    part(ends, "helpers and daemons that are killed or restarted by themselves");
+    let strange = lab.faults.iter().any(|fault| is_strange_to_workers(lab, fault));
+    part(
+        strange,
+        "helpers and daemons that change their behaviour, or helpers that are restarted by themselves",
+    );
     let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
     part(loads(|load| matches!(load, Workload::Run(_))), "a command of the user's (`run`)");
     match parts.as_slice() {

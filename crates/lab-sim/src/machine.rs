@@ -10,6 +10,7 @@ use lab_model::Lab;
 use crate::{
     Costs, EsCache, Files, Kernel, Options, Sink,
     agenda::{Agenda, Happening},
+    channels::DaemonLife,
     client::Client,
     driver::Driver,
     faults::Faults,
@@ -34,6 +35,8 @@ pub(crate) const NONE: u32 = u32::MAX;
 pub(crate) enum Step {
     /// A reader takes what its kernel queue holds.
     Receive,
+    /// An observer takes in what it is told.
+    Hear,
     /// A housekeeper answers what the budget says.
     FallBack,
     /// A worker takes its decision up.
@@ -138,6 +141,8 @@ pub(crate) struct Machine<'a, S> {
     pub(crate) clients: Vec<Client>,
     /// Helpers and daemons.
     pub(crate) outsiders: Vec<Outsider>,
+    /// The daemons, each through all of its processes.
+    pub(crate) daemons: Vec<DaemonLife>,
     /// Requests to them.
     pub(crate) requests: Slab<Request>,
     /// The order in which fanotify asks.
@@ -156,6 +161,10 @@ pub(crate) struct Machine<'a, S> {
     pub(crate) actions: Vec<Action>,
     /// Decisions that are not settled, over all clients that live.
     pub(crate) pending: u64,
+    /// What clients are told of and have not read, over all clients that live.
+    pub(crate) unread: u64,
+    /// Some client may be told of something.
+    pub(crate) tells: bool,
     /// True while a deadline check is on the agenda.
     pub(crate) watching: bool,
     /// What the thread that is just leaving still has to do before its processor is free.
@@ -183,6 +192,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             operations: Slab::default(),
             clients: Vec::new(),
             outsiders: Vec::new(),
+            daemons: Vec::new(),
             requests: Slab::default(),
             order: Random::new(options.seed, 1).permutation(count),
             files: Files::new(&lab.workload),
@@ -196,6 +206,8 @@ impl<'a, S: Sink> Machine<'a, S> {
             tally: Tally::new(lab.clients.len()),
             actions: Vec::new(),
             pending: 0,
+            unread: 0,
+            tells: lab.clients.iter().any(|client| lab.notifies(client)),
             watching: false,
             tail: 0,
             over: false,
@@ -226,6 +238,10 @@ impl<'a, S: Sink> Machine<'a, S> {
                 Happening::StartAgain { client } => self.start_again(client as usize),
                 Happening::BackAgain { client, process } => self.back_again(client as usize, process),
                 Happening::KnownAgain { client, process } => self.known_again(client as usize, process),
+                Happening::DaemonAgain { daemon } => self.daemon_again(daemon as usize),
+                Happening::DaemonListens { outsider } => self.daemon_listens(outsider),
+                Happening::DaemonServes { outsider } => self.daemon_serves(outsider),
+                Happening::Regain { client, by, asked } => self.regain(client, by, asked),
                 Happening::Script { step } => self.script_step(step),
                 Happening::Quiet { calm } => self.calm_over(calm),
                 Happening::RunTooLong => self.run_too_long(),
@@ -386,6 +402,7 @@ impl<'a, S: Sink> Machine<'a, S> {
     fn enter(&mut self, thread: u32, start: u64) -> u64 {
         match self.threads[thread as usize].step {
             Step::Receive => self.enter_receive(thread, start),
+            Step::Hear => self.enter_hear(thread, start),
             Step::FallBack => self.enter_fall_back(thread, start),
             Step::TakeUp => self.enter_take_up(thread, start),
             Step::Waited => start + self.cost(self.costs.decide),
@@ -411,6 +428,7 @@ impl<'a, S: Sink> Machine<'a, S> {
     fn leave(&mut self, thread: u32) -> Next {
         match self.threads[thread as usize].step {
             Step::Receive => self.leave_receive(thread),
+            Step::Hear => self.leave_hear(thread),
             Step::FallBack => self.leave_fall_back(thread),
             Step::TakeUp => self.leave_take_up(thread),
             Step::Waited => self.work_finished(thread),

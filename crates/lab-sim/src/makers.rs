@@ -1,14 +1,15 @@
 //! Who makes operations, and what each makes for one operation of another: as the clients' own policies have it.
 
-use lab_client_core::{Admission, Outcome, PlannedTarget, Policy, Question, Step, Whom};
+use lab_client_core::{Admission, Outcome, PlannedTarget, Policy, Question, Step, Task, Whom};
 use lab_model::{
-    Actor, Client, Errand, EventKind, ExecProgram, Helpers, Lab, OperationKind, SubjectClass, Ticks,
-    Timebase, Verdict,
+    Actor, Client, Errand, EventKind, ExecProgram, Helpers, Lab, NotifyEvent, OperationKind, SubjectClass,
+    Ticks, Timebase, Verdict,
 };
 
 use crate::{
     Kernel,
-    operation::{Linkage, Pass, passes},
+    observers::told_of,
+    operation::{Linkage, OPEN, Pass, passes},
 };
 
 /// Whose operations they are, as far as it makes a difference to who is asked and what they make of it.
@@ -36,9 +37,37 @@ pub(crate) struct SetOff {
 }
 
 impl SetOff {
+    /// Both together.
+    pub(crate) fn and(mut self, other: &SetOff) -> SetOff {
+        self.operations.iter_mut().zip(&other.operations).for_each(|(sum, more)| *sum += more);
+        self.others |= other.others;
+        self
+    }
+
     pub(crate) fn total(&self) -> u64 {
         self.operations.iter().sum()
     }
+}
+
+/// How many notices a client gets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Notices {
+    pub(crate) of_files: u64,
+    /// Of forks and ends: there is no file in them to open again.
+    pub(crate) of_processes: u64,
+}
+
+impl Notices {
+    pub(crate) const fn total(self) -> u64 {
+        self.of_files + self.of_processes
+    }
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    File,
+    Process,
 }
 
 /// The makers of a lab, the clients first and in their order, and the clients' policies.
@@ -109,6 +138,81 @@ impl<'a> Makers<'a> {
         !own && self.lab.clients[client].behavior.subscribe.contains(EventKind::AuthOpen)
     }
 
+    /// How many notices a client gets of one operation with these passes, as long as nothing is merged.
+    pub(crate) fn notices(&self, client: usize, rounds: &[Pass]) -> Notices {
+        let all = (0..rounds.len()).map(|place| self.notices_of(client, rounds, place));
+        all.fold(Notices::default(), |sum, one| Notices {
+            of_files: sum.of_files + one.of_files,
+            of_processes: sum.of_processes + one.of_processes,
+        })
+    }
+
+    /// The same of one pass alone. What lies unread of one file is one notice, and an open and its close lie together:
+    /// see [`Makers::merges`].
+    pub(crate) fn notices_of(&self, client: usize, rounds: &[Pass], place: usize) -> Notices {
+        let wanted = self.lab.clients[client].behavior.notify;
+        let told = told_of(self.kernel, rounds, place);
+        let heard = told.iter().filter(|&event| wanted.contains(event)).count() as u64;
+        let also = |event| u64::from(!told.is_empty() && wanted.contains(event));
+        let (of_files, of_processes) = match self.kernel {
+            Kernel::Fanotify => (heard.min(1) + also(NotifyEvent::Close), 0),
+            Kernel::EndpointSecurity if told.contains(NotifyEvent::Open) => {
+                (heard + also(NotifyEvent::Close), 0)
+            }
+            Kernel::EndpointSecurity => (heard, also(NotifyEvent::Fork) + also(NotifyEvent::Exit)),
+        };
+        Notices { of_files, of_processes }
+    }
+
+    /// True when a client acts on what it is told of.
+    pub(crate) fn acts(&self, client: usize) -> bool {
+        let behavior = &self.lab.clients[client].behavior;
+        !behavior.notify.is_empty() && !behavior.on_notify.is_none()
+    }
+
+    /// True when how often a client acts depends on what lies unread together, or on which opens write.
+    pub(crate) fn merges(&self, client: usize) -> bool {
+        let wanted = self.lab.clients[client].behavior.notify;
+        let opens = wanted.contains(NotifyEvent::Open) || wanted.contains(NotifyEvent::Exec);
+        let closes = self.kernel == Kernel::Fanotify && wanted.contains(NotifyEvent::Close) && opens;
+        self.acts(client) && (closes || wanted.contains(NotifyEvent::Write))
+    }
+
+    /// True when client i is told of opens of this maker.
+    pub(crate) fn hears(&self, client: usize, maker: usize) -> bool {
+        self.notices(client, self.programs_of(self.list[maker]).unwrap_or(OPEN)).total() > 0
+    }
+
+    /// What a client makes when it is told of one operation of this maker, as often as it is told.
+    pub(crate) fn on_notice(&self, client: usize, maker: usize) -> SetOff {
+        let times = self.notices(client, self.programs_of(self.list[maker]).unwrap_or(OPEN));
+        self.told(client, self.looks(client, maker), times)
+    }
+
+    /// The same for the workload.
+    pub(crate) fn on_notice_of_workload(&self, client: usize, times: Notices) -> SetOff {
+        self.told(client, (SubjectClass::Workload, Actor::UNKNOWN), times)
+    }
+
+    fn told(&self, client: usize, (class, actor): (SubjectClass, Actor), times: Notices) -> SetOff {
+        let question =
+            Question { read: Ticks(1), event: EventKind::NotifyOpen, class, actor, deadline: None };
+        let Some(task) = self.policies[client].told(&question, 0).filter(|_| times.total() > 0) else {
+            return self.nothing();
+        };
+        let mut found = self.nothing();
+        for (about, times) in [(About::File, times.of_files), (About::Process, times.of_processes)] {
+            let mut each = self.carry_out(client, task, about);
+            each.operations.iter_mut().for_each(|operations| *operations *= times);
+            found = found.and(&each);
+        }
+        found
+    }
+
+    fn nothing(&self) -> SetOff {
+        SetOff { operations: vec![0; self.list.len()], others: false }
+    }
+
     /// How a maker looks to a client.
     fn looks(&self, client: usize, maker: usize) -> (SubjectClass, Actor) {
         match self.list[maker] {
@@ -127,19 +231,25 @@ impl<'a> Makers<'a> {
     }
 
     fn set_off(&self, client: usize, event: EventKind, (class, actor): (SubjectClass, Actor)) -> SetOff {
-        let mut found = SetOff { operations: vec![0; self.list.len()], others: false };
         let question = Question { read: Ticks(1), event, class, actor, deadline: None };
-        let mut task = match self.policies[client].admit(&question, 0) {
-            Admission::Answer { .. } => return found,
-            Admission::AnswerThenWork { task, .. } | Admission::Work { task, .. } => task,
-        };
+        match self.policies[client].admit(&question, 0) {
+            Admission::Answer { .. } => self.nothing(),
+            Admission::AnswerThenWork { task, .. } | Admission::Work { task, .. } => {
+                self.carry_out(client, task, About::File)
+            }
+        }
+    }
+
+    /// The operations that a client's task and the workers that it asks make.
+    fn carry_out(&self, client: usize, mut task: Task, about: About) -> SetOff {
+        let mut found = self.nothing();
         let mut last = Outcome::Begin;
         loop {
             let step = task.step(std::mem::replace(&mut last, Outcome::Finished));
             match step {
                 Step::Judge => last = Outcome::Judged(Verdict::Allow),
                 Step::Operate(plan) => match plan.target {
-                    PlannedTarget::Same => found.operations[client] += 1,
+                    PlannedTarget::Same => found.operations[client] += u64::from(about == About::File),
                     PlannedTarget::Other(_) => {
                         found.operations[client] += u64::from(self.others);
                         found.others |= self.others;
@@ -182,8 +292,13 @@ impl<'a> Makers<'a> {
         if self.sees(client, maker) {
             self.set_off(client, EventKind::AuthOpen, self.looks(client, maker))
         } else {
-            SetOff { operations: vec![0; self.list.len()], others: false }
+            self.nothing()
         }
+    }
+
+    /// What it makes for one open of this maker, asked or told.
+    pub(crate) fn because_of(&self, client: usize, maker: usize) -> SetOff {
+        self.on_open(client, maker).and(&self.on_notice(client, maker))
     }
 
     /// `[x][y]`: the operations that maker x makes for one operation of maker y, over all clients that are asked.
@@ -191,7 +306,7 @@ impl<'a> Makers<'a> {
         let mut makes = vec![vec![0; self.list.len()]; self.list.len()];
         for y in 0..self.list.len() {
             for client in 0..self.lab.clients.len() {
-                let set_off = match self.programs_of(self.list[y]) {
+                let mut set_off = match self.programs_of(self.list[y]) {
                     None => vec![self.on_open(client, y)],
                     Some(rounds) => {
                         let subscribe = self.lab.clients[client].behavior.subscribe;
@@ -200,6 +315,7 @@ impl<'a> Makers<'a> {
                         asked.map(|pass| self.set_off(client, pass.event, looks)).collect()
                     }
                 };
+                set_off.push(self.on_notice(client, y));
                 for (x, row) in makes.iter_mut().enumerate() {
                     row[y] += set_off.iter().map(|found| found.operations[x]).sum::<u64>();
                 }
@@ -216,7 +332,8 @@ impl<'a> Makers<'a> {
             Maker::Client(_) | Maker::Helpers(_) | Maker::Daemon(_) => return None,
             Maker::Programs(place) => {
                 let behavior = &lab.clients[place].behavior;
-                [behavior.on_open.spawn, behavior.on_exec.spawn].into_iter().flatten().collect()
+                let spawns = [&behavior.on_open, &behavior.on_exec, &behavior.on_notify].map(|it| it.spawn);
+                spawns.into_iter().flatten().collect()
             }
             Maker::Strangers => {
                 let helpers = lab.clients.iter().filter_map(|client| client.behavior.helpers);
@@ -239,7 +356,11 @@ impl<'a> Makers<'a> {
     pub(crate) fn open_others(&self) -> bool {
         let events = [EventKind::AuthOpen, EventKind::AuthExec];
         let opens = |client| events.iter().any(|&event| self.on_workload(client, event).others);
-        (0..self.lab.clients.len()).any(opens)
+        let acts = |client| {
+            let once = Notices { of_files: 1, of_processes: 0 };
+            self.on_notice_of_workload(client, once).others
+        };
+        (0..self.lab.clients.len()).any(|client| opens(client) || acts(client))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a thread does that makes an operation, and how the kernel asks about it: the two delivery rules.
 
 use lab_client_core::PlannedTarget;
-use lab_model::{Actor, Cause, OperationKind, SubjectClass, ThreadId, Ticks};
+use lab_model::{Actor, Cause, OperationKind, ThreadId, Ticks};
 use lab_trace::{OperationBegin, OperationEnd, RecordId};
 use lab_workload::Action;
 
@@ -37,7 +37,7 @@ impl<S: Sink> Machine<'_, S> {
         }
         let asking = self.asking_cost(&operation);
         // Without anybody to ask, the call goes straight on to its return.
-        let rest = asking.unwrap_or_else(|| self.exit_cost(thread, operation.kind));
+        let rest = asking.unwrap_or_else(|| self.exit_cost(thread, &operation));
         let key = self.operations.insert(operation);
         self.threads[thread as usize].operation = key;
         start + self.cost(entry) + rest
@@ -182,26 +182,29 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     /// What is left of a call after the last answer.
-    fn exit_cost(&mut self, thread: u32, kind: OperationKind) -> u64 {
+    fn exit_cost(&mut self, thread: u32, operation: &Operation) -> u64 {
+        let telling = self.telling_cost(operation);
         // A process of a tree goes on, and ends with a step of its own.
         if self.trees.holds(thread) {
-            return 0;
+            return telling;
         }
-        self.cost(match kind {
+        let exit = match operation.kind {
             OperationKind::Open => self.costs.open_exit,
             OperationKind::Exec | OperationKind::Process => self.costs.exec_exit,
-        })
+        };
+        self.cost(exit) + telling
     }
 
     pub(crate) fn enter_resume(&mut self, thread: u32, start: u64) -> u64 {
         let key = self.threads[thread as usize].operation;
         let Some(&operation) = self.operations.get(key) else { return start };
         let asking = self.asking_cost(&operation);
-        start + asking.unwrap_or_else(|| self.exit_cost(thread, operation.kind))
+        start + asking.unwrap_or_else(|| self.exit_cost(thread, &operation))
     }
 
     pub(crate) fn leave_open(&mut self, thread: u32) -> Next {
         let key = self.threads[thread as usize].operation;
+        self.tell_of_fork(thread, key);
         if self.ask(key) {
             self.threads[thread as usize].step = Step::Resume;
             return Next::Block;
@@ -263,18 +266,12 @@ impl<S: Sink> Machine<'_, S> {
     fn put(&mut self, operation: Key, question: Asked, client: u16) {
         let Asked { file, event, subject, lineage } = question;
         let state = &mut self.clients[usize::from(client)];
-        let class = match subject.client {
-            NONE if subject.parent == u32::from(client) => SubjectClass::OwnHelper,
-            NONE => SubjectClass::Workload,
-            own if own == u32::from(client) => SubjectClass::Own,
-            _ => SubjectClass::Peer,
-        };
         let due = self.now.saturating_add(self.script.deadline);
         let key = state.decisions.insert(Decision {
             operation,
             file,
             event,
-            class,
+            class: subject.class_for(u32::from(client)),
             subject,
             asked: self.now,
             due,
@@ -285,6 +282,7 @@ impl<S: Sink> Machine<'_, S> {
             plan: Plan::Nothing,
             answer: None,
             answered: false,
+            told: false,
             keep: false,
             settled: false,
             worker: NONE,
@@ -318,6 +316,8 @@ impl<S: Sink> Machine<'_, S> {
         let now = self.now;
         let Some(operation) = self.operations.get_mut(key) else { return Next::Block };
         operation.ended = now;
+        let operation = *operation;
+        self.tell_of_files(&operation);
         if self.trees.holds(thread) {
             return self.rooted(thread, key);
         }
@@ -364,7 +364,10 @@ impl<S: Sink> Machine<'_, S> {
         if outside != NONE {
             self.errand_error(request, error);
         } else if client == NONE {
-            self.tail += self.wrote(thread, operation.file, !operation.denied);
+            self.tail += self.wrote(thread, &operation);
+        }
+        self.tail += self.tell_of_end(&operation);
+        if outside == NONE && client == NONE {
             let began = operation.planned.unwrap_or(operation.started);
             self.tally.ended_root(self.script.phase, operation.ended.saturating_sub(began));
             return self.driver_next(thread);
@@ -375,7 +378,8 @@ impl<S: Sink> Machine<'_, S> {
     /// The file that a plan is about; `None` when there is none of its kind.
     pub(crate) fn planned_file(&self, same: u32, target: PlannedTarget) -> Option<u32> {
         match target {
-            PlannedTarget::Same => Some(same),
+            // What has happened to no file offers none to open.
+            PlannedTarget::Same => (same != NONE).then_some(same),
             PlannedTarget::Other(number) => self.files.other(number),
             PlannedTarget::Program(program) => Some(self.files.program(Program::of(program))),
         }

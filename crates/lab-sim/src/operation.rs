@@ -106,7 +106,8 @@ const fn pass(event: EventKind, program: Option<Program>) -> Pass {
     Pass { event, program }
 }
 
-const OPEN: &[Pass] = &[pass(EventKind::AuthOpen, None)];
+/// One question about the opening.
+pub(crate) const OPEN: &[Pass] = &[pass(EventKind::AuthOpen, None)];
 
 /// fanotify: every group is asked about the execution, then every group about the opening.
 const STATIC: &[Pass] = &[pass(EventKind::AuthExec, None), pass(EventKind::AuthOpen, None)];

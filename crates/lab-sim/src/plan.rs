@@ -7,7 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use lab_model::{Cache, EventKind, FaultAction, Lab, OperationKind, PhaseKind, PlannedFault, Span, Workload};
+use lab_model::{
+    Cache, EventKind, ExecProgram, FaultAction, Lab, OperationKind, PhaseKind, PlannedFault, Span, Workload,
+};
 use lab_workload::Action;
 
 use crate::{
@@ -30,11 +32,16 @@ pub struct Plan {
     pub makers: Vec<String>,
     /// `sees[i][m]`: client i is asked about opens of maker m.
     pub sees: Vec<Vec<bool>>,
+    /// `hears[i][m]`: client i is told of opens of maker m after the fact.
+    pub hears: Vec<Vec<bool>>,
     /// `reacts[i][m]`: and makes operations because of them, its helpers' and daemons' included, so many for each.
     pub reacts: Vec<Vec<u64>>,
-    /// What each client makes for one operation of the workload, of the kind for which it makes most; `None`
-    /// when it is never asked.
-    pub on_workload: Vec<Option<u64>>,
+    /// Clients act on what they are told, and the kernel merges what lies unread of one thread and one file: sizes are
+    /// upper bounds then, which a prompt observer reaches.
+    pub merges: bool,
+    /// How each client learns of the workload's operations, and what it makes for one, of the kind for which it makes
+    /// most.
+    pub on_workload: Vec<OnWorkload>,
     /// Makers that set each other off in a circle; a client stands for the programs it runs. Empty when every cascade
     /// ends.
     pub circle: Vec<String>,
@@ -45,6 +52,17 @@ pub struct Plan {
     pub roots: Vec<RootPlan>,
     /// A short run of the lab.
     pub rehearsal: Rehearsal,
+}
+
+/// What the workload is to one client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OnWorkload {
+    /// It is asked about some of its operations.
+    pub asked: bool,
+    /// It is told of some after the fact.
+    pub told: bool,
+    /// What it makes for one.
+    pub operations: u64,
 }
 
 /// What one operation of a load leads to.
@@ -109,7 +127,11 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
             Workload::Run(_) => (OperationKind::Exec, Linkage::Static, Action::Run),
         };
         let passes = passes(kernel, kind, linkage);
-        let questions = (passes.len() * lab.clients.len()) as u64;
+        let asked = |pass: &Pass| {
+            let subscribed = |client: &&lab_model::Client| client.behavior.subscribe.contains(pass.event);
+            lab.clients.iter().filter(subscribed).count() as u64
+        };
+        let questions = passes.iter().map(asked).sum();
         let cascade = Cascade { lab, makers: &makers };
         let size = if varies(lab, load, &makers) {
             Size::Varies
@@ -117,12 +139,12 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
             Size::Endless
         } else {
             let file = files.of(place, action);
-            let size = |pass: &Pass| {
-                let target = pass.program.map_or(file, |program| files.program(program));
-                cascade.size(pass.event, &|client| muted(lab, client, &files, target))
-            };
+            let target = |pass: &Pass| pass.program.map_or(file, |program| files.program(program));
+            let muted = |client, pass: &Pass| muted(lab, client, &files, target(pass));
+            let size = |pass: &Pass| cascade.size(pass.event, &|client| muted(client, pass));
             let sum = passes.iter().try_fold(0_u64, |sum, pass| sum.checked_add(size(pass)?));
-            sum.map_or(Size::Endless, Size::Exact)
+            let told = cascade.told(passes, &muted);
+            sum.and_then(|sum| sum.checked_add(told?)).map_or(Size::Endless, Size::Exact)
         };
         RootPlan { kind, questions, size }
     };
@@ -134,11 +156,14 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
     };
     let clients = 0..lab.clients.len();
     let sees = |client: usize| openers.iter().map(|&maker| makers.sees(client, maker)).collect();
-    let reacts = |client: usize| row(client, &|client, maker| makers.on_open(client, maker).total());
+    let hears = |client: usize| openers.iter().map(|&maker| makers.hears(client, maker)).collect();
+    let reacts = |client: usize| row(client, &|client, maker| makers.because_of(client, maker).total());
     Plan {
         kernel,
         makers: openers.iter().map(|&place| makers.name(place)).collect(),
         sees: clients.clone().map(sees).collect(),
+        hears: clients.clone().map(hears).collect(),
+        merges: kernel == Kernel::Fanotify && clients.clone().any(|client| makers.acts(client)),
         reacts: clients.map(reacts).collect(),
         on_workload,
         circle: names,
@@ -168,6 +193,12 @@ fn varies(lab: &Lab, load: &Workload, makers: &Makers<'_>) -> bool {
     if lab.faults.iter().any(|fault| changes_sizes(lab, fault)) {
         return true;
     }
+    // A script is opened twice by one thread.
+    let script = matches!(load, Workload::ExecStorm(storm) if storm.program == ExecProgram::Script);
+    let uncertain = |client| makers.merges(client) || (script && makers.acts(client));
+    if (0..lab.clients.len()).any(uncertain) {
+        return true;
+    }
     // What a program of a client's sets off depends on which program it is and who may tell whose it is.
     if makers.run_programs() || lab.clients.iter().any(kept_or_denied) {
         return true;
@@ -186,22 +217,29 @@ fn varies(lab: &Lab, load: &Workload, makers: &Makers<'_>) -> bool {
     paths().any(|path| inside(&path)) || (paths().next().is_some() && makers.open_others())
 }
 
-fn on_workload(lab: &Lab, kernel: Kernel, makers: &Makers<'_>) -> Vec<Option<u64>> {
-    let events: BTreeSet<EventKind> = lab
+fn on_workload(lab: &Lab, kernel: Kernel, makers: &Makers<'_>) -> Vec<OnWorkload> {
+    let rounds: Vec<&[Pass]> = lab
         .workload
         .iter()
-        .flat_map(|load| match load {
+        .map(|load| match load {
             Workload::OpenStorm(_) | Workload::FileMix(_) | Workload::OpenList(_) => {
                 passes(kernel, OperationKind::Open, Linkage::Static)
             }
             Workload::ExecStorm(storm) => passes(kernel, OperationKind::Exec, Linkage::of(storm.program)),
             Workload::ExecTree(_) | Workload::Run(_) => passes(kernel, OperationKind::Exec, Linkage::Static),
         })
-        .map(|pass| pass.event)
         .collect();
+    let events: BTreeSet<EventKind> =
+        rounds.iter().flat_map(|passes| passes.iter()).map(|pass| pass.event).collect();
     let most = |(i, client): (usize, &lab_model::Client)| {
         let asked = events.iter().filter(|&&event| client.behavior.subscribe.contains(event));
-        asked.map(|&event| makers.on_workload(i, event).total()).max()
+        let asked: Option<u64> = asked.map(|&event| makers.on_workload(i, event).total()).max();
+        let told =
+            rounds.iter().map(|passes| makers.notices(i, passes)).filter(|notices| notices.total() > 0);
+        let told: Option<u64> = told.map(|notices| makers.on_notice_of_workload(i, notices).total()).max();
+        // Both about one operation: what the one sets off comes on top of the other.
+        let operations = asked.unwrap_or(0) + told.unwrap_or(0);
+        OnWorkload { asked: asked.is_some(), told: told.is_some(), operations }
     };
     lab.clients.iter().enumerate().map(most).collect()
 }
@@ -224,18 +262,41 @@ impl Cascade<'_> {
         let hear: Vec<usize> = (0..self.lab.clients.len()).filter(|&client| !muted(client)).collect();
         let asked =
             hear.iter().filter(|&&client| self.lab.clients[client].behavior.subscribe.contains(event));
-        let mut decisions = asked.clone().count() as u64;
+        let decisions = asked.clone().count() as u64;
         // What each makes because of the root operation, then because of that, and so on.
         let none = vec![0; makers.list.len()];
         let first = asked.map(|&client| (makers.on_workload(client, event).operations, 1));
-        let mut made = sum(none.clone(), first)?;
+        decisions.checked_add(self.below(sum(none, first)?, &hear)?)
+    }
+
+    /// The decisions below what clients make when they are told of an operation with these passes.
+    fn told(&self, passes: &[Pass], muted: &dyn Fn(usize, &Pass) -> bool) -> Option<u64> {
+        let (makers, clients) = (self.makers, 0..self.lab.clients.len());
+        let mut decisions = 0_u64;
+        for (place, pass) in passes.iter().enumerate() {
+            let hear: Vec<usize> = clients.clone().filter(|&client| !muted(client, pass)).collect();
+            let times = |client| makers.notices_of(client, passes, place);
+            let made = hear
+                .iter()
+                .map(|&client| (makers.on_notice_of_workload(client, times(client)).operations, 1));
+            let made = sum(vec![0; makers.list.len()], made)?;
+            decisions = decisions.checked_add(self.below(made, &hear)?)?;
+        }
+        Some(decisions)
+    }
+
+    /// The decisions in a cascade that begins with these operations, by maker, on a file that these clients hear of.
+    fn below(&self, mut made: Vec<u64>, hear: &[usize]) -> Option<u64> {
+        let makers = self.makers;
+        let (none, mut decisions) = (vec![0; makers.list.len()], 0_u64);
         // A way without a circle has no more steps than there are makers.
         for _ in 0..=makers.list.len() {
             let mut next = none.clone();
             for (maker, &operations) in made.iter().enumerate().filter(|(_, operations)| **operations > 0) {
                 let seen = hear.iter().filter(|&&client| makers.sees(client, maker));
                 decisions = decisions.checked_add(operations.checked_mul(seen.clone().count() as u64)?)?;
-                next = sum(next, seen.map(|&client| (makers.on_open(client, maker).operations, operations)))?;
+                let set_off = |&client: &usize| (makers.because_of(client, maker).operations, operations);
+                next = sum(next, hear.iter().map(set_off))?;
             }
             made = next;
         }

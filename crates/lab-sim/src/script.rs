@@ -15,6 +15,7 @@ use crate::{
     driver::DriverWorker,
     hiding::Hidden,
     machine::{EPOCH, Machine, NONE, Step},
+    observers::Notices,
     outside::Desks,
     slab::Slab,
     tally::Cut,
@@ -98,7 +99,7 @@ impl<S: Sink> Machine<'_, S> {
         for number in 0..u16::try_from(lab.clients.len()).unwrap_or(u16::MAX) {
             let control = lab.phases.iter().any(|phase| phase.kind == PhaseKind::Control);
             let described = &lab.clients[usize::from(number)].behavior;
-            let behavior = if control { Behavior::noop() } else { described.clone() };
+            let behavior = if control { described.without_reactions() } else { described.clone() };
             let client = self.client(number, Actor(number + 1), PID_FIRST + 2 + u32::from(number), behavior);
             self.clients.push(client);
         }
@@ -128,6 +129,15 @@ impl<S: Sink> Machine<'_, S> {
         for worker in 0..count {
             self.add_thread(client, worker, Step::TakeUp, self.new_tid());
         }
+        let notices = if self.lab.notifies(&self.lab.clients[usize::from(number)]) {
+            let observer = self.add_thread(client, 0, Step::Hear, self.new_tid());
+            Notices::of(observer, behavior.notify)
+        } else {
+            Notices::default()
+        };
+        let mut hidden = Hidden::default();
+        hidden.follow(&behavior, &self.files);
+        let keeps = behavior.cache == Cache::On;
         Client {
             core: ClientCore::new(self.policy(behavior), PENDING_SLOTS),
             actor,
@@ -136,8 +146,8 @@ impl<S: Sink> Machine<'_, S> {
             listening: false,
             dying: false,
             exhausted: Vec::new(),
-            hidden: Hidden::default(),
-            keeps: false,
+            hidden,
+            keeps,
             rounds: Rounds::default(),
             to_release: 0,
             round_planned: false,
@@ -146,11 +156,13 @@ impl<S: Sink> Machine<'_, S> {
             unanswered: 0,
             reader,
             housekeeper,
+            notices,
             workers: (first, count),
             idle: (first..first + u32::from(count)).collect(),
             batch: Batch::default(),
             fallbacks: Batch::default(),
             commands: Batch::default(),
+            reactions: Batch::default(),
             budget: std::collections::VecDeque::new(),
             sequence: 0,
             dropped: 0,
@@ -304,6 +316,9 @@ impl<S: Sink> Machine<'_, S> {
                 let thread = self.threads[worker as usize];
                 self.mark_thread(actor, thread.tid, ThreadPurpose::Worker, thread.number);
             }
+            if let Some(observer) = self.clients[client].notices.observer() {
+                self.mark_thread(actor, self.threads[observer as usize].tid, ThreadPurpose::Observer, 0);
+            }
         }
         self.mark_process(actor, pid, kind, 0);
     }
@@ -312,9 +327,8 @@ impl<S: Sink> Machine<'_, S> {
     pub(crate) fn renew(&mut self, client: usize) {
         let actor = self.new_actor();
         let number = u16::try_from(client).unwrap_or(u16::MAX);
-        let subscribe = self.lab.clients[client].behavior.subscribe;
         let pid = self.driver.new_process();
-        let behavior = Behavior { subscribe, ..Behavior::noop() };
+        let behavior = self.lab.clients[client].behavior.without_reactions();
         self.clients[client] = self.client(number, actor, pid, behavior);
         let header = self.client_header(client);
         self.sink.join(&header);
@@ -367,6 +381,7 @@ impl<S: Sink> Machine<'_, S> {
         let behavior = self.behavior_due(client);
         self.clients[client].hidden.follow(&behavior, &self.files);
         self.clients[client].keeps = behavior.cache == Cache::On;
+        self.clients[client].notices.listen(behavior.notify);
         let policy = self.policy(behavior);
         let now = Ticks(self.now);
         self.clients[client].core.step(now, Input::Behave(Box::new(policy)), &mut self.actions);
@@ -400,7 +415,7 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn in_flight(&self) -> u64 {
-        self.pending + (self.operations.len() + self.requests.len()) as u64
+        self.pending + self.unread + (self.operations.len() + self.requests.len()) as u64
     }
 
     /// In the drain: when nothing is under way any more, calm begins.
@@ -460,11 +475,13 @@ impl<S: Sink> Machine<'_, S> {
             let state = &mut self.clients[client];
             if std::mem::take(&mut state.dying) {
                 let (actor, pid) = (state.actor, state.pid);
+                self.forget_unread(client);
                 self.mark_end(actor, pid, KILLED);
             }
             let state = &mut self.clients[client];
             if std::mem::take(&mut state.alive) {
                 let (actor, pid) = (state.actor, state.pid);
+                self.tell_of_unread(client);
                 self.sink.close(actor, at);
                 self.mark_end(actor, pid, 0);
             }

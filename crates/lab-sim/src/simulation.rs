@@ -3,7 +3,9 @@
 use lab_model::{Approval, Lab, PhaseKind};
 use serde::{Deserialize, Serialize};
 
-use crate::{Costs, Counting, Cut, Cycle, EsCache, Histogram, Sink, Traces, machine::Machine, tally::Tally};
+use crate::{
+    Costs, Counting, Cut, Cycle, EsCache, Histogram, Sink, Told, Traces, machine::Machine, tally::Tally,
+};
 
 /// Whose rules the simulated kernel follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,6 +117,8 @@ pub struct Summary {
     pub driven: Vec<Vec<u64>>,
     /// `fed_back[i][j]`: the same while it decided on events that clients had caused.
     pub fed_back: Vec<Vec<u64>>,
+    /// What each client was told of, and what not.
+    pub told: Vec<Told>,
     /// From read to answer, over all clients.
     pub decision_latency: Histogram,
     /// Answers by how they came about, in the order of [`Approval::ALL`].
@@ -192,6 +196,7 @@ fn summary(lab: &Lab, options: &Options, tally: Tally) -> Summary {
         seen: rows(&tally.seen, clients + 1),
         driven: rows(&tally.driven, clients),
         fed_back: rows(&tally.fed_back, clients),
+        told: tally.told,
         decision_latency: tally.decision_latency,
         by_approval: tally.by_approval,
         late_answers: tally.late_answers,

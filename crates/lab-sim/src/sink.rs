@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lab_model::{Actor, Ticks};
 use lab_trace::{
-    DecisionBegin, DecisionEnd, Fault, Header, Loss, MemoryTrace, OperationBegin, OperationEnd, PhaseMark,
-    ProcessMark, RecordId, RequestBegin, RequestEnd, Target, ThreadMark, WriterOptions,
+    DecisionBegin, DecisionEnd, Fault, Header, Loss, MemoryTrace, Notice, OperationBegin, OperationEnd,
+    PhaseMark, ProcessMark, RecordId, RequestBegin, RequestEnd, Target, ThreadMark, WriterOptions,
 };
 
 use crate::Files;
@@ -32,6 +32,8 @@ pub trait Sink {
     fn begin_request(&mut self, actor: Actor, begin: &RequestBegin) -> RecordId;
     /// The reply is there, or none will come.
     fn end_request(&mut self, actor: Actor, id: RecordId, end: &RequestEnd);
+    /// A client was told of what has happened to this file, if to any. The notice's own target is not looked at.
+    fn notice(&mut self, actor: Actor, notice: &Notice, file: Option<u32>) -> RecordId;
     /// A phase begins or ends.
     fn phase(&mut self, actor: Actor, mark: &PhaseMark);
     /// A fault.
@@ -62,6 +64,10 @@ pub struct Counting {
     pub operations_ended: u64,
     /// Requests to workers outside the clients.
     pub requests: u64,
+    /// Of those, over: carried out or failed.
+    pub requests_ended: u64,
+    /// Notices.
+    pub notices: u64,
     /// Faults.
     pub faults: u64,
     /// Lost things, as counted by the loss records.
@@ -114,7 +120,14 @@ impl Sink for Counting {
         self.claim(actor)
     }
 
-    fn end_request(&mut self, _actor: Actor, _id: RecordId, _end: &RequestEnd) {}
+    fn end_request(&mut self, _actor: Actor, _id: RecordId, _end: &RequestEnd) {
+        self.requests_ended += 1;
+    }
+
+    fn notice(&mut self, actor: Actor, _notice: &Notice, _file: Option<u32>) -> RecordId {
+        self.notices += 1;
+        self.claim(actor)
+    }
 
     fn phase(&mut self, actor: Actor, _mark: &PhaseMark) {
         self.claim(actor);
@@ -273,6 +286,11 @@ impl Sink for Traces {
 
     fn end_request(&mut self, actor: Actor, id: RecordId, end: &RequestEnd) {
         self.of(actor).end_request(id, end);
+    }
+
+    fn notice(&mut self, actor: Actor, notice: &Notice, file: Option<u32>) -> RecordId {
+        let target = file.and_then(|file| self.target(actor, file));
+        self.of(actor).notice(&Notice { target, ..*notice })
     }
 
     fn phase(&mut self, actor: Actor, mark: &PhaseMark) {

@@ -22,6 +22,38 @@ pub struct Cycle {
     pub clients: Vec<u16>,
 }
 
+/// What a client was to be told of, as the kernel knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Events of any kind; what a kernel raises as one counts as one.
+    pub events: Heard,
+    /// Of those, the opens.
+    pub opens: Heard,
+}
+
+/// What became of events. Counted exactly: `happened` is the sum of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Events that a client listened to.
+    pub happened: u64,
+    /// Notices of them, each of which stands for at least one.
+    pub notices: u64,
+    /// Events that the kernel had merged into a notice of another.
+    pub merged: u64,
+    /// Events that it was not told of: the queue was full, there was no descriptor, or the client died first.
+    pub lost: u64,
+    /// Events that lay unread at the end.
+    pub unread: u64,
+}
+
+impl Told {
+    /// Takes note of as many events and opens.
+    pub(crate) fn note(&mut self, of: fn(&mut Heard) -> &mut u64, (events, opens): (u64, u64)) {
+        *of(&mut self.events) += events;
+        *of(&mut self.opens) += opens;
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     clients: usize,
@@ -35,6 +67,8 @@ pub(crate) struct Tally {
     pub(crate) driven: Vec<u64>,
     /// The same for decisions on events that clients had caused.
     pub(crate) fed_back: Vec<u64>,
+    /// By client.
+    pub(crate) told: Vec<Told>,
     pub(crate) decision_latency: Histogram,
     /// From the (planned) start to the end of the workload's operations, by phase.
     pub(crate) latency: [Histogram; PhaseKind::ALL.len()],
@@ -63,6 +97,7 @@ impl Tally {
             late_answers: 0,
             driven: vec![0; clients * clients],
             fed_back: vec![0; clients * clients],
+            told: vec![Told::default(); clients],
             decision_latency: Histogram::default(),
             latency: std::array::from_fn(|_| Histogram::default()),
             roots_begun: 0,

@@ -48,6 +48,11 @@ impl Trees {
     pub(crate) fn holds(&self, thread: u32) -> bool {
         !self.processes.is_empty() && self.processes.contains_key(&thread)
     }
+
+    /// The thread that plays the parent of the process that this one plays.
+    pub(crate) fn parent(&self, thread: u32) -> Option<u32> {
+        self.processes.get(&thread)?.parent
+    }
 }
 
 impl<S: Sink> Machine<'_, S> {
@@ -144,6 +149,7 @@ impl<S: Sink> Machine<'_, S> {
         self.threads[thread as usize].operation = Key::NONE;
         self.trees.resting.push(thread);
         if let Some(operation) = self.operations.remove(key) {
+            self.tail += self.tell_of_end(&operation);
             let error = if operation.denied { EPERM } else { 0 };
             let end = OperationEnd { ended: Ticks(self.now), error, status: 0, finished: None, bytes: 0 };
             self.sink.end_operation(self.driver.actor, operation.record, &end);

@@ -89,6 +89,7 @@ impl<S: Sink> Machine<'_, S> {
         state.budget.clear();
         state.unanswered = 0;
         self.pending -= gone.len() as u64;
+        self.forget_unread(client as usize);
         let mut waiting = Vec::new();
         for key in gone {
             let decision = self.clients[client as usize].decisions.remove(key);

@@ -4,11 +4,13 @@
 //! somebody has open for writing: not even the answer about that very open. On Endpoint Security a modification
 //! invalidates. A created file is a new one: nothing was ever kept about it.
 
+use lab_model::{NotifyEvent, NotifyEvents};
 use lab_workload::{Action, Planned};
 
 use crate::{
     Kernel, Sink,
     machine::{Machine, NONE},
+    operation::Operation,
 };
 
 impl<S: Sink> Machine<'_, S> {
@@ -41,7 +43,8 @@ impl<S: Sink> Machine<'_, S> {
 
     /// The driver's thread has the file open, or was denied it: writes to it, or removes it, and closes it.
     /// Returns what that costs.
-    pub(crate) fn wrote(&mut self, thread: u32, file: u32, opened: bool) -> u64 {
+    pub(crate) fn wrote(&mut self, thread: u32, operation: &Operation) -> u64 {
+        let file = operation.file;
         let Some(planned) = self.planned_by(thread) else { return 0 };
         if !matches!(planned.action, Action::Write { .. } | Action::Create) {
             return 0;
@@ -49,11 +52,12 @@ impl<S: Sink> Machine<'_, S> {
         if let Some(place) = self.writing.iter().position(|&other| other == file) {
             self.writing.swap_remove(place);
         }
-        if !opened {
+        if operation.denied {
             return 0;
         }
         if matches!(planned.action, Action::Write { .. }) {
             self.forget(file);
+            self.tail += self.notify(NotifyEvents::NONE.with(NotifyEvent::Write), file, operation.subject);
         }
         // One more call, as long as reading a little.
         self.costs.read_content

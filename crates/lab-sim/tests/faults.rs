@@ -7,8 +7,8 @@ mod common;
 use common::{KERNELS, lab, open_storm, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
-    AuthEvents, Behavior, Cache, Errand, FaultAction, Helpers, Lab, Mute, PhaseKind, PlannedFault, Rate,
-    ReactTo, Span, Workload,
+    AskedDaemon, AuthEvents, Behavior, Cache, Daemon, Errand, FaultAction, Helpers, Lab, Mute, PhaseKind,
+    PlannedFault, Rate, ReactTo, Span, Workload,
 };
 use lab_sim::{Kernel, Options, Summary, Traces, check_determinism, not_simulated, simulate};
 use lab_trace::Trace;
@@ -359,9 +359,92 @@ fn a_helper_without_descriptors_opens_nothing() {
     }
 }
 
+/// Requests to helpers and daemons, of all clients: carried out, failed, refused, unheard.
+fn asked(report: &Value) -> [u64; 4] {
+    let clients = report["clients"].as_array().unwrap();
+    let rows: Vec<&Value> =
+        clients.iter().flat_map(|client| client["requests"].as_array().unwrap()).collect();
+    let sum = |end: &str| rows.iter().map(|row| number(row, &format!("/{end}"))).sum::<u64>();
+    let all = ["carried_out", "failed", "refused", "unheard"].map(sum);
+    assert_eq!(all.iter().sum::<u64>(), sum("made"));
+    all
+}
+
 #[test]
-fn the_end_of_a_helper_by_itself_is_refused() {
-    let lab = with_a_helper(10, vec![fault("c0.helper-1", 1, FaultAction::Kill)]);
-    let said = not_simulated(&lab).unwrap();
-    assert_eq!(said, "helpers and daemons that are killed or restarted by themselves");
+fn a_helper_that_is_killed_costs_the_request_that_it_had() {
+    for kernel in KERNELS {
+        let killed = with_a_helper(600, vec![fault("c0.helper-1", 400, FaultAction::Kill)]);
+        let (summary, report) = run(&killed, kernel);
+        assert_eq!((summary.kills, ends(&report, 0)), (0, vec!["clean"]), "{kernel:?}: its client goes on");
+        assert_eq!(ways(&report, 0, "rule"), 600);
+        assert_eq!(the_fault(&report, "kill")["actor"].as_str(), Some("c0.helper-1"));
+        // 400 of 600 opens come after the kill: at 500 a second the first 200 take 400 ms.
+        let [carried_out, failed, refused, unheard] = asked(&report);
+        assert_eq!((carried_out + failed, refused, unheard), (600, 0, 0), "each request is over");
+        assert!((199..=201).contains(&carried_out), "{kernel:?}: {carried_out}");
+        // With a second one it goes on as before, but for the request that the first had.
+        let mut two = killed;
+        two.clients[0].behavior.helpers.as_mut().unwrap().count = 2;
+        let (_, report) = run(&two, kernel);
+        let [carried_out, failed, ..] = asked(&report);
+        assert_eq!(carried_out + failed, 600);
+        assert!(failed <= 1, "{kernel:?}: {failed} failed");
+    }
+}
+
+/// A dead helper is found by whoever hands it something, also if nothing was under way when it died.
+#[test]
+fn an_idle_channel_is_found_broken_by_the_next_request() {
+    let mut lab = with_a_helper(100, vec![fault("c0.helper-1", 1000, FaultAction::Kill)]);
+    lab.clients[0].behavior.helpers.as_mut().unwrap().count = 2;
+    lab.workload = vec![open_storm(1, Rate::PerSecond(20), Some(100))];
+    for kernel in KERNELS {
+        let (_, report) = run(&lab, kernel);
+        assert_eq!(asked(&report), [99, 1, 0, 0], "{kernel:?}: every other request would have gone there");
+    }
+}
+
+/// Two clients that have a daemon open what the workload opens, and wait for it.
+fn with_a_daemon(faults: Vec<PlannedFault>) -> Lab {
+    let mut lab = noops(600, faults);
+    let errand = Errand { open: true, ..Errand::none() };
+    lab.daemons = vec![Daemon { id: "indexer".parse().unwrap(), workers: 2, errand }];
+    for client in &mut lab.clients {
+        let daemon = "indexer".parse().unwrap();
+        client.behavior.daemons = vec![AskedDaemon { daemon, on: AuthEvents::All, wait: true }];
+        client.behavior.mute.processes = vec!["indexer".to_owned()];
+    }
+    lab
+}
+
+#[test]
+fn a_daemon_that_is_killed_stays_lost_and_one_that_is_restarted_comes_back() {
+    for kernel in KERNELS {
+        let (_, report) = run(&with_a_daemon(vec![fault("indexer", 400, FaultAction::Kill)]), kernel);
+        assert_eq!((ways(&report, 0, "rule"), ways(&report, 1, "rule")), (600, 600), "{kernel:?}");
+        let [carried_out, failed, refused, unheard] = asked(&report);
+        assert_eq!((carried_out + failed, refused, unheard), (1200, 0, 0));
+        assert!((399..=401).contains(&carried_out), "{kernel:?}: {carried_out}");
+
+        let again = FaultAction::Restart { after: ms(200) };
+        let (_, report) = run(&with_a_daemon(vec![fault("indexer", 400, again)]), kernel);
+        assert_eq!((ways(&report, 0, "rule"), ways(&report, 1, "rule")), (600, 600), "{kernel:?}");
+        let [carried_out, failed, refused, unheard] = asked(&report);
+        assert_eq!((carried_out + failed, refused, unheard), (1200, 0, 0));
+        // 100 opens in 200 ms, and its start; two clients ask about each.
+        assert!((195..230).contains(&failed), "{kernel:?}: {failed}");
+        assert_eq!(the_fault(&report, "restart")["actor"].as_str(), Some("indexer"));
+        // What it opens is the muted daemon's again, under its new number.
+        assert!(ways(&report, 0, "mute") >= carried_out, "{kernel:?}");
+    }
+}
+
+#[test]
+fn what_is_not_modelled_of_workers_is_refused() {
+    let deny = FaultAction::Deny { path: None, span: ms(10) };
+    for action in [deny, FaultAction::Restart { after: ms(10) }] {
+        let lab = with_a_helper(10, vec![fault("c0.helper-1", 1, action)]);
+        let said = not_simulated(&lab).unwrap();
+        assert!(said.starts_with("helpers and daemons that change their behaviour"), "{said}");
+    }
 }

@@ -6,7 +6,8 @@ mod common;
 use common::lab;
 use lab_model::{
     AskedDaemon, AuthEvents, Behavior, Cache, Concurrency, Daemon, DenyRule, Distribution, Errand,
-    ExecProgram, Helpers, Lab, Mute, Rate, ReactTo, Reaction, Span, When, Workload,
+    ExecProgram, FaultAction, Helpers, Lab, Mute, NotifyEvent, NotifyEvents, PlannedFault, Rate, ReactTo,
+    Reaction, Span, When, Workload,
 };
 use lab_sim::{Costs, Counting, Kernel, Options, Outcome, Size, check_determinism, simulate};
 use proptest::prelude::*;
@@ -35,7 +36,8 @@ fn hiding() -> impl Strategy<Value = Behavior> {
         1 => Just(vec![DenyRule { path: None, process: Some("c0".to_owned()), signature: None, on: AuthEvents::Open }]),
     ];
     let cache = prop_oneof![3 => Just(Cache::Off), 1 => Just(Cache::On)];
-    let subscribe = prop_oneof![4 => Just(AuthEvents::All), 1 => Just(AuthEvents::Open)];
+    let subscribe =
+        prop_oneof![4 => Just(AuthEvents::All), 1 => Just(AuthEvents::Open), 1 => Just(AuthEvents::None)];
     let cpu = prop_oneof![3 => Just(0_u64), 1 => Just(5_000_000)];
     (mute, deny, cache, subscribe, cpu).prop_map(|((paths, processes), deny, cache, subscribe, cpu)| {
         Behavior {
@@ -62,6 +64,14 @@ fn errand() -> impl Strategy<Value = Errand> {
     })
 }
 
+/// Mostly nobody is told of anything.
+fn telling() -> impl Strategy<Value = (NotifyEvents, Reaction)> {
+    let kinds = prop::sample::subsequence(NotifyEvent::ALL.to_vec(), 1..4);
+    let some = (kinds, prop_oneof![1 => Just(Reaction::none()), 2 => reaction()]);
+    let some = some.prop_map(|(kinds, on_notify)| (kinds.into_iter().collect(), on_notify));
+    prop_oneof![2 => Just((NotifyEvents::NONE, Reaction::none())), 1 => some]
+}
+
 /// Mostly nobody outside is asked.
 fn asking() -> impl Strategy<Value = (Option<Helpers>, Vec<AskedDaemon>)> {
     let helpers = (1_u16..4, errand(), events(), any::<bool>());
@@ -81,31 +91,42 @@ fn behavior() -> impl Strategy<Value = Behavior> {
         Distribution::Exponential(Span::from_nanos(3_000)),
         Distribution::HeavyTail(Span::from_nanos(3_000), Span::from_nanos(50_000)),
     ]);
-    (1_u16..6, reaction(), reaction(), react_to, any::<bool>(), budget, (delay, hiding(), asking())).prop_map(
-        |(
-            workers,
-            on_open,
-            on_exec,
-            react_to,
-            ignore_es_clients,
-            answer_by_percent,
-            (delay, hiding, asking),
-        )| {
-            let (helpers, daemons) = asking;
-            Behavior {
-                concurrency: Concurrency::new(workers),
+    (
+        1_u16..6,
+        reaction(),
+        reaction(),
+        react_to,
+        any::<bool>(),
+        budget,
+        (delay, hiding(), asking(), telling()),
+    )
+        .prop_map(
+            |(
+                workers,
                 on_open,
                 on_exec,
                 react_to,
                 ignore_es_clients,
                 answer_by_percent,
-                delay,
-                helpers,
-                daemons,
-                ..hiding
-            }
-        },
-    )
+                (delay, hiding, asking, (notify, on_notify)),
+            )| {
+                let (helpers, daemons) = asking;
+                Behavior {
+                    concurrency: Concurrency::new(workers),
+                    on_open,
+                    on_exec,
+                    react_to,
+                    ignore_es_clients,
+                    answer_by_percent,
+                    delay,
+                    helpers,
+                    daemons,
+                    notify,
+                    on_notify,
+                    ..hiding
+                }
+            },
+        )
 }
 
 fn load() -> impl Strategy<Value = Workload> {
@@ -155,6 +176,15 @@ proptest! {
         let answered: u64 = summary.by_approval.iter().sum();
         prop_assert_eq!(counting.decisions_ended, answered);
         prop_assert_eq!(u64::from(summary.kills), counting.faults - u64::from(summary.cut == Some(lab_sim::Cut::RunMax)));
+        let mut notices = 0;
+        for told in &summary.told {
+            for heard in [&told.events, &told.opens] {
+                let sum = heard.notices + heard.merged + heard.lost + heard.unread;
+                prop_assert_eq!(heard.happened, sum, "{:?}", told);
+            }
+            notices += told.events.notices;
+        }
+        prop_assert_eq!(counting.notices, notices, "every notice is recorded");
         if summary.in_flight == 0 && summary.kills == 0 {
             prop_assert_eq!(answered, summary.decisions, "every question read was answered");
             prop_assert_eq!(counting.operations, counting.operations_ended);
@@ -195,6 +225,52 @@ proptest! {
         let summary = simulate(&lab, &Options::new(&lab, kernel), &mut Counting::default());
         prop_assert_eq!(summary.cycle, None, "what ends does not lock");
         prop_assert_eq!(summary.in_flight, 0);
-        prop_assert_eq!(summary.decisions, each * summary.roots_begun);
+        let less = summary.told.iter().any(|told| told.events.merged + told.events.lost > 0);
+        if less {
+            prop_assert!(summary.decisions <= each * summary.roots_begun);
+        } else {
+            prop_assert_eq!(summary.decisions, each * summary.roots_begun);
+        }
+    }
+}
+
+/// Deaths of daemons and of each client's first helper, and daemons that come back.
+fn deaths(lab: &Lab) -> impl Strategy<Value = Vec<PlannedFault>> + use<> {
+    let helped = lab.clients.iter().filter(|client| client.behavior.helpers.is_some());
+    let helpers = helped.map(|client| PlannedFault::helper(client.id.as_str(), 1));
+    let daemons = lab.daemons.iter().map(|daemon| daemon.id.to_string());
+    let names: Vec<String> = helpers.chain(daemons).collect();
+    let death = (prop::sample::select(names), 0_u64..15, 0_u64..5, 0_u8..3);
+    let death = death.prop_map(|(on, at, after, kind)| {
+        let action = match kind {
+            0 => FaultAction::Kill,
+            1 if !on.contains('.') => FaultAction::Restart { after: Span::from_millis(after) },
+            _ => FaultAction::Stall { span: Span::from_millis(after) },
+        };
+        PlannedFault { at: Span::from_millis(at), on, action }
+    });
+    prop::collection::vec(death, 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// Whoever dies outside, each request is over once everything has ended, and its client goes on.
+    #[test]
+    fn requests_to_the_dead_are_over(
+        (lab, faults) in labs().prop_flat_map(|lab| (Just(lab.clone()), deaths(&lab))),
+        fanotify in any::<bool>(),
+    ) {
+        let kernel = if fanotify { Kernel::Fanotify } else { Kernel::EndpointSecurity };
+        let lab = Lab { faults, ..lab };
+        let options = Options { decisions_max: 20_000, ..Options::new(&lab, kernel) };
+        let mut counting = Counting::default();
+        let summary = simulate(&lab, &options, &mut counting);
+        if summary.in_flight == 0 && summary.kills == 0 {
+            prop_assert_eq!(counting.requests, counting.requests_ended);
+            prop_assert_eq!(counting.decisions, counting.decisions_ended);
+        }
+        let short = Options { decisions_max: 3_000, ..options };
+        prop_assert!(check_determinism(&lab, &short).is_ok());
     }
 }

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         anywhere("an_unknown_lab", unknown_lab),
         anywhere("a_wrong_word_on_the_command_line", wrong_word),
         anywhere("a_bad_lab_file_starts_nothing", bad_lab),
+        anywhere("a_mute_of_what_is_not_there", mutes_nothing),
         anywhere("more_clients_than_the_kernel_allows", too_many_clients),
         anywhere("a_backend_that_is_not_there", no_backend),
         anywhere("no_cargo_on_the_path", no_cargo),
@@ -93,6 +94,17 @@ fn bad_lab() {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
     nothing_was_made(&rig);
+}
+
+fn mutes_nothing() {
+    let rig = rig("mutes-nothing");
+    rig.lab(
+        "mute",
+        &QUICK.replace("behavior: noop", "behavior: { preset: noop, mute: { paths: [files/none] } }"),
+    );
+    let expected = "error: client-01 mutes `files/none`, which is not in the arena when the lab begins\n  \
+                    help: mute something below `files`, or take it out of `mute.paths`\n";
+    fails(&rig, &rig.run(&["up", "mute"]), 64, expected);
 }
 
 fn too_many_clients() {

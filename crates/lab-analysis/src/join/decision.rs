@@ -100,7 +100,7 @@ impl Engine<'_> {
             read: item.at,
             started: end.and_then(|end| end.started).map(|started| started.0.max(item.at)),
             answered: end.map_or(NEVER, |end| end.answered.0.max(item.at)),
-            at_once: self.at_once(client, decision),
+            at_once: self.at_once(client, decision, item.at),
             own: decision.begin.class == SubjectClass::Own,
             counted: false,
             first_open: false,
@@ -130,19 +130,11 @@ impl Engine<'_> {
     }
 
     /// True when the reader answers without a worker, as far as the record or the client's settings say.
-    fn at_once(&self, client: u16, decision: &Decision) -> bool {
-        if let Some(end) = decision.end.present() {
-            return end.started.is_none() && end.approval != Approval::DeadlineFallback;
+    fn at_once(&self, client: u16, decision: &Decision, at: u64) -> bool {
+        match decision.end.present() {
+            Some(end) => end.started.is_none() && end.approval != Approval::DeadlineFallback,
+            None => self.policies.at_once(client, &decision.begin, at),
         }
-        let member = &self.roster.clients[usize::from(client)];
-        let class = decision.begin.class;
-        let reacts = match member.react_to {
-            None | Some(ReactTo::All) => true,
-            Some(ReactTo::Workload) => class == SubjectClass::Workload,
-            Some(ReactTo::Peers) => !matches!(class, SubjectClass::Own | SubjectClass::OwnHelper),
-            Some(ReactTo::Own) => class != SubjectClass::Peer,
-        };
-        !(reacts && member.works_first)
     }
 
     /// The product beside the clients that asked: by its thread, as the orchestrator saw it, or by its signature.

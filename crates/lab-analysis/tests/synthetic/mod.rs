@@ -266,6 +266,7 @@ impl Builder {
             class: SubjectClass::Workload,
             actor: Actor::UNKNOWN,
             reacts: true,
+            modified: None,
             target: Some(Target { inode, device: DEVICE, path: 0 }),
         })
     }

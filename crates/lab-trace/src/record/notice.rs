@@ -27,6 +27,9 @@ pub struct Notice {
     pub actor: Actor,
     /// It set the client's reaction off.
     pub reacts: bool,
+    /// Whether the file had been changed when it was closed; `None` for other events and where the kernel does not
+    /// say (fanotify).
+    pub modified: Option<bool>,
     /// The file; `None` when it could not be told.
     pub target: Option<Target>,
 }
@@ -47,16 +50,23 @@ impl Notice {
             words[6] = target.inode;
             words[7] = both(target.device, target.path);
         }
+        words[8] = self.modified.map_or(0, |modified| 1 + u64::from(modified));
         words
     }
 
-    /// `None` for an event, a class or a reaction that this version does not know.
+    /// `None` for an event, a class, a reaction or a change that this version does not know.
     pub(crate) fn from_words(words: &[u64]) -> Option<Notice> {
         let bits = u16_at(words[5], 0);
         let events = NotifyEvents::from_bits(bits);
         let reacts = match u16_at(words[5], 48) {
             0 => false,
             1 => true,
+            _ => return None,
+        };
+        let modified = match words[8] {
+            0 => None,
+            1 => Some(false),
+            2 => Some(true),
             _ => return None,
         };
         let target = Target { inode: words[6], device: low(words[7]), path: high(words[7]) };
@@ -70,6 +80,7 @@ impl Notice {
             class: class_from(u16_at(words[5], 16))?,
             actor: Actor(u16_at(words[5], 32)),
             reacts,
+            modified,
             target: (target.inode != 0).then_some(target),
         })
     }

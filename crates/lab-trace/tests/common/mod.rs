@@ -287,10 +287,20 @@ fn notice() -> impl Strategy<Value = Record> {
     let class = prop::sample::select(vec![SubjectClass::Workload, SubjectClass::Own, SubjectClass::Peer]);
     let named = (ticks(), thread(), optional_ticks(), any::<u64>(), any::<u16>());
     let target = option::of(target().prop_filter("inode 0 is none", |target| target.inode != 0));
-    (named, class, actor(), any::<bool>(), target).prop_map(
-        |((read, subject, kernel, sequence, bits), class, actor, reacts, target)| {
-            let events = NotifyEvents::from_bits(bits);
-            Record::Notice(Notice { read, subject, kernel, sequence, events, class, actor, reacts, target })
+    (named, class, actor(), any::<(bool, Option<bool>)>(), target).prop_map(
+        |((read, subject, kernel, sequence, bits), class, actor, (reacts, modified), target)| {
+            Record::Notice(Notice {
+                read,
+                subject,
+                kernel,
+                sequence,
+                events: NotifyEvents::from_bits(bits),
+                class,
+                actor,
+                reacts,
+                modified,
+                target,
+            })
         },
     )
 }

@@ -16,8 +16,8 @@ use crate::{arguments, labs::Places, parallel, table::Table, terminal};
 
 pub(super) fn ladder(places: &Places, arguments: &arguments::Ladder) -> Result<u8, Stop> {
     let lab = storm_only(places.read(&arguments.name)?);
-    refuse_what_is_not_simulated(&lab)?;
     let kernel = rules_here(arguments.rules);
+    refuse_what_is_not_simulated(&lab, kernel)?;
     let seeds = seeds(&lab, arguments.trials);
     let progress = terminal::Progress::new(&format!("trying mitigations on {}", lab.name));
     let options = Options::new(&lab, kernel);

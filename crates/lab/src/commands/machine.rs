@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use lab_doctor::{Finding, Outcome, Weight};
+use lab_doctor::{Finding, Outcome, Wanted, Weight};
 use lab_model::Lab;
 use lab_orchestrator::{Active, ClientsAre, FailureKind, RunFolder};
 use serde::Serialize;
@@ -119,7 +119,11 @@ fn look(folder: &RunFolder) -> Seen {
 pub(super) fn doctor(places: &Places, arguments: &Doctor) -> Result<u8, Stop> {
     let lab = arguments.name.as_ref().map(|name| places.read(name)).transpose()?;
     let clients = lab.as_ref().map_or(CLIENTS_USUAL, |lab| lab.clients.len());
-    let findings = if arguments.probe { probe(places, clients)? } else { examine(clients, lab.as_ref()) };
+    let findings = if arguments.probe {
+        probe(places, wanted(clients, lab.as_ref()))?
+    } else {
+        examine(clients, lab.as_ref())
+    };
     let code = ends_with(&findings);
     if arguments.json {
         terminal::print_json(&sheet(clients, &findings))?;
@@ -184,7 +188,7 @@ pub(super) fn json(finding: &Finding) -> Value {
 
 /// Looks at this machine, and at what the products under test of a lab need of it.
 pub(super) fn examine(clients: usize, lab: Option<&Lab>) -> Vec<Finding> {
-    let mut findings = machine(clients);
+    let mut findings = machine(wanted(clients, lab));
     let Some(lab) = lab else { return findings };
     let product =
         |outcome, found, mend| Finding { check: "product", outcome, weight: Weight::Required, found, mend };
@@ -197,23 +201,28 @@ pub(super) fn examine(clients: usize, lab: Option<&Lab>) -> Vec<Finding> {
     findings
 }
 
+/// Each client has a queue of its own, and each that is told of what has happened another one.
+fn wanted(clients: usize, lab: Option<&Lab>) -> Wanted {
+    let told = lab.map_or(0, |lab| lab.clients.iter().filter(|client| lab.notifies(client)).count());
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Wanted { clients: number(clients), queues: number(clients + told) }
+}
+
 #[cfg(target_os = "linux")]
-fn machine(clients: usize) -> Vec<Finding> {
-    let clients = u32::try_from(clients).unwrap_or(u32::MAX);
-    lab_doctor::examine_linux(&lab_doctor::LinuxFacts::gather(), clients)
+fn machine(wanted: Wanted) -> Vec<Finding> {
+    lab_doctor::examine_linux(&lab_doctor::LinuxFacts::gather(), wanted)
 }
 
 /// What this machine's own tools say. The clients' signature and what the kernel says to a probe
 /// stay unknown: nothing has been packaged.
 #[cfg(target_os = "macos")]
-fn machine(clients: usize) -> Vec<Finding> {
-    let clients = u32::try_from(clients).unwrap_or(u32::MAX);
-    lab_doctor::examine_mac(&lab_doctor::MacFacts::gather(None), lab_doctor::SignedHow::AdHoc, clients)
+fn machine(wanted: Wanted) -> Vec<Finding> {
+    lab_doctor::examine_mac(&lab_doctor::MacFacts::gather(None), lab_doctor::SignedHow::AdHoc, wanted)
 }
 
 /// Looks at this machine and connects clients as signed as a lab's are.
 #[cfg(target_os = "macos")]
-fn probe(places: &Places, clients: usize) -> Result<Vec<Finding>, Stop> {
+fn probe(places: &Places, wanted: Wanted) -> Result<Vec<Finding>, Stop> {
     /// More slots than any machine has been seen to have.
     const SLOTS_MAX: u32 = 256;
     let signing = super::bundle::signing_of(places, None)?;
@@ -221,20 +230,18 @@ fn probe(places: &Places, clients: usize) -> Result<Vec<Finding>, Stop> {
     let facts = lab_doctor::MacFacts::gather(Some(&probed.client)).probed(&probed.printed);
     let signed =
         if signing.is_ad_hoc() { lab_doctor::SignedHow::AdHoc } else { lab_doctor::SignedHow::DeveloperId };
-    let clients = u32::try_from(clients).unwrap_or(u32::MAX);
-    Ok(lab_doctor::examine_mac(&facts, signed, clients))
+    Ok(lab_doctor::examine_mac(&facts, signed, wanted))
 }
 
 /// What the doctor of another system asks anyway is all that can be asked.
 #[cfg(not(target_os = "macos"))]
-fn probe(_: &Places, _: usize) -> Result<Vec<Finding>, Stop> {
+fn probe(_: &Places, _: Wanted) -> Result<Vec<Finding>, Stop> {
     Err(Stop::usage("--probe connects Endpoint Security clients, which only a Mac has", "leave --probe out"))
 }
 
 /// Of another system nothing is known.
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn machine(clients: usize) -> Vec<Finding> {
-    let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+fn machine(wanted: Wanted) -> Vec<Finding> {
     let facts = lab_doctor::MacFacts::default();
-    lab_doctor::examine_mac(&facts, lab_doctor::SignedHow::AdHoc, clients)
+    lab_doctor::examine_mac(&facts, lab_doctor::SignedHow::AdHoc, wanted)
 }

@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop> {
     let (mut lab, kernel) = given(places, arguments)?;
-    refuse_what_is_not_simulated(&lab)?;
+    refuse_what_is_not_simulated(&lab, kernel)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
     let options = Options::new(&lab, kernel);
     let progress = terminal::Progress::new(&format!("minimizing {}", lab.name));

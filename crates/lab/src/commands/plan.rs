@@ -2,15 +2,12 @@
 
 use lab_bundle::Bundle;
 use lab_doctor::{Finding, Outcome, Weight};
-use lab_model::{Lab, OperationKind};
+use lab_model::{BackendChoice, Lab, NotifyEvent, NotifyEvents, OperationKind};
 use lab_report::units;
 use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
 
-use super::{
-    Stop, machine,
-    up::{refuse_what_is_not_simulated, rules_here},
-};
+use super::{Stop, machine, up::rules_here};
 use crate::{
     arguments::Plan,
     labs::{Places, relative},
@@ -20,10 +17,6 @@ use crate::{
 
 pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
     let lab = places.read(&arguments.name)?;
-    if lab.clients.iter().any(|client| !client.behavior.on_notify.is_none()) {
-        // What follows from what they are told is not foreseen: the gain would be too low.
-        refuse_what_is_not_simulated(&lab)?;
-    }
     let kernel = rules_here(arguments.rules);
     let plan = lab_sim::plan(&lab, kernel, Costs::default());
     let bundles = bundles(places, &lab, kernel);
@@ -77,6 +70,11 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
             }
         });
     }
+    if plan.merges {
+        text.push_str(
+            "  at most, that is: what one thread does on one file is one notice while it lies unread\n",
+        );
+    }
     text.push_str(&format!("  loop gain {}", units::number(plan.loop_gain)));
     text.push_str(&match plan.circle.as_slice() {
         [] => ": every cascade ends\n".to_owned(),
@@ -105,8 +103,9 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
             "  who signed a program is not known here: a rule about it counts as denying nothing\n",
         );
     }
-    text.push_str("\nWho is asked about whose operations, and how many it makes for each\n");
+    text.push_str("\nWho is asked about or told of whose operations, and how many it makes for each\n");
     text.push_str(&matrix(lab, plan));
+    text.push_str(&told(lab, plan.kernel));
     text.push_str(&products(lab));
     text.push_str("\nWould be installed for the run, and removed after it\n");
     let mut table = Table::default().words([1, 2]);
@@ -127,6 +126,39 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         }
     }
     text
+}
+
+/// Who hears of what after it has happened; and what the kernel would tell nobody, for which `lab up` refuses the lab.
+fn told(lab: &Lab, kernel: Kernel) -> String {
+    let backend = match kernel {
+        Kernel::Fanotify => BackendChoice::Fanotify,
+        Kernel::EndpointSecurity => BackendChoice::EndpointSecurity,
+    };
+    let mut text = String::new();
+    for client in lab.clients.iter().filter(|client| lab.notifies(client)) {
+        let events: NotifyEvents =
+            lab.behaviors_of(client).flat_map(|behavior| behavior.notify.iter()).collect();
+        let names: Vec<&str> = events.iter().map(NotifyEvent::name).collect();
+        text.push_str(&format!("  {}: {}\n", client.id, names.join(", ")));
+        if events.iter().any(NotifyEvent::is_of_names) {
+            text.push_str("    what follows from being told of names that come and go is not foreseen\n");
+        }
+        for event in events.iter() {
+            if let Some(why) = event.untold_by(backend) {
+                text.push_str(&format!("    not of `{}`: {why}; `lab up` refuses the lab\n", event.name()));
+            }
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let queue = match kernel {
+        Kernel::Fanotify => "group",
+        Kernel::EndpointSecurity => "connection, and so another client slot",
+    };
+    format!(
+        "\nWho is told after it has happened, and keeps nobody waiting (each takes another {queue})\n{text}"
+    )
 }
 
 /// The products that would be started beside the clients.
@@ -152,20 +184,27 @@ fn matrix(lab: &Lab, plan: &lab_sim::Plan) -> String {
     let headings = [String::new()].into_iter().chain(makers).chain(["workload".to_owned()]);
     let mut table = Table::with(headings.collect());
     for (place, client) in lab.clients.iter().enumerate() {
-        let cell = |(&sees, &reacts): (&bool, &u64)| match (sees, reacts) {
-            (false, _) => units::UNKNOWN.to_owned(),
-            (true, 0) => "asked".to_owned(),
-            (true, operations) => format!("asked +{operations}"),
+        let cell = |maker: usize| {
+            let (sees, hears) = (plan.sees[place][maker], plan.hears[place][maker]);
+            said(sees, hears, plan.reacts[place][maker])
         };
-        let row = plan.sees[place].iter().zip(&plan.reacts[place]).map(cell);
-        let workload = match plan.on_workload[place] {
-            None => units::UNKNOWN.to_owned(),
-            Some(0) => "asked".to_owned(),
-            Some(operations) => format!("asked +{operations}"),
-        };
+        let row = (0..plan.makers.len()).map(cell);
+        let workload = plan.on_workload[place];
+        let workload = said(workload.asked, workload.told, workload.operations);
         table.row([client.id.to_string()].into_iter().chain(row).chain([workload]));
     }
     table.text()
+}
+
+/// How a client learns of operations, and how many it makes for each.
+fn said(asked: bool, told: bool, operations: u64) -> String {
+    let how = match (asked, told) {
+        (true, true) => "asked, told",
+        (true, false) => "asked",
+        (false, true) => "told",
+        (false, false) => return units::UNKNOWN.to_owned(),
+    };
+    if operations == 0 { how.to_owned() } else { format!("{how} +{operations}") }
 }
 
 fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Finding]) -> Value {
@@ -206,6 +245,7 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         "clients": clients,
         "makers": plan.makers,
         "sees": plan.sees,
+        "hears": plan.hears,
         "reacts": plan.reacts,
         "loop_gain": plan.loop_gain,
         "circle": plan.circle,

@@ -28,12 +28,12 @@ const SEEDS_MAX: u64 = 100_000;
 
 pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, Stop> {
     let mut lab = places.read(&arguments.name)?;
-    refuse_what_is_not_simulated(&lab)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
     let (kernel, measured) = match arguments.from.as_slice() {
         [] => (rules_here(arguments.rules), None),
         runs => calibrated(places, runs, arguments.rules).map(|(kernel, found)| (kernel, Some(found)))?,
     };
+    refuse_what_is_not_simulated(&lab, kernel)?;
     let costs = measured.as_ref().map_or_else(Costs::default, |found| found.calibration.costs);
     let es_cache = arguments.es_cache.into();
     let options = Options { costs, es_cache, ..Options::new(&lab, kernel) };

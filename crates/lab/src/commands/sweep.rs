@@ -53,8 +53,8 @@ impl Ground {
 pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
     let lab = storm_only(places.read(&arguments.name)?);
     let ground = ground(arguments)?;
-    if matches!(ground, Ground::Sim(_)) {
-        refuse_what_is_not_simulated(&lab)?;
+    if let Ground::Sim(kernel) = ground {
+        refuse_what_is_not_simulated(&lab, kernel)?;
     }
     let axes = axes::axes(&arguments.vary)?;
     let cells = lab_sim::cells(&lab, &axes);

@@ -205,7 +205,18 @@ pub(super) fn live(
 }
 
 /// A lab without some of its parts would be another lab.
-pub(super) fn refuse_what_is_not_simulated(lab: &Lab) -> Result<(), Stop> {
+pub(super) fn refuse_what_is_not_simulated(lab: &Lab, kernel: Kernel) -> Result<(), Stop> {
+    let rules = match kernel {
+        Kernel::Fanotify => BackendChoice::Fanotify,
+        Kernel::EndpointSecurity => BackendChoice::Sim,
+    };
+    if let Some((client, event, why)) = lab.untold(rules) {
+        let event = event.name();
+        return Err(Stop::usage(
+            format!("{client} wants to be told of `{event}` events, and {why}"),
+            format!("take `{event}` out of its `notify`, or simulate it with endpoint-security rules"),
+        ));
+    }
     match lab_sim::not_simulated(lab) {
         None => Ok(()),
         Some(parts) => Err(Stop::usage(
@@ -217,7 +228,7 @@ pub(super) fn refuse_what_is_not_simulated(lab: &Lab) -> Result<(), Stop> {
 
 /// Runs the lab in virtual time. Nothing is written before it is over, so that an interrupted one leaves nothing.
 fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, Stop> {
-    refuse_what_is_not_simulated(lab)?;
+    refuse_what_is_not_simulated(lab, kernel)?;
     let progress = terminal::Progress::new(&format!("simulating {} with {} rules", lab.name, kernel.name()));
     let mut traces = Traces::new(lab.safety.trace_bytes_max.min(SIMULATED_TRACE_BYTES_MAX));
     lab_sim::simulate(lab, &Options::new(lab, kernel), &mut traces);

@@ -1,0 +1,98 @@
+//! What a lab asks for and cannot have here, found out before anything is written.
+
+use lab_model::{BackendChoice, Client, Lab, Run, Workload};
+use lab_workload::{Ground, elf::Machine};
+
+use crate::{Failure, FailureKind};
+
+/// Refuses a lab that would fail while it runs.
+///
+/// # Errors
+/// What is wanted and cannot be had, and what mends it.
+pub(crate) fn check(lab: &Lab) -> Result<(), Failure> {
+    tell_all(lab)?;
+    say_who_signed(lab)?;
+    mute_what_is_there(lab)?;
+    capacity(lab)
+}
+
+/// Refuses a client that wants to be told of what this kernel tells nobody of.
+fn tell_all(lab: &Lab) -> Result<(), Failure> {
+    let live =
+        if cfg!(target_os = "macos") { BackendChoice::EndpointSecurity } else { BackendChoice::Fanotify };
+    let Some((client, event, why)) = lab.untold(live) else { return Ok(()) };
+    let message = format!("{client} wants to be told of `{}` events, and {why}", event.name());
+    Err(Failure::new(FailureKind::Usage, message)
+        .mend(format!("take `{}` out of its `notify`", event.name())))
+}
+
+/// Refuses a client that judges by what this kernel does not say.
+fn say_who_signed(lab: &Lab) -> Result<(), Failure> {
+    let client = lab.judge_of_signatures().filter(|_| !cfg!(target_os = "macos"));
+    let Some(client) = client else { return Ok(()) };
+    let message = format!("{client} denies by signature, and fanotify does not say who signed a program");
+    Err(Failure::new(FailureKind::Usage, message)
+        .mend("deny by `path` or `process`, or run the lab on macOS"))
+}
+
+/// Refuses to mute a path that the arena will not have: a kernel hides files, not names.
+fn mute_what_is_there(lab: &Lab) -> Result<(), Failure> {
+    // Only the content of programs depends on where the arena is.
+    let ground = Ground { root: "/".to_owned(), machine: Machine::this() };
+    let entries = lab_workload::arena(&lab.workload, &lab.programs_of_clients(), &ground)
+        .map_err(|error| Failure::new(FailureKind::Bug, format!("the arena cannot be filled: {error}")))?;
+    let folders = lab.workload.iter().filter_map(|load| match load {
+        Workload::Run(Run { directory, .. }) => directory.clone(),
+        _ => None,
+    });
+    let paths: Vec<String> = entries.into_iter().map(|entry| entry.path).chain(folders).collect();
+    let is_there = |muted: &str| {
+        paths
+            .iter()
+            .any(|path| path.strip_prefix(muted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    };
+    let muted = |client: &Client| -> Option<String> {
+        let mut muted = lab.behaviors_of(client).flat_map(|behavior| &behavior.mute.paths);
+        muted.find(|path| !is_there(path)).cloned()
+    };
+    let Some((client, path)) = lab.clients.iter().find_map(|client| Some((&client.id, muted(client)?)))
+    else {
+        return Ok(());
+    };
+    let mut tops: Vec<&str> = paths.iter().filter_map(|path| path.split('/').next()).collect();
+    tops.dedup();
+    let message = format!("{client} mutes `{path}`, which is not in the arena when the lab begins");
+    let mend = format!("mute something below `{}`, or take it out of `mute.paths`", tops.join("` or `"));
+    Err(Failure::new(FailureKind::Usage, message).mend(mend))
+}
+
+/// Refuses what the machine cannot do.
+#[cfg(target_os = "linux")]
+fn capacity(lab: &Lab) -> Result<(), Failure> {
+    let capacity = lab_backend_fanotify::probe::capacity()?;
+    // A product may have more groups than one; that it has none is unlikely.
+    let told = lab.clients.iter().filter(|client| lab.notifies(client)).count();
+    let wanted = u32::try_from(lab.clients.len() + told + lab.external.len()).unwrap_or(u32::MAX);
+    if wanted > capacity.groups_max {
+        let message =
+            format!("the lab needs {wanted} fanotify groups, and this user may have {}", capacity.groups_max);
+        let mend = format!("raise it: sysctl fs.fanotify.max_user_groups={}", wanted * 2);
+        return Err(Failure::new(FailureKind::NoSlot, message).mend(mend));
+    }
+    Ok(())
+}
+
+/// On macOS the free client slots are not known before the clients connect: what refuses one says so.
+#[cfg(target_os = "macos")]
+fn capacity(_: &Lab) -> Result<(), Failure> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let message = "Endpoint Security clients are launchd daemons, and those belong to root";
+    Err(Failure::new(FailureKind::Privilege, message).mend("start the lab with sudo"))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn capacity(_: &Lab) -> Result<(), Failure> {
+    Err(Failure::new(FailureKind::BackendMissing, "this system has no kernel interface that the lab knows"))
+}
