@@ -1,9 +1,9 @@
 //! Requests of clients to helpers and daemons: a head of 24 bytes and the path. The reply is the head's middle
-//! and a result.
+//! and a result. A helper hears on the same channel how it is to serve: a head and JSON, to which it replies nothing.
 
 use std::io::{Read, Write};
 
-use lab_model::Actor;
+use lab_model::{Actor, Service};
 
 use crate::FrameError;
 
@@ -12,6 +12,8 @@ pub const PATH_BYTES_MAX: usize = 4096;
 
 const HEAD_BYTES: usize = 24;
 const REPLY_BYTES: usize = 12;
+/// Stands in the place of the client's number where no request follows; no client has it.
+const SERVICE: u32 = u32::MAX;
 
 /// One request. Nothing in what the worker then does says who asked: client and record are for the lab's ground
 /// truth alone.
@@ -25,6 +27,30 @@ pub struct Request {
     pub draw: u64,
     /// The target, relative to the arena, or absolute when it lies elsewhere; at most [`PATH_BYTES_MAX`] bytes.
     pub path: Vec<u8>,
+}
+
+/// What comes to a helper or a daemon over a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Something to do.
+    Request(Request),
+    /// How to do it from now on.
+    Service(Service),
+}
+
+/// Sends a helper how it is to serve from now on.
+///
+/// # Errors
+/// Those of writing.
+pub fn send_service(writer: &mut impl Write, service: &Service) -> Result<(), FrameError> {
+    let body = serde_json::to_vec(service)?;
+    let too_long = FrameError::TooLong(body.len());
+    let length = u32::try_from(body.len()).map_err(|_| too_long)?;
+    let mut bytes = vec![0; HEAD_BYTES];
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    bytes[4..8].copy_from_slice(&SERVICE.to_le_bytes());
+    bytes.extend_from_slice(&body);
+    Ok(writer.write_all(&bytes)?)
 }
 
 /// Sends a request.
@@ -46,11 +72,11 @@ pub fn send_request(writer: &mut impl Write, request: &Request) -> Result<(), Fr
     Ok(writer.write_all(&bytes)?)
 }
 
-/// Waits for a request.
+/// Waits for a request, or for how to serve.
 ///
 /// # Errors
 /// [`FrameError`]; [`FrameError::Closed`] when the connection ended between two requests.
-pub fn receive_request(reader: &mut impl Read) -> Result<Request, FrameError> {
+pub fn receive_asked(reader: &mut impl Read) -> Result<Asked, FrameError> {
     let mut head = [0; HEAD_BYTES];
     if reader.read(&mut head[..1])? == 0 {
         return Err(FrameError::Closed);
@@ -64,8 +90,11 @@ pub fn receive_request(reader: &mut impl Read) -> Result<Request, FrameError> {
     }
     let mut path = vec![0; length];
     reader.read_exact(&mut path)?;
+    if client == SERVICE {
+        return Ok(Asked::Service(serde_json::from_slice(&path)?));
+    }
     let client = Actor(u16::try_from(client).unwrap_or(Actor::UNKNOWN.0));
-    Ok(Request { client, record: word(&head, 8), draw: word(&head, 16), path })
+    Ok(Asked::Request(Request { client, record: word(&head, 8), draw: word(&head, 16), path }))
 }
 
 /// Sends the reply to a request: `error` is 0 or an `errno`.
@@ -97,6 +126,8 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use lab_model::Errand;
+
     use super::*;
 
     #[test]
@@ -114,11 +145,11 @@ mod tests {
         }
         let mut reader = wire.as_slice();
         for request in both {
-            assert_eq!(receive_request(&mut reader).unwrap(), request);
+            assert_eq!(receive_asked(&mut reader).unwrap(), Asked::Request(request));
         }
-        assert!(matches!(receive_request(&mut reader), Err(FrameError::Closed)));
+        assert!(matches!(receive_asked(&mut reader), Err(FrameError::Closed)));
         let mut cut = &wire[..HEAD_BYTES + 3];
-        assert!(matches!(receive_request(&mut cut), Err(FrameError::Io(_))));
+        assert!(matches!(receive_asked(&mut cut), Err(FrameError::Io(_))));
     }
 
     #[test]
@@ -129,7 +160,22 @@ mod tests {
         assert!(matches!(send_request(&mut wire, &request), Err(FrameError::TooLong(4097))));
         assert!(wire.is_empty());
         let lying = [0xff; HEAD_BYTES];
-        assert!(matches!(receive_request(&mut &lying[..]), Err(FrameError::TooLong(_))));
+        assert!(matches!(receive_asked(&mut &lying[..]), Err(FrameError::TooLong(_))));
+    }
+
+    #[test]
+    fn a_helper_hears_how_to_serve_between_two_requests() {
+        let errand = Errand { open: true, extra_opens: 2, ..Errand::none() };
+        let service = Service { errand, workers: 1 };
+        let request = Request { client: Actor(2), record: 1, draw: 3, path: b"x".to_vec() };
+        let mut wire = Vec::new();
+        send_request(&mut wire, &request).unwrap();
+        send_service(&mut wire, &service).unwrap();
+        send_request(&mut wire, &request).unwrap();
+        let mut reader = wire.as_slice();
+        let heard = [(); 3].map(|()| receive_asked(&mut reader).unwrap());
+        assert_eq!(heard[1], Asked::Service(service));
+        assert_eq!((&heard[0], &heard[2]), (&Asked::Request(request.clone()), &Asked::Request(request)));
     }
 
     #[test]

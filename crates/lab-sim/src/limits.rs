@@ -1,6 +1,6 @@
 //! What the simulator cannot do: such a lab is refused, because a run without it would be another lab.
 
-use lab_model::{Lab, NotifyEvent, Workload};
+use lab_model::{Lab, Workload};
 
 use crate::faults::is_strange_to_workers;
 
@@ -14,9 +14,6 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
         }
     };
     part(lab.judge_of_signatures().is_some(), "denials by signature (`signing_id`, `team_id`)");
-    let mut behaviors = lab.clients.iter().flat_map(|client| lab.behaviors_of(client));
-    let names = behaviors.any(|behavior| behavior.notify.iter().any(NotifyEvent::is_of_names));
-    part(names, "NOTIFY events of names (`create`, `rename`, `unlink`)");
     part(!lab.external.is_empty(), "external products");
     let strange = lab.faults.iter().any(|fault| is_strange_to_workers(lab, fault));
     part(

@@ -101,6 +101,10 @@ pub(crate) struct Thread {
     pub(crate) last_core: u32,
     /// Since when it has its processor.
     pub(crate) since: u64,
+    /// When it last left one; when it was made, before that.
+    pub(crate) left: u64,
+    /// How long it had been without one, while its first piece of work begins.
+    pub(crate) away: u64,
     /// A worker's last reading of the clock before its answer.
     pub(crate) since_answer: u64,
     /// Tells a wait from an older one.
@@ -281,6 +285,8 @@ impl<'a, S: Sink> Machine<'a, S> {
             stopped: false,
             last_core: NONE,
             since: 0,
+            left: self.now,
+            away: 0,
             since_answer: 0,
             wait: 0,
             operation: Key::NONE,
@@ -323,18 +329,27 @@ impl<'a, S: Sink> Machine<'a, S> {
 
     fn dispatch(&mut self, thread: u32, begin: Begin) {
         let idle = if begin.was_idle { self.costs.idle_exit } else { 0 };
+        let sleep = if begin.slept { self.costs.sleep_exit } else { 0 };
         let switch = if begin.switches { self.costs.context_switch } else { 0 };
         let tail = if begin.was_idle && self.costs.idle_tail > 0 {
             self.noise.exponential(self.costs.idle_tail)
         } else {
             0
         };
-        let from = begin.from + self.cost(idle + switch) + tail;
+        let from = begin.from + self.cost(idle + sleep + switch) + tail;
         let state = &mut self.threads[thread as usize];
         state.state = State::Running;
         state.last_core = begin.core;
         state.since = from;
-        let end = self.enter(thread, from);
+        state.away = begin.from.saturating_sub(state.left);
+        let (away, begins) = (state.away, state.step == Step::Begin);
+        // What it needs is no longer near; it finds that out while it works.
+        let cold = self.costs.cold_after(away);
+        let cold = if cold > 0 { self.cost(cold) } else { 0 };
+        // An operation begins with its call, a reader or worker with what it is woken for.
+        let (before, after) = if begins { (0, cold) } else { (cold, 0) };
+        let end = self.enter(thread, from + before) + after;
+        self.threads[thread as usize].away = 0;
         self.agenda.work(end, begin.core);
     }
 
@@ -353,6 +368,7 @@ impl<'a, S: Sink> Machine<'a, S> {
                 return;
             }
             self.processors.stay_busy(core, free);
+            self.threads[thread as usize].left = free;
             if next == Next::Continue && stopped {
                 self.threads[thread as usize].state = State::Stopped;
             } else if next == Next::Continue {

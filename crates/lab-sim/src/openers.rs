@@ -85,7 +85,13 @@ impl<S: Sink> Machine<'_, S> {
         if planned.action == Action::Tree {
             self.plant(thread, planned.load, &begin);
         }
-        let entry = self.entry_cost(kind, linkage);
+        let mut entry = self.entry_cost(kind, linkage);
+        if kind == OperationKind::Exec {
+            entry += self.costs.exec_cold_after(state.away);
+        }
+        if planned.action == Action::Tree {
+            entry += self.costs.exec_tree;
+        }
         let passes = passes(self.kernel, kind, linkage);
         let operation = Operation::begun(thread, record, &begin, subject, file, passes, Lineage::Root);
         (operation, entry)

@@ -87,7 +87,7 @@ impl<S: Sink> Machine<'_, S> {
             passes(self.kernel, kind, Linkage::Static),
             Lineage::Root,
         );
-        Some((operation, self.entry_cost(kind, Linkage::Static)))
+        Some((operation, self.entry_cost(kind, Linkage::Static) + self.costs.exec_tree))
     }
 
     /// The record of the exec that this thread plays.

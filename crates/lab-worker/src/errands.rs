@@ -9,7 +9,7 @@ use std::{
 };
 
 use lab_client_core::{OperationPlan, Outcome, PlannedTarget, Step, Task};
-use lab_model::{Cause, Ticks};
+use lab_model::{Cause, Errand, Service, Ticks};
 use lab_process::{Arena, Gate, Operator, Paths, burn};
 use lab_protocol::{Request, send_reply};
 use lab_trace::{Counter, TraceWriter};
@@ -45,21 +45,27 @@ pub(crate) struct Errands {
     wake: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     jobs: VecDeque<Job>,
     /// They are carried out; before that they only wait.
     open: bool,
+    /// What is done for a request that begins now, and for how many at once.
+    service: Service,
+    /// Those under way.
+    running: u16,
 }
 
 impl Errands {
-    pub(crate) fn new(trace: TraceWriter, arena: Arena, workers: usize) -> Errands {
+    pub(crate) fn new(trace: TraceWriter, arena: Arena, service: Service) -> Errands {
+        let waiting = Waiting { jobs: VecDeque::new(), open: false, service, running: 0 };
+        trace.board().set(Counter::Workers, u64::from(service.workers));
         Errands {
             trace,
-            gate: Arc::new(Gate::new(workers)),
+            gate: Arc::new(Gate::new(usize::from(service.workers))),
             paths: Arc::default(),
             arena,
-            waiting: Mutex::default(),
+            waiting: Mutex::new(waiting),
             wake: Condvar::new(),
         }
     }
@@ -85,13 +91,43 @@ impl Errands {
         self.wake.notify_all();
     }
 
-    /// The next request; waits for one.
-    pub(crate) fn next(&self) -> Job {
+    /// Serves like this from the next request on; what is under way goes on as it began. There are no more threads
+    /// than there were at the start.
+    pub(crate) fn serve(&self, service: Service) {
+        let mut waiting = self.waiting();
+        waiting.service = service;
+        self.publish(&waiting);
+        drop(waiting);
+        self.wake.notify_all();
+    }
+
+    /// Shows how many requests can be worked on at once.
+    fn publish(&self, waiting: &Waiting) {
+        let workers = waiting.service.workers.max(waiting.running);
+        self.trace.board().set(Counter::Workers, u64::from(workers));
+    }
+
+    /// A request is carried out, and room for another.
+    pub(crate) fn over(&self) {
+        self.trace.board().add(Counter::ErrandsEnded, 1);
+        let mut waiting = self.waiting();
+        waiting.running -= 1;
+        self.publish(&waiting);
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    /// The next request, and what to do for it; waits for one.
+    pub(crate) fn next(&self) -> (Job, Errand) {
         let mut waiting = self.waiting();
         loop {
-            let job = if waiting.open { waiting.jobs.pop_front() } else { None };
+            let room = waiting.open && waiting.running < waiting.service.workers;
+            let job = if room { waiting.jobs.pop_front() } else { None };
             match job {
-                Some(job) => return job,
+                Some(job) => {
+                    waiting.running += 1;
+                    return (job, waiting.service.errand);
+                }
                 None => waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
             }
         }
