@@ -48,11 +48,14 @@ pub(crate) struct Tools {
     pub(crate) command: Option<(Run, String)>,
 }
 
+/// A process of a tree that runs, with its place in the trace.
+type Member = (u32, RecordId);
+
 /// What growing one tree after the other needs, made beforehand.
 pub(crate) struct Grove {
     shape: Shape,
-    /// The processes of the tree that run, with their places in the trace. Never more than the tree has.
-    running: Vec<(u32, RecordId)>,
+    /// The processes of the tree that run. Never more than the tree has.
+    running: Vec<Member>,
 }
 
 impl Grove {
@@ -321,7 +324,7 @@ fn record(
     (begin, target): (&OperationBegin, Option<Target>),
     writer: &TraceWriter,
     board: &Board,
-    (root, running): (Option<(u32, RecordId)>, &mut Vec<(u32, RecordId)>),
+    (root, running): (Option<Member>, &mut Vec<Member>),
 ) -> u64 {
     match message {
         Message::Begins { pid, parent, at } => {
