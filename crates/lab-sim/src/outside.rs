@@ -481,6 +481,7 @@ impl<S: Sink> Machine<'_, S> {
             kind,
             worker: state.number,
             phase: None,
+            parent: None,
         };
         let record = self.sink.begin_operation(actor, &begin);
         let passes = passes(self.kernel, kind, linkage);
