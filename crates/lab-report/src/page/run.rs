@@ -6,6 +6,7 @@ mod clients;
 mod cost;
 mod course;
 mod gain;
+mod load;
 mod outside;
 mod pipeline;
 mod programs;

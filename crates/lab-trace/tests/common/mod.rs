@@ -186,8 +186,9 @@ fn operation() -> impl Strategy<Value = Record> {
     ];
     let kind = prop::sample::select(vec![OperationKind::Open, OperationKind::Exec]);
     let phase = option::of(prop::sample::select(PhaseKind::ALL.to_vec()));
-    let begin = (ticks(), thread(), cause, optional_ticks(), kind, any::<u16>(), phase).prop_map(
-        |(started, subject, cause, planned, kind, worker, phase)| OperationBegin {
+    let parent = option::of(0..u64::MAX);
+    let begin = (ticks(), thread(), cause, optional_ticks(), kind, any::<u16>(), phase, parent).prop_map(
+        |(started, subject, cause, planned, kind, worker, phase, parent)| OperationBegin {
             started,
             subject,
             cause,
@@ -195,6 +196,8 @@ fn operation() -> impl Strategy<Value = Record> {
             kind,
             worker,
             phase,
+            // Only the workload's have one.
+            parent: parent.filter(|_| cause == Cause::Workload),
         },
     );
     let end = (ticks(), any::<u32>(), any::<i32>(), optional_ticks(), any::<u64>()).prop_map(
@@ -223,6 +226,8 @@ fn mark() -> impl Strategy<Value = Record> {
         Just(LossKind::NoticesOverflowed),
         Just(LossKind::NoticesUnread),
         Just(LossKind::Reactions),
+        Just(LossKind::NotBegunLate),
+        Just(LossKind::NotBegunHalted),
         other().prop_map(LossKind::Other)
     ];
     let process = prop_oneof![
