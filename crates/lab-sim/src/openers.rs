@@ -78,6 +78,7 @@ impl<S: Sink> Machine<'_, S> {
             kind,
             worker: state.number,
             phase: self.script.phase,
+            parent: None,
         };
         let record = self.sink.begin_operation(self.driver.actor, &begin);
         self.tally.began_root();
@@ -421,6 +422,7 @@ impl<S: Sink> Machine<'_, S> {
             worker: state.number,
             // A client does not know the phase, live either.
             phase: None,
+            parent: None,
         };
         let record = self.sink.begin_operation(actor, &begin);
         let operation = Operation {

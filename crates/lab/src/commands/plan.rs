@@ -139,9 +139,6 @@ fn told(lab: &Lab, kernel: Kernel) -> String {
         let events = lab.told_of(client);
         let names: Vec<&str> = events.iter().map(NotifyEvent::name).collect();
         text.push_str(&format!("  {}: {}\n", client.id, names.join(", ")));
-        if events.iter().any(NotifyEvent::is_of_names) {
-            text.push_str("    what follows from being told of names that come and go is not foreseen\n");
-        }
         for event in events.iter() {
             if let Some(why) = event.untold_by(backend) {
                 text.push_str(&format!("    not of `{}`: {why}; `lab up` refuses the lab\n", event.name()));
