@@ -15,7 +15,7 @@ use lab_client_core::{Backend, FileFacts, Policy};
 use lab_model::{Actor, Behavior, EventKind, Role};
 use lab_process::{Arena, Control, ControlWriter, Gate, Paths, clock, create_trace, process_id, thread_id};
 use lab_protocol::{Assignment, ClientAssignment, HelperReady, Order, PROTOCOL, Reply, Welcome};
-use lab_trace::{Loss, LossKind, PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
+use lab_trace::{Counter, Loss, LossKind, PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
 
 use crate::{
     housekeeper,
@@ -209,6 +209,8 @@ fn serve<B: Backend>(
         not_kept: AtomicU64::new(0),
         unreadable: AtomicBool::new(false),
     });
+    // Each worker that the behaviour does not need takes itself out.
+    shared.trace.board().set(Counter::Workers, u64::from(workers));
     apply(&shared, &assignment.behavior)?;
     let threads = start_threads(&shared, workers, assignment.notifies, &control.writer())?;
     // Its own threads are known before the first event can come from one of them: workers only act on events, and
@@ -262,6 +264,7 @@ fn follow<B: Backend>(
                 shared.outside.end();
                 return Ok(control.writer().reply(&Reply::Closed { lost: shared.trace.lost() })?);
             }
+            Order::Work { helper: Some(helper), service } => shared.outside.instruct(helper, service)?,
             order => bail!("a client cannot follow the order {order:?}"),
         }
         control.writer().reply(&Reply::Done)?;

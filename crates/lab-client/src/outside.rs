@@ -16,13 +16,13 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use lab_client_core::{REQUESTS_MAX, Whom};
-use lab_model::Actor;
+use lab_model::{Actor, Service};
 use lab_process::{ControlWriter, channel, clock};
 use lab_protocol::{
-    ClientAssignment, FrameError, HelperReady, HelpersAssignment, Order, Reply, Request, Welcome, receive,
-    receive_reply, send, send_request,
+    Carried, ClientAssignment, FrameError, HelperReady, HelpersAssignment, Order, Reply, Request, Welcome,
+    receive, receive_reply, send, send_request, send_service,
 };
-use lab_trace::{Counter, RecordId, RequestEnd, TraceWriter};
+use lab_trace::{Counter, RecordId, RequestEnd, Served, TraceWriter};
 use nix::{
     errno::Errno,
     sys::signal::{Signal, kill},
@@ -82,7 +82,7 @@ impl Desk {
         if queue.channels == 0 || queue.waiting.len() >= REQUESTS_MAX {
             let why = if queue.channels == 0 { Errno::EPIPE } else { Errno::EAGAIN };
             drop(queue);
-            self.over(parcel, (why as i32).unsigned_abs());
+            self.over(parcel, (why as i32).unsigned_abs(), None);
             return;
         }
         queue.waiting.push_back(parcel);
@@ -95,8 +95,8 @@ impl Desk {
     }
 
     /// A request is over.
-    fn over(&self, parcel: Parcel, error: u32) {
-        self.trace.end_request(parcel.record, &RequestEnd { at: clock::now(), error });
+    fn over(&self, parcel: Parcel, error: u32, served: Option<Served>) {
+        self.trace.end_request(parcel.record, &RequestEnd { at: clock::now(), error, served });
         self.trace.board().add(Counter::Replies, 1);
         if let Some(waiter) = parcel.waiter {
             // Its worker may have been ended with the process.
@@ -104,9 +104,8 @@ impl Desk {
         }
     }
 
-    /// Carries requests over one channel until it breaks; for ever if it leads to somebody who may come back to
-    /// `address`.
-    fn carry(&self, mut stream: UnixStream, address: Option<&str>) {
+    /// Carries requests over one channel until it breaks; for ever if it leads to somebody who may come back.
+    fn carry(&self, Channel { mut stream, writing, address }: Channel) {
         loop {
             let mut queue = self.queue();
             let parcel = loop {
@@ -116,15 +115,20 @@ impl Desk {
                 }
             };
             drop(queue);
-            let carried =
-                send_request(&mut stream, &parcel.request).and_then(|()| receive_reply(&mut stream));
+            let sent = {
+                let _alone = writing.lock().unwrap_or_else(PoisonError::into_inner);
+                send_request(&mut stream, &parcel.request)
+            };
+            let carried = sent.and_then(|()| receive_reply(&mut stream));
             match carried {
-                Ok((_, error)) => self.over(parcel, error),
+                Ok(Carried { error, read, begun, ended, operations, .. }) => {
+                    self.over(parcel, error, Some(Served { read, begun, ended, operations }));
+                }
                 Err(error) => {
                     // Whether it was carried out before the channel broke nobody knows: it is not made twice.
-                    self.over(parcel, (Errno::EPIPE as i32).unsigned_abs());
+                    self.over(parcel, (Errno::EPIPE as i32).unsigned_abs(), None);
                     self.lose(&error);
-                    match address {
+                    match &address {
                         Some(address) => stream = self.regain(address),
                         None => return,
                     }
@@ -142,7 +146,7 @@ impl Desk {
         drop(queue);
         tracing::warn!("a channel to {} is broken ({error}), {left} are left", self.name);
         for parcel in orphans {
-            self.over(parcel, (Errno::EPIPE as i32).unsigned_abs());
+            self.over(parcel, (Errno::EPIPE as i32).unsigned_abs(), None);
         }
     }
 }
@@ -160,11 +164,23 @@ impl Desk {
     }
 }
 
+/// A channel to a worker.
+#[derive(Debug)]
+struct Channel {
+    stream: UnixStream,
+    /// Whoever writes, writes whole.
+    writing: Arc<Mutex<()>>,
+    /// Where somebody may listen again after it has broken.
+    address: Option<String>,
+}
+
 /// A helper that runs.
 #[derive(Debug)]
 struct Helper {
+    actor: Actor,
     pid: u32,
-    /// Another handle to its channel, to end it by.
+    writing: Arc<Mutex<()>>,
+    /// Another handle to its channel, to instruct it and to end it by.
     stream: UnixStream,
 }
 
@@ -212,7 +228,8 @@ impl Outside {
             for _ in 0..daemon.workers {
                 let stream = channel::connect(&daemon.address)
                     .with_context(|| format!("the daemon {} cannot be reached", daemon.name))?;
-                start_courier(&desk, stream, daemon.returns.then(|| daemon.address.clone()))?;
+                let address = daemon.returns.then(|| daemon.address.clone());
+                start_courier(&desk, Channel { stream, writing: Arc::default(), address })?;
             }
             outside.daemons.push(desk);
         }
@@ -235,9 +252,11 @@ impl Outside {
         for ((mut child, stream), welcome) in starting.into_iter().zip(&helpers.welcomes) {
             let (pid, threads) = await_ready(&mut child, &stream, &welcome.name)?;
             self.ready.push(HelperReady { actor: welcome.actor, pid, threads });
-            self.started.push(Helper { pid, stream: stream.try_clone()? });
-            start_courier(&desk, stream, None)?;
-            let (ended, writer, actor) = (Arc::clone(&self.ended), writer.clone(), welcome.actor);
+            let (actor, writing) = (welcome.actor, Arc::default());
+            let helper = Helper { actor, pid, writing: Arc::clone(&writing), stream: stream.try_clone()? };
+            self.started.push(helper);
+            start_courier(&desk, Channel { stream, writing, address: None })?;
+            let (ended, writer) = (Arc::clone(&self.ended), writer.clone());
             spawn(format!("watch-{}", actor.0), move || watch(child, actor, &writer, &ended))?;
         }
         self.helpers = Some(desk);
@@ -249,6 +268,17 @@ impl Outside {
         match whom {
             Whom::Helper => self.helpers.as_deref(),
             Whom::Daemon(place) => self.daemons.get(usize::from(place)).map(|desk| &**desk),
+        }
+    }
+
+    /// Tells a helper how to serve from now on: it reads that before any request that is sent later.
+    pub(crate) fn instruct(&self, helper: Actor, service: Service) -> Result<()> {
+        let helper = self.started.iter().find(|one| one.actor == helper).context("this is not its helper")?;
+        let _alone = helper.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        match send_service(&mut &helper.stream, &service) {
+            // One that has ended has nothing to serve; its end is told of elsewhere.
+            Ok(()) | Err(FrameError::Io(_)) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -286,9 +316,9 @@ fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
     thread::Builder::new().name(name).spawn(body).map(drop).context("cannot start a thread")
 }
 
-fn start_courier(desk: &Arc<Desk>, stream: UnixStream, address: Option<String>) -> Result<()> {
+fn start_courier(desk: &Arc<Desk>, channel: Channel) -> Result<()> {
     let desk = Arc::clone(desk);
-    spawn("courier".to_owned(), move || desk.carry(stream, address.as_deref()))
+    spawn("courier".to_owned(), move || desk.carry(channel))
 }
 
 /// Starts one helper and tells it who it is.

@@ -77,11 +77,16 @@ impl<J> WorkQueue<J> {
         }
     }
 
-    /// The next job for this worker; waits for one.
-    pub(crate) fn next(&self, worker: usize) -> J {
+    /// The next job for this worker; waits for one. `takes` hears when the worker takes no more jobs because of the
+    /// limit, and when it takes some again.
+    pub(crate) fn next(&self, worker: usize, takes: impl Fn(bool)) -> J {
         let place = &self.workers[worker];
+        let mut rests = false;
         loop {
             if worker < self.limit.load(Ordering::SeqCst) {
+                if std::mem::replace(&mut rests, false) {
+                    takes(true);
+                }
                 if let Some(job) = self.jobs.pop() {
                     return job;
                 }
@@ -103,6 +108,9 @@ impl<J> WorkQueue<J> {
                     thread::park();
                 }
             } else {
+                if !std::mem::replace(&mut rests, true) {
+                    takes(false);
+                }
                 thread::park();
             }
         }
@@ -125,7 +133,7 @@ mod tests {
             thread::spawn(move || {
                 queue.register(worker);
                 loop {
-                    let job: u32 = queue.next(worker);
+                    let job: u32 = queue.next(worker, |_| {});
                     if done.send((worker, job)).is_err() {
                         return;
                     }

@@ -61,7 +61,11 @@ impl<B: Backend> Worker<B> {
     /// Works for ever; the process's end is the worker's.
     pub(crate) fn run(mut self) -> ! {
         loop {
-            let job = self.shared.queue.next(usize::from(self.number));
+            let board = self.shared.trace.board();
+            let job = self.shared.queue.next(usize::from(self.number), |takes| match takes {
+                true => board.add(Counter::Workers, 1),
+                false => board.subtract(Counter::Workers, 1),
+            });
             self.decide(job);
         }
     }

@@ -1,14 +1,15 @@
 //! Planned faults: to whom, when, and whether that can be done.
 
-use lab_model::{Behavior, Client, Daemon, FaultAction, Phases, PlannedFault, Span};
+use lab_model::{Behavior, Client, Daemon, FaultAction, Phases, PlannedFault, Service, Span};
 
 use crate::{
     Diagnostic,
     nearest::nearest,
-    raw::{BehaviorEntry, RawFault},
+    raw::{BehaviorEntry, RawBehave, RawErrand, RawFault},
     read::{At, Field, List, Problems, listed},
     resolve::{behavior, check_path},
     tree::shortened,
+    workers,
 };
 
 /// The faults in the order of their times.
@@ -96,7 +97,7 @@ fn one(
         return Some(PlannedFault { at, on, action: FaultAction::Restart { after } });
     }
     if let Some(raw) = slow.value() {
-        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Clients)?;
+        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Mortals)?;
         let (by, span) = (*raw.by.value()?, reader.lasting(&raw.r#for)?);
         return Some(PlannedFault { at, on, action: FaultAction::Slow { by, span } });
     }
@@ -109,13 +110,7 @@ fn one(
         return Some(PlannedFault { at, on, action: FaultAction::Deny { path, span } });
     }
     if let Some(raw) = behave.value() {
-        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Clients)?;
-        let behavior = Box::new(reader.behavior(&on, raw.set.given()?)?);
-        let span = match &raw.r#for {
-            Field::Absent => None,
-            given => Some(reader.lasting(given)?),
-        };
-        return Some(PlannedFault { at, on, action: FaultAction::Behave { behavior, span } });
+        return reader.behave(raw, item.place.clone());
     }
     if let Some(raw) = cpu_load.value() {
         let at = reader.moment(&raw.at)?;
@@ -143,6 +138,10 @@ fn key<T>(field: &Field<T>) -> Key {
         Field::Bad => Key::Bad,
         Field::Given(_) => Key::Given,
     }
+}
+
+fn place_of<T>(field: &Field<T>) -> Option<std::ops::Range<usize>> {
+    field.given().map(|at| at.place.clone())
 }
 
 struct Reader<'a, 'b, 'c> {
@@ -209,8 +208,11 @@ impl Reader<'_, '_, '_> {
                     .help(format!("restart `{client}`: its helpers come back with it"))
             }
             _ => Diagnostic::new(place, format!("this cannot be done to `{name}`"))
-                .label("it is asked by clients and decides nothing")
-                .help("it can be stalled or killed, its descriptors limited, and a daemon restarted"),
+                .label("clients ask it, and no kernel does: it has no answer to deny with")
+                .help(format!(
+                    "to let those who ask go without it, `kill: {{ on: {name}, at: … }}`; to let an open \
+                     be denied, `deny` on a client"
+                )),
         }
     }
 
@@ -237,6 +239,62 @@ impl Reader<'_, '_, '_> {
             return None;
         }
         Some(span.value)
+    }
+
+    /// A change of a client's behaviour, or of a worker's errand.
+    fn behave(&mut self, raw: &RawBehave, place: std::ops::Range<usize>) -> Option<PlannedFault> {
+        let (on, at) = self.target(&raw.on, &raw.at, Targets::Mortals)?;
+        let span = match &raw.r#for {
+            Field::Absent => None,
+            given => Some(self.lasting(given)?),
+        };
+        let service = Service::of(&on, self.clients, self.daemons);
+        let (wanted, other, example) = match service {
+            None => ("set", "errand", "set: { cache: on }"),
+            Some(_) => ("errand", "set", "errand: { open: true, extra_opens: 3 }"),
+        };
+        let foreign = if service.is_some() { place_of(&raw.set) } else { place_of(&raw.errand) };
+        if let Some(foreign) = foreign {
+            let what = if service.is_some() { "decides nothing" } else { "is a client" };
+            let diagnostic = Diagnostic::new(foreign, format!("`{on}` {what}: it has no `{other}`"))
+                .label(format!("expected `{wanted}`"))
+                .help(format!("write for example `{example}`"));
+            self.problems.add(diagnostic);
+            return None;
+        }
+        let action = match service {
+            None if matches!(raw.set, Field::Given(_)) => {
+                let behavior = Box::new(self.behavior(&on, raw.set.given()?)?);
+                FaultAction::Behave { behavior, span }
+            }
+            Some(base) if matches!(raw.errand, Field::Given(_)) => {
+                FaultAction::Serve { service: self.service(&on, base, raw.errand.given()?)?, span }
+            }
+            // What is wrong with it has been said.
+            _ if key(&raw.set) == Key::Bad || key(&raw.errand) == Key::Bad => return None,
+            _ => {
+                let diagnostic = Diagnostic::new(place, format!("`behave` of {on} needs `{wanted}`"))
+                    .label("says nothing of what changes")
+                    .help(format!("write for example `{example}`"));
+                self.problems.add(diagnostic);
+                return None;
+            }
+        };
+        Some(PlannedFault { at, on, action })
+    }
+
+    /// The worker's own errand with the written fields laid over it.
+    fn service(&mut self, on: &str, base: Service, errand: &At<RawErrand>) -> Option<Service> {
+        let changed = workers::service(errand, on, base, self.problems)?;
+        if changed == base {
+            let message = format!("this changes nothing about {on}");
+            let diagnostic = Diagnostic::new(errand.place.clone(), message)
+                .label("it serves so anyhow")
+                .help("write for example `errand: { extra_opens: 3 }`");
+            self.problems.add(diagnostic);
+            return None;
+        }
+        Some(changed)
     }
 
     /// The client's own behaviour with the written fields laid over it.

@@ -430,10 +430,10 @@ records! {
         after [default]: Span,
     }
 
-    /// Makes a client work longer on every event that sets it off.
+    /// Makes a client work longer on every event that sets it off, or a helper or a daemon on every request.
     #[schemars(rename = "Slow")]
     "`slow`" RawSlow {
-        /// Whom: a client by its ID.
+        /// Whom: a client or a daemon by its ID, or a client's helper (`alpha.helper-1`).
         on: String,
         /// When, counted from the start of the storm.
         at: Span,
@@ -456,17 +456,40 @@ records! {
         r#for: Span,
     }
 
-    /// Changes fields of a client's behaviour.
+    /// Changes fields of a client's behaviour, or what a helper or a daemon does for each request.
     #[schemars(rename = "Behave")]
     "`behave`" RawBehave {
-        /// Whom: a client by its ID.
+        /// Whom: a client or a daemon by its ID, or a client's helper (`alpha.helper-1`).
         on: String,
         /// When, counted from the start of the storm.
         at: Span,
-        /// The fields that change: a preset, or fields that override the client's own.
-        set: BehaviorEntry,
+        /// Of a client, the fields that change: a preset, or fields that override its own.
+        set [default]: BehaviorEntry,
+        /// Of a helper or a daemon, the fields of its errand that change. What is under way goes on as it began.
+        errand [default]: RawErrand,
         /// For how long. Left out, for the rest of the run.
         r#for [default]: Span,
+    }
+
+    /// What a helper or a daemon does for each request: fields that are left out stay what they are.
+    #[schemars(rename = "Errand")]
+    "`errand`" RawErrand {
+        /// Requests that a daemon works on at once, at most as many as its `workers`.
+        workers [default]: Bounded<1, { Daemon::WORKERS_MAX as u64 }>,
+        /// Opens the target by its path.
+        open [default]: bool,
+        /// Reads from start to end what it opens.
+        read [default]: bool,
+        /// Hashes what it reads (SHA-256); reads it for that.
+        hash [default]: bool,
+        /// Opens this many other files of the arena.
+        extra_opens [default]: Bounded<0, 1_000>,
+        /// Runs a program of the arena, after the opens.
+        spawn [default]: RawSpawn,
+        /// Lets this much time pass before it opens anything.
+        delay [default]: RawTime,
+        /// Keeps a processor busy this long for each request, after the delay.
+        cpu [default]: RawTime,
     }
 
     /// Keeps processors busy with threads of a process of the lab.

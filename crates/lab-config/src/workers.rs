@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use lab_model::{AskedDaemon, AuthEvents, Client, ClientId, Daemon, Errand, Helpers};
+use lab_model::{AskedDaemon, AuthEvents, Client, ClientId, Daemon, Errand, Helpers, Service};
 
 use crate::{
     Diagnostic,
     clients::{CLIENT_ID_BYTES_MAX, RESERVED_IDS},
     distribution::RawTime,
     nearest::nearest,
-    raw::{RawAskedDaemon, RawDaemon, RawHelpers, RawLab},
+    raw::{RawAskedDaemon, RawDaemon, RawErrand, RawHelpers, RawLab},
     read::{At, Field, List, Problems},
     resolve::{auth_events, mended_word, written_behaviors},
     scalar::RawSpawn,
@@ -100,6 +100,42 @@ pub(crate) fn helpers(
         on: auth_events(&raw.on, base.on, problems),
         wait: raw.wait.value().copied().unwrap_or(base.wait),
     })
+}
+
+/// How the worker `on` serves under a fault: `base` with the written fields laid over it. It has no more threads than
+/// it was started with.
+pub(crate) fn service(
+    at: &At<RawErrand>,
+    on: &str,
+    base: Service,
+    problems: &mut Problems<'_>,
+) -> Option<Service> {
+    let raw = &at.value;
+    let written = Written {
+        place: &at.place,
+        open: &raw.open,
+        read: &raw.read,
+        hash: &raw.hash,
+        extra_opens: raw.extra_opens.value().map(|opens| opens.get()),
+        spawn: &raw.spawn,
+        delay: &raw.delay,
+        cpu: &raw.cpu,
+    };
+    let errand = written.resolve("a worker", base.errand, problems);
+    let Some(workers) = raw.workers.given() else { return Some(Service { errand, ..base }) };
+    let count = workers.value.get();
+    if count <= base.workers {
+        return Some(Service { errand, workers: count });
+    }
+    let message = match base.workers {
+        1 => format!("{on} works on one request at a time"),
+        most => format!("{on} works on at most {most} requests at once"),
+    };
+    let diagnostic = Diagnostic::new(workers.place.clone(), message)
+        .label("more than it has threads for")
+        .help("give a daemon more `workers` to begin with, or a client more helpers; a fault can only lower that");
+    problems.add(diagnostic);
+    None
 }
 
 /// The daemons that a behaviour asks; whether they exist is checked by [`check_asked`].

@@ -168,6 +168,9 @@ fn write_fault(out: &mut String, fault: &PlannedFault) -> fmt::Result {
             writeln!(out, "      set:")?;
             write_behavior(out, behavior, "        ")
         }
+        FaultAction::Serve { service, .. } => {
+            writeln!(out, "      errand: {{ workers: {}, {} }}", service.workers, Doing(&service.errand))
+        }
         FaultAction::Stall { .. } | FaultAction::Kill | FaultAction::Deny { path: None, .. } => Ok(()),
     }
 }

@@ -289,6 +289,12 @@ fn faults() {
     check("fault_on_a_helper_that_is_not_there", 1, worked("kill: { on: alpha.helper-3, at: 1s }"));
     check("fault_restarts_a_helper", 1, worked("restart: { on: alpha.helper-2, at: 1s }"));
     check("fault_denies_by_a_daemon", 1, worked("deny: { on: indexer, at: 1s, for: 1s }"));
+    check("fault_set_of_a_daemon", 1, worked("behave: { on: indexer, at: 1s, set: { cache: on } }"));
+    check("fault_errand_of_a_client", 1, worked("behave: { on: bravo, at: 1s, errand: { open: true } }"));
+    check("fault_behaves_like_nothing", 1, worked("behave: { on: alpha.helper-1, at: 1s }"));
+    check("fault_errand_is_the_same", 1, worked("behave: { on: indexer, at: 1s, errand: { open: true } }"));
+    let busier = "behave: { on: indexer, at: 1s, errand: { workers: 2 } }";
+    check("fault_errand_needs_more_threads", 1, worked(busier));
     check("fault_restarts_nobody", 1, worked("restart: { on: indexr, at: 1s }"));
     check("fault_on_the_driver", 1, fault("kill: { on: driver, at: 1s }"));
     check("fault_beyond_the_storm", 1, fault("kill: { on: bravo, at: 5s }"));

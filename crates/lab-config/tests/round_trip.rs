@@ -6,7 +6,7 @@ use lab_model::{
     ArenaKind, AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon,
     DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FaultAction, FileMix,
     Helpers, Lab, Mute, NotifyEvents, OpenList, OpenStorm, Phases, PlannedFault, PrivateFolder, Rate,
-    ReactTo, Reaction, Ready, Recognized, Run, Safety, Signature, Span, Via, When, Workload,
+    ReactTo, Reaction, Ready, Recognized, Run, Safety, Service, Signature, Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -313,6 +313,12 @@ fn faults(drawn: &[(u8, usize, u64, Span)], clients: &[Client], storm: Span) -> 
             6 => (on(client.id.as_str()), FaultAction::Deny { path: None, span }),
             7 => (on(PlannedFault::MACHINE), FaultAction::CpuLoad { threads: 3, span }),
             8 => (on(client.id.as_str()), FaultAction::Descriptors { limit: 17, span }),
+            9 if client.behavior.helpers.is_some() => {
+                let name = PlannedFault::helper(client.id.as_str(), 1);
+                let errand = client.behavior.helpers.map_or(Errand::none(), |helpers| helpers.errand);
+                let errand = Errand { delay: errand.delay.shifted(Span::from_nanos(1)), ..errand };
+                (name, FaultAction::Serve { service: Service { errand, workers: 1 }, span: Some(span) })
+            }
             _ => {
                 let span = (share % 2 == 0).then_some(span);
                 (on(client.id.as_str()), FaultAction::Behave { behavior: Box::new(changed), span })
@@ -408,7 +414,7 @@ prop_compose! {
         expect in expect_items(),
         limits in (1_u64 << 20..=1 << 40, 1_u64 << 30..=1 << 40, 1..=u64::MAX),
         run_max in 300..=3_600_u64,
-        drawn in proptest::collection::vec((0..10_u8, any::<usize>(), 0..100_u64, span(9)), 0..5),
+        drawn in proptest::collection::vec((0..11_u8, any::<usize>(), 0..100_u64, span(9)), 0..5),
     ) -> Lab {
         let (trace_bytes_max, arena_bytes_max, baseline_operations_max) = limits;
         let run_max = Span::from_secs(run_max);

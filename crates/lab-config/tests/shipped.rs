@@ -14,8 +14,8 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn shipped() -> Vec<(String, String)> {
-    let mut labs: Vec<(String, String)> = fs::read_dir(root().join("lab-configs"))
+fn labs_in(folder: &str) -> Vec<(String, String)> {
+    let mut labs: Vec<(String, String)> = fs::read_dir(root().join(folder))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
@@ -25,6 +25,15 @@ fn shipped() -> Vec<(String, String)> {
         .collect();
     labs.sort();
     labs
+}
+
+/// Labs that only show what a machine costs, in a folder of their own.
+fn for_calibration() -> Vec<(String, String)> {
+    labs_in("lab-configs/calibration")
+}
+
+fn shipped() -> Vec<(String, String)> {
+    labs_in("lab-configs")
 }
 
 fn read(name: &str, text: &str) -> Lab {
@@ -59,9 +68,23 @@ fn every_shipped_lab_is_read_and_named_as_its_file() {
 }
 
 #[test]
+fn every_lab_for_calibration_is_read_and_says_what_it_shows() {
+    let labs = for_calibration();
+    assert!(labs.len() >= 5);
+    for (name, text) in labs {
+        let lab = read(&name, &text);
+        assert_eq!(lab.name, format!("calibration-{name}"));
+        assert!(lab.about.starts_with("For calibration. "), "{name}");
+        assert!(text.starts_with(&HEADING.replace("=../", "=../../")), "{name} opens with its heading");
+        assert!(text.contains("\n# Why:    calibration: ") && text.contains("\n# Expect: "), "{name}");
+        assert_eq!(read(&name, &to_yaml(&lab)), lab, "{name}");
+    }
+}
+
+#[test]
 fn every_shipped_lab_fits_the_schema() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
-    for (name, text) in shipped() {
+    for (name, text) in shipped().into_iter().chain(for_calibration()) {
         for text in [&text, &to_yaml(&read(&name, &text))] {
             let errors: Vec<String> = validator
                 .iter_errors(&data(text))

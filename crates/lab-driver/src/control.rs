@@ -116,7 +116,13 @@ fn converse(control: &mut UnixStream, replies: &Replies) -> Result<Outcome, Serv
                 replies.send(&Reply::Closed { lost });
                 return Ok(Outcome::Finished);
             }
-            Some(Order::Welcome(_) | Order::Participants { .. } | Order::Behave { .. } | Order::Serve) => {
+            Some(
+                Order::Welcome(_)
+                | Order::Participants { .. }
+                | Order::Behave { .. }
+                | Order::Work { .. }
+                | Order::Serve,
+            ) => {
                 return Err(ServeError::Protocol("an order is not for a driver that runs".to_owned()));
             }
         }

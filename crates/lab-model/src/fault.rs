@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AuthEvents, Behavior, DenyRule, Span};
+use crate::{AuthEvents, Behavior, DenyRule, Service, Span};
 
 /// A disturbance at a planned time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub enum FaultAction {
         /// So long after its death.
         after: Span,
     },
-    /// Makes the client work longer on every event that sets it off.
+    /// Makes a client work longer on every event that sets it off, or a helper or daemon on every request.
     Slow {
         /// By this much.
         by: Span,
@@ -70,6 +70,13 @@ pub enum FaultAction {
     Behave {
         /// The whole of it.
         behavior: Box<Behavior>,
+        /// For so long; `None` for the rest of the run.
+        span: Option<Span>,
+    },
+    /// Has a helper or a daemon do something else for each request that it begins.
+    Serve {
+        /// The whole of it.
+        service: Service,
         /// For so long; `None` for the rest of the run.
         span: Option<Span>,
     },
@@ -100,7 +107,7 @@ impl FaultAction {
             FaultAction::Restart { .. } => "restart",
             FaultAction::Slow { .. } => "slow",
             FaultAction::Deny { .. } => "deny",
-            FaultAction::Behave { .. } => "behave",
+            FaultAction::Behave { .. } | FaultAction::Serve { .. } => "behave",
             FaultAction::CpuLoad { .. } => "cpu_load",
             FaultAction::Descriptors { .. } => "descriptors",
         }
@@ -111,7 +118,7 @@ impl FaultAction {
     pub const fn span(&self) -> Option<Span> {
         match self {
             FaultAction::Kill | FaultAction::Restart { .. } => None,
-            FaultAction::Behave { span, .. } => *span,
+            FaultAction::Behave { span, .. } | FaultAction::Serve { span, .. } => *span,
             FaultAction::Stall { span }
             | FaultAction::Slow { span, .. }
             | FaultAction::Deny { span, .. }
@@ -120,10 +127,16 @@ impl FaultAction {
         }
     }
 
-    /// True when it is a change of a client's behaviour.
+    /// True when it is a change of how a process works that the process is told of.
     #[must_use]
     pub const fn is_behavior(&self) -> bool {
-        matches!(self, FaultAction::Slow { .. } | FaultAction::Deny { .. } | FaultAction::Behave { .. })
+        matches!(
+            self,
+            FaultAction::Slow { .. }
+                | FaultAction::Deny { .. }
+                | FaultAction::Behave { .. }
+                | FaultAction::Serve { .. }
+        )
     }
 
     /// A sentence's worth of its numbers, such as `by 5ms`; empty where there are none.
@@ -135,7 +148,10 @@ impl FaultAction {
             FaultAction::Deny { path, .. } => path.clone().unwrap_or_else(|| "everything".into()),
             FaultAction::CpuLoad { threads, .. } => format!("{threads} threads"),
             FaultAction::Descriptors { limit, .. } => format!("at most {limit}"),
-            FaultAction::Stall { .. } | FaultAction::Kill | FaultAction::Behave { .. } => String::new(),
+            FaultAction::Stall { .. }
+            | FaultAction::Kill
+            | FaultAction::Behave { .. }
+            | FaultAction::Serve { .. } => String::new(),
         }
     }
 }
@@ -157,6 +173,7 @@ pub fn behavior_under<'a>(base: &Behavior, faults: impl Iterator<Item = &'a Faul
             FaultAction::Stall { .. }
             | FaultAction::Kill
             | FaultAction::Restart { .. }
+            | FaultAction::Serve { .. }
             | FaultAction::CpuLoad { .. }
             | FaultAction::Descriptors { .. } => {}
         }
@@ -166,10 +183,27 @@ pub fn behavior_under<'a>(base: &Behavior, faults: impl Iterator<Item = &'a Faul
     behavior
 }
 
+/// How a helper or a daemon serves while these faults of its own are in effect, the earliest first.
+#[must_use]
+pub fn service_under<'a>(base: Service, faults: impl Iterator<Item = &'a FaultAction>) -> Service {
+    let (mut service, mut delay) = (base, Span::default());
+    for fault in faults {
+        match fault {
+            FaultAction::Serve { service: other, .. } => service = *other,
+            FaultAction::Slow { by, .. } => {
+                delay = Span::from_nanos(delay.nanos().saturating_add(by.nanos()));
+            }
+            _ => {}
+        }
+    }
+    service.errand.delay = service.errand.delay.shifted(delay);
+    service
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Cache;
+    use crate::{Cache, Errand};
 
     #[test]
     fn a_helper_is_called_by_its_client_and_number() {
@@ -193,5 +227,16 @@ mod tests {
         assert_eq!((behavior.delay, behavior.cache), (Span::from_millis(7).into(), Cache::On));
         assert_eq!((behavior.deny.len(), &behavior.deny[0].path), (1, &None));
         assert_eq!(behavior_under(&Behavior::noop(), [].iter()), Behavior::noop());
+    }
+    #[test]
+    fn faults_of_a_worker_add_up() {
+        let base = Service { errand: Errand { open: true, ..Errand::none() }, workers: 2 };
+        let slow = |by| FaultAction::Slow { by: Span::from_millis(by), span: Span::from_secs(1) };
+        let busy = Service { errand: Errand { extra_opens: 3, ..Errand::none() }, workers: 1 };
+        let faults = [slow(5), FaultAction::Serve { service: busy, span: None }, slow(2), FaultAction::Kill];
+        let service = service_under(base, faults.iter());
+        assert_eq!((service.workers, service.errand.extra_opens, service.errand.open), (1, 3, false));
+        assert_eq!(service.errand.delay, Span::from_millis(7).into());
+        assert_eq!(service_under(base, [].iter()), base);
     }
 }

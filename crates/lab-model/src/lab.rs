@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ArenaKind, Behavior, BundleId, ClientId, Daemon, ExecProgram, Expectation, External, FaultAction,
-    NotifyEvent, PlannedFault, Span, Workload,
+    NotifyEvent, PlannedFault, Service, Span, Workload,
 };
 
 /// A lab with every default filled in and every rule checked: what the orchestrator runs.
@@ -84,6 +84,12 @@ impl Lab {
             [behavior.on_open.spawn, behavior.on_exec.spawn, behavior.on_notify.spawn, helped(behavior)]
         });
         by_clients.chain(self.daemons.iter().map(|daemon| daemon.errand.spawn)).flatten().collect()
+    }
+
+    /// How the helper (`alpha.helper-1`) or daemon of this name serves at first; `None` when there is none.
+    #[must_use]
+    pub fn service_of(&self, name: &str) -> Option<Service> {
+        Service::of(name, &self.clients, &self.daemons)
     }
 
     /// The most decisions that a client works on at once, under any of the faults that are planned for it.

@@ -32,13 +32,13 @@ pub use expectation::{
     METRICS, Metric, MetricUnit, OUTCOMES,
 };
 pub use external::{ArenaKind, External, FIRST_EXTERNAL, PrivateFolder, ProcessFacts, Ready, Recognized};
-pub use fault::{FaultAction, PlannedFault, behavior_under};
+pub use fault::{FaultAction, PlannedFault, behavior_under, service_under};
 pub use files::{file_bytes, file_path, path_seed};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
 pub use life::{LifeStep, ProcessId, ProcessLife, SIGNING_ID_BYTES, Signature, SignedBy, TEAM_ID_BYTES};
 pub use notify::{NotifyEvent, NotifyEvents};
-pub use participant::{AskedDaemon, Daemon, Errand, Helpers};
+pub use participant::{AskedDaemon, Daemon, Errand, Helpers, Service};
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};
 pub use workload::{

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AuthEvents, ClientId, Distribution, ExecProgram, Reaction, Span};
+use crate::{AuthEvents, Client, ClientId, Distribution, ExecProgram, PlannedFault, Reaction, Span};
 
 /// What a worker outside the client's process does for one request, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,29 @@ pub struct Errand {
     pub extra_opens: u32,
     /// Runs this program of the arena, once, after the opens.
     pub spawn: Option<ExecProgram>,
+}
+
+/// How a worker outside the clients serves those who ask it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// What it does for each request.
+    pub errand: Errand,
+    /// Requests that it works on at once; 1 for a helper.
+    pub workers: u16,
+}
+
+impl Service {
+    /// How the helper (`alpha.helper-1`) or daemon of this name serves at first; `None` when there is none.
+    #[must_use]
+    pub fn of(name: &str, clients: &[Client], daemons: &[Daemon]) -> Option<Service> {
+        if let Some(daemon) = daemons.iter().find(|daemon| daemon.id.as_str() == name) {
+            return Some(Service { errand: daemon.errand, workers: daemon.workers });
+        }
+        let (client, number) = PlannedFault::helper_of(name)?;
+        let client = clients.iter().find(|one| one.id.as_str() == client)?;
+        let helpers = client.behavior.helpers.filter(|helpers| (1..=helpers.count).contains(&number))?;
+        Some(Service { errand: helpers.errand, workers: 1 })
+    }
 }
 
 impl Errand {

@@ -10,7 +10,10 @@ mod errand;
 mod frame;
 mod message;
 
-pub use errand::{PATH_BYTES_MAX, Request, receive_reply, receive_request, send_reply, send_request};
+pub use errand::{
+    Asked, Carried, PATH_BYTES_MAX, Request, receive_asked, receive_reply, send_reply, send_request,
+    send_service,
+};
 pub use frame::{FRAME_BYTES_MAX, FrameError, decode, encode, receive, send};
 pub use message::{
     Assignment, ClientAssignment, DaemonAddress, DriverAssignment, HelperReady, HelpersAssignment, Order,
@@ -18,4 +21,4 @@ pub use message::{
 };
 
 /// The version both sides must speak.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;

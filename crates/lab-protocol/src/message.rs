@@ -1,4 +1,4 @@
-use lab_model::{Actor, Behavior, Errand, PhaseKind, Span, Workload};
+use lab_model::{Actor, Behavior, Errand, PhaseKind, Service, Span, Workload};
 use serde::{Deserialize, Serialize};
 
 /// What the orchestrator tells a process.
@@ -25,6 +25,14 @@ pub enum Order {
     },
     /// To a daemon: carry out what it is asked from now on. What was asked before has waited. Answered by [`Reply::Done`].
     Serve,
+    /// To a daemon, or to a client about one of its helpers: serve like this from now on. Whatever a client sends to
+    /// its helper after its reply is done so. Answered by [`Reply::Done`].
+    Work {
+        /// The helper; `None` for the daemon itself.
+        helper: Option<Actor>,
+        /// What to do for each request that is begun from then on.
+        service: Service,
+    },
     /// To the driver: make the workload's operations. Answered by [`Reply::Done`] at once and by
     /// [`Reply::PhaseEnded`] when the last operation has ended.
     Drive(PhaseOrder),

@@ -1,5 +1,7 @@
 use std::{cmp::Ordering, collections::BinaryHeap};
 
+use lab_model::Actor;
+
 /// What is to happen at a time. Its numbers are places in the machine's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Happening {
@@ -23,6 +25,14 @@ pub(crate) enum Happening {
     BackAgain { client: u32, process: u32 },
     /// And everybody knows it.
     KnownAgain { client: u32, process: u32 },
+    /// A daemon that died is started again.
+    DaemonAgain { daemon: u32 },
+    /// It can be connected to.
+    DaemonListens { outsider: u32 },
+    /// It carries out what it is asked.
+    DaemonServes { outsider: u32 },
+    /// This process of a client looks for a daemon that it has lost, by its place in the client's behaviour.
+    Regain { client: u32, by: Actor, asked: u8 },
     /// The next step of the run's script.
     Script { step: u32 },
     /// The drain has been quiet for long enough, if nothing happened since.

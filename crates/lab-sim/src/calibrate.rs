@@ -5,7 +5,7 @@
 //! a context switch do not show in a trace, so the parts of a question keep their proportions and are scaled
 //! together until a simulated control phase takes as long as the live one did. What workers cost follows from a
 //! storm that ends: from the clients' own operations, from how long a decision lies before a worker takes it up,
-//! and, for what is left, from how long the whole takes.
+//! and from how long it takes from the last answer to the return of the open.
 
 use lab_model::{Lab, PhaseKind, Rate, Span, Workload};
 
@@ -33,27 +33,74 @@ const SCALES: (u64, u64) = (100, 40_000);
 const WORKER_COSTS: (u64, u64) = (0, 1_000_000);
 /// What waking an idle processor may cost, in nanoseconds.
 const IDLE_COSTS: (u64, u64) = (0, 200_000);
+/// What a tree's program may cost more than the static one, in nanoseconds.
+const TREE_COSTS: (u64, u64) = (0, 50_000_000);
+/// What one may cost more that finds everything cold, in nanoseconds: less than the pace of any lab that shows it, or
+/// they would follow on each other and find nothing cold.
+const COLD_COSTS: (u64, u64) = (0, 5_000_000);
 /// How often costs that move each other are fitted.
 const ROUNDS: usize = 3;
 /// The most decisions that one simulated phase takes to fit.
 const DECISIONS_MAX: u64 = 500_000;
 
-/// Fits the costs to what was measured, beginning with `start`: to the first lab that shows anything, and what
-/// starting a program costs to the first that runs one, as no client takes part in that.
+/// What each lab's runs are good for.
+struct Labs<'a> {
+    /// Several clients that do something, at full speed; the first lab where there is none.
+    first: &'a Evidence,
+    /// More clients than the first lab, which answer at once: what has not run for a while is cold.
+    many: Option<&'a Evidence>,
+    /// Operations at planned times: they find everybody asleep.
+    paced: Option<&'a Evidence>,
+    /// Trees of processes.
+    trees: Option<&'a Evidence>,
+    all: &'a [Evidence],
+}
+
+impl<'a> Labs<'a> {
+    fn of(all: &'a [Evidence]) -> Option<Labs<'a>> {
+        let busy = |load: &Workload| !load.runs_programs() && load.rate() == Rate::Max;
+        let opens = |lab: &Lab| lab.workload.iter().all(busy);
+        let acts = |lab: &Lab| lab.clients.iter().any(|client| !client.behavior.on_open.is_none());
+        let crowd = |runs: &&Evidence| opens(&runs.lab) && runs.lab.clients.len() > 1 && acts(&runs.lab);
+        let first = all.iter().find(crowd).or(all.first())?;
+        let others = || all.iter().filter(|runs| !std::ptr::eq(*runs, first));
+        let find = |is_it: &dyn Fn(&Lab) -> bool| others().find(|runs| is_it(&runs.lab));
+        Some(Labs {
+            first,
+            many: find(&|lab| opens(lab) && lab.clients.len() > 2 * first.lab.clients.len()),
+            paced: find(&|lab| lab.workload.iter().all(|load| load.rate() != Rate::Max)),
+            trees: find(&|lab| lab.workload.iter().all(|load| matches!(load, Workload::ExecTree(_)))),
+            all,
+        })
+    }
+
+    /// The figure of the first lab that has it, of those whose operations follow on each other.
+    fn any(&self, figure: fn(&Measured) -> Option<u64>) -> Option<u64> {
+        let paced = |runs: &&Evidence| self.paced.is_some_and(|paced| std::ptr::eq(paced, *runs));
+        self.all.iter().filter(|runs| !paced(runs)).find_map(|runs| figure(&runs.measured))
+    }
+}
+
+/// Fits the costs to what was measured, beginning with `start`.
+///
+/// Control phase and workers are fitted to the first lab at full speed with several clients that do something. Others
+/// add what they show, each by what it is: what is cold (many clients; operations at planned times), how late a sleeper
+/// wakes (operations at planned times), what starting programs costs (a baseline that runs them). No storm's latency is
+/// fitted.
 #[must_use]
 pub fn calibrate(evidence: &[Evidence], kernel: Kernel, start: Costs) -> Calibration {
-    let Some(Evidence { lab, measured }) = evidence.first() else {
+    let Some(labs) = Labs::of(evidence) else {
         return Calibration { costs: start, scale_permille: 1000, control_ratio: None, storm_ratio: None };
     };
-    let any = |figure: fn(&Measured) -> Option<u64>| evidence.iter().find_map(|runs| figure(&runs.measured));
+    let Evidence { lab, measured } = labs.first;
     let mut base = start;
     base.cores = measured.cores.unwrap_or(start.cores).clamp(1, 64);
-    if let Some(open) = measured.baseline_open {
+    if let Some(open) = labs.any(|found| found.baseline_open) {
         let parts = (base.open_entry + base.open_exit).max(1);
         base.open_entry = open * base.open_entry / parts;
         base.open_exit = open - base.open_entry;
     }
-    let (without, with) = (any(|found| found.baseline_static), any(|found| found.baseline_dynamic));
+    let (without, with) = (labs.any(|found| found.baseline_static), labs.any(|found| found.baseline_dynamic));
     if let Some(exec) = without.or(with) {
         let parts = (base.exec_entry + base.exec_exit).max(1);
         base.exec_entry = exec * base.exec_entry / parts;
@@ -66,8 +113,9 @@ pub fn calibrate(evidence: &[Evidence], kernel: Kernel, start: Costs) -> Calibra
         let kibibytes = bytes.div_ceil(1024);
         base.read_content = content.saturating_sub(base.close + kibibytes * base.read_kibibyte);
     }
-    let (costs, scale_permille, control_ratio) = fit_control(lab, kernel, base, measured);
+    let (costs, scale_permille, control_ratio) = fit_control(&labs, kernel, base);
     let (costs, storm_ratio) = fit_workers(lab, kernel, costs, measured);
+    let costs = fit_programs(&labs, kernel, fit_sleep(&labs, kernel, costs));
     Calibration { costs, scale_permille, control_ratio, storm_ratio }
 }
 
@@ -75,10 +123,12 @@ pub fn calibrate(evidence: &[Evidence], kernel: Kernel, start: Costs) -> Calibra
 /// fits what waking an idle processor costs until the control phase takes as long as it did.
 ///
 /// Where nothing shows the first, or there is one processor only, all of it is scaled together.
-fn fit_control(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (Costs, u64, Option<f64>) {
+fn fit_control(labs: &Labs<'_>, kernel: Kernel, base: Costs) -> (Costs, u64, Option<f64>) {
+    let Evidence { lab, measured } = labs.first;
     let Some(wanted) = measured.control_open.or(measured.control_exec) else { return (base, 1000, None) };
+    let (cold, cold_half) = cooled(labs).unwrap_or((base.cold, base.cold_half));
+    let base = Costs { cold, cold_half, ..base };
     let median = |costs| root_latency(lab, kernel, costs, PhaseKind::Control, 500);
-    let spread = |costs| root_latency(lab, kernel, costs, PhaseKind::Control, 900);
     let nearby = measured.control_nearby.filter(|_| base.cores > 1);
     let (mut costs, mut scale) = (base, 1000);
     match nearby {
@@ -89,28 +139,115 @@ fn fit_control(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (
         }
         Some(nearby) => {
             for _ in 0..ROUNDS {
-                let Costs { idle_exit, idle_tail, .. } = costs;
-                let with = |permille| Costs { idle_exit, idle_tail, ..scaled(base, permille) };
-                let found = |permille| {
-                    phase_measures(lab, kernel, with(permille), PhaseKind::Control)?.control_nearby
-                };
-                scale = least(SCALES, |permille| found(permille).is_none_or(|found| found >= nearby));
-                costs = with(scale);
+                scale = fit_scale(labs, kernel, base, costs, nearby);
+                costs = with_scale(base, costs, scale);
                 let with = |idle_exit| Costs { idle_exit, ..costs };
                 let is_enough = |cost| median(with(cost)).is_none_or(|found| found >= wanted);
                 costs = with(least(IDLE_COSTS, is_enough));
                 let Some(p90) = measured.control_open_p90 else { continue };
+                let spread = |costs| root_latency(lab, kernel, costs, PhaseKind::Control, 900);
                 let with = |idle_tail| Costs { idle_tail, ..costs };
                 let is_enough = |cost| spread(with(cost)).is_none_or(|found| found >= p90);
                 costs = with(least(IDLE_COSTS, is_enough));
+            }
+            // Where opener and clients were now together and now apart, no tail has both quantiles: the median counts.
+            if median(costs).is_some_and(|found| found > wanted) {
+                let with = |idle_tail| Costs { idle_tail, ..costs };
+                let is_enough = |cost| median(with(cost)).is_none_or(|found| found >= wanted);
+                costs = with(least((0, costs.idle_tail), is_enough));
             }
         }
     }
     (costs, scale, median(costs).map(|found| found as f64 / wanted.max(1) as f64))
 }
 
+/// The scale of a question's parts: from the quickest first readings of the control phase, which woke no processor.
+fn fit_scale(labs: &Labs<'_>, kernel: Kernel, base: Costs, costs: Costs, nearby: u64) -> u64 {
+    let with = |permille| with_scale(base, costs, permille);
+    let found = |permille| {
+        phase_measures(&labs.first.lab, kernel, with(permille), PhaseKind::Control)?.control_nearby
+    };
+    least(SCALES, |permille| found(permille).is_none_or(|found| found >= nearby))
+}
+
+/// The base's parts of a question scaled, beside what has been fitted already.
+fn with_scale(base: Costs, costs: Costs, permille: u64) -> Costs {
+    let Costs { idle_exit, idle_tail, .. } = costs;
+    Costs { idle_exit, idle_tail, ..scaled(base, permille) }
+}
+
+/// What a thread's first piece of work takes longer after an absence, as two absences show it directly: a client's that
+/// shares the processor with many others, up to its reading and from there to its answer, and an opener's between two
+/// planned opens. Nothing where one of the two is not shown.
+fn cooled(labs: &Labs<'_>) -> Option<(u64, u64)> {
+    let (near, far) = (&labs.first.measured, &labs.many?.measured);
+    let more = |figure: fn(&Measured) -> Option<u64>| Some(figure(far)?.saturating_sub(figure(near)?));
+    let soon = more(|found| found.control_nearby)? + more(|found| found.control_answer)?;
+    let paced = labs.paced?;
+    let pace = paced.lab.workload.iter().filter(|load| !load.runs_programs()).find_map(|load| match load
+        .rate()
+    {
+        Rate::PerSecond(rate) => Some(1_000_000_000 / u64::from(rate.max(1))),
+        _ => None,
+    })?;
+    let late = paced.measured.baseline_open?.saturating_sub(labs.any(|found| found.baseline_open)?);
+    halfway((far.control_open?, soon), (pace, late))
+}
+
+/// The curve `cold · away / (away + half)` through two points, each an absence and what it costs; `None` where the longer
+/// absence costs no more, or so much more that no such curve has both.
+fn halfway((away, soon): (u64, u64), (pace, late): (u64, u64)) -> Option<(u64, u64)> {
+    if soon == 0 || late <= soon || pace <= away {
+        return None;
+    }
+    // 1/cost is a straight line over 1/absence.
+    let (soon, late) = (soon as f64, late as f64);
+    let slope = (1.0 / soon - 1.0 / late) / (1.0 / away as f64 - 1.0 / pace as f64);
+    let rest = 1.0 / late - slope / pace as f64;
+    (rest > 0.0).then(|| (whole(1.0 / rest), whole(slope / rest)))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; times are positive")]
+const fn whole(time: f64) -> u64 {
+    time as u64
+}
+
+/// What a processor that has slept takes longer: an opener wakes later at its planned time.
+fn fit_sleep(labs: &Labs<'_>, kernel: Kernel, mut costs: Costs) -> Costs {
+    if let Some(Evidence { lab, measured }) = labs.paced {
+        let part: Part = (measured.baseline_late, |costs| &mut costs.sleep_exit, |found| found.baseline_late);
+        raise(&mut costs, part, IDLE_COSTS, |costs| phase_measures(lab, kernel, costs, PhaseKind::Baseline));
+    }
+    costs
+}
+
+/// What starting a program takes longer in a tree, and where it finds everything cold: from baselines.
+fn fit_programs(labs: &Labs<'_>, kernel: Kernel, mut costs: Costs) -> Costs {
+    let parts: [(Option<&Evidence>, (u64, u64), Cost); 2] = [
+        (labs.trees, TREE_COSTS, |costs| &mut costs.exec_tree),
+        (labs.paced, COLD_COSTS, |costs| &mut costs.exec_cold),
+    ];
+    for (runs, range, part) in parts {
+        let Some(Evidence { lab, measured }) = runs else { continue };
+        let programs = programs_of(lab);
+        let baseline = |costs| phase_measures(&programs, kernel, costs, PhaseKind::Baseline);
+        raise(&mut costs, (measured.baseline_exec, part, |found| found.baseline_exec), range, baseline);
+    }
+    costs
+}
+
+/// The lab with nothing but its programs.
+fn programs_of(lab: &Lab) -> Lab {
+    let mut lab = lab.clone();
+    lab.workload.retain(Workload::runs_programs);
+    lab
+}
+
 /// A figure as it was measured, the cost that it shows, and where a simulated run has it.
-type Part = (Option<u64>, fn(&mut Costs) -> &mut u64, fn(&Measured) -> Option<u64>);
+type Part = (Option<u64>, Cost, fn(&Measured) -> Option<u64>);
+
+/// Where a cost lies.
+type Cost = fn(&mut Costs) -> &mut u64;
 
 /// Raises what a worker costs, one part after the other, until each takes as long as it did: opening the event's
 /// file again, taking a decision up, and last, for all that is left, answering.
@@ -129,18 +266,28 @@ fn fit_workers(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (
         (measured.resumed, |costs| &mut costs.worker_answer, |found| found.resumed),
     ];
     // Where processors are scarce each part moves the others, so all are fitted again.
-    for (wanted, part, figure) in parts.into_iter().cycle().take(parts.len() * ROUNDS) {
-        let Some(wanted) = wanted else { continue };
-        let is_enough = |cost| {
-            let mut tried = costs;
-            *part(&mut tried) = cost;
-            storm(tried).as_ref().and_then(figure).is_none_or(|found| found >= wanted)
-        };
-        let least = least(WORKER_COSTS, is_enough);
-        *part(&mut costs) = least;
+    for part in parts.into_iter().cycle().take(parts.len() * ROUNDS) {
+        raise(&mut costs, part, WORKER_COSTS, storm);
     }
     let reached = storm(costs).and_then(|found| found.storm_open);
     (costs, reached.map(|reached| reached.p50 as f64 / wanted.max(1) as f64))
+}
+
+/// Raises one cost until a simulated phase has the figure that was measured; leaves it where nothing was.
+fn raise(
+    costs: &mut Costs,
+    (wanted, part, figure): Part,
+    range: (u64, u64),
+    measures: impl Fn(Costs) -> Option<Measured>,
+) {
+    let Some(wanted) = wanted else { return };
+    let is_enough = |cost| {
+        let mut tried = *costs;
+        *part(&mut tried) = cost;
+        measures(tried).as_ref().and_then(figure).is_none_or(|found| found >= wanted)
+    };
+    let cost = least(range, is_enough);
+    *part(costs) = cost;
 }
 
 /// The least number between two for which something is true that stays true from there on; the highest if it
@@ -201,7 +348,7 @@ fn short_run(
     const OPERATIONS: u64 = 500;
     let span = |kind, longest| if kind == phase { longest } else { Span::default() };
     let mut short = lab.clone();
-    short.phases.baseline = Span::default();
+    short.phases.baseline = span(PhaseKind::Baseline, Span::from_secs(10));
     short.phases.control = span(PhaseKind::Control, Span::from_secs(10));
     short.phases.storm = span(PhaseKind::Storm, Span::from_secs(10));
     short.phases.drain = span(PhaseKind::Storm, Span::from_millis(200));

@@ -1,30 +1,28 @@
 //! Clients that come back after their death: a new process under a number of its own, as a live run's conductor
 //! brings it.
 
-use lab_client_core::Input;
-use lab_model::Ticks;
 use lab_trace::ProcessMarkKind;
 
 use crate::{
     Sink,
     agenda::Happening,
-    deciders::By,
     machine::{Machine, NONE},
 };
 
-/// The processes that one client may have in a run, as in a live one.
-const PROCESSES_MAX: u32 = 1000;
+/// The processes that one client or daemon may have in a run, as in a live one.
+pub(crate) const PROCESSES_MAX: u32 = 1000;
 
 /// From a client's first read to its behaviour: the conductor tells everybody of it first. Nanoseconds. Measured, on
 /// a busy machine: three opens at 500 a second.
-const GETTING_KNOWN: u64 = 5_000_000;
+pub(crate) const GETTING_KNOWN: u64 = 5_000_000;
 
 impl<S: Sink> Machine<'_, S> {
     /// A killed client has gone, and may come back.
     pub(crate) fn client_gone(&mut self, client: usize) {
-        self.faults.told.retain(|told| told.client != client);
+        self.client_hears_no_more(client);
         self.target_gone(self.clients[client].actor);
-        let after = self.comes_back(client).or(self.lab.clients[client].restart);
+        let described = &self.lab.clients[client];
+        let after = self.comes_back(described.id.as_str()).or(described.restart);
         self.faults.returning[client] = after.is_some() && self.faults.processes[client] < PROCESSES_MAX;
         if let Some(after) = after.filter(|_| self.faults.returning[client]) {
             let client = u32::try_from(client).unwrap_or(NONE);
@@ -72,19 +70,17 @@ impl<S: Sink> Machine<'_, S> {
             return;
         }
         self.faults.returning[client] = false;
-        for other in 0..self.clients.len() {
-            if !self.clients[other].listening {
-                continue;
-            }
-            let behavior = self.clients[other].core.policy().behavior().clone();
-            let policy = self.policy(behavior);
-            let input = Input::Behave(Box::new(policy));
-            self.clients[other].core.step(Ticks(self.now), input, &mut self.actions);
-            self.apply(other, By::Command);
-            self.let_go(other, By::Command);
-        }
+        self.introduce_all();
         if self.faults.behaving {
             self.behave(client);
+            let number = u32::try_from(client).unwrap_or(NONE);
+            let helpers = (0..self.outsiders.len()).filter(|&place| {
+                let helper = &self.outsiders[place];
+                helper.client == number && helper.alive
+            });
+            for helper in helpers.collect::<Vec<_>>() {
+                self.serve_as_due(helper);
+            }
         }
     }
 }

@@ -23,6 +23,18 @@ pub struct Costs {
     /// its host, which has other things to do. Fitted by calibration to the spread of the control phase.
     #[serde(default)]
     pub idle_tail: u64,
+    /// How much longer it takes a processor that has slept. Fitted by calibration to how late an opener begins that
+    /// wakes at a planned time; 0 until then.
+    #[serde(default)]
+    pub sleep_exit: u64,
+    /// How much longer a thread's first piece of work takes after a long absence: its code and data have left the
+    /// processor's caches. Fitted by calibration to opens at a slow pace without clients; 0 until then.
+    #[serde(default)]
+    pub cold: u64,
+    /// After this long an absence half of `cold` is due. Fitted by calibration to an open of many clients that
+    /// answer at once.
+    #[serde(default)]
+    pub cold_half: u64,
     /// A thread that never waits lets another one run after this long. The base slice of Linux's scheduler.
     pub time_slice: u64,
     /// From the call of `open` to the first question. Measured with the next two: 1.5 µs without any client.
@@ -78,6 +90,14 @@ pub struct Costs {
     pub exec_exit: u64,
     /// What the dynamic loader adds. Measured: p50 0.13 ms.
     pub exec_dynamic: u64,
+    /// How much longer than the static program's start a process of a tree takes up to its first question: it is a larger
+    /// program. Fitted by calibration; 0 until then.
+    #[serde(default)]
+    pub exec_tree: u64,
+    /// How much longer a start of a program takes that finds everything cold, beside `cold`. Fitted by calibration to
+    /// programs at a slow pace; 0 until then.
+    #[serde(default)]
+    pub exec_cold: u64,
     /// From the kill of a client to the release of the openers that wait for it. Measured: p50 0.3 ms.
     pub kill_release: u64,
     /// Starting a client up to its readiness. Assumed; before the phases, so nothing depends on it.
@@ -97,6 +117,9 @@ impl Default for Costs {
             wake_up: 1_000,
             idle_exit: 7_050,
             idle_tail: 0,
+            sleep_exit: 0,
+            cold: 0,
+            cold_half: 250_000,
             time_slice: 2_800_000,
             open_entry: 900,
             open_exit: 300,
@@ -121,6 +144,8 @@ impl Default for Costs {
             exec_entry: 200_000,
             exec_exit: 210_000,
             exec_dynamic: 130_000,
+            exec_tree: 0,
+            exec_cold: 0,
             kill_release: 300_000,
             start_client: 5_000_000,
             jitter_percent: 10,
@@ -135,6 +160,18 @@ impl Costs {
     #[must_use]
     pub fn pinned() -> Costs {
         Costs { cores: 1, jitter_percent: 0, housekeeping: 0, ..Costs::default() }
+    }
+
+    /// What a thread's first piece of work costs more after an absence: nearly all of `cold` after many times
+    /// `cold_half`, and nothing after none.
+    #[inline]
+    pub(crate) const fn cold_after(&self, away: u64) -> u64 {
+        if self.cold == 0 { 0 } else { self.cold * away / (away + self.cold_half + 1) }
+    }
+
+    /// The same for the start of a program.
+    pub(crate) const fn exec_cold_after(&self, away: u64) -> u64 {
+        if self.exec_cold == 0 { 0 } else { self.exec_cold * away / (away + self.cold_half + 1) }
     }
 
     /// The costs with what must be limited limited: cores, jitter and batch.

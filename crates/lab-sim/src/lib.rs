@@ -23,10 +23,12 @@
 //!   of a live run.
 //! - **Hidden**: what a client has muted by path, what it lets the kernel keep, and what it has not subscribed to
 //!   is not asked of it ([`EsCache`]).
+//! - **Told**: what has happened is told to whoever listens, as each kernel does, and nobody waits for that ([`Told`]).
 #![forbid(unsafe_code)]
 
 mod agenda;
 mod calibrate;
+mod channels;
 mod client;
 mod comebacks;
 mod costs;

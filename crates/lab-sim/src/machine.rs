@@ -10,6 +10,7 @@ use lab_model::{Lab, Ticks};
 use crate::{
     Costs, EsCache, Files, Kernel, Options, Sink,
     agenda::{Agenda, Happening},
+    channels::DaemonLife,
     client::Client,
     driver::Driver,
     faults::Faults,
@@ -100,6 +101,10 @@ pub(crate) struct Thread {
     pub(crate) last_core: u32,
     /// Since when it has its processor.
     pub(crate) since: u64,
+    /// When it last left one; when it was made, before that.
+    pub(crate) left: u64,
+    /// How long it had been without one, while its first piece of work begins.
+    pub(crate) away: u64,
     /// A worker's last reading of the clock before its answer.
     pub(crate) since_answer: u64,
     /// Tells a wait from an older one.
@@ -142,6 +147,8 @@ pub(crate) struct Machine<'a, S> {
     pub(crate) clients: Vec<Client>,
     /// Helpers and daemons.
     pub(crate) outsiders: Vec<Outsider>,
+    /// The daemons, each through all of its processes.
+    pub(crate) daemons: Vec<DaemonLife>,
     /// Requests to them.
     pub(crate) requests: Slab<Request>,
     /// The order in which fanotify asks.
@@ -192,6 +199,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             operations: Slab::default(),
             clients: Vec::new(),
             outsiders: Vec::new(),
+            daemons: Vec::new(),
             requests: Slab::default(),
             order: Random::new(options.seed, 1).permutation(count),
             files: Files::new(&lab.workload),
@@ -248,6 +256,10 @@ impl<'a, S: Sink> Machine<'a, S> {
                 Happening::StartAgain { client } => self.start_again(client as usize),
                 Happening::BackAgain { client, process } => self.back_again(client as usize, process),
                 Happening::KnownAgain { client, process } => self.known_again(client as usize, process),
+                Happening::DaemonAgain { daemon } => self.daemon_again(daemon as usize),
+                Happening::DaemonListens { outsider } => self.daemon_listens(outsider),
+                Happening::DaemonServes { outsider } => self.daemon_serves(outsider),
+                Happening::Regain { client, by, asked } => self.regain(client, by, asked),
                 Happening::Script { step } => self.script_step(step),
                 Happening::Quiet { calm } => self.calm_over(calm),
                 Happening::RunTooLong => self.run_too_long(),
@@ -287,6 +299,8 @@ impl<'a, S: Sink> Machine<'a, S> {
             stopped: false,
             last_core: NONE,
             since: 0,
+            left: self.now,
+            away: 0,
             since_answer: 0,
             wait: 0,
             operation: Key::NONE,
@@ -329,18 +343,27 @@ impl<'a, S: Sink> Machine<'a, S> {
 
     fn dispatch(&mut self, thread: u32, begin: Begin) {
         let idle = if begin.was_idle { self.costs.idle_exit } else { 0 };
+        let sleep = if begin.slept { self.costs.sleep_exit } else { 0 };
         let switch = if begin.switches { self.costs.context_switch } else { 0 };
         let tail = if begin.was_idle && self.costs.idle_tail > 0 {
             self.noise.exponential(self.costs.idle_tail)
         } else {
             0
         };
-        let from = begin.from + self.cost(idle + switch) + tail;
+        let from = begin.from + self.cost(idle + sleep + switch) + tail;
         let state = &mut self.threads[thread as usize];
         state.state = State::Running;
         state.last_core = begin.core;
         state.since = from;
-        let end = self.enter(thread, from);
+        state.away = begin.from.saturating_sub(state.left);
+        let (away, begins) = (state.away, state.step == Step::Begin);
+        // What it needs is no longer near; it finds that out while it works.
+        let cold = self.costs.cold_after(away);
+        let cold = if cold > 0 { self.cost(cold) } else { 0 };
+        // An operation begins with its call, a reader or worker with what it is woken for.
+        let (before, after) = if begins { (0, cold) } else { (cold, 0) };
+        let end = self.enter(thread, from + before) + after;
+        self.threads[thread as usize].away = 0;
         self.agenda.work(end, begin.core);
     }
 
@@ -359,6 +382,7 @@ impl<'a, S: Sink> Machine<'a, S> {
                 return;
             }
             self.processors.stay_busy(core, free);
+            self.threads[thread as usize].left = free;
             if next == Next::Continue && stopped {
                 self.threads[thread as usize].state = State::Stopped;
             } else if next == Next::Continue {

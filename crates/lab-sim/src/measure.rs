@@ -14,6 +14,8 @@ struct Gathered {
     cores: Option<u16>,
     /// Root operations by phase and kind.
     roots: [[Histogram; 2]; 3],
+    /// How late planned opens of the baseline began.
+    late: Histogram,
     /// Execs of the baseline, by the number of their program's path.
     baseline_execs: BTreeMap<u32, Histogram>,
     /// The driver's paths, as far as one piece of them goes.
@@ -87,6 +89,9 @@ impl Gathered {
         }
         let Some((phase, kind)) = place(operation) else { return };
         self.roots[phase][kind].record(took);
+        if let (0, 0, Some(planned)) = (phase, kind, operation.begin.planned) {
+            self.late.record(timebase.nanoseconds(operation.begin.started.since(planned)));
+        }
         if kind == 0 && phase > 0 {
             let at = |ticks: lab_model::Ticks| timebase.nanoseconds(ticks.0);
             let thread = operation.begin.subject.tid;
@@ -100,22 +105,24 @@ impl Gathered {
         }
     }
 
-    /// How long opens took to their first reading and after their last answer: in the control phase and the storm.
-    fn gaps(&mut self) -> [[Histogram; 2]; 2] {
-        let mut gaps: [[Histogram; 2]; 2] = std::array::from_fn(|_| Default::default());
+    /// How long opens took to their first reading and after their last answer, and clients from each reading to its
+    /// answer: in the control phase and the storm.
+    fn gaps(&mut self) -> [[Histogram; 3]; 2] {
+        let mut gaps: [[Histogram; 3]; 2] = std::array::from_fn(|_| Default::default());
         self.opens.sort_unstable();
         self.questions.sort_unstable();
         let mut questions = self.questions.iter().peekable();
         for &(thread, began, ended, storm) in &self.opens {
             while questions.next_if(|question| (question.0, question.1) < (thread, began)).is_some() {}
             let (mut first, mut last) = (None, None);
+            let place = usize::from(storm);
             while let Some(&(_, read, answered)) =
                 questions.next_if(|question| (question.0, question.1) <= (thread, ended))
             {
                 first = first.or(Some(read));
                 last = last.max(Some(answered));
+                gaps[place][2].record(answered.saturating_sub(read));
             }
-            let place = usize::from(storm);
             first.into_iter().for_each(|read| gaps[place][0].record(read.saturating_sub(began)));
             last.into_iter().for_each(|answered| gaps[place][1].record(ended.saturating_sub(answered)));
         }
@@ -131,7 +138,7 @@ impl Gathered {
     }
 
     fn measured(mut self) -> Measured {
-        let [[nearby, _], [asked, resumed]] = self.gaps();
+        let [[nearby, _, control_answer], [asked, resumed, _]] = self.gaps();
         let median = |phase: usize, kind: usize| self.roots[phase][kind].at(500);
         let spread = |kind: usize| {
             let (p50, p99) = (self.roots[2][kind].at(500)?, self.roots[2][kind].at(990)?);
@@ -140,12 +147,17 @@ impl Gathered {
         Measured {
             cores: self.cores,
             baseline_open: median(0, 0),
+            baseline_late: self.late.at(500),
+            baseline_exec: median(0, 1),
             baseline_static: self.baseline_exec(ExecProgram::Static),
             baseline_dynamic: self.baseline_exec(ExecProgram::Dynamic),
             control_open: median(1, 0),
             control_exec: median(1, 1),
             control_open_p90: self.roots[1][0].at(900),
             control_nearby: nearby.at(50),
+            control_answer: control_answer.at(500),
+            control_asked: nearby.at(500),
+            control_asked_p90: nearby.at(900),
             asked: asked.at(500),
             resumed: resumed.at(500),
             hand_over: self.handed.at(500),

@@ -9,6 +9,10 @@ pub struct Measured {
     pub cores: Option<u16>,
     /// An open of the workload without clients.
     pub baseline_open: Option<u64>,
+    /// How late an opener begins that wakes at a planned time, without clients.
+    pub baseline_late: Option<u64>,
+    /// An exec of any program without clients.
+    pub baseline_exec: Option<u64>,
     /// An exec of a static program without clients.
     pub baseline_static: Option<u64>,
     /// An exec of a dynamically linked program without clients.
@@ -22,6 +26,12 @@ pub struct Measured {
     /// From the call of an open to the first client's reading, in the quickest twentieth of the control phase:
     /// where the client woke on the processor that called.
     pub control_nearby: Option<u64>,
+    /// From the call of an open to the first client's reading, in the control phase.
+    pub control_asked: Option<u64>,
+    /// 90 % of those take at most this.
+    pub control_asked_p90: Option<u64>,
+    /// From a client's reading to its answer, in the control phase.
+    pub control_answer: Option<u64>,
     /// From the call of an open to the first client's reading, in the storm.
     pub asked: Option<u64>,
     /// From the last client's answer to the return of the open, in the storm.
@@ -77,15 +87,20 @@ pub struct FigureSpread {
 type Figure = (&'static str, fn(&mut Measured) -> &mut Option<u64>);
 
 /// All figures that a cost is fitted to.
-const FIGURES: [Figure; 13] = [
+const FIGURES: [Figure; 18] = [
     ("open, no client", |measured| &mut measured.baseline_open),
+    ("waking at a planned time", |measured| &mut measured.baseline_late),
+    ("exec, no client", |measured| &mut measured.baseline_exec),
     ("static exec, no client", |measured| &mut measured.baseline_static),
     ("dynamic exec, no client", |measured| &mut measured.baseline_dynamic),
     ("open, answered at once", |measured| &mut measured.control_open),
     ("exec, answered at once", |measured| &mut measured.control_exec),
     ("open, answered at once, p90", |measured| &mut measured.control_open_p90),
     ("call to first reading, quickest", |measured| &mut measured.control_nearby),
-    ("call to first reading", |measured| &mut measured.asked),
+    ("call to first reading, answered at once", |measured| &mut measured.control_asked),
+    ("call to first reading, answered at once, p90", |measured| &mut measured.control_asked_p90),
+    ("reading to answer, answered at once", |measured| &mut measured.control_answer),
+    ("call to first reading, storm", |measured| &mut measured.asked),
     ("last answer to return", |measured| &mut measured.resumed),
     ("reading a file", |measured| &mut measured.content),
     ("handing over to a worker", |measured| &mut measured.hand_over),

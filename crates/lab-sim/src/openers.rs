@@ -78,13 +78,20 @@ impl<S: Sink> Machine<'_, S> {
             kind,
             worker: state.number,
             phase: self.script.phase,
+            parent: None,
         };
         let record = self.sink.begin_operation(self.driver.actor, &begin);
         self.tally.began_root();
         if planned.action == Action::Tree {
             self.plant(thread, planned.load, &begin);
         }
-        let entry = self.entry_cost(kind, linkage);
+        let mut entry = self.entry_cost(kind, linkage);
+        if kind == OperationKind::Exec {
+            entry += self.costs.exec_cold_after(state.away);
+        }
+        if planned.action == Action::Tree {
+            entry += self.costs.exec_tree;
+        }
         let passes = passes(self.kernel, kind, linkage);
         let operation = Operation::begun(thread, record, &begin, subject, file, passes, Lineage::Root);
         (operation, entry)
@@ -415,6 +422,7 @@ impl<S: Sink> Machine<'_, S> {
             worker: state.number,
             // A client does not know the phase, live either.
             phase: None,
+            parent: None,
         };
         let record = self.sink.begin_operation(actor, &begin);
         let operation = Operation {

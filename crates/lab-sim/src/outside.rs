@@ -7,12 +7,13 @@
 use std::collections::VecDeque;
 
 use lab_client_core::{Ask, Outcome, REQUESTS_MAX, Step as Stage, Task, Whom};
-use lab_model::{Actor, AskedDaemon, Cause, Errand, OperationKind, PlannedFault, Role, Ticks};
+use lab_model::{Actor, AskedDaemon, Cause, Errand, OperationKind, PlannedFault, Role, Service, Ticks};
 use lab_trace::{Header, OperationBegin, ProcessMarkKind, RecordId, RequestBegin, RequestEnd, ThreadPurpose};
 use serde_json::json;
 
 use crate::{
     Sink,
+    channels::EPIPE,
     client::{Plan, Subject},
     machine::{Machine, NONE, Next, State, Step},
     operation::{Lineage, Linkage, Operation, passes},
@@ -33,13 +34,19 @@ pub(crate) struct Outsider {
     /// The client whose helper it is; [`NONE`] for a daemon.
     pub(crate) client: u32,
     pub(crate) alive: bool,
-    errand: Errand,
+    /// It can be connected to, and carries out what it is asked.
+    pub(crate) listens: bool,
+    pub(crate) serves: bool,
+    /// What it does for a request that it begins now, and for how many at once.
+    pub(crate) service: Service,
+    /// Requests under way.
+    running: u16,
     /// Its first thread and how many.
     pub(crate) threads: (u32, u16),
     /// Threads without a request, the longest idle first.
     idle: VecDeque<u32>,
     /// Requests that no thread has begun.
-    taken_in: VecDeque<Key>,
+    pub(crate) taken_in: VecDeque<Key>,
 }
 
 /// Where a client's requests for one group of outsiders wait: its helpers, or one daemon.
@@ -48,10 +55,12 @@ pub(crate) struct Desk {
     /// Who is asked, as the trace has it.
     whom: Actor,
     /// The group: its first outsider and how many.
-    group: (u32, u32),
+    pub(crate) group: (u32, u32),
+    /// Channels that work, as far as anybody has found out.
+    pub(crate) channels: usize,
     /// Channels without a request, the longest idle first, each by the outsider at its other end.
-    free: VecDeque<u32>,
-    waiting: VecDeque<Key>,
+    pub(crate) free: VecDeque<u32>,
+    pub(crate) waiting: VecDeque<Key>,
 }
 
 /// A client's desks.
@@ -62,7 +71,7 @@ pub(crate) struct Desks {
 }
 
 impl Desks {
-    fn get_mut(&mut self, whom: Whom) -> Option<&mut Desk> {
+    pub(crate) fn get_mut(&mut self, whom: Whom) -> Option<&mut Desk> {
         match whom {
             Whom::Helper => self.helpers.as_mut(),
             Whom::Daemon(place) => self.daemons.get_mut(usize::from(place)),
@@ -82,21 +91,22 @@ impl Desks {
 pub(crate) struct Request {
     pub(crate) client: u32,
     /// That client's process: another may have come after it.
-    by: Actor,
-    whom: Whom,
+    pub(crate) by: Actor,
+    pub(crate) whom: Whom,
     /// Whose channel carries it; [`NONE`] while it waits for one.
-    outsider: u32,
+    pub(crate) outsider: u32,
     /// Its place in the client's trace, and that of the decision it was made for.
-    record: RecordId,
+    pub(crate) record: RecordId,
     decision: u64,
     /// The decision's file.
     file: u32,
     lineage: Lineage,
+    draw: u64,
     task: Task,
     /// What the task does next.
     plan: Plan,
     /// The client's thread that waits for the reply; [`NONE`] if none does.
-    waiter: u32,
+    pub(crate) waiter: u32,
     /// 0, or the `errno` of an operation that failed.
     error: u32,
 }
@@ -106,11 +116,13 @@ impl<S: Sink> Machine<'_, S> {
     /// follow the driver's.
     pub(crate) fn populate_outside(&mut self, pid_first: u32) {
         self.next_actor = self.driver.actor.0.saturating_add(1);
+        self.daemons = self.daemon_lives();
         let lab = self.lab;
         let pid = |machine: &Self| pid_first + narrow(machine.outsiders.len());
         for daemon in &lab.daemons {
             let pid = pid(self);
-            self.add_outsider(daemon.id.to_string(), NONE, daemon.errand, daemon.workers, pid);
+            let service = Service { errand: daemon.errand, workers: daemon.workers };
+            self.add_outsider(daemon.id.to_string(), NONE, service, pid);
         }
         for client in 0..self.clients.len() {
             self.add_desks(client, &mut |machine| pid(machine));
@@ -137,17 +149,21 @@ impl<S: Sink> Machine<'_, S> {
             let name = PlannedFault::helper(described.id.as_str(), number);
             let errand = helpers.map_or_else(Errand::none, |helpers| helpers.errand);
             let pid = pid(self);
-            self.add_outsider(name, narrow(client), errand, 1, pid);
+            self.add_outsider(name, narrow(client), Service { errand, workers: 1 }, pid);
         }
         let desk = |whom, group: (u32, u32), channels: usize| {
             let free = (group.0..group.0 + group.1).cycle().take(channels).collect();
-            Desk { whom, group, free, waiting: VecDeque::new() }
+            Desk { whom, group, channels, free, waiting: VecDeque::new() }
         };
         let of_daemon = |asked: &AskedDaemon| {
             let place = self.lab.daemons.iter().position(|daemon| daemon.id == asked.daemon);
             let place = place.expect("a lab names no daemon that it does not have");
-            let channels = usize::from(self.lab.daemons[place].workers);
-            desk(self.outsiders[place].actor, (narrow(place), 1), channels)
+            // It has the number of its first process to its clients. One that is dead when a client comes back stays
+            // lost to that.
+            let (first, latest) = (self.outsiders[place].actor, self.daemons[place].place);
+            let workers = usize::from(self.lab.daemons[place].workers);
+            let there = latest == narrow(place) || self.outsiders[latest as usize].listens;
+            desk(first, (latest, 1), if there { workers } else { 0 })
         };
         let daemons = described.behavior.daemons.iter().map(of_daemon).collect();
         let of_helpers = |helpers: lab_model::Helpers| {
@@ -157,7 +173,8 @@ impl<S: Sink> Machine<'_, S> {
         self.clients[client].desks = Desks { helpers: helpers.map(of_helpers), daemons };
     }
 
-    fn add_outsider(&mut self, name: String, client: u32, errand: Errand, workers: u16, pid: u32) {
+    pub(crate) fn add_outsider(&mut self, name: String, client: u32, service: Service, pid: u32) {
+        let workers = service.workers;
         let (place, first) = (narrow(self.outsiders.len()), narrow(self.threads.len()));
         for number in 0..workers {
             let thread = self.add_thread(NONE, number, Step::Fetch, self.new_tid());
@@ -172,7 +189,10 @@ impl<S: Sink> Machine<'_, S> {
             pid,
             client,
             alive: false,
-            errand,
+            listens: false,
+            serves: false,
+            service,
+            running: 0,
             threads,
             idle,
             taken_in,
@@ -185,7 +205,8 @@ impl<S: Sink> Machine<'_, S> {
             NONE => (Role::Daemon, None),
             client => (Role::Helper, Some(self.clients[client as usize].actor.0)),
         };
-        let settings = json!({ "client": client, "workers": outsider.threads.1, "errand": outsider.errand });
+        let settings =
+            json!({ "client": client, "workers": outsider.threads.1, "errand": outsider.service.errand });
         let identity = self.identity(&outsider.name, None, settings);
         self.header(outsider.actor, role, outsider.pid, identity)
     }
@@ -210,9 +231,17 @@ impl<S: Sink> Machine<'_, S> {
 
     fn start_outsider(&mut self, place: usize) {
         let outsider = &mut self.outsiders[place];
-        outsider.alive = true;
-        let (actor, pid, (first, count)) = (outsider.actor, outsider.pid, outsider.threads);
+        (outsider.alive, outsider.serves) = (true, true);
+        let (actor, pid) = (outsider.actor, outsider.pid);
         self.mark_process(actor, pid, ProcessMarkKind::Started, 0);
+        self.announce_outsider(place);
+    }
+
+    /// A helper or a daemon is ready.
+    pub(crate) fn announce_outsider(&mut self, place: usize) {
+        let outsider = &mut self.outsiders[place];
+        outsider.listens = true;
+        let (actor, pid, (first, count)) = (outsider.actor, outsider.pid, outsider.threads);
         self.mark_thread(actor, u64::from(pid), ThreadPurpose::Control, 0);
         for thread in first..first + u32::from(count) {
             let thread = self.threads[thread as usize];
@@ -282,12 +311,13 @@ impl<S: Sink> Machine<'_, S> {
         let begin =
             RequestBegin { at: Ticks(self.now), decision, whom: desk.whom, worker: number, waits: wait };
         let record = self.sink.begin_request(state.actor, &begin);
-        if desk.free.is_empty() && desk.waiting.len() >= REQUESTS_MAX {
-            let end = RequestEnd { at: Ticks(self.now), error: EAGAIN };
+        let full = desk.free.is_empty() && desk.waiting.len() >= REQUESTS_MAX;
+        if full || desk.channels == 0 {
+            let error = if desk.channels == 0 { EPIPE } else { EAGAIN };
+            let end = RequestEnd { at: Ticks(self.now), error, served: None };
             self.sink.end_request(state.actor, record, &end);
             return self.work_finished(thread);
         }
-        let errand = self.outsiders[desk.group.0 as usize].errand;
         let request = self.requests.insert(Request {
             client,
             by: state.actor,
@@ -297,16 +327,20 @@ impl<S: Sink> Machine<'_, S> {
             decision,
             file,
             lineage: if by_client { Lineage::Feedback(own) } else { Lineage::Drive(own) },
-            task: Task::errand(&errand, draw),
+            // What is done is said when it begins.
+            task: Task::errand(&Errand::none(), draw),
+            draw,
             plan: Plan::Nothing,
-            waiter: if wait { thread } else { NONE },
+            waiter: NONE,
             error: 0,
         });
         match desk.free.pop_front() {
-            Some(outsider) => self.take_in(outsider, request),
+            Some(outsider) if self.outsiders[outsider as usize].alive => self.take_in(outsider, request),
+            Some(_) => self.fail_on_channel(request),
             None => desk.waiting.push_back(request),
         }
-        if wait {
+        if let Some(request_made) = self.requests.get_mut(request).filter(|_| wait) {
+            request_made.waiter = thread;
             let state = &mut self.threads[thread as usize];
             (state.request, state.step) = (request, Step::Replied);
             return Next::Block;
@@ -315,13 +349,20 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     /// A channel brings a request to its outsider.
-    fn take_in(&mut self, outsider: u32, request: Key) {
+    pub(crate) fn take_in(&mut self, outsider: u32, request: Key) {
         if let Some(request) = self.requests.get_mut(request) {
             request.outsider = outsider;
         }
-        let outsider = &mut self.outsiders[outsider as usize];
-        outsider.taken_in.push_back(request);
-        if let Some(thread) = outsider.idle.pop_front() {
+        let state = &mut self.outsiders[outsider as usize];
+        state.taken_in.push_back(request);
+        if state.serves {
+            self.rouse(outsider as usize);
+        }
+    }
+
+    /// A thread that rests takes up what was taken in.
+    pub(crate) fn rouse(&mut self, outsider: usize) {
+        if let Some(thread) = self.outsiders[outsider].idle.pop_front() {
             self.threads[thread as usize].step = Step::Fetch;
             self.wake(thread);
         }
@@ -336,10 +377,18 @@ impl<S: Sink> Machine<'_, S> {
 
     pub(crate) fn leave_fetch(&mut self, thread: u32) -> Next {
         let place = self.threads[thread as usize].outside as usize;
-        let Some(request) = self.outsiders[place].taken_in.pop_front() else {
+        if self.outsiders[place].running >= self.outsiders[place].service.workers {
+            return self.outsider_rests(thread);
+        }
+        let Some(key) = self.outsiders[place].taken_in.pop_front() else {
             return self.outsider_rests(thread);
         };
-        self.threads[thread as usize].request = request;
+        self.outsiders[place].running += 1;
+        let errand = self.outsiders[place].service.errand;
+        if let Some(request) = self.requests.get_mut(key) {
+            request.task = Task::errand(&errand, request.draw);
+        }
+        self.threads[thread as usize].request = key;
         self.errand_next(thread, Outcome::Begin)
     }
 
@@ -432,6 +481,7 @@ impl<S: Sink> Machine<'_, S> {
             kind,
             worker: state.number,
             phase: None,
+            parent: None,
         };
         let record = self.sink.begin_operation(actor, &begin);
         let passes = passes(self.kernel, kind, linkage);
@@ -451,6 +501,8 @@ impl<S: Sink> Machine<'_, S> {
 
     pub(crate) fn leave_reply(&mut self, thread: u32) -> Next {
         let key = std::mem::replace(&mut self.threads[thread as usize].request, Key::NONE);
+        let outsider = self.threads[thread as usize].outside as usize;
+        self.outsiders[outsider].running -= 1;
         if let Some(request) = self.requests.remove(key) {
             self.reply(&request);
         }
@@ -462,7 +514,7 @@ impl<S: Sink> Machine<'_, S> {
         if !state.alive || state.actor != request.by {
             return;
         }
-        let end = RequestEnd { at: Ticks(self.now), error: request.error };
+        let end = RequestEnd { at: Ticks(self.now), error: request.error, served: None };
         self.sink.end_request(state.actor, request.record, &end);
         if let Some(desk) = state.desks.get_mut(request.whom) {
             match desk.waiting.pop_front() {
@@ -483,7 +535,7 @@ impl<S: Sink> Machine<'_, S> {
 
     fn outsider_rests(&mut self, thread: u32) -> Next {
         let outsider = &mut self.outsiders[self.threads[thread as usize].outside as usize];
-        if outsider.taken_in.is_empty() {
+        if outsider.taken_in.is_empty() || outsider.running >= outsider.service.workers {
             outsider.idle.push_back(thread);
             return Next::Block;
         }

@@ -42,6 +42,8 @@ pub(crate) struct Begin {
     pub(crate) switches: bool,
     /// It had nothing to do.
     pub(crate) was_idle: bool,
+    /// It had had nothing to do for so long that it slept.
+    pub(crate) slept: bool,
 }
 
 impl Processors {
@@ -88,7 +90,8 @@ impl Processors {
         state.thread = thread;
         // A processor whose last thread is still finishing has not gone idle yet.
         let was_idle = was_idle && state.busy_until <= now;
-        Begin { core, from: state.busy_until.max(now), switches, was_idle }
+        let slept = was_idle && state.busy_until + SLEEPS_AFTER <= now;
+        Begin { core, from: state.busy_until.max(now), switches, was_idle, slept }
     }
 
     /// Who runs there.
@@ -138,16 +141,20 @@ mod tests {
     fn an_idle_processor_is_taken_and_the_last_one_preferred() {
         let mut processors = Processors::new(3);
         let begin = processors.want(7, 1, NOBODY, 10).unwrap();
-        assert_eq!(begin, Begin { core: 1, from: 10, switches: true, was_idle: true });
+        assert_eq!(begin, Begin { core: 1, from: 10, switches: true, was_idle: true, slept: false });
         assert_eq!(processors.want(8, 1, NOBODY, 10).map(|begin| begin.core), Some(0), "1 is taken");
         assert_eq!(processors.want(9, u32::MAX, NOBODY, 10).map(|begin| begin.core), Some(2));
         assert_eq!(processors.want(10, 1, NOBODY, 10), None, "none is idle: it waits for its last one");
         assert!(processors.contended(1) && !processors.contended(0));
         let next = processors.yield_core(1, 20);
-        assert_eq!(next, Some((10, Begin { core: 1, from: 20, switches: true, was_idle: false })));
+        assert_eq!(
+            next,
+            Some((10, Begin { core: 1, from: 20, switches: true, was_idle: false, slept: false }))
+        );
         assert_eq!(processors.yield_core(1, 30), None);
         let again = processors.want(10, 1, NOBODY, 40).unwrap();
         assert!(!again.switches && again.was_idle, "the same thread comes back to an idle processor");
+        assert!(!again.slept, "that has not been idle for long");
     }
 
     #[test]
@@ -174,6 +181,8 @@ mod tests {
             Some(1),
             "a timer wakes it"
         );
+        assert_eq!(processors.yield_core(1, at(901)), None);
+        assert!(processors.want(1, 1, NOBODY, at(901) + SLEEPS_AFTER).unwrap().slept);
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct Counting {
     pub operations_ended: u64,
     /// Requests to workers outside the clients.
     pub requests: u64,
+    /// Of those, over: carried out or failed.
+    pub requests_ended: u64,
     /// Notices.
     pub notices: u64,
     /// Faults.
@@ -118,7 +120,9 @@ impl Sink for Counting {
         self.claim(actor)
     }
 
-    fn end_request(&mut self, _actor: Actor, _id: RecordId, _end: &RequestEnd) {}
+    fn end_request(&mut self, _actor: Actor, _id: RecordId, _end: &RequestEnd) {
+        self.requests_ended += 1;
+    }
 
     fn notice(&mut self, actor: Actor, _notice: &Notice, _file: Option<u32>) -> RecordId {
         self.notices += 1;

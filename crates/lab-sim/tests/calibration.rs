@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{KERNELS, exec_storm, lab, scanner};
-use lab_model::{ExecProgram, Lab, PhaseKind, Span};
+use common::{KERNELS, exec_storm, lab, open_storm, scanner};
+use lab_model::{ExecProgram, ExecStorm, ExecTree, Lab, PhaseKind, Rate, Span, Workload};
 use lab_sim::{
     Calibration, Costs, Evidence, Kernel, Measured, Options, Traces, calibrate, measure, simulate,
 };
@@ -74,6 +74,62 @@ fn another_machine_is_recognised_and_its_storm_predicted() {
         let found = real.storm_open.unwrap();
         assert!(predicted.p50.abs_diff(found.p50) * 10 < found.p50, "{predicted:?} {found:?}");
     }
+}
+
+/// What one lab cannot show, others do: long absences, long sleeps, a tree's program.
+#[test]
+fn what_is_cold_and_how_long_programs_take_comes_from_labs_that_show_it() {
+    let phases = |lab: &mut Lab| {
+        lab.phases.baseline = Span::from_secs(1);
+        lab.phases.control = Span::from_secs(1);
+    };
+    let mut many = lab(24, &lab_model::Preset::Noop.behavior(), 300);
+    many.workload = vec![open_storm(1, Rate::Max, Some(300))];
+    let mut paced = lab(2, &scanner(), 300);
+    let short = Workload::ExecStorm(ExecStorm {
+        workers: 1,
+        program: ExecProgram::Static,
+        rate: Rate::PerSecond(50),
+        operations_max: Some(50),
+    });
+    paced.workload = vec![open_storm(1, Rate::PerSecond(200), Some(200)), short];
+    let mut programs = lab(1, &scanner(), 100);
+    programs.workload = vec![exec_storm(ExecProgram::Static, 50)];
+    let mut trees = lab(1, &scanner(), 100);
+    let tree = ExecTree { workers: 1, fanout: 3, depth: 1, rate: Rate::Max, operations_max: Some(20) };
+    trees.workload = vec![Workload::ExecTree(tree)];
+    let machine = Costs {
+        sleep_exit: 30_000,
+        cold: 20_000,
+        cold_half: 500_000,
+        exec_tree: 800_000,
+        exec_cold: 150_000,
+        ..Costs::default()
+    };
+    let mut labs = [paced, many, programs, trees, whole_lab()];
+    labs.iter_mut().for_each(phases);
+    let mut evidence = labs.map(|lab| Evidence { measured: measured(&lab, Kernel::Fanotify, machine), lab });
+    // On a real machine many clients gather on the opener's processor, so the quickest readings wake none.
+    let crowd = evidence[4].measured.clone();
+    let after = |costs: Costs, away: u64| costs.cold * away / (away + costs.cold_half);
+    evidence[1].measured = Measured {
+        control_open: Some(300_000),
+        control_nearby: crowd.control_nearby.map(|nearby| nearby + after(machine, 300_000)),
+        ..crowd
+    };
+    let fit = calibrate(&evidence, Kernel::Fanotify, Costs::default()).costs;
+    let near = |found: u64, planted: u64| found.abs_diff(planted) * 6 < planted;
+    assert!(near(fit.sleep_exit, machine.sleep_exit), "{fit:?}");
+    assert!(near(fit.exec_tree, machine.exec_tree), "{fit:?}");
+    assert!(near(fit.exec_cold, machine.exec_cold), "{fit:?}");
+    // Two points make the curve; what it says between them counts, not where it ends.
+    for away in [1_000_000, 5_000_000] {
+        assert!(near(after(fit, away), after(machine, away)), "{away}: {fit:?}");
+    }
+    // The order in which the runs are named is no matter.
+    let [paced, many, programs, trees, crowd] = evidence;
+    let other = calibrate(&[crowd, trees, many, paced, programs], Kernel::Fanotify, Costs::default());
+    assert_eq!(other.costs, fit);
 }
 
 /// Calibrated on one lab, another one is predicted on the same machine.

@@ -7,8 +7,8 @@ mod common;
 use common::{KERNELS, lab, open_storm, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
-    AuthEvents, Behavior, Cache, Errand, FaultAction, Helpers, Lab, Mute, PhaseKind, PlannedFault, Rate,
-    ReactTo, Span, Workload,
+    AskedDaemon, AuthEvents, Behavior, Cache, Daemon, Errand, FaultAction, Helpers, Lab, Mute, PhaseKind,
+    PlannedFault, Rate, ReactTo, Service, Span, Workload,
 };
 use lab_sim::{Kernel, Options, Summary, Traces, check_determinism, not_simulated, simulate};
 use lab_trace::Trace;
@@ -359,9 +359,129 @@ fn a_helper_without_descriptors_opens_nothing() {
     }
 }
 
+/// Requests to helpers and daemons, of all clients: carried out, failed, refused, unheard.
+fn asked(report: &Value) -> [u64; 4] {
+    let clients = report["clients"].as_array().unwrap();
+    let rows: Vec<&Value> =
+        clients.iter().flat_map(|client| client["requests"].as_array().unwrap()).collect();
+    let sum = |end: &str| rows.iter().map(|row| number(row, &format!("/{end}"))).sum::<u64>();
+    let all = ["carried_out", "failed", "refused", "unheard"].map(sum);
+    assert_eq!(all.iter().sum::<u64>(), sum("made"));
+    all
+}
+
 #[test]
-fn the_end_of_a_helper_by_itself_is_refused() {
-    let lab = with_a_helper(10, vec![fault("c0.helper-1", 1, FaultAction::Kill)]);
-    let said = not_simulated(&lab).unwrap();
-    assert_eq!(said, "helpers and daemons that are killed or restarted by themselves");
+fn a_helper_that_is_killed_costs_the_request_that_it_had() {
+    for kernel in KERNELS {
+        let killed = with_a_helper(600, vec![fault("c0.helper-1", 400, FaultAction::Kill)]);
+        let (summary, report) = run(&killed, kernel);
+        assert_eq!((summary.kills, ends(&report, 0)), (0, vec!["clean"]), "{kernel:?}: its client goes on");
+        assert_eq!(ways(&report, 0, "rule"), 600);
+        assert_eq!(the_fault(&report, "kill")["actor"].as_str(), Some("c0.helper-1"));
+        // 400 of 600 opens come after the kill: at 500 a second the first 200 take 400 ms.
+        let [carried_out, failed, refused, unheard] = asked(&report);
+        assert_eq!((carried_out + failed, refused, unheard), (600, 0, 0), "each request is over");
+        assert!((199..=201).contains(&carried_out), "{kernel:?}: {carried_out}");
+        // With a second one it goes on as before, but for the request that the first had.
+        let mut two = killed;
+        two.clients[0].behavior.helpers.as_mut().unwrap().count = 2;
+        let (_, report) = run(&two, kernel);
+        let [carried_out, failed, ..] = asked(&report);
+        assert_eq!(carried_out + failed, 600);
+        assert!(failed <= 1, "{kernel:?}: {failed} failed");
+    }
+}
+
+/// A dead helper is found by whoever hands it something, also if nothing was under way when it died.
+#[test]
+fn an_idle_channel_is_found_broken_by_the_next_request() {
+    let mut lab = with_a_helper(100, vec![fault("c0.helper-1", 1000, FaultAction::Kill)]);
+    lab.clients[0].behavior.helpers.as_mut().unwrap().count = 2;
+    lab.workload = vec![open_storm(1, Rate::PerSecond(20), Some(100))];
+    for kernel in KERNELS {
+        let (_, report) = run(&lab, kernel);
+        assert_eq!(asked(&report), [99, 1, 0, 0], "{kernel:?}: every other request would have gone there");
+    }
+}
+
+/// Two clients that have a daemon open what the workload opens, and wait for it.
+fn with_a_daemon(faults: Vec<PlannedFault>) -> Lab {
+    let mut lab = noops(600, faults);
+    let errand = Errand { open: true, ..Errand::none() };
+    lab.daemons = vec![Daemon { id: "indexer".parse().unwrap(), workers: 2, errand }];
+    for client in &mut lab.clients {
+        let daemon = "indexer".parse().unwrap();
+        client.behavior.daemons = vec![AskedDaemon { daemon, on: AuthEvents::All, wait: true }];
+        client.behavior.mute.processes = vec!["indexer".to_owned()];
+    }
+    lab
+}
+
+#[test]
+fn a_daemon_that_is_killed_stays_lost_and_one_that_is_restarted_comes_back() {
+    for kernel in KERNELS {
+        let (_, report) = run(&with_a_daemon(vec![fault("indexer", 400, FaultAction::Kill)]), kernel);
+        assert_eq!((ways(&report, 0, "rule"), ways(&report, 1, "rule")), (600, 600), "{kernel:?}");
+        let [carried_out, failed, refused, unheard] = asked(&report);
+        assert_eq!((carried_out + failed, refused, unheard), (1200, 0, 0));
+        assert!((399..=401).contains(&carried_out), "{kernel:?}: {carried_out}");
+
+        let again = FaultAction::Restart { after: ms(200) };
+        let (_, report) = run(&with_a_daemon(vec![fault("indexer", 400, again)]), kernel);
+        assert_eq!((ways(&report, 0, "rule"), ways(&report, 1, "rule")), (600, 600), "{kernel:?}");
+        let [carried_out, failed, refused, unheard] = asked(&report);
+        assert_eq!((carried_out + failed, refused, unheard), (1200, 0, 0));
+        // 100 opens in 200 ms, and its start; two clients ask about each.
+        assert!((195..230).contains(&failed), "{kernel:?}: {failed}");
+        assert_eq!(the_fault(&report, "restart")["actor"].as_str(), Some("indexer"));
+        // What it opens is the muted daemon's again, under its new number.
+        assert!(ways(&report, 0, "mute") >= carried_out, "{kernel:?}");
+    }
+}
+
+#[test]
+fn a_slow_helper_is_waited_for_and_slows_down_no_longer() {
+    let slow = FaultAction::Slow { by: ms(20), span: ms(400) };
+    for kernel in KERNELS {
+        let (summary, report) =
+            run(&with_a_helper(600, vec![fault("c0.helper-1", 200, slow.clone())]), kernel);
+        assert_eq!((summary.kills, asked(&report)), (0, [600, 0, 0, 0]), "{kernel:?}");
+        assert_eq!(the_fault(&report, "slow")["actor"].as_str(), Some("c0.helper-1"));
+        assert_eq!(lasted(the_fault(&report, "slow")), 400_000_000);
+        let slowest = number(storm(&report), "/op_latency_ns/max");
+        // One every 20 ms while 200 are planned: the last of them begins 380 ms late.
+        assert!((300_000_000..500_000_000).contains(&slowest), "{kernel:?}: {slowest}");
+    }
+}
+
+/// A daemon that does more for each request, and for one at a time: from the next request on, until it ends.
+#[test]
+fn a_daemon_that_serves_otherwise_does_so_from_the_next_request_on() {
+    let service = Service { errand: Errand { open: true, extra_opens: 2, ..Errand::none() }, workers: 1 };
+    let serve = |span| vec![fault("indexer", 400, FaultAction::Serve { service, span })];
+    for kernel in KERNELS {
+        let muted = |faults| {
+            let (summary, report) = run(&with_a_daemon(faults), kernel);
+            assert_eq!((asked(&report), summary.in_flight), ([1200, 0, 0, 0], 0), "{kernel:?}");
+            ways(&report, 0, "mute")
+        };
+        let (plain, more, back) = (muted(Vec::new()), muted(serve(None)), muted(serve(Some(ms(400)))));
+        assert_eq!(plain, 1200);
+        // Two requests for each of 400 opens of 600, and of 200: at 500 a second.
+        assert!((2 * 2 * 398..=2 * 2 * 402).contains(&(more - plain)), "{kernel:?}: {more}");
+        assert!((2 * 2 * 198..=2 * 2 * 202).contains(&(back - plain)), "{kernel:?}: {back}");
+    }
+    // Who comes back meanwhile serves as is due.
+    let mut faults = serve(None);
+    faults.insert(0, fault("indexer", 300, FaultAction::Restart { after: ms(300) }));
+    let (_, report) = run(&with_a_daemon(faults), Kernel::Fanotify);
+    let [carried_out, failed, ..] = asked(&report);
+    assert!(failed > 250 && ways(&report, 0, "mute") >= carried_out + 2 * 550, "{carried_out} {failed}");
+}
+
+#[test]
+fn what_is_not_modelled_of_workers_is_refused() {
+    let action = FaultAction::Restart { after: ms(10) };
+    let said = not_simulated(&with_a_helper(10, vec![fault("c0.helper-1", 1, action)]));
+    assert_eq!(said.as_deref(), Some("helpers that are restarted by themselves"));
 }

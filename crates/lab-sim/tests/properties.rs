@@ -6,8 +6,8 @@ mod common;
 use common::lab;
 use lab_model::{
     AskedDaemon, AuthEvents, Behavior, Cache, Concurrency, Daemon, DenyRule, Distribution, Errand,
-    ExecProgram, Helpers, Lab, Mute, NotifyEvent, NotifyEvents, Rate, ReactTo, Reaction, Span, When,
-    Workload,
+    ExecProgram, FaultAction, Helpers, Lab, Mute, NotifyEvent, NotifyEvents, PlannedFault, Rate, ReactTo,
+    Reaction, Span, When, Workload,
 };
 use lab_sim::{Costs, Counting, Kernel, Options, Outcome, Size, check_determinism, simulate};
 use proptest::prelude::*;
@@ -231,5 +231,46 @@ proptest! {
         } else {
             prop_assert_eq!(summary.decisions, each * summary.roots_begun);
         }
+    }
+}
+
+/// Deaths of daemons and of each client's first helper, and daemons that come back.
+fn deaths(lab: &Lab) -> impl Strategy<Value = Vec<PlannedFault>> + use<> {
+    let helped = lab.clients.iter().filter(|client| client.behavior.helpers.is_some());
+    let helpers = helped.map(|client| PlannedFault::helper(client.id.as_str(), 1));
+    let daemons = lab.daemons.iter().map(|daemon| daemon.id.to_string());
+    let names: Vec<String> = helpers.chain(daemons).collect();
+    let death = (prop::sample::select(names), 0_u64..15, 0_u64..5, 0_u8..3);
+    let death = death.prop_map(|(on, at, after, kind)| {
+        let action = match kind {
+            0 => FaultAction::Kill,
+            1 if !on.contains('.') => FaultAction::Restart { after: Span::from_millis(after) },
+            _ => FaultAction::Stall { span: Span::from_millis(after) },
+        };
+        PlannedFault { at: Span::from_millis(at), on, action }
+    });
+    prop::collection::vec(death, 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// Whoever dies outside, each request is over once everything has ended, and its client goes on.
+    #[test]
+    fn requests_to_the_dead_are_over(
+        (lab, faults) in labs().prop_flat_map(|lab| (Just(lab.clone()), deaths(&lab))),
+        fanotify in any::<bool>(),
+    ) {
+        let kernel = if fanotify { Kernel::Fanotify } else { Kernel::EndpointSecurity };
+        let lab = Lab { faults, ..lab };
+        let options = Options { decisions_max: 20_000, ..Options::new(&lab, kernel) };
+        let mut counting = Counting::default();
+        let summary = simulate(&lab, &options, &mut counting);
+        if summary.in_flight == 0 && summary.kills == 0 {
+            prop_assert_eq!(counting.requests, counting.requests_ended);
+            prop_assert_eq!(counting.decisions, counting.decisions_ended);
+        }
+        let short = Options { decisions_max: 3_000, ..options };
+        prop_assert!(check_determinism(&lab, &short).is_ok());
     }
 }

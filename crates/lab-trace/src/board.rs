@@ -1,6 +1,6 @@
 //! The live board: what the warden sees of a running process, by shared memory and without asking it.
 //!
-//! Counters only grow. A slot is free when its first word is 0. Its other words are written after that 0 and
+//! Counters only grow, but for those that say how things stand now. A slot is free when its first word is 0. Its other words are written after that 0 and
 //! before the first word of the next use, and a reader checks the first word again, so it never takes a
 //! mixture of two uses for one, unless both began at the same tick.
 
@@ -58,6 +58,9 @@ pub enum Counter {
     ErrandsBegun = 10,
     /// Of those, the ones that it has carried out.
     ErrandsEnded = 11,
+    /// Decisions that a client can work on at once now, or requests that a helper or a daemon can: its limit, and
+    /// those beyond it that were under way when it was lowered. 0 says that nobody has said.
+    Workers = 12,
 }
 
 /// The board of one process. Cloning it makes another handle to the same memory.
@@ -93,6 +96,11 @@ impl Board {
     /// Adds to a counter.
     pub fn add(&self, counter: Counter, amount: u64) {
         self.word(counter as usize).fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Takes away from a counter that says how many there are now.
+    pub fn subtract(&self, counter: Counter, amount: u64) {
+        self.word(counter as usize).fetch_sub(amount, Ordering::Relaxed);
     }
 
     /// Sets a counter that only one thread writes.

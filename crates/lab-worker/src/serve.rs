@@ -7,13 +7,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use lab_client_core::Task;
-use lab_model::Role;
+use lab_model::{Role, Service};
 use lab_process::{Arena, GROW_EVERY, channel, clock, create_trace, process_id, thread_id};
 use lab_protocol::{
-    Assignment, FrameError, Order, PROTOCOL, Reply, Welcome, WorkerAssignment, receive, receive_request, send,
+    Asked, Assignment, FrameError, Order, PROTOCOL, Reply, Welcome, WorkerAssignment, receive, receive_asked,
+    send,
 };
-use lab_trace::{Counter, ThreadMark, ThreadPurpose, TraceWriter};
+use lab_trace::{ThreadMark, ThreadPurpose, TraceWriter};
 
 use crate::errands::{Errands, Job, Runner};
 
@@ -34,7 +34,7 @@ pub(crate) fn run(stream: &Arc<UnixStream>) -> Result<()> {
     let errands = Arc::new(Errands::new(
         trace.clone(),
         Arena::new(&welcome.arena, assignment.workload.clone()),
-        usize::from(assignment.workers),
+        Service { errand: assignment.errand, workers: assignment.workers },
     ));
     let threads = start_threads(&welcome, assignment, &errands)?;
     send(&mut &**stream, &Reply::Ready { pid: process_id(), threads, queue: None, helpers: Vec::new() })?;
@@ -67,6 +67,10 @@ fn follow(stream: &UnixStream, errands: &Errands) -> Result<()> {
                 errands.open();
                 send(&mut &*stream, &Reply::Done)?;
             }
+            Order::Work { helper: None, service } => {
+                errands.serve(service);
+                send(&mut &*stream, &Reply::Done)?;
+            }
             Order::Finish => {
                 let lost = errands.finish(clock::now())?;
                 return Ok(send(&mut &*stream, &Reply::Closed { lost })?);
@@ -96,8 +100,12 @@ fn accept(listener: &UnixListener, errands: &Arc<Errands>) {
 /// Takes requests in until the connection ends.
 fn take_requests(stream: &Arc<UnixStream>, errands: &Errands) -> Result<(), FrameError> {
     loop {
-        let request = receive_request(&mut &**stream)?;
-        errands.add(Job { request, reply: Arc::clone(stream) });
+        match receive_asked(&mut &**stream)? {
+            Asked::Request(request) => {
+                errands.add(Job { request, read: clock::now(), reply: Arc::clone(stream) });
+            }
+            Asked::Service(service) => errands.serve(service),
+        }
     }
 }
 
@@ -112,17 +120,16 @@ fn start_threads(
     errands: &Arc<Errands>,
 ) -> Result<Vec<u64>> {
     let (announce, announced) = mpsc::channel();
-    let errand = assignment.errand;
     for number in 0..assignment.workers {
         let (errands, announce) = (Arc::clone(errands), announce.clone());
         spawn(format!("worker-{number}"), move || {
             register(errands.trace(), &announce, ThreadPurpose::Worker, number);
             let mut runner = Runner::new(&errands, number);
             loop {
-                let job = errands.next();
-                let error = runner.run(Task::errand(&errand, job.request.draw), &job.request);
-                errands.trace().board().add(Counter::ErrandsEnded, 1);
-                job.reply(error);
+                let (job, errand) = errands.next();
+                let carried = runner.carry_out(&job, &errand);
+                errands.over();
+                job.reply(&carried);
             }
         })?;
     }

@@ -310,7 +310,7 @@ pub(crate) struct Sim {
     #[arg(long)]
     pub(crate) rules: Option<Rules>,
     /// Takes the machine's costs from the traces of a live run. Given several times: of the runs of one lab the median
-    /// of each figure; other labs add what the first does not show.
+    /// of each figure, and from other labs what those show. `calibration`: all runs of the labs that are there for it.
     #[arg(long, value_name = "RUN")]
     pub(crate) from: Vec<String>,
     /// Whom an answer that Endpoint Security keeps serves: nobody documents it.
@@ -454,9 +454,10 @@ pub(crate) struct Conform {
     /// Runs nothing: takes the live runs that this run store holds.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["short", "rounds"])]
     pub(crate) recorded: Option<PathBuf>,
-    /// The lab from whose live runs the machine's costs are taken: the median of each figure.
-    #[arg(long, default_value = "three-clients", value_name = "LAB")]
-    pub(crate) from: String,
+    /// The lab from whose live runs the machine's costs are taken; by default those that are there for it, in the
+    /// folder `calibration` beside the labs, which are not compared themselves.
+    #[arg(long, value_name = "LAB")]
+    pub(crate) from: Option<String>,
     /// Writes conformance.md and conformance.json into this folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
@@ -490,7 +491,7 @@ pub(crate) enum Find {
 pub(crate) enum ExportTo {
     /// For ui.perfetto.dev.
     Perfetto,
-    /// One decision a line, as eslogger writes it where it can.
+    /// A decision or notice a line, as eslogger writes it where it can.
     Jsonl,
     /// The same as columns.
     #[cfg(feature = "parquet")]

@@ -13,6 +13,9 @@ use crate::{Stop, arguments::Arguments, terminal};
 /// The folder of lab files.
 const CONFIGS: &str = "lab-configs";
 
+/// The folder in it of labs that only show what this machine costs, and what their names begin with.
+pub(crate) const CALIBRATION: &str = "calibration";
+
 /// Where everything lies.
 #[derive(Debug)]
 pub(crate) struct Places {
@@ -46,6 +49,16 @@ impl Places {
             .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
             .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), path.clone())))
             .collect();
+        labs.sort();
+        labs
+    }
+
+    /// The files of labs that only show what this machine costs.
+    pub(crate) fn calibration_labs(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.configs.join(CALIBRATION)) else { return Vec::new() };
+        let files = entries.filter_map(Result::ok).map(|entry| entry.path());
+        let mut labs: Vec<PathBuf> =
+            files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect();
         labs.sort();
         labs
     }
@@ -98,6 +111,11 @@ impl Places {
             Stop { code: 65, message: String::new(), mend: None }
         })
     }
+}
+
+/// True for a lab that only shows what this machine costs.
+pub(crate) fn is_for_calibration(lab: &str) -> bool {
+    lab.strip_prefix(CALIBRATION).is_some_and(|rest| rest.starts_with('-'))
 }
 
 /// Shows all mistakes of a lab file.

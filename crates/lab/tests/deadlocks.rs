@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         live("slowness_is_never_called_a_deadlock", slow),
         live("a_circle_through_a_daemon_names_it", through_a_daemon),
         live("a_circle_through_another_clients_helper_names_it", through_a_helper),
+        live("a_client_that_works_on_less_while_a_fault_lasts_is_judged_by_that", lowered),
         live("a_client_that_waits_for_its_own_helper_is_a_circle_of_one", alone),
     ];
     for (name, workers) in [
@@ -146,6 +147,21 @@ fn alone() {
     let said = said(&finished);
     assert_eq!(said.len(), 1, "{}", finished.stderr);
     assert!(said[0].contains("alpha waits for itself through its helper"), "{}", said[0]);
+}
+
+/// Two clients with four workers and nothing to do, until a fault leaves them one each and has them open what they are
+/// asked about: one operation at a time stands, which with four workers would be no deadlock.
+fn lowered() {
+    let clients = "clients:\n  - { id: alpha, behavior: { concurrency: 4 } }\n  \
+                   - { id: bravo, behavior: { concurrency: 4 } }\n\
+                   faults:\n  - behave: { on: alpha, at: 200ms, set: { concurrency: 1, react_to: peers, \
+                   on_open: { reopen: true, when: before } } }\n  \
+                   - behave: { on: bravo, at: 200ms, set: { concurrency: 1, react_to: peers, \
+                   on_open: { reopen: true, when: before } } }\n";
+    let (_, finished, _) = run("lowered", clients);
+    let said = said(&finished);
+    assert_eq!(said.len(), 1, "{}", finished.stderr);
+    assert!(said[0].contains("alpha waits for bravo") && said[0].contains("bravo waits for alpha"));
 }
 
 /// The lines that were written when a deadlock was seen.

@@ -33,6 +33,11 @@ fn main() -> ExitCode {
         live("a_daemon_that_is_restarted_is_asked_again", daemon_restarted),
         live("a_killed_daemon_fails_what_it_is_asked", daemon_killed),
         live("a_stalled_daemon_holds_up_those_who_wait", daemon_stalled),
+        live("a_slow_helper_is_slow_for_a_while", helper_slow),
+        live("a_slow_daemon_is_slow_for_all_who_ask_it", daemon_slow),
+        live("a_helper_does_more_for_each_request_for_a_while", helper_behaves),
+        live("a_daemon_works_on_fewer_requests_for_the_rest_of_the_run", daemon_behaves),
+        live("a_fault_of_a_dead_helper_fails_the_run", slow_on_the_dead),
         live("a_load_on_the_processors_leaves_nothing_behind", loaded),
         live("a_fault_that_never_came_fails_the_run", never_came),
         live("a_fault_on_a_dead_client_fails_the_run", on_the_dead),
@@ -325,6 +330,78 @@ fn daemon_stalled() {
     let waited = (0..2).map(|client| number(&report, &format!("/clients/{client}/latency_ns/max")));
     assert!(waited.max().unwrap() >= 400_000_000, "a client waited for it");
     assert_eq!(asked(&report), Asked { carried_out: 1200, ..Asked::default() });
+}
+
+fn helper_slow() {
+    let faults = "faults:\n  - slow: { on: alpha.helper-1, at: 300ms, for: 400ms, by: 5ms }\n";
+    let report = good("helper-slow", &helped("", faults));
+    let slow = fault(&report, "slow");
+    assert_eq!((text(slow, "/actor"), text(slow, "/detail")), ("alpha.helper-1", "by 5ms"));
+    assert!((390..900).contains(&lasted(slow)), "{slow}");
+    assert_eq!(asked(&report), Asked { carried_out: 600, ..Asked::default() });
+    let latency = &report["clients"][0]["requests"][0]["latency_ns"];
+    assert!(number(latency, "/max") >= 5_000_000, "{latency}");
+    assert!(number(latency, "/p50") < 5_000_000, "before and after it is as it was: {latency}");
+    // The fault is in the worker's own work, and nowhere else.
+    let times = &report["clients"][0]["requests"][0]["times"];
+    assert_eq!((number(times, "/told"), number(times, "/not_told_ns")), (600, 0), "{times}");
+    assert!(number(times, "/working/p99_ns") >= 5_000_000, "{times}");
+    assert!(number(times, "/queued/p99_ns") < 5_000_000, "it is asked one request at a time: {times}");
+    assert!(number(times, "/operating/total_ns") > 0, "{times}");
+}
+
+fn daemon_slow() {
+    let report = good(
+        "daemon-slow",
+        &with_daemon("faults:\n  - slow: { on: indexer, at: 300ms, for: 400ms, by: 5ms }\n"),
+    );
+    assert_eq!(asked(&report), Asked { carried_out: 1200, ..Asked::default() });
+    for client in 0..2 {
+        let latency = &report["clients"][client]["requests"][0]["latency_ns"];
+        assert!(number(latency, "/max") >= 5_000_000 && number(latency, "/p50") < 5_000_000, "{latency}");
+    }
+}
+
+/// The operations in a trace of a run.
+fn opens_of(name: &str, file: &str) -> u64 {
+    let traces =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{name}/runs/{name}/latest/traces"));
+    Trace::parse(&fs::read(traces.join(file)).unwrap()).unwrap().causes().count() as u64
+}
+
+fn helper_behaves() {
+    let faults =
+        "faults:\n  - behave: { on: alpha.helper-1, at: 300ms, for: 400ms, errand: { extra_opens: 3 } }\n";
+    let report = good("helper-behaves", &helped("", faults));
+    assert_eq!(asked(&report), Asked { carried_out: 600, ..Asked::default() });
+    let opens = opens_of("helper-behaves", "alpha.helper-1.trace");
+    // One for each request, and three more for those of 400 ms at 500 a second.
+    assert_eq!((opens - 600) % 3, 0, "each request is served in one way or the other: {opens}");
+    assert!((100..400).contains(&((opens - 600) / 3)), "{opens}");
+    assert_eq!(ways(&report, 0, "mute"), opens, "each open of the helper is an event of its client");
+    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    assert!((390..900).contains(&lasted(fault(&report, "behave"))));
+}
+
+fn daemon_behaves() {
+    let faults =
+        "faults:\n  - behave: { on: indexer, at: 400ms, errand: { workers: 1, open: false, delay: 1ms } }\n";
+    let report = good("daemon-behaves", &with_daemon(faults));
+    assert_eq!(asked(&report), Asked { carried_out: 1200, ..Asked::default() });
+    let opens = opens_of("daemon-behaves", "indexer.trace");
+    assert!((200..800).contains(&opens), "{opens} before the fault, none after it");
+    assert_eq!(text(fault(&report, "behave"), "/actor"), "indexer");
+    assert_eq!(number(&report, "/totals/unexplained"), 0);
+}
+
+fn slow_on_the_dead() {
+    let faults = "faults:\n  - kill: { on: alpha.helper-1, at: 200ms }\n  \
+                  - slow: { on: alpha.helper-1, at: 400ms, for: 100ms, by: 5ms }\n";
+    let (finished, report) = run("slow-dead", &helped("", faults));
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    let (held, observed) = owed(&report);
+    assert_eq!(held, Some(false));
+    assert!(observed.starts_with("never came: alpha.helper-1 was gone at "), "{observed}");
 }
 
 fn loaded() {

@@ -168,9 +168,18 @@ impl Conductor {
             Returning::Client(place) if self.behaving => {
                 let behavior = Box::new(self.behavior_due(place));
                 self.order(actor, &Order::Behave { behavior }).await?;
+                let helpers = self.helpers.living().filter(|(_, helper)| helper.client == actor);
+                let helpers: Vec<_> = helpers.map(|(actor, helper)| (actor, helper.name.clone())).collect();
+                for (helper, name) in helpers {
+                    self.order_service(helper, &name).await?;
+                }
             }
             Returning::Client(_) => {}
-            Returning::Daemon(_) => self.order(actor, &Order::Serve).await?,
+            Returning::Daemon(place) => {
+                let name = self.plan.lab.daemons[place].id.to_string();
+                self.order_service(actor, &name).await?;
+                self.order(actor, &Order::Serve).await?;
+            }
         }
         Ok(None)
     }

@@ -2,7 +2,9 @@
 
 use std::{path::Path, process::Stdio};
 
-use lab_model::{Actor, Behavior, Client, FaultAction, Lab, PlannedFault, behavior_under};
+use lab_model::{
+    Actor, Behavior, Client, FaultAction, Lab, PlannedFault, Service, behavior_under, service_under,
+};
 use lab_process::clock;
 use lab_protocol::Order;
 use lab_trace::{Fault, FaultKind, FaultStage, PlannedKind, PlannedStep};
@@ -38,7 +40,7 @@ enum Undo {
     Nothing,
     /// The process goes on.
     Continue(u32),
-    /// The client gets the behaviour that is then due.
+    /// The client gets the behaviour that is then due, or the worker its service.
     Behave,
     /// The load ends.
     Load(Box<Child>),
@@ -46,11 +48,14 @@ enum Undo {
     Limit(u32, limit::Before),
 }
 
-/// A client was told of a change, and has not said yet that it follows.
+/// Somebody was told of a change, and has not said yet that it is followed.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     place: usize,
+    /// Whom the change is about.
     actor: Actor,
+    /// Who says so: a helper's client answers for it.
+    by: Actor,
     then: FaultStage,
 }
 
@@ -113,13 +118,19 @@ impl Faults {
 
     /// A client's behaviour under the faults that are in effect.
     pub(super) fn behavior(&self, lab: &Lab, client: &Client) -> Behavior {
+        behavior_under(&client.behavior, self.active(lab, client.id.as_str()))
+    }
+
+    /// How a helper or a daemon serves under the faults that are in effect.
+    pub(super) fn service(&self, lab: &Lab, worker: &str) -> Option<Service> {
+        Some(service_under(lab.service_of(worker)?, self.active(lab, worker)))
+    }
+
+    /// What is in effect on this participant.
+    fn active<'a>(&'a self, lab: &'a Lab, on: &'a str) -> impl Iterator<Item = &'a FaultAction> {
         let both = lab.faults.iter().zip(&self.courses);
-        let active = both
-            .filter(|(fault, course)| {
-                matches!(course, Course::Active { .. }) && fault.on == client.id.as_str()
-            })
-            .map(|(fault, _)| &fault.action);
-        behavior_under(&client.behavior, active)
+        both.filter(move |(fault, course)| matches!(course, Course::Active { .. }) && fault.on == on)
+            .map(|(fault, _)| &fault.action)
     }
 
     fn due(&self, now: Instant) -> Vec<(usize, bool)> {
@@ -171,7 +182,7 @@ impl Conductor {
 
     /// A process has died: what was done to it is over.
     pub(super) fn fault_target_died(&mut self, process: Actor) {
-        self.faults.told.retain(|told| told.actor != process);
+        self.faults.told.retain(|told| told.actor != process && told.by != process);
         for place in 0..self.faults.planned.len() {
             let bound = matches!(
                 &self.faults.courses[place],
@@ -187,8 +198,8 @@ impl Conductor {
     async fn begin_fault(&mut self, place: usize) -> Result<(), Failure> {
         let fault = self.faults.planned[place].clone();
         let target = self.alive_by_name(&fault.on);
-        let client = self.plan.lab.clients.iter().position(|client| client.id.as_str() == fault.on);
-        let returns = client.is_some_and(|client| self.comebacks.expects(Returning::Client(client)));
+        let returns = Returning::named(&self.plan.lab, &fault.on);
+        let returns = returns.is_some_and(|whom| self.comebacks.expects(whom));
         let (actor, pid) = match target {
             Some(target) => target,
             None if fault.on == PlannedFault::MACHINE => (Actor::UNKNOWN, 0),
@@ -211,7 +222,10 @@ impl Conductor {
                 end(pid);
                 Undo::Nothing
             }
-            FaultAction::Slow { .. } | FaultAction::Deny { .. } | FaultAction::Behave { .. } => Undo::Behave,
+            FaultAction::Slow { .. }
+            | FaultAction::Deny { .. }
+            | FaultAction::Behave { .. }
+            | FaultAction::Serve { .. } => Undo::Behave,
             FaultAction::CpuLoad { threads, .. } => Undo::Load(Box::new(self.load(*threads)?)),
             FaultAction::Descriptors { limit, .. } => {
                 let before = limit::lower(pid, *limit)
@@ -256,21 +270,36 @@ impl Conductor {
         Ok(())
     }
 
-    /// Tells the client that a fault is about how it is to behave now.
+    /// Tells whom a fault is about how to behave, or to serve, now.
     async fn tell(&mut self, place: usize, then: FaultStage) -> Result<(), Failure> {
-        let on = &self.faults.planned[place].on;
+        let on = self.faults.planned[place].on.clone();
+        let Some((actor, _)) = self.alive_by_name(&on) else { return Ok(()) };
         let client = self.plan.lab.clients.iter().position(|client| client.id.as_str() == on);
-        let (Some(client), Some((actor, _))) = (client, self.alive_by_name(on)) else { return Ok(()) };
-        let behavior = Box::new(self.behavior_due(client));
-        self.order(actor, &Order::Behave { behavior }).await?;
-        self.faults.told.push(Told { place, actor, then });
+        let by = if let Some(client) = client {
+            let behavior = Box::new(self.behavior_due(client));
+            self.order(actor, &Order::Behave { behavior }).await?;
+            actor
+        } else {
+            self.order_service(actor, &on).await?
+        };
+        self.faults.told.push(Told { place, actor, by, then });
         Ok(())
+    }
+
+    /// Tells a helper, through its client, or a daemon how to serve now; returns who is to say that it is so.
+    pub(super) async fn order_service(&mut self, actor: Actor, name: &str) -> Result<Actor, Failure> {
+        let Some(service) = self.faults.service(&self.plan.lab, name) else { return Ok(actor) };
+        let client = self.helpers.get(actor).map(|helper| helper.client);
+        let order = Order::Work { helper: client.map(|_| actor), service };
+        let by = client.unwrap_or(actor);
+        self.order(by, &order).await?;
+        Ok(by)
     }
 
     fn note_followers(&mut self) {
         let told = std::mem::take(&mut self.faults.told);
         let (follow, wait): (Vec<Told>, Vec<Told>) = told.into_iter().partition(|told| {
-            self.processes.get(&told.actor).is_some_and(|process| process.state == State::Idle)
+            self.processes.get(&told.by).is_some_and(|process| process.state == State::Idle)
         });
         for told in follow {
             self.record(told.place, told.actor, told.then);

@@ -57,9 +57,17 @@ impl Conductor {
             name: "its helper".to_owned(),
             servers: helpers.iter().filter(|(_, place)| *place == client).count(),
         });
-        let daemons = lab.daemons.iter();
-        let daemons =
-            daemons.map(|daemon| Group { name: daemon.id.to_string(), servers: usize::from(daemon.workers) });
+        let named = |id: &str| {
+            let mut processes = self.processes.values().rev();
+            processes.find(|process| process.name == id && process.alive()).map(|process| process.actor)
+        };
+        let daemons = lab.daemons.iter().map(|daemon| {
+            let servers = named(daemon.id.as_str()).and_then(|actor| self.warden.workers_now(actor));
+            Group {
+                name: daemon.id.to_string(),
+                servers: servers.unwrap_or_else(|| usize::from(daemon.workers)),
+            }
+        });
         let decisions = self.warden.unanswered(now, &cast);
         Moment {
             now,
@@ -79,7 +87,9 @@ impl Conductor {
         let percent = u64::from(self.behavior_due(place).answer_by_percent.unwrap_or(100));
         Standing {
             name: client.id.to_string(),
-            workers: usize::from(self.plan.lab.workers_max(client)),
+            workers: process
+                .and_then(|(&actor, _)| self.warden.workers_now(actor))
+                .unwrap_or_else(|| usize::from(self.plan.lab.workers_max(client))),
             limit_ns: self.plan.lab.deadline.nanos() / 100 * percent,
             unread: posture.unread,
             stopped: posture.stopped,

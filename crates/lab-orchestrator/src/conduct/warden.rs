@@ -184,6 +184,13 @@ impl Warden {
             || self.boards().any(|board| board.pending().any(old) || board.operations().any(old))
     }
 
+    /// How many decisions, or requests, a process says that it can work on at once now; `None` when it has not said.
+    pub(super) fn workers_now(&self, actor: Actor) -> Option<usize> {
+        let client = self.clients.get(&actor).map(|watched| &watched.seen);
+        let board = &client.or_else(|| self.workers.get(&actor))?.board;
+        usize::try_from(board.get(Counter::Workers)).ok().filter(|&workers| workers > 0)
+    }
+
     /// How a client stands.
     pub(super) fn posture(&self, actor: Actor) -> Posture {
         let watched = self.clients.get(&actor);

@@ -53,11 +53,11 @@ pub enum PlannedKind {
     Kill,
     /// Kills a client and starts it again.
     Restart,
-    /// Makes a client work longer.
+    /// Makes a client, a helper or a daemon work longer.
     Slow,
     /// Makes a client deny.
     Deny,
-    /// Gives a client another behaviour.
+    /// Gives a client another behaviour, or a helper or a daemon another errand.
     Behave,
     /// Keeps processors busy.
     CpuLoad,
@@ -75,7 +75,7 @@ impl PlannedKind {
             FaultAction::Restart { .. } => PlannedKind::Restart,
             FaultAction::Slow { .. } => PlannedKind::Slow,
             FaultAction::Deny { .. } => PlannedKind::Deny,
-            FaultAction::Behave { .. } => PlannedKind::Behave,
+            FaultAction::Behave { .. } | FaultAction::Serve { .. } => PlannedKind::Behave,
             FaultAction::CpuLoad { .. } => PlannedKind::CpuLoad,
             FaultAction::Descriptors { .. } => PlannedKind::Descriptors,
         }

@@ -1,10 +1,15 @@
 //! `lab conform`: the same labs on the real kernel and in virtual time, and how far the two agree.
 //!
-//! The simulator takes this machine's costs from all live runs of one lab, so every other lab is a prediction.
+//! The simulator takes this machine's costs from runs of labs that are there for nothing else, so that every lab that
+//! is compared is a prediction.
 
 mod comparison;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{BackendChoice, Lab, Span, Workload};
@@ -20,7 +25,7 @@ use super::{
 };
 use crate::{
     arguments::Conform,
-    labs::{Places, relative},
+    labs::{Places, is_for_calibration, relative},
     terminal,
 };
 
@@ -45,21 +50,21 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
         let what = format!("cannot make {}", folder.display());
         fs::create_dir_all(folder).map_err(|error| Stop::output(&what, &error))?;
     }
-    let (compared, skipped) = match &arguments.recorded {
-        Some(folder) => recorded(folder, &arguments.names)?,
+    let (ran, skipped) = match &arguments.recorded {
+        Some(folder) => recorded(folder, arguments)?,
         None => run_all(places, arguments)?,
     };
-    let (labs, runs): (Vec<Lab>, Vec<Vec<LiveRun>>) = compared.into_iter().unzip();
-    let can_calibrate = |lab: &Lab| lab_sim::not_simulated(lab).is_none();
-    let from = labs.iter().position(|lab| lab.name == arguments.from && can_calibrate(lab));
-    let Some(from) = from.or_else(|| labs.iter().position(can_calibrate)) else {
-        return Err(Stop::usage("none of these labs can be simulated", "name one that can: three-clients"));
+    let (for_calibration, compared): (Vec<Ran>, Vec<Ran>) = ran
+        .into_iter()
+        .partition(|(lab, _)| is_for_calibration(&lab.name) && !arguments.names.contains(&lab.name));
+    let calibrated = calibrated(&for_calibration, &compared, arguments.from.as_deref())?;
+    let machine = compared.first().and_then(|(_, runs)| runs.first());
+    let Some(machine) = machine.map(|run| run.findings.machine.clone()) else {
+        return Err(Stop::usage("there is no lab to compare", "name one: three-clients"));
     };
-    let calibrated = calibrated(&labs, &runs, from)?;
     let costs = calibrated.calibration.costs;
-    let rows: Vec<Comparison> = labs
+    let rows: Vec<Comparison> = compared
         .iter()
-        .zip(&runs)
         .map(|(lab, runs)| {
             let live: Vec<&Findings> = runs.iter().map(|run| &run.findings).collect();
             if let Some(parts) = lab_sim::not_simulated(lab) {
@@ -72,7 +77,6 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
             Ok(Comparison::of(lab, &live, &simulated, law))
         })
         .collect::<Result<_, Stop>>()?;
-    let machine = runs[from][0].findings.machine.clone();
     let runs = match (&arguments.recorded, rounds(arguments)) {
         (Some(_), _) => "recorded live runs".to_owned(),
         (None, 1) => "1 live run".to_owned(),
@@ -94,14 +98,17 @@ const fn rounds(arguments: &Conform) -> u32 {
     if arguments.short { 1 } else { arguments.rounds.get() }
 }
 
+/// A lab with its live runs.
+type Ran = (Lab, Vec<LiveRun>);
 /// Labs with their live runs, and those without any.
-type Compared = (Vec<(Lab, Vec<LiveRun>)>, Vec<Skipped>);
+type Compared = (Vec<Ran>, Vec<Skipped>);
 
 /// Takes the live runs that a run store holds already, each with the lab as it ran.
 ///
 /// Runs of one lab that ran as different labs (an edited file, another seed) are not alike: those that are like the
 /// newest count.
-fn recorded(store: &Path, names: &[String]) -> Result<Compared, Stop> {
+fn recorded(store: &Path, arguments: &Conform) -> Result<Compared, Stop> {
+    let names = &arguments.names;
     let nothing = |message: String| Stop::usage(message, "name a run store: it holds LAB/TIME/traces");
     let mut of_lab: BTreeMap<String, Vec<RunFolder>> = BTreeMap::new();
     for folder in RunFolder::all(store) {
@@ -112,7 +119,11 @@ fn recorded(store: &Path, names: &[String]) -> Result<Compared, Stop> {
         return Err(nothing(format!("{} holds no run of {name}", store.display())));
     }
     let (mut compared, mut skipped) = (Vec::new(), Vec::new());
-    for (name, folders) in of_lab.into_iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
+    let wanted = |name: &String| {
+        let calibrates = arguments.from.is_none() && is_for_calibration(name);
+        names.is_empty() || names.contains(name) || calibrates || arguments.from.as_ref() == Some(name)
+    };
+    for (name, folders) in of_lab.into_iter().filter(|(name, _)| wanted(name)) {
         let live = |folder: &RunFolder| {
             let lab = lab_orchestrator::lab_of(folder).ok()?;
             (lab.backend == BackendChoice::Fanotify).then_some(lab)
@@ -158,7 +169,7 @@ fn run_all(places: &Places, arguments: &Conform) -> Result<Compared, Stop> {
     say_skipped(&skipped);
     let rounds = rounds(arguments);
     let mut compared = Vec::new();
-    for lab in labs {
+    for lab in calibrating(places, arguments)?.into_iter().chain(labs) {
         match (1..=rounds).map(|round| live_round(places, &lab, round, rounds)).collect::<Result<Vec<_>, _>>()
         {
             Ok(runs) => compared.push((lab, runs)),
@@ -171,14 +182,36 @@ fn run_all(places: &Places, arguments: &Conform) -> Result<Compared, Stop> {
     Ok((compared, skipped))
 }
 
-/// The machine's costs from all runs of one lab. What starting a program costs comes from the baseline of the first
-/// lab that shows it: no client takes part in that.
-fn calibrated(labs: &[Lab], runs: &[Vec<LiveRun>], from: usize) -> Result<Calibrated, Stop> {
+/// The machine's costs: from the labs that are there for it, or from one that is compared. What starting a program costs
+/// then comes from the baselines of the labs that run some: no client takes part in those.
+fn calibrated(for_it: &[Ran], compared: &[Ran], from: Option<&str>) -> Result<Calibrated, Stop> {
     let runs_programs = |lab: &Lab| lab.workload.iter().any(Workload::runs_programs);
-    let others = (0..labs.len()).filter(|&place| place != from && runs_programs(&labs[place]));
+    let can_calibrate = |(lab, _): &&Ran| lab_sim::not_simulated(lab).is_none();
+    let mut sources: Vec<&Ran> = match from {
+        None => for_it.iter().collect(),
+        Some(name) => {
+            let named = |(lab, _): &&Ran| lab.name == name;
+            for_it.iter().chain(compared).filter(can_calibrate).find(named).into_iter().collect()
+        }
+    };
+    if sources.is_empty() {
+        let usual = |(lab, _): &&Ran| lab.name == "three-clients";
+        let first = compared.iter().filter(can_calibrate).find(usual);
+        let Some(first) = first.or_else(|| compared.iter().find(can_calibrate)) else {
+            return Err(Stop::usage(
+                "none of these labs can be simulated",
+                "name one that can: three-clients",
+            ));
+        };
+        sources.push(first);
+    }
+    if let [one] = sources.as_slice() {
+        let name = one.0.name.clone();
+        sources.extend(compared.iter().filter(|(lab, _)| lab.name != name && runs_programs(lab)));
+    }
     let mut gathered = Gathered::default();
-    for place in std::iter::once(from).chain(others) {
-        gathered.add(&labs[place], &runs[place].iter().map(|run| &run.folder).collect::<Vec<_>>())?;
+    for (lab, runs) in sources {
+        gathered.add(lab, &runs.iter().map(|run| &run.folder).collect::<Vec<_>>())?;
     }
     Ok(gathered.calibrated(Kernel::Fanotify))
 }
@@ -188,6 +221,19 @@ const fn exact(size: Size) -> Option<u64> {
         Size::Exact(size) => Some(size),
         Size::Varies | Size::Endless => None,
     }
+}
+
+/// The labs that only show what this machine costs, unless the costs come from another.
+fn calibrating(places: &Places, arguments: &Conform) -> Result<Vec<Lab>, Stop> {
+    if arguments.from.is_some() {
+        return Ok(Vec::new());
+    }
+    let read = |file: PathBuf| {
+        let lab = places.read(&file.display().to_string())?;
+        // They are short as they are, and a figure of less would be none.
+        Ok(Lab { backend: BackendChoice::Fanotify, ..lab })
+    };
+    places.calibration_labs().into_iter().map(read).collect()
 }
 
 /// The labs that are compared, and those that cannot be.

@@ -1,6 +1,6 @@
 //! `lab sim`: a lab in virtual time, summed up; and the search for a seed that shows something.
 
-use std::{fs, ops::RangeInclusive};
+use std::{fs, ops::RangeInclusive, path::Path};
 
 use lab_model::{Lab, PhaseKind};
 use lab_orchestrator::RunFolder;
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     arguments::{Find, Rules, Sim},
-    labs::Places,
+    labs::{CALIBRATION, Places, is_for_calibration, relative},
     parallel,
     table::Table,
     terminal,
@@ -353,8 +353,15 @@ fn summary_json(lab: &Lab, kernel: Kernel, summary: &Summary, measured: Option<&
 /// Takes the costs from live runs: the median of each figure over the runs of one lab.
 fn calibrated(places: &Places, runs: &[String], rules: Option<Rules>) -> Result<(Kernel, Calibrated), Stop> {
     let mut groups: Vec<(Lab, Vec<RunFolder>)> = Vec::new();
+    let mut folders = Vec::new();
     for run in runs {
-        let folder = report::find(places, Some(run))?;
+        if run == CALIBRATION {
+            folders.extend(calibration_runs(places)?);
+        } else {
+            folders.push(report::find(places, Some(run))?);
+        }
+    }
+    for folder in folders {
         let lab = lab_of(&folder)?;
         // Another seed is another run of one machine; another setting would be another lab.
         let alike = |other: &Lab| Lab { seed: lab.seed, ..other.clone() } == lab;
@@ -375,6 +382,25 @@ fn calibrated(places: &Places, runs: &[String], rules: Option<Rules>) -> Result<
         gathered.add(lab, &folders.iter().collect::<Vec<_>>())?;
     }
     Ok((kernel, gathered.calibrated(kernel)))
+}
+
+/// All runs that the store holds of labs that only show what this machine costs.
+fn calibration_runs(places: &Places) -> Result<Vec<RunFolder>, Stop> {
+    let is_one = |folder: &RunFolder| {
+        let lab = folder.root().parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        lab.is_some_and(is_for_calibration)
+    };
+    let mut folders = RunFolder::all(&places.runs);
+    folders.retain(is_one);
+    if folders.is_empty() {
+        let files: Vec<String> =
+            places.calibration_labs().iter().map(|file| relative(file).display().to_string()).collect();
+        return Err(Stop::usage(
+            format!("{} holds no run of a lab for calibration", relative(&places.runs).display()),
+            format!("run each of them once or more with `lab up`: {}", files.join(", ")),
+        ));
+    }
+    Ok(folders)
 }
 
 /// The lab as it ran.
