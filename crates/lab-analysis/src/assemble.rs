@@ -11,7 +11,7 @@ use crate::{
     findings::{Approvals, Cascades, Causes, Cost, Findings, Machine, Prediction, SCHEMA, WaitCycle},
     join::Engine,
     latency::{Times, Used},
-    merge::Merge,
+    merge::{Merge, NotBegun},
     outcome,
     processes::Processes,
     roster::Roster,
@@ -19,6 +19,7 @@ use crate::{
     show::Show,
     slots::NEVER,
     timeline::Timeline,
+    trees::TreesTally,
     waiting::Cycle,
 };
 
@@ -131,7 +132,7 @@ impl Assembly<'_> {
             outcome_rule,
             findings: Vec::new(),
             expectations: Vec::new(),
-            phases: engine.phases.finish(self.timeline),
+            phases: engine.phases.finish(self.timeline, &self.not_begun()),
             totals,
             storm,
             amplification: self.amplification(),
@@ -154,6 +155,7 @@ impl Assembly<'_> {
             outside: self.outside(),
             programs: engine.processes.finish(self.roster, losses.lost > 0),
             knee: engine.knee.as_ref().map(|knee| knee.finish(self.timeline)),
+            trees: engine.trees.as_ref().map(TreesTally::finish),
             cost: Cost {
                 baseline_ns: engine.phases.median(PhaseKind::Baseline),
                 control_ns: engine.phases.median(PhaseKind::Control),
@@ -167,6 +169,11 @@ impl Assembly<'_> {
         findings.findings = narrate::narrate(&findings, &self.unread());
         findings.not_observed = self.not_observed(&findings, &losses);
         findings
+    }
+
+    /// Planned operations that drivers said will never begin, with when they said so.
+    fn not_begun(&self) -> Vec<NotBegun> {
+        self.show.merge.sides().iter().flat_map(|side| side.not_begun.iter().copied()).collect()
     }
 
     /// Operations that hung at the end without a pending decision: which clients had not read their event.

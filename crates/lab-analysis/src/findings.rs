@@ -5,6 +5,7 @@
 
 mod causes;
 mod client;
+mod load;
 mod outside;
 
 use std::collections::BTreeMap;
@@ -16,8 +17,10 @@ pub use causes::{
     CascadeNode, CascadeTree, Cascades, CauseColumn, Causes, Distribution, FlameFrame, Prediction,
 };
 pub use client::{
-    Approvals, Avoidable, Blame, Call, Client, Headroom, Inflicted, Life, Peer, Requests, Told,
+    Approvals, Avoidable, Blame, Call, Client, Headroom, Inflicted, Leg, Life, Peer, RequestTimes, Requests,
+    Told,
 };
+pub use load::{Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
 pub use outside::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
 
 /// The version of this structure. A reader refuses a higher one.
@@ -107,6 +110,9 @@ pub struct Findings {
     /// The steps of the load whose rate was raised; `null` in a lab that looks for no knee.
     #[serde(default)]
     pub knee: Option<Knee>,
+    /// The process trees of the storm; `null` in a lab that grows none.
+    #[serde(default)]
+    pub trees: Option<Trees>,
     /// The price of being asked, in nanoseconds of a median operation.
     pub cost: Cost,
     /// What was not observed, in sentences.
@@ -243,7 +249,7 @@ pub struct Phase {
     pub began_ns: u64,
     /// How long it lasted.
     pub seconds: f64,
-    /// Root operations that began in it and completed.
+    /// Root operations (opens and execs) that began in it and completed. Processes of commands are in `processes`.
     pub root_ops: u64,
     /// Root operations that began in it and never completed.
     pub root_ops_unfinished: u64,
@@ -255,6 +261,12 @@ pub struct Phase {
     pub op_latency_ns: Latency,
     /// The latency spectrum: (share of operations in percent, nanoseconds), rising.
     pub spectrum: Vec<(f64, u64)>,
+    /// What an open loop had planned for it; `null` when nothing was planned.
+    #[serde(default)]
+    pub planned: Option<PlannedOps>,
+    /// Processes and threads of commands (`run`) that began in it; `null` when there was none.
+    #[serde(default)]
+    pub processes: Option<Lifetimes>,
 }
 
 /// A load whose rate was raised step by step, and the last rate that held.
@@ -303,7 +315,7 @@ pub struct KneeStep {
 /// Counts that add up: `decisions = explained + unexplained`, and `decisions = sum(by_approval) + unanswered`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
-    /// Operations made by the workload.
+    /// Operations made by the workload: opens, execs, and the processes and threads of its commands.
     pub root_ops: u64,
     /// Operations made by lab processes, roots included.
     pub operations: u64,
@@ -329,6 +341,12 @@ pub struct Totals {
     pub damaged: u64,
     /// Decisions whose file was not resolved.
     pub targets_unknown: u64,
+    /// Notices recorded: NOTIFY events that clients were told of, as the kernel handed them over. They are no decisions.
+    #[serde(default)]
+    pub notices: u64,
+    /// Of these, the ones joined to the operation that they tell of.
+    #[serde(default)]
+    pub notices_explained: u64,
 }
 
 /// The order and the sums of the pipeline, over completed root operations of the storm.

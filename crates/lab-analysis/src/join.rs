@@ -33,6 +33,7 @@ use crate::{
     timeline::Timeline,
     told::{Noticeable, Reacting, ToldTally},
     totals::Counts,
+    trees::TreesTally,
     waiting::{Scene, Waiting},
 };
 
@@ -85,6 +86,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) waiting: Waiting,
     pub(crate) knee: Option<KneeTally>,
     pub(crate) phases: PhaseTally,
+    /// Only in a lab that grows trees of programs.
+    pub(crate) trees: Option<TreesTally>,
     pub(crate) stages: Stages,
     pub(crate) rules: RulesTally,
     pub(crate) buckets: Buckets,
@@ -194,6 +197,7 @@ impl<'a> Engine<'a> {
             waiting: Waiting::default(),
             knee: KneeTally::of(lab, traces),
             phases: PhaseTally::default(),
+            trees: TreesTally::of(lab),
             stages: Stages::new(clients),
             rules: RulesTally::default(),
             buckets: Buckets::new(timeline, columns, clients),

@@ -38,6 +38,7 @@ mod slots;
 mod timeline;
 mod told;
 mod totals;
+mod trees;
 mod waiting;
 
 pub use assemble::{Context, analyse};

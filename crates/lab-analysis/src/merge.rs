@@ -70,6 +70,8 @@ pub(crate) struct Side {
     pub(crate) notices_unread: u64,
     /// Reactions to NOTIFY events that were not begun.
     pub(crate) reactions_dropped: u64,
+    /// Planned operations that were not begun: two notes a worker and phase at the most, unless the trace is damaged.
+    pub(crate) not_begun: Vec<NotBegun>,
     /// Paths and targets that were not recorded.
     pub(crate) unresolved: u64,
     /// Records of kinds this version does not know.
@@ -80,6 +82,17 @@ pub(crate) struct Side {
     pub(crate) readers: usize,
     /// Requests to workers outside the process, by the number of whom it asked.
     pub(crate) requests: BTreeMap<u16, Tally>,
+}
+
+/// Planned operations of which a driver says that they will never begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotBegun {
+    /// When it said so, in nanoseconds of the shared clock.
+    pub(crate) at: u64,
+    /// The phase was halted; else the driver was too far behind.
+    pub(crate) halted: bool,
+    /// How many.
+    pub(crate) count: u64,
 }
 
 impl Side {
@@ -244,6 +257,11 @@ impl Source<'_> {
                 LossKind::NoticesOverflowed => self.side.notices_overflowed += loss.count,
                 LossKind::NoticesUnread => self.side.notices_unread += loss.count,
                 LossKind::Reactions => self.side.reactions_dropped += loss.count,
+                LossKind::NotBegunLate | LossKind::NotBegunHalted => {
+                    let (at, halted) =
+                        (self.timebase.nanoseconds(loss.at.0), loss.kind == LossKind::NotBegunHalted);
+                    self.side.not_begun.push(NotBegun { at, halted, count: loss.count });
+                }
                 // The header counts lost records as well.
                 LossKind::Records | LossKind::Other(_) => {}
             },
@@ -294,6 +312,11 @@ fn request_in_nanoseconds(mut request: Request, timebase: Timebase) -> Request {
     request.begin.at = convert(request.begin.at);
     if let Part::Present(end) = &mut request.end {
         end.at = convert(end.at);
+        if let Some(served) = &mut end.served {
+            let moments = [&mut served.read, &mut served.begun, &mut served.ended];
+            moments.into_iter().for_each(|moment| *moment = convert(*moment));
+            served.operations = timebase.nanoseconds(served.operations);
+        }
     }
     request
 }

@@ -18,6 +18,8 @@ struct Sums {
     denied: u64,
     by_approval: [u64; Approval::ALL.len()],
     targets_unknown: u64,
+    notices: u64,
+    notices_explained: u64,
 }
 
 /// The counts of the pass.
@@ -69,6 +71,14 @@ impl Counts {
         }
     }
 
+    /// Counts a notice, and whether it is known which operation it tells of.
+    pub(crate) fn notice(&mut self, explained: bool, phase: Option<PhaseKind>) {
+        for sums in self.sums(phase) {
+            sums.notices += 1;
+            sums.notices_explained += u64::from(explained);
+        }
+    }
+
     /// The run's totals and the storm's, with what was lost or damaged over the run.
     pub(crate) fn finish(&self, lost: u64, damaged: u64) -> (Totals, Totals) {
         (self.run.totals(lost, damaged), self.storm.totals(lost, damaged))
@@ -97,6 +107,8 @@ impl Sums {
             lost,
             damaged,
             targets_unknown: self.targets_unknown,
+            notices: self.notices,
+            notices_explained: self.notices_explained,
         }
     }
 }

@@ -7,10 +7,9 @@ use std::path::Path;
 
 use lab_analysis::findings::{Findings, Told};
 use lab_model::{
-    Actor, AuthEvents, Behavior, Lab, NotifyEvent, NotifyEvents, PhaseKind, Reaction, SubjectClass, ThreadId,
-    Ticks,
+    AuthEvents, Behavior, Lab, NotifyEvent, NotifyEvents, PhaseKind, Reaction, SubjectClass, Ticks,
 };
-use lab_trace::{Loss, LossKind, Notice, RecordId, Target};
+use lab_trace::{Loss, LossKind, RecordId};
 use synthetic::{Builder, Dec, MS, Op, analyse_bytes, lab, sums_hold};
 
 const DRIVER_THREAD: u64 = 900;
@@ -43,25 +42,14 @@ fn open(builder: &mut Builder, at: u64, inode: u64) {
 }
 
 fn notice(builder: &mut Builder, read: u64, tid: u64, inode: u64, events: &[NotifyEvent]) -> RecordId {
-    builder.latest = builder.latest.max(read);
-    builder.writers[2].notice(&Notice {
-        read: Ticks(read),
-        subject: ThreadId { pid: 0, tid, generation: 0 },
-        kernel: None,
-        sequence: 0,
-        events: events.iter().copied().collect(),
-        class: SubjectClass::Workload,
-        actor: Actor::UNKNOWN,
-        reacts: true,
-        modified: None,
-        target: Some(Target { inode, device: synthetic::DEVICE, path: 0 }),
-    })
+    builder.notice(2, read, (tid, inode), events)
 }
 
 fn analyse(builder: Builder) -> (Findings, Told) {
     let findings = builder.finish().analyse();
     sums_hold(&findings);
     assert_eq!(findings.clients[0].told, None, "it is only asked");
+    assert!(findings.storm.notices_explained <= findings.storm.notices);
     let told = findings.clients[1].told.clone().unwrap();
     assert_eq!(told.by_author.iter().map(|(_, count)| count).sum::<u64>(), told.notices);
     (findings, told)
@@ -79,6 +67,7 @@ fn a_notice_is_no_decision_and_what_it_sets_off_hangs_below_its_operation() {
     assert_eq!((findings.storm.decisions, findings.clients[1].decisions), (2, 0));
     assert_eq!((told.notices, told.opens, told.opens_not_told_apart), (1, Some(2), Some(1)));
     assert_eq!((told.reacted, told.operations, told.inflicted), (1, 1, 1));
+    assert_eq!((findings.totals.notices, findings.storm.notices_explained), (1, 1));
     assert_eq!(told.by_author, [("workload".to_owned(), 1)]);
     assert_eq!(told.lag_ns.max, 5000 - 1900);
     assert_eq!((findings.cascades.count, findings.cascades.depth.max), (1, 2));
@@ -124,6 +113,7 @@ fn what_was_merged_is_known_by_what_was_opened() {
     builder.writers[2].loss(&Loss { at: Ticks(40_000), kind: LossKind::NoticesOverflowed, count: 1 });
     let (findings, told) = analyse(builder);
     assert_eq!((told.notices, told.mixed), (3, 1));
+    assert_eq!((findings.totals.notices, findings.totals.notices_explained), (3, 2));
     assert_eq!((told.opens, told.opens_not_told_apart), (Some(11), Some(9)));
     assert_eq!(told.by_event.get("close"), Some(&2));
     assert_eq!((told.execs, told.execs_not_told), (None, None), "it does not listen to execs");

@@ -20,5 +20,5 @@ mod worker;
 pub use burn::burn;
 pub use control::{Outcome, ServeError, serve};
 pub use descriptors::seal_descriptors;
-pub use phase::{CATCH_UP_MAX, OPERATIONS_NOT_BEGUN};
+pub use phase::CATCH_UP_MAX;
 pub use tree::grow;

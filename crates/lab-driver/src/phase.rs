@@ -10,16 +10,12 @@ use std::{
 
 use lab_model::{PhaseKind, Span, Ticks};
 use lab_protocol::{PhaseOrder, Reply};
-use lab_trace::LossKind;
 use lab_workload::Schedule;
 
 use lab_process::clock;
 
 /// How long after a phase's span the operations that were planned inside it may still begin.
 pub const CATCH_UP_MAX: Span = Span::from_secs(1);
-
-/// Planned operations that were not begun, because the driver was further behind than [`CATCH_UP_MAX`].
-pub const OPERATIONS_NOT_BEGUN: LossKind = LossKind::Other(16);
 
 /// From the order to the phase's start, so that all workers are awake by then.
 const LEAD: Span = Span::from_millis(1);

@@ -15,6 +15,10 @@ use lab_process::{
     clock,
     program::{Announce, Launch, Launcher, Started},
 };
+use nix::{
+    errno::Errno,
+    sys::wait::{WaitStatus, wait},
+};
 
 /// The first argument of a program that is part of a tree.
 pub(crate) const TREE: &CStr = c"tree";
@@ -26,7 +30,7 @@ const MESSAGE_BYTES: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     /// This process is about to become the program.
-    Begins { pid: u32, at: Ticks },
+    Begins { pid: u32, parent: u32, at: Ticks },
     /// It has ended, or never became the program.
     Ended { pid: u32, at: Ticks, status: i32, error: u32 },
 }
@@ -34,7 +38,7 @@ pub(crate) enum Message {
 impl Message {
     fn bytes(self) -> [u8; MESSAGE_BYTES] {
         let (kind, pid, at, status, error) = match self {
-            Message::Begins { pid, at } => (1_u32, pid, at, 0, 0),
+            Message::Begins { pid, parent, at } => (1_u32, pid, at, parent.cast_signed(), 0),
             Message::Ended { pid, at, status, error } => (2, pid, at, status, error),
         };
         let mut bytes = [0; MESSAGE_BYTES];
@@ -49,7 +53,7 @@ impl Message {
         let at = Ticks(u64::from_ne_bytes(bytes[..8].try_into().ok()?));
         let (pid, status, error) = (word(12)?, word(16)?.cast_signed(), word(20)?);
         match word(8)? {
-            1 => Some(Message::Begins { pid, at }),
+            1 => Some(Message::Begins { pid, parent: status.cast_unsigned(), at }),
             2 => Some(Message::Ended { pid, at, status, error }),
             _ => None,
         }
@@ -98,11 +102,14 @@ fn tell(message: Message) {
     let _gone = nix::unistd::write(io::stdout(), &message.bytes());
 }
 
-struct Telling;
+/// What a new process tells of itself: who has started it.
+struct Telling {
+    parent: u32,
+}
 
 impl Announce for Telling {
     fn announce(&self, pid: u32) {
-        tell(Message::Begins { pid, at: clock::now() });
+        tell(Message::Begins { pid, parent: self.parent, at: clock::now() });
     }
 }
 
@@ -118,21 +125,31 @@ pub fn grow(program: &std::ffi::OsStr, levels: &str, fanout: &str) -> io::Result
     let shape = Shape::new(below, fanout);
     let output = io::stdout();
     let mut launcher = Launcher::new()?;
-    let mut children = Vec::new();
+    let telling = Telling { parent: std::process::id() };
+    // Who could not become the program has ended, and is told of with its error.
+    let mut failed = Vec::new();
     for _ in 0..fanout {
-        let Started { pid, announced, error } = launcher.start(&shape.launch(&program, &output), &Telling);
+        let Started { pid, announced, error } = launcher.start(&shape.launch(&program, &output), &telling);
         match pid {
-            Some(pid) => children.push((pid, error)),
+            Some(pid) if error != 0 => failed.push((pid, error)),
+            Some(_) => {}
             None if announced => {}
             None => return Err(io::Error::from_raw_os_error(error.cast_signed())),
         }
     }
-    for (pid, error) in children {
-        let (status, waited) = launcher.wait(pid);
-        let error = if error == 0 { waited } else { error };
-        tell(Message::Ended { pid, at: clock::now(), status, error });
+    // Whoever ends first is told of first, so that each end is told when it comes.
+    loop {
+        let (pid, status) = match wait() {
+            Ok(WaitStatus::Exited(pid, code)) => (pid, code << 8),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, signal as i32),
+            Ok(_) | Err(Errno::EINTR) => continue,
+            // Nobody is left.
+            Err(_) => return Ok(()),
+        };
+        let (at, pid) = (clock::now(), pid.as_raw().cast_unsigned());
+        let error = failed.iter().find(|(other, _)| *other == pid).map_or(0, |(_, error)| *error);
+        tell(Message::Ended { pid, at, status, error });
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -142,7 +159,7 @@ mod tests {
     #[test]
     fn messages_are_read_as_they_were_written() {
         for message in [
-            Message::Begins { pid: 7, at: Ticks(123_456_789_012) },
+            Message::Begins { pid: 7, parent: u32::MAX, at: Ticks(123_456_789_012) },
             Message::Ended { pid: u32::MAX, at: Ticks(1), status: -1, error: 13 },
         ] {
             assert_eq!(Message::parse(message.bytes()), Some(message));

@@ -7,7 +7,9 @@ use lab_process::{
     clock,
     program::{Birth, Launch, Launcher},
 };
-use lab_trace::{Board, Counter, Loss, OperationBegin, OperationEnd, RecordId, Target, TraceWriter};
+use lab_trace::{
+    Board, Counter, Loss, LossKind, OperationBegin, OperationEnd, RecordId, Target, TraceWriter,
+};
 use lab_workload::{Action, Planned};
 use nix::{
     errno::Errno,
@@ -17,7 +19,7 @@ use nix::{
 };
 
 use crate::{
-    phase::{Job, OPERATIONS_NOT_BEGUN, Round},
+    phase::{Job, Round},
     sites::{Site, Sites},
     tree::{Message, Shape, Told},
 };
@@ -46,11 +48,14 @@ pub(crate) struct Tools {
     pub(crate) command: Option<(Run, String)>,
 }
 
+/// A process of a tree that runs, with its place in the trace.
+type Member = (u32, RecordId);
+
 /// What growing one tree after the other needs, made beforehand.
 pub(crate) struct Grove {
     shape: Shape,
-    /// The processes of the tree that run, with their places in the trace. Never more than the tree has.
-    running: Vec<(u32, RecordId)>,
+    /// The processes of the tree that run. Never more than the tree has.
+    running: Vec<Member>,
 }
 
 impl Grove {
@@ -78,6 +83,7 @@ impl Worker {
             kind: OperationKind::Exec,
             worker: number,
             phase: None,
+            parent: None,
         };
         let birth = Birth {
             writer: writer.clone(),
@@ -100,22 +106,28 @@ impl Worker {
     /// Makes the operations of a schedule and returns how many it began.
     fn run(&mut self, mut schedule: lab_workload::Schedule, round: &Round) -> u64 {
         if !round.wait_for_start() {
+            self.not_begun(LossKind::NotBegunHalted, schedule.unplayed());
             return 0;
         }
         let mut now = clock::now();
         let mut begun = 0;
-        while !round.is_halted() {
-            let left = schedule.remaining();
+        loop {
+            let left = schedule.unplayed();
+            if round.is_halted() {
+                self.not_begun(LossKind::NotBegunHalted, left);
+                break;
+            }
             let Some(planned) = schedule.next() else { break };
             let at = planned.offset.map(|offset| round.at(offset));
             if let Some(at) = at {
                 // A planned operation is never left out for being late: it starts at once, and its delay
                 // counts as latency.
                 if now < at && !round.wait_until(at) {
+                    self.not_begun(LossKind::NotBegunHalted, left);
                     break;
                 }
                 if round.is_given_up(now) {
-                    self.writer.loss(&Loss { at: now, kind: OPERATIONS_NOT_BEGUN, count: left });
+                    self.not_begun(LossKind::NotBegunLate, left);
                     break;
                 }
             } else if round.is_over(now) {
@@ -128,6 +140,13 @@ impl Worker {
         begun
     }
 
+    /// Takes note of planned operations that will never begin; of a closed loop nothing is planned.
+    fn not_begun(&self, kind: LossKind, left: Option<u64>) {
+        if let Some(count) = left.filter(|left| *left > 0) {
+            self.writer.loss(&Loss { at: clock::now(), kind, count });
+        }
+    }
+
     /// Makes what is planned, and returns when it had ended and how many operations it was.
     fn make(&mut self, planned: &Planned, at: Option<Ticks>, round: &Round) -> (Ticks, u64) {
         let begin = OperationBegin {
@@ -138,6 +157,7 @@ impl Worker {
             kind: OperationKind::Open,
             worker: self.number,
             phase: Some(round.phase),
+            parent: None,
         };
         self.board.add(Counter::OperationsBegun, 1);
         let exec = OperationBegin { kind: OperationKind::Exec, ..begin };
@@ -273,8 +293,10 @@ impl Worker {
         match told {
             Err(failure) => error = failure.raw_os_error().unwrap_or(0).cast_unsigned(),
             Ok(mut told) => {
+                let top = root.map(|pid| (pid, id));
                 while let Some(message) = told.next() {
-                    more += record(message, (&inner, target), &self.writer, &self.board, &mut grove.running);
+                    let running = (top, &mut grove.running);
+                    more += record(message, (&inner, target), &self.writer, &self.board, running);
                 }
             }
         }
@@ -295,19 +317,22 @@ impl Worker {
     }
 }
 
-/// Records what a process of a tree told; returns 1 for one that began.
+/// Records what a process of a tree told; returns 1 for one that began. `root` is the tree's root, which the driver
+/// has started itself.
 fn record(
     message: Message,
     (begin, target): (&OperationBegin, Option<Target>),
     writer: &TraceWriter,
     board: &Board,
-    running: &mut Vec<(u32, RecordId)>,
+    (root, running): (Option<Member>, &mut Vec<Member>),
 ) -> u64 {
     match message {
-        Message::Begins { pid, at } => {
+        Message::Begins { pid, parent, at } => {
+            // Who starts a process waits for its end, so that its own place is still among those that run.
+            let parent = root.iter().chain(&*running).find(|(other, _)| *other == parent).map(|(_, id)| id.0);
             let id = writer.claim_operation();
             let subject = ThreadId { pid, tid: pid.into(), generation: 0 };
-            writer.begin_claimed(id, &OperationBegin { started: at, subject, ..*begin });
+            writer.begin_claimed(id, &OperationBegin { started: at, subject, parent, ..*begin });
             board.add(Counter::OperationsBegun, 1);
             if running.len() < running.capacity() {
                 running.push((pid, id));

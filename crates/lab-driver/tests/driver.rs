@@ -5,7 +5,11 @@
 
 mod rig;
 
-use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::MetadataExt,
+};
 
 use lab_model::{Cause, ExecProgram, OperationKind, PhaseKind, Rate, Role, Span};
 use lab_protocol::{Order, PhaseOrder, Reply};
@@ -132,7 +136,9 @@ fn a_halt_ends_a_phase_that_would_go_on() {
     });
     let record = rig.finish();
     assert_eq!(made, Some(record.operations.len() as u64));
-    assert_eq!(record.losses, 0, "what was halted was not lost");
+    let planned = record.operations.iter().filter(|one| one.begin.planned.is_some()).count() as u64;
+    assert_eq!(planned + record.halted, 3600, "what was halted is told of");
+    assert_eq!(record.losses, record.halted, "and nothing was lost");
     record.check_each_operation(&rig);
 }
 
@@ -287,6 +293,25 @@ fn every_program_of_a_tree_is_recorded() {
         assert!(one.begin.started <= end.ended && one.begin.phase == Some(PhaseKind::Storm));
         assert!(record.paths[&one.target.present().unwrap().path].ends_with("bin/tree"), "{one:?}");
     }
+    // Who made whom: each process names the record of the one that started it, and lies inside it.
+    let mut children: BTreeMap<u64, u64> = BTreeMap::new();
+    for (one, place) in record.operations.iter().zip(&record.places) {
+        children.entry(*place).or_default();
+        let Some(parent) = one.begin.parent else { continue };
+        *children.entry(parent).or_default() += 1;
+        let at = record.places.iter().position(|other| *other == parent).unwrap();
+        let parent = &record.operations[at];
+        assert!(parent.begin.started < one.begin.started, "{one:?}");
+        assert!(one.end.present().unwrap().ended <= parent.end.present().unwrap().ended, "{one:?}");
+    }
+    let with = |count| children.values().filter(|other| **other == count).count();
+    assert_eq!(
+        (children.len(), with(3), with(0)),
+        (5 * 13, 5 * 4, 5 * 9),
+        "a root, three, and nine without any"
+    );
+    let roots = record.operations.iter().filter(|one| one.begin.parent.is_none()).count();
+    assert_eq!(roots, 5);
     // A root lasts as long as all that it has run.
     let lasted = |one: &&lab_trace::Operation| one.end.present().unwrap().ended.0 - one.begin.started.0;
     let longest = record.operations.iter().max_by_key(lasted).unwrap();

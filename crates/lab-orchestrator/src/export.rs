@@ -13,7 +13,7 @@ use crate::{RunFolder, review::trace_files};
 pub enum ExportFormat {
     /// Perfetto's protobuf.
     Perfetto,
-    /// One decision a line, as eslogger writes it where it can.
+    /// A decision or notice a line, as eslogger writes it where it can.
     JsonLines,
     /// The same as columns.
     #[cfg(feature = "parquet")]

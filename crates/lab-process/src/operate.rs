@@ -69,6 +69,7 @@ impl Operator {
             kind,
             worker: self.number,
             phase: None,
+            parent: None,
         };
         match kind {
             OperationKind::Open => self.open(plan, path, name, begin),

@@ -13,7 +13,7 @@ mod synthetic;
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-use lab_model::PhaseKind;
+use lab_model::{NotifyEvent, PhaseKind};
 use lab_report::{export, html, json};
 use lab_trace::Trace;
 use synthetic::{Builder, lab};
@@ -22,10 +22,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(env::args_os().nth(1).ok_or("a folder is needed")?);
     let roots: u64 = env::args().nth(2).map_or(Ok(400), |text| text.parse())?;
     fs::create_dir_all(folder.join("clients"))?;
-    let mut builder = Builder::new(&folder, "exports", lab(3));
+    let mut lab = lab(3);
+    // The third client is told of opens and closes, too.
+    lab.clients[2].behavior.notify = [NotifyEvent::Open, NotifyEvent::Close].into_iter().collect();
+    let mut builder = Builder::new(&folder, "exports", lab);
     let mut now = 1000;
     for root in 0..roots {
-        now = builder.scanned_open(now, 900 + root % 2, 100 + root % 10) + 50 + root % 7 * 900;
+        let (thread, inode) = (900 + root % 2, 100 + root % 10);
+        now = builder.scanned_open(now, thread, inode) + 50 + root % 7 * 900;
+        let opened = [NotifyEvent::Open, NotifyEvent::Close];
+        builder.notice(3, now, (thread, inode), &opened[..1 + usize::from(root % 3 == 0)]);
+        if root % 50 == 0 {
+            builder.notice(3, now, (12_345, inode), &opened[1..]);
+        }
     }
     builder.phase(PhaseKind::Storm, 500, now);
     builder.phase(PhaseKind::Drain, now, now + 1000);

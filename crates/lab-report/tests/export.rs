@@ -15,13 +15,13 @@ use lab_analysis::{
     findings::Findings,
     import::{Import, Importer, Options},
 };
-use lab_model::{PhaseKind, SubjectClass, Ticks, Timebase};
+use lab_model::{NotifyEvent, OperationKind, PhaseKind, SubjectClass, Ticks, Timebase};
 use lab_report::{
     export::{Caps, Exported, jsonl, perfetto},
     text::Style,
 };
 use lab_trace::{MemoryTrace, Trace, WriterOptions};
-use synthetic::{Builder, Dec, Run, analyse_bytes, lab};
+use synthetic::{Builder, Dec, Op, Run, analyse_bytes, lab};
 
 const ROOTS: u64 = 50;
 const CLIENTS: u64 = 3;
@@ -177,6 +177,90 @@ fn damage_anywhere_is_no_panic() {
         packets(&file);
         assert_eq!(lines(&bytes).len() as u64, counts.decisions + counts.decisions_without_lane);
     }
+}
+
+/// Ten opens; the second client, who is asked about none, is told of them, of their closes, and of somebody unknown;
+/// it opens again what it is told of.
+fn told(name: &str) -> Run {
+    let mut lab = lab(2);
+    lab.clients[1].behavior.notify = [NotifyEvent::Open, NotifyEvent::Close].into_iter().collect();
+    let mut builder = Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), name, lab);
+    let driver = builder.driver();
+    for turn in 0..10 {
+        let at = 1000 + 1000 * turn;
+        builder.operation(driver, Op::root(at, at + 90, 900));
+        builder.decision(1, Dec::at_once(at + 10, 900, SubjectClass::Workload));
+        let both = [NotifyEvent::Open, NotifyEvent::Close];
+        let record = builder.notice(2, at + 200, (900, 100), &both[..1 + usize::from(turn < 4)]);
+        builder.operation(2, Op::child(at + 300, at + 400, 77, 2, record));
+    }
+    builder.notice(2, 20_000, (4711, 100), &[NotifyEvent::Close]);
+    builder.phase(PhaseKind::Storm, 500, 30_000);
+    builder.finish()
+}
+
+#[test]
+fn a_notice_is_a_moment_with_an_arrow_from_what_it_tells_of() {
+    let run = told("export-told");
+    let copies = run.copies();
+    let bytes: Vec<&[u8]> = copies.iter().map(Vec::as_slice).collect();
+    let findings = run.analyse();
+    let (counts, file) = exported(&bytes, &findings, &Caps::default());
+    assert_eq!((counts.notices, counts.notices_unexplained, counts.notices_outside), (11, 1, 0));
+    assert_eq!((findings.totals.notices, findings.totals.notices_explained), (11, 10));
+    assert_eq!(counts.flows, 10 + 10, "of ten decisions and ten notices");
+    let text = String::from_utf8_lossy(&file);
+    for name in ["notices", "notify_open, notify_close", "is told of", "notice 0 of client-2"] {
+        assert!(text.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn a_notice_is_a_line_for_each_kind_of_event_and_its_reaction_names_it() {
+    let run = told("export-told-lines");
+    let copies = run.copies();
+    let bytes: Vec<&[u8]> = copies.iter().map(Vec::as_slice).collect();
+    let lines = lines(&bytes);
+    let notices: Vec<_> = lines.iter().filter(|line| line["lab"]["kind"] == "notice").collect();
+    assert_eq!((lines.len(), notices.len()), (10 + 15, 15));
+    let records: std::collections::BTreeSet<u64> =
+        notices.iter().filter_map(|line| line["lab"]["record"].as_u64()).collect();
+    assert_eq!(records.len() as u64, run.analyse().totals.notices);
+    let kinds = |code: u64| notices.iter().filter(|line| line["event_type"] == code).count();
+    assert_eq!((kinds(10), kinds(12)), (10, 5));
+    let merged = notices.iter().filter(|line| line["lab"]["merged"] == 2).count();
+    assert_eq!(merged, 2 * 4);
+    for line in &notices {
+        assert_eq!((line["action_type"].as_u64(), line["action"].is_null()), (Some(1), true));
+        assert!(line["lab"]["answered_ns"].is_null() && line["lab"]["reacts"] == true);
+    }
+    assert_eq!(notices[0]["lab"]["cause"]["actor"], "driver");
+    assert!(notices[14]["lab"]["cause"].is_null(), "nobody in the lab");
+    assert_eq!(notices[14]["event"]["close"]["target"]["stat"]["st_ino"], 100);
+    let (import, _) =
+        imported(&lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes());
+    assert_eq!((import.events, import.damaged), (25, 0), "they are read back");
+}
+
+#[test]
+fn what_was_made_because_of_a_notice_says_so() {
+    let run = told("export-told-reaction");
+    let copies = run.copies();
+    let bytes: Vec<&[u8]> = copies.iter().map(Vec::as_slice).collect();
+    let mut builder = Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), "export-made", lab(2));
+    let driver = builder.driver();
+    let exec = Op { kind: OperationKind::Exec, pid: 20, ..Op::root(1000, 1900, 20) };
+    let root = builder.operation(driver, exec);
+    builder.operation(driver, Op { parent: Some(root), pid: 21, ..Op::root(1100, 1800, 21) });
+    builder.decision(1, Dec::at_once(1200, 21, SubjectClass::Workload));
+    builder.phase(PhaseKind::Storm, 500, 3000);
+    let made = builder.finish();
+    let copies = made.copies();
+    let trees: Vec<&[u8]> = copies.iter().map(Vec::as_slice).collect();
+    assert_eq!(lines(&trees)[0]["lab"]["cause"]["parent"], root.0, "the parent within the tree");
+    assert!(lines(&bytes)[0]["lab"]["cause"]["parent"].is_null());
+    let (_, file) = exported(&trees, &made.analyse(), &Caps::default());
+    assert!(String::from_utf8_lossy(&file).contains("made by the process of record"));
 }
 
 /// Reads lines back as `lab import` does.

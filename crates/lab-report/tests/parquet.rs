@@ -12,14 +12,14 @@ mod synthetic;
 
 use std::{fs::File, path::Path};
 
-use lab_model::{PhaseKind, SubjectClass};
+use lab_model::{NotifyEvent, PhaseKind, SubjectClass};
 use lab_report::export;
 use lab_trace::Trace;
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
     record::{Field, Row},
 };
-use synthetic::{Builder, Dec, lab};
+use synthetic::{Builder, Dec, Op, lab};
 
 /// The value at a path such as `lab.cause.actor`, as text; `null` where there is none.
 fn at(row: &Row, path: &str) -> String {
@@ -48,6 +48,9 @@ fn the_columns_are_those_of_the_json_lines() {
         now = builder.scanned_open(now, 900, 100 + root) + 50;
     }
     builder.decision(1, Dec::never(now, 7777, SubjectClass::Workload));
+    let record = builder.notice(2, now, (900, 119), &[NotifyEvent::Open]);
+    builder.operation(2, Op::child(now + 1, now + 5, 78, 2, record));
+    builder.decision(1, Dec::at_once(now + 2, 78, SubjectClass::Peer));
     builder.phase(PhaseKind::Storm, 500, now + 10);
     let run = builder.finish();
     let copies = run.copies();
@@ -86,6 +89,12 @@ fn the_columns_are_those_of_the_json_lines() {
         "lab.subject_class",
         "lab.cause.actor",
         "lab.cause.record",
+        "lab.cause.parent",
+        "lab.kind",
+        "lab.merged",
+        "lab.reacts",
+        "lab.cause.notice.client",
+        "lab.cause.notice.record",
         "lab.cause.decision.client",
         "lab.cause.decision.record",
     ];

@@ -1,8 +1,9 @@
 //! The text reports and `report.json`, as a person and a program get them.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod fixtures;
 
-use lab_analysis::findings::{Interval, Outcome, Program};
+use lab_analysis::findings::{Interval, Lifetimes, Outcome, PlannedOps, Program, TreeLevel, TreeStep, Trees};
 use lab_report::{json, text, text::Style};
 
 fn unicode() -> Style {
@@ -35,6 +36,46 @@ fn a_cascade_that_outlasts_the_drain_is_not_said_to_end() {
     assert!(!divergent.contains("every cascade ends"), "{divergent}");
     findings.outcome = Outcome::Stable;
     assert!(text::run(&findings, &Style::plain()).contains("every cascade ends"));
+}
+
+#[test]
+fn what_the_workload_did_beside_opens_is_told_apart() {
+    let mut findings = fixtures::stable();
+    let before = text::run(&findings, &Style::plain());
+    for absent in ["never began", "from birth to end", "Process trees"] {
+        assert!(!before.contains(absent), "{absent}");
+    }
+    let storm = findings.phases.iter_mut().find(|phase| phase.name == "storm").unwrap();
+    storm.planned = Some(PlannedOps { planned: 1000, begun: 950, not_begun_late: 0, not_begun_halted: 50 });
+    let lasted = storm.op_latency_ns.clone();
+    storm.processes =
+        Some(Lifetimes { ended: 12, unfinished: 1, lifetime_ns: lasted.clone(), ..Lifetimes::default() });
+    let level = |level, execs| TreeLevel { level, execs, lasted_ns: lasted.clone(), ..TreeLevel::default() };
+    let step = |level, lasted_ns, before_ns, after_ns| TreeStep {
+        level,
+        pid: 70 + level,
+        lasted_ns,
+        before_ns,
+        after_ns,
+        ..TreeStep::default()
+    };
+    findings.trees = Some(Trees {
+        trees: 2,
+        execs: 8,
+        levels: vec![level(1, 2), level(2, 6)],
+        slowest: vec![step(1, 9_000_000, 1_000_000, 2_000_000), step(2, 6_000_000, 6_000_000, 0)],
+        ..Trees::default()
+    });
+    let told = text::run(&findings, &Style::plain());
+    for expected in [
+        "50 never began: 50 because the phase was halted",
+        "from birth to end",
+        "2 process trees of 8 programs",
+    ] {
+        assert!(told.contains(expected), "{expected}:\n{told}");
+    }
+    let html = lab_report::html::run(&findings);
+    assert!(html.contains("The slowest tree") && html.contains("by level"));
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl Mitigation {
                 }
             }
             Mitigation::ReadThroughDescriptor => {
-                for reaction in [&mut behavior.on_open, &mut behavior.on_exec] {
+                for reaction in [&mut behavior.on_open, &mut behavior.on_exec, &mut behavior.on_notify] {
                     if std::mem::take(&mut reaction.reopen) {
                         reaction.via = Via::Descriptor;
                     }

@@ -1,6 +1,6 @@
 //! What the simulator cannot do: such a lab is refused, because a run without it would be another lab.
 
-use lab_model::{Lab, NotifyEvent, Workload};
+use lab_model::{Lab, Workload};
 
 use crate::faults::is_strange_to_workers;
 
@@ -14,15 +14,9 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
         }
     };
     part(lab.judge_of_signatures().is_some(), "denials by signature (`signing_id`, `team_id`)");
-    let mut behaviors = lab.clients.iter().flat_map(|client| lab.behaviors_of(client));
-    let names = behaviors.any(|behavior| behavior.notify.iter().any(NotifyEvent::is_of_names));
-    part(names, "NOTIFY events of names (`create`, `rename`, `unlink`)");
     part(!lab.external.is_empty(), "external products");
-    let strange = lab.faults.iter().any(|fault| is_strange_to_workers(lab, fault));
-    part(
-        strange,
-        "helpers and daemons that change their behaviour, or helpers that are restarted by themselves",
-    );
+    let strange = lab.faults.iter().any(is_strange_to_workers);
+    part(strange, "helpers that are restarted by themselves");
     let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
     part(loads(|load| matches!(load, Workload::Run(_))), "a command of the user's (`run`)");
     match parts.as_slice() {

@@ -170,12 +170,15 @@ impl<'a> Makers<'a> {
         !behavior.notify.is_empty() && !behavior.on_notify.is_none()
     }
 
-    /// True when how often a client acts depends on what lies unread together, or on which opens write.
+    /// True when how often a client acts depends on what lies unread together, or on which opens write or make
+    /// a file.
     pub(crate) fn merges(&self, client: usize) -> bool {
         let wanted = self.lab.clients[client].behavior.notify;
         let opens = wanted.contains(NotifyEvent::Open) || wanted.contains(NotifyEvent::Exec);
         let closes = self.kernel == Kernel::Fanotify && wanted.contains(NotifyEvent::Close) && opens;
-        self.acts(client) && (closes || wanted.contains(NotifyEvent::Write))
+        let mixed = |event| wanted.contains(event);
+        let of_some = [NotifyEvent::Write, NotifyEvent::Create, NotifyEvent::Unlink].into_iter().any(mixed);
+        self.acts(client) && (closes || of_some)
     }
 
     /// True when client i is told of opens of this maker.

@@ -1,6 +1,6 @@
 //! Shrinks a lab that shows something to the smallest one that still does.
 
-use lab_model::{Behavior, Concurrency, FaultAction, Lab, Reaction, Span, Workload};
+use lab_model::{Behavior, Concurrency, FaultAction, Lab, NotifyEvents, Reaction, Span, Workload};
 
 use crate::{Counting, Options, Summary, faults::drop_strangers, simulate};
 
@@ -142,6 +142,11 @@ fn smaller_behaviors(behavior: &Behavior) -> Vec<(&'static str, Behavior)> {
         ("one at a time", with(&|smaller| smaller.concurrency = Concurrency::new(1))),
         ("half as many at a time", with(&|smaller| smaller.concurrency = half(smaller.concurrency.get()))),
         ("no reaction to execs", with(&|smaller| smaller.on_exec = Reaction::none())),
+        ("no reaction to notices", with(&|smaller| smaller.on_notify = Reaction::none())),
+        (
+            "told of nothing",
+            Behavior { notify: NotifyEvents::NONE, on_notify: Reaction::none(), ..behavior.clone() },
+        ),
         ("no extra opens", with(&|smaller| smaller.on_open.extra_opens = 0)),
         ("half the extra opens", with(&|smaller| smaller.on_open.extra_opens /= 2)),
         ("no reopening", with(&|smaller| smaller.on_open.reopen = false)),

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use lab_client_core::{Input, Question};
-use lab_model::{EventKind, NotifyEvent, NotifyEvents, OperationKind, ThreadId, Ticks};
-use lab_trace::{Loss, LossKind, Notice};
+use lab_client_core::{Input, Question, Task};
+use lab_model::{EventKind, NotifyEvent, NotifyEvents, OperationKind, SubjectClass, ThreadId, Ticks};
+use lab_trace::{Loss, LossKind, Notice, RecordId};
 
 use crate::{
     Kernel, Sink,
@@ -54,6 +54,8 @@ struct Happened {
     file: u32,
     subject: Subject,
     sequence: u64,
+    /// Endpoint Security says of a close whether the file had been written to.
+    modified: Option<bool>,
     /// The events and the opens that it stands for.
     count: (u64, u64),
 }
@@ -179,7 +181,11 @@ impl<S: Sink> Machine<'_, S> {
         if !self.tells {
             return;
         }
+        let (creates, _) = self.makes(operation.thread);
         for (events, file) in self.files_of(operation) {
+            if creates {
+                self.notify(NotifyEvents::NONE.with(NotifyEvent::Create), file, operation.subject);
+            }
             self.notify(events, file, operation.subject);
         }
     }
@@ -193,9 +199,16 @@ impl<S: Sink> Machine<'_, S> {
         if self.kernel == Kernel::EndpointSecurity && operation.kind != OperationKind::Open {
             return self.notify(none.with(NotifyEvent::Exit), NONE, operation.subject);
         }
-        let closed = none.with(NotifyEvent::Close);
+        let (_, writes) = self.makes(operation.thread);
+        let modified = (self.kernel == Kernel::EndpointSecurity).then_some(writes);
+        let (at, events) = (self.now, none.with(NotifyEvent::Close));
         let files = self.files_of(operation).into_iter();
-        files.map(|(_, file)| self.notify(closed, file, operation.subject)).sum()
+        files
+            .map(|(_, file)| {
+                let subject = operation.subject;
+                self.raise(&Happened { at, events, file, subject, sequence: 0, modified, count: (0, 0) })
+            })
+            .sum()
     }
 
     /// A process begins an operation: one that runs a program was forked for it. fanotify does not tell of that.
@@ -244,16 +257,22 @@ impl<S: Sink> Machine<'_, S> {
     /// Tells whoever listens of what has just happened to a file or, with [`NONE`], to a process. Returns what that
     /// costs whoever has acted.
     pub(crate) fn notify(&mut self, events: NotifyEvents, file: u32, subject: Subject) -> u64 {
+        let happened =
+            Happened { at: self.now, events, file, subject, sequence: 0, modified: None, count: (0, 0) };
+        self.raise(&happened)
+    }
+
+    fn raise(&mut self, happened: &Happened) -> u64 {
         let mut cost = 0;
         for client in 0..if self.tells { self.clients.len() } else { 0 } {
-            let heard = self.hears(client, events, file);
+            let heard = self.hears(client, happened.events, happened.file);
             if heard.is_empty() {
                 continue;
             }
             cost += self.raising(client, 1);
             let count = (1, u64::from(heard.contains(NotifyEvent::Open)));
-            let happened = Happened { at: self.now, events: heard, file, subject, sequence: 0, count };
             self.tally.told[client].note(|heard| &mut heard.happened, count);
+            let happened = Happened { events: heard, count, ..*happened };
             match self.kernel {
                 Kernel::Fanotify => self.tell_merged(client, happened),
                 Kernel::EndpointSecurity => self.tell_each(client, happened),
@@ -361,13 +380,27 @@ impl<S: Sink> Machine<'_, S> {
             class,
             actor: subject.actor,
             reacts: task.is_some(),
-            // Whether a file was changed while it was open is not modelled.
-            modified: None,
+            modified: happened.modified,
             target: None,
         };
         let file = (happened.file != NONE).then_some(happened.file);
         let record = self.sink.notice(state.actor, &notice, file);
-        let Some(task) = task else { return };
+        if let Some(task) = task {
+            self.react(client, read, happened, (event, class, record), task);
+        }
+    }
+
+    /// What follows from a notice is work for the client's workers, and settled at once when its queue is full.
+    fn react(
+        &mut self,
+        client: usize,
+        read: u64,
+        happened: &Happened,
+        (event, class, record): (EventKind, SubjectClass, RecordId),
+        task: Task,
+    ) {
+        let subject = happened.subject;
+        let state = &mut self.clients[client];
         let key = state.decisions.insert(Decision {
             operation: Key::NONE,
             file: happened.file,

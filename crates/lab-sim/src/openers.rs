@@ -71,13 +71,14 @@ impl<S: Sink> Machine<'_, S> {
         let file = self.file_of(thread, &planned);
         self.opens_for(planned.action, file);
         let begin = OperationBegin {
-            started: Ticks(start),
+            started: self.stamp(start),
             subject: self.named(subject),
             cause: Cause::Workload,
             planned: at.map(Ticks),
             kind,
             worker: state.number,
             phase: self.script.phase,
+            parent: None,
         };
         let record = self.sink.begin_operation(self.driver.actor, &begin);
         self.tally.began_root();
@@ -413,7 +414,7 @@ impl<S: Sink> Machine<'_, S> {
         };
         let lineage = if of_client { Lineage::Feedback(own) } else { Lineage::Drive(own) };
         let begin = OperationBegin {
-            started: Ticks(start),
+            started: self.stamp(start),
             subject: self.named(subject),
             cause: Cause::Decision { client: actor, record },
             planned: None,
@@ -421,6 +422,7 @@ impl<S: Sink> Machine<'_, S> {
             worker: state.number,
             // A client does not know the phase, live either.
             phase: None,
+            parent: None,
         };
         let record = self.sink.begin_operation(actor, &begin);
         let operation = Operation {

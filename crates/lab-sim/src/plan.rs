@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 
 use lab_model::{
-    Cache, EventKind, ExecProgram, FaultAction, Lab, OperationKind, PhaseKind, PlannedFault, Span, Workload,
+    Cache, EventKind, ExecProgram, FaultAction, Lab, NotifyEvent, OperationKind, PhaseKind, PlannedFault,
+    Span, Workload,
 };
 use lab_workload::Action;
 
@@ -239,7 +240,11 @@ fn on_workload(lab: &Lab, kernel: Kernel, makers: &Makers<'_>) -> Vec<OnWorkload
         let told: Option<u64> = told.map(|notices| makers.on_notice_of_workload(i, notices).total()).max();
         // Both about one operation: what the one sets off comes on top of the other.
         let operations = asked.unwrap_or(0) + told.unwrap_or(0);
-        OnWorkload { asked: asked.is_some(), told: told.is_some(), operations }
+        // Of what only some opens of a mix do it is told, too.
+        let mixed = lab.workload.iter().any(|load| matches!(load, Workload::FileMix(_)));
+        let of_some = [NotifyEvent::Write, NotifyEvent::Create, NotifyEvent::Unlink];
+        let of_some = mixed && of_some.into_iter().any(|event| client.behavior.notify.contains(event));
+        OnWorkload { asked: asked.is_some(), told: told.is_some() || of_some, operations }
     };
     lab.clients.iter().enumerate().map(most).collect()
 }

@@ -73,6 +73,7 @@ impl<S: Sink> Machine<'_, S> {
             started: Ticks(start),
             subject: self.named(subject),
             cause: Cause::Workload,
+            parent: self.record_of(process.parent),
             ..process.begin
         };
         let record = self.sink.begin_operation(self.driver.actor, &begin);
@@ -87,6 +88,12 @@ impl<S: Sink> Machine<'_, S> {
             Lineage::Root,
         );
         Some((operation, self.entry_cost(kind, Linkage::Static) + self.costs.exec_tree))
+    }
+
+    /// The record of the exec that this thread plays.
+    fn record_of(&self, player: Option<u32>) -> Option<u64> {
+        let operation = self.operations.get(self.threads[player? as usize].operation)?;
+        Some(operation.record.0)
     }
 
     /// A process has become the program, or was denied it: its parent goes on, and it has children of its own.

@@ -14,6 +14,15 @@ use crate::{
 };
 
 impl<S: Sink> Machine<'_, S> {
+    /// True when this thread makes a file, or opens one that it writes to.
+    pub(crate) fn makes(&self, thread: u32) -> (bool, bool) {
+        match self.planned_by(thread).map(|planned| planned.action) {
+            Some(Action::Create) => (true, false),
+            Some(Action::Write { .. }) => (false, true),
+            _ => (false, false),
+        }
+    }
+
     /// What a driver's thread does now.
     fn planned_by(&self, thread: u32) -> Option<Planned> {
         let state = self.threads[thread as usize];
@@ -57,8 +66,12 @@ impl<S: Sink> Machine<'_, S> {
         }
         if matches!(planned.action, Action::Write { .. }) {
             self.forget(file);
-            self.tail += self.notify(NotifyEvents::NONE.with(NotifyEvent::Write), file, operation.subject);
         }
+        let told = match planned.action {
+            Action::Create => NotifyEvent::Unlink,
+            _ => NotifyEvent::Write,
+        };
+        self.tail += self.notify(NotifyEvents::NONE.with(told), file, operation.subject);
         // One more call, as long as reading a little.
         self.costs.read_content
     }

@@ -5,11 +5,10 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{KERNELS, lab, scanner};
+use common::{KERNELS, lab, mix, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
-    Behavior, Cache, Concurrency, Distribution, ExecTree, FileMix, Lab, PhaseKind, Rate, Reaction, Span, Via,
-    Workload,
+    Behavior, Cache, Concurrency, ExecTree, Lab, PhaseKind, Rate, Reaction, Span, Via, Workload,
 };
 use lab_sim::{
     Costs, Kernel, Options, Outcome, Size, Summary, Traces, check_determinism, not_simulated, plan, simulate,
@@ -29,23 +28,6 @@ fn run(lab: &Lab, kernel: Kernel) -> (Summary, Findings) {
     assert_eq!(findings.totals.decisions, summary.decisions);
     check_determinism(lab, &Options::new(lab, kernel)).unwrap();
     (summary, findings)
-}
-
-fn mix(read: u32, write: u32, create: u32) -> Workload {
-    Workload::FileMix(FileMix {
-        workers: 1,
-        files: 9,
-        directory: "mix".to_owned(),
-        directories: 2,
-        depth: 1,
-        file_bytes: Distribution::Fixed(4096),
-        extensions: vec!["txt".to_owned()],
-        read,
-        write,
-        create,
-        rate: Rate::Max,
-        operations_max: Some(300),
-    })
 }
 
 /// The operations of a load of one worker.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{exec_storm, lab, open_storm, run, scanner};
+use common::{exec_storm, lab, mix, open_storm, run, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
     AuthEvents, Behavior, DenyRule, ExecProgram, FaultAction, Lab, NotifyEvent, PlannedFault, Rate, ReactTo,
@@ -206,11 +206,21 @@ proptest! {
     }
 }
 
+/// A mix of opens that write and that make a file, by one thread after another.
 #[test]
-fn being_told_of_names_that_come_and_go_is_refused() {
-    for event in NotifyEvent::ALL {
-        let lab = beside_scanners(observer(&[NotifyEvent::Open, event], Reaction::none()), 10);
-        let said = not_simulated(&lab);
-        assert_eq!(said.is_some(), event.is_of_names(), "{event:?}: {said:?}");
-    }
+fn files_that_are_written_and_made_are_told_as_each_kernel_does() {
+    use NotifyEvent::{Close, Create, Open, Unlink, Write};
+    let told = |kernel, kinds: &[NotifyEvent]| {
+        let mut lab = lab(1, &observer(kinds, Reaction::none()), 1);
+        lab.workload = vec![mix(1, 1, 1)];
+        assert_eq!(not_simulated(&lab), None);
+        run(&lab, kernel).told[0].events.happened
+    };
+    let (fanotify, es) = (Kernel::Fanotify, Kernel::EndpointSecurity);
+    assert_eq!([told(fanotify, &[Open]), told(fanotify, &[Close])], [300, 300]);
+    let (written, made) = (told(es, &[Write]), told(es, &[Create]));
+    assert_eq!(told(fanotify, &[Write]), written, "a kernel does not choose what is written");
+    assert!(written > 20 && made > 20 && written + made < 280, "{written} written, {made} made");
+    assert_eq!(told(es, &[Unlink]), made, "each is taken away again");
+    assert_eq!(told(es, &[Open, Close, Write, Create, Unlink]), 600 + written + 2 * made);
 }

@@ -85,6 +85,7 @@ fn operations() -> [Record; 2] {
         kind: OperationKind::Open,
         worker: 7,
         phase: Some(PhaseKind::Storm),
+        parent: None,
     };
     let end = OperationEnd {
         ended: Ticks(2_700),

@@ -48,6 +48,7 @@ fn operation() -> OperationBegin {
         kind: OperationKind::Open,
         worker: 2,
         phase: Some(PhaseKind::Storm),
+        parent: None,
     }
 }
 

@@ -72,6 +72,7 @@ fn what_is_written_is_read_back() {
         kind: OperationKind::Open,
         worker: 7,
         phase: None,
+        parent: None,
     };
     let _unfinished = writer.begin_operation(&operation);
     writer.close(Ticks(200)).unwrap();

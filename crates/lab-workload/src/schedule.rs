@@ -77,6 +77,12 @@ impl Schedule {
     pub const fn remaining(&self) -> u64 {
         self.remaining
     }
+
+    /// How many planned operations are left; `None` for a closed loop, which plans none.
+    #[must_use]
+    pub fn unplayed(&self) -> Option<u64> {
+        self.pace.as_ref().map(|_| self.remaining)
+    }
 }
 
 impl Iterator for Schedule {

@@ -491,7 +491,7 @@ pub(crate) enum Find {
 pub(crate) enum ExportTo {
     /// For ui.perfetto.dev.
     Perfetto,
-    /// One decision a line, as eslogger writes it where it can.
+    /// A decision or notice a line, as eslogger writes it where it can.
     Jsonl,
     /// The same as columns.
     #[cfg(feature = "parquet")]

@@ -284,6 +284,16 @@ fn trees() {
     let report = rig.report("trees");
     nothing_went_wrong(&report);
     assert_eq!(number(&report, "/storm/root_ops"), 7 * 10);
+    // Each of ten trees: a root, its two, and their four; every one told who had started it.
+    let trees = &report["trees"];
+    assert_eq!([number(trees, "/trees"), number(trees, "/execs"), number(trees, "/detached")], [10, 70, 0]);
+    let levels = trees["levels"].as_array().unwrap();
+    let execs: Vec<u64> = levels.iter().map(|level| number(level, "/execs")).collect();
+    assert_eq!(execs, [10, 20, 40]);
+    let steps = trees["slowest"].as_array().unwrap();
+    let own = steps.iter().map(|step| number(step, "/before_ns") + number(step, "/after_ns"));
+    assert_eq!((steps.len(), own.sum::<u64>()), (3, number(&steps[0], "/lasted_ns")), "{trees}");
+    assert_eq!(number(trees, "/lasted_ns/max"), number(&steps[0], "/lasted_ns"));
     let row = serde_json::json!([2 * 70, 2 * 70, 0]);
     assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));
 }
@@ -304,6 +314,9 @@ fn command() {
     assert_eq!(number(&report, "/storm/decisions"), 2 * (5 + 5 + 1 + 2 * 2));
     // The shell, five of `cat`, `cp`, two of the program, and one that opens nothing of the arena.
     assert_eq!(number(&report, "/storm/root_ops"), 10);
+    let storm = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
+    assert_eq!([number(storm, "/processes/ended"), number(storm, "/root_ops")], [10, 0]);
+    assert_eq!(number(storm, "/op_latency_ns/count"), 0, "how long a process lives is no latency of an open");
     assert_eq!(number(&report, "/approvals/hidden/out-of-scope"), 2, "{}", report["approvals"]);
     let row = serde_json::json!([15, 0, 0]);
     assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));

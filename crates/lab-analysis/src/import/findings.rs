@@ -69,6 +69,7 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         faults: Vec::new(),
         programs: Vec::new(),
         knee: None,
+        trees: None,
         outside: None,
         cost: Cost::default(),
         not_observed: not_observed(import),

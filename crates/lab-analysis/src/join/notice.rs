@@ -28,6 +28,11 @@ impl Engine<'_> {
                 self.column_outside(tid, self.timeline.products.of_thread(tid, item.at), merge)
             }
         };
+        let phase = match op {
+            Some(op) => op.in_storm.then_some(PhaseKind::Storm),
+            None => self.phase_of(None, item.at),
+        };
+        self.counts.notice(op.is_some(), phase);
         let counted = match op {
             Some(op) => op.counted,
             None => matches!(self.phase_of(None, item.at), Some(PhaseKind::Storm | PhaseKind::Drain)),

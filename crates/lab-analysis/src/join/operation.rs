@@ -38,8 +38,11 @@ impl Engine<'_> {
         {
             knee.operation(begin, end);
         }
+        if let Some(trees) = self.trees.as_mut().filter(|_| participant.role == lab_model::Role::Driver) {
+            trees.begin(item.trace, item.record, operation, phase);
+        }
         if root {
-            self.phases.begin(phase, item.at, end.map(|end| (end, begin.planned.unwrap_or(begin.started).0)));
+            self.phases.begin(phase, item.at, begin, end);
         }
         if let (Some(planned), true, Some(PhaseKind::Storm)) = (begin.planned, root, phase) {
             self.backlog.started(item.at, planned.0);
@@ -231,6 +234,9 @@ impl Engine<'_> {
         }
         if self.by_process.get(&op.pid) == Some(&slot) {
             self.by_process.remove(&op.pid);
+        }
+        if let Some(trees) = &mut self.trees {
+            trees.end(op.trace, op.record, self.timeline.origin);
         }
         self.no_longer_waited_for(slot, op.listed(), op.by);
         for &decision in &op.pending {

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use lab_analysis::{Context, findings::Findings};
 use lab_model::{
-    Actor, Approval, BackendChoice, Behavior, Cause, Client, Concurrency, EventKind, Lab, OpenStorm,
-    OperationKind, PhaseKind, Phases, Preset, Rate, ReactTo, Reaction, Role, Safety, Span, SubjectClass,
-    ThreadId, Ticks, Timebase, Verdict, Workload,
+    Actor, Approval, BackendChoice, Behavior, Cause, Client, Concurrency, EventKind, Lab, NotifyEvent,
+    OpenStorm, OperationKind, PhaseKind, Phases, Preset, Rate, ReactTo, Reaction, Role, Safety, Span,
+    SubjectClass, ThreadId, Ticks, Timebase, Verdict, Workload,
 };
 use lab_trace::{
-    DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, MappedTrace, OperationBegin,
+    DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, MappedTrace, Notice, OperationBegin,
     OperationEnd, PhaseMark, ProcessMark, ProcessMarkKind, RecordId, Target, ThreadMark, ThreadPurpose,
     Trace, TraceWriter, WriterOptions,
 };
@@ -87,6 +87,9 @@ pub(crate) struct Op {
     pub(crate) inode: u64,
     pub(crate) error: u32,
     pub(crate) path: u32,
+    pub(crate) planned: Option<u64>,
+    /// The exec whose process made this one.
+    pub(crate) parent: Option<RecordId>,
 }
 
 impl Op {
@@ -103,6 +106,8 @@ impl Op {
             inode: 100,
             error: 0,
             path: 0,
+            planned: None,
+            parent: None,
         }
     }
 
@@ -225,10 +230,11 @@ impl Builder {
             started: Ticks(op.at),
             subject: ThreadId { pid: op.pid, tid: op.tid, generation: 0 },
             cause: op.cause,
-            planned: None,
+            planned: op.planned.map(Ticks),
             kind: op.kind,
             worker: 0,
             phase: op.phase,
+            parent: op.parent.map(|parent| parent.0),
         });
         if let Some(end) = op.end {
             writer.end_operation(
@@ -240,6 +246,29 @@ impl Builder {
             writer.operation_target(id, &Target { inode: op.inode, device: DEVICE, path: op.path });
         }
         id
+    }
+
+    /// Tells a client of what a thread has done; its reaction is set off.
+    pub(crate) fn notice(
+        &mut self,
+        client: usize,
+        read: u64,
+        (tid, inode): (u64, u64),
+        events: &[NotifyEvent],
+    ) -> RecordId {
+        self.grow(read);
+        self.writers[client].notice(&Notice {
+            read: Ticks(read),
+            subject: ThreadId { pid: 0, tid, generation: 0 },
+            kernel: None,
+            sequence: 0,
+            events: events.iter().copied().collect(),
+            class: SubjectClass::Workload,
+            actor: Actor::UNKNOWN,
+            reacts: true,
+            modified: None,
+            target: Some(Target { inode, device: DEVICE, path: 0 }),
+        })
     }
 
     pub(crate) fn decision(&mut self, client: usize, dec: Dec) -> RecordId {
@@ -399,6 +428,7 @@ pub(crate) fn sums_hold(findings: &Findings) {
         assert_eq!(totals.decisions, totals.explained + totals.unexplained);
         assert_eq!(totals.decisions, totals.by_approval.values().sum::<u64>() + totals.unanswered);
     }
+    loads_add_up(findings);
     let causes = &findings.causes;
     assert_eq!(causes.rows.len(), findings.clients.len());
     for (place, client) in findings.clients.iter().enumerate() {
@@ -427,4 +457,30 @@ pub(crate) fn sums_hold(findings: &Findings) {
         findings.latency_ns.count,
         findings.clients.iter().map(|client| client.latency_ns.count).sum::<u64>()
     );
+}
+
+/// What the workload did: opens and execs, processes, and what never began.
+fn loads_add_up(findings: &Findings) {
+    for phase in &findings.phases {
+        assert_eq!(phase.op_latency_ns.count, phase.root_ops, "{}: no lifetime among them", phase.name);
+        if let Some(planned) = phase.planned {
+            let sum = planned.begun + planned.not_begun_late + planned.not_begun_halted;
+            assert_eq!(planned.planned, sum, "{}: {planned:?}", phase.name);
+        }
+        if let Some(processes) = &phase.processes {
+            assert_eq!(processes.lifetime_ns.count, processes.ended, "{}", phase.name);
+        }
+        if phase.name == "storm" {
+            let processes = phase.processes.as_ref().map_or(0, |all| all.ended + all.unfinished);
+            let asked = phase.root_ops + phase.root_ops_unfinished;
+            assert_eq!(findings.storm.root_ops, asked + processes);
+        }
+    }
+    let Some(trees) = &findings.trees else { return };
+    assert_eq!(trees.execs, trees.levels.iter().map(|level| level.execs).sum::<u64>());
+    assert_eq!(trees.levels.first().map_or(0, |level| level.execs), trees.trees);
+    assert_eq!(trees.lasted_ns.count, trees.trees - trees.unfinished);
+    let took: u64 = trees.slowest.iter().map(|step| step.before_ns + step.after_ns).sum();
+    assert_eq!(took, trees.slowest.first().map_or(0, |root| root.lasted_ns));
+    assert_eq!(took, trees.lasted_ns.max, "the slowest");
 }

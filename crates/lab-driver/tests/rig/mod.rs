@@ -22,7 +22,7 @@ use lab_model::{
 use lab_protocol::{
     Assignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment, Welcome, receive, send,
 };
-use lab_trace::{Board, Counter, Entry, Header, MappedTrace, Operation, Record, ThreadMark, Trace};
+use lab_trace::{Board, Counter, Entry, Header, LossKind, MappedTrace, Operation, Record, ThreadMark, Trace};
 use lab_workload::{ArenaEntry, Content, Ground, HostFile, arena, elf::Machine, fill, program_path};
 
 /// No driver is started while a program is being written: it would hold it open for writing for a moment,
@@ -227,6 +227,10 @@ pub(crate) struct Recorded {
     pub(crate) threads: Vec<ThreadMark>,
     /// The sum of all loss records.
     pub(crate) losses: u64,
+    /// Of these, what was not begun because of a halt.
+    pub(crate) halted: u64,
+    /// The places of the operations.
+    pub(crate) places: Vec<u64>,
     pub(crate) paths: BTreeMap<u32, String>,
 }
 
@@ -241,11 +245,18 @@ impl Recorded {
             operations: Vec::new(),
             threads: Vec::new(),
             losses: 0,
+            halted: 0,
+            places: Vec::new(),
             paths: BTreeMap::new(),
         };
         for entry in trace.entries() {
             match entry {
-                Entry::Record { record, .. } => recorded.add(record),
+                Entry::Record { record, index } => {
+                    if matches!(record, Record::Operation(_)) {
+                        recorded.places.push(index);
+                    }
+                    recorded.add(record);
+                }
                 // A driver that was cut off leaves places that it had claimed.
                 Entry::Damaged { .. } => assert!(!recorded.closed, "{entry:?}"),
             }
@@ -257,7 +268,10 @@ impl Recorded {
         match record {
             Record::Operation(operation) => self.operations.push(operation),
             Record::Thread(mark) => self.threads.push(mark),
-            Record::Loss(loss) => self.losses += loss.count,
+            Record::Loss(loss) => {
+                self.losses += loss.count;
+                self.halted += if loss.kind == LossKind::NotBegunHalted { loss.count } else { 0 };
+            }
             Record::Path(piece) => {
                 let text = String::from_utf8(piece.bytes).unwrap();
                 self.paths.entry(piece.path).or_default().push_str(&text);

@@ -426,13 +426,22 @@ impl Product {
     fn never_ready(&self) -> Failure {
         let External { id, ready, ready_within, .. } = &self.wanted;
         let lacking = match ready {
-            Ready::Mark => "it has set no fanotify mark on the arena".to_owned(),
+            Ready::Mark => self.lacking_mark().to_owned(),
             Ready::Started => "it did not start".to_owned(),
             Ready::File(path) => format!("there is no {path}"),
             Ready::Line(text) => format!("it has not written \"{text}\""),
         };
         let words = last_line(&self.log).map(|line| format!("; its last words: {line}")).unwrap_or_default();
         self.failure(format!("{id} was not ready after {ready_within}: {lacking}{words}"))
+    }
+
+    /// What its marks lack to ask about opens in the arena.
+    fn lacking_mark(&self) -> &'static str {
+        match (self.held.is_empty(), self.held.iter().any(|held| held.arena)) {
+            (true, _) => "it has set no fanotify mark on the arena",
+            (false, false) => "it has set fanotify marks, none of them on the arena",
+            (false, true) => "its fanotify marks on the arena are for no permission events",
+        }
     }
 
     fn failure(&self, message: String) -> Failure {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use lab_model::{Cause, OperationKind};
-use lab_trace::{Decision, Entry, Operation, Record, Target, Trace};
+use lab_trace::{Decision, Entry, Notice, Operation, Record, Target, Trace};
 
 /// The pieces of one path that are put together.
 const PIECES_MAX: u64 = 64;
@@ -27,8 +27,26 @@ pub(super) struct Op {
     pub(super) kind: OperationKind,
     /// Its parent.
     pub(super) cause: Cause,
+    /// The record, in the same trace, of the exec whose process made this one.
+    pub(super) made_by: Option<u64>,
     target: Option<(u64, u32)>,
 }
+
+/// Why an operation was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct By {
+    /// The trace of the client that decided, or was told.
+    pub(super) trace: usize,
+    /// The decision or the notice.
+    pub(super) record: u64,
+    /// It is a notice.
+    pub(super) told: bool,
+    /// The operation that it is about.
+    pub(super) op: Option<usize>,
+}
+
+/// What a notice is looked up by: the thread, and the file; zeros for all files of a process.
+type NoticeKey = (u64, u64, u32);
 
 /// The traces with what was found in a first look.
 #[derive(Debug)]
@@ -41,6 +59,8 @@ pub(super) struct Index<'a> {
     pub(super) last: u64,
     /// Operations by thread and start.
     pub(super) ops: Vec<Op>,
+    /// The places in `ops`, by thread and file and then by start; empty in a run without notices.
+    by_file: BTreeMap<NoticeKey, Vec<usize>>,
     by_actor: BTreeMap<u16, usize>,
     paths: Vec<BTreeMap<u32, u64>>,
 }
@@ -53,20 +73,51 @@ impl<'a> Index<'a> {
             origin: u64::MAX,
             last: 0,
             ops: Vec::new(),
+            by_file: BTreeMap::new(),
             by_actor: BTreeMap::new(),
             paths: vec![BTreeMap::new(); traces.len()],
         };
+        let mut listens = false;
         for (place, trace) in traces.iter().enumerate() {
             index.by_actor.entry(trace.header.actor.0).or_insert(place);
             for entry in trace.entries() {
                 if let Entry::Record { index: record, record: content } = entry {
+                    listens |= matches!(content, Record::Notice(_));
                     index.look(place, record, &content);
                 }
             }
         }
         index.origin = index.origin.min(index.last);
         index.ops.sort_unstable_by_key(|op| (op.tid, op.started, op.trace, op.record));
+        if listens {
+            index.file();
+        }
         index
+    }
+
+    /// Notes which operations a notice may tell of, as the analysis does: an open whose file is known, by that, and
+    /// a process by its thread.
+    fn file(&mut self) {
+        for (place, op) in self.ops.iter().enumerate() {
+            let key = match (op.kind, op.target) {
+                (OperationKind::Open, Some((inode, device))) => (op.tid, inode, device),
+                (OperationKind::Open, None) => continue,
+                _ => (op.tid, 0, 0),
+            };
+            self.by_file.entry(key).or_default().push(place);
+        }
+    }
+
+    /// The operation that a notice tells of: its thread's latest on its file, or else its thread's program.
+    pub(super) fn told_of(&self, read: u64, notice: &Notice) -> Option<usize> {
+        let tid = notice.subject.tid;
+        let latest = |key: &NoticeKey| {
+            let places = self.by_file.get(key)?;
+            let behind = places.partition_point(|&place| self.ops[place].started <= read);
+            places.get(behind.checked_sub(1)?).copied()
+        };
+        let of_file = notice.target.and_then(|file| latest(&(tid, file.inode, file.device)));
+        of_file.or_else(|| latest(&(tid, 0, 0)))
     }
 
     fn look(&mut self, trace: usize, record: u64, content: &Record) {
@@ -109,6 +160,7 @@ impl<'a> Index<'a> {
                 record,
                 kind: operation.begin.kind,
                 cause: operation.begin.cause,
+                made_by: operation.begin.parent,
                 target: known(operation.target.present()),
             });
         }
@@ -130,16 +182,23 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// The decision that caused an operation, as trace and record, with its own operation.
-    pub(super) fn parent_of(&self, op: usize) -> Option<(usize, u64, Option<usize>)> {
+    /// The decision or notice that caused an operation.
+    pub(super) fn parent_of(&self, op: usize) -> Option<By> {
         let Cause::Decision { client, record } = self.ops[op].cause else { return None };
         let &trace = self.by_actor.get(&client.0)?;
-        let Some(Entry::Record { record: Record::Decision(decision), .. }) = self.traces[trace].entry(record)
-        else {
-            return None;
+        let Entry::Record { record: content, .. } = self.traces[trace].entry(record)? else { return None };
+        let (told, op) = match content {
+            Record::Decision(decision) => {
+                let read = self.nanoseconds(trace, decision.begin.read.0);
+                (false, self.cause_of(read, &decision))
+            }
+            Record::Notice(notice) => {
+                let read = self.nanoseconds(trace, notice.read.0);
+                (true, self.told_of(read, &notice))
+            }
+            _ => return None,
         };
-        let read = self.nanoseconds(trace, decision.begin.read.0);
-        Some((trace, record, self.cause_of(read, &decision)))
+        Some(By { trace, record, told, op })
     }
 
     /// The operation at the root of each operation's cascade. Each link is followed once: a cascade that feeds
@@ -154,7 +213,7 @@ impl<'a> Index<'a> {
                 // Until it is known better; so a damaged chain that comes back to itself ends there.
                 roots[at] = at;
                 chain.push(at);
-                let Some((.., Some(above))) = self.parent_of(at) else { break };
+                let Some(above) = self.parent_of(at).and_then(|by| by.op) else { break };
                 at = above;
             }
             let root = roots[at];

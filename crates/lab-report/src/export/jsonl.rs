@@ -1,12 +1,13 @@
-//! Decisions as JSON lines, with the fields that `eslogger` has named as it names them.
+//! Decisions and notices as JSON lines, with the fields that `eslogger` has named as it names them.
 //!
-//! A line is a decision in the order of its client's trace, client after client. What `eslogger` does not know
+//! A line is a decision, or one kind of event that a notice tells of, in the order of its client's trace, client after
+//! client. What `eslogger` does not know
 //! (whose decision, when it was read and answered, what caused it) stands under `lab`.
 
 use std::io;
 
-use lab_model::{EventKind, SubjectClass, Verdict};
-use lab_trace::{Decision, Entry, Record, Trace};
+use lab_model::{EventKind, NotifyEvent, SubjectClass, ThreadId, Verdict};
+use lab_trace::{Decision, Entry, Notice, Record, Target, Trace};
 use serde::{Serialize, Serializer};
 
 use super::{clock::rfc3339, index::Index};
@@ -34,6 +35,7 @@ pub(super) enum Event {
     Open { file: File },
     Exec { target: ExecTarget },
     Close { target: File },
+    Write { target: File },
     Other { file: File },
 }
 
@@ -92,6 +94,12 @@ pub(super) struct Thread {
 pub(super) struct Lab<'a> {
     pub(super) client: &'a str,
     pub(super) record: u64,
+    /// `decision` or `notice`.
+    pub(super) kind: &'static str,
+    /// The kinds of event that the notice tells of together, one line each; of a decision 1.
+    pub(super) merged: u32,
+    /// The notice set the client's reaction off; `null` of a decision.
+    pub(super) reacts: Option<bool>,
     pub(super) read_ns: u64,
     pub(super) started_ns: Option<u64>,
     pub(super) answered_ns: Option<u64>,
@@ -105,16 +113,19 @@ pub(super) struct Lab<'a> {
 pub(super) struct CausedBy<'a> {
     pub(super) actor: &'a str,
     pub(super) record: u64,
-    pub(super) decision: Option<ByDecision<'a>>,
+    /// The record of the exec whose process made this one: the parent within a tree of programs.
+    pub(super) parent: Option<u64>,
+    pub(super) decision: Option<ByRecord<'a>>,
+    pub(super) notice: Option<ByRecord<'a>>,
 }
 
 #[derive(Serialize)]
-pub(super) struct ByDecision<'a> {
+pub(super) struct ByRecord<'a> {
     pub(super) client: &'a str,
     pub(super) record: u64,
 }
 
-/// Writes one decision a line and returns how many were written.
+/// Writes a line for each decision and for each kind of event of a notice, and returns how many were written.
 ///
 /// # Errors
 /// Only those of the writer.
@@ -123,8 +134,9 @@ pub fn jsonl(traces: &[Trace<'_>], out: &mut dyn io::Write) -> io::Result<u64> {
     let mut written = 0;
     for (place, trace) in traces.iter().enumerate() {
         for entry in trace.entries() {
-            if let Entry::Record { index: record, record: Record::Decision(decision) } = entry {
-                serde_json::to_writer(&mut *out, &line(&index, place, record, &decision))?;
+            let Entry::Record { index: record, record: content } = entry else { continue };
+            for line in lines(&index, place, record, &content) {
+                serde_json::to_writer(&mut *out, &line)?;
                 out.write_all(b"\n")?;
                 written += 1;
             }
@@ -133,37 +145,90 @@ pub fn jsonl(traces: &[Trace<'_>], out: &mut dyn io::Write) -> io::Result<u64> {
     Ok(written)
 }
 
-/// What is known of one decision, named as `eslogger` names it.
-pub(super) fn line<'a>(index: &Index<'a>, trace: usize, record: u64, decision: &Decision) -> Line<'a> {
+/// The lines of one record: one of a decision, one of a notice for each kind of event, none of any other.
+pub(super) fn lines<'a>(index: &Index<'a>, trace: usize, record: u64, content: &Record) -> Vec<Line<'a>> {
+    match content {
+        Record::Decision(decision) => vec![line(index, trace, record, decision)],
+        Record::Notice(notice) => {
+            let kinds = NotifyEvent::ALL.into_iter().filter(|event| notice.events.contains(*event));
+            kinds.map(|kind| told(index, (trace, record), notice, kind.kind())).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// When a record was read, as nanoseconds since 1970: the wall clock was read once, when the trace was created.
+fn unix_ns(index: &Index<'_>, trace: usize, read: u64) -> i128 {
     let header = &index.traces[trace].header;
+    i128::from(header.created_unix_ns) + i128::from(read)
+        - i128::from(index.nanoseconds(trace, header.created.0))
+}
+
+fn process(subject: ThreadId, class: SubjectClass) -> Process {
+    Process {
+        audit_token: AuditToken { pid: subject.pid, pidversion: subject.generation },
+        is_es_client: matches!(class, SubjectClass::Own | SubjectClass::Peer),
+    }
+}
+
+/// What is known of one kind of event of a notice, named as `eslogger` names it.
+fn told<'a>(index: &Index<'a>, (trace, record): (usize, u64), notice: &Notice, kind: EventKind) -> Line<'a> {
+    let read = index.nanoseconds(trace, notice.read.0);
+    Line {
+        schema_version: 1,
+        event_type: kind.code(),
+        event: event(index, trace, kind, notice.target.as_ref()),
+        action_type: 1,
+        action: None,
+        process: process(notice.subject, notice.class),
+        thread: Thread { thread_id: notice.subject.tid },
+        time: unix_ns(index, trace, read),
+        mach_time: notice.read.0,
+        seq_num: notice.sequence,
+        lab: Lab {
+            client: index.name(trace),
+            record,
+            kind: "notice",
+            merged: notice.events.bits().count_ones(),
+            reacts: Some(notice.reacts),
+            read_ns: read.saturating_sub(index.origin),
+            started_ns: None,
+            answered_ns: None,
+            deadline_ns: None,
+            approval: None,
+            subject_class: notice.class,
+            cause: index.told_of(read, notice).map(|op| caused_by(index, op)),
+        },
+    }
+}
+
+/// What is known of one decision, named as `eslogger` names it.
+fn line<'a>(index: &Index<'a>, trace: usize, record: u64, decision: &Decision) -> Line<'a> {
     let begin = &decision.begin;
     let end = decision.end.present();
     let nanoseconds = |ticks: u64| index.nanoseconds(trace, ticks);
     let since = |ticks: u64| nanoseconds(ticks).saturating_sub(index.origin);
     let read = nanoseconds(begin.read.0);
-    // The wall clock was read once, when the trace was created.
-    let unix_ns =
-        i128::from(header.created_unix_ns) + i128::from(read) - i128::from(nanoseconds(header.created.0));
     Line {
         schema_version: 1,
         event_type: begin.event.code(),
-        event: event(index, trace, decision),
+        event: event(index, trace, begin.event, decision.target.present()),
         action_type: u32::from(is_told(begin.event)),
         action: end.map(|end| {
             let auth = u32::from(end.verdict == Verdict::Deny);
             Action { result: ActionResult { result_type: 0, result: AuthResult { auth } } }
         }),
-        process: Process {
-            audit_token: AuditToken { pid: begin.subject.pid, pidversion: begin.subject.generation },
-            is_es_client: matches!(begin.class, SubjectClass::Own | SubjectClass::Peer),
-        },
+        process: process(begin.subject, begin.class),
         thread: Thread { thread_id: begin.subject.tid },
-        time: unix_ns,
+        time: unix_ns(index, trace, read),
         mach_time: begin.read.0,
         seq_num: begin.sequence,
         lab: Lab {
             client: index.name(trace),
             record,
+            kind: "decision",
+            merged: 1,
+            reacts: None,
             read_ns: since(begin.read.0),
             started_ns: end.and_then(|end| end.started).map(|started| since(started.0)),
             answered_ns: end.map(|end| since(end.answered.0)),
@@ -185,8 +250,7 @@ pub(super) const fn is_told(kind: EventKind) -> bool {
     !matches!(kind, EventKind::AuthOpen | EventKind::AuthExec)
 }
 
-fn event(index: &Index<'_>, trace: usize, decision: &Decision) -> Event {
-    let target = decision.target.present();
+fn event(index: &Index<'_>, trace: usize, kind: EventKind, target: Option<&Target>) -> Event {
     let file = File {
         path: index.path(trace, target),
         path_truncated: false,
@@ -194,19 +258,28 @@ fn event(index: &Index<'_>, trace: usize, decision: &Decision) -> Event {
             .filter(|target| target.inode != 0)
             .map(|target| Stat { st_dev: target.device, st_ino: target.inode }),
     };
-    match decision.begin.event {
+    match kind {
         EventKind::AuthOpen | EventKind::NotifyOpen => Event::Open { file },
         EventKind::AuthExec | EventKind::NotifyExec => {
             Event::Exec { target: ExecTarget { executable: file } }
         }
         EventKind::NotifyClose => Event::Close { target: file },
+        EventKind::NotifyWrite => Event::Write { target: file },
         _ => Event::Other { file },
     }
 }
 
 fn caused_by<'a>(index: &Index<'a>, op: usize) -> CausedBy<'a> {
     let operation = &index.ops[op];
-    let decision =
-        index.parent_of(op).map(|(trace, record, _)| ByDecision { client: index.name(trace), record });
-    CausedBy { actor: index.name(operation.trace), record: operation.record, decision }
+    let by = index.parent_of(op);
+    let of = |told: bool| {
+        by.filter(|by| by.told == told).map(|by| ByRecord { client: index.name(by.trace), record: by.record })
+    };
+    CausedBy {
+        actor: index.name(operation.trace),
+        record: operation.record,
+        parent: operation.made_by,
+        decision: of(false),
+        notice: of(true),
+    }
 }

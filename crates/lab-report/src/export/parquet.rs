@@ -1,4 +1,4 @@
-//! Decisions as a Parquet file: the columns of the JSON lines, for tools that read columns.
+//! Decisions and notices as a Parquet file: the columns of the JSON lines, for tools that read columns.
 //!
 //! Row groups of a fixed size, so that memory does not grow with the run. Nothing is compressed: dictionaries do
 //! most of it, and a codec would be one more dependency.
@@ -6,7 +6,7 @@
 use std::{io, sync::Arc};
 
 use lab_model::SubjectClass;
-use lab_trace::{Entry, Record, Trace};
+use lab_trace::{Entry, Trace};
 use parquet::{
     column::writer::ColumnWriter,
     data_type::ByteArray,
@@ -17,10 +17,10 @@ use parquet::{
 
 use super::{
     index::Index,
-    jsonl::{Event, File, Line, line},
+    jsonl::{Event, File, Line, lines},
 };
 
-/// The decisions of one row group.
+/// The rows of one row group.
 const GROUP_ROWS: usize = 65_536;
 
 /// The columns, by the names of the JSON lines. A group is always there; what is not known is a null in it.
@@ -54,6 +54,9 @@ message decision {
   REQUIRED group lab {
     REQUIRED BYTE_ARRAY client (STRING);
     REQUIRED INT64 record (INTEGER(64, false));
+    REQUIRED BYTE_ARRAY kind (STRING);
+    REQUIRED INT32 merged (INTEGER(32, false));
+    OPTIONAL BOOLEAN reacts;
     REQUIRED INT64 read_ns (INTEGER(64, false));
     OPTIONAL INT64 started_ns (INTEGER(64, false));
     OPTIONAL INT64 answered_ns (INTEGER(64, false));
@@ -63,7 +66,12 @@ message decision {
     REQUIRED group cause {
       OPTIONAL BYTE_ARRAY actor (STRING);
       OPTIONAL INT64 record (INTEGER(64, false));
+      OPTIONAL INT64 parent (INTEGER(64, false));
       REQUIRED group decision {
+        OPTIONAL BYTE_ARRAY client (STRING);
+        OPTIONAL INT64 record (INTEGER(64, false));
+      }
+      REQUIRED group notice {
         OPTIONAL BYTE_ARRAY client (STRING);
         OPTIONAL INT64 record (INTEGER(64, false));
       }
@@ -76,7 +84,7 @@ enum Cell<'a> {
     Int32(Option<u32>),
     Int64(Option<u64>),
     Instant(Option<i64>),
-    Bool(bool),
+    Bool(Option<bool>),
     Text(Option<&'a str>),
 }
 
@@ -97,7 +105,7 @@ impl Column {
             Cell::Int32(value) => values.int32.extend(value.map(u32::cast_signed)),
             Cell::Int64(value) => values.int64.extend(value.map(u64::cast_signed)),
             Cell::Instant(value) => values.int64.extend(value),
-            Cell::Bool(value) => values.bools.push(value),
+            Cell::Bool(value) => values.bools.extend(value),
             Cell::Text(value) => values.texts.extend(value.map(ByteArray::from)),
         }
         let defined = values.values() > before;
@@ -121,7 +129,7 @@ impl Column {
     }
 }
 
-/// Writes one decision a row, in the order of the JSON lines, and returns how many were written.
+/// Writes a row for each JSON line, in their order, and returns how many were written.
 ///
 /// # Errors
 /// Those of the writer.
@@ -138,16 +146,17 @@ fn write(traces: &[Trace<'_>], out: impl io::Write + Send) -> Result<u64> {
     let (mut rows, mut written) = (0, 0);
     for (place, trace) in traces.iter().enumerate() {
         for entry in trace.entries() {
-            let Entry::Record { index: record, record: Record::Decision(decision) } = entry else { continue };
-            let line = line(&index, place, record, &decision);
-            let cells = cells(&line);
-            columns.resize_with(cells.len(), Column::default);
-            columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
-            rows += 1;
-            written += 1;
-            if rows == GROUP_ROWS {
-                group(&mut file, &columns)?;
-                (columns, rows) = (Vec::new(), 0);
+            let Entry::Record { index: record, record: content } = entry else { continue };
+            for line in lines(&index, place, record, &content) {
+                let cells = cells(&line);
+                columns.resize_with(cells.len(), Column::default);
+                columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+                rows += 1;
+                written += 1;
+                if rows == GROUP_ROWS {
+                    group(&mut file, &columns)?;
+                    (columns, rows) = (Vec::new(), 0);
+                }
             }
         }
     }
@@ -172,13 +181,14 @@ fn group<W: io::Write + Send>(file: &mut SerializedFileWriter<W>, columns: &[Col
 }
 
 /// The values of one row, in the order of the schema's columns.
-fn cells<'a>(line: &'a Line<'a>) -> [Cell<'a>; 27] {
+fn cells<'a>(line: &'a Line<'a>) -> [Cell<'a>; 33] {
     let (name, file) = named(&line.event);
     let stat = file.stat.as_ref();
     let token = &line.process.audit_token;
     let lab = &line.lab;
     let cause = lab.cause.as_ref();
     let decision = cause.and_then(|cause| cause.decision.as_ref());
+    let notice = cause.and_then(|cause| cause.notice.as_ref());
     [
         Cell::Int32(Some(line.schema_version)),
         Cell::Int32(Some(line.event_type.into())),
@@ -190,13 +200,16 @@ fn cells<'a>(line: &'a Line<'a>) -> [Cell<'a>; 27] {
         Cell::Int32(line.action.as_ref().map(|action| action.result.result.auth)),
         Cell::Int32(Some(token.pid)),
         Cell::Int32(Some(token.pidversion)),
-        Cell::Bool(line.process.is_es_client),
+        Cell::Bool(Some(line.process.is_es_client)),
         Cell::Int64(Some(line.thread.thread_id)),
         Cell::Instant(i64::try_from(line.time).ok()),
         Cell::Int64(Some(line.mach_time)),
         Cell::Int64(Some(line.seq_num)),
         Cell::Text(Some(lab.client)),
         Cell::Int64(Some(lab.record)),
+        Cell::Text(Some(lab.kind)),
+        Cell::Int32(Some(lab.merged)),
+        Cell::Bool(lab.reacts),
         Cell::Int64(Some(lab.read_ns)),
         Cell::Int64(lab.started_ns),
         Cell::Int64(lab.answered_ns),
@@ -205,8 +218,11 @@ fn cells<'a>(line: &'a Line<'a>) -> [Cell<'a>; 27] {
         Cell::Text(Some(class(lab.subject_class))),
         Cell::Text(cause.map(|cause| cause.actor)),
         Cell::Int64(cause.map(|cause| cause.record)),
+        Cell::Int64(cause.and_then(|cause| cause.parent)),
         Cell::Text(decision.map(|decision| decision.client)),
         Cell::Int64(decision.map(|decision| decision.record)),
+        Cell::Text(notice.map(|notice| notice.client)),
+        Cell::Int64(notice.map(|notice| notice.record)),
     ]
 }
 
@@ -215,6 +231,7 @@ fn named(event: &Event) -> (&'static str, &File) {
         Event::Open { file } => ("open", file),
         Event::Exec { target } => ("exec", &target.executable),
         Event::Close { target } => ("close", target),
+        Event::Write { target } => ("write", target),
         Event::Other { file } => ("other", file),
     }
 }

@@ -1,5 +1,5 @@
 //! A run as a Perfetto trace: a process for each client with a lane for each decision that goes on at once, arrows
-//! from the operation that asks to the decisions it asks for, counters, phases and faults, and the cause chains as
+//! from the operation that asks to the decisions it asks for and to the notices that tell of it, counters, phases and faults, and the cause chains as
 //! weighted stacks (a flame graph in the viewer).
 //!
 //! Instants are nanoseconds from the run's first record, as in `report.json`.
@@ -7,8 +7,8 @@
 use std::{collections::BTreeMap, io};
 
 use lab_analysis::findings::Findings;
-use lab_model::{EventKind, OperationKind};
-use lab_trace::{Decision, Entry, Operation, Record, Trace};
+use lab_model::{EventKind, NotifyEvent, OperationKind};
+use lab_trace::{Decision, Entry, Notice, Operation, Record, Trace};
 
 use super::{index::Index, jsonl::is_told, packets::*};
 
@@ -50,6 +50,12 @@ pub struct Exported {
     pub flows_left_out: u64,
     /// Decisions without a known cause: they have no arrow.
     pub unexplained: u64,
+    /// Notices exported.
+    pub notices: u64,
+    /// Notices outside of the exported stretch of time.
+    pub notices_outside: u64,
+    /// Notices of which no operation is known to be told: they have no arrow.
+    pub notices_unexplained: u64,
 }
 
 /// Writes a run as a Perfetto trace.
@@ -77,6 +83,7 @@ pub fn perfetto(
             tracks: 0,
         },
         flows_of: BTreeMap::new(),
+        tells_of: BTreeMap::new(),
         per_cascade: BTreeMap::new(),
         exported: Exported::default(),
     };
@@ -84,6 +91,7 @@ pub fn perfetto(
     export.frame(findings)?;
     for (place, process) in processes.iter().enumerate() {
         export.decisions(place, *process)?;
+        export.notices(place, *process)?;
     }
     export.operations(&processes)?;
     export.counters(findings, &processes)?;
@@ -223,6 +231,8 @@ struct Export<'a> {
     window: (u64, u64),
     out: Packets<'a>,
     flows_of: BTreeMap<usize, Vec<u64>>,
+    /// Arrows to those who are told of an operation, by its place.
+    tells_of: BTreeMap<usize, Vec<u64>>,
     per_cascade: BTreeMap<usize, usize>,
     exported: Exported,
 }
@@ -379,12 +389,76 @@ impl Export<'_> {
         TrackEvent { r#type: SLICE_BEGIN, name_iid, debug_annotations: notes, ..TrackEvent::default() }
     }
 
+    /// What a client was told, as moments on a track of its own: nobody waited for it.
+    fn notices(&mut self, trace: usize, process: u64) -> io::Result<()> {
+        let mut inside: Vec<(u64, u64)> = Vec::new();
+        for entry in self.index.traces[trace].entries() {
+            let Entry::Record { index, record: Record::Notice(notice) } = entry else { continue };
+            let read = self.index.nanoseconds(trace, notice.read.0);
+            if self.inside(read) {
+                inside.push((read, index));
+            } else {
+                self.exported.notices_outside += 1;
+            }
+        }
+        if inside.is_empty() {
+            return Ok(());
+        }
+        inside.sort_unstable();
+        let track_uuid = self.named(Some(process), "notices")?;
+        for (read, record) in inside {
+            let Some(Entry::Record { record: Record::Notice(notice), .. }) =
+                self.index.traces[trace].entry(record)
+            else {
+                continue;
+            };
+            let flow = match self.index.told_of(read, &notice) {
+                Some(op) => {
+                    let flow = self.arrow(op);
+                    self.tells_of.entry(op).or_default().extend(flow);
+                    flow
+                }
+                None => {
+                    self.exported.notices_unexplained += 1;
+                    None
+                }
+            };
+            let event = self.notice(trace, record, &notice);
+            let event = TrackEvent { track_uuid, terminating_flow_ids: flow.into_iter().collect(), ..event };
+            self.out.event(self.since(read), event)?;
+            self.exported.notices += 1;
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, trace: usize, record: u64, notice: &Notice) -> TrackEvent {
+        let kinds = NotifyEvent::ALL.into_iter().filter(|event| notice.events.contains(*event));
+        let kinds: Vec<&str> = kinds.map(|event| event.kind().name()).collect();
+        let name_iid = Some(self.out.names.number(&kinds.join(", ")));
+        let mut notes = vec![
+            self.out.uint("record", record),
+            self.out.uint("subject thread", notice.subject.tid),
+            self.out.uint("reacts", notice.reacts.into()),
+        ];
+        if let Some(path) = self.index.path(trace, notice.target.as_ref()) {
+            notes.push(self.out.text("target", &path));
+        }
+        TrackEvent { r#type: INSTANT, name_iid, debug_annotations: notes, ..TrackEvent::default() }
+    }
+
     /// The number of a new arrow to this decision, unless its cascade or the export has enough of them.
     fn flow(&mut self, read: u64, decision: &Decision) -> Option<u64> {
         let Some(op) = self.index.cause_of(read, decision) else {
             self.exported.unexplained += 1;
             return None;
         };
+        let flow = self.arrow(op)?;
+        self.flows_of.entry(op).or_default().push(flow);
+        Some(flow)
+    }
+
+    /// The number of a new arrow from this operation, unless its cascade or the export has enough of them.
+    fn arrow(&mut self, op: usize) -> Option<u64> {
         if !self.inside(self.index.ops[op].started) {
             self.exported.flows_left_out += 1;
             return None;
@@ -397,7 +471,6 @@ impl Export<'_> {
         }
         *in_cascade += 1;
         self.exported.flows += 1;
-        self.flows_of.entry(op).or_default().push(self.exported.flows);
         Some(self.exported.flows)
     }
 
@@ -442,9 +515,13 @@ impl Export<'_> {
         };
         let name_iid = Some(self.out.names.number(kind));
         let mut notes = vec![self.out.uint("record", op.record)];
-        if let Some((trace, record, _)) = self.index.parent_of(place) {
-            let cause = format!("decision {record} of {}", self.index.name(trace));
+        if let Some(by) = self.index.parent_of(place) {
+            let kind = if by.told { "notice" } else { "decision" };
+            let cause = format!("{kind} {} of {}", by.record, self.index.name(by.trace));
             notes.push(self.out.text("caused by", &cause));
+        }
+        if let Some(record) = op.made_by {
+            notes.push(self.out.uint("made by the process of record", record));
         }
         if let Some(path) = self.index.path(op.trace, operation.target.present()) {
             notes.push(self.out.text("target", &path));
@@ -457,12 +534,14 @@ impl Export<'_> {
             ..TrackEvent::default()
         };
         self.out.event(self.since(started), begin)?;
-        if let Some(flow_ids) = self.flows_of.remove(&place) {
-            // The arrows need a moment to start from.
-            let name_iid = Some(self.out.names.number("asks"));
-            let asks =
+        // The arrows need a moment to start from.
+        let arrows = [("asks", self.flows_of.remove(&place)), ("is told of", self.tells_of.remove(&place))];
+        for (name, flow_ids) in arrows {
+            let Some(flow_ids) = flow_ids.filter(|flow_ids| !flow_ids.is_empty()) else { continue };
+            let name_iid = Some(self.out.names.number(name));
+            let from =
                 TrackEvent { r#type: INSTANT, name_iid, track_uuid, flow_ids, ..TrackEvent::default() };
-            self.out.event(self.since(started), asks)?;
+            self.out.event(self.since(started), from)?;
         }
         self.exported.operations += 1;
         self.out.end(self.since(ended), track_uuid)
@@ -560,9 +639,13 @@ impl Export<'_> {
             ("arrows", exported.flows),
             ("arrows left out", exported.flows_left_out),
             ("decisions without a known cause", exported.unexplained),
+            ("notices", exported.notices),
+            ("notices left out: outside of this stretch of time", exported.notices_outside),
+            ("notices of no known operation", exported.notices_unexplained),
         ];
-        let whole =
-            exported.decisions_outside + exported.decisions_without_lane + exported.flows_left_out == 0;
+        let whole = exported.decisions_outside + exported.decisions_without_lane + exported.flows_left_out
+            == 0
+            && exported.notices_outside == 0;
         let name = if whole { "everything" } else { "not everything: see the counts" };
         let event = TrackEvent {
             r#type: INSTANT,

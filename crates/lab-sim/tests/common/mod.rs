@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use lab_model::{
-    BackendChoice, Behavior, Client, Concurrency, ExecProgram, ExecStorm, Lab, OpenStorm, Phases, Preset,
-    Rate, ReactTo, Safety, Span, When, Workload,
+    BackendChoice, Behavior, Client, Concurrency, Distribution, ExecProgram, ExecStorm, FileMix, Lab,
+    OpenStorm, Phases, Preset, Rate, ReactTo, Safety, Span, When, Workload,
 };
 use lab_sim::{Costs, Counting, Kernel, Options, Summary, simulate};
 
@@ -80,4 +80,21 @@ pub(crate) fn run(lab: &Lab, kernel: Kernel) -> Summary {
 pub(crate) fn run_with(lab: &Lab, kernel: Kernel, costs: Costs) -> Summary {
     let options = Options { costs, ..Options::new(lab, kernel) };
     simulate(lab, &options, &mut Counting::default())
+}
+
+pub(crate) fn mix(read: u32, write: u32, create: u32) -> Workload {
+    Workload::FileMix(FileMix {
+        workers: 1,
+        files: 9,
+        directory: "mix".to_owned(),
+        directories: 2,
+        depth: 1,
+        file_bytes: Distribution::Fixed(4096),
+        extensions: vec!["txt".to_owned()],
+        read,
+        write,
+        create,
+        rate: Rate::Max,
+        operations_max: Some(300),
+    })
 }

@@ -23,6 +23,10 @@ pub enum LossKind {
     NoticesUnread,
     /// Reactions to NOTIFY events that were not begun, because the queue of work was full.
     Reactions,
+    /// Planned operations of the workload that were not begun: the driver was too far behind.
+    NotBegunLate,
+    /// Planned operations of the workload that were not begun: their phase was halted.
+    NotBegunHalted,
     /// Another kind, by number.
     Other(u16),
 }
@@ -38,6 +42,8 @@ impl LossKind {
             LossKind::NoticesOverflowed => 6,
             LossKind::NoticesUnread => 7,
             LossKind::Reactions => 8,
+            LossKind::NotBegunLate => 16,
+            LossKind::NotBegunHalted => 17,
             LossKind::Other(code) => code,
         }
     }
@@ -52,6 +58,8 @@ impl LossKind {
             6 => LossKind::NoticesOverflowed,
             7 => LossKind::NoticesUnread,
             8 => LossKind::Reactions,
+            16 => LossKind::NotBegunLate,
+            17 => LossKind::NotBegunHalted,
             other => LossKind::Other(other),
         }
     }

@@ -35,12 +35,15 @@ pub struct OperationBegin {
     pub worker: u16,
     /// The phase in which it began; `None` outside all phases.
     pub phase: Option<PhaseKind>,
+    /// The place, in this trace, of the exec whose process made this one: within a tree of programs, below its root.
+    /// Kept for operations of the workload only; `None` for any other, and where it is not known.
+    pub parent: Option<u64>,
 }
 
 impl OperationBegin {
     pub(crate) fn words(&self) -> [u64; 7] {
         let (cause_kind, cause_actor, cause_record) = match self.cause {
-            Cause::Workload => (0_u64, 0, 0),
+            Cause::Workload => (0_u64, 0, self.parent.map_or(0, |place| place.saturating_add(1))),
             Cause::Decision { client, record } => (1, client.0, record),
             Cause::Housekeeping => (2, 0, 0),
         };
@@ -60,6 +63,7 @@ impl OperationBegin {
 
     /// `None` for a kind of operation, a cause or a phase that this version does not know.
     pub(crate) fn from_words(words: &[u64]) -> Option<OperationBegin> {
+        let workload = u16_at(words[5], 16) == 0;
         let cause = match u16_at(words[5], 16) {
             0 => Cause::Workload,
             1 => Cause::Decision { client: Actor(u16_at(words[5], 32)), record: words[3] },
@@ -77,6 +81,7 @@ impl OperationBegin {
                 0 => None,
                 code => Some(PhaseKind::from_code(code)?),
             },
+            parent: words[3].checked_sub(1).filter(|_| workload),
         })
     }
 }

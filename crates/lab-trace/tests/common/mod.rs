@@ -10,8 +10,8 @@ use lab_model::{
 use lab_trace::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, GroupMark, Header, Identity, Loss, LossKind,
     MarkOn, Notice, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark,
-    PlannedKind, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Sighting, Target,
-    ThreadMark, ThreadPurpose, TraceWriter, WriterOptions,
+    PlannedKind, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Served, Sighting,
+    Target, ThreadMark, ThreadPurpose, TraceWriter, WriterOptions,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -186,8 +186,9 @@ fn operation() -> impl Strategy<Value = Record> {
     ];
     let kind = prop::sample::select(vec![OperationKind::Open, OperationKind::Exec]);
     let phase = option::of(prop::sample::select(PhaseKind::ALL.to_vec()));
-    let begin = (ticks(), thread(), cause, optional_ticks(), kind, any::<u16>(), phase).prop_map(
-        |(started, subject, cause, planned, kind, worker, phase)| OperationBegin {
+    let parent = option::of(0..u64::MAX);
+    let begin = (ticks(), thread(), cause, optional_ticks(), kind, any::<u16>(), phase, parent).prop_map(
+        |(started, subject, cause, planned, kind, worker, phase, parent)| OperationBegin {
             started,
             subject,
             cause,
@@ -195,6 +196,8 @@ fn operation() -> impl Strategy<Value = Record> {
             kind,
             worker,
             phase,
+            // Only the workload's have one.
+            parent: parent.filter(|_| cause == Cause::Workload),
         },
     );
     let end = (ticks(), any::<u32>(), any::<i32>(), optional_ticks(), any::<u64>()).prop_map(
@@ -223,6 +226,8 @@ fn mark() -> impl Strategy<Value = Record> {
         Just(LossKind::NoticesOverflowed),
         Just(LossKind::NoticesUnread),
         Just(LossKind::Reactions),
+        Just(LossKind::NotBegunLate),
+        Just(LossKind::NotBegunHalted),
         other().prop_map(LossKind::Other)
     ];
     let process = prop_oneof![
@@ -312,9 +317,12 @@ fn life() -> impl Strategy<Value = ProcessLife> {
 
 fn request() -> impl Strategy<Value = Record> {
     let begin = (ticks(), any::<u64>(), actor(), any::<u16>(), any::<bool>());
-    let end = prop::option::of((ticks(), any::<u32>()));
+    let served = (ticks(), ticks(), ticks(), any::<u64>())
+        .prop_map(|(read, begun, ended, operations)| Served { read, begun, ended, operations });
+    let end = prop::option::of((ticks(), any::<u32>(), prop::option::of(served)));
     (begin, end).prop_map(|((at, decision, whom, worker, waits), end)| {
-        let end = end.map_or(Part::Absent, |(at, error)| Part::Present(RequestEnd { at, error }));
+        let end =
+            end.map_or(Part::Absent, |(at, error, served)| Part::Present(RequestEnd { at, error, served }));
         Record::Request(Request { begin: RequestBegin { at, decision, whom, worker, waits }, end })
     })
 }

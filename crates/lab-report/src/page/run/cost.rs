@@ -2,6 +2,7 @@
 
 use lab_analysis::findings::{Findings, Knee};
 
+use super::load;
 use crate::{
     page::{Block, Cell, Column, Drawing, Section, Table, picture},
     units::{count, number, ratio, time},
@@ -42,6 +43,9 @@ pub(super) fn cost(findings: &Findings) -> Section {
     if !findings.phases.is_empty() {
         blocks.push(Block::Table(phases(findings)));
     }
+    lead.extend(load::not_begun(findings));
+    lead.extend(load::trees(findings));
+    blocks.extend(load::blocks(findings));
     if let Some(knee) = &findings.knee {
         lead.push(told(knee));
         blocks.push(Block::Table(steps(knee)));
