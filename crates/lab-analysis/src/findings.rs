@@ -17,7 +17,8 @@ pub use causes::{
     CascadeNode, CascadeTree, Cascades, CauseColumn, Causes, Distribution, FlameFrame, Prediction,
 };
 pub use client::{
-    Approvals, Avoidable, Blame, Call, Client, Headroom, Inflicted, Life, Peer, Requests, Told,
+    Approvals, Avoidable, Blame, Call, Client, Headroom, Inflicted, Leg, Life, Peer, RequestTimes, Requests,
+    Told,
 };
 pub use load::{Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
 pub use outside::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};

@@ -82,6 +82,11 @@ impl Times {
         }
     }
 
+    /// All of them together.
+    pub(crate) fn total(&self) -> u64 {
+        u64::try_from(self.sum).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn median(&self) -> Option<u64> {
         (self.count > 0).then(|| self.quantile(0.5))
     }

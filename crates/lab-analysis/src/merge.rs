@@ -312,6 +312,11 @@ fn request_in_nanoseconds(mut request: Request, timebase: Timebase) -> Request {
     request.begin.at = convert(request.begin.at);
     if let Part::Present(end) = &mut request.end {
         end.at = convert(end.at);
+        if let Some(served) = &mut end.served {
+            let moments = [&mut served.read, &mut served.begun, &mut served.ended];
+            moments.into_iter().for_each(|moment| *moment = convert(*moment));
+            served.operations = timebase.nanoseconds(served.operations);
+        }
     }
     request
 }

@@ -19,10 +19,10 @@ use lab_client_core::{REQUESTS_MAX, Whom};
 use lab_model::{Actor, Service};
 use lab_process::{ControlWriter, channel, clock};
 use lab_protocol::{
-    ClientAssignment, FrameError, HelperReady, HelpersAssignment, Order, Reply, Request, Welcome, receive,
-    receive_reply, send, send_request, send_service,
+    Carried, ClientAssignment, FrameError, HelperReady, HelpersAssignment, Order, Reply, Request, Welcome,
+    receive, receive_reply, send, send_request, send_service,
 };
-use lab_trace::{Counter, RecordId, RequestEnd, TraceWriter};
+use lab_trace::{Counter, RecordId, RequestEnd, Served, TraceWriter};
 use nix::{
     errno::Errno,
     sys::signal::{Signal, kill},
@@ -82,7 +82,7 @@ impl Desk {
         if queue.channels == 0 || queue.waiting.len() >= REQUESTS_MAX {
             let why = if queue.channels == 0 { Errno::EPIPE } else { Errno::EAGAIN };
             drop(queue);
-            self.over(parcel, (why as i32).unsigned_abs());
+            self.over(parcel, (why as i32).unsigned_abs(), None);
             return;
         }
         queue.waiting.push_back(parcel);
@@ -95,8 +95,8 @@ impl Desk {
     }
 
     /// A request is over.
-    fn over(&self, parcel: Parcel, error: u32) {
-        self.trace.end_request(parcel.record, &RequestEnd { at: clock::now(), error });
+    fn over(&self, parcel: Parcel, error: u32, served: Option<Served>) {
+        self.trace.end_request(parcel.record, &RequestEnd { at: clock::now(), error, served });
         self.trace.board().add(Counter::Replies, 1);
         if let Some(waiter) = parcel.waiter {
             // Its worker may have been ended with the process.
@@ -121,10 +121,12 @@ impl Desk {
             };
             let carried = sent.and_then(|()| receive_reply(&mut stream));
             match carried {
-                Ok((_, error)) => self.over(parcel, error),
+                Ok(Carried { error, read, begun, ended, operations, .. }) => {
+                    self.over(parcel, error, Some(Served { read, begun, ended, operations }));
+                }
                 Err(error) => {
                     // Whether it was carried out before the channel broke nobody knows: it is not made twice.
-                    self.over(parcel, (Errno::EPIPE as i32).unsigned_abs());
+                    self.over(parcel, (Errno::EPIPE as i32).unsigned_abs(), None);
                     self.lose(&error);
                     match &address {
                         Some(address) => stream = self.regain(address),
@@ -144,7 +146,7 @@ impl Desk {
         drop(queue);
         tracing::warn!("a channel to {} is broken ({error}), {left} are left", self.name);
         for parcel in orphans {
-            self.over(parcel, (Errno::EPIPE as i32).unsigned_abs());
+            self.over(parcel, (Errno::EPIPE as i32).unsigned_abs(), None);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Requests of clients to helpers and daemons: a head of 24 bytes and the path. The reply is the head's middle
-//! and a result. A helper hears on the same channel how it is to serve: a head and JSON, to which it replies nothing.
+//! Requests of clients to helpers and daemons: a head of 24 bytes and the path. The reply is the head's middle,
+//! a result and four times. A helper hears on the same channel how it is to serve: a head and JSON, to which it replies nothing.
 
 use std::io::{Read, Write};
 
-use lab_model::{Actor, Service};
+use lab_model::{Actor, Service, Ticks};
 
 use crate::FrameError;
 
@@ -11,7 +11,7 @@ use crate::FrameError;
 pub const PATH_BYTES_MAX: usize = 4096;
 
 const HEAD_BYTES: usize = 24;
-const REPLY_BYTES: usize = 12;
+const REPLY_BYTES: usize = 44;
 /// Stands in the place of the client's number where no request follows; no client has it.
 const SERVICE: u32 = u32::MAX;
 
@@ -97,25 +97,52 @@ pub fn receive_asked(reader: &mut impl Read) -> Result<Asked, FrameError> {
     Ok(Asked::Request(Request { client, record: word(&head, 8), draw: word(&head, 16), path }))
 }
 
-/// Sends the reply to a request: `error` is 0 or an `errno`.
+/// The reply to a request, with what became of the worker's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// The decision of the request.
+    pub record: u64,
+    /// 0 or an `errno`.
+    pub error: u32,
+    /// When the worker had read the request.
+    pub read: Ticks,
+    /// When it began it.
+    pub begun: Ticks,
+    /// When it had carried it out.
+    pub ended: Ticks,
+    /// How long it was in opens and programs meanwhile, in ticks.
+    pub operations: u64,
+}
+
+/// Sends the reply to a request.
 ///
 /// # Errors
 /// Those of writing.
-pub fn send_reply(writer: &mut impl Write, record: u64, error: u32) -> Result<(), FrameError> {
+pub fn send_reply(writer: &mut impl Write, carried: &Carried) -> Result<(), FrameError> {
+    let Carried { record, error, read, begun, ended, operations } = *carried;
     let mut bytes = [0; REPLY_BYTES];
-    bytes[..8].copy_from_slice(&record.to_le_bytes());
-    bytes[8..].copy_from_slice(&error.to_le_bytes());
+    for (at, word) in [(0, record), (12, read.0), (20, begun.0), (28, ended.0), (36, operations)] {
+        bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+    }
+    bytes[8..12].copy_from_slice(&error.to_le_bytes());
     Ok(writer.write_all(&bytes)?)
 }
 
-/// Waits for a reply: the record of the request, and its result.
+/// Waits for a reply.
 ///
 /// # Errors
 /// Those of reading.
-pub fn receive_reply(reader: &mut impl Read) -> Result<(u64, u32), FrameError> {
+pub fn receive_reply(reader: &mut impl Read) -> Result<Carried, FrameError> {
     let mut bytes = [0; REPLY_BYTES];
     reader.read_exact(&mut bytes)?;
-    Ok((word(&bytes, 0), u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]])))
+    Ok(Carried {
+        record: word(&bytes, 0),
+        error: u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]),
+        read: Ticks(word(&bytes, 12)),
+        begun: Ticks(word(&bytes, 20)),
+        ended: Ticks(word(&bytes, 28)),
+        operations: word(&bytes, 36),
+    })
 }
 
 fn word(bytes: &[u8], at: usize) -> u64 {
@@ -181,7 +208,9 @@ mod tests {
     #[test]
     fn a_reply_names_its_request() {
         let mut wire = Vec::new();
-        send_reply(&mut wire, 7, 13).unwrap();
-        assert_eq!(receive_reply(&mut wire.as_slice()).unwrap(), (7, 13));
+        let [read, begun, ended] = [3, u64::MAX, 1 << 40].map(Ticks);
+        let carried = Carried { record: 7, error: 13, read, begun, ended, operations: 5 };
+        send_reply(&mut wire, &carried).unwrap();
+        assert_eq!(receive_reply(&mut wire.as_slice()).unwrap(), carried);
     }
 }

@@ -11,7 +11,8 @@ mod frame;
 mod message;
 
 pub use errand::{
-    Asked, PATH_BYTES_MAX, Request, receive_asked, receive_reply, send_reply, send_request, send_service,
+    Asked, Carried, PATH_BYTES_MAX, Request, receive_asked, receive_reply, send_reply, send_request,
+    send_service,
 };
 pub use frame::{FRAME_BYTES_MAX, FrameError, decode, encode, receive, send};
 pub use message::{

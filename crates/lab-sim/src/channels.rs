@@ -7,7 +7,7 @@
 //! is opened again once that listens.
 
 use lab_client_core::{Input, Whom};
-use lab_model::{FaultAction, Ticks};
+use lab_model::{FaultAction, Service, Ticks};
 use lab_trace::{ProcessMarkKind, RequestEnd};
 
 use crate::{
@@ -67,6 +67,7 @@ impl<S: Sink> Machine<'_, S> {
         }
         self.mark_end(actor, pid, KILLED);
         self.target_gone(actor);
+        self.outsider_hears_no_more(place);
         let number = u32::try_from(place).unwrap_or(NONE);
         let carried = self.requests.iter().filter(|(_, request)| request.outsider == number);
         for key in carried.map(|(key, _)| key).collect::<Vec<Key>>() {
@@ -107,7 +108,7 @@ impl<S: Sink> Machine<'_, S> {
         let Some(request) = self.requests.remove(key) else { return };
         let state = &self.clients[request.client as usize];
         if state.alive && state.actor == request.by {
-            let end = RequestEnd { at: Ticks(self.now), error: EPIPE };
+            let end = RequestEnd { at: Ticks(self.now), error: EPIPE, served: None };
             self.sink.end_request(state.actor, request.record, &end);
             if request.waiter != NONE {
                 self.wake(request.waiter);
@@ -152,7 +153,8 @@ impl<S: Sink> Machine<'_, S> {
         let described = &self.lab.daemons[daemon];
         let (name, place) = (described.id.to_string(), self.outsiders.len());
         let pid = self.driver.new_process();
-        self.add_outsider(name, NONE, described.errand, described.workers, pid);
+        let service = Service { errand: described.errand, workers: described.workers };
+        self.add_outsider(name, NONE, service, pid);
         let life = &mut self.daemons[daemon];
         (life.place, life.processes) = (u32::try_from(place).unwrap_or(NONE), life.processes + 1);
         let header = self.outside_header(place);
@@ -180,9 +182,7 @@ impl<S: Sink> Machine<'_, S> {
         }
         self.introduce_all();
         self.outsiders[outsider as usize].serves = true;
-        for _ in 0..self.outsiders[outsider as usize].taken_in.len() {
-            self.rouse(outsider as usize);
-        }
+        self.serve_as_due(outsider as usize);
     }
 
     /// Every client learns anew who takes part.

@@ -19,7 +19,7 @@ pub(crate) const GETTING_KNOWN: u64 = 5_000_000;
 impl<S: Sink> Machine<'_, S> {
     /// A killed client has gone, and may come back.
     pub(crate) fn client_gone(&mut self, client: usize) {
-        self.faults.told.retain(|told| told.client != client);
+        self.client_hears_no_more(client);
         self.target_gone(self.clients[client].actor);
         let described = &self.lab.clients[client];
         let after = self.comes_back(described.id.as_str()).or(described.restart);
@@ -73,6 +73,14 @@ impl<S: Sink> Machine<'_, S> {
         self.introduce_all();
         if self.faults.behaving {
             self.behave(client);
+            let number = u32::try_from(client).unwrap_or(NONE);
+            let helpers = (0..self.outsiders.len()).filter(|&place| {
+                let helper = &self.outsiders[place];
+                helper.client == number && helper.alive
+            });
+            for helper in helpers.collect::<Vec<_>>() {
+                self.serve_as_due(helper);
+            }
         }
     }
 }

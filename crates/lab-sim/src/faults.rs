@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use lab_model::{
     Actor, Behavior, Expectation, FaultAction, Lab, PhaseKind, PlannedFault, Span, Ticks, Verdict,
-    behavior_under,
+    behavior_under, service_under,
 };
 use lab_trace::{Fault, FaultKind, FaultStage, Loss, LossKind, PlannedKind, PlannedStep};
 
@@ -41,11 +41,13 @@ enum Target {
     Machine,
 }
 
-/// A client is to behave otherwise, and does not hear of it before it goes on.
+/// Somebody is to behave otherwise, and does not hear of it before it goes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told {
     place: usize,
-    pub(crate) client: usize,
+    target: Target,
+    /// Who hears of it: a helper's client tells the helper.
+    by: Target,
     then: FaultStage,
 }
 
@@ -83,13 +85,9 @@ impl Faults {
     }
 }
 
-/// True for a fault on a helper or a daemon that is not modelled: another behaviour, and a helper that comes back
-/// without its client.
-pub(crate) fn is_strange_to_workers(lab: &Lab, fault: &PlannedFault) -> bool {
-    let client = lab.clients.iter().any(|client| client.id.as_str() == fault.on);
-    let helper = PlannedFault::helper_of(&fault.on).is_some();
-    let returns = matches!(fault.action, FaultAction::Restart { .. });
-    !client && (fault.action.is_behavior() || (helper && returns))
+/// True for a fault on a helper or a daemon that is not modelled: a helper that comes back without its client.
+pub(crate) fn is_strange_to_workers(fault: &PlannedFault) -> bool {
+    PlannedFault::helper_of(&fault.on).is_some() && matches!(fault.action, FaultAction::Restart { .. })
 }
 
 /// Drops the faults on whoever no longer takes part in a lab that has lost clients, and what is expected of them.
@@ -181,7 +179,11 @@ impl<S: Sink> Machine<'_, S> {
             return;
         }
         let fault = &self.lab.faults[place];
-        let returns = self.client_named(&fault.on).is_some_and(|client| self.faults.returning[client]);
+        let client = self.client_named(&fault.on);
+        let returns = match client {
+            Some(client) => self.faults.returning[client],
+            None => self.daemon_named(&fault.on).is_some_and(|daemon| self.daemons[daemon].returning),
+        };
         let (target, actor) = match self.target(&fault.on) {
             Some((target, actor)) => (Some(target), actor),
             // Who is on its way back gets the behaviour when it is there.
@@ -213,8 +215,9 @@ impl<S: Sink> Machine<'_, S> {
             (FaultAction::Descriptors { limit, .. }, Some(_)) => {
                 self.faults.descriptors_max.insert(actor, *limit);
             }
-            (action, Some(Target::Client(client))) if action.is_behavior() => {
-                self.tell(Told { place, client, then: FaultStage::InForce });
+            (action, Some(target)) if action.is_behavior() => {
+                let by = self.teller(target);
+                self.tell(Told { place, target, by, then: FaultStage::InForce });
             }
             _ => {}
         }
@@ -236,8 +239,9 @@ impl<S: Sink> Machine<'_, S> {
             (FaultAction::Descriptors { .. }, _) => {
                 self.faults.descriptors_max.remove(&actor);
             }
-            (action, Some(Target::Client(client))) if action.is_behavior() => {
-                self.tell(Told { place, client, then: FaultStage::Over });
+            (action, Some(target)) if action.is_behavior() => {
+                let by = self.teller(target);
+                self.tell(Told { place, target, by, then: FaultStage::Over });
             }
             _ => {}
         }
@@ -272,13 +276,11 @@ impl<S: Sink> Machine<'_, S> {
         for &thread in &threads {
             self.threads[thread as usize].stopped = false;
         }
-        if let Target::Client(client) = target {
-            let (heard, wait) =
-                std::mem::take(&mut self.faults.told).into_iter().partition(|told| told.client == client);
-            self.faults.told = wait;
-            for told in heard {
-                self.follow(told);
-            }
+        let (heard, wait) =
+            std::mem::take(&mut self.faults.told).into_iter().partition(|told| told.by == target);
+        self.faults.told = wait;
+        for told in heard {
+            self.follow(told);
         }
         for thread in threads {
             let state = &mut self.threads[thread as usize].state;
@@ -289,12 +291,27 @@ impl<S: Sink> Machine<'_, S> {
         }
     }
 
-    fn is_stopped(&self, client: usize) -> bool {
-        self.threads[self.clients[client].reader as usize].stopped
+    fn is_stopped(&self, target: Target) -> bool {
+        let thread = match target {
+            Target::Client(client) => self.clients[client].reader,
+            Target::Outsider(place) => self.outsiders[place].threads.0,
+            Target::Driver | Target::Machine => return false,
+        };
+        self.threads[thread as usize].stopped
+    }
+
+    /// Who hears of a change of this process.
+    fn teller(&self, target: Target) -> Target {
+        match target {
+            Target::Outsider(place) if self.outsiders[place].client != NONE => {
+                Target::Client(self.outsiders[place].client as usize)
+            }
+            other => other,
+        }
     }
 
     fn tell(&mut self, told: Told) {
-        if self.is_stopped(told.client) {
+        if self.is_stopped(told.by) {
             self.faults.told.push(told);
         } else {
             self.follow(told);
@@ -302,21 +319,59 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn follow(&mut self, told: Told) {
-        // A process that is not ready yet gets the behaviour that is due when it is.
-        if self.clients[told.client].listening {
-            self.behave(told.client);
+        let actor = match told.target {
+            Target::Client(client) => {
+                // A process that is not ready yet gets the behaviour that is due when it is.
+                if self.clients[client].listening {
+                    self.behave(client);
+                }
+                self.clients[client].actor
+            }
+            Target::Outsider(place) => {
+                self.serve_as_due(place);
+                self.outsiders[place].actor
+            }
+            Target::Driver | Target::Machine => return,
+        };
+        self.record_step(told.place, actor, told.then);
+    }
+
+    /// A client has died: it hears of nothing any more, nor do its helpers.
+    pub(crate) fn client_hears_no_more(&mut self, client: usize) {
+        self.faults.told.retain(|told| told.by != Target::Client(client));
+    }
+
+    /// A helper or a daemon has died.
+    pub(crate) fn outsider_hears_no_more(&mut self, place: usize) {
+        self.faults.told.retain(|told| told.target != Target::Outsider(place));
+    }
+
+    fn daemon_named(&self, name: &str) -> Option<usize> {
+        self.lab.daemons.iter().position(|daemon| daemon.id.as_str() == name)
+    }
+
+    /// A helper or a daemon serves as is due from the next request on.
+    pub(crate) fn serve_as_due(&mut self, place: usize) {
+        let name = self.outsiders[place].name.clone();
+        let Some(base) = self.lab.service_of(&name) else { return };
+        self.outsiders[place].service = service_under(base, self.active_on(&name));
+        for _ in 0..self.outsiders[place].taken_in.len() {
+            self.rouse(place);
         }
-        self.record_step(told.place, self.clients[told.client].actor, told.then);
+    }
+
+    /// What is in effect on this participant.
+    fn active_on<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b FaultAction> {
+        let faults = self.lab.faults.iter().enumerate();
+        faults
+            .filter(move |(place, fault)| fault.on == name && self.faults.is_active(*place))
+            .map(|(_, fault)| &fault.action)
     }
 
     /// How a client is to behave now.
     pub(crate) fn behavior_due(&self, client: usize) -> Behavior {
         let described = &self.lab.clients[client];
-        let faults = self.lab.faults.iter().enumerate();
-        let mine = faults
-            .filter(|(place, fault)| fault.on == described.id.as_str() && self.faults.is_active(*place))
-            .map(|(_, fault)| &fault.action);
-        behavior_under(&described.behavior, mine)
+        behavior_under(&described.behavior, self.active_on(described.id.as_str()))
     }
 
     /// Lets threads that never rest compete for the processors.

@@ -15,11 +15,8 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
     };
     part(lab.judge_of_signatures().is_some(), "denials by signature (`signing_id`, `team_id`)");
     part(!lab.external.is_empty(), "external products");
-    let strange = lab.faults.iter().any(|fault| is_strange_to_workers(lab, fault));
-    part(
-        strange,
-        "helpers and daemons that change their behaviour, or helpers that are restarted by themselves",
-    );
+    let strange = lab.faults.iter().any(is_strange_to_workers);
+    part(strange, "helpers that are restarted by themselves");
     let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
     part(loads(|load| matches!(load, Workload::Run(_))), "a command of the user's (`run`)");
     match parts.as_slice() {

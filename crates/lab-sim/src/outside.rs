@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use lab_client_core::{Ask, Outcome, REQUESTS_MAX, Step as Stage, Task, Whom};
-use lab_model::{Actor, AskedDaemon, Cause, Errand, OperationKind, PlannedFault, Role, Ticks};
+use lab_model::{Actor, AskedDaemon, Cause, Errand, OperationKind, PlannedFault, Role, Service, Ticks};
 use lab_trace::{Header, OperationBegin, ProcessMarkKind, RecordId, RequestBegin, RequestEnd, ThreadPurpose};
 use serde_json::json;
 
@@ -37,7 +37,10 @@ pub(crate) struct Outsider {
     /// It can be connected to, and carries out what it is asked.
     pub(crate) listens: bool,
     pub(crate) serves: bool,
-    errand: Errand,
+    /// What it does for a request that it begins now, and for how many at once.
+    pub(crate) service: Service,
+    /// Requests under way.
+    running: u16,
     /// Its first thread and how many.
     pub(crate) threads: (u32, u16),
     /// Threads without a request, the longest idle first.
@@ -98,6 +101,7 @@ pub(crate) struct Request {
     /// The decision's file.
     file: u32,
     lineage: Lineage,
+    draw: u64,
     task: Task,
     /// What the task does next.
     plan: Plan,
@@ -117,7 +121,8 @@ impl<S: Sink> Machine<'_, S> {
         let pid = |machine: &Self| pid_first + narrow(machine.outsiders.len());
         for daemon in &lab.daemons {
             let pid = pid(self);
-            self.add_outsider(daemon.id.to_string(), NONE, daemon.errand, daemon.workers, pid);
+            let service = Service { errand: daemon.errand, workers: daemon.workers };
+            self.add_outsider(daemon.id.to_string(), NONE, service, pid);
         }
         for client in 0..self.clients.len() {
             self.add_desks(client, &mut |machine| pid(machine));
@@ -144,7 +149,7 @@ impl<S: Sink> Machine<'_, S> {
             let name = PlannedFault::helper(described.id.as_str(), number);
             let errand = helpers.map_or_else(Errand::none, |helpers| helpers.errand);
             let pid = pid(self);
-            self.add_outsider(name, narrow(client), errand, 1, pid);
+            self.add_outsider(name, narrow(client), Service { errand, workers: 1 }, pid);
         }
         let desk = |whom, group: (u32, u32), channels: usize| {
             let free = (group.0..group.0 + group.1).cycle().take(channels).collect();
@@ -168,7 +173,8 @@ impl<S: Sink> Machine<'_, S> {
         self.clients[client].desks = Desks { helpers: helpers.map(of_helpers), daemons };
     }
 
-    pub(crate) fn add_outsider(&mut self, name: String, client: u32, errand: Errand, workers: u16, pid: u32) {
+    pub(crate) fn add_outsider(&mut self, name: String, client: u32, service: Service, pid: u32) {
+        let workers = service.workers;
         let (place, first) = (narrow(self.outsiders.len()), narrow(self.threads.len()));
         for number in 0..workers {
             let thread = self.add_thread(NONE, number, Step::Fetch, self.new_tid());
@@ -185,7 +191,8 @@ impl<S: Sink> Machine<'_, S> {
             alive: false,
             listens: false,
             serves: false,
-            errand,
+            service,
+            running: 0,
             threads,
             idle,
             taken_in,
@@ -198,7 +205,8 @@ impl<S: Sink> Machine<'_, S> {
             NONE => (Role::Daemon, None),
             client => (Role::Helper, Some(self.clients[client as usize].actor.0)),
         };
-        let settings = json!({ "client": client, "workers": outsider.threads.1, "errand": outsider.errand });
+        let settings =
+            json!({ "client": client, "workers": outsider.threads.1, "errand": outsider.service.errand });
         let identity = self.identity(&outsider.name, None, settings);
         self.header(outsider.actor, role, outsider.pid, identity)
     }
@@ -306,11 +314,10 @@ impl<S: Sink> Machine<'_, S> {
         let full = desk.free.is_empty() && desk.waiting.len() >= REQUESTS_MAX;
         if full || desk.channels == 0 {
             let error = if desk.channels == 0 { EPIPE } else { EAGAIN };
-            let end = RequestEnd { at: Ticks(self.now), error };
+            let end = RequestEnd { at: Ticks(self.now), error, served: None };
             self.sink.end_request(state.actor, record, &end);
             return self.work_finished(thread);
         }
-        let errand = self.outsiders[desk.group.0 as usize].errand;
         let request = self.requests.insert(Request {
             client,
             by: state.actor,
@@ -320,7 +327,9 @@ impl<S: Sink> Machine<'_, S> {
             decision,
             file,
             lineage: if by_client { Lineage::Feedback(own) } else { Lineage::Drive(own) },
-            task: Task::errand(&errand, draw),
+            // What is done is said when it begins.
+            task: Task::errand(&Errand::none(), draw),
+            draw,
             plan: Plan::Nothing,
             waiter: NONE,
             error: 0,
@@ -368,10 +377,18 @@ impl<S: Sink> Machine<'_, S> {
 
     pub(crate) fn leave_fetch(&mut self, thread: u32) -> Next {
         let place = self.threads[thread as usize].outside as usize;
-        let Some(request) = self.outsiders[place].taken_in.pop_front() else {
+        if self.outsiders[place].running >= self.outsiders[place].service.workers {
+            return self.outsider_rests(thread);
+        }
+        let Some(key) = self.outsiders[place].taken_in.pop_front() else {
             return self.outsider_rests(thread);
         };
-        self.threads[thread as usize].request = request;
+        self.outsiders[place].running += 1;
+        let errand = self.outsiders[place].service.errand;
+        if let Some(request) = self.requests.get_mut(key) {
+            request.task = Task::errand(&errand, request.draw);
+        }
+        self.threads[thread as usize].request = key;
         self.errand_next(thread, Outcome::Begin)
     }
 
@@ -457,7 +474,7 @@ impl<S: Sink> Machine<'_, S> {
             }
         };
         let begin = OperationBegin {
-            started: Ticks(start),
+            started: self.stamp(start),
             subject: self.named(subject),
             cause: Cause::Decision { client: by, record: decision },
             planned: None,
@@ -484,6 +501,8 @@ impl<S: Sink> Machine<'_, S> {
 
     pub(crate) fn leave_reply(&mut self, thread: u32) -> Next {
         let key = std::mem::replace(&mut self.threads[thread as usize].request, Key::NONE);
+        let outsider = self.threads[thread as usize].outside as usize;
+        self.outsiders[outsider].running -= 1;
         if let Some(request) = self.requests.remove(key) {
             self.reply(&request);
         }
@@ -495,7 +514,7 @@ impl<S: Sink> Machine<'_, S> {
         if !state.alive || state.actor != request.by {
             return;
         }
-        let end = RequestEnd { at: Ticks(self.now), error: request.error };
+        let end = RequestEnd { at: Ticks(self.now), error: request.error, served: None };
         self.sink.end_request(state.actor, request.record, &end);
         if let Some(desk) = state.desks.get_mut(request.whom) {
             match desk.waiting.pop_front() {
@@ -516,7 +535,7 @@ impl<S: Sink> Machine<'_, S> {
 
     fn outsider_rests(&mut self, thread: u32) -> Next {
         let outsider = &mut self.outsiders[self.threads[thread as usize].outside as usize];
-        if outsider.taken_in.is_empty() {
+        if outsider.taken_in.is_empty() || outsider.running >= outsider.service.workers {
             outsider.idle.push_back(thread);
             return Next::Block;
         }

@@ -8,7 +8,7 @@ use common::{KERNELS, lab, open_storm, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
     AskedDaemon, AuthEvents, Behavior, Cache, Daemon, Errand, FaultAction, Helpers, Lab, Mute, PhaseKind,
-    PlannedFault, Rate, ReactTo, Span, Workload,
+    PlannedFault, Rate, ReactTo, Service, Span, Workload,
 };
 use lab_sim::{Kernel, Options, Summary, Traces, check_determinism, not_simulated, simulate};
 use lab_trace::Trace;
@@ -440,11 +440,48 @@ fn a_daemon_that_is_killed_stays_lost_and_one_that_is_restarted_comes_back() {
 }
 
 #[test]
-fn what_is_not_modelled_of_workers_is_refused() {
-    let deny = FaultAction::Deny { path: None, span: ms(10) };
-    for action in [deny, FaultAction::Restart { after: ms(10) }] {
-        let lab = with_a_helper(10, vec![fault("c0.helper-1", 1, action)]);
-        let said = not_simulated(&lab).unwrap();
-        assert!(said.starts_with("helpers and daemons that change their behaviour"), "{said}");
+fn a_slow_helper_is_waited_for_and_slows_down_no_longer() {
+    let slow = FaultAction::Slow { by: ms(20), span: ms(400) };
+    for kernel in KERNELS {
+        let (summary, report) =
+            run(&with_a_helper(600, vec![fault("c0.helper-1", 200, slow.clone())]), kernel);
+        assert_eq!((summary.kills, asked(&report)), (0, [600, 0, 0, 0]), "{kernel:?}");
+        assert_eq!(the_fault(&report, "slow")["actor"].as_str(), Some("c0.helper-1"));
+        assert_eq!(lasted(the_fault(&report, "slow")), 400_000_000);
+        let slowest = number(storm(&report), "/op_latency_ns/max");
+        // One every 20 ms while 200 are planned: the last of them begins 380 ms late.
+        assert!((300_000_000..500_000_000).contains(&slowest), "{kernel:?}: {slowest}");
     }
+}
+
+/// A daemon that does more for each request, and for one at a time: from the next request on, until it ends.
+#[test]
+fn a_daemon_that_serves_otherwise_does_so_from_the_next_request_on() {
+    let service = Service { errand: Errand { open: true, extra_opens: 2, ..Errand::none() }, workers: 1 };
+    let serve = |span| vec![fault("indexer", 400, FaultAction::Serve { service, span })];
+    for kernel in KERNELS {
+        let muted = |faults| {
+            let (summary, report) = run(&with_a_daemon(faults), kernel);
+            assert_eq!((asked(&report), summary.in_flight), ([1200, 0, 0, 0], 0), "{kernel:?}");
+            ways(&report, 0, "mute")
+        };
+        let (plain, more, back) = (muted(Vec::new()), muted(serve(None)), muted(serve(Some(ms(400)))));
+        assert_eq!(plain, 1200);
+        // Two requests for each of 400 opens of 600, and of 200: at 500 a second.
+        assert!((2 * 2 * 398..=2 * 2 * 402).contains(&(more - plain)), "{kernel:?}: {more}");
+        assert!((2 * 2 * 198..=2 * 2 * 202).contains(&(back - plain)), "{kernel:?}: {back}");
+    }
+    // Who comes back meanwhile serves as is due.
+    let mut faults = serve(None);
+    faults.insert(0, fault("indexer", 300, FaultAction::Restart { after: ms(300) }));
+    let (_, report) = run(&with_a_daemon(faults), Kernel::Fanotify);
+    let [carried_out, failed, ..] = asked(&report);
+    assert!(failed > 250 && ways(&report, 0, "mute") >= carried_out + 2 * 550, "{carried_out} {failed}");
+}
+
+#[test]
+fn what_is_not_modelled_of_workers_is_refused() {
+    let action = FaultAction::Restart { after: ms(10) };
+    let said = not_simulated(&with_a_helper(10, vec![fault("c0.helper-1", 1, action)]));
+    assert_eq!(said.as_deref(), Some("helpers that are restarted by themselves"));
 }

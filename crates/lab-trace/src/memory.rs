@@ -112,6 +112,9 @@ impl MemoryTrace {
 
     /// Records the reply.
     pub fn end_request(&mut self, id: RecordId, end: &RequestEnd) {
+        if let Some(served) = &end.served {
+            self.store(id, Span::Target, kind::REQUEST, &served.words());
+        }
         self.store(id, Span::End, kind::REQUEST, &end.words());
     }
 

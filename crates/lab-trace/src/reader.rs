@@ -316,7 +316,9 @@ fn decode(salt: u32, index: u64, words: &[u64; RECORD_WORDS]) -> Result<Record, 
     let end = part(salt, index, kind, Span::End, words);
     if kind == kind::REQUEST {
         let begin = RequestBegin::from_words(begin).ok_or(unknown)?;
-        let end = map(end, |words| Some(RequestEnd::from_words(words)));
+        // The end is whole without what the worker said, and that is worth nothing without the end.
+        let served = part(salt, index, kind, Span::Target, words);
+        let end = map(end, |words| Some(RequestEnd::from_words(words, served.present().copied())));
         return Ok(Record::Request(Request { begin, end }));
     }
     let target = map(part(salt, index, kind, Span::Target, words), |words| Some(Target::from_words(words)));

@@ -22,7 +22,7 @@ pub use mark::{PhaseMark, ProcessMark, ProcessMarkKind, ThreadMark, ThreadPurpos
 pub use notice::Notice;
 pub use operation::{Operation, OperationBegin, OperationEnd};
 pub use path::PathFragment;
-pub use request::{Request, RequestBegin, RequestEnd};
+pub use request::{Request, RequestBegin, RequestEnd, Served};
 
 /// One record as read back.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -266,6 +266,9 @@ impl TraceWriter {
 
     /// Records the reply.
     pub fn end_request(&self, id: RecordId, end: &RequestEnd) {
+        if let Some(served) = &end.served {
+            self.shared.add(id, Span::Target, kind::REQUEST, &served.words());
+        }
         self.shared.add(id, Span::End, kind::REQUEST, &end.words());
     }
 

@@ -52,8 +52,12 @@ fn after_flip(index: usize, record: Option<&Record>, word: usize) -> Entry {
         (Record::Operation(operation), 8..=12) => hit(&mut operation.end, word == 8),
         (Record::Operation(operation), 13..) => hit(&mut operation.target, word == 13),
         (Record::Request(request), 8..=12) => hit(&mut request.end, word == 8),
-        // It has no third part: nothing stands there, and nothing is read there.
-        (Record::Request(_), 13..) => {}
+        // What the worker said is lost; the end is not.
+        (Record::Request(request), 13..) => {
+            if let Part::Present(end) = &mut request.end {
+                end.served = None;
+            }
+        }
         _ => return check,
     }
     entry(index, Some(&record))

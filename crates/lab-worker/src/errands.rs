@@ -10,8 +10,8 @@ use std::{
 
 use lab_client_core::{OperationPlan, Outcome, PlannedTarget, Step, Task};
 use lab_model::{Cause, Errand, Service, Ticks};
-use lab_process::{Arena, Gate, Operator, Paths, burn};
-use lab_protocol::{Request, send_reply};
+use lab_process::{Arena, Gate, Operator, Paths, burn, clock};
+use lab_protocol::{Carried, Request, send_reply};
 use lab_trace::{Counter, TraceWriter};
 
 /// The `errno` of an operation for which the arena has no file.
@@ -21,13 +21,15 @@ const ENOENT: u32 = 2;
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) request: Request,
+    /// When it had been read.
+    pub(crate) read: Ticks,
     pub(crate) reply: Arc<UnixStream>,
 }
 
 impl Job {
     /// Says that the request is carried out. Whoever asked may be gone.
-    pub(crate) fn reply(&self, error: u32) {
-        if let Err(error) = send_reply(&mut &*self.reply, self.request.record, error) {
+    pub(crate) fn reply(&self, carried: &Carried) {
+        if let Err(error) = send_reply(&mut &*self.reply, carried) {
             tracing::debug!("nobody waits for the reply: {error}");
         }
     }
@@ -146,6 +148,8 @@ pub(crate) struct Runner<'a> {
     errands: &'a Errands,
     operator: Operator,
     path: Vec<u8>,
+    /// How long this request has been in operations, in ticks.
+    operations: u64,
 }
 
 impl Runner<'_> {
@@ -153,11 +157,19 @@ impl Runner<'_> {
     pub(crate) fn new(errands: &Errands, number: u16) -> Runner<'_> {
         let (gate, paths) = (Arc::clone(&errands.gate), Arc::clone(&errands.paths));
         let operator = Operator::new(errands.trace.clone(), gate, paths, (usize::from(number), number));
-        Runner { errands, operator, path: Vec::with_capacity(4096) }
+        Runner { errands, operator, path: Vec::with_capacity(4096), operations: 0 }
     }
 
-    /// Does what the task asks for; returns 0, or the `errno` when something could not be opened.
-    pub(crate) fn run(&mut self, mut task: Task, request: &Request) -> u32 {
+    /// Carries a request out; its error is 0, or the `errno` when something could not be opened.
+    pub(crate) fn carry_out(&mut self, job: &Job, errand: &Errand) -> Carried {
+        let (begun, request) = (clock::now(), &job.request);
+        self.operations = 0;
+        let error = self.run(Task::errand(errand, request.draw), request);
+        let (record, operations) = (request.record, self.operations);
+        Carried { record, error, read: job.read, begun, ended: clock::now(), operations }
+    }
+
+    fn run(&mut self, mut task: Task, request: &Request) -> u32 {
         let (mut last, mut error) = (Outcome::Begin, 0);
         loop {
             match task.step(last) {
@@ -185,6 +197,9 @@ impl Runner<'_> {
         }
         let cause = Cause::Decision { client: request.client, record: request.record };
         let name = &self.path[..self.path.len() - 1];
-        self.operator.operate(&plan, &self.path, Some(name), cause)
+        let started = clock::now();
+        let error = self.operator.operate(&plan, &self.path, Some(name), cause);
+        self.operations += clock::now().since(started);
+        error
     }
 }

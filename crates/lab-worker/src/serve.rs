@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use lab_client_core::Task;
 use lab_model::{Role, Service};
 use lab_process::{Arena, GROW_EVERY, channel, clock, create_trace, process_id, thread_id};
 use lab_protocol::{
@@ -102,7 +101,9 @@ fn accept(listener: &UnixListener, errands: &Arc<Errands>) {
 fn take_requests(stream: &Arc<UnixStream>, errands: &Errands) -> Result<(), FrameError> {
     loop {
         match receive_asked(&mut &**stream)? {
-            Asked::Request(request) => errands.add(Job { request, reply: Arc::clone(stream) }),
+            Asked::Request(request) => {
+                errands.add(Job { request, read: clock::now(), reply: Arc::clone(stream) });
+            }
             Asked::Service(service) => errands.serve(service),
         }
     }
@@ -126,9 +127,9 @@ fn start_threads(
             let mut runner = Runner::new(&errands, number);
             loop {
                 let (job, errand) = errands.next();
-                let error = runner.run(Task::errand(&errand, job.request.draw), &job.request);
+                let carried = runner.carry_out(&job, &errand);
                 errands.over();
-                job.reply(error);
+                job.reply(&carried);
             }
         })?;
     }

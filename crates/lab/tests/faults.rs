@@ -342,6 +342,12 @@ fn helper_slow() {
     let latency = &report["clients"][0]["requests"][0]["latency_ns"];
     assert!(number(latency, "/max") >= 5_000_000, "{latency}");
     assert!(number(latency, "/p50") < 5_000_000, "before and after it is as it was: {latency}");
+    // The fault is in the worker's own work, and nowhere else.
+    let times = &report["clients"][0]["requests"][0]["times"];
+    assert_eq!((number(times, "/told"), number(times, "/not_told_ns")), (600, 0), "{times}");
+    assert!(number(times, "/working/p99_ns") >= 5_000_000, "{times}");
+    assert!(number(times, "/queued/p99_ns") < 5_000_000, "it is asked one request at a time: {times}");
+    assert!(number(times, "/operating/total_ns") > 0, "{times}");
 }
 
 fn daemon_slow() {

@@ -135,6 +135,41 @@ pub struct Requests {
     pub unheard: u64,
     /// From the request to the reply, waiting for a free helper included.
     pub latency_ns: Latency,
+    /// Where that time went.
+    pub times: RequestTimes,
+}
+
+/// Where the time of the requests went that were carried out:
+/// `total_ns = Σ total_ns of to_worker, queued, working, operating, back + not_told_ns`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestTimes {
+    /// The requests whose worker said what became of its time.
+    pub told: u64,
+    /// From request to reply, all of them together.
+    pub total_ns: u64,
+    /// In the client's queue for a free channel, and on the channel, until the worker had read it.
+    pub to_worker: Leg,
+    /// In the worker's own queue, until one of its threads began it.
+    pub queued: Leg,
+    /// At work, operations left out: delay, processor, hashing.
+    pub working: Leg,
+    /// In the worker's opens and programs: there it waits for every client that is asked about them.
+    pub operating: Leg,
+    /// From the worker's end to the client's having heard of it.
+    pub back: Leg,
+    /// Of the requests whose worker said nothing, as in a simulation.
+    pub not_told_ns: u64,
+}
+
+/// A part of the time of requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Leg {
+    /// All of it together.
+    pub total_ns: u64,
+    /// The median of one request.
+    pub p50_ns: u64,
+    /// 99 % of the requests took at most this.
+    pub p99_ns: u64,
 }
 
 /// How operations came to be approved, or denied, as far as one client is concerned: by its decision, or without

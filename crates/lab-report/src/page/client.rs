@@ -6,7 +6,7 @@ use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, approvals,
     calls::{blame, calls},
     notices, picture,
-    run::{end_mood, headroom_mood, origin, requests},
+    run::{end_mood, headroom_mood, origin, request_times, requests},
     told::{is_told, told},
 };
 use crate::{
@@ -214,6 +214,7 @@ fn spent(client: &Client) -> Section {
     }
     blocks.push(Block::Table(table));
     blocks.extend(requests([client]).map(Block::Table));
+    blocks.extend(request_times([client]).map(Block::Table));
     Section { id: "spent", title: "Where its time went", lead, blocks }
 }
 

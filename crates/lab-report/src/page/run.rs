@@ -14,7 +14,7 @@ mod verdict;
 
 use lab_analysis::findings::Findings;
 
-pub(super) use clients::requests;
+pub(super) use clients::{request_times, requests};
 pub(super) use verdict::{end_mood, headroom_mood, origin, remark};
 
 use super::{

@@ -60,14 +60,43 @@ pub struct RequestEnd {
     pub at: Ticks,
     /// 0, or the `errno` of the failure: nobody was there to ask, or the worker ended.
     pub error: u32,
+    /// What the worker said of its time; `None` when no reply came, or none that says so.
+    pub served: Option<Served>,
+}
+
+/// A request as its worker saw it, by the same clock as everything in the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// When the worker had read it.
+    pub read: Ticks,
+    /// When one of its threads began it.
+    pub begun: Ticks,
+    /// When that thread had carried it out.
+    pub ended: Ticks,
+    /// How long it was in opens and programs meanwhile, in ticks: there it waits for every client that is asked.
+    pub operations: u64,
+}
+
+impl Served {
+    pub(crate) fn words(&self) -> [u64; 2] {
+        [self.ended.0, self.operations]
+    }
 }
 
 impl RequestEnd {
     pub(crate) fn words(&self) -> [u64; 4] {
-        [self.at.0, u64::from(self.error), 0, 0]
+        let (read, begun) = self.served.map_or((0, 0), |served| (served.read.0, served.begun.0));
+        [self.at.0, u64::from(self.error), read, begun]
     }
 
-    pub(crate) fn from_words(words: &[u64]) -> RequestEnd {
-        RequestEnd { at: Ticks(words[0]), error: low(words[1]) }
+    /// From its own words and, where the worker said something, those of the part behind them.
+    pub(crate) fn from_words(words: &[u64], served: Option<&[u64]>) -> RequestEnd {
+        let served = served.map(|more| Served {
+            read: Ticks(words[2]),
+            begun: Ticks(words[3]),
+            ended: Ticks(more[0]),
+            operations: more[1],
+        });
+        RequestEnd { at: Ticks(words[0]), error: low(words[1]), served }
     }
 }

@@ -10,8 +10,8 @@ use lab_model::{
 use lab_trace::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, GroupMark, Header, Identity, Loss, LossKind,
     MarkOn, Notice, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark,
-    PlannedKind, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Sighting, Target,
-    ThreadMark, ThreadPurpose, TraceWriter, WriterOptions,
+    PlannedKind, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Served, Sighting,
+    Target, ThreadMark, ThreadPurpose, TraceWriter, WriterOptions,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -317,9 +317,12 @@ fn life() -> impl Strategy<Value = ProcessLife> {
 
 fn request() -> impl Strategy<Value = Record> {
     let begin = (ticks(), any::<u64>(), actor(), any::<u16>(), any::<bool>());
-    let end = prop::option::of((ticks(), any::<u32>()));
+    let served = (ticks(), ticks(), ticks(), any::<u64>())
+        .prop_map(|(read, begun, ended, operations)| Served { read, begun, ended, operations });
+    let end = prop::option::of((ticks(), any::<u32>(), prop::option::of(served)));
     (begin, end).prop_map(|((at, decision, whom, worker, waits), end)| {
-        let end = end.map_or(Part::Absent, |(at, error)| Part::Present(RequestEnd { at, error }));
+        let end =
+            end.map_or(Part::Absent, |(at, error, served)| Part::Present(RequestEnd { at, error, served }));
         Record::Request(Request { begin: RequestBegin { at, decision, whom, worker, waits }, end })
     })
 }

@@ -150,6 +150,11 @@ pub fn sums_add_up(report: &Value) {
         }
         let of = |name: &str| number(client, &format!("/approvals/{name}"));
         assert_eq!(of("operations"), part("asked") + part("hidden") + of("unknown"), "{client}");
+        for row in client["requests"].as_array().unwrap() {
+            let legs = ["to_worker", "queued", "working", "operating", "back"];
+            let legs: u64 = legs.iter().map(|leg| number(row, &format!("/times/{leg}/total_ns"))).sum();
+            assert_eq!(number(row, "/times/total_ns"), legs + number(row, "/times/not_told_ns"), "{row}");
+        }
         assert_eq!(number(client, "/decisions"), part("asked") + of("further") + of("elsewhere"), "{client}");
     }
     assert_eq!(decisions, number(report, "/causes/total"), "the clients' decisions");
