@@ -18,6 +18,9 @@ use crate::client::{HOUSEKEEPER_PLACE, Shared};
 /// Events that are let go of together.
 const RELEASE_AT_ONCE: usize = 64;
 
+/// The most events of one round: what else is due must not wait for a queue that fills as fast as it is emptied.
+const ROUND_MAX: usize = 1024;
+
 /// What the housekeeper has already recorded, so that it is recorded once.
 #[derive(Debug, Default)]
 struct Noted {
@@ -36,7 +39,9 @@ pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
     loop {
         shared.gate.enter(HOUSEKEEPER_PLACE);
         let mut events = 0;
-        while let Some((token, record)) = shared.answered.pop() {
+        while events < ROUND_MAX
+            && let Some((token, record)) = shared.answered.pop()
+        {
             shared.look_at(token, record);
             done.push(token);
             events += 1;
@@ -60,7 +65,10 @@ pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
         note_losses(shared, &mut noted);
         shared.gate.leave(HOUSEKEEPER_PLACE);
         urgent |= shared.watches_time.load(Ordering::Relaxed);
-        thread::sleep(rounds.nap_after(events, urgent).duration());
+        let nap = rounds.nap_after(events, urgent);
+        if events < ROUND_MAX {
+            thread::sleep(nap.duration());
+        }
     }
 }
 

@@ -94,6 +94,7 @@ impl<S: Sink> Machine<'_, S> {
 
     fn receive(&mut self, client: usize, key: Key, read: u64) {
         let (kernel, deadline) = (self.kernel, self.script.deadline);
+        let at = self.stamp(read);
         let state = &mut self.clients[client];
         let Some(decision) = state.decisions.get_mut(key) else { return };
         decision.read = Some(read);
@@ -103,7 +104,7 @@ impl<S: Sink> Machine<'_, S> {
             decision.due = read.saturating_add(deadline);
         }
         let begin = DecisionBegin {
-            read: Ticks(read),
+            read: at,
             subject: lab_model::ThreadId {
                 pid: if own { 0 } else { subject.pid },
                 tid: subject.tid,

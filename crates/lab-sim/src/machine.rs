@@ -5,7 +5,7 @@
 //! [`lab_client_core::ClientCore`]'s.
 
 use lab_client_core::Action;
-use lab_model::Lab;
+use lab_model::{Lab, Ticks};
 
 use crate::{
     Costs, EsCache, Files, Kernel, Options, Sink,
@@ -136,6 +136,8 @@ pub(crate) struct Machine<'a, S> {
     pub(crate) costs: Costs,
     pub(crate) sink: &'a mut S,
     pub(crate) now: u64,
+    /// The latest time in any record: a piece of work is recorded when it begins, with the times it will have.
+    stamped: u64,
     pub(crate) agenda: Agenda,
     processors: Processors,
     /// The processor whose thread is just leaving, [`NONE`] while none is: what wakes a thread then wakes it there.
@@ -189,6 +191,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             costs,
             sink,
             now: EPOCH,
+            stamped: EPOCH,
             agenda: Agenda::new(costs.cores),
             processors: Processors::new(costs.cores),
             waker: NONE,
@@ -218,6 +221,17 @@ impl<'a, S: Sink> Machine<'a, S> {
         };
         machine.populate();
         machine
+    }
+
+    /// A time as a record has it.
+    pub(crate) fn stamp(&mut self, at: u64) -> Ticks {
+        self.stamped = self.stamped.max(at);
+        Ticks(at)
+    }
+
+    /// Lets the pieces of work that are recorded be over: no process ends before what it has recorded.
+    pub(crate) fn reach_what_is_recorded(&mut self) {
+        self.now = self.now.max(self.stamped);
     }
 
     /// Lets everything happen, in order, until the run is over.

@@ -71,7 +71,7 @@ impl<S: Sink> Machine<'_, S> {
         let file = self.file_of(thread, &planned);
         self.opens_for(planned.action, file);
         let begin = OperationBegin {
-            started: Ticks(start),
+            started: self.stamp(start),
             subject: self.named(subject),
             cause: Cause::Workload,
             planned: at.map(Ticks),
@@ -414,7 +414,7 @@ impl<S: Sink> Machine<'_, S> {
         };
         let lineage = if of_client { Lineage::Feedback(own) } else { Lineage::Drive(own) };
         let begin = OperationBegin {
-            started: Ticks(start),
+            started: self.stamp(start),
             subject: self.named(subject),
             cause: Cause::Decision { client: actor, record },
             planned: None,

@@ -474,7 +474,7 @@ impl<S: Sink> Machine<'_, S> {
             }
         };
         let begin = OperationBegin {
-            started: Ticks(start),
+            started: self.stamp(start),
             subject: self.named(subject),
             cause: Cause::Decision { client: by, record: decision },
             planned: None,

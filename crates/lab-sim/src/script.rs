@@ -466,6 +466,7 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn finish(&mut self) {
+        self.reach_what_is_recorded();
         if self.tally.in_flight > 0 {
             self.look_for_cycle();
         }

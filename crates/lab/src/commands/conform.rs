@@ -26,7 +26,7 @@ use super::{
 use crate::{
     arguments::Conform,
     labs::{Places, is_for_calibration, relative},
-    terminal,
+    parallel, terminal,
 };
 
 /// No phase of a short run is longer, unless something in it needs the time.
@@ -305,10 +305,9 @@ fn live_round(places: &Places, lab: &Lab, round: u32, rounds: u32) -> Result<Liv
 fn simulated(lab: &Lab, costs: Costs) -> Result<Vec<Findings>, Stop> {
     let seeds: Vec<u64> = (0..SEEDS).map(|number| lab.seed.wrapping_add(number)).collect();
     let progress = terminal::Progress::new(&format!("simulating {}", lab.name));
-    // One after the other: each has its traces in memory.
-    let all = seeds.iter().map(|&seed| of_seed(lab, costs, seed)).collect();
+    let all = parallel::map(&seeds, parallel::threads(None), |_| (), |&seed| of_seed(lab, costs, seed));
     progress.end();
-    all
+    all.into_iter().collect()
 }
 
 fn of_seed(lab: &Lab, costs: Costs, seed: u64) -> Result<Findings, Stop> {
