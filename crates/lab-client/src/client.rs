@@ -265,11 +265,27 @@ fn follow<B: Backend>(
                 shared.outside.end();
                 return Ok(control.writer().reply(&Reply::Closed { lost: shared.trace.lost() })?);
             }
+            Order::StartHelper { welcome } => {
+                let participants = current.participants.with_helper(welcome.actor);
+                shared.settings.publish(Settings { policy: current.policy.clone(), participants });
+                let program = assignment.helpers.as_ref().map(|helpers| helpers.program.as_str());
+                let program = program.context("a client without helpers cannot start one again")?;
+                let started = shared.outside.start_again(program, &welcome, &control.writer());
+                tell_failure(control, welcome.actor, started)?;
+            }
+            Order::Engage { helper } => tell_failure(control, helper, shared.outside.engage(helper))?,
             Order::Work { helper: Some(helper), service } => shared.outside.instruct(helper, service)?,
             order => bail!("a client cannot follow the order {order:?}"),
         }
         control.writer().reply(&Reply::Done)?;
     }
+}
+
+/// Tells of a helper that does not come back. The client goes on without it.
+fn tell_failure(control: &Control, actor: Actor, done: Result<()>) -> Result<()> {
+    let Err(error) = done else { return Ok(()) };
+    let message = format!("{error:#}");
+    Ok(control.writer().reply(&Reply::HelperFailed { actor, message })?)
 }
 
 fn policy(behavior: &Behavior, assignment: &ClientAssignment, names: &[(String, Actor)]) -> Policy {

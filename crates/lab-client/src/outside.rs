@@ -1,8 +1,9 @@
 //! The workers outside the client's process: helpers that it starts, daemons that it reaches.
 //!
-//! All of them are there, and every channel is open, before the first event can come: whatever opens or forks
-//! after that may have to wait for this very client. Each channel carries one request at a time; a *courier*
-//! thread stands behind each, so that a worker of the client that does not wait goes on at once.
+//! All of them are there, and every channel is open, before the first event can come: whatever opens in the arena
+//! after that may have to wait for this very client. A helper that is started again opens nothing there before it is
+//! asked: its program lies outside, and the thread that starts it decides nothing. Each channel carries one request at
+//! a time; a *courier* thread stands behind each, so that a worker of the client that does not wait goes on at once.
 
 use std::{
     collections::VecDeque,
@@ -184,12 +185,21 @@ struct Helper {
     stream: UnixStream,
 }
 
+impl Helper {
+    /// The channel over which requests go to it.
+    fn channel(&self) -> Result<Channel> {
+        let stream = self.stream.try_clone()?;
+        Ok(Channel { stream, writing: Arc::clone(&self.writing), address: None })
+    }
+}
+
 /// All workers outside the process.
 #[derive(Debug)]
 pub(crate) struct Outside {
     helpers: Option<Arc<Desk>>,
     daemons: Vec<Arc<Desk>>,
-    started: Vec<Helper>,
+    /// Only the control thread looks at it.
+    started: Mutex<Vec<Helper>>,
     /// Who they are, for the conductor.
     pub(crate) ready: Vec<HelperReady>,
     ended: Arc<Ended>,
@@ -216,7 +226,7 @@ impl Outside {
         let mut outside = Outside {
             helpers: None,
             daemons: Vec::new(),
-            started: Vec::new(),
+            started: Mutex::default(),
             ready: Vec::new(),
             ended: Arc::default(),
         };
@@ -252,15 +262,58 @@ impl Outside {
         for ((mut child, stream), welcome) in starting.into_iter().zip(&helpers.welcomes) {
             let (pid, threads) = await_ready(&mut child, &stream, &welcome.name)?;
             self.ready.push(HelperReady { actor: welcome.actor, pid, threads });
-            let (actor, writing) = (welcome.actor, Arc::default());
-            let helper = Helper { actor, pid, writing: Arc::clone(&writing), stream: stream.try_clone()? };
-            self.started.push(helper);
-            start_courier(&desk, Channel { stream, writing, address: None })?;
-            let (ended, writer) = (Arc::clone(&self.ended), writer.clone());
-            spawn(format!("watch-{}", actor.0), move || watch(child, actor, &writer, &ended))?;
+            let helper = Helper { actor: welcome.actor, pid, writing: Arc::default(), stream };
+            start_courier(&desk, helper.channel()?)?;
+            self.take_in(helper, child, writer)?;
         }
         self.helpers = Some(desk);
         Ok(())
+    }
+
+    /// Starts a helper again that has ended, and tells the conductor. Nobody asks it before it is engaged.
+    ///
+    /// # Errors
+    /// The helper does not start, or ends at once; nothing of it is left.
+    pub(crate) fn start_again(&self, program: &str, welcome: &Welcome, writer: &ControlWriter) -> Result<()> {
+        let (mut child, stream) = start_helper(program, welcome)
+            .with_context(|| format!("its helper {} cannot be started again", welcome.name))?;
+        let (pid, threads) = match await_ready(&mut child, &stream, &welcome.name) {
+            Ok(ready) => ready,
+            Err(error) => {
+                child.kill()?;
+                child.wait()?;
+                return Err(error);
+            }
+        };
+        let actor = welcome.actor;
+        // Before its end can be told of.
+        writer.reply(&Reply::HelperStarted(HelperReady { actor, pid, threads }))?;
+        self.take_in(Helper { actor, pid, writing: Arc::default(), stream }, child, writer)
+    }
+
+    /// Has a helper that was started again carry out requests.
+    ///
+    /// # Errors
+    /// No descriptor or no thread is to be had for it.
+    pub(crate) fn engage(&self, helper: Actor) -> Result<()> {
+        let started = self.started();
+        let helper = started.iter().find(|one| one.actor == helper).context("this is not its helper")?;
+        let desk = self.helpers.as_ref().context("there is nobody to ask helpers")?;
+        let channel = helper.channel()?;
+        desk.queue().channels += 1;
+        start_courier(desk, channel).inspect_err(|_| desk.queue().channels -= 1)
+    }
+
+    /// Watches a helper until its end.
+    fn take_in(&self, helper: Helper, child: Child, writer: &ControlWriter) -> Result<()> {
+        let actor = helper.actor;
+        self.started().push(helper);
+        let (ended, writer) = (Arc::clone(&self.ended), writer.clone());
+        spawn(format!("watch-{}", actor.0), move || watch(child, actor, &writer, &ended))
+    }
+
+    fn started(&self) -> MutexGuard<'_, Vec<Helper>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where requests for these workers go.
@@ -273,7 +326,8 @@ impl Outside {
 
     /// Tells a helper how to serve from now on: it reads that before any request that is sent later.
     pub(crate) fn instruct(&self, helper: Actor, service: Service) -> Result<()> {
-        let helper = self.started.iter().find(|one| one.actor == helper).context("this is not its helper")?;
+        let started = self.started();
+        let helper = started.iter().find(|one| one.actor == helper).context("this is not its helper")?;
         let _alone = helper.writing.lock().unwrap_or_else(PoisonError::into_inner);
         match send_service(&mut &helper.stream, &service) {
             // One that has ended has nothing to serve; its end is told of elsewhere.
@@ -284,30 +338,30 @@ impl Outside {
 
     /// Lets the helpers close their traces and end; kills who does not in time.
     pub(crate) fn end(&self) {
-        for helper in &self.started {
+        let started = self.started();
+        for helper in &*started {
             if let Err(error) = helper.stream.shutdown(Shutdown::Both) {
                 tracing::debug!("a helper has ended before: {error}");
             }
         }
-        if self.all_ended() {
+        if self.all_ended(started.len()) {
             return;
         }
-        for helper in &self.started {
+        for helper in &*started {
             if let Ok(pid) = i32::try_from(helper.pid)
                 && let Err(error) = kill(Pid::from_raw(pid), Signal::SIGKILL)
             {
                 tracing::debug!("a helper has ended before: {error}");
             }
         }
-        if !self.all_ended() {
+        if !self.all_ended(started.len()) {
             tracing::warn!("not every helper has ended");
         }
     }
 
-    fn all_ended(&self) -> bool {
+    fn all_ended(&self, started: usize) -> bool {
         let count = self.ended.count.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited =
-            self.ended.changed.wait_timeout_while(count, END_WITHIN, |count| *count < self.started.len());
+        let waited = self.ended.changed.wait_timeout_while(count, END_WITHIN, |count| *count < started);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }

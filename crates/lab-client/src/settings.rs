@@ -43,6 +43,13 @@ impl Participants {
         Participants::new(self.own, threads, clients, self.helpers.clone())
     }
 
+    /// The same client with one helper more.
+    pub(crate) fn with_helper(&self, helper: Actor) -> Self {
+        let mut participants = self.clone();
+        participants.helpers.push(helper);
+        participants
+    }
+
     /// Whose thread it is, as far as this client can tell, and which lab process's.
     pub(crate) fn classify(&self, tid: u64) -> (SubjectClass, Actor) {
         match self.threads.get(&tid) {

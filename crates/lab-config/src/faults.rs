@@ -30,9 +30,7 @@ pub(crate) fn faults(
 enum Targets {
     /// What decides: a client.
     Clients,
-    /// What the lab can start again: a client with its helpers, or a daemon.
-    Returning,
-    /// What can be missing: a client, a helper or a daemon.
+    /// What can be missing, and started again: a client, a helper or a daemon.
     Mortals,
     /// Any process.
     Processes,
@@ -42,7 +40,6 @@ impl Targets {
     const fn help(self) -> &'static str {
         match self {
             Targets::Clients => "write a client's ID",
-            Targets::Returning => "write the ID of a client or a daemon",
             Targets::Mortals => "write the ID of a client or a daemon, or a helper as in `alpha.helper-1`",
             Targets::Processes => {
                 "write the ID of a client or a daemon, a helper as in `alpha.helper-1`, or `driver`"
@@ -92,7 +89,7 @@ fn one(
         return Some(PlannedFault { at, on, action: FaultAction::Kill });
     }
     if let Some(raw) = restart.value() {
-        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Returning)?;
+        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Mortals)?;
         let after = raw.after.value().copied().unwrap_or(Span::from_millis(500));
         return Some(PlannedFault { at, on, action: FaultAction::Restart { after } });
     }
@@ -144,6 +141,16 @@ fn place_of<T>(field: &Field<T>) -> Option<std::ops::Range<usize>> {
     field.given().map(|at| at.place.clone())
 }
 
+/// What is said of a fault that cannot be done to a helper or a daemon.
+fn of_a_worker(name: &str, place: std::ops::Range<usize>) -> Diagnostic {
+    Diagnostic::new(place, format!("this cannot be done to `{name}`"))
+        .label("clients ask it, and no kernel does: it has no answer to deny with")
+        .help(format!(
+            "to let those who ask go without it, `kill: {{ on: {name}, at: … }}`; to let an open be denied, \
+             `deny` on a client"
+        ))
+}
+
 struct Reader<'a, 'b, 'c> {
     clients: &'a [Client],
     daemons: &'a [Daemon],
@@ -167,7 +174,7 @@ impl Reader<'_, '_, '_> {
                 .label("it decides nothing, and without it there is no storm")
                 .help("the driver can be stalled, and its descriptors limited")
         } else if self.names(Targets::Mortals).iter().any(|known| known == name) {
-            self.of_a_worker(name, place, targets)
+            of_a_worker(name, place)
         } else {
             let message = format!("`{}` takes no part in this lab", shortened(name));
             let diagnostic = Diagnostic::new(place, message);
@@ -197,23 +204,6 @@ impl Reader<'_, '_, '_> {
             names.push(PlannedFault::DRIVER.to_owned());
         }
         names
-    }
-
-    /// What is said of a fault that cannot be done to a helper or a daemon.
-    fn of_a_worker(&self, name: &str, place: std::ops::Range<usize>, targets: Targets) -> Diagnostic {
-        match PlannedFault::helper_of(name) {
-            Some((client, _)) if targets == Targets::Returning => {
-                Diagnostic::new(place, format!("`{name}` cannot be started again by itself"))
-                    .label("its client starts it, before the first event")
-                    .help(format!("restart `{client}`: its helpers come back with it"))
-            }
-            _ => Diagnostic::new(place, format!("this cannot be done to `{name}`"))
-                .label("clients ask it, and no kernel does: it has no answer to deny with")
-                .help(format!(
-                    "to let those who ask go without it, `kill: {{ on: {name}, at: … }}`; to let an open \
-                     be denied, `deny` on a client"
-                )),
-        }
     }
 
     fn moment(&mut self, at: &Field<Span>) -> Option<Span> {

@@ -417,11 +417,11 @@ records! {
         at: Span,
     }
 
-    /// Kills a client or a daemon and starts it again, whatever a client's own `restart` says. A client's helpers come
-    /// back with it.
+    /// Kills a client, a helper or a daemon and starts it again, whatever a client's own `restart` says. A client's
+    /// helpers come back with it; a helper by itself is started again by its client.
     #[schemars(rename = "Restart")]
     "`restart`" RawRestart {
-        /// Whom: a client or a daemon by its ID.
+        /// Whom: a client or a daemon by its ID, or a client's helper (`alpha.helper-1`).
         on: String,
         /// When, counted from the start of the storm.
         at: Span,

@@ -287,7 +287,7 @@ fn faults() {
         format!("{daemons}{}faults:\n  - {fault}\n", with("behavior: scanner", behavior))
     };
     check("fault_on_a_helper_that_is_not_there", 1, worked("kill: { on: alpha.helper-3, at: 1s }"));
-    check("fault_restarts_a_helper", 1, worked("restart: { on: alpha.helper-2, at: 1s }"));
+    check("fault_restarts_a_helper_that_is_not_there", 1, worked("restart: { on: alpha.helper-3, at: 1s }"));
     check("fault_denies_by_a_daemon", 1, worked("deny: { on: indexer, at: 1s, for: 1s }"));
     check("fault_set_of_a_daemon", 1, worked("behave: { on: indexer, at: 1s, set: { cache: on } }"));
     check("fault_errand_of_a_client", 1, worked("behave: { on: bravo, at: 1s, errand: { open: true } }"));

@@ -307,7 +307,12 @@ fn faults(drawn: &[(u8, usize, u64, Span)], clients: &[Client], storm: Span) -> 
                 Some(helpers) => (PlannedFault::helper(client.id.as_str(), helpers.count), FaultAction::Kill),
                 None => (on(client.id.as_str()), FaultAction::Kill),
             },
-            3 => (on(client.id.as_str()), FaultAction::Restart { after: span }),
+            3 => match client.behavior.helpers {
+                Some(_) => {
+                    (PlannedFault::helper(client.id.as_str(), 1), FaultAction::Restart { after: span })
+                }
+                None => (on(client.id.as_str()), FaultAction::Restart { after: span }),
+            },
             4 => (on(client.id.as_str()), FaultAction::Slow { by: span, span }),
             5 => (on(client.id.as_str()), FaultAction::Deny { path: Some("files/x".into()), span }),
             6 => (on(client.id.as_str()), FaultAction::Deny { path: None, span }),

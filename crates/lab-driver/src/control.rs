@@ -121,6 +121,8 @@ fn converse(control: &mut UnixStream, replies: &Replies) -> Result<Outcome, Serv
                 | Order::Participants { .. }
                 | Order::Behave { .. }
                 | Order::Work { .. }
+                | Order::StartHelper { .. }
+                | Order::Engage { .. }
                 | Order::Serve,
             ) => {
                 return Err(ServeError::Protocol("an order is not for a driver that runs".to_owned()));

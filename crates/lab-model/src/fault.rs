@@ -47,7 +47,7 @@ pub enum FaultAction {
     },
     /// Kills the process (`SIGKILL`). A client with [`crate::Client::restart`] comes back.
     Kill,
-    /// Kills the client or daemon and starts it again; a client comes back with its helpers.
+    /// Kills the client, helper or daemon and starts it again; a client comes back with its helpers.
     Restart {
         /// So long after its death.
         after: Span,

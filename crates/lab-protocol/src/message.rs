@@ -33,6 +33,17 @@ pub enum Order {
         /// What to do for each request that is begun from then on.
         service: Service,
     },
+    /// To a client: start a helper again that has ended, and ask it nothing yet. Answered by [`Reply::HelperStarted`] or
+    /// [`Reply::HelperFailed`], and by [`Reply::Done`].
+    StartHelper {
+        /// What the new process is told first. Its number is one that no process of the run has had.
+        welcome: Box<Welcome>,
+    },
+    /// To a client: ask this helper, too, from now on. All clients know its threads. Answered by [`Reply::Done`].
+    Engage {
+        /// The helper.
+        helper: Actor,
+    },
     /// To the driver: make the workload's operations. Answered by [`Reply::Done`] at once and by
     /// [`Reply::PhaseEnded`] when the last operation has ended.
     Drive(PhaseOrder),
@@ -194,6 +205,15 @@ pub enum Reply {
         /// The helpers that a client has started.
         #[serde(default)]
         helpers: Vec<HelperReady>,
+    },
+    /// A client has started a helper again.
+    HelperStarted(HelperReady),
+    /// A client cannot start a helper again, or not reach it.
+    HelperFailed {
+        /// The helper.
+        actor: Actor,
+        /// Why, in one sentence.
+        message: String,
     },
     /// A client's helper has ended. Nobody asked for this reply.
     HelperEnded {

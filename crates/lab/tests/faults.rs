@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         live("a_client_goes_on_without_a_killed_helper", helper_killed),
         live("a_stalled_helper_is_waited_for_until_its_client_misses_its_deadline", helper_stalled),
         live("a_client_comes_back_with_its_helpers", helpers_come_back),
+        live("a_helper_is_restarted_alone", helper_restarted),
+        live("a_helper_comes_back_alone_and_then_with_its_client", helper_and_client_restarted),
         live("a_daemon_that_is_restarted_is_asked_again", daemon_restarted),
         live("a_killed_daemon_fails_what_it_is_asked", daemon_killed),
         live("a_stalled_daemon_holds_up_those_who_wait", daemon_stalled),
@@ -280,6 +282,39 @@ fn helpers_come_back() {
     for file in ["alpha.helper-1.trace", "alpha.helper-1.2.trace", "alpha.helper-1.3.trace"] {
         let bytes = fs::read(traces.join(file)).unwrap();
         let opens = Trace::parse(&bytes).unwrap().causes().count();
+        assert!(opens > 20, "{file} has {opens} opens");
+    }
+}
+
+fn helper_restarted() {
+    let faults = "faults:\n  - restart: { on: alpha.helper-1, at: 400ms, after: 200ms }\n";
+    let report = good("helper-back", &helped("", faults));
+    assert_eq!(text(fault(&report, "restart"), "/actor"), "alpha.helper-1");
+    assert_eq!(ends(&report, 0), ["clean"], "the client goes on");
+    assert_eq!((ways(&report, 0, "rule"), number(&report, "/approvals/unknown")), (600, 0));
+    assert_eq!((number(&report, "/totals/unexplained"), number(&report, "/totals/lost")), (0, 0));
+    let asked = asked(&report);
+    assert_eq!((asked.carried_out + asked.failed, asked.unheard), (600, 0), "each request is over");
+    // 200 ms and the start of a process at 500 opens a second.
+    assert!((80..400).contains(&asked.failed), "{asked:?}");
+    let (before, after) =
+        (opens_of("helper-back", "alpha.helper-1.trace"), opens_of("helper-back", "alpha.helper-1.2.trace"));
+    assert!(before > 100 && after > 50, "{before} before, {after} after");
+    // An open that the kill has caught was begun and not replied to.
+    let opens = before + after;
+    assert!((asked.carried_out..=asked.carried_out + 1).contains(&opens), "{opens} {asked:?}");
+    assert_eq!(ways(&report, 0, "mute"), opens, "its client knows the second process for its helper");
+}
+
+fn helper_and_client_restarted() {
+    let faults = "faults:\n  - restart: { on: alpha.helper-1, at: 200ms, after: 50ms }\n  \
+                  - restart: { on: alpha, at: 700ms, after: 50ms }\n";
+    let report = good("helper-and-client-back", &helped("", faults));
+    assert_eq!(ends(&report, 0), ["killed (signal 9)", "clean"]);
+    assert_eq!(ways(&report, 0, "rule") + ways(&report, 0, "dead-client"), 600);
+    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    for file in ["alpha.helper-1.trace", "alpha.helper-1.2.trace", "alpha.helper-1.3.trace"] {
+        let opens = opens_of("helper-and-client-back", file);
         assert!(opens > 20, "{file} has {opens} opens");
     }
 }

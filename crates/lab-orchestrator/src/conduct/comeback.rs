@@ -1,37 +1,45 @@
-//! Clients and daemons that are started again after their death: a new process, number and trace under the same ID.
+//! Clients, daemons and helpers that are started again after their death: a new process, number and trace under the same
+//! name.
 //!
 //! A new process answers everything at once until every other client knows its threads: what it opened before
 //! that would look like the workload's to them. Then it takes the behaviour that is due. A daemon takes no request in
-//! until then.
+//! until then, and a helper, which its client starts, is asked nothing.
 
 use std::collections::BTreeMap;
 
-use lab_model::{Actor, Behavior, Lab, Role, Span};
+use lab_model::{Actor, Behavior, Lab, PlannedFault, Role, Span};
 use lab_protocol::Order;
 use tokio::time::Instant;
 
 use super::{
     conductor::{Conductor, Part},
+    helpers::helper_name,
     process::State,
 };
 use crate::Failure;
 
-/// The processes that one client or daemon may have in a run.
+/// The processes that one client, daemon or helper may have in a run.
 const INCARNATIONS_MAX: u32 = 1000;
 
-/// Who can come back, by its place in the lab. Helpers come back with their client.
+/// Who can come back, by its place in the lab. Helpers come back with their client, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Returning {
     Client(usize),
     Daemon(usize),
+    /// The client's place, and the number of the helper among its, from 0.
+    Helper(usize, u16),
 }
 
 impl Returning {
     /// The one of this name.
     pub(super) fn named(lab: &Lab, name: &str) -> Option<Returning> {
-        let client = lab.clients.iter().position(|client| client.id.as_str() == name);
+        let client = |name: &str| lab.clients.iter().position(|client| client.id.as_str() == name);
         let daemon = || lab.daemons.iter().position(|daemon| daemon.id.as_str() == name);
-        client.map(Returning::Client).or_else(|| daemon().map(Returning::Daemon))
+        let helper = || {
+            let (of, number) = PlannedFault::helper_of(name)?;
+            Some(Returning::Helper(client(of)?, number.checked_sub(1)?))
+        };
+        client(name).map(Returning::Client).or_else(|| daemon().map(Returning::Daemon)).or_else(helper)
     }
 }
 
@@ -65,6 +73,18 @@ impl Comebacks {
     /// The how manieth process the latest is.
     pub(super) fn incarnation(&self, whom: Returning) -> u32 {
         self.incarnations.get(&whom).copied().unwrap_or(1)
+    }
+
+    /// It gets one process more, the how manieth of which is returned.
+    pub(super) fn count_one_more(&mut self, whom: Returning) -> u32 {
+        let nth = self.incarnation(whom) + 1;
+        self.incarnations.insert(whom, nth);
+        nth
+    }
+
+    /// A client has died: nobody is left to start its helpers again, and who starts it starts them all.
+    pub(super) fn client_died(&mut self, client: usize) {
+        self.list.retain(|comeback| !matches!(comeback.whom, Returning::Helper(of, _) if of == client));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -119,8 +139,7 @@ impl Conductor {
     }
 
     async fn start_again(&mut self, whom: Returning) -> Result<Actor, Failure> {
-        let nth = self.comebacks.incarnation(whom) + 1;
-        self.comebacks.incarnations.insert(whom, nth);
+        let nth = self.comebacks.count_one_more(whom);
         let actor = self.new_actor();
         match whom {
             Returning::Client(place) => {
@@ -136,21 +155,34 @@ impl Conductor {
                 self.progress.note(&format!("{id} is started again"));
                 self.start_daemon(place, actor, &format!("{id}.{nth}")).await?;
             }
+            Returning::Helper(client, number) => self.start_helper(client, number, actor).await?,
         }
         Ok(actor)
     }
 
     /// Once it is ready, the warden watches it and everybody is told of its threads.
     async fn announce_again(&mut self, whom: Returning, actor: Actor) -> Result<Option<Stage>, Failure> {
-        match self.processes.get(&actor).map(|process| process.state) {
-            Some(State::Starting) => return Ok(Some(Stage::Starting(actor))),
-            Some(State::Idle | State::Ordered) => {}
+        let ready = match whom {
+            // Its client is at it, and a client that dies takes this comeback with it.
+            Returning::Helper(..) => self.helpers.get(actor).map(|helper| helper.alive),
+            Returning::Client(_) | Returning::Daemon(_) => {
+                match self.processes.get(&actor).map(|process| process.state) {
+                    Some(State::Starting) => None,
+                    Some(State::Idle | State::Ordered) => Some(true),
+                    Some(State::Closed | State::Ended(_)) | None => Some(false),
+                }
+            }
+        };
+        match ready {
+            None => return Ok(Some(Stage::Starting(actor))),
+            Some(true) => {}
             // It died in the attempt, and will not do better the next time.
-            Some(State::Closed | State::Ended(_)) | None => return Ok(None),
+            Some(false) => return Ok(None),
         }
         match whom {
             Returning::Client(_) => self.watch_client(actor)?,
             Returning::Daemon(_) => self.watch_daemon(actor)?,
+            Returning::Helper(..) => self.watch_helper(actor)?,
         }
         self.tell_participants().await?;
         Ok(Some(Stage::Announced(actor)))
@@ -179,6 +211,11 @@ impl Conductor {
                 let name = self.plan.lab.daemons[place].id.to_string();
                 self.order_service(actor, &name).await?;
                 self.order(actor, &Order::Serve).await?;
+            }
+            Returning::Helper(client, number) => {
+                let name = helper_name(&self.plan.lab.clients[client].id, number);
+                let client = self.order_service(actor, &name).await?;
+                self.order(client, &Order::Engage { helper: actor }).await?;
             }
         }
         Ok(None)

@@ -102,10 +102,10 @@ impl Faults {
         })
     }
 
-    /// How long after its death a client that a fault killed is to come back; asked once.
-    pub(super) fn comes_back(&mut self, client: &str) -> Option<lab_model::Span> {
+    /// How long after its death a process that a fault killed is to come back; asked once.
+    pub(super) fn comes_back(&mut self, name: &str) -> Option<lab_model::Span> {
         let both = self.planned.iter().zip(&mut self.courses);
-        both.filter(|(fault, _)| fault.on == client).find_map(|(fault, course)| {
+        both.filter(|(fault, _)| fault.on == name).find_map(|(fault, course)| {
             match (&fault.action, &*course) {
                 (FaultAction::Restart { after }, Course::Active { .. }) => {
                     *course = Course::Over;

@@ -117,9 +117,13 @@ impl Conductor {
             done = self.bring_back().await;
         }
         if let Err(failure) = done {
-            self.stopped = self.stopped.or(Some(failure.kind));
-            self.trouble = self.trouble.take().or(Some(failure));
+            self.fail(failure);
         }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.stopped = self.stopped.or(Some(failure.kind));
+        self.trouble = self.trouble.take().or(Some(failure));
     }
 
     /// Takes in what comes within this time.
@@ -132,6 +136,11 @@ impl Conductor {
     pub(super) fn take(&mut self, event: Option<Event>) {
         match event {
             Some(Event::Reply(_, Reply::HelperEnded { actor, status })) => self.helper_ended(actor, status),
+            Some(Event::Reply(client, Reply::HelperStarted(helper))) => self.helper_started(client, &helper),
+            Some(Event::Reply(client, Reply::HelperFailed { actor: _, message })) => {
+                let client = self.processes.get(&client).map_or("a client", |process| process.name.as_str());
+                self.fail(process_failure(client, &message));
+            }
             Some(Event::Reply(actor, reply)) => {
                 if let Reply::Ready { helpers, .. } = &reply {
                     self.helpers_ready(actor, helpers);
@@ -167,6 +176,10 @@ impl Conductor {
         }
         self.mark(actor, ProcessMarkKind::Ended, pid, status);
         self.fault_target_died(actor);
+        let back = self.faults.comes_back(&name).filter(|_| alone);
+        if let (Some(after), Some(whom)) = (back, Returning::named(&self.plan.lab, &name)) {
+            self.comebacks.plan(whom, after);
+        }
     }
 
     pub(super) fn ended(&mut self, actor: Actor, status: i32) {
@@ -206,8 +219,11 @@ impl Conductor {
         self.fault_target_died(actor);
         let Some(whom) = Returning::named(&self.plan.lab, &name) else { return };
         let of_itself = match whom {
-            Returning::Client(place) => self.plan.lab.clients[place].restart,
-            Returning::Daemon(_) => None,
+            Returning::Client(place) => {
+                self.comebacks.client_died(place);
+                self.plan.lab.clients[place].restart
+            }
+            Returning::Daemon(_) | Returning::Helper(..) => None,
         };
         if let Some(after) = self.faults.comes_back(&name).or(of_itself) {
             self.comebacks.plan(whom, after);

@@ -34,6 +34,8 @@ pub(super) struct Helper {
 #[derive(Clone, Debug, Default)]
 pub(super) struct HelperTable {
     helpers: BTreeMap<Actor, Helper>,
+    /// Those that their clients are to start again, by their number among the client's.
+    expected: BTreeMap<Actor, u16>,
 }
 
 /// The numbers of a lab's daemons: they follow the clients'.
@@ -63,7 +65,7 @@ pub(super) fn helper_name(client: &ClientId, number: u16) -> String {
     PlannedFault::helper(client.as_str(), number + 1)
 }
 
-/// What the trace of a helper is called, by the how manieth process of its client has started it.
+/// What the trace of a helper is called, by the how manieth process of that name it is.
 pub(super) fn helper_file(client: &ClientId, number: u16, nth: u32) -> String {
     let name = helper_name(client, number);
     if nth == 1 { name } else { format!("{name}.{nth}") }
@@ -87,13 +89,27 @@ pub(super) fn socket(salt: &str, daemon: Actor) -> String {
 }
 
 impl HelperTable {
-    /// Takes in what a client said of its helpers.
-    pub(super) fn ready(&mut self, client: Actor, id: &ClientId, nth: u32, ready: &[HelperReady]) {
-        for (helper, number) in ready.iter().zip(0..) {
-            let (name, file) = (helper_name(id, number), helper_file(id, number, nth));
-            let (pid, threads) = (helper.pid, helper.threads.clone());
-            self.helpers.insert(helper.actor, Helper { client, name, file, pid, threads, alive: true });
-        }
+    /// A client is told to start a helper again.
+    pub(super) fn expect(&mut self, helper: Actor, number: u16) {
+        self.expected.insert(helper, number);
+    }
+
+    /// The number among its client's of a helper that was to be started again; asked once.
+    pub(super) fn expected(&mut self, helper: Actor) -> Option<u16> {
+        self.expected.remove(&helper)
+    }
+
+    /// Takes in what a client said of a helper: its number among the client's, and the how manieth of that name it is.
+    pub(super) fn ready(
+        &mut self,
+        client: Actor,
+        id: &ClientId,
+        (number, nth): (u16, u32),
+        ready: &HelperReady,
+    ) {
+        let (name, file) = (helper_name(id, number), helper_file(id, number, nth));
+        let (pid, threads) = (ready.pid, ready.threads.clone());
+        self.helpers.insert(ready.actor, Helper { client, name, file, pid, threads, alive: true });
     }
 
     /// Those that run.
@@ -186,7 +202,7 @@ mod tests {
     fn a_helper_ends_once() {
         let (lab, mut table) = (lab(), HelperTable::default());
         let ready = HelperReady { actor: Actor(7), pid: 4711, threads: vec![4711, 4712] };
-        table.ready(Actor(2), &lab.clients[0].id, 1, &[ready]);
+        table.ready(Actor(2), &lab.clients[0].id, (0, 1), &ready);
         assert_eq!(table.get(Actor(7)).unwrap().name, "client-01.helper-1");
         let names = table.names(|actor| (actor == Actor(2)).then(|| "client-01".to_owned()));
         assert_eq!(names, [("client-01/helpers".to_owned(), Actor(7))]);
@@ -196,7 +212,7 @@ mod tests {
         assert_eq!((table.living().count(), table.names(|_| Some("x".to_owned())).len()), (0, 0));
         // Its client is back, with another process and other helpers of the same names.
         let ready = HelperReady { actor: Actor(20), pid: 4715, threads: vec![4715] };
-        table.ready(Actor(19), &lab.clients[0].id, 2, &[ready]);
+        table.ready(Actor(19), &lab.clients[0].id, (0, 2), &ready);
         let (_, helper) = table.living().next().unwrap();
         assert_eq!(
             (helper.name.as_str(), helper.file.as_str()),

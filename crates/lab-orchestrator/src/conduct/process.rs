@@ -156,7 +156,7 @@ impl LabProcess {
             Reply::Done => self.done(State::Idle),
             Reply::PhaseEnded { .. } => self.driving = false,
             // Not of the process itself: the conductor takes note.
-            Reply::HelperEnded { .. } => {}
+            Reply::HelperStarted(_) | Reply::HelperFailed { .. } | Reply::HelperEnded { .. } => {}
             Reply::Closed { .. } => self.done(State::Closed),
             Reply::Failed { message, .. } => self.failure = Some(message),
         }

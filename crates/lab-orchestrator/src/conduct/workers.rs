@@ -1,13 +1,14 @@
 //! The workers outside the clients, as the conductor starts them, watches them and brings them back.
 
-use lab_model::{Actor, Role};
-use lab_protocol::{Assignment, HelperReady, HelpersAssignment, Order, WorkerAssignment};
+use lab_model::{Actor, Client, Role};
+use lab_protocol::{Assignment, HelperReady, HelpersAssignment, Order, Welcome, WorkerAssignment};
 use lab_trace::ProcessMarkKind;
 
 use super::{
     comeback::Returning,
     conductor::{ANSWER_WITHIN, Conductor, Part},
     helpers::{daemon_actors, first_helper, helper_file, helper_name, socket},
+    process::LabProcess,
 };
 use crate::Failure;
 
@@ -75,44 +76,91 @@ impl Conductor {
         let helpers = client.behavior.helpers?;
         let (_, program) = self.plan.helpers.iter().find(|(id, _)| *id == client.id)?;
         let program = program.display().to_string();
-        let nth = self.comebacks.incarnation(Returning::Client(place));
-        let first = first_helper(&self.plan.lab, &client.id).0;
+        let first = self.comebacks.incarnation(Returning::Client(place)) == 1;
+        let first = first.then(|| first_helper(&self.plan.lab, &client.id).0);
         let welcome = |number: u16| {
-            let assignment = Assignment::Worker(WorkerAssignment {
-                client: Some(actor),
-                listen: None,
-                workers: 1,
-                errand: helpers.errand,
-                workload: self.plan.lab.workload.clone(),
-            });
             // Those that come back with their client have numbers that nobody has had.
-            let helper = if nth == 1 { Actor(first + number) } else { self.new_actor() };
-            let (name, file) = (helper_name(&client.id, number), helper_file(&client.id, number, nth));
-            let part = Part { actor: helper, name: &name, file: &file, role: Role::Helper };
-            self.welcome(part, assignment)
+            let helper = match first {
+                Some(first) => Actor(first + number),
+                None => {
+                    self.comebacks.count_one_more(Returning::Helper(place, number));
+                    self.new_actor()
+                }
+            };
+            self.helper_welcome((place, number), helper, actor)
         };
-        Some(HelpersAssignment { program, welcomes: (0..helpers.count).map(welcome).collect() })
+        Some(HelpersAssignment { program, welcomes: (0..helpers.count).filter_map(welcome).collect() })
     }
 
+    /// What the latest process of a client's helper is told first.
+    fn helper_welcome(&self, (place, number): (usize, u16), helper: Actor, client: Actor) -> Option<Welcome> {
+        let Client { id, behavior, .. } = &self.plan.lab.clients[place];
+        let assignment = Assignment::Worker(WorkerAssignment {
+            client: Some(client),
+            listen: None,
+            workers: 1,
+            errand: behavior.helpers?.errand,
+            workload: self.plan.lab.workload.clone(),
+        });
+        let nth = self.comebacks.incarnation(Returning::Helper(place, number));
+        let (name, file) = (helper_name(id, number), helper_file(id, number, nth));
+        let part = Part { actor: helper, name: &name, file: &file, role: Role::Helper };
+        Some(self.welcome(part, assignment))
+    }
+
+    /// Has a client start one of its helpers again.
+    pub(super) async fn start_helper(
+        &mut self,
+        place: usize,
+        number: u16,
+        actor: Actor,
+    ) -> Result<(), Failure> {
+        let id = self.plan.lab.clients[place].id.clone();
+        self.progress.note(&format!("{} is started again", helper_name(&id, number)));
+        let alive = |process: &&LabProcess| process.name == id.as_str() && process.alive();
+        let Some(client) = self.processes.values().find(alive).map(|process| process.actor) else {
+            return Ok(());
+        };
+        let Some(welcome) = self.helper_welcome((place, number), actor, client) else { return Ok(()) };
+        self.helpers.expect(actor, number);
+        self.order(client, &Order::StartHelper { welcome: Box::new(welcome) }).await
+    }
+
+    /// Takes in what a client says of helpers that it has started.
     pub(super) fn helpers_ready(&mut self, client: Actor, ready: &[HelperReady]) {
+        for (helper, number) in ready.iter().zip(0..) {
+            self.helper_ready(client, number, helper);
+        }
+    }
+
+    /// A client has started a helper again.
+    pub(super) fn helper_started(&mut self, client: Actor, helper: &HelperReady) {
+        if let Some(number) = self.helpers.expected(helper.actor) {
+            self.helper_ready(client, number, helper);
+        }
+    }
+
+    fn helper_ready(&mut self, client: Actor, number: u16, ready: &HelperReady) {
         let Some(process) = self.processes.get(&client) else { return };
         let Some(Returning::Client(place)) = Returning::named(&self.plan.lab, &process.name) else { return };
-        let nth = self.comebacks.incarnation(Returning::Client(place));
-        self.helpers.ready(client, &self.plan.lab.clients[place].id, nth, ready);
-        for helper in ready {
-            self.mark(helper.actor, ProcessMarkKind::Started, helper.pid, 0);
-            self.mark(helper.actor, ProcessMarkKind::Ready, helper.pid, 0);
-        }
+        let nth = self.comebacks.incarnation(Returning::Helper(place, number));
+        self.helpers.ready(client, &self.plan.lab.clients[place].id, (number, nth), ready);
+        self.mark(ready.actor, ProcessMarkKind::Started, ready.pid, 0);
+        self.mark(ready.actor, ProcessMarkKind::Ready, ready.pid, 0);
     }
 
     /// Watches the helpers of a client that is ready.
     pub(super) fn watch_helpers(&mut self, client: Actor) -> Result<(), Failure> {
-        for (actor, helper) in self.helpers.living().filter(|(_, helper)| helper.client == client) {
-            self.warden
-                .watch_worker(actor, &self.folder.trace(&helper.file))
-                .map_err(|error| Failure::output(&format!("cannot watch {}", helper.name), &error))?;
-        }
-        Ok(())
+        let helpers = self.helpers.living().filter(|(_, helper)| helper.client == client);
+        let helpers: Vec<Actor> = helpers.map(|(actor, _)| actor).collect();
+        helpers.into_iter().try_for_each(|helper| self.watch_helper(helper))
+    }
+
+    pub(super) fn watch_helper(&mut self, actor: Actor) -> Result<(), Failure> {
+        let Some(helper) = self.helpers.get(actor) else { return Ok(()) };
+        self.warden
+            .watch_worker(actor, &self.folder.trace(&helper.file))
+            .map_err(|error| Failure::output(&format!("cannot watch {}", helper.name), &error))
     }
 
     /// What tells the sockets of this run from those of any other on the machine.
