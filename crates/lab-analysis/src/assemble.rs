@@ -6,21 +6,21 @@ use lab_model::{Lab, PhaseKind, Role};
 use lab_trace::{FaultKind, Trace};
 
 use crate::{
-    cascade::Kept,
-    expect,
+    cast::{processes::Processes, roster::Roster, timeline::Timeline},
     findings::{Approvals, Cascades, Causes, Cost, Findings, Machine, Prediction, SCHEMA, WaitCycle},
-    join::Engine,
-    latency::{Times, Used},
-    merge::{Merge, NotBegun},
-    outcome,
-    processes::Processes,
-    roster::Roster,
-    series::Buckets,
+    measures::{
+        latency::{Times, Used},
+        series::Buckets,
+        trees::TreesTally,
+    },
+    pass::{
+        cascade::Kept,
+        join::Engine,
+        merge::{Merge, NotBegun},
+        slots::NEVER,
+    },
     show::Show,
-    slots::NEVER,
-    timeline::Timeline,
-    trees::TreesTally,
-    waiting::Cycle,
+    verdict::{expect, outcome, waiting::Cycle},
 };
 
 mod client;

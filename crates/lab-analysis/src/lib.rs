@@ -6,40 +6,15 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
-mod cascade;
+mod cast;
 pub mod compare;
-mod drain;
-mod expect;
 pub mod findings;
-mod gain;
-mod hidden;
 pub mod import;
-mod join;
-mod knee;
-mod latency;
-mod ledger;
-pub mod live;
-mod lives;
-mod merge;
-mod outcome;
-mod outside;
-mod phases;
-mod pipeline;
-mod policies;
-mod processes;
-mod products;
-mod regimes;
-mod requests;
-mod roster;
-mod rules;
-mod series;
+mod measures;
+mod pass;
 mod show;
-mod slots;
-mod timeline;
-mod told;
-mod totals;
-mod trees;
-mod waiting;
+mod verdict;
 
 pub use assemble::{Context, analyse};
-pub use expect::{Measured, metric, metric_paths};
+pub use verdict::expect::{Measured, metric, metric_paths};
+pub use verdict::live;

@@ -4,15 +4,19 @@ use lab_model::{Approval, NotifyEvent, OperationKind};
 use lab_trace::{Decision, Entry, Operation, Part, Record, Target, Trace};
 
 use crate::{
-    cascade::{Kept, Node},
+    cast::roster::Roster,
     findings::{Call, CascadeNode, CascadeTree},
-    latency::headroom,
-    ledger::{Ranked, Step},
-    merge::{Merge, Side},
-    pipeline::kind_name,
-    roster::Roster,
-    slots::Table,
-    waiting::{Cycle, Hold, Link},
+    measures::{
+        latency::headroom,
+        ledger::{Ranked, Step},
+        pipeline::kind_name,
+    },
+    pass::{
+        cascade::{Kept, Node},
+        merge::{Merge, Side},
+        slots::Table,
+    },
+    verdict::waiting::{Cycle, Hold, Link},
 };
 
 /// The nodes of a tree in a report.

@@ -9,19 +9,22 @@ use lab_model::{Lab, Ticks};
 
 use crate::{
     Costs, EsCache, Files, Kernel, Options, Sink,
-    agenda::{Agenda, Happening},
-    channels::DaemonLife,
-    client::Client,
-    driver::Driver,
-    faults::Faults,
-    operation::Operation,
-    outside::{Outsider, Request},
-    processors::{Begin, Processors},
-    random::Random,
-    script::Script,
-    slab::{Key, Slab},
-    tally::Tally,
-    trees::Trees,
+    cast::{
+        channels::DaemonLife,
+        client::Client,
+        driver::Driver,
+        outside::{Outsider, Request},
+        trees::Trees,
+    },
+    course::{faults::Faults, script::Script},
+    hardware::{
+        agenda::{Agenda, Happening},
+        processors::{Begin, Processors},
+        random::Random,
+        slab::{Key, Slab},
+    },
+    kernel::operation::Operation,
+    records::tally::Tally,
 };
 
 /// The first instant: not 0, because a time of 0 means *none* in a trace.

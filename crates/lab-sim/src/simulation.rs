@@ -4,7 +4,8 @@ use lab_model::{Approval, Lab, PhaseKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Costs, Counting, Cut, Cycle, EsCache, Histogram, Sink, Told, Traces, machine::Machine, tally::Tally,
+    Costs, Counting, Cut, Cycle, EsCache, Histogram, Sink, Told, Traces, machine::Machine,
+    records::tally::Tally,
 };
 
 /// Whose rules the simulated kernel follows.

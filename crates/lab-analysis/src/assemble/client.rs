@@ -8,11 +8,13 @@ use lab_trace::FaultKind;
 use super::{Assembly, observed::Losses, ranked};
 use crate::{
     findings::{Avoidable, Blame, Call, Client, Inflicted, Life, Peer, Requests, Told},
-    ledger::{Account, Ranking},
-    merge::Side,
-    requests,
-    told::Coverage,
-    totals::by_approval,
+    measures::{
+        ledger::{Account, Ranking},
+        requests,
+        told::Coverage,
+        totals::by_approval,
+    },
+    pass::merge::Side,
 };
 
 /// The lines of a ranking of subjects or files.

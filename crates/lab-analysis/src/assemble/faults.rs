@@ -5,9 +5,9 @@ use lab_trace::{FaultKind, FaultStage, PlannedKind, PlannedStep};
 
 use super::Assembly;
 use crate::{
+    cast::timeline::FaultAt,
     findings::{Expectation, FaultMark},
     show::duration,
-    timeline::FaultAt,
 };
 
 impl Assembly<'_> {

@@ -2,8 +2,8 @@
 
 use crate::{
     findings::{Finding, Findings, Outcome, Requests, Stage},
-    outcome::list,
     show::duration,
+    verdict::outcome::list,
 };
 
 /// The findings in a report.

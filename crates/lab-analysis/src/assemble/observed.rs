@@ -3,7 +3,7 @@
 use lab_model::Role;
 
 use super::Assembly;
-use crate::{findings::Findings, merge::WINDOW};
+use crate::{findings::Findings, pass::merge::WINDOW};
 
 /// What is missing from the traces.
 #[derive(Clone, Debug, Default)]

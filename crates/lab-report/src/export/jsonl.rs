@@ -32,11 +32,34 @@ pub(super) struct Line<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Event {
-    Open { file: File },
-    Exec { target: ExecTarget },
-    Close { target: File },
-    Write { target: File },
-    Other { file: File },
+    Open {
+        file: File,
+    },
+    Exec {
+        target: ExecTarget,
+    },
+    Close {
+        /// `null` where the kernel did not say.
+        modified: Option<bool>,
+        target: File,
+    },
+    Write {
+        target: File,
+    },
+    Create {
+        destination: Destination,
+    },
+    Unlink {
+        target: File,
+    },
+    Other {
+        file: File,
+    },
+}
+
+#[derive(Serialize)]
+pub(super) struct Destination {
+    pub(super) existing_file: File,
 }
 
 #[derive(Serialize)]
@@ -177,7 +200,7 @@ fn told<'a>(index: &Index<'a>, (trace, record): (usize, u64), notice: &Notice, k
     Line {
         schema_version: 1,
         event_type: kind.code(),
-        event: event(index, trace, kind, notice.target.as_ref()),
+        event: event(index, trace, kind, notice.target.as_ref(), notice.modified),
         action_type: 1,
         action: None,
         process: process(notice.subject, notice.class),
@@ -212,7 +235,7 @@ fn line<'a>(index: &Index<'a>, trace: usize, record: u64, decision: &Decision) -
     Line {
         schema_version: 1,
         event_type: begin.event.code(),
-        event: event(index, trace, begin.event, decision.target.present()),
+        event: event(index, trace, begin.event, decision.target.present(), None),
         action_type: u32::from(is_told(begin.event)),
         action: end.map(|end| {
             let auth = u32::from(end.verdict == Verdict::Deny);
@@ -250,7 +273,14 @@ pub(super) const fn is_told(kind: EventKind) -> bool {
     !matches!(kind, EventKind::AuthOpen | EventKind::AuthExec)
 }
 
-fn event(index: &Index<'_>, trace: usize, kind: EventKind, target: Option<&Target>) -> Event {
+/// What happened to which file; `modified` is what a close says of it.
+fn event(
+    index: &Index<'_>,
+    trace: usize,
+    kind: EventKind,
+    target: Option<&Target>,
+    modified: Option<bool>,
+) -> Event {
     let file = File {
         path: index.path(trace, target),
         path_truncated: false,
@@ -263,8 +293,10 @@ fn event(index: &Index<'_>, trace: usize, kind: EventKind, target: Option<&Targe
         EventKind::AuthExec | EventKind::NotifyExec => {
             Event::Exec { target: ExecTarget { executable: file } }
         }
-        EventKind::NotifyClose => Event::Close { target: file },
+        EventKind::NotifyClose => Event::Close { modified, target: file },
         EventKind::NotifyWrite => Event::Write { target: file },
+        EventKind::NotifyCreate => Event::Create { destination: Destination { existing_file: file } },
+        EventKind::NotifyUnlink => Event::Unlink { target: file },
         _ => Event::Other { file },
     }
 }

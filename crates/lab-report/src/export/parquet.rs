@@ -230,8 +230,10 @@ fn named(event: &Event) -> (&'static str, &File) {
     match event {
         Event::Open { file } => ("open", file),
         Event::Exec { target } => ("exec", &target.executable),
-        Event::Close { target } => ("close", target),
+        Event::Close { target, .. } => ("close", target),
         Event::Write { target } => ("write", target),
+        Event::Create { destination } => ("create", &destination.existing_file),
+        Event::Unlink { target } => ("unlink", target),
         Event::Other { file } => ("other", file),
     }
 }

@@ -1,0 +1,376 @@
+//! Operations that a client was not asked about, and why.
+//!
+//! A client's trace has nothing about what a mute, a kept answer or its own death hid from it; the traces of
+//! those who opened have. So every operation is looked at from each client's side when it ends. What by itself
+//! keeps an event away (a dead client, a mute, no subscription) is certain. All else is told by elimination: one
+//! possible explanation is the answer, two or none are unknown.
+
+use std::collections::BTreeMap;
+
+use lab_model::{Approval, Behavior, Cache, EventKind, Lab, OperationKind};
+
+use crate::{
+    cast::{
+        lives::{Lives, Presence},
+        regimes::{Regime, limited, regimes},
+        timeline::Timeline,
+    },
+    findings::Approvals,
+    pass::slots::Table,
+};
+
+/// The kept answers that are remembered for each client.
+const KEPT_MAX: usize = 65_536;
+
+/// The error of an open that was denied (`EPERM`).
+const DENIED: u32 = 1;
+
+/// Why a client was not asked about an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    /// It had no process that reads events, or died with the event pending: the kernel allowed it.
+    DeadClient,
+    /// It does not subscribe to such events.
+    NotSubscribed,
+    /// It mutes the path.
+    Mute,
+    /// The kernel kept its answer about this file.
+    CacheHit,
+    /// Another's denial came first.
+    Deny,
+    /// Its own process acted, about which Endpoint Security does not ask it.
+    OwnProcess,
+    /// The file lies outside the arena.
+    OutOfScope,
+    /// The operation failed before anybody could be asked.
+    Failed,
+    /// It had no descriptor left for the event, so the kernel denied.
+    Exhausted,
+    /// The operation had not ended when its process or the run did.
+    Unfinished,
+}
+
+impl Reason {
+    pub(crate) const ALL: [Reason; 10] = [
+        Reason::DeadClient,
+        Reason::Mute,
+        Reason::CacheHit,
+        Reason::OwnProcess,
+        Reason::NotSubscribed,
+        Reason::Deny,
+        Reason::OutOfScope,
+        Reason::Failed,
+        Reason::Exhausted,
+        Reason::Unfinished,
+    ];
+
+    /// The name in reports; that of an [`Approval`] where it is one.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Reason::DeadClient => Approval::DeadClient.name(),
+            Reason::Mute => Approval::Mute.name(),
+            Reason::CacheHit => Approval::CacheHit.name(),
+            Reason::OwnProcess => Approval::OwnProcess.name(),
+            Reason::NotSubscribed => "not-subscribed",
+            Reason::Deny => "denied-before",
+            Reason::OutOfScope => "out-of-scope",
+            Reason::Failed => "failed-before",
+            Reason::Exhausted => "exhausted",
+            Reason::Unfinished => "unfinished",
+        }
+    }
+}
+
+/// An operation as this search sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looked<'a> {
+    pub(crate) kind: OperationKind,
+    pub(crate) owner: u16,
+    pub(crate) began: u64,
+    pub(crate) ended: u64,
+    /// It ended by itself.
+    pub(crate) finished: bool,
+    pub(crate) error: u32,
+    /// Somebody was asked about it.
+    pub(crate) asked: bool,
+    /// Somebody denied it.
+    pub(crate) denied: bool,
+    pub(crate) file: Option<(u64, u32)>,
+    /// Relative to the arena; a path outside begins with `/`.
+    pub(crate) path: Option<&'a str>,
+}
+
+/// What one client's side of the operations comes to.
+#[derive(Clone, Debug, Default)]
+struct Side {
+    regimes: Vec<Regime>,
+    /// When its descriptors were limited.
+    limited: Vec<(u64, u64)>,
+    /// The files about which an answer was kept, by the trace of the process that gave it.
+    kept: Table<(u64, u32), u16>,
+    /// Answers were kept beyond those remembered.
+    kept_more: bool,
+    operations: u64,
+    /// Decided ones by how; the last place counts those never answered.
+    asked: [u64; Approval::ALL.len() + 1],
+    further: u64,
+    elsewhere: u64,
+    certain: BTreeMap<Reason, u64>,
+    eliminated: BTreeMap<Reason, u64>,
+    unknown: u64,
+}
+
+/// Every operation from every client's side.
+#[derive(Clone, Debug)]
+pub(crate) struct Sides {
+    lives: Lives,
+    sides: Vec<Side>,
+    /// A denial ends the pass, and a client is asked about its own process.
+    serial: bool,
+    /// Products take part that may deny, and of whose answers there is no trace.
+    products: bool,
+}
+
+/// The explanations that are possible, and whether the only one is certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Explained {
+    Certainly(Reason),
+    Only(Reason),
+    Not,
+}
+
+impl Sides {
+    pub(crate) fn new(lab: &Lab, timeline: &Timeline, clients: usize, lives: Lives, serial: bool) -> Sides {
+        let mut sides = vec![Side::default(); clients];
+        for (client, side) in sides.iter_mut().enumerate().take(lab.clients.len()) {
+            side.regimes = regimes(lab, client, timeline);
+            side.limited = limited(lab, client, timeline);
+        }
+        Sides { lives, sides, serial, products: !lab.external.is_empty() }
+    }
+
+    /// True when a path is needed to tell what was muted.
+    pub(crate) fn mutes_paths(&self) -> bool {
+        let regimes = self.sides.iter().flat_map(|side| &side.regimes);
+        regimes.into_iter().any(|regime| !regime.behavior.mute.paths.is_empty())
+    }
+
+    /// Counts a decision: the first of a client about an operation, a further one, or one about no operation.
+    pub(crate) fn decided(&mut self, client: u16, place: Place, approval: Option<Approval>) {
+        let side = &mut self.sides[usize::from(client)];
+        match place {
+            Place::First => side.asked[slot(approval)] += 1,
+            Place::Further => side.further += 1,
+            Place::Elsewhere => side.elsewhere += 1,
+        }
+    }
+
+    /// A first decision that was never answered: the client died, and the kernel allowed it.
+    pub(crate) fn died(&mut self, client: u16) {
+        let side = &mut self.sides[usize::from(client)];
+        side.asked[slot(None)] -= 1;
+        side.asked[slot(Some(Approval::DeadClient))] += 1;
+    }
+
+    /// Remembers an answer that the kernel may have kept.
+    pub(crate) fn keep(&mut self, client: u16, trace: u16, file: (u64, u32), at: u64) {
+        let side = &mut self.sides[usize::from(client)];
+        let caches = |regime: &Regime| regime.behavior.cache == Cache::On;
+        if !side.regimes.iter().any(|regime| regime.from <= at && at <= regime.to && caches(regime)) {
+            return;
+        }
+        if side.kept.len() >= KEPT_MAX && !side.kept.contains_key(&file) {
+            side.kept_more = true;
+            return;
+        }
+        side.kept.insert(file, trace);
+    }
+
+    /// Counts an operation that is over, from every client's side. `asked_by` has a bit for each that decided.
+    pub(crate) fn ended(&mut self, looked: &Looked<'_>, asked_by: u128) {
+        for client in 0..self.sides.len() {
+            self.sides[client].operations += 1;
+            let asked = u32::try_from(client).ok().and_then(|bit| asked_by.checked_shr(bit)).unwrap_or(0);
+            if asked & 1 == 1 {
+                continue;
+            }
+            let explained = self.explain(client, looked);
+            let side = &mut self.sides[client];
+            match explained {
+                Explained::Certainly(reason) => *side.certain.entry(reason).or_default() += 1,
+                Explained::Only(reason) => *side.eliminated.entry(reason).or_default() += 1,
+                Explained::Not => side.unknown += 1,
+            }
+        }
+    }
+
+    fn explain(&self, client: usize, looked: &Looked<'_>) -> Explained {
+        use Explained::{Certainly, Not, Only};
+        let presence = self.lives.presence(client, looked.began, looked.ended);
+        if presence == Presence::Absent {
+            return Certainly(Reason::DeadClient);
+        }
+        if looked.path.is_some_and(|path| path.starts_with('/')) {
+            return Certainly(Reason::OutOfScope);
+        }
+        if !looked.asked && !matches!(looked.error, 0 | DENIED) {
+            return Certainly(Reason::Failed);
+        }
+        let own = usize::from(looked.owner) == client && looked.kind == OperationKind::Open;
+        if !self.serial && own {
+            return Certainly(Reason::OwnProcess);
+        }
+        if presence == Presence::Unknown {
+            return Not;
+        }
+        // The kernel denies what a client cannot read, and nobody's trace has that answer.
+        let by_kernel = looked.error == DENIED && !looked.denied;
+        if by_kernel && presence == Presence::Whole && self.is_limited(client, looked) {
+            return Certainly(Reason::Exhausted);
+        }
+        let hidden = self.hidden(client, looked);
+        if looked.kind == OperationKind::Process && looked.finished && !looked.asked {
+            // It opened nothing in the arena, unless what it opened was hidden from everybody.
+            let caches = self.sides[client].regimes.iter().any(|regime| regime.behavior.cache == Cache::On);
+            return if hidden.is_some() || caches { Not } else { Only(Reason::OutOfScope) };
+        }
+        if presence == Presence::Whole {
+            if let Some((reason, true)) = hidden {
+                return Certainly(reason);
+            }
+            if !looked.finished {
+                return Certainly(Reason::Unfinished);
+            }
+        }
+        let possible = [
+            (presence == Presence::Partly).then_some(Reason::DeadClient),
+            hidden.map(|(reason, _)| reason),
+            self.kept(client, looked).then_some(Reason::CacheHit),
+            (self.serial && (looked.denied || by_kernel && self.others_deny(looked))).then_some(Reason::Deny),
+            (!looked.finished).then_some(Reason::Unfinished),
+        ];
+        let mut possible = possible.into_iter().flatten();
+        match (possible.next(), possible.next()) {
+            (Some(only), None) => Only(only),
+            _ => Not,
+        }
+    }
+
+    fn is_limited(&self, client: usize, looked: &Looked<'_>) -> bool {
+        let limited = &self.sides[client].limited;
+        limited.iter().any(|&(from, to)| from <= looked.ended && looked.began <= to)
+    }
+
+    /// True when somebody may have denied whose answer is in no trace.
+    fn others_deny(&self, looked: &Looked<'_>) -> bool {
+        self.products || (0..self.sides.len()).any(|client| self.is_limited(client, looked))
+    }
+
+    /// What its behaviours keep from a client, and whether all that were in effect do.
+    fn hidden(&self, client: usize, looked: &Looked<'_>) -> Option<(Reason, bool)> {
+        let regimes = self.sides[client].regimes.iter();
+        let regimes = regimes.filter(|regime| regime.from <= looked.ended && looked.began <= regime.to);
+        let mut found = None;
+        let mut all = true;
+        for regime in regimes {
+            let behavior = &regime.behavior;
+            if !self.subscribes(behavior, looked.kind) {
+                found = Some(Reason::NotSubscribed);
+            } else if behavior.mute.paths.is_empty() {
+                all = false;
+            } else {
+                // Without its path a file may lie in a muted folder or not.
+                let muted = looked.path.map(|path| behavior.mute.paths.iter().any(|mute| covers(mute, path)));
+                all &= muted == Some(true);
+                found = if muted == Some(false) { found } else { found.or(Some(Reason::Mute)) };
+            }
+        }
+        found.map(|reason| (reason, all))
+    }
+
+    fn subscribes(&self, behavior: &Behavior, kind: OperationKind) -> bool {
+        let subscribed = |event| behavior.subscribe.contains(event);
+        match kind {
+            OperationKind::Open => subscribed(EventKind::AuthOpen),
+            // On fanotify an exec opens the program, too.
+            OperationKind::Exec | OperationKind::Process => {
+                subscribed(EventKind::AuthExec) || (self.serial && subscribed(EventKind::AuthOpen))
+            }
+        }
+    }
+
+    fn kept(&self, client: usize, looked: &Looked<'_>) -> bool {
+        let side = &self.sides[client];
+        let caches = |regime: &&Regime| {
+            regime.behavior.cache == Cache::On && regime.from <= looked.ended && looked.began <= regime.to
+        };
+        if !side.regimes.iter().any(|regime| caches(&regime)) {
+            return false;
+        }
+        let Some(file) = looked.file else { return false };
+        let by = side.kept.get(&file);
+        side.kept_more
+            || by.is_some_and(|&trace| self.lives.overlaps(client, trace, looked.began, looked.ended))
+    }
+
+    /// One client's counts. Where records of it are missing, one of them may be the decision that seems not to
+    /// have been: then only what is certain stands.
+    pub(crate) fn approvals(&self, client: usize, lossy: bool) -> Approvals {
+        let side = &self.sides[client];
+        let mut hidden: BTreeMap<String, u64> = BTreeMap::new();
+        let mut unknown = side.unknown;
+        for reason in Reason::ALL {
+            let certain = side.certain.get(&reason).copied().unwrap_or(0);
+            let eliminated = side.eliminated.get(&reason).copied().unwrap_or(0);
+            let count = if lossy { certain } else { certain + eliminated };
+            unknown += if lossy { eliminated } else { 0 };
+            if count > 0 {
+                hidden.insert(reason.name().to_owned(), count);
+            }
+        }
+        let names = Approval::ALL.iter().map(|approval| approval.name()).chain(["unanswered"]);
+        let asked = names.zip(side.asked).filter(|&(_, count)| count > 0);
+        Approvals {
+            operations: side.operations,
+            asked: asked.map(|(name, count)| (name.to_owned(), count)).collect(),
+            hidden,
+            unknown,
+            further: side.further,
+            elsewhere: side.elsewhere,
+        }
+    }
+}
+
+/// What a decision is to the operation that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The client's first about it.
+    First,
+    /// One more: an exec raises several events.
+    Further,
+    /// It is about no recorded operation.
+    Elsewhere,
+}
+
+fn slot(approval: Option<Approval>) -> usize {
+    approval.map_or(Approval::ALL.len(), |approval| usize::from(approval.code()) - 1)
+}
+
+/// True when a mute of a file or folder covers a path.
+fn covers(mute: &str, path: &str) -> bool {
+    let mute = mute.trim_end_matches('/');
+    path.strip_prefix(mute).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_covers_what_lies_below_it() {
+        assert!(
+            covers("files", "files/f1") && covers("files/f1", "files/f1") && covers("files/", "files/f1")
+        );
+        assert!(!covers("files/f1", "files/f10") && !covers("files/f1", "files"));
+    }
+}

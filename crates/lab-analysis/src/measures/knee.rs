@@ -1,0 +1,182 @@
+//! The steps of a load whose rate was raised: what each achieved, and which was the last that held.
+
+use std::ops::Range;
+
+use lab_model::{Expectation, Knee, Lab, PhaseKind, Rate, Role, Workload};
+use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
+
+use crate::{
+    cast::timeline::Timeline,
+    findings::{Knee as Found, KneeStep},
+    measures::latency::{Times, Used},
+    verdict::expect::{Measured, holds},
+};
+
+/// A step that achieves less than this share of its rate has not kept up with it.
+const KEPT_UP: f64 = 0.95;
+
+#[derive(Clone, Debug, Default)]
+struct Step {
+    begun: u64,
+    completed: u64,
+    /// Operations that ended while the step lasted, whichever step planned them.
+    ended: u64,
+    times: Times,
+    used: Used,
+    misses: u64,
+}
+
+/// What the steps show, while the records pass by.
+#[derive(Clone, Debug)]
+pub(crate) struct KneeTally {
+    knee: Knee,
+    load: &'static str,
+    hold: Vec<Expectation>,
+    /// The driver's workers that belong to the load.
+    workers: Range<u16>,
+    /// When the first operation was planned, and how long a step lasts.
+    began: u64,
+    length: u64,
+    steps: Vec<Step>,
+}
+
+impl KneeTally {
+    /// A tally for the lab's load that looks for a knee, if it has one and its storm has begun.
+    pub(crate) fn of(lab: &Lab, traces: &[Trace<'_>]) -> Option<KneeTally> {
+        let mut first = 0_u16;
+        let (load, knee) = lab.workload.iter().find_map(|load| match load.rate() {
+            Rate::Knee(knee) => Some((load, knee)),
+            _ => {
+                first = first.saturating_add(load.workers());
+                None
+            }
+        })?;
+        let workers = first..first.saturating_add(load.workers());
+        let began = traces
+            .iter()
+            .filter(|trace| trace.header.role == Role::Driver)
+            .filter_map(|trace| first_planned(trace, &workers))
+            .min()?;
+        let name = match load {
+            Workload::OpenStorm(_) => "open_storm",
+            Workload::FileMix(_) => "file_mix",
+            Workload::OpenList(_) => "open_list",
+            Workload::ExecStorm(_) => "exec_storm",
+            Workload::ExecTree(_) => "exec_tree",
+            Workload::Run(_) => "run",
+        };
+        Some(KneeTally {
+            knee,
+            load: name,
+            hold: lab.hold.clone(),
+            workers,
+            began,
+            length: knee.step(lab.phases.storm).nanos().max(1),
+            steps: vec![Step::default(); usize::from(knee.steps)],
+        })
+    }
+
+    /// The step that a time lies in.
+    fn step(&mut self, at: u64) -> Option<&mut Step> {
+        let step = at.checked_sub(self.began)? / self.length;
+        self.steps.get_mut(usize::try_from(step).ok()?)
+    }
+
+    /// Counts an operation of the driver's. All times are in nanoseconds.
+    pub(crate) fn operation(&mut self, begin: &OperationBegin, end: Option<&OperationEnd>) {
+        let mine = begin.phase == Some(PhaseKind::Storm) && self.workers.contains(&begin.worker);
+        let Some(planned) = begin.planned.filter(|_| mine) else { return };
+        if let Some(step) = self.step(planned.0) {
+            step.begun += 1;
+            if let Some(end) = end {
+                step.completed += 1;
+                step.times.record(end.ended.0.saturating_sub(planned.0));
+            }
+        }
+        if let Some(step) = end.and_then(|end| self.step(end.ended.0)) {
+            step.ended += 1;
+        }
+    }
+
+    /// Counts a decision by when it was read: how much of its budget it took, or that it was late.
+    pub(crate) fn decision(&mut self, read: u64, took: Option<(u64, u64)>, missed: bool) {
+        let Some(step) = self.step(read) else { return };
+        step.misses += u64::from(missed);
+        if let Some((took, budget)) = took {
+            step.used.record(took, budget);
+        }
+    }
+
+    pub(crate) fn finish(&self, timeline: &Timeline) -> Found {
+        let steps: Vec<KneeStep> = (0..self.knee.steps)
+            .zip(&self.steps)
+            .map(|(place, step)| self.judge(place, step, timeline))
+            .collect();
+        let broke = steps.iter().position(|step| step.held != Some(true)).unwrap_or(steps.len());
+        let held = broke.checked_sub(1).map(|last| steps[last].rate);
+        let broke = steps.get(broke).filter(|step| step.held == Some(false)).map(|step| step.rate);
+        Found { load: self.load.into(), held, broke, steps }
+    }
+
+    fn judge(&self, place: u16, step: &Step, timeline: &Timeline) -> KneeStep {
+        let rate = self.knee.rate(place);
+        let seconds = self.length as f64 / 1e9;
+        let planned = (u128::from(self.length) * u128::from(rate)).div_ceil(1_000_000_000);
+        let planned = u64::try_from(planned).unwrap_or(u64::MAX);
+        let achieved = step.ended as f64 / seconds;
+        let mut found = KneeStep {
+            rate,
+            began_ns: (self.began + u64::from(place) * self.length).saturating_sub(timeline.origin),
+            seconds,
+            planned,
+            begun: step.begun,
+            completed: step.completed,
+            ops_per_second: achieved,
+            op_latency_ns: step.times.summary(),
+            headroom: step.used.headroom(),
+            deadline_misses: step.misses,
+            broken: Vec::new(),
+            held: None,
+        };
+        if step.begun == 0 {
+            return found;
+        }
+        if achieved < KEPT_UP * f64::from(rate) {
+            found.broken.push(format!("kept up with {achieved:.0} of {rate} a second"));
+        }
+        let conditions = self.hold.iter().filter(|condition| {
+            let measured = measured(&found, &condition.metric);
+            measured.and_then(|measured| holds(condition, &measured)) == Some(false)
+        });
+        let broken: Vec<String> = conditions.map(|condition| condition.text.clone()).collect();
+        found.broken.extend(broken);
+        found.held = Some(found.broken.is_empty());
+        found
+    }
+}
+
+/// What a step says of a metric that a lab file may name for it.
+fn measured(step: &KneeStep, metric: &str) -> Option<Measured> {
+    let parts: Vec<&str> = metric.split('.').collect();
+    Some(match parts[..] {
+        ["op_latency", "storm", which] => {
+            Measured::Time(crate::verdict::expect::latency(&step.op_latency_ns, which)?)
+        }
+        ["headroom", which] => Measured::Number(crate::verdict::expect::headroom(&step.headroom, which)?),
+        ["deadline", "misses"] => Measured::Count(step.deadline_misses),
+        _ => return None,
+    })
+}
+
+/// The earliest planned start of these workers' operations in the storm, in nanoseconds.
+fn first_planned(trace: &Trace<'_>, workers: &Range<u16>) -> Option<u64> {
+    let planned = trace.entries().filter_map(|entry| match entry {
+        Entry::Record { record: Record::Operation(operation), .. } => {
+            let begin = operation.begin;
+            let mine = begin.phase == Some(PhaseKind::Storm) && workers.contains(&begin.worker);
+            begin.planned.filter(|_| mine)
+        }
+        _ => None,
+    });
+    planned.map(|planned| trace.header.timebase.nanoseconds(planned.0)).min()
+}

@@ -1,0 +1,131 @@
+//! What root operations there were in each phase, how long they took, and which never began.
+//!
+//! A process of a command lasts as long as the command makes it last: it is counted apart from opens and execs.
+
+use lab_model::{OperationKind, PhaseKind};
+use lab_trace::{OperationBegin, OperationEnd};
+
+use crate::{
+    cast::timeline::{Marked, Timeline},
+    findings::{Lifetimes, Phase, PlannedOps},
+    measures::latency::Times,
+    pass::merge::NotBegun,
+};
+
+#[derive(Clone, Debug, Default)]
+struct One {
+    completed: u64,
+    unfinished: u64,
+    failed: u64,
+    times: Times,
+    planned: u64,
+    processes: Processes,
+    first: Option<u64>,
+    last: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Processes {
+    ended: u64,
+    unfinished: u64,
+    not_started: u64,
+    failed: u64,
+    times: Times,
+}
+
+/// One tally a phase.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PhaseTally([One; PhaseKind::ALL.len()]);
+
+impl PhaseTally {
+    /// Counts a root operation.
+    pub(crate) fn begin(
+        &mut self,
+        phase: Option<PhaseKind>,
+        at: u64,
+        begin: &OperationBegin,
+        end: Option<&OperationEnd>,
+    ) {
+        let Some(one) = phase.and_then(|phase| self.0.get_mut(phase.place())) else { return };
+        one.first = Some(one.first.map_or(at, |first| first.min(at)));
+        one.last = one.last.max(at).max(end.map_or(0, |end| end.ended.0));
+        one.planned += u64::from(begin.planned.is_some());
+        if begin.kind == OperationKind::Process {
+            one.processes.add(begin, end);
+            return;
+        }
+        let Some(end) = end else {
+            one.unfinished += 1;
+            return;
+        };
+        one.completed += 1;
+        one.failed += u64::from(end.error != 0);
+        // In an open loop, waiting for its turn is part of what an operation takes.
+        one.times.record(end.ended.0.saturating_sub(begin.planned.unwrap_or(begin.started).0));
+    }
+
+    pub(crate) fn median(&self, phase: PhaseKind) -> Option<u64> {
+        self.0[phase.place()].times.median()
+    }
+
+    /// The phases that took place: as marked, or, where no mark is left, as their root operations show. What was not
+    /// begun belongs to the phase in which the driver said so.
+    pub(crate) fn finish(&self, timeline: &Timeline, not_begun: &[NotBegun]) -> Vec<Phase> {
+        let mut left = [(0_u64, 0_u64); PhaseKind::ALL.len()];
+        for note in not_begun {
+            let Some(phase) = timeline.phase_at(note.at) else { continue };
+            let (late, halted) = &mut left[phase.place()];
+            *(if note.halted { halted } else { late }) += note.count;
+        }
+        let mut phases = Vec::new();
+        for ((kind, one), (late, halted)) in PhaseKind::ALL.into_iter().zip(&self.0).zip(left) {
+            let seen = one.first.map(|first| Marked { kind, began: first, ended: Some(one.last) });
+            let Some(marked) = timeline.marked(kind).or(seen) else { continue };
+            let ended = marked.ended.unwrap_or(timeline.last).max(marked.began);
+            let seconds = (ended - marked.began) as f64 / 1e9;
+            let planned = PlannedOps {
+                planned: one.planned + late + halted,
+                begun: one.planned,
+                not_begun_late: late,
+                not_begun_halted: halted,
+            };
+            phases.push(Phase {
+                name: kind.name().into(),
+                began_ns: marked.began.saturating_sub(timeline.origin),
+                seconds,
+                root_ops: one.completed,
+                root_ops_unfinished: one.unfinished,
+                root_ops_failed: one.failed,
+                ops_per_second: if seconds > 0.0 { one.completed as f64 / seconds } else { 0.0 },
+                op_latency_ns: one.times.summary(),
+                spectrum: one.times.spectrum(),
+                planned: (planned.planned > 0).then_some(planned),
+                processes: one.processes.finish(),
+            });
+        }
+        phases
+    }
+}
+
+impl Processes {
+    fn add(&mut self, begin: &OperationBegin, end: Option<&OperationEnd>) {
+        let Some(end) = end else {
+            self.unfinished += 1;
+            return;
+        };
+        self.ended += 1;
+        self.not_started += u64::from(end.error != 0);
+        self.failed += u64::from(end.status != 0);
+        self.times.record(end.ended.0.saturating_sub(begin.started.0));
+    }
+
+    fn finish(&self) -> Option<Lifetimes> {
+        (self.ended + self.unfinished > 0).then(|| Lifetimes {
+            ended: self.ended,
+            unfinished: self.unfinished,
+            not_started: self.not_started,
+            failed: self.failed,
+            lifetime_ns: self.times.summary(),
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! The kernel's own rules, as far as a run shows them: what no document promises is measured here.
+//!
+//! Only what leaves no other explanation counts. An operation that two clients held for a moment only says nothing
+//! about whether they were asked at once, and a denial that came last nothing about what it would have spared.
+
+use std::collections::BTreeMap;
+
+use lab_model::{Cache, EventKind, Lab};
+use lab_trace::DecisionBegin;
+
+use crate::{
+    findings::{Approvals, DeadlineLength, KernelRules},
+    measures::latency::Used,
+    pass::slots::{NEVER, Op},
+};
+
+/// Two clients tell how they were asked when the shorter of their holds is at least this part of the operation.
+const TELLING_PART: u64 = 10;
+
+/// How long the kernel waits for an answer about one kind of event.
+#[derive(Clone, Debug)]
+struct Length {
+    decisions: u64,
+    min: u64,
+    max: u64,
+    /// Of deadlines whose event has a time: what was used up before the client read it.
+    used: Used,
+}
+
+/// What the operations and decisions have shown so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RulesTally {
+    serial: u64,
+    parallel: u64,
+    spared: u64,
+    not_waited: u64,
+    waited: u64,
+    lengths: Vec<(EventKind, Length)>,
+}
+
+impl RulesTally {
+    /// Looks at a root operation that has ended by itself. `alive` are the clients that could be asked, as bits.
+    pub(crate) fn operation(&mut self, op: &Op, ended: u64, alive: u128) {
+        self.delivery(op, ended);
+        if op.denied {
+            self.denial(op, ended, alive);
+        }
+    }
+
+    /// One after the other, the clients' holds fit into the operation; at once, they do not.
+    fn delivery(&mut self, op: &Op, ended: u64) {
+        let took = ended.saturating_sub(op.started);
+        let mut holds: BTreeMap<u16, u64> = BTreeMap::new();
+        for asked in op.asked.iter().filter(|asked| asked.answered != NEVER) {
+            let hold = holds.entry(asked.client).or_default();
+            *hold = hold.saturating_add(asked.answered.saturating_sub(asked.read));
+        }
+        let mut holds: Vec<u64> = holds.into_values().collect();
+        holds.sort_unstable();
+        let [.., second, _] = holds[..] else { return };
+        if took == 0 || second < took / TELLING_PART {
+            return;
+        }
+        let sum = holds.iter().fold(0_u64, |sum, hold| sum.saturating_add(*hold));
+        if sum > took {
+            self.parallel += 1;
+        } else {
+            self.serial += 1;
+        }
+    }
+
+    /// What a denial meant for the others: those that had not answered yet when it was given.
+    fn denial(&mut self, op: &Op, ended: u64, alive: u128) {
+        let denials = op.asked.iter().filter(|asked| asked.denied && asked.answered != NEVER);
+        let Some(first) = denials.min_by_key(|asked| asked.answered) else { return };
+        let others = (0..u16::try_from(u128::BITS).unwrap_or(0))
+            .filter(|client| *client != first.client && alive & (1 << client) != 0);
+        for client in others {
+            let mut own = op.asked.iter().filter(|asked| asked.client == client).peekable();
+            if own.peek().is_none() {
+                self.spared += 1;
+                continue;
+            }
+            let answered = own.map(|asked| asked.answered).max().unwrap_or(NEVER);
+            if answered <= first.answered {
+                // It was through before: nothing is said about it.
+            } else if answered == NEVER || answered > ended {
+                self.not_waited += 1;
+            } else {
+                self.waited += 1;
+            }
+        }
+    }
+
+    /// Looks at the deadline of a decision that was read at `read`.
+    pub(crate) fn deadline(&mut self, begin: &DecisionBegin, read: u64) {
+        let Some(deadline) = begin.deadline.map(|deadline| deadline.0) else { return };
+        let made = begin.kernel.map(|kernel| kernel.0);
+        let length = deadline.saturating_sub(made.unwrap_or(read));
+        let fresh = || Length { decisions: 0, min: u64::MAX, max: 0, used: Used::default() };
+        let place = self.lengths.iter().position(|(event, _)| *event == begin.event).unwrap_or_else(|| {
+            self.lengths.push((begin.event, fresh()));
+            self.lengths.len() - 1
+        });
+        let found = &mut self.lengths[place].1;
+        found.decisions += 1;
+        found.min = found.min.min(length);
+        found.max = found.max.max(length);
+        if let Some(made) = made.filter(|_| length > 0) {
+            found.used.record(read.saturating_sub(made), length);
+        }
+    }
+
+    /// The rules as the report tells them. `approvals` has each client's in the lab's order; `lossy` says that
+    /// records of decisions are missing, and then nothing is said about who was not asked.
+    pub(crate) fn finish(&self, lab: &Lab, approvals: &[Approvals], lossy: bool) -> KernelRules {
+        let deadlines = self.lengths.iter().map(|(event, length)| {
+            let shown = DeadlineLength {
+                decisions: length.decisions,
+                min_ns: length.min,
+                max_ns: length.max,
+                left_at_read: length.used.headroom(),
+            };
+            (event.name().to_owned(), shown)
+        });
+        KernelRules {
+            delivery: word(&[("serial", self.serial), ("parallel", self.parallel)]),
+            serial: self.serial,
+            parallel: self.parallel,
+            after_deny: if lossy {
+                None
+            } else {
+                let counts =
+                    [("spared", self.spared), ("not-waited", self.not_waited), ("waited", self.waited)];
+                word(&counts)
+            },
+            spared: self.spared,
+            not_waited: self.not_waited,
+            waited: self.waited,
+            kept_answers: if lossy { None } else { kept_answers(lab, approvals) },
+            deadlines: deadlines.collect(),
+        }
+    }
+}
+
+/// The only one that occurred; `mixed` for several, nothing for none.
+fn word(counts: &[(&str, u64)]) -> Option<String> {
+    let mut occurred = counts.iter().filter(|(_, count)| *count > 0).map(|(name, _)| *name);
+    let first = occurred.next()?;
+    Some(if occurred.next().is_some() { "mixed".to_owned() } else { first.to_owned() })
+}
+
+/// Whether an answer that a client has kept also serves those that keep none. It takes clients of both kinds.
+fn kept_answers(lab: &Lab, approvals: &[Approvals]) -> Option<String> {
+    let (mut hits, mut asked_again, mut bystanders, mut missed) = (0, 0, 0, 0);
+    for (client, approvals) in lab.clients.iter().zip(approvals) {
+        if client.behavior.cache == Cache::On {
+            hits += approvals.hidden.get("cache-hit").copied().unwrap_or(0);
+            asked_again += approvals.asked.get("rule").copied().unwrap_or(0);
+        } else {
+            bystanders += 1;
+            missed += approvals.unknown;
+        }
+    }
+    let keepers = lab.clients.len().saturating_sub(bystanders);
+    if keepers == 0 || bystanders == 0 || hits + asked_again == 0 {
+        return None;
+    }
+    Some(match (hits, missed) {
+        // As many questions as operations: no answer was kept at all.
+        (0, 0) if asked_again > 1 => "not-kept".to_owned(),
+        (0, _) => return None,
+        (_, 0) => "own".to_owned(),
+        // As often for each bystander as for each keeper.
+        (hits, missed) if missed * keepers as u64 * 2 >= hits * bystanders as u64 => "shared".to_owned(),
+        _ => "mixed".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_only_said_when_all_agree() {
+        assert_eq!(word(&[("serial", 0), ("parallel", 0)]), None);
+        assert_eq!(word(&[("serial", 3), ("parallel", 0)]).as_deref(), Some("serial"));
+        assert_eq!(word(&[("serial", 3), ("parallel", 1)]).as_deref(), Some("mixed"));
+    }
+}

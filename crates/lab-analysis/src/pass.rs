@@ -1,0 +1,6 @@
+//! The one pass over all records: merged, joined, and folded into cascades.
+
+pub(crate) mod cascade;
+pub(crate) mod join;
+pub(crate) mod merge;
+pub(crate) mod slots;

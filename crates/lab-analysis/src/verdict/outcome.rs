@@ -1,0 +1,188 @@
+//! How a storm ended up, and by which rule.
+
+use crate::{
+    findings::{Drain, Interval, Outcome, WaitCycle},
+    measures::series::{STORM_PARTS, grows},
+};
+
+/// The completed cascades without which nothing is said about stability.
+pub(crate) const CASCADES_MIN: u64 = 20;
+
+/// How close to 1 the loop gain must come for cascades that go on to be called divergent.
+const GAIN_NEAR_ONE: f64 = 0.95;
+
+/// The share of records that may be lost before nothing is said any more.
+const LOST_SHARE_MAX: f64 = 0.1;
+
+/// The backlog in the storm's last part above which growth matters.
+const BACKLOG_MIN: f64 = 8.0;
+
+/// The lateness in the storm's last part above which growth matters, in nanoseconds.
+const LATENESS_MIN_NS: f64 = 10_000_000.0;
+
+/// What the rules look at.
+#[derive(Clone, Debug)]
+pub(crate) struct Evidence<'a> {
+    pub(crate) cycles: &'a [WaitCycle],
+    pub(crate) loop_gain: Option<Interval>,
+    pub(crate) drain: Option<&'a Drain>,
+    pub(crate) cascades: u64,
+    pub(crate) unfinished: u64,
+    pub(crate) decisions: u64,
+    pub(crate) lost: u64,
+    pub(crate) levels: [f64; STORM_PARTS],
+    pub(crate) lateness: Option<[f64; STORM_PARTS]>,
+}
+
+/// The outcome, and the rule that decided it in one sentence.
+pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
+    if let Some(cycle) = evidence.cycles.first() {
+        return (Outcome::Deadlocked, deadlock_rule(cycle, evidence.cycles.len()));
+    }
+    if evidence.decisions == 0 {
+        return (Outcome::Unknown, "No client decided anything in the storm.".into());
+    }
+    // The count of what was lost stands in a part of the header that no check covers: it may be any number.
+    let recorded = evidence.decisions.saturating_add(evidence.lost);
+    if evidence.lost as f64 > recorded as f64 * LOST_SHARE_MAX {
+        let rule =
+            format!("{} of {recorded} records were lost or damaged, more than one in ten.", evidence.lost);
+        return (Outcome::Unknown, rule);
+    }
+    if let Some(rule) = divergence(evidence) {
+        return (Outcome::Divergent, rule);
+    }
+    if evidence.cascades < CASCADES_MIN {
+        let rule = format!(
+            "Only {} cascades of the storm completed; below {CASCADES_MIN} nothing is said.",
+            evidence.cascades
+        );
+        return (Outcome::Unknown, rule);
+    }
+    if let Some(rule) = saturation(evidence) {
+        return (Outcome::Saturated, rule);
+    }
+    let in_flight = evidence.drain.map_or(evidence.unfinished, |drain| drain.in_flight);
+    if in_flight > 0 {
+        let rule = format!(
+            "{in_flight} events were still in flight at the end, without a wait cycle, a gain near 1 or a growing \
+             queue that would explain it; a longer drain may tell."
+        );
+        return (Outcome::Unknown, rule);
+    }
+    if let Some(gain) = evidence.loop_gain.filter(|gain| gain.value >= 1.0) {
+        let rule = format!(
+            "All {} cascades ended, although an event of a client brought {:.2} more on average (95 % of resamples between \
+             {:.2} and {:.2}): something else than the clients' reactions ended them, as the death of a client does.",
+            evidence.cascades, gain.value, gain.low, gain.high
+        );
+        return (Outcome::Unknown, rule);
+    }
+    let gain = evidence.loop_gain.map_or(0.0, |gain| gain.value);
+    let rule = format!(
+        "All {} cascades ended, the loop gain is {gain:.2} (below 1), and the backlog did not grow through the storm \
+         (mean {:.1} in its first quarter, {:.1} in its last).",
+        evidence.cascades,
+        evidence.levels[0],
+        evidence.levels[STORM_PARTS - 1]
+    );
+    (Outcome::Stable, rule)
+}
+
+fn deadlock_rule(cycle: &WaitCycle, cycles: usize) -> String {
+    let others = match cycles {
+        1 => String::new(),
+        2 => " (and one more cycle)".into(),
+        more => format!(" (and {} more cycles)", more - 1),
+    };
+    if let [alone] = &cycle.members[..] {
+        return format!(
+            "{alone} waited for itself: what it waited for was in an open that needed its own answer{others}."
+        );
+    }
+    format!(
+        "{} waited for each other in a circle that could not resolve itself: every worker of each was in an open that \
+         needed another's answer{others}.",
+        list(&cycle.members)
+    )
+}
+
+/// Names joined as in a sentence.
+pub(crate) fn list(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+fn divergence(evidence: &Evidence<'_>) -> Option<String> {
+    let gain = evidence.loop_gain?;
+    if gain.low >= 1.0 {
+        return Some(format!(
+            "The loop gain is {:.2} (95 % of resamples between {:.2} and {:.2}): an event of a client brings at least \
+             one more.",
+            gain.value, gain.low, gain.high
+        ));
+    }
+    let drain = evidence.drain?;
+    if !drain.quiet && drain.in_flight > 0 && gain.high >= GAIN_NEAR_ONE {
+        return Some(format!(
+            "The cascades fed themselves to the drain's end: {} decisions were read after the load had stopped, {} \
+             events were still in flight, and the loop gain is {:.2} (up to {:.2}).",
+            drain.decisions, drain.in_flight, gain.value, gain.high
+        ));
+    }
+    None
+}
+
+fn saturation(evidence: &Evidence<'_>) -> Option<String> {
+    let last = evidence.levels[STORM_PARTS - 1];
+    if grows(&evidence.levels) && last >= BACKLOG_MIN {
+        return Some(format!(
+            "The backlog grew through the whole storm: on average {} events waited in its four quarters.",
+            quarters(&evidence.levels, 1.0)
+        ));
+    }
+    let lateness = evidence
+        .lateness
+        .filter(|lateness| grows(lateness) && lateness[STORM_PARTS - 1] >= LATENESS_MIN_NS)?;
+    Some(format!(
+        "The load fell behind its schedule through the whole storm: operations began {} ms late in its four quarters.",
+        quarters(&lateness, 1e6)
+    ))
+}
+
+fn quarters(values: &[f64; STORM_PARTS], unit: f64) -> String {
+    let texts: Vec<String> = values.iter().map(|value| format!("{:.1}", value / unit)).collect();
+    list(&texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(value: f64, low: f64, high: f64) -> (Outcome, String) {
+        decide(&Evidence {
+            cycles: &[],
+            loop_gain: Some(Interval { value, low, high }),
+            drain: None,
+            cascades: 100,
+            unfinished: 0,
+            decisions: 1000,
+            lost: 0,
+            levels: [1.0; STORM_PARTS],
+            lateness: None,
+        })
+    }
+
+    #[test]
+    fn what_ended_without_its_reactions_ending_is_not_called_stable() {
+        assert_eq!(outcome(0.4, 0.3, 0.5).0, Outcome::Stable);
+        assert_eq!(outcome(0.9, 0.0, 1.2).0, Outcome::Stable);
+        assert_eq!(outcome(1.2, 1.1, 1.3).0, Outcome::Divergent);
+        let (outcome, rule) = outcome(1.9, 0.0, 1.9);
+        assert_eq!(outcome, Outcome::Unknown);
+        assert!(rule.contains("1.90") && !rule.contains("below 1"), "{rule}");
+    }
+}

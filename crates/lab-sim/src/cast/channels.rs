@@ -1,0 +1,201 @@
+//! Helpers and daemons that end by themselves: what becomes of the channels to them and of the requests on those, and
+//! how a daemon comes back. The rules are the live client's (`lab-client`'s couriers) and conductor's.
+//!
+//! A channel is found broken by the request that it carries when its worker dies, or by the next that is put on it. That
+//! request is over, for nobody knows whether it was carried out, and none is made twice. Without any channel left
+//! everything that waits is over, and what comes later fails at once. A channel to a daemon that the lab file brings back
+//! is opened again once that listens.
+
+use lab_client_core::{Input, Whom};
+use lab_model::{FaultAction, Service, Ticks};
+use lab_trace::{ProcessMarkKind, RequestEnd};
+
+use crate::{
+    Sink,
+    cast::deciders::By,
+    course::comebacks::{GETTING_KNOWN, PROCESSES_MAX},
+    hardware::{agenda::Happening, slab::Key},
+    kernel::warden::KILLED,
+    machine::{Machine, NONE, State},
+};
+
+/// `EPIPE`: the channel broke, or there is none.
+pub(crate) const EPIPE: u32 = 32;
+
+/// How often a daemon that may come back is looked for, as live.
+const REGAIN_EVERY: u64 = 10_000_000;
+
+/// A daemon of the lab, through all of its processes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DaemonLife {
+    /// Its latest process, among the outsiders.
+    pub(crate) place: u32,
+    /// How many it has had.
+    processes: u32,
+    /// Another is to come or is starting.
+    pub(crate) returning: bool,
+    /// The lab file brings it back at some time, so that its clients look for it.
+    returns: bool,
+}
+
+impl<S: Sink> Machine<'_, S> {
+    /// The daemons of the lab, each with its first process.
+    pub(crate) fn daemon_lives(&self) -> Vec<DaemonLife> {
+        let returns = |id: &str| {
+            let restarts = |action: &FaultAction| matches!(action, FaultAction::Restart { .. });
+            self.lab.faults.iter().any(|fault| fault.on == id && restarts(&fault.action))
+        };
+        let life = |(place, daemon): (u32, &lab_model::Daemon)| {
+            let returns = returns(daemon.id.as_str());
+            DaemonLife { place, processes: 1, returning: false, returns }
+        };
+        (0_u32..).zip(&self.lab.daemons).map(life).collect()
+    }
+
+    /// Kills one helper, or one process of a daemon.
+    pub(crate) fn kill_outsider(&mut self, place: usize) {
+        let outsider = &mut self.outsiders[place];
+        outsider.alive = false;
+        outsider.serves = false;
+        outsider.taken_in.clear();
+        let (name, actor, pid) = (outsider.name.clone(), outsider.actor, outsider.pid);
+        let (first, count) = outsider.threads;
+        for thread in first..first + u32::from(count) {
+            self.threads[thread as usize].state = State::Dead;
+            self.cancel(thread);
+        }
+        self.mark_end(actor, pid, KILLED);
+        self.target_gone(actor);
+        self.outsider_hears_no_more(place);
+        let number = u32::try_from(place).unwrap_or(NONE);
+        let carried = self.requests.iter().filter(|(_, request)| request.outsider == number);
+        for key in carried.map(|(key, _)| key).collect::<Vec<Key>>() {
+            self.fail_on_channel(key);
+        }
+        let daemon = self.daemons.iter().position(|daemon| daemon.place == number);
+        let after = daemon.and_then(|_| self.comes_back(&name));
+        if let (Some(daemon), Some(after)) = (daemon, after) {
+            self.daemons[daemon].returning = self.daemons[daemon].processes < PROCESSES_MAX;
+            let daemon = u32::try_from(daemon).unwrap_or(NONE);
+            self.agenda.enter(self.now.saturating_add(after.nanos()), Happening::DaemonAgain { daemon });
+        }
+    }
+
+    /// A request was on a channel that is broken: it is over, and the channel lost.
+    pub(crate) fn fail_on_channel(&mut self, key: Key) {
+        let Some(request) = self.requests.get(key).copied() else { return };
+        self.fail(key);
+        let client = request.client as usize;
+        if !self.clients[client].alive || self.clients[client].actor != request.by {
+            return;
+        }
+        let Some(desk) = self.clients[client].desks.get_mut(request.whom) else { return };
+        desk.channels -= 1;
+        let orphans = if desk.channels == 0 { std::mem::take(&mut desk.waiting) } else { Default::default() };
+        for orphan in orphans {
+            self.fail(orphan);
+        }
+        let Whom::Daemon(asked) = request.whom else { return };
+        if self.daemon_asked(client, asked).is_some_and(|daemon| self.daemons[daemon].returns) {
+            let (client, by) = (request.client, request.by);
+            self.agenda.enter(self.now + REGAIN_EVERY, Happening::Regain { client, by, asked });
+        }
+    }
+
+    /// A request is over without having been carried out, as far as anybody knows.
+    fn fail(&mut self, key: Key) {
+        let Some(request) = self.requests.remove(key) else { return };
+        let state = &self.clients[request.client as usize];
+        if state.alive && state.actor == request.by {
+            let end = RequestEnd { at: Ticks(self.now), error: EPIPE, served: None };
+            self.sink.end_request(state.actor, request.record, &end);
+            if request.waiter != NONE {
+                self.wake(request.waiter);
+            }
+        }
+    }
+
+    /// The daemon at this place of a client's behaviour, by its place in the lab.
+    fn daemon_asked(&self, client: usize, asked: u8) -> Option<usize> {
+        let asked = self.lab.clients[client].behavior.daemons.get(usize::from(asked))?;
+        self.lab.daemons.iter().position(|daemon| daemon.id == asked.daemon)
+    }
+
+    /// A client looks whether a daemon listens again, and has a channel more if so.
+    pub(crate) fn regain(&mut self, client: u32, by: lab_model::Actor, asked: u8) {
+        let place = client as usize;
+        if !self.clients[place].alive || self.clients[place].actor != by {
+            return;
+        }
+        let Some(daemon) = self.daemon_asked(place, asked) else { return };
+        let outsider = self.daemons[daemon].place;
+        if !self.outsiders[outsider as usize].alive || !self.outsiders[outsider as usize].listens {
+            // It looks for as long as it lives.
+            self.agenda.enter(self.now + REGAIN_EVERY, Happening::Regain { client, by, asked });
+            return;
+        }
+        if let Some(desk) = self.clients[place].desks.get_mut(Whom::Daemon(asked)) {
+            desk.channels += 1;
+            desk.group = (outsider, 1);
+            match desk.waiting.pop_front() {
+                Some(next) => self.take_in(outsider, next),
+                None => desk.free.push_back(outsider),
+            }
+        }
+    }
+
+    /// A daemon that has died is started again, under a number of its own.
+    pub(crate) fn daemon_again(&mut self, daemon: usize) {
+        if !self.daemons[daemon].returning {
+            return;
+        }
+        let described = &self.lab.daemons[daemon];
+        let (name, place) = (described.id.to_string(), self.outsiders.len());
+        let pid = self.driver.new_process();
+        let service = Service { errand: described.errand, workers: described.workers };
+        self.add_outsider(name, NONE, service, pid);
+        let life = &mut self.daemons[daemon];
+        (life.place, life.processes) = (u32::try_from(place).unwrap_or(NONE), life.processes + 1);
+        let header = self.outside_header(place);
+        self.sink.join(&header);
+        self.outsiders[place].alive = true;
+        self.mark_process(self.outsiders[place].actor, pid, ProcessMarkKind::Started, 0);
+        let ready = self.now.saturating_add(self.costs.start_client);
+        self.agenda.enter(ready, Happening::DaemonListens { outsider: self.daemons[daemon].place });
+    }
+
+    /// A daemon that came back can be connected to. It carries nothing out before everybody knows its threads.
+    pub(crate) fn daemon_listens(&mut self, outsider: u32) {
+        if !self.outsiders[outsider as usize].alive {
+            return;
+        }
+        self.announce_outsider(outsider as usize);
+        self.agenda.enter(self.now + GETTING_KNOWN, Happening::DaemonServes { outsider });
+    }
+
+    /// It does now.
+    pub(crate) fn daemon_serves(&mut self, outsider: u32) {
+        let Some(daemon) = self.daemons.iter_mut().find(|daemon| daemon.place == outsider) else { return };
+        if !std::mem::take(&mut daemon.returning) || !self.outsiders[outsider as usize].alive {
+            return;
+        }
+        self.introduce_all();
+        self.outsiders[outsider as usize].serves = true;
+        self.serve_as_due(outsider as usize);
+    }
+
+    /// Every client learns anew who takes part.
+    pub(crate) fn introduce_all(&mut self) {
+        for client in 0..self.clients.len() {
+            if !self.clients[client].listening {
+                continue;
+            }
+            let behavior = self.clients[client].core.policy().behavior().clone();
+            let policy = self.policy(behavior);
+            let input = Input::Behave(Box::new(policy));
+            self.clients[client].core.step(Ticks(self.now), input, &mut self.actions);
+            self.apply(client, By::Command);
+            self.let_go(client, By::Command);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Operations under way, and the passes of questions that each has to get through.
+
+use lab_model::{EventKind, ExecProgram, OperationKind};
+use lab_trace::{OperationBegin, RecordId};
+
+use crate::{Files, Kernel, cast::client::Subject, kernel::files::Program};
+
+/// An open or exec under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operation {
+    /// The thread that waits for it.
+    pub(crate) thread: u32,
+    pub(crate) subject: Subject,
+    pub(crate) record: RecordId,
+    pub(crate) kind: OperationKind,
+    pub(crate) file: u32,
+    pub(crate) passes: &'static [Pass],
+    /// The pass it is in.
+    pub(crate) pass: u8,
+    /// The next in the order of clients to be asked in this pass.
+    pub(crate) place: u16,
+    /// Answers it waits for.
+    pub(crate) waiting: u16,
+    pub(crate) denied: bool,
+    /// Its content is read once it is open, and hashed.
+    pub(crate) read: bool,
+    pub(crate) hash: bool,
+    pub(crate) started: u64,
+    pub(crate) ended: u64,
+    pub(crate) planned: Option<u64>,
+    pub(crate) lineage: Lineage,
+}
+
+/// A question as the kernel puts it to each client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) file: u32,
+    pub(crate) event: EventKind,
+    pub(crate) subject: Subject,
+    pub(crate) lineage: Lineage,
+}
+
+impl Operation {
+    /// An operation of this thread that begins as its record says. Nobody has been asked about it yet.
+    pub(crate) const fn begun(
+        thread: u32,
+        record: RecordId,
+        begin: &OperationBegin,
+        subject: Subject,
+        file: u32,
+        passes: &'static [Pass],
+        lineage: Lineage,
+    ) -> Operation {
+        Operation {
+            thread,
+            subject,
+            record,
+            kind: begin.kind,
+            file,
+            passes,
+            pass: 0,
+            place: 0,
+            waiting: 0,
+            denied: false,
+            read: false,
+            hash: false,
+            started: begin.started.0,
+            ended: 0,
+            planned: match begin.planned {
+                Some(at) => Some(at.0),
+                None => None,
+            },
+            lineage,
+        }
+    }
+
+    /// The question of one of its passes.
+    #[inline]
+    pub(crate) fn question_of(&self, pass: u8, files: &Files) -> Asked {
+        let pass = self.passes[usize::from(pass)];
+        let file = pass.program.map_or(self.file, |program| files.program(program));
+        Asked { file, event: pass.event, subject: self.subject, lineage: self.lineage }
+    }
+}
+
+/// Where an operation stands in its cascade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lineage {
+    /// The workload made it.
+    Root,
+    /// The client made it while it decided on the workload's own event.
+    Drive(u16),
+    /// The client made it while it decided on an event that a client had caused.
+    Feedback(u16),
+}
+
+/// One round of questions about one file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass {
+    pub(crate) event: EventKind,
+    /// The file, if it is not the operation's own.
+    pub(crate) program: Option<Program>,
+}
+
+const fn pass(event: EventKind, program: Option<Program>) -> Pass {
+    Pass { event, program }
+}
+
+/// One question about the opening.
+pub(crate) const OPEN: &[Pass] = &[pass(EventKind::AuthOpen, None)];
+
+/// fanotify: every group is asked about the execution, then every group about the opening.
+const STATIC: &[Pass] = &[pass(EventKind::AuthExec, None), pass(EventKind::AuthOpen, None)];
+
+/// fanotify: program twice, loader twice, library once.
+const DYNAMIC: &[Pass] = &[
+    pass(EventKind::AuthExec, None),
+    pass(EventKind::AuthOpen, None),
+    pass(EventKind::AuthExec, Some(Program::Loader)),
+    pass(EventKind::AuthOpen, Some(Program::Loader)),
+    pass(EventKind::AuthOpen, Some(Program::LibC)),
+];
+
+/// fanotify: script twice, then as a dynamic program the interpreter, which opens the script.
+const SCRIPT: &[Pass] = &[
+    pass(EventKind::AuthExec, None),
+    pass(EventKind::AuthOpen, None),
+    pass(EventKind::AuthExec, Some(Program::Interpreter)),
+    pass(EventKind::AuthOpen, Some(Program::Interpreter)),
+    pass(EventKind::AuthExec, Some(Program::Loader)),
+    pass(EventKind::AuthOpen, Some(Program::Loader)),
+    pass(EventKind::AuthOpen, Some(Program::LibC)),
+    pass(EventKind::AuthOpen, None),
+];
+
+/// Endpoint Security: one question for the execution. Assumed: no open is asked about, because the kernel
+/// opens the program itself and the loader finds the system's libraries in its shared cache.
+const ES_EXEC: &[Pass] = &[pass(EventKind::AuthExec, None)];
+
+/// The rounds of questions that an operation raises.
+pub(crate) fn passes(kernel: Kernel, kind: OperationKind, dynamic: Linkage) -> &'static [Pass] {
+    match (kernel, kind, dynamic) {
+        (_, OperationKind::Open, _) => OPEN,
+        (Kernel::Fanotify, OperationKind::Exec | OperationKind::Process, Linkage::Static) => STATIC,
+        (Kernel::Fanotify, OperationKind::Exec | OperationKind::Process, Linkage::Dynamic) => DYNAMIC,
+        (Kernel::Fanotify, OperationKind::Exec | OperationKind::Process, Linkage::Script) => SCRIPT,
+        (Kernel::EndpointSecurity, OperationKind::Exec | OperationKind::Process, _) => ES_EXEC,
+    }
+}
+
+/// How a program was linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Linkage {
+    Static,
+    Dynamic,
+    /// Not at all: its interpreter is, dynamically.
+    Script,
+}
+
+impl Linkage {
+    pub(crate) const fn of(program: ExecProgram) -> Linkage {
+        match program {
+            ExecProgram::Static => Linkage::Static,
+            ExecProgram::Dynamic => Linkage::Dynamic,
+            ExecProgram::Script => Linkage::Script,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What a run leaves: its traces, and what the simulator counts itself.
+
+pub(crate) mod histogram;
+pub(crate) mod sink;
+pub(crate) mod tally;

@@ -1,0 +1,9 @@
+//! Questions that take more than one run, or none.
+
+pub(crate) mod ladder;
+pub(crate) mod makers;
+pub(crate) mod minimize;
+pub(crate) mod plan;
+pub(crate) mod swarm;
+pub(crate) mod sweep;
+pub(crate) mod trials;
