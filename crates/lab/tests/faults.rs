@@ -303,7 +303,9 @@ fn helper_restarted() {
     // An open that the kill has caught was begun and not replied to.
     let opens = before + after;
     assert!((asked.carried_out..=asked.carried_out + 1).contains(&opens), "{opens} {asked:?}");
-    assert_eq!(ways(&report, 0, "mute"), opens, "its client knows the second process for its helper");
+    // Its client knows the second process for its helper, too. That one open may have ended before it was asked about.
+    let muted = ways(&report, 0, "mute");
+    assert!((opens - 1..=opens).contains(&muted), "{muted} of {opens}");
 }
 
 fn helper_and_client_restarted() {
