@@ -368,8 +368,8 @@ mod tests {
         assert_eq!(committed(kind::OPERATION, with(7, 6)), unknown(kind::OPERATION), "a phase");
         assert!(committed(kind::REQUEST, with(3, 1 << 32)).is_ok());
         assert_eq!(committed(kind::REQUEST, with(3, 2 << 32)), unknown(kind::REQUEST), "a way of waiting");
-        assert!(committed(kind::NOTICE, with(6, 0x3f)).is_ok());
-        assert_eq!(committed(kind::NOTICE, with(6, 0x40)), unknown(kind::NOTICE), "an event");
+        assert!(committed(kind::NOTICE, with(6, 0x1ff)).is_ok());
+        assert_eq!(committed(kind::NOTICE, with(6, 0x200)), unknown(kind::NOTICE), "an event");
         assert_eq!(committed(kind::NOTICE, with(6, 2 << 48)), unknown(kind::NOTICE), "a reaction");
         assert_eq!(committed(kind::PHASE, with(2, 6)), unknown(kind::PHASE), "a phase");
         assert_eq!(

@@ -96,7 +96,8 @@ fn slow() {
     assert_ne!(text(&report, "/outcome"), "deadlocked");
     assert_eq!(said(&finished), Vec::<&str>::new(), "{}", finished.stderr);
     let slow = finished.stderr.lines().filter(|line| line.contains("slow: bravo has kept an answer for "));
-    assert_eq!(slow.count(), 1, "once in the storm: {}", finished.stderr);
+    // Once a phase, and the storm's last answer may still be kept in the drain.
+    assert!((1..=2).contains(&slow.count()), "{}", finished.stderr);
 }
 
 /// alpha waits for the daemon, whose open bravo opens again, about which alpha is asked.
