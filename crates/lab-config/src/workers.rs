@@ -70,6 +70,22 @@ impl Written<'_> {
     }
 }
 
+/// The fields of an errand as they are written: three sections have them, each beside others of its own.
+macro_rules! written {
+    ($at:ident) => {
+        Written {
+            place: &$at.place,
+            open: &$at.value.open,
+            read: &$at.value.read,
+            hash: &$at.value.hash,
+            extra_opens: $at.value.extra_opens.value().map(|opens| opens.get()),
+            spawn: &$at.value.spawn,
+            delay: &$at.value.delay,
+            cpu: &$at.value.cpu,
+        }
+    };
+}
+
 /// The helpers of a behaviour: `base` with the written fields laid over it; `None` for none.
 pub(crate) fn helpers(
     field: &Field<RawHelpers>,
@@ -83,17 +99,7 @@ pub(crate) fn helpers(
     if count == 0 {
         return None;
     }
-    let written = Written {
-        place: &at.place,
-        open: &raw.open,
-        read: &raw.read,
-        hash: &raw.hash,
-        extra_opens: raw.extra_opens.value().map(|opens| opens.get()),
-        spawn: &raw.spawn,
-        delay: &raw.delay,
-        cpu: &raw.cpu,
-    };
-    let errand = written.resolve("a helper", base.errand, problems);
+    let errand = written!(at).resolve("a helper", base.errand, problems);
     Some(Helpers {
         count,
         errand,
@@ -111,17 +117,7 @@ pub(crate) fn service(
     problems: &mut Problems<'_>,
 ) -> Option<Service> {
     let raw = &at.value;
-    let written = Written {
-        place: &at.place,
-        open: &raw.open,
-        read: &raw.read,
-        hash: &raw.hash,
-        extra_opens: raw.extra_opens.value().map(|opens| opens.get()),
-        spawn: &raw.spawn,
-        delay: &raw.delay,
-        cpu: &raw.cpu,
-    };
-    let errand = written.resolve("a worker", base.errand, problems);
+    let errand = written!(at).resolve("a worker", base.errand, problems);
     let Some(workers) = raw.workers.given() else { return Some(Service { errand, ..base }) };
     let count = workers.value.get();
     if count <= base.workers {
@@ -193,17 +189,7 @@ pub(crate) fn daemons(
         .map(|at| {
             let raw = &at.value;
             let id = raw.id.given().and_then(|id| daemon_id(id, clients, &mut seen, problems));
-            let written = Written {
-                place: &at.place,
-                open: &raw.open,
-                read: &raw.read,
-                hash: &raw.hash,
-                extra_opens: raw.extra_opens.value().map(|opens| opens.get()),
-                spawn: &raw.spawn,
-                delay: &raw.delay,
-                cpu: &raw.cpu,
-            };
-            let errand = written.resolve("a daemon", ERRAND, problems);
+            let errand = written!(at).resolve("a daemon", ERRAND, problems);
             Some(Daemon { id: id?, workers: raw.workers.value().map_or(1, |workers| workers.get()), errand })
         })
         .collect();
