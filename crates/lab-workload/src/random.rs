@@ -1,17 +1,13 @@
 //! Seeded numbers (SplitMix64, Steele et al. 2014): one addition and one mix a number, the same everywhere.
 
+use lab_model::mix;
+
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A stream of numbers that its seed determines.
 #[derive(Clone, Debug)]
 pub(crate) struct Random {
     state: u64,
-}
-
-const fn mix(word: u64) -> u64 {
-    let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ (word >> 31)
 }
 
 impl Random {

@@ -13,7 +13,7 @@ mod rig;
 
 use std::{fs, path::Path, process::ExitCode};
 
-use lab_model::{PhaseKind, Span};
+use lab_model::{PhaseKind, Span, mix};
 use lab_trace::{Board, Counter, Damage, Entry, MappedTrace, Part, Record, Trace};
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
@@ -88,12 +88,9 @@ fn arguments() -> (Arguments, u64, u64) {
     (Arguments::from_iter(rest), kills, seed)
 }
 
-/// A moment of the storm, drawn from a seed: the finaliser of SplitMix64.
+/// A moment of the storm, drawn from a seed.
 fn moment(seed: u64, round: u64) -> u64 {
-    let mut z = seed.wrapping_add(round.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (z ^ (z >> 31)) % MOMENTS
+    mix(seed.wrapping_add(round.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15))) % MOMENTS
 }
 
 fn kill_often(victim: Victim, kills: u64, seed: u64) {

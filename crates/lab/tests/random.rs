@@ -9,6 +9,7 @@ mod rig;
 
 use std::process::ExitCode;
 
+use lab_model::mix;
 use libtest_mimic::Arguments;
 use rig::{Live, Rig, live, number, sums_add_up, text};
 use serde_json::Value;
@@ -90,16 +91,13 @@ fn is_exact(seed: u64, report: &Value) {
     );
 }
 
-/// A stream of choices: the finaliser of SplitMix64.
+/// A stream of choices (SplitMix64).
 struct Draw(u64);
 
 impl Draw {
     fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((z ^ (z >> 31)) % bound as u64).unwrap()
+        usize::try_from(mix(self.0) % bound as u64).unwrap()
     }
 
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {

@@ -1,5 +1,7 @@
 //! How many events one event brings: gain, drive, loop gain with its interval, predicted size.
 
+use lab_model::mix;
+
 use crate::{findings::Interval, pass::cascade::Cascade};
 
 /// The cascades whose counts are kept for the bootstrap.
@@ -25,10 +27,7 @@ impl Draw {
 
     const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        mix(self.0)
     }
 
     /// A place in a list of this length, which is not empty.

@@ -1,3 +1,5 @@
+use lab_model::mix;
+
 /// A stream of numbers that its seed determines (SplitMix64, Steele et al. 2014).
 #[derive(Clone, Debug)]
 pub(crate) struct Random {
@@ -14,13 +16,6 @@ const EXPONENTIAL: [u16; 64] = [
 ];
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// The finaliser of SplitMix64.
-const fn mix(word: u64) -> u64 {
-    let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ (word >> 31)
-}
 
 impl Random {
     /// A stream for one purpose: another purpose is another stream.
