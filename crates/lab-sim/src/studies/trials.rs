@@ -20,7 +20,8 @@ pub struct Range {
 
 impl Range {
     /// The range of some values; `None` without any.
-    pub(crate) fn of(mut values: Vec<f64>) -> Option<Range> {
+    #[must_use]
+    pub fn of(mut values: Vec<f64>) -> Option<Range> {
         values.sort_by(f64::total_cmp);
         let median = *values.get(values.len().checked_sub(1)? / 2)?;
         Some(Range { low: *values.first()?, median, high: *values.last()? })

@@ -3,9 +3,16 @@
 use lab_analysis::findings::{Findings, Latency, Machine, Outcome};
 use lab_model::{Lab, PhaseKind, Rate};
 use lab_report::units;
+use lab_sim::Range;
 use serde_json::{Value, json};
 
-use crate::{commands::calibration::Calibrated, table::Table};
+use crate::{
+    commands::{
+        calibration::Calibrated,
+        trials::{nanoseconds, range},
+    },
+    table::Table,
+};
 
 /// A simulated median that is further off than this share is said to be.
 const ERROR_MAX: f64 = 0.25;
@@ -13,33 +20,26 @@ const ERROR_MAX: f64 = 0.25;
 /// What several live runs and the simulator have of one figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Figure {
-    /// The median of the live runs.
-    pub(super) real: f64,
-    /// The lowest of them.
-    pub(super) low: f64,
-    /// The highest.
-    pub(super) high: f64,
-    /// The median of the simulated runs.
-    pub(super) simulated: f64,
-    /// The lowest of them.
-    pub(super) simulated_low: f64,
-    /// The highest.
-    pub(super) simulated_high: f64,
+    pub(super) real: Range,
+    pub(super) simulated: Range,
 }
 
 impl Figure {
+    /// `None` unless every run has one.
     fn of(
         real: impl Iterator<Item = Option<f64>>,
         simulated: impl Iterator<Item = Option<f64>>,
     ) -> Option<Figure> {
-        let [low, real, high] = middle(real)?;
-        let [simulated_low, simulated, simulated_high] = middle(simulated)?;
-        Some(Figure { real, low, high, simulated, simulated_low, simulated_high })
+        Some(Figure {
+            real: Range::of(real.collect::<Option<_>>()?)?,
+            simulated: Range::of(simulated.collect::<Option<_>>()?)?,
+        })
     }
 
     /// By which share the simulated figure is too high (or, below 0, too low).
     pub(super) fn error(self) -> f64 {
-        if self.real == 0.0 { 0.0 } else { self.simulated / self.real - 1.0 }
+        let (real, simulated) = (self.real.median, self.simulated.median);
+        if real == 0.0 { 0.0 } else { simulated / real - 1.0 }
     }
 
     /// The bar: the simulated median is near the median of the live runs.
@@ -50,23 +50,17 @@ impl Figure {
     /// The weaker question: some live run was as slow, or slower, and some as quick, or quicker. Where threads are
     /// placed together or apart for a whole run, live runs of one lab differ by more than the bar.
     fn is_between(self) -> bool {
-        (self.low..=self.high).contains(&self.simulated)
+        (self.real.low..=self.real.high).contains(&self.simulated.median)
     }
 
     fn json(self) -> Value {
         json!({
-            "real": self.real, "low": self.low, "high": self.high,
-            "simulated": self.simulated, "simulated_low": self.simulated_low, "simulated_high": self.simulated_high,
+            "real": self.real.median, "low": self.real.low, "high": self.real.high,
+            "simulated": self.simulated.median,
+            "simulated_low": self.simulated.low, "simulated_high": self.simulated.high,
             "error": self.error(), "close": self.is_close(), "between": self.is_between(),
         })
     }
-}
-
-/// The lowest, the middle and the highest; `None` unless every run has one.
-fn middle(values: impl Iterator<Item = Option<f64>>) -> Option<[f64; 3]> {
-    let mut values: Vec<f64> = values.collect::<Option<_>>()?;
-    values.sort_by(f64::total_cmp);
-    Some([*values.first()?, values[(values.len() - 1) / 2], *values.last()?])
 }
 
 /// Why a lab's times are nobody's to predict.
@@ -230,7 +224,13 @@ impl Comparison {
             Law::BrokenSimulated => format!("BROKEN simulated: planned {}", sizes.join(" and ")),
             Law::None => self.amplification.map_or_else(
                 || units::UNKNOWN.to_owned(),
-                |figure| format!("{} / {}", units::number(figure.real), units::number(figure.simulated)),
+                |figure| {
+                    format!(
+                        "{} / {}",
+                        units::number(figure.real.median),
+                        units::number(figure.simulated.median)
+                    )
+                },
             ),
         }
     }
@@ -304,24 +304,12 @@ impl Comparison {
 
 fn time_cells(figure: Option<Figure>, untimed: Option<Untimed>) -> [String; 3] {
     let Some(figure) = figure else { return [(); 3].map(|()| units::UNKNOWN.to_owned()) };
-    let spread = |middle: f64, low: f64, high: f64| match (nanoseconds(low), nanoseconds(high)) {
-        (low, high) if low == high => nanoseconds(middle),
-        (low, high) => format!("{} ({low} to {high})", nanoseconds(middle)),
-    };
     let error = match untimed {
         Some(untimed) => format!("{} ({})", units::UNKNOWN, untimed.name()),
         None => format!("{:+.0} %", figure.error() * 100.0),
     };
-    [
-        spread(figure.real, figure.low, figure.high),
-        spread(figure.simulated, figure.simulated_low, figure.simulated_high),
-        error,
-    ]
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; times are positive")]
-fn nanoseconds(value: f64) -> String {
-    units::time(value as u64)
+    let times = |of: Range| range(Some(of), &nanoseconds);
+    [times(figure.real), times(figure.simulated), error]
 }
 
 /// What a run did not fulfil.
@@ -466,7 +454,7 @@ impl Conformance {
         let mut text = "# Conformance: the simulator beside the real kernel\n\n".to_owned();
         text.push_str(&format!(
             "Written by `lab conform --output docs/reference`: {}.\nWhere a cell has two values, the first is live, \
-             the second simulated. A figure of several runs is\nthe median, with the lowest and the highest. \
+             the second simulated. A figure of several runs is\nthe median (of an even number the lower one in the middle), with the lowest and the highest. \
              Errors are the simulator's, and \"within\" says what its median is near enough to: 25 % of the live\nmedian, \
              or else what lies between the live runs. No lab's storm latency was fitted, so all are predictions.\n\n",
             self.about()
@@ -510,7 +498,7 @@ mod tests {
     #[test]
     fn a_figure_is_the_median_of_the_live_runs_and_the_error_the_simulators() {
         let of_three = figure(&[3.0, 1.0, 2.0], &[3.0]).unwrap();
-        assert_eq!((of_three.real, of_three.low, of_three.high), (2.0, 1.0, 3.0));
+        assert_eq!(of_three.real, Range { low: 1.0, median: 2.0, high: 3.0 });
         assert!((of_three.error() - 0.5).abs() < 1e-9);
         let unknown = Figure::of([Some(1.0), None].into_iter(), [Some(1.0)].into_iter());
         assert_eq!(unknown, None, "one run could not tell");
@@ -520,7 +508,7 @@ mod tests {
     #[test]
     fn the_bar_is_the_live_median_and_lying_between_two_live_runs_is_said_apart() {
         let apart = figure(&[10.0, 10.0, 50.0], &[40.0, 39.0, 90.0]).unwrap();
-        assert_eq!((apart.simulated, apart.simulated_low, apart.simulated_high), (40.0, 39.0, 90.0));
+        assert_eq!(apart.simulated, Range { low: 39.0, median: 40.0, high: 90.0 });
         assert!(!apart.is_close() && apart.is_between());
         let near = figure(&[10.0], &[12.5]).unwrap();
         assert!(near.is_close() && !near.is_between());
