@@ -18,6 +18,7 @@ mod notify;
 mod participant;
 mod span;
 mod time;
+mod visible;
 mod workload;
 
 pub use behavior::{
@@ -41,6 +42,7 @@ pub use notify::{NotifyEvent, NotifyEvents};
 pub use participant::{AskedDaemon, Daemon, Errand, Helpers, Service};
 pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};
+pub use visible::Visible;
 pub use workload::{
     ExecProgram, ExecStorm, ExecTree, FileMix, Knee, OpenList, OpenStorm, Rate, Run, Workload,
 };

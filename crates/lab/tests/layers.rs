@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 /// The layer of every crate; a crate may use lower layers, and its own where that is listed in [`BESIDE`].
-const LAYERS: [(&str, u8); 21] = [
+const LAYERS: [(&str, u8); 22] = [
     ("lab-model", 0),
+    ("lab-files", 0),
     ("lab-trace", 1),
     ("lab-client-core", 1),
     ("lab-workload", 1),
