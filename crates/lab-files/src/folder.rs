@@ -4,7 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     hash::{BuildHasher, Hasher, RandomState},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
@@ -15,7 +15,7 @@ use std::{
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
 use crate::{
-    Distrust, ReadError, Trusted,
+    Distrust, ReadError, Trusted, read_file,
     walk::{End, at, check, open_file, walk},
 };
 
@@ -63,6 +63,8 @@ pub struct Facts {
     pub kind: Kind,
     /// Its owner.
     pub owner: u32,
+    /// Its group.
+    pub group: u32,
     /// Its permission bits.
     pub mode: u32,
     /// Its size in bytes.
@@ -198,6 +200,22 @@ impl Folder {
         Ok(File::from(file))
     }
 
+    /// Opens a regular file to write at its end, and creates it when it is missing. A link is refused.
+    ///
+    /// # Errors
+    /// Those of opening and creating; [`io::ErrorKind::InvalidInput`] when it is no regular file.
+    pub fn append_file(&self, name: impl AsRef<OsStr>, mode: u32) -> io::Result<File> {
+        let flags = OFlags::WRONLY
+            | OFlags::APPEND
+            | OFlags::CREATE
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.folder, single(name.as_ref())?, flags, bits(mode))?;
+        regular(file.into())
+    }
+
     /// Writes a file whole or not at all. Whatever had the name before, a link too, is replaced and not written to. Two
     /// processes that do so at once do not disturb each other: the later one's file stays.
     ///
@@ -265,12 +283,7 @@ impl Folder {
     pub fn open_file(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.folder, single(name.as_ref())?, flags, Mode::empty())?;
-        let file = File::from(file);
-        if file.metadata()?.is_file() {
-            Ok(file)
-        } else {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, ReadError::NotRegular))
-        }
+        regular(file.into())
     }
 
     /// Reads a regular file whole, if it has at most `bytes_max` bytes.
@@ -282,12 +295,7 @@ impl Folder {
             io::ErrorKind::InvalidInput => ReadError::NotRegular,
             _ => ReadError::Io(error),
         })?;
-        if file.metadata()?.len() > bytes_max {
-            return Err(ReadError::TooLarge { bytes_max });
-        }
-        let mut bytes = Vec::new();
-        file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > bytes_max { Err(ReadError::TooLarge { bytes_max }) } else { Ok(bytes) }
+        read_file(&file, bytes_max)
     }
 
     /// Where a link in this folder points.
@@ -407,6 +415,15 @@ impl Folder {
         }
         Ok(rustix::fs::fchown(&self.folder, Some(owner), Some(group))?)
     }
+
+    /// Gives the folder itself, but not what is in it, to a user and their group.
+    ///
+    /// # Errors
+    /// Those of changing the owner.
+    pub fn give_itself(&self, owner: u32, group: u32) -> io::Result<()> {
+        let (owner, group) = (rustix::fs::Uid::from_raw(owner), rustix::fs::Gid::from_raw(group));
+        Ok(rustix::fs::fchown(&self.folder, Some(owner), Some(group))?)
+    }
 }
 
 impl AsFd for Folder {
@@ -436,10 +453,19 @@ impl Facts {
         Facts {
             kind: Kind::of(FileType::from_raw_mode(stat.st_mode)),
             owner: stat.st_uid,
+            group: stat.st_gid,
             mode: stat.st_mode as u32 & 0o7777,
             size: stat.st_size as u64,
             identity: (stat.st_dev as u64, stat.st_ino as u64),
         }
+    }
+}
+
+fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, ReadError::NotRegular))
     }
 }
 

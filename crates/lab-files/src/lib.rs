@@ -16,5 +16,5 @@ pub use folder::{Entry, Facts, Folder, Kind};
 #[cfg(target_os = "linux")]
 pub use pass::sealed;
 pub use pass::{PassError, receive};
-pub use read::{ReadError, open_regular, read};
-pub use trusted::{Distrust, Trusted, keep_private};
+pub use read::{ReadError, open_regular, read, read_file};
+pub use trusted::{Distrust, Trusted, mask_modes};

@@ -46,7 +46,7 @@ impl Trusted {
 
     /// True for a process of root, which must check the whole way to what it uses.
     #[must_use]
-    pub(crate) fn checks_the_way(&self) -> bool {
+    pub fn is_root(&self) -> bool {
         self.own == 0
     }
 
@@ -61,7 +61,7 @@ impl Trusted {
                 caller: self.caller,
             });
         }
-        let others = if self.checks_the_way() { Mode::WGRP | Mode::WOTH } else { Mode::WOTH };
+        let others = if self.is_root() { Mode::WGRP | Mode::WOTH } else { Mode::WOTH };
         let kept = passing && mode.contains(Mode::SVTX);
         (mode.intersects(others) && !kept)
             .then(|| Distrust::Writable { path: path.to_owned(), mode: permissions(mode) })
@@ -182,10 +182,10 @@ impl fmt::Display for Neither {
     }
 }
 
-/// Makes every file that this process and its children create its user's alone, whatever umask it was started with.
-/// Returns the mask that it was started with. To be called first of all.
-pub fn keep_private() -> Mode {
-    rustix::process::umask(Mode::RWXG | Mode::RWXO)
+/// Sets the bits that no file has that this process and its children create, as `umask` does; returns those that were
+/// set before. To be called first of all: a process inherits whatever mask its caller had, none included.
+pub fn mask_modes(mask: u32) -> u32 {
+    permissions(rustix::process::umask(Mode::from_raw_mode(mask as _)))
 }
 
 #[cfg(test)]

@@ -84,20 +84,21 @@ impl Walk {
             }
             let last = self.left.is_empty();
             if last && end == End::Parent && !self.is_link(&name) {
-                return Ok((self.end(trusted)?, name));
+                return Ok((self.end(trusted, true)?, name));
             }
             self.enter(&name, trusted, end)?;
         }
-        Ok((self.end(trusted)?, OsString::new()))
+        Ok((self.end(trusted, false)?, OsString::new()))
     }
 
-    /// The folder that was reached.
-    fn end(mut self, trusted: &Trusted) -> Result<Folder, Distrust> {
+    /// The folder that was reached. `passing` is true when one name in it is wanted: the sticky bit keeps that its
+    /// owner's.
+    fn end(mut self, trusted: &Trusted, passing: bool) -> Result<Folder, Distrust> {
         // The root is there from the beginning.
         let Some((folder, path)) = self.way.pop() else {
             return Err(at(Path::new("/"), io::Error::other("no root")));
         };
-        check(&folder, &path, trusted, false)?;
+        check(&folder, &path, trusted, passing)?;
         Folder::reopen(&folder, path.clone()).map_err(|error| at(&path, error))
     }
 
@@ -114,7 +115,7 @@ impl Walk {
     /// Checks the folder that was just entered, as one on the way.
     fn look(&self, trusted: &Trusted) -> Result<(), Distrust> {
         let (folder, path) = self.here();
-        if trusted.checks_the_way() { check(folder, path, trusted, true) } else { Ok(()) }
+        if trusted.is_root() { check(folder, path, trusted, true) } else { Ok(()) }
     }
 
     fn enter(&mut self, name: &OsStr, trusted: &Trusted, end: End) -> Result<(), Distrust> {
@@ -150,7 +151,7 @@ impl Walk {
         let here = self.here().0;
         let facts =
             rustix::fs::statat(here, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| at(path, error))?;
-        if trusted.checks_the_way()
+        if trusted.is_root()
             && let Some(objection) = trusted.objection(path, facts.st_uid, Mode::empty(), true)
         {
             return Err(objection);
