@@ -42,7 +42,14 @@ pub fn open_regular(path: &Path) -> Result<File, ReadError> {
 /// # Errors
 /// [`ReadError`]; a file that grows past the limit meanwhile is too large.
 pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
-    let file = open_regular(path)?;
+    read_file(&open_regular(path)?, bytes_max)
+}
+
+/// Reads an open file from here to its end, as [`read`] does.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_file(file: &File, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
     let size = file.metadata()?.len();
     if size > bytes_max {
         return Err(ReadError::TooLarge { bytes_max });

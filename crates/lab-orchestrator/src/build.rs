@@ -1,6 +1,11 @@
 //! Builds the programs that a lab packages.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use lab_files::{Distrust, Folder, Trusted};
 
 use crate::{Failure, FailureKind};
 
@@ -13,6 +18,19 @@ pub struct Programs {
     pub driver: PathBuf,
     /// The worker outside the clients' processes: their helpers and the daemons.
     pub worker: PathBuf,
+}
+
+/// Opens a program that root is going to execute or copy, if only trusted users may have written it.
+///
+/// # Errors
+/// [`FailureKind::Privilege`] with the file or folder that others may write, [`FailureKind::Bug`] when there is none.
+pub fn trusted_program(program: &Path, trusted: &Trusted) -> Result<File, Failure> {
+    Folder::trusted_file(program, trusted).map_err(|distrust| match distrust {
+        Distrust::Io { .. } | Distrust::OtherKind { .. } => {
+            Failure::new(FailureKind::Bug, format!("a program of the lab is missing: {distrust}"))
+        }
+        refusal => Failure::from(&refusal),
+    })
 }
 
 /// The cargo profile of what is packaged.
@@ -46,7 +64,7 @@ pub fn programs(workspace: &Path) -> Result<Programs, Failure> {
         }
         _ => failed(&error),
     };
-    duct::cmd("cargo", arguments).dir(workspace).stdout_to_stderr().run().map_err(missing)?;
+    readable(|| duct::cmd("cargo", arguments).dir(workspace).stdout_to_stderr().run()).map_err(missing)?;
     let target = target_folder(workspace).map_err(|error| failed(&error))?.join(PROFILE);
     let program = |name| target.join(name);
     Ok(Programs {
@@ -54,6 +72,15 @@ pub fn programs(workspace: &Path) -> Result<Programs, Failure> {
         driver: program("lab-driver"),
         worker: program("lab-worker"),
     })
+}
+
+/// Has cargo make files that other users read but do not write, whatever mask this process has and was started with: the
+/// target folder is shared with whoever owns the workspace. This process has one thread.
+fn readable<T>(build: impl FnOnce() -> T) -> T {
+    let own = lab_files::mask_modes(0o022);
+    let built = build();
+    lab_files::mask_modes(own);
+    built
 }
 
 fn target_folder(workspace: &Path) -> std::io::Result<PathBuf> {
@@ -106,7 +133,7 @@ fn program_for(workspace: &Path, target: Option<&str>, package: &str) -> Result<
     }
     let build =
         environment.iter().fold(duct::cmd("cargo", arguments), |build, (name, value)| build.env(name, value));
-    build.dir(workspace).stdout_to_stderr().run().map_err(|error| failed(&error))?;
+    readable(|| build.dir(workspace).stdout_to_stderr().run()).map_err(|error| failed(&error))?;
     let built = target.map_or_else(|| folder.clone(), |target| folder.join(target));
     Ok(built.join(PROFILE).join(package))
 }

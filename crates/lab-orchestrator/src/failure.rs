@@ -78,6 +78,9 @@ impl Failure {
     /// A failure to write the run's folder.
     #[must_use]
     pub fn output(what: &str, error: &std::io::Error) -> Failure {
+        if let Some(distrust) = refusal(error) {
+            return Failure::new(FailureKind::Privilege, format!("{what}: {distrust}")).mend(distrust.mend());
+        }
         let failure = Failure::new(FailureKind::Output, format!("{what}: {error}"));
         match error.kind() {
             std::io::ErrorKind::StorageFull => {
@@ -88,6 +91,11 @@ impl Failure {
     }
 }
 
+/// The folder or file that is not used, when that is what an error is about.
+fn refusal(error: &std::io::Error) -> Option<&lab_files::Distrust> {
+    error.get_ref()?.downcast_ref::<lab_files::Distrust>().filter(|distrust| distrust.is_refusal())
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -95,6 +103,14 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// What is not used, because somebody else may have prepared it, or because it cannot be opened.
+impl From<&lab_files::Distrust> for Failure {
+    fn from(distrust: &lab_files::Distrust) -> Failure {
+        let kind = if distrust.is_refusal() { FailureKind::Privilege } else { FailureKind::Output };
+        Failure::new(kind, distrust.to_string()).mend(distrust.mend())
+    }
+}
 
 #[cfg(target_os = "linux")]
 impl From<lab_backend_fanotify::GroupError> for Failure {

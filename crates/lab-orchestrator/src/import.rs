@@ -13,7 +13,7 @@ use lab_analysis::{
 use lab_model::{Ticks, Timebase};
 use lab_trace::{TraceWriter, WriterOptions};
 
-use crate::{Failure, FailureKind, RunFolder, review::write_pages};
+use crate::{Failure, FailureKind, RunFolder, Runs, review::write_pages};
 
 /// Reads a file of `eslogger` lines into a new run below `runs`. `timebase` is that of the machine the lines come from;
 /// without it, Apple silicon's is assumed, and the report says so.
@@ -22,7 +22,7 @@ use crate::{Failure, FailureKind, RunFolder, review::write_pages};
 /// [`FailureKind::Output`] when the file cannot be read or the run's folder not be written. A damaged line is no error.
 pub fn import(
     file: &Path,
-    runs: &Path,
+    runs: &Runs,
     timebase: Option<Timebase>,
 ) -> Result<(RunFolder, Findings), Failure> {
     let unread = |error: io::Error| {

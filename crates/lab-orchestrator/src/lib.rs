@@ -23,7 +23,7 @@ mod review;
 mod signing;
 mod store;
 
-pub use build::{Programs, client_for, helper_for, host_for, programs};
+pub use build::{Programs, client_for, helper_for, host_for, programs, trusted_program};
 pub use conduct::conduct;
 pub use down::{Found, FoundDaemons, down, down_daemons};
 pub use export::{ExportFormat, export};
@@ -34,4 +34,4 @@ pub use plan::{Active, ClientsAre, Plan, ProcessName};
 pub use products::missing_products;
 pub use review::{Review, findings_of, lab_of, review, write_pages};
 pub use signing::{ProbedClient, SigningFile, probe};
-pub use store::RunFolder;
+pub use store::{RunFolder, Runs};

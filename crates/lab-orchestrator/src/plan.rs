@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use lab_bundle::Daemons;
+use lab_files::{Folder, Trusted};
 use lab_model::{ClientId, Lab};
 use serde::{Deserialize, Serialize};
+
+use crate::Failure;
 
 /// Everything the conductor needs to run a lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +23,7 @@ pub struct Plan {
     pub helpers: Vec<(ClientId, PathBuf)>,
     /// The driver's executable, outside the bundles.
     pub driver: PathBuf,
-    /// The daemons' executable, outside the bundles; present when the lab has daemons.
-    #[serde(default)]
+    /// The daemons' executable, outside the bundles.
     pub worker: PathBuf,
     /// Whether standard error is a terminal, so that progress can be drawn.
     pub terminal: bool,
@@ -31,6 +33,9 @@ pub struct Plan {
     /// How the clients are started.
     #[serde(default)]
     pub clients_are: ClientsAre,
+    /// The user who called sudo: what lies in the run's folder may be theirs.
+    #[serde(default)]
+    pub caller: Option<u32>,
 }
 
 /// How the clients of a lab are started.
@@ -47,14 +52,20 @@ pub enum ClientsAre {
 }
 
 impl ClientsAre {
-    /// How this machine starts clients.
-    #[must_use]
-    pub fn here(stand_in: Option<PathBuf>) -> ClientsAre {
-        if cfg!(target_os = "macos") || stand_in.is_some() {
+    /// How this machine starts clients. Programs of the stand-in's folder are executed, and files written there.
+    ///
+    /// # Errors
+    /// [`FailureKind::Privilege`](crate::FailureKind::Privilege) when others may write the stand-in's folder.
+    pub fn here(stand_in: Option<PathBuf>, trusted: &Trusted) -> Result<ClientsAre, Failure> {
+        if let Some(folder) = &stand_in {
+            Folder::trusted(folder, trusted).map_err(|distrust| Failure::from(&distrust))?;
+            crate::trusted_program(&folder.join("launchctl"), trusted)?;
+        }
+        Ok(if cfg!(target_os = "macos") || stand_in.is_some() {
             ClientsAre::Daemons { stand_in }
         } else {
             ClientsAre::Children
-        }
+        })
     }
 
     /// The machine's daemons; `None` when the clients are children.

@@ -1,8 +1,7 @@
 //! Hands a run's traces to analysis and writes what comes out beside them.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -131,29 +130,25 @@ pub fn findings_of(folder: &RunFolder) -> Result<Findings, Failure> {
     })
 }
 
-/// Writes `report.json`, `report.html` and a page for every client into a run's folder.
+/// Writes `report.json`, `report.html` and a page for every client into a run's folder, each whole or not at all. Two
+/// processes may do so at once.
 ///
 /// # Errors
 /// [`FailureKind::Output`].
 pub fn write_pages(folder: &RunFolder, findings: &Findings) -> Result<(), Failure> {
-    let write = |path: PathBuf, text: &str| {
-        replace(&path, text.as_bytes())
-            .map_err(|error| Failure::output(&format!("cannot write {}", path.display()), &error))
+    let failed = |name: &str, error: &io::Error| {
+        Failure::output(&format!("cannot write {}", folder.root().join(name).display()), error)
     };
-    write(folder.root().join("report.json"), &lab_report::json::to_string(findings))?;
-    write(folder.root().join("report.html"), &lab_report::html::run(findings))?;
+    let write =
+        |name: &str, text: &str| folder.write(name, text.as_bytes()).map_err(|error| failed(name, &error));
+    write("report.json", &lab_report::json::to_string(findings))?;
+    write("report.html", &lab_report::html::run(findings))?;
     for client in &findings.clients {
         if let Some(page) = lab_report::html::client(findings, &client.id) {
-            write(folder.clients().join(lab_report::html::file_name(&client.id)), &page)?;
+            folder
+                .write_in(RunFolder::CLIENTS, &lab_report::html::file_name(&client.id), page.as_bytes())
+                .map_err(|error| failed(RunFolder::CLIENTS, &error))?;
         }
     }
-    Ok(())
-}
-
-/// Writes a file whole or not at all.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = fs::File::create(&fresh)?;
-    file.write_all(bytes)?;
-    fs::rename(fresh, path)
+    folder.hand_over().map_err(|error| failed("", &error))
 }

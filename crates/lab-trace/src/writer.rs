@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -118,7 +119,7 @@ impl TraceWriter {
         if options.bytes_max > TRACE_BYTES_MAX {
             return Err(invalid("the trace's limit is above 32 GiB"));
         }
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         TraceWriter::begin(file, header.salt, &encoded, options).inspect_err(|_| {
             // The reason that counts is the one at hand.
             drop(std::fs::remove_file(path));

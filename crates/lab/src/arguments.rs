@@ -99,12 +99,9 @@ pub(crate) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Conducts a lab from inside its namespaces.
+    /// Conducts a lab from inside its namespaces. The plan is what the launcher handed over as standard input.
     #[command(hide = true)]
-    Conduct {
-        /// The plan.
-        plan: PathBuf,
-    },
+    Conduct,
 }
 
 /// `lab up`.

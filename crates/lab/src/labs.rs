@@ -1,4 +1,4 @@
-//! Finds lab files and the run store.
+//! Finds lab files and the run store. Root takes orders only from lab files that nobody else may have written.
 
 use std::{
     env, fs,
@@ -6,7 +6,9 @@ use std::{
 };
 
 use lab_config::Limits;
+use lab_files::{Distrust, Folder, Kind, Trusted};
 use lab_model::Lab;
+use lab_orchestrator::{Failure, FailureKind, Runs};
 
 use crate::{Stop, arguments::Arguments, terminal};
 
@@ -16,19 +18,27 @@ const CONFIGS: &str = "lab-configs";
 /// The folder in it of labs that only show what this machine costs, and what their names begin with.
 pub(crate) const CALIBRATION: &str = "calibration";
 
+/// The largest lab file that is read, in bytes.
+const LAB_FILE_BYTES_MAX: u64 = 16 << 20;
+
 /// Where everything lies.
 #[derive(Debug)]
 pub(crate) struct Places {
     /// The folder of lab files.
     pub(crate) configs: PathBuf,
     /// The run store.
-    pub(crate) runs: PathBuf,
+    pub(crate) runs: Runs,
     /// The workspace that client and driver are built from.
-    pub(crate) workspace: PathBuf,
+    workspace: PathBuf,
+    /// The users who may have prepared any of it.
+    pub(crate) trusted: Trusted,
+    /// The modes that files do not get which a user without root asks for.
+    pub(crate) mask: u32,
 }
 
 impl Places {
-    pub(crate) fn find(arguments: &Arguments) -> Result<Places, Stop> {
+    /// Looks where the working directory is. Whether others may write what is found is looked at when it is used.
+    pub(crate) fn find(arguments: &Arguments, mask: u32) -> Result<Places, Stop> {
         let here = env::current_dir()
             .map_err(|error| Stop::bug(format!("there is no working directory: {error}")))?;
         // The folder this program was built from serves when it still exists, whatever the working directory.
@@ -37,30 +47,47 @@ impl Places {
         let home = home.unwrap_or(&here);
         let configs = arguments.configs.clone().unwrap_or_else(|| home.join(CONFIGS));
         let runs = arguments.runs.clone().unwrap_or_else(|| home.join("runs"));
-        Ok(Places { configs, runs, workspace: built_from.to_owned() })
+        let trusted = Trusted::of_this_process(caller());
+        let runs = Runs::at(runs, trusted.clone());
+        Ok(Places { configs, runs, workspace: built_from.to_owned(), trusted, mask })
+    }
+
+    /// The workspace, whose build scripts and programs are executed.
+    pub(crate) fn workspace(&self) -> Result<&Path, Stop> {
+        match Folder::trusted(&self.workspace, &self.trusted) {
+            Err(distrust) if distrust.is_refusal() => Err(Failure::from(&distrust).into()),
+            // cargo says better what is wrong with a workspace that is not there.
+            _ => Ok(&self.workspace),
+        }
+    }
+
+    /// The lab files in the folder of lab files or in one below it; none when there is no such folder.
+    fn lab_files(&self, folder: &Path) -> Result<Vec<PathBuf>, Stop> {
+        let folder = match Folder::trusted(folder, &self.trusted) {
+            Ok(folder) => folder,
+            Err(distrust) if distrust.is_refusal() => return Err(distrusted(&distrust)),
+            Err(_) => return Ok(Vec::new()),
+        };
+        let entries = folder.entries().unwrap_or_default().into_iter();
+        let paths = entries
+            .filter(|entry| matches!(entry.kind, Kind::File | Kind::Link))
+            .map(|entry| folder.path().join(entry.name))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+        Ok(paths.collect())
     }
 
     /// All lab files of the folder, by name.
-    pub(crate) fn labs(&self) -> Vec<(String, PathBuf)> {
-        let Ok(entries) = fs::read_dir(&self.configs) else { return Vec::new() };
-        let mut labs: Vec<(String, PathBuf)> = entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
-            .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), path.clone())))
-            .collect();
+    pub(crate) fn labs(&self) -> Result<Vec<(String, PathBuf)>, Stop> {
+        let named = |path: PathBuf| Some((path.file_stem()?.to_str()?.to_owned(), path));
+        let mut labs: Vec<(String, PathBuf)> =
+            self.lab_files(&self.configs)?.into_iter().filter_map(named).collect();
         labs.sort();
-        labs
+        Ok(labs)
     }
 
     /// The files of labs that only show what this machine costs.
-    pub(crate) fn calibration_labs(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(self.configs.join(CALIBRATION)) else { return Vec::new() };
-        let files = entries.filter_map(Result::ok).map(|entry| entry.path());
-        let mut labs: Vec<PathBuf> =
-            files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect();
-        labs.sort();
-        labs
+    pub(crate) fn calibration_labs(&self) -> Result<Vec<PathBuf>, Stop> {
+        self.lab_files(&self.configs.join(CALIBRATION))
     }
 
     /// The file that a name stands for.
@@ -76,11 +103,13 @@ impl Places {
                 ))
             };
         }
+        // A folder that others may write is refused, whether or not it has a lab of that name.
+        let labs = self.labs()?;
         let file = self.configs.join(format!("{name}.yaml"));
         if file.is_file() {
             return Ok(file);
         }
-        let names: Vec<String> = self.labs().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = labs.into_iter().map(|(name, _)| name).collect();
         let mend = if names.is_empty() {
             format!("{} holds no lab files; name the folder with --configs", self.configs.display())
         } else if let Some(near) = lab_config::nearest(name, names.iter().map(String::as_str)) {
@@ -94,9 +123,14 @@ impl Places {
     /// The text of a lab file.
     pub(crate) fn source(&self, name: &str) -> Result<Vec<u8>, Stop> {
         let file = self.lab_file(name)?;
-        fs::read(&file).map_err(|error| {
+        let unread = |error: &dyn std::fmt::Display| {
             Stop::usage(format!("cannot read {}: {error}", file.display()), "check the file's mode")
-        })
+        };
+        let opened = Folder::trusted_file(&file, &self.trusted).map_err(|distrust| match distrust.io() {
+            Some(error) => unread(error),
+            None => distrusted(&distrust),
+        })?;
+        lab_files::read_file(&opened, LAB_FILE_BYTES_MAX).map_err(|error| unread(&error))
     }
 
     /// Reads a lab; its mistakes go to standard error.
@@ -111,6 +145,18 @@ impl Places {
             Stop { code: 65, message: String::new(), mend: None }
         })
     }
+}
+
+/// The user who called sudo, when one did.
+fn caller() -> Option<u32> {
+    env::var("SUDO_UID").ok()?.parse().ok()
+}
+
+/// Lab files that root does not take orders from.
+fn distrusted(distrust: &Distrust) -> Stop {
+    let Failure { message, .. } = Failure::from(distrust);
+    let mend = format!("{}; or name another folder with --configs", distrust.mend());
+    Failure::new(FailureKind::Privilege, message).mend(mend).into()
 }
 
 /// True for a lab that only shows what this machine costs.

@@ -7,6 +7,7 @@
 mod arguments;
 mod commands;
 mod labs;
+mod output;
 mod parallel;
 mod table;
 mod terminal;
@@ -19,6 +20,8 @@ use lab_orchestrator::FailureKind;
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
+    // First of all: what root's caller has as mask would let others write what root executes.
+    let mask = lab_files::mask_modes(0o077);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .without_time()
         .init();
-    match commands::run(&arguments) {
+    match commands::run(&arguments, mask) {
         Ok(code) => ExitCode::from(code),
         Err(stop) => {
             if !stop.message.is_empty() {

@@ -86,8 +86,7 @@ pub(super) struct Conductor {
 
 impl Conductor {
     /// Sets the arena up and the trace, and starts listening for signals.
-    pub(super) fn begin(plan: Plan) -> Result<Conductor, Failure> {
-        let folder = RunFolder::at(plan.run.clone());
+    pub(super) fn begin(plan: Plan, folder: RunFolder) -> Result<Conductor, Failure> {
         let began = clock::now();
         let salt = u32::try_from(began.0 & 0xffff_ffff).unwrap_or(1) | 1;
         let (report, events) = mpsc::channel(1024);

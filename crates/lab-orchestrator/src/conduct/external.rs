@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -26,6 +26,7 @@ use super::{
     family::{Change, Family, MARKER, Newcomer},
     groups::{self, Ground, Held},
     private,
+    process::create_log,
     process::wait,
     warden::Warden,
 };
@@ -385,7 +386,7 @@ impl Product {
             .start
             .split_first()
             .ok_or_else(|| Failure::new(FailureKind::Bug, format!("{id} has no program")))?;
-        let log = File::create(&self.log).map_err(cannot)?;
+        let log = create_log(&self.log).map_err(cannot)?;
         let child = Command::new(program)
             .args(arguments)
             .envs(self.wanted.environment.iter().map(|(name, text)| (name, text)))

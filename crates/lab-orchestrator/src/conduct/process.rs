@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io,
+    os::unix::fs::OpenOptionsExt,
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
     path::Path,
     process::Stdio,
@@ -69,7 +70,7 @@ impl LabProcess {
         let child = Command::new(program)
             .stdin(Stdio::from(OwnedFd::from(other)))
             .stdout(Stdio::null())
-            .stderr(Stdio::from(File::create(log)?))
+            .stderr(Stdio::from(create_log(log)?))
             .kill_on_drop(true)
             // Ctrl-C reaches a terminal's whole process group: the conductor hears it and ends the lab in order, which
             // it could not if the driver and the clients had died of it.
@@ -200,4 +201,9 @@ pub(super) async fn wait(actor: Actor, mut child: Child, events: mpsc::Sender<Ev
     let status = child.wait().await.map_or(-1, ExitStatusExt::into_raw);
     // The conductor may have ended first, and then nobody asks.
     drop(events.send(Event::Ended(actor, status)).await);
+}
+
+/// Creates a log in the run's folder, or empties it.
+pub(super) fn create_log(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }

@@ -14,7 +14,7 @@ pub(super) fn list(places: &Places, list: &List) -> Result<u8, Stop> {
     if !list.names.is_empty() {
         return describe(places, &list.names);
     }
-    let labs = places.labs();
+    let labs = places.labs()?;
     if labs.is_empty() {
         let message = format!("{} holds no lab files", places.configs.display());
         return Err(Stop::usage(message, "name the folder with --configs"));
@@ -76,7 +76,7 @@ fn describe(places: &Places, names: &[String]) -> Result<u8, Stop> {
 pub(super) fn validate(places: &Places, names: &[String]) -> Result<u8, Stop> {
     let all: Vec<String>;
     let names = if names.is_empty() {
-        all = places.labs().into_iter().map(|(name, _)| name).collect();
+        all = places.labs()?.into_iter().map(|(name, _)| name).collect();
         &all
     } else {
         names

@@ -20,9 +20,10 @@ use crate::{
 const CLIENTS_USUAL: usize = 3;
 
 pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
-    let found = lab_orchestrator::down(&places.runs);
+    let found = lab_orchestrator::down(&places.runs)?;
     // After the runs: their launchers and conductors may use the daemons to the last.
-    let daemons = lab_orchestrator::down_daemons(&ClientsAre::here(arguments.daemons.stand_in.clone()));
+    let daemons = ClientsAre::here(arguments.daemons.stand_in.clone(), &places.trusted)
+        .and_then(|clients_are| lab_orchestrator::down_daemons(&clients_are, &places.trusted));
     let taken = daemons.as_ref().map(|taken| taken.ended.is_some() || !taken.removed.is_empty());
     if found.is_empty() && taken == Ok(false) {
         terminal::print("nothing was left behind\n")?;
@@ -62,7 +63,7 @@ struct Seen {
 }
 
 pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, Stop> {
-    let mut runs: Vec<RunFolder> = RunFolder::all(&places.runs);
+    let mut runs: Vec<RunFolder> = RunFolder::all(&places.runs)?;
     runs.sort_by_key(|run| std::cmp::Reverse((run.name(), run.root().to_owned())));
     let seen: Vec<Seen> = runs.iter().map(look).collect();
     let (up, over): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(|run| run.up);
@@ -229,7 +230,7 @@ fn probe(places: &Places, wanted: Wanted) -> Result<Vec<Finding>, Stop> {
     /// More slots than any machine has been seen to have.
     const SLOTS_MAX: u32 = 256;
     let signing = super::bundle::signing_of(places, None)?;
-    let probed = lab_orchestrator::probe(&places.workspace, &signing, SLOTS_MAX)?;
+    let probed = lab_orchestrator::probe(places.workspace()?, &signing, SLOTS_MAX, &places.trusted)?;
     let facts = lab_doctor::MacFacts::gather(Some(&probed.client)).probed(&probed.printed);
     let signed =
         if signing.is_ad_hoc() { lab_doctor::SignedHow::AdHoc } else { lab_doctor::SignedHow::DeveloperId };

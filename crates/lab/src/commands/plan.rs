@@ -35,7 +35,7 @@ pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
 fn bundles(places: &Places, lab: &Lab, kernel: Kernel) -> Vec<Bundle> {
     let into = match kernel {
         Kernel::EndpointSecurity => lab_bundle::Places::of_the_system().bundles,
-        Kernel::Fanotify => relative(&places.runs).join(&lab.name).join("TIME").join("bundles"),
+        Kernel::Fanotify => relative(places.runs.path()).join(&lab.name).join("TIME").join("bundles"),
     };
     lab.clients.iter().map(|client| Bundle::at(client, &into)).collect()
 }

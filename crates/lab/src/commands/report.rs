@@ -1,22 +1,22 @@
 //! Commands that read the traces of a run.
 
-use std::{fs, io, io::Write, path::Path};
+use std::{io, io::Write, path::Path};
 
 use lab_analysis::findings::{Findings, Outcome};
 use lab_model::Timebase;
-use lab_orchestrator::{ExportFormat, Failure, RunFolder};
+use lab_orchestrator::{ExportFormat, Failure, FailureKind, RunFolder};
 
 use super::Stop;
 use crate::{
     arguments::{Export, ExportTo, Format, Import, Report},
     labs::{Places, relative},
-    terminal,
+    output, terminal,
 };
 
 /// The run that a user means.
 pub(super) fn find(places: &Places, run: Option<&str>) -> Result<RunFolder, Stop> {
-    RunFolder::find(&places.runs, run).ok_or_else(|| {
-        let runs = relative(&places.runs);
+    RunFolder::find(&places.runs, run)?.ok_or_else(|| {
+        let runs = relative(places.runs.path());
         let message = match run {
             Some(run) => format!("there is no run \"{run}\" in {}", runs.display()),
             None => format!("there is no run in {}", runs.display()),
@@ -124,35 +124,31 @@ pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
             _ => Ok(0),
         };
     }
-    let said = export_file(&folder, &findings, format, &path)?;
+    let said = export_file(places, &folder, &findings, format, &path)?;
     terminal::print(&format!("{}\n{said}", relative(&path).display()))?;
     Ok(0)
 }
 
 /// Writes an export whole or not at all, and says what it holds.
 pub(super) fn export_file(
+    places: &Places,
     folder: &RunFolder,
     findings: &Findings,
     format: ExportFormat,
     path: &Path,
 ) -> Result<String, Failure> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let write = || {
-        let mut out = io::BufWriter::new(fs::File::create(&fresh)?);
+    let written = output::replace_with(places, path, |file| {
+        let mut out = io::BufWriter::new(file);
         let exported = lab_orchestrator::export(folder, findings, format, &mut out)?;
         out.flush()?;
-        fs::rename(&fresh, path)?;
         Ok(exported)
-    };
-    let exported = write().map_err(|error: io::Error| {
-        // What is left of it is of no use; that it cannot be removed either would say nothing new.
-        drop(fs::remove_file(&fresh));
-        Failure::new(
-            lab_orchestrator::FailureKind::Output,
-            format!("cannot write {}: {error}", path.display()),
-        )
-        .mend("name another file with --output")
+    });
+    let exported = written.map_err(|error| {
+        let failure = Failure::output(&format!("cannot write {}", path.display()), &error);
+        if failure.kind == FailureKind::Privilege {
+            return failure;
+        }
+        failure.mend("name another file with --output")
     })?;
     let left_out = exported.decisions_outside + exported.decisions_without_lane;
     let mut said = format!("  {} decisions", exported.decisions);

@@ -1,6 +1,6 @@
 //! `lab up`: one lab from its file to its report, on a live kernel or in virtual time.
 
-use std::{env, fs, io::IsTerminal, path::PathBuf};
+use std::{env, io::IsTerminal, path::PathBuf};
 
 use lab_analysis::findings::Findings;
 use lab_doctor::Consent;
@@ -55,7 +55,8 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, Stop> {
     };
     let review = lab_orchestrator::review(&folder)?;
     let findings = &review.findings;
-    let written = lab_orchestrator::write_pages(&folder, findings).and_then(|()| timeline(&folder, findings));
+    let written =
+        lab_orchestrator::write_pages(&folder, findings).and_then(|()| timeline(places, &folder, findings));
     if arguments.json {
         terminal::print(&lab_report::json::to_string(findings))?;
     } else {
@@ -182,7 +183,7 @@ pub(super) fn live(
 ) -> Result<(RunFolder, Result<(), Failure>), Stop> {
     refuse_bare_metal(manner.consent)?;
     let signing = signing_of(places, manner.signing.as_deref())?;
-    let programs = lab_orchestrator::programs(&places.workspace)?;
+    let programs = lab_orchestrator::programs(places.workspace()?)?;
     let program =
         env::current_exe().map_err(|error| Stop::bug(format!("this program has no path: {error}")))?;
     let request = Request {
@@ -192,14 +193,15 @@ pub(super) fn live(
         program: &program,
         conductor_arguments: &["conduct"],
         terminal: std::io::stderr().is_terminal(),
-        clients_are: ClientsAre::here(manner.stand_in.clone()),
+        clients_are: ClientsAre::here(manner.stand_in.clone(), &places.trusted)?,
         // Nothing but a Mac looks at a signature.
         signing: cfg!(target_os = "macos").then_some(&signing),
     };
     // Before the lab keeps the machine busy.
     let seen = machine::sheet(lab.clients.len(), &machine::examine(lab.clients.len(), Some(lab)));
     let (folder, conducted) = lab_orchestrator::launch(&request)?;
-    fs::write(folder.doctor(), format!("{seen:#}\n"))
+    folder
+        .write(RunFolder::DOCTOR, format!("{seen:#}\n").as_bytes())
         .map_err(|error| Stop::output("cannot keep what the doctor saw", &error))?;
     Ok((folder, conducted))
 }
@@ -235,8 +237,10 @@ fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, St
     progress.end();
     let folder = RunFolder::create(&places.runs, &lab.name)?;
     let write = || {
-        fs::write(folder.lab(), lab_config::to_yaml(lab))?;
-        traces.into_files().into_iter().try_for_each(|file| fs::write(folder.trace(&file.name), file.bytes))
+        folder.write(RunFolder::LAB, lab_config::to_yaml(lab).as_bytes())?;
+        traces.into_files().into_iter().try_for_each(|file| {
+            folder.write_in(RunFolder::TRACES, &format!("{}.trace", file.name), &file.bytes)
+        })
     };
     write().map_err(|error| Stop::output("cannot write the run", &error))?;
     folder.uninstall();
@@ -244,10 +248,10 @@ fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, St
 }
 
 /// Writes the timeline for a viewer beside the report, when that is quick.
-fn timeline(folder: &RunFolder, findings: &Findings) -> Result<(), Failure> {
+fn timeline(places: &Places, folder: &RunFolder, findings: &Findings) -> Result<(), Failure> {
     if findings.totals.decisions > EXPORTED_DECISIONS_MAX {
         return Ok(());
     }
     let path = folder.root().join("trace.pftrace");
-    report::export_file(folder, findings, ExportFormat::Perfetto, &path).map(drop)
+    report::export_file(places, folder, findings, ExportFormat::Perfetto, &path).map(drop)
 }

@@ -15,6 +15,7 @@ use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
+use serde_json::Value;
 
 use super::{Finished, Rig, wait_until};
 
@@ -58,13 +59,16 @@ impl Running {
         self.child.id()
     }
 
-    /// The run's folder, once it exists.
+    /// The run's folder, once its conductor was started: the one whose marker names this launcher.
     pub fn folder(&self) -> Option<PathBuf> {
-        let words = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let plan = children(self.launcher()).into_iter().find_map(|pid| {
-            words(pid).split('\0').find(|word| word.ends_with("/plan.json")).map(PathBuf::from)
-        })?;
-        plan.parent().map(PathBuf::from)
+        let below =
+            |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let runs = below(self.rig.runs()).flat_map(below).filter(|run| !run.is_symlink());
+        runs.into_iter().find(|run| {
+            let marker = fs::read(run.join("active.json")).unwrap_or_default();
+            let marker: Value = serde_json::from_slice(&marker).unwrap_or_default();
+            marker["launcher"]["pid"] == self.launcher() && marker["conductor"]["pid"].is_u64()
+        })
     }
 
     /// Waits until the driver has begun so many operations of the phase, and returns the run's folder.

@@ -16,7 +16,12 @@ use super::{
     Ground,
     results::{Cells, Row, key},
 };
-use crate::{Stop, arguments::Engine, labs::relative, terminal};
+use crate::{
+    Stop,
+    arguments::Engine,
+    labs::{Places, relative},
+    output, terminal,
+};
 
 /// What one matrix of GitHub Actions may hold.
 const GITHUB_JOBS_MAX: usize = 256;
@@ -92,6 +97,7 @@ pub(super) fn manifest(folders: &[PathBuf]) -> Result<(Manifest, PathBuf), Stop>
 
 /// Writes the folder.
 pub(super) fn emit(
+    places: &Places,
     engine: Engine,
     folder: &Path,
     lab: &Lab,
@@ -122,12 +128,13 @@ pub(super) fn emit(
         }
     };
     let write = || {
-        fs::create_dir_all(folder.join("cells"))?;
+        output::folder(places, &folder.join("cells"))?;
         for (name, text) in &labs {
-            fs::write(folder.join("cells").join(name), text)?;
+            output::replace(places, &folder.join("cells").join(name), text)?;
         }
-        fs::write(folder.join(MANIFEST), format!("{:#}\n", serde_json::to_value(&manifest)?))?;
-        fs::write(folder.join(name), text)
+        let manifest = format!("{:#}\n", serde_json::to_value(&manifest)?);
+        output::replace(places, &folder.join(MANIFEST), &manifest)?;
+        output::replace(places, &folder.join(name), &text)
     };
     write().map_err(|error: std::io::Error| {
         Stop::output(&format!("cannot write {}", folder.display()), &error)
