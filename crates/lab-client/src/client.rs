@@ -273,6 +273,11 @@ fn follow<B: Backend>(
                 let started = shared.outside.start_again(program, &welcome, &control.writer());
                 tell_failure(control, welcome.actor, started)?;
             }
+            Order::Connect { with, channels } => match control.channels(channels) {
+                Ok(channels) => shared.outside.connect(with, channels)?,
+                // Without them its requests fail, and are recorded so.
+                Err(error) => tracing::warn!("a daemon cannot be reached: {error}"),
+            },
             Order::Engage { helper } => tell_failure(control, helper, shared.outside.engage(helper))?,
             Order::Work { helper: Some(helper), service } => shared.outside.instruct(helper, service)?,
             order => bail!("a client cannot follow the order {order:?}"),

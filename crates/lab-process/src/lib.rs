@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod arena;
+mod beneath;
 pub mod channel;
 pub mod clock;
 mod content;
@@ -19,6 +20,7 @@ pub mod program;
 mod trace;
 
 pub use arena::Arena;
+pub use beneath::Beneath;
 pub use content::{CONTENT_BYTES_MAX, Digest};
 pub use control::{Control, ControlWriter};
 pub use gate::Gate;

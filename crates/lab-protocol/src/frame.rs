@@ -17,6 +17,9 @@ pub enum FrameError {
     /// A frame is longer than allowed.
     #[error("a message of {0} bytes is longer than the allowed {FRAME_BYTES_MAX}")]
     TooLong(usize),
+    /// More came over a channel than the one request that it may carry at a time.
+    #[error("more came than one request at a time")]
+    Crowded,
     /// A frame is no message.
     #[error("a message cannot be understood: {0}")]
     Form(#[from] serde_json::Error),
@@ -70,8 +73,12 @@ pub fn receive<T: DeserializeOwned>(reader: &mut impl Read) -> Result<T, FrameEr
     if length > FRAME_BYTES_MAX {
         return Err(FrameError::TooLong(length));
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+    // Memory for what has come, not for what was announced.
+    let mut body = Vec::new();
+    let came = reader.take(length as u64).read_to_end(&mut body)?;
+    if came < length {
+        return Err(FrameError::Io(io::ErrorKind::UnexpectedEof.into()));
+    }
     decode(&body)
 }
 

@@ -149,6 +149,7 @@ impl Conductor {
                 let part =
                     Part { actor, name: id.as_str(), file: &format!("{id}.{nth}"), role: Role::Client };
                 self.start(part, &program, assignment).await?;
+                self.connect_client(place, actor).await?;
             }
             Returning::Daemon(place) => {
                 let id = self.plan.lab.daemons[place].id.clone();
@@ -181,7 +182,10 @@ impl Conductor {
         }
         match whom {
             Returning::Client(_) => self.watch_client(actor)?,
-            Returning::Daemon(_) => self.watch_daemon(actor)?,
+            Returning::Daemon(place) => {
+                self.watch_daemon(actor)?;
+                self.connect_daemon(place, actor).await?;
+            }
             Returning::Helper(..) => self.watch_helper(actor)?,
         }
         self.tell_participants().await?;

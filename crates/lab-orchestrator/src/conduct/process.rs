@@ -3,16 +3,19 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::OpenOptionsExt,
-    os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::OpenOptionsExt, net::UnixStream as StdStream},
+    },
     path::Path,
     process::Stdio,
 };
 
 use lab_model::{Actor, Role};
+use lab_process::channel;
 use lab_protocol::{FRAME_BYTES_MAX, FrameError, Order, Reply, decode, encode};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
@@ -52,6 +55,8 @@ pub(super) struct LabProcess {
     pub(super) queue: Option<i32>,
     pub(super) driving: bool,
     pub(super) failure: Option<String>,
+    /// A daemon that clients are connected with when they start.
+    pub(super) reachable: bool,
     orders: OwnedWriteHalf,
     outstanding: u32,
 }
@@ -116,6 +121,7 @@ impl LabProcess {
             queue: None,
             driving: false,
             failure: None,
+            reachable: false,
             orders,
             outstanding: 0,
         }
@@ -123,18 +129,41 @@ impl LabProcess {
 
     /// Sends an order. A process that is gone is not told; its end arrives as an event.
     pub(super) async fn order(&mut self, order: &Order) -> Result<(), FrameError> {
+        self.hand_over(order, &[]).await
+    }
+
+    /// Sends an order, and descriptors with it.
+    pub(super) async fn hand_over(
+        &mut self,
+        order: &Order,
+        descriptors: &[OwnedFd],
+    ) -> Result<(), FrameError> {
         if !self.alive() {
             return Ok(());
         }
         let frame = encode(order)?;
-        if self.orders.write_all(&frame).await.is_ok() {
-            self.outstanding += 1;
-            if self.state == State::Idle {
-                self.state = State::Ordered;
+        match self.write(&frame, descriptors).await {
+            Ok(()) => {
+                self.outstanding += 1;
+                if self.state == State::Idle {
+                    self.state = State::Ordered;
+                }
+                self.driving |= matches!(order, Order::Drive(_));
+                Ok(())
             }
-            self.driving |= matches!(order, Order::Drive(_));
+            // Such as too many descriptors on their way at once.
+            Err(error) if !descriptors.is_empty() && !is_gone(&error) => Err(error.into()),
+            Err(_) => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The descriptors go with the first bytes.
+    async fn write(&mut self, frame: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        let stream: &UnixStream = self.orders.as_ref();
+        let first =
+            stream.async_io(Interest::WRITABLE, || channel::send(stream, frame, &descriptors)).await?;
+        self.orders.write_all(&frame[first..]).await
     }
 
     /// Who it is.
@@ -176,6 +205,12 @@ impl LabProcess {
         self.driving = false;
         self.outstanding = 0;
     }
+}
+
+/// True when the other side of a connection has ended.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }
 
 async fn listen(actor: Actor, mut replies: OwnedReadHalf, events: mpsc::Sender<Event>) {
