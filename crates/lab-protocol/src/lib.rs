@@ -21,4 +21,4 @@ pub use message::{
 };
 
 /// The version both sides must speak.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;

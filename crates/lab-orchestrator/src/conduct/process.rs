@@ -8,7 +8,7 @@ use std::{
     process::Stdio,
 };
 
-use lab_model::{Actor, Role};
+use lab_model::{Actor, Role, Ticks};
 use lab_protocol::{FRAME_BYTES_MAX, FrameError, Order, Reply, decode, encode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -50,6 +50,8 @@ pub(super) struct LabProcess {
     pub(super) threads: Vec<u64>,
     pub(super) queue: Option<i32>,
     pub(super) driving: bool,
+    /// When the driver was through with its last phase, as it says itself.
+    pub(super) drove_until: Option<Ticks>,
     pub(super) failure: Option<String>,
     orders: OwnedWriteHalf,
     outstanding: u32,
@@ -114,6 +116,7 @@ impl LabProcess {
             threads: Vec::new(),
             queue: None,
             driving: false,
+            drove_until: None,
             failure: None,
             orders,
             outstanding: 0,
@@ -154,7 +157,10 @@ impl LabProcess {
                 self.done(State::Idle);
             }
             Reply::Done => self.done(State::Idle),
-            Reply::PhaseEnded { .. } => self.driving = false,
+            Reply::PhaseEnded { at, .. } => {
+                self.driving = false;
+                self.drove_until = Some(at);
+            }
             // Not of the process itself: the conductor takes note.
             Reply::HelperStarted(_) | Reply::HelperFailed { .. } | Reply::HelperEnded { .. } => {}
             Reply::Closed { .. } => self.done(State::Closed),
