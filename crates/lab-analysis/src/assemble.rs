@@ -103,6 +103,9 @@ impl Assembly<'_> {
             levels: backlog.levels(),
             lateness: backlog.lateness(),
         });
+        let unwatched = self.unwatched();
+        let (outcome, outcome_rule) =
+            outcome::as_watched(outcome, outcome_rule, unwatched.as_ref(), lab.deadline.nanos());
         let name = |client: u16| self.roster.clients[usize::from(client)].id.clone();
         let path = |trace: u16, record: u64| self.show.operation_path(trace, record);
         let (mut latency, mut used) = (Times::default(), Used::default());
@@ -156,6 +159,7 @@ impl Assembly<'_> {
             programs: engine.processes.finish(self.roster, losses.lost > 0),
             knee: engine.knee.as_ref().map(|knee| knee.finish(self.timeline)),
             trees: engine.trees.as_ref().map(TreesTally::finish),
+            unwatched,
             cost: Cost {
                 baseline_ns: engine.phases.median(PhaseKind::Baseline),
                 control_ns: engine.phases.median(PhaseKind::Control),

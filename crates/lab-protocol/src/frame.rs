@@ -84,6 +84,8 @@ pub fn receive<T: DeserializeOwned>(reader: &mut impl Read) -> Result<T, FrameEr
 
 #[cfg(test)]
 mod tests {
+    use lab_model::Ticks;
+
     use super::*;
     use crate::{Order, Reply};
 
@@ -91,10 +93,10 @@ mod tests {
     fn messages_follow_each_other() {
         let mut wire = Vec::new();
         send(&mut wire, &Reply::Done).unwrap();
-        send(&mut wire, &Reply::PhaseEnded { operations: 7 }).unwrap();
+        send(&mut wire, &Reply::PhaseEnded { operations: 7, at: Ticks(9) }).unwrap();
         let mut reader = wire.as_slice();
         assert_eq!(receive::<Reply>(&mut reader).unwrap(), Reply::Done);
-        assert_eq!(receive::<Reply>(&mut reader).unwrap(), Reply::PhaseEnded { operations: 7 });
+        assert_eq!(receive::<Reply>(&mut reader).unwrap(), Reply::PhaseEnded { operations: 7, at: Ticks(9) });
         assert!(matches!(receive::<Reply>(&mut reader), Err(FrameError::Closed)));
     }
 

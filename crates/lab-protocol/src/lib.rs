@@ -22,7 +22,7 @@ pub use message::{
 };
 
 /// The version both sides must speak.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// The most channels that one order brings: as many as a daemon works on requests at once.
 pub const CHANNELS_PER_ORDER_MAX: usize = lab_model::Daemon::WORKERS_MAX as usize;

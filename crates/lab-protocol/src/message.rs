@@ -1,4 +1,4 @@
-use lab_model::{Actor, Behavior, Errand, NotifyEvents, PhaseKind, Service, Span, Workload};
+use lab_model::{Actor, Behavior, Errand, NotifyEvents, PhaseKind, Service, Span, Ticks, Workload};
 use serde::{Deserialize, Serialize};
 
 /// What the orchestrator tells a process.
@@ -227,6 +227,8 @@ pub enum Reply {
     PhaseEnded {
         /// Operations begun in the phase.
         operations: u64,
+        /// When the last worker was through with it: whoever hears of it later must not take that for its end.
+        at: Ticks,
     },
     /// The trace is closed; the process ends now.
     Closed {

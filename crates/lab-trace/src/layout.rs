@@ -6,7 +6,7 @@ pub(crate) const MAGIC: [u8; 8] = *b"ESLABTRC";
 /// A reader refuses another major version.
 pub const FORMAT_MAJOR: u16 = 1;
 /// A reader accepts a higher minor version: it only adds record kinds and values, which read as unknown.
-pub const FORMAT_MINOR: u16 = 0;
+pub const FORMAT_MINOR: u16 = 1;
 
 /// The fixed header, in bytes.
 pub const HEADER_BYTES: usize = 4096;

@@ -32,6 +32,6 @@ pub use record::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, FaultStage, GroupMark, Loss, LossKind, MarkOn,
     Notice, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark, PlannedKind,
     PlannedStep, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Served, Sighting,
-    Target, ThreadMark, ThreadPurpose,
+    Target, ThreadMark, ThreadPurpose, Unwatched,
 };
 pub use writer::{RecordId, TraceWriter, WriterOptions};

@@ -18,7 +18,7 @@ pub use decision::{Decision, DecisionBegin, DecisionEnd, Target};
 pub use external::{GroupMark, MarkOn, Outlook, Sighting};
 pub use fault::{Fault, FaultKind, FaultStage, PlannedKind, PlannedStep};
 pub use loss::{Loss, LossKind};
-pub use mark::{PhaseMark, ProcessMark, ProcessMarkKind, ThreadMark, ThreadPurpose};
+pub use mark::{PhaseMark, ProcessMark, ProcessMarkKind, ThreadMark, ThreadPurpose, Unwatched};
 pub use notice::Notice;
 pub use operation::{Operation, OperationBegin, OperationEnd};
 pub use path::PathFragment;
@@ -55,6 +55,8 @@ pub enum Record {
     Notice(Notice),
     /// A step in the life of a process, as this client's kernel told of it.
     Life(ProcessLife),
+    /// A time in which the warden did not look.
+    Unwatched(Unwatched),
 }
 
 /// A separately committed part of a record.
@@ -94,6 +96,7 @@ pub(crate) mod kind {
     pub(crate) const OUTLOOK: u8 = 18;
     pub(crate) const NOTICE: u8 = 19;
     pub(crate) const LIFE: u8 = 20;
+    pub(crate) const UNWATCHED: u8 = 21;
 
     /// Whether a record of this kind comes in separately committed parts.
     pub(crate) const fn is_parted(kind: u8) -> bool {
@@ -115,6 +118,7 @@ pub(crate) fn whole(kind: u8, words: &[u64]) -> Option<Record> {
         kind::OUTLOOK => Record::Outlook(Outlook::from_words(words)),
         kind::NOTICE => Record::Notice(Notice::from_words(words)?),
         kind::LIFE => Record::Life(life::from_words(words)),
+        kind::UNWATCHED => Record::Unwatched(Unwatched::from_words(words)),
         _ => return None,
     })
 }

@@ -23,8 +23,8 @@ use crate::{
     mapped::Region,
     record::{
         DecisionBegin, DecisionEnd, Fault, GroupMark, Loss, Notice, OperationBegin, OperationEnd, Outlook,
-        PathFragment, PhaseMark, ProcessMark, RequestBegin, RequestEnd, Sighting, Target, ThreadMark, kind,
-        life,
+        PathFragment, PhaseMark, ProcessMark, RequestBegin, RequestEnd, Sighting, Target, ThreadMark,
+        Unwatched, kind, life,
     },
 };
 
@@ -317,6 +317,11 @@ impl TraceWriter {
     /// Records a step in the life of a process.
     pub fn life(&self, life: &ProcessLife) {
         self.shared.whole(kind::LIFE, &life::words(life));
+    }
+
+    /// Records a time in which nobody watched.
+    pub fn unwatched(&self, unwatched: &Unwatched) {
+        self.shared.whole(kind::UNWATCHED, &unwatched.words());
     }
 
     /// Records what waited for an external product.

@@ -59,6 +59,7 @@ impl Assembly<'_> {
             blocked_ns: account.blocked.summary(),
             headroom: account.used.headroom(),
             deadline_misses: account.misses,
+            deadline_misses_possible: account.doubtful,
             closest_calls: self.calls(&account.closest),
             blame_in: self.blame_in(place, account),
             top_paths,

@@ -2,6 +2,7 @@
 
 use crate::{
     findings::{Finding, Findings, Outcome, Requests, Stage},
+    measures::unwatched::sentence,
     show::duration,
     verdict::outcome::list,
 };
@@ -21,6 +22,7 @@ const HELD_FACTOR: u64 = 2;
 /// Says what matters most: what is bad, then what comes close, then what is remarkable.
 pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec<Finding> {
     let candidates = [
+        unwatched(findings, true),
         deadlock(findings),
         divergence(findings),
         hung(unread),
@@ -28,6 +30,7 @@ pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec
         misses(findings),
         unguarded(findings),
         lost(findings),
+        unwatched(findings, false),
         unserved(findings),
         denied_outside(findings),
         saturation(findings),
@@ -43,6 +46,18 @@ pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec
 
 fn finding(weight: &str, section: &str, text: String, advice: Option<&str>) -> Finding {
     Finding { text, advice: advice.map(str::to_owned), section: section.into(), weight: weight.into() }
+}
+
+/// Nobody watched: for so long that a deadline may have passed, or for less.
+fn unwatched(findings: &Findings, past_a_deadline: bool) -> Option<Finding> {
+    let unwatched = findings.unwatched.as_ref()?;
+    let bad = !unwatched.kept_by_kernel && unwatched.longest_ns >= findings.deadline_ns;
+    if bad != past_a_deadline {
+        return None;
+    }
+    let text = sentence(unwatched, findings.deadline_ns);
+    let advice = "Find out what stopped the lab's conductor, or the machine, and run the lab again.";
+    Some(finding(if bad { "bad" } else { "warn" }, "clients", text, Some(advice)))
 }
 
 fn deadlock(findings: &Findings) -> Option<Finding> {

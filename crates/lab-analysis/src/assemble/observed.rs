@@ -3,7 +3,11 @@
 use lab_model::Role;
 
 use super::Assembly;
-use crate::{findings::Findings, pass::merge::WINDOW};
+use crate::{
+    findings::{Findings, Unwatched},
+    measures::unwatched::sentence,
+    pass::merge::WINDOW,
+};
 
 /// What is missing from the traces.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +48,9 @@ impl Assembly<'_> {
             notes.push(format!("The trace {name} could not be read: {why}."));
         }
         notes.extend(self.roster.remarks.iter().cloned());
+        if let Some(unwatched) = &findings.unwatched {
+            notes.push(sentence(unwatched, findings.deadline_ns));
+        }
         self.missing_traces(&mut notes);
         for trace in 0..self.show.traces.len() {
             self.trace_notes(trace, &mut notes);
@@ -78,6 +85,16 @@ impl Assembly<'_> {
             );
         }
         notes
+    }
+
+    /// When nobody watched, and what may have passed meanwhile.
+    pub(super) fn unwatched(&self) -> Option<Unwatched> {
+        let mut unwatched = self.timeline.gaps.finish(self.timeline, !self.engine.keeps_deadlines())?;
+        for account in &self.engine.accounts {
+            unwatched.late = unwatched.late.saturating_add(account.let_pass);
+            unwatched.doubtful = unwatched.doubtful.saturating_add(account.doubtful);
+        }
+        Some(unwatched)
     }
 
     fn missing_traces(&self, notes: &mut Vec<String>) {

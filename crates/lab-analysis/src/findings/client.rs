@@ -93,6 +93,9 @@ pub struct Client {
     pub headroom: Headroom,
     /// Decisions answered after their deadline, or unanswered because the warden killed the client for them.
     pub deadline_misses: u64,
+    /// Further misses that cannot be ruled out, because nobody watched: events that may have lain unread past the deadline.
+    #[serde(default)]
+    pub deadline_misses_possible: u64,
     /// The ten decisions with the least headroom, worst first.
     pub closest_calls: Vec<Call>,
     /// Who made it decide: (subject and kind, decisions, nanoseconds of its time), the most first, at most 20.

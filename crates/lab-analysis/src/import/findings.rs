@@ -71,6 +71,7 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         knee: None,
         trees: None,
         outside: None,
+        unwatched: None,
         cost: Cost::default(),
         not_observed: not_observed(import),
     }
@@ -167,6 +168,7 @@ fn client(import: &Import) -> Client {
         blocked_ns: Latency::default(),
         headroom: Headroom::default(),
         deadline_misses: 0,
+        deadline_misses_possible: 0,
         closest_calls: Vec::new(),
         blame_in: programs.map(|program| blame(&(name(program), program.events), kind(program))).collect(),
         top_paths: import.files.iter().map(|file| blame(file, "file")).collect(),

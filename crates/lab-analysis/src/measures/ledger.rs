@@ -79,6 +79,10 @@ pub(crate) struct Account {
     pub(crate) blocked: Times,
     pub(crate) used: Used,
     pub(crate) misses: u64,
+    /// Of those, answers for which nobody was killed, because nobody watched.
+    pub(crate) let_pass: u64,
+    /// Events that may have lain unread past the deadline while nobody watched.
+    pub(crate) doubtful: u64,
     pub(crate) closest: Ranking,
     pub(crate) costliest: Ranking,
     /// By column: decisions and nanoseconds.
@@ -130,6 +134,8 @@ impl Account {
             blocked: Times::default(),
             used: Used::default(),
             misses: 0,
+            let_pass: 0,
+            doubtful: 0,
             closest: Ranking::default(),
             costliest: Ranking::default(),
             causes: vec![(0, 0); columns],

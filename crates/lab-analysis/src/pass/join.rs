@@ -40,6 +40,9 @@ use crate::{
 /// A wait that lasted this share of the deadline is worth a look at the wait-for graph when it ends.
 const LOOK_SHARE: u64 = 10;
 
+/// How soon after a gap in its looks the orchestrator has noticed who ended in it, in nanoseconds.
+const NOTICED_WITHIN_NS: u64 = 100_000_000;
+
 /// Marks a decision's place among the ends.
 const DECISION: u32 = 1 << 31;
 
@@ -233,6 +236,30 @@ impl<'a> Engine<'a> {
         self.finish();
     }
 
+    /// Whether the warden keeps the deadlines; elsewhere the kernel does.
+    pub(crate) const fn keeps_deadlines(&self) -> bool {
+        self.own_events
+    }
+
+    /// A client whose end was noticed when somebody looked again may have been past a deadline before.
+    fn suspect_ends(&mut self) {
+        let faults = &self.timeline.faults;
+        for end in self.timeline.ends.iter().filter(|end| end.status != 0 && self.own_events) {
+            let killed =
+                faults.iter().any(|fault| fault.kind == FaultKind::DeadlineKill && fault.actor == end.actor);
+            let noticed = end.at.saturating_sub(NOTICED_WITHIN_NS);
+            let gap = self.timeline.gaps.within(noticed, end.at);
+            let long = gap.is_some_and(|(from, until)| until.saturating_sub(from) >= self.deadline);
+            let client = self
+                .roster
+                .trace_of(end.actor)
+                .and_then(|trace| self.roster.participants[usize::from(trace)].client);
+            if let Some(client) = client.filter(|_| long && !killed) {
+                self.accounts[usize::from(client)].doubtful += 1;
+            }
+        }
+    }
+
     /// Lets everything end that ended before `at`.
     fn advance(&mut self, at: u64) {
         loop {
@@ -302,6 +329,7 @@ impl<'a> Engine<'a> {
                 None => self.end_operation(slot, last, Ending::Run),
             }
         }
+        self.suspect_ends();
         self.end_notices();
         self.finishing = true;
         // Decisions whose announced operations never came (damaged in between) still hold their cascades.

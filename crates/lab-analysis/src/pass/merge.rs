@@ -271,7 +271,8 @@ impl Source<'_> {
             | Record::Sighting(_)
             | Record::GroupMark(_)
             | Record::Outlook(_)
-            | Record::Life(_) => {}
+            | Record::Life(_)
+            | Record::Unwatched(_) => {}
         }
     }
 

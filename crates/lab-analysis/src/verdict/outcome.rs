@@ -1,8 +1,11 @@
 //! How a storm ended up, and by which rule.
 
 use crate::{
-    findings::{Drain, Interval, Outcome, WaitCycle},
-    measures::series::{STORM_PARTS, grows},
+    findings::{Drain, Interval, Outcome, Unwatched, WaitCycle},
+    measures::{
+        series::{STORM_PARTS, grows},
+        unwatched::sentence,
+    },
 };
 
 /// The completed cascades without which nothing is said about stability.
@@ -87,6 +90,24 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
         evidence.levels[STORM_PARTS - 1]
     );
     (Outcome::Stable, rule)
+}
+
+/// The same outcome, as far as it can be held up when nobody watched for a deadline or longer: who would have been
+/// killed under watch went on, so a run that ended well need not have.
+pub(crate) fn as_watched(
+    outcome: Outcome,
+    rule: String,
+    unwatched: Option<&Unwatched>,
+    deadline_ns: u64,
+) -> (Outcome, String) {
+    let Some(unwatched) = unwatched.filter(|unwatched| unwatched.longest_ns >= deadline_ns) else {
+        return (outcome, rule);
+    };
+    let said = sentence(unwatched, deadline_ns);
+    if outcome == Outcome::Stable && unwatched.let_pass() && !unwatched.kept_by_kernel {
+        return (Outcome::Unknown, format!("{said} Under watch the run might have gone another way."));
+    }
+    (outcome, format!("{rule} {said}"))
 }
 
 fn deadlock_rule(cycle: &WaitCycle, cycles: usize) -> String {

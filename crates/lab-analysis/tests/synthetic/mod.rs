@@ -17,7 +17,7 @@ use lab_model::{
 use lab_trace::{
     DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, MappedTrace, Notice, OperationBegin,
     OperationEnd, PhaseMark, ProcessMark, ProcessMarkKind, RecordId, Target, ThreadMark, ThreadPurpose,
-    Trace, TraceWriter, WriterOptions,
+    Trace, TraceWriter, Unwatched, WriterOptions,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -307,6 +307,10 @@ impl Builder {
         for (at, begins) in [(began, true), (ended, false)] {
             self.writers[0].phase(&PhaseMark { at: Ticks(at), phase, begins });
         }
+    }
+
+    pub(crate) fn unwatched(&mut self, from: u64, until: u64) {
+        self.writers[0].unwatched(&Unwatched { from: Ticks(from), until: Ticks(until) });
     }
 
     pub(crate) fn kill(&mut self, client: usize, at: u64, overdue: RecordId) {

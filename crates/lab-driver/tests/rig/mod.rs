@@ -164,7 +164,7 @@ impl Rig {
         self.send(&Order::Drive(order));
         assert_eq!(self.receive(), Reply::Done);
         match self.receive() {
-            Reply::PhaseEnded { operations } => operations,
+            Reply::PhaseEnded { operations, .. } => operations,
             other => panic!("{other:?}"),
         }
     }

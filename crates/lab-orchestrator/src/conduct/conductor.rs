@@ -72,6 +72,8 @@ pub(super) struct Conductor {
     /// What went wrong with a fault or a comeback.
     pub(super) trouble: Option<Failure>,
     pub(super) began: Ticks,
+    /// When the warden last looked at clients.
+    pub(super) looked: Option<Ticks>,
     pub(super) stopped: Option<FailureKind>,
     /// Everybody has been ordered to end.
     pub(super) finishing: bool,
@@ -122,6 +124,7 @@ impl Conductor {
             suspected: None,
             trouble: None,
             began,
+            looked: None,
             stopped: None,
             finishing: false,
             salt,
@@ -189,7 +192,8 @@ impl Conductor {
         self.progress.begin(phase.kind.name(), &format!("up to {}", phase.span), self.warden.glance());
         let baseline = phase.kind == PhaseKind::Baseline;
         let operations_max = baseline.then_some(self.plan.lab.safety.baseline_operations_max);
-        self.mark_phase(phase.kind, true);
+        let began = clock::now();
+        self.mark_phase(phase.kind, true, began);
         if phase.kind == PhaseKind::Storm {
             self.faults.storm_begins();
         }
@@ -207,7 +211,9 @@ impl Conductor {
             // The last operations end as soon as they are answered; the warden sees to that.
             self.until(Some(FINISH_WITHIN + self.plan.lab.deadline.duration()), None, idle).await;
         }
-        self.mark_phase(phase.kind, false);
+        // The driver knows when its last operation was over. When that is heard of says nothing of the phase.
+        let ended = self.driver().and_then(|driver| driver.drove_until).filter(|&ended| ended >= began);
+        self.mark_phase(phase.kind, false, ended.unwrap_or_else(clock::now));
         match self.driver() {
             Some(driver) if driver.alive() => Ok(()),
             driver => {
@@ -227,7 +233,7 @@ impl Conductor {
     /// Waits until nothing happens any more, at most for `span`.
     async fn drain(&mut self, span: Span) -> Result<(), Failure> {
         self.progress.begin("drain", &format!("up to {span}"), self.warden.glance());
-        self.mark_phase(PhaseKind::Drain, true);
+        self.mark_phase(PhaseKind::Drain, true, clock::now());
         let until = Instant::now() + span.duration();
         loop {
             let before = self.warden.glance();
@@ -242,7 +248,7 @@ impl Conductor {
                 break;
             }
         }
-        self.mark_phase(PhaseKind::Drain, false);
+        self.mark_phase(PhaseKind::Drain, false, clock::now());
         Ok(())
     }
 
@@ -271,8 +277,8 @@ impl Conductor {
         self.trace.process(&ProcessMark { at: clock::now(), actor, kind, pid, status });
     }
 
-    pub(super) fn mark_phase(&self, phase: PhaseKind, begins: bool) {
-        self.trace.phase(&PhaseMark { at: clock::now(), phase, begins });
+    pub(super) fn mark_phase(&self, phase: PhaseKind, begins: bool, at: Ticks) {
+        self.trace.phase(&PhaseMark { at, phase, begins });
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     process::Stdio,
 };
 
-use lab_model::{Actor, Role};
+use lab_model::{Actor, Role, Ticks};
 use lab_process::channel;
 use lab_protocol::{FRAME_BYTES_MAX, FrameError, Order, Reply, decode, encode};
 use tokio::{
@@ -54,6 +54,8 @@ pub(super) struct LabProcess {
     pub(super) threads: Vec<u64>,
     pub(super) queue: Option<i32>,
     pub(super) driving: bool,
+    /// When the driver was through with its last phase, as it says itself.
+    pub(super) drove_until: Option<Ticks>,
     pub(super) failure: Option<String>,
     /// A daemon that clients are connected with when they start.
     pub(super) reachable: bool,
@@ -120,6 +122,7 @@ impl LabProcess {
             threads: Vec::new(),
             queue: None,
             driving: false,
+            drove_until: None,
             failure: None,
             reachable: false,
             orders,
@@ -184,7 +187,10 @@ impl LabProcess {
                 self.done(State::Idle);
             }
             Reply::Done => self.done(State::Idle),
-            Reply::PhaseEnded { .. } => self.driving = false,
+            Reply::PhaseEnded { at, .. } => {
+                self.driving = false;
+                self.drove_until = Some(at);
+            }
             // Not of the process itself: the conductor takes note.
             Reply::HelperStarted(_) | Reply::HelperFailed { .. } | Reply::HelperEnded { .. } => {}
             Reply::Closed { .. } => self.done(State::Closed),

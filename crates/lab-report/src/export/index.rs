@@ -140,6 +140,7 @@ impl<'a> Index<'a> {
             Record::Outlook(outlook) => (outlook.at, None),
             Record::Notice(notice) => (notice.read, None),
             Record::Life(life) => (life.at, None),
+            Record::Unwatched(unwatched) => (unwatched.from, Some(unwatched.until)),
             Record::Path(piece) => {
                 if piece.fragment == 0 {
                     self.paths[trace].entry(piece.path).or_insert(record);

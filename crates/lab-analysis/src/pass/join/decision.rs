@@ -38,6 +38,7 @@ impl Engine<'_> {
             self.accounts[usize::from(client)].decide(&entry);
             inflict(&mut self.accounts, client, &entry);
             self.judge(item, decision, &mut dec);
+            self.suspect(item.at, client, op);
             self.rules.deadline(&decision.begin, item.at);
             self.drain.read(item.at);
         } else if let (Some(PhaseKind::Control), Some(took), false) = (phase, entry.took, entry.own) {
@@ -200,6 +201,9 @@ impl Engine<'_> {
         let account = &mut self.accounts[usize::from(dec.client)];
         let late = dec.answered != NEVER && deadline.is_some_and(|deadline| dec.answered > deadline);
         account.misses += u64::from(late || killed);
+        if let (true, Some(deadline)) = (late && self.own_events, deadline) {
+            account.let_pass += u64::from(self.timeline.gaps.within(deadline, dec.answered).is_some());
+        }
         if let Some(knee) = &mut self.knee {
             let answered = dec.answered != NEVER && deadline.is_some();
             knee.decision(item.at, answered.then_some((took, budget)), late || killed);
@@ -228,6 +232,26 @@ impl Engine<'_> {
                 inflicted: 0,
                 node: None,
             });
+        }
+    }
+
+    /// Counts an event that may have lain unread past the deadline while nobody watched: a client is killed for that, too,
+    /// and no record shows it. An event is made when its operation begins, or when the client before has answered.
+    fn suspect(&mut self, read: u64, client: u16, op: Option<u32>) {
+        // Elsewhere the kernel keeps the deadlines, and says when it made the event.
+        if self.timeline.gaps.is_empty() || !self.own_events {
+            return;
+        }
+        let overdue = match op.and_then(|op| self.ops.get(op)) {
+            Some(op) => op.started.max(op.answered).saturating_add(self.deadline),
+            // Made at any time; while the warden looked, it did not lie.
+            None => match self.timeline.gaps.within(read, read) {
+                Some((from, _)) => from.saturating_add(self.deadline),
+                None => return,
+            },
+        };
+        if overdue <= read && self.timeline.gaps.within(overdue, read).is_some() {
+            self.accounts[usize::from(client)].doubtful += 1;
         }
     }
 
@@ -316,6 +340,7 @@ impl Engine<'_> {
         }
         if let Some(op) = self.ops.get_mut(dec.op) {
             op.pending.retain(|&other| other != slot);
+            op.answered = op.answered.max(at);
             if let Some(asked) = op.asked.get_mut(dec.asked as usize) {
                 asked.blocked = dec.blocked;
             }

@@ -97,6 +97,7 @@ impl Engine<'_> {
             flame: place.flame,
             above: place.above,
             target: target.map(|target| (target.inode, target.device)),
+            answered: 0,
             pending: Vec::new(),
             asked_by: 0,
             asked: Vec::new(),

@@ -1,6 +1,6 @@
 //! The block that comes first: what held, how it ended, how close it was, what was lost.
 
-use lab_analysis::findings::{Expectation, Finding, Findings, Outcome};
+use lab_analysis::findings::{Expectation, Finding, Findings, Outcome, Unwatched};
 
 use crate::{
     page::{Check, Fact, Mood, Remark, Verdict, listed},
@@ -64,11 +64,17 @@ fn headline(findings: &Findings) -> (Mood, String) {
 }
 
 pub(super) fn verdict(findings: &Findings) -> Verdict {
-    let (mood, headline) = headline(findings);
+    let (mut mood, mut headline) = headline(findings);
     let outcome = findings.outcome.name();
+    headline = format!("{headline} · {outcome}");
+    if let Some(gap) = unwatched(findings) {
+        headline = format!("{headline} · nobody watched for {}", time(gap.total_ns));
+        // What holds may hold only because nobody looked.
+        mood = if mood == Mood::Good { Mood::Warn } else { mood };
+    }
     Verdict {
         mood,
-        headline: format!("{headline} · {outcome}"),
+        headline,
         checks: findings.expectations.iter().map(check).collect(),
         facts: vec![
             Fact {
@@ -91,6 +97,12 @@ pub(super) fn verdict(findings: &Findings) -> Verdict {
     }
 }
 
+/// The times in which nobody watched, where they were long enough for a deadline to pass and no kernel kept it.
+fn unwatched(findings: &Findings) -> Option<&Unwatched> {
+    let unwatched = findings.unwatched.as_ref()?;
+    (!unwatched.kept_by_kernel && unwatched.longest_ns >= findings.deadline_ns).then_some(unwatched)
+}
+
 fn deadline_fact(findings: &Findings) -> Fact {
     let misses: u64 = findings.clients.iter().map(|client| client.deadline_misses).sum();
     let lowest = findings
@@ -110,6 +122,13 @@ fn deadline_fact(findings: &Findings) -> Fact {
         (0, Some(_)) => (Mood::Good, "none missed".to_owned()),
         _ => (Mood::Bad, format!("{} missed", count(misses))),
     };
+    let possible: u64 =
+        findings.clients.iter().map(|client| client.deadline_misses_possible).fold(0, u64::saturating_add);
+    if possible > 0 {
+        let mood = if misses > 0 { Mood::Bad } else { Mood::Unknown };
+        let value = format!("{} missed, perhaps {} more unseen", count(misses), count(possible));
+        return Fact { label: "Deadlines", mood, value, rest, code: false };
+    }
     Fact { label: "Deadlines", mood, value, rest, code: false }
 }
 
