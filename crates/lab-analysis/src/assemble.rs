@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use lab_model::{Lab, PhaseKind, Role};
+use lab_model::{Bounded, Lab, PhaseKind, Role, Total};
 use lab_trace::{FaultKind, Trace};
 
 use crate::{
@@ -221,7 +221,8 @@ impl Assembly<'_> {
         if lossy {
             // With records missing, an unknown thread may well be one of the lab's.
             for row in &mut rows {
-                row[unexplained] += std::mem::take(&mut row[external]);
+                let unknown = std::mem::take(&mut row[external]);
+                row[unexplained].raise(unknown);
             }
             buckets.fold(external, unexplained);
         }
@@ -236,16 +237,16 @@ impl Assembly<'_> {
         let mut brought_about = vec![[0_u64; 4]; clients];
         for account in &self.engine.accounts {
             for (sums, looks) in brought_about.iter_mut().zip(&account.brought_about) {
-                sums.iter_mut().zip(looks).for_each(|(sum, decisions)| *sum += decisions);
+                sums.iter_mut().zip(looks).for_each(|(sum, decisions)| sum.raise(*decisions));
             }
         }
         let causes = Causes {
             rows: self.roster.clients.iter().map(|member| member.id.clone()).collect(),
             columns: columns.map(|(column, _)| column.clone()).collect(),
-            total: decisions.iter().flatten().sum(),
+            total: decisions.iter().flatten().total(),
             decisions,
             observed: self.engine.accounts.iter().map(|account| account.observed).collect(),
-            misattributed: brought_about.iter().map(|looks| looks[3]).sum(),
+            misattributed: brought_about.iter().map(|looks| looks[3]).total(),
             brought_about,
         };
         (causes, keep)
@@ -281,7 +282,7 @@ impl Assembly<'_> {
         let lab = self.context.lab;
         let generated = |place: usize| {
             let column = self.roster.product_column(place);
-            self.engine.accounts.iter().map(|account| account.causes[column].0).sum()
+            self.engine.accounts.iter().map(|account| account.causes[column].0).total()
         };
         let seen = &self.timeline.products;
         let products = lab.external.iter().enumerate();

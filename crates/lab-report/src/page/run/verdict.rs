@@ -1,6 +1,7 @@
 //! The block that comes first: what held, how it ended, how close it was, what was lost.
 
 use lab_analysis::findings::{Expectation, Finding, Findings, Outcome};
+use lab_model::Total;
 
 use crate::{
     page::{Check, Fact, Mood, Remark, Verdict, listed},
@@ -92,7 +93,7 @@ pub(super) fn verdict(findings: &Findings) -> Verdict {
 }
 
 fn deadline_fact(findings: &Findings) -> Fact {
-    let misses: u64 = findings.clients.iter().map(|client| client.deadline_misses).sum();
+    let misses: u64 = findings.clients.iter().map(|client| client.deadline_misses).total();
     let lowest = findings
         .clients
         .iter()
