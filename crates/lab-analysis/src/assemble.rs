@@ -6,7 +6,12 @@ use lab_model::{Bounded, Lab, PhaseKind, Role, Total};
 use lab_trace::{FaultKind, Trace};
 
 use crate::{
-    cast::{processes::Processes, roster::Roster, timeline::Timeline},
+    cast::{
+        admission::{Admitted, admit},
+        processes::Processes,
+        roster::Roster,
+        timeline::Timeline,
+    },
     findings::{Approvals, Cascades, Causes, Cost, Findings, Machine, Prediction, SCHEMA, WaitCycle},
     measures::{
         latency::{Times, Used},
@@ -49,7 +54,10 @@ pub struct Context<'a> {
 /// Says what the traces of one run show. The same traces give the same findings.
 #[must_use]
 pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
-    let roster = Roster::new(context.lab, traces);
+    let Admitted { traces, remarks } = admit(traces);
+    let traces = traces.as_slice();
+    let mut roster = Roster::new(context.lab, traces);
+    roster.remarks.extend(remarks);
     let timeline = Timeline::new(&roster, traces);
     let mut merge = Merge::new(traces);
     // The simulator says in the traces whose rules it followed.

@@ -19,5 +19,6 @@ mod show;
 mod verdict;
 
 pub use assemble::{Context, analyse};
+pub use cast::admission::{Admitted, admit};
 pub use verdict::expect::{Measured, metric, metric_paths};
 pub use verdict::live;

@@ -132,9 +132,12 @@ impl Header {
         let code = u16::from_le_bytes(array(bytes, 50));
         let role = Role::from_code(code).ok_or(TraceError::UnknownRole { code })?;
         let timebase = Timebase {
-            numer: u32::from_le_bytes(array(bytes, 40)).max(1),
-            denom: u32::from_le_bytes(array(bytes, 44)).max(1),
+            numer: u32::from_le_bytes(array(bytes, 40)),
+            denom: u32::from_le_bytes(array(bytes, 44)),
         };
+        if timebase.numer == 0 || timebase.denom == 0 {
+            return Err(TraceError::Clock { numer: timebase.numer, denom: timebase.denom });
+        }
         let identity = usize::try_from(u32::from_le_bytes(array(bytes, 64)))
             .ok()
             .filter(|&length| length <= METADATA_BYTES_MAX)

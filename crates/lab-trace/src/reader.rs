@@ -33,6 +33,14 @@ pub enum TraceError {
         /// The role's number.
         code: u16,
     },
+    /// Its check holds, and no clock ticks like that: both numbers are at least 1.
+    #[error("the trace says that a tick is {numer}/{denom} nanoseconds, which no clock has")]
+    Clock {
+        /// The numerator.
+        numer: u32,
+        /// The denominator.
+        denom: u32,
+    },
     /// Another major version wrote it.
     #[error("the trace has format {major}.{minor}; this program reads format 1")]
     Version {

@@ -114,14 +114,8 @@ impl Roster {
                     "The trace of process number {actor} does not say whose it is (damaged metadata); it is taken for \"{name}\"."
                 ));
             }
-            if let Some(&other) = self.by_actor.get(&actor) {
-                self.remarks.push(format!(
-                    "The traces of {} and {name} carry the same process number {actor}; causes are looked up in the first.",
-                    self.participants[usize::from(other)].name
-                ));
-            } else {
-                self.by_actor.insert(actor, place);
-            }
+            // Two traces of one number are never admitted.
+            self.by_actor.entry(actor).or_insert(place);
             let before = self.participants.iter().filter(|other| other.name == name && other.role == role);
             let label = match before.count() {
                 0 => name.clone(),

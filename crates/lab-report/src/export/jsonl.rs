@@ -153,7 +153,9 @@ pub(super) struct ByRecord<'a> {
 /// # Errors
 /// Only those of the writer.
 pub fn jsonl(traces: &[Trace<'_>], out: &mut dyn io::Write) -> io::Result<u64> {
-    let index = Index::new(traces);
+    // What analysis leaves out is left out here.
+    let traces = lab_analysis::admit(traces).traces;
+    let index = Index::new(&traces);
     let mut written = 0;
     for (place, trace) in traces.iter().enumerate() {
         for entry in trace.entries() {

@@ -68,7 +68,9 @@ pub fn perfetto(
     caps: &Caps,
     out: &mut dyn io::Write,
 ) -> io::Result<Exported> {
-    let index = Index::new(traces);
+    // What analysis leaves out is left out here.
+    let traces = lab_analysis::admit(traces).traces;
+    let index = Index::new(&traces);
     let window = window(&index, findings, caps.decisions);
     let mut export = Export {
         index: &index,
