@@ -5,7 +5,7 @@ pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match u32::from(character) {
-            code @ 0..0x20 => shown.push(char::from_u32(0x2400 + code).unwrap_or('\u{fffd}')),
+            code @ 0..0x20 => shown.push(char::from_u32(code.saturating_add(0x2400)).unwrap_or('\u{fffd}')),
             0x7f => shown.push('\u{2421}'),
             code if steers(code) => shown.push_str(&format!("<U+{code:04X}>")),
             _ => shown.push(character),
@@ -39,10 +39,10 @@ pub(crate) fn clip(text: &str, length: usize) -> String {
     }
     let kept = length.saturating_sub(1);
     let head = kept / 3;
-    let tail = kept - head;
+    let tail = kept.saturating_sub(head);
     let mut clipped: String = text.chars().take(head).collect();
     clipped.push('…');
-    clipped.extend(text.chars().skip(characters - tail));
+    clipped.extend(text.chars().skip(characters.saturating_sub(tail)));
     clipped
 }
 

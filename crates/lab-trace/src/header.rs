@@ -71,12 +71,12 @@ pub struct HostFacts {
 }
 
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
-    bytes[at..at + value.len()].copy_from_slice(value);
+    bytes[at..at.saturating_add(value.len())].copy_from_slice(value);
 }
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut value = [0; N];
-    value.copy_from_slice(&bytes[at..at + N]);
+    value.copy_from_slice(&bytes[at..at.saturating_add(N)]);
     value
 }
 
@@ -87,7 +87,7 @@ impl Header {
         if metadata.len() > METADATA_BYTES_MAX {
             return None;
         }
-        let mut bytes = vec![0; HEADER_BYTES + metadata.len()];
+        let mut bytes = vec![0; HEADER_BYTES.saturating_add(metadata.len())];
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, 8, &FORMAT_MAJOR.to_le_bytes());
         put(&mut bytes, 10, &FORMAT_MINOR.to_le_bytes());
@@ -132,13 +132,16 @@ impl Header {
         let code = u16::from_le_bytes(array(bytes, 50));
         let role = Role::from_code(code).ok_or(TraceError::UnknownRole { code })?;
         let timebase = Timebase {
-            numer: u32::from_le_bytes(array(bytes, 40)).max(1),
-            denom: u32::from_le_bytes(array(bytes, 44)).max(1),
+            numer: u32::from_le_bytes(array(bytes, 40)),
+            denom: u32::from_le_bytes(array(bytes, 44)),
         };
+        if timebase.numer == 0 || timebase.denom == 0 {
+            return Err(TraceError::Clock { numer: timebase.numer, denom: timebase.denom });
+        }
         let identity = usize::try_from(u32::from_le_bytes(array(bytes, 64)))
             .ok()
             .filter(|&length| length <= METADATA_BYTES_MAX)
-            .and_then(|length| bytes.get(HEADER_BYTES..HEADER_BYTES + length))
+            .and_then(|length| bytes.get(HEADER_BYTES..HEADER_BYTES.saturating_add(length)))
             .filter(|text| crc32fast::hash(text) == u32::from_le_bytes(array(bytes, 68)))
             .and_then(|text| serde_json::from_slice::<Identity>(text).ok());
         let whole = identity.is_some();

@@ -99,7 +99,7 @@ pub(crate) fn commit(salt: u32, index: u64, span: Span, kind: u8, words: &[u64])
         .wrapping_add(folded(index).wrapping_mul(MULTIPLIERS[RECORD_WORDS]));
     let sum = words
         .iter()
-        .zip(&MULTIPLIERS[place + 1..])
+        .zip(&MULTIPLIERS[place.saturating_add(1)..])
         .fold(start, |sum, (&word, &multiplier)| sum.wrapping_add(folded(word).wrapping_mul(multiplier)));
     (sum & !0xff) | u64::from(kind)
 }

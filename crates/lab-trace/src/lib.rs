@@ -8,13 +8,17 @@
 //! [`TraceWriter::grow`] from a thread of its own choice. Only `mapped` contains unsafe code.
 #![deny(unsafe_code)]
 
+#[warn(clippy::arithmetic_side_effects)]
 mod attached;
 mod board;
+#[warn(clippy::arithmetic_side_effects)]
 mod header;
 mod layout;
 mod mapped;
 mod memory;
+#[warn(clippy::arithmetic_side_effects)]
 mod reader;
+#[warn(clippy::arithmetic_side_effects)]
 mod record;
 mod writer;
 

@@ -1,6 +1,6 @@
 //! The reader: believes nothing that its check does not confirm, and never panics on any bytes.
 
-use lab_model::{Cause, ProcessLife, Ticks};
+use lab_model::{Bounded, Cause, ProcessLife, Ticks};
 
 use crate::{
     MappedTrace,
@@ -32,6 +32,14 @@ pub enum TraceError {
     UnknownRole {
         /// The role's number.
         code: u16,
+    },
+    /// Its check holds, and no clock ticks like that: both numbers are at least 1.
+    #[error("the trace says that a tick is {numer}/{denom} nanoseconds, which no clock has")]
+    Clock {
+        /// The numerator.
+        numer: u32,
+        /// The denominator.
+        denom: u32,
     },
     /// Another major version wrote it.
     #[error("the trace has format {major}.{minor}; this program reads format 1")]
@@ -152,12 +160,12 @@ impl<'a> Trace<'a> {
     pub fn entries(&self) -> Entries<'a> {
         let records = self.records();
         let used = records.chunks_exact(RECORD_BYTES).rposition(|place| place.iter().any(|&byte| byte != 0));
-        let used = used.map_or(0, |last| last + 1);
+        let used = used.map_or(0, |last| last.saturating_add(1));
         let claimed =
             if self.closed.is_some() { usize::try_from(self.places).unwrap_or(usize::MAX) } else { 0 };
         let places = claimed.min(records.len() / RECORD_BYTES).max(used);
         Entries {
-            records: &records[..places * RECORD_BYTES],
+            records: &records[..places.saturating_mul(RECORD_BYTES)],
             index: 0,
             salt: self.header.salt,
             map: self.map,
@@ -186,7 +194,7 @@ impl<'a> Trace<'a> {
     /// What the trace says of the lives of processes, in record order, without reading anything else.
     pub fn lives(&self) -> impl Iterator<Item = ProcessLife> + '_ {
         self.records().chunks_exact(RECORD_BYTES).zip(0_u64..).filter_map(|(record, index)| {
-            forget_behind(self.map, index + 1);
+            forget_behind(self.map, index.saturating_add(1));
             if record[0] != kind::LIFE {
                 return None;
             }
@@ -202,7 +210,7 @@ impl<'a> Trace<'a> {
     /// which decisions had consequences. What cannot be believed is left out.
     pub fn causes(&self) -> impl Iterator<Item = Cause> + '_ {
         self.records().chunks_exact(RECORD_BYTES).zip(0_u64..).filter_map(|(record, index)| {
-            forget_behind(self.map, index + 1);
+            forget_behind(self.map, index.saturating_add(1));
             if record[0] != kind::OPERATION {
                 return None;
             }
@@ -221,7 +229,7 @@ pub(crate) fn entry_of(bytes: &[u8], index: u64, salt: u32) -> Option<Entry> {
 }
 
 fn word_at(bytes: &[u8], word: usize) -> Option<u64> {
-    let bytes = bytes.get(word * 8..word * 8 + 8)?;
+    let bytes = bytes.get(word.saturating_mul(8)..word.saturating_mul(8).saturating_add(8))?;
     bytes.try_into().ok().map(u64::from_le_bytes)
 }
 
@@ -249,7 +257,7 @@ impl Iterator for Entries<'_> {
         let (record, rest) = self.records.split_at_checked(RECORD_BYTES)?;
         self.records = rest;
         let index = self.index;
-        self.index += 1;
+        self.index.raise(1);
         forget_behind(self.map, self.index);
         let words = words_of(record);
         Some(match decode(self.salt, index, &words) {
@@ -263,9 +271,9 @@ impl Iterator for Entries<'_> {
 fn forget_behind(map: Option<&MappedTrace>, index: u64) {
     if let Some(map) = map
         && index.is_multiple_of(CHUNK_RECORDS)
-        && let Ok(chunk) = usize::try_from(index / CHUNK_RECORDS - 1)
+        && let Ok(chunk) = usize::try_from((index / CHUNK_RECORDS).saturating_sub(1))
     {
-        map.forget(RECORDS_OFFSET + chunk * CHUNK_BYTES, CHUNK_BYTES);
+        map.forget(RECORDS_OFFSET.saturating_add(chunk.saturating_mul(CHUNK_BYTES)), CHUNK_BYTES);
     }
 }
 
@@ -280,7 +288,7 @@ fn words_of(record: &[u8]) -> [u64; RECORD_WORDS] {
 /// A part's words if its commit holds.
 fn part(salt: u32, index: u64, kind: u8, span: Span, words: &[u64; RECORD_WORDS]) -> Part<&[u64]> {
     let place = span.commit_word();
-    let content = &words[place + 1..place + 1 + span.words()];
+    let content = &words[place.saturating_add(1)..place.saturating_add(1).saturating_add(span.words())];
     if words[place] == 0 {
         // Words without a commit are an unfinished store; that part was never committed.
         return Part::Absent;
@@ -382,6 +390,16 @@ mod tests {
             unknown(kind::PATH),
             "behind its end"
         );
+    }
+
+    #[test]
+    fn the_list_of_kinds_is_whole() {
+        // Words that every kind understands: an operation's kind, a phase's, a way of marking.
+        let words = with(2, 1);
+        for kind in 1..=u8::MAX {
+            let known = committed(kind, words).is_ok();
+            assert_eq!(known, Record::KINDS.contains(&kind), "kind {kind}: {:?}", committed(kind, words));
+        }
     }
 
     #[test]

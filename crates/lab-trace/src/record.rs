@@ -59,6 +59,17 @@ pub enum Record {
     Unwatched(Unwatched),
 }
 
+impl Record {
+    /// The numbers of all kinds of record that this version knows, rising.
+    pub const KINDS: [u8; 14] = kind::ALL;
+
+    /// Whether records of the kind with this number come in separately committed parts.
+    #[must_use]
+    pub const fn is_parted(kind: u8) -> bool {
+        kind::is_parted(kind)
+    }
+}
+
 /// A separately committed part of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part<T> {
@@ -97,6 +108,12 @@ pub(crate) mod kind {
     pub(crate) const NOTICE: u8 = 19;
     pub(crate) const LIFE: u8 = 20;
     pub(crate) const UNWATCHED: u8 = 21;
+
+    /// All of them; a test sees that what is not here is unknown, and what is here is not.
+    pub(crate) const ALL: [u8; 14] = [
+        DECISION, OPERATION, PHASE, FAULT, LOSS, PATH, PROCESS, THREAD, REQUEST, SIGHTING, GROUP_MARK,
+        OUTLOOK, NOTICE, LIFE,
+    ];
 
     /// Whether a record of this kind comes in separately committed parts.
     pub(crate) const fn is_parted(kind: u8) -> bool {

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use lab_model::Total;
+
 use super::{
     read::BACKEND,
     summary::{Import, Program},
@@ -250,7 +252,7 @@ fn sentences(import: &Import) -> Vec<Finding> {
 fn rates(import: &Import) -> Option<String> {
     let span = import.span_ns();
     let bucket = import.source.timebase.nanoseconds(import.course.bucket_ticks);
-    let most = import.course.events.iter().map(|counts| counts.iter().sum::<u64>()).max()?;
+    let most = import.course.events.iter().map(|counts| counts.iter().total()).max()?;
     if span == 0 || bucket == 0 {
         return None;
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lab_model::{
-    Approval, Cause, EventKind, Lab, OperationKind, PhaseKind, ProcessId, SubjectClass, Verdict,
+    Approval, Bounded, Cause, EventKind, Lab, OperationKind, PhaseKind, ProcessId, SubjectClass, Verdict,
 };
 use lab_trace::{Decision, FaultKind, Operation, Trace};
 
@@ -158,7 +158,7 @@ impl<'a> Engine<'a> {
             let client =
                 roster.trace_of(kill.actor).and_then(|trace| roster.participants[usize::from(trace)].client);
             if let Some(account) = client.and_then(|client| accounts.get_mut(usize::from(client))) {
-                account.misses += u64::from(kill.detail == u64::MAX);
+                account.misses.raise(u64::from(kill.detail == u64::MAX));
             }
         }
         let told = ToldTally::of(lab, clients, columns);
@@ -273,8 +273,8 @@ impl<'a> Engine<'a> {
                 return;
             }
             if death < end {
-                self.next_end += 1;
-                self.process_ended(self.next_end - 1);
+                self.next_end.raise(1);
+                self.process_ended(self.next_end.saturating_sub(1));
             } else if let Some(Reverse((end, place))) = self.ends.pop() {
                 if place & DECISION == 0 {
                     self.end_operation(place, end, Ending::Itself);
@@ -288,14 +288,14 @@ impl<'a> Engine<'a> {
     /// Takes stock of what is still open at the end of the drain.
     fn close(&mut self) {
         self.closing_seen = true;
-        self.drain.in_flight = self.open_in_storm + self.reactions_due;
+        self.drain.in_flight = self.open_in_storm.saturating_add(self.reactions_due);
         let (alive, closing) = (self.alive(), self.timeline.closing);
         for op in self.ops.used().into_iter().filter_map(|slot| self.ops.get(slot)) {
             let old =
                 closing.saturating_sub(op.started) >= self.deadline / LOOK_SHARE && op.orphaned.is_none();
             let unread = alive & !op.asked_by;
             if old && op.pending.is_empty() && unread != 0 {
-                *self.unread.entry(unread).or_default() += 1;
+                self.unread.entry(unread).or_default().raise(1);
             }
         }
     }

@@ -231,7 +231,7 @@ impl<T> Slab<T> {
             return slot;
         }
         self.slots.push(Some(thing));
-        u32::try_from(self.slots.len() - 1).unwrap_or(NONE)
+        u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(NONE)
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {

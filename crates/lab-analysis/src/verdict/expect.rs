@@ -3,7 +3,7 @@
 //! Whether a condition is well formed was decided when the lab file was read; here a name that the findings do
 //! not offer, or a value that is not known, leaves the condition undecided.
 
-use lab_model::{Comparison, EventKind, Expectation, Expected, METRICS, MetricUnit};
+use lab_model::{Comparison, EventKind, Expectation, Expected, METRICS, MetricUnit, Total};
 
 use crate::{
     findings::{Approvals, Client, Expectation as Checked, Findings, Headroom, Latency},
@@ -45,7 +45,7 @@ pub fn metric(findings: &Findings, path: &str) -> Option<Measured> {
         ["delivery", "kept_answers"] => Word(findings.rules.kept_answers.clone()?),
         ["delivery", "left", which] => Number(left_at_read(findings, which)?),
         ["deadline", event @ ("open" | "exec"), which] => Time(deadline_length(findings, event, which)?),
-        ["deadline", "misses"] => Count(findings.clients.iter().map(|client| client.deadline_misses).sum()),
+        ["deadline", "misses"] => Count(findings.clients.iter().map(|client| client.deadline_misses).total()),
         ["headroom", which] => Number(headroom(&findings.headroom, which)?),
         ["latency", which] => Time(latency(&findings.latency_ns, which)?),
         ["op_latency", phase, which] => Time(latency(&named(findings, phase)?.op_latency_ns, which)?),
@@ -65,7 +65,7 @@ pub fn metric(findings: &Findings, path: &str) -> Option<Measured> {
         ["drain", "half_life"] => Time(findings.drain.as_ref()?.half_life_ns?),
         ["outside", "denied"] => Count(findings.outside.as_ref()?.denials.operations),
         ["outside", "generated"] => {
-            Count(findings.outside.as_ref()?.products.iter().map(|product| product.generated).sum())
+            Count(findings.outside.as_ref()?.products.iter().map(|product| product.generated).total())
         }
         ["outside", "added"] => Time(findings.outside.as_ref()?.added_ns?.value.max(0).unsigned_abs()),
         ["clients", id, ref rest @ ..] => {

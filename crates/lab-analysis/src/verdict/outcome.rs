@@ -114,7 +114,7 @@ fn deadlock_rule(cycle: &WaitCycle, cycles: usize) -> String {
     let others = match cycles {
         1 => String::new(),
         2 => " (and one more cycle)".into(),
-        more => format!(" (and {} more cycles)", more - 1),
+        more => format!(" (and {} more cycles)", more.saturating_sub(1)),
     };
     if let [alone] = &cycle.members[..] {
         return format!(

@@ -1,6 +1,7 @@
 //! One client's report: whom it approved and for whom, and what it did to the others.
 
 use lab_analysis::findings::{Client, Findings, Latency};
+use lab_model::Total;
 
 use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, approvals,
@@ -116,8 +117,8 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
 
 /// Whose events it decided on, and what it brought upon others.
 fn workload_and_rest(client: &Client) -> (String, String) {
-    let received: u64 = client.peers.iter().map(|peer| peer.received).sum();
-    let inflicted: u64 = client.peers.iter().map(|peer| peer.inflicted).sum();
+    let received: u64 = client.peers.iter().map(|peer| peer.received).total();
+    let inflicted: u64 = client.peers.iter().map(|peer| peer.inflicted).total();
     let part = |value: u64| share(ratio(value, client.decisions));
     (
         format!("{} own, {} peers", part(client.own_process), part(received)),
@@ -243,8 +244,8 @@ fn blame_in(client: &Client) -> Section {
 }
 
 fn blame_out(client: &Client) -> Section {
-    let exclusive: u64 = client.blame_out.iter().map(|line| line.exclusive).sum();
-    let inclusive: u64 = client.blame_out.iter().map(|line| line.inclusive).sum();
+    let exclusive: u64 = client.blame_out.iter().map(|line| line.exclusive).total();
+    let inclusive: u64 = client.blame_out.iter().map(|line| line.inclusive).total();
     let lead = if inclusive == 0 {
         vec!["Its decisions brought nothing upon others.".to_owned()]
     } else {

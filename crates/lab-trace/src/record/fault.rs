@@ -96,7 +96,7 @@ impl PlannedKind {
     const FIRST: u16 = 16;
 
     pub(super) const fn code(self) -> u16 {
-        PlannedKind::FIRST + self as u16
+        PlannedKind::FIRST.saturating_add(self as u16)
     }
 
     pub(super) fn from_code(code: u16) -> Option<PlannedKind> {

@@ -1,12 +1,14 @@
 //! Decisions: read, joined to their operation, answered.
 
+use lab_model::Bounded;
+
 use super::*;
 
 impl Engine<'_> {
     pub(super) fn decision(&mut self, item: &Item, decision: &Decision, merge: &Merge<'_>) {
         let trace = usize::from(item.trace);
         let Some(client) = self.roster.participants[trace].client else {
-            self.counts.misplaced += 1;
+            self.counts.misplaced.raise(1);
             return;
         };
         let op = self.find(item.at, decision);
@@ -21,7 +23,7 @@ impl Engine<'_> {
         let unseen = self.roster.products > 0
             && entry.column == self.roster.unexplained()
             && !merge.is_lab_thread(decision.begin.subject.tid);
-        self.counts.unseen += u64::from(unseen);
+        self.counts.unseen.raise(u64::from(unseen));
         let explained = op.is_some() || self.roster.is_product(entry.column);
         self.counts.decision(&entry, explained, end.map(|end| end.verdict), phase);
         let again = op.and_then(|op| self.ops.get(op)).map(|op| op.asked_by & operation::bit(client) != 0);
@@ -83,7 +85,7 @@ impl Engine<'_> {
         if let (OperationKind::Open, Some(mine), Some(target)) = (op.kind, op.target, target) {
             let devices = mine.1 != 0 && target.device != 0 && mine.1 != target.device;
             if mine.0 != target.inode || devices {
-                self.counts.mismatched += 1;
+                self.counts.mismatched.raise(1);
                 return None;
             }
         }
@@ -200,9 +202,9 @@ impl Engine<'_> {
         let took = dec.answered.saturating_sub(item.at);
         let account = &mut self.accounts[usize::from(dec.client)];
         let late = dec.answered != NEVER && deadline.is_some_and(|deadline| dec.answered > deadline);
-        account.misses += u64::from(late || killed);
+        account.misses.raise(u64::from(late || killed));
         if let (true, Some(deadline)) = (late && self.own_events, deadline) {
-            account.let_pass += u64::from(self.timeline.gaps.within(deadline, dec.answered).is_some());
+            account.let_pass.raise(u64::from(self.timeline.gaps.within(deadline, dec.answered).is_some()));
         }
         if let Some(knee) = &mut self.knee {
             let answered = dec.answered != NEVER && deadline.is_some();
@@ -271,14 +273,14 @@ impl Engine<'_> {
         let (by, owner) = (op.by, op.owner);
         let told = by.filter(|by| by.slot == NONE && dec.counted);
         if let Some(tally) = told.and_then(|by| self.told.get_mut(usize::from(by.client))) {
-            tally.inflicted += 1;
+            tally.inflicted.raise(1);
         }
         self.forest.hold(dec.cascade);
         let parent = dec.node;
         let node = Node { parent, count: 1, trace: dec.trace, decision: true, record: dec.record };
         let node = self.forest.attach(dec.cascade, node);
         let cascade = self.forest.get_mut(dec.cascade);
-        cascade.decisions += 1;
+        cascade.decisions.raise(1);
         if dec.answered != NEVER {
             cascade.last = cascade.last.max(dec.answered);
         }
@@ -364,7 +366,7 @@ impl Engine<'_> {
         self.backlog.less(at, 1);
         if dec.children_left > 0 && dec.children_left < u8::MAX && ending == Ending::Itself {
             self.backlog.more(at, u64::from(dec.children_left));
-            self.reactions_due += u64::from(dec.children_left);
+            self.reactions_due.raise(u64::from(dec.children_left));
         }
         if dec.cascade != NONE && ending != Ending::Itself {
             let closing = self.timeline.closing;

@@ -1,6 +1,7 @@
 //! The block that comes first: what held, how it ended, how close it was, what was lost.
 
 use lab_analysis::findings::{Expectation, Finding, Findings, Outcome, Unwatched};
+use lab_model::Total;
 
 use crate::{
     page::{Check, Fact, Mood, Remark, Verdict, listed},
@@ -104,7 +105,7 @@ fn unwatched(findings: &Findings) -> Option<&Unwatched> {
 }
 
 fn deadline_fact(findings: &Findings) -> Fact {
-    let misses: u64 = findings.clients.iter().map(|client| client.deadline_misses).sum();
+    let misses: u64 = findings.clients.iter().map(|client| client.deadline_misses).total();
     let lowest = findings
         .clients
         .iter()
