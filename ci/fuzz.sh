@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Runs the fuzz targets one after another: fuzz.sh [SECONDS of each, 30] [TARGET...]. Exits 77 where they cannot be built.
+set -euo pipefail
+cd "$(dirname "$0")/../fuzz"
+
+seconds=${1:-30}
+shift || true
+host=x86_64-unknown-linux-gnu
+
+if [ "$(uname -sm)" != "Linux x86_64" ]; then
+  echo "SKIPPED: the fuzz targets are built for Linux on x86_64 only"
+  exit 77
+fi
+if ! cargo +nightly --version >/dev/null 2>&1; then
+  echo "SKIPPED: the fuzz targets need a nightly toolchain: rustup toolchain install nightly"
+  exit 77
+fi
+if ! command -v c++ >/dev/null; then
+  echo "SKIPPED: the fuzz targets need a C++ compiler, libFuzzer is built from source"
+  exit 77
+fi
+
+# What cargo-fuzz does, without it. Overflows are errors here as they are in the lab's own release.
+export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+-Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Clink-dead-code -Cdebug-assertions"
+cargo +nightly build --quiet --release --target "$host"
+
+if [ $# = 0 ]; then
+  for program in fuzz_targets/*.rs; do set -- "$@" "$(basename "$program" .rs)"; done
+fi
+
+failed=()
+for name in "$@"; do
+  mkdir -p "target/corpus/$name" "artifacts/$name" "regressions/$name"
+  code=0
+  # The limit is for one input; the grace is for the last one and for reading the corpus.
+  timeout --kill-after=10 "$((seconds + 60))" "target/$host/release/$name" \
+    -max_total_time="$seconds" -timeout=5 -rss_limit_mb=200 -malloc_limit_mb=200 -print_final_stats=1 -error_exitcode=1 -timeout_exitcode=1 \
+    -artifact_prefix="artifacts/$name/" \
+    "target/corpus/$name" "corpus/$name" "regressions/$name" >"target/$name.log" 2>&1 || code=$?
+  printf '%-18s %s, %s, exit %s\n' "$name" \
+    "$(awk '/number_of_executed_units/ { print $2 }' "target/$name.log") inputs" \
+    "$(grep -oE 'cov: [0-9]+' "target/$name.log" | tail -1)" "$code"
+  if [ "$code" != 0 ]; then
+    failed+=("$name")
+    tail -40 "target/$name.log"
+  fi
+done
+# Git keeps no empty folders, and nobody wants to see ours.
+find regressions artifacts -mindepth 1 -type d -empty -delete
+
+if [ ${#failed[@]} != 0 ]; then
+  echo "BROKEN: ${failed[*]}; what broke them is in fuzz/artifacts" >&2
+  exit 1
+fi
