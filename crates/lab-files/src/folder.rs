@@ -409,11 +409,21 @@ impl Folder {
             if kind == Kind::Folder {
                 self.folder(&name)?.give_below(owner, group, depth)?;
             } else {
-                let flags = AtFlags::SYMLINK_NOFOLLOW;
-                rustix::fs::chownat(&self.folder, &name, Some(owner), Some(group), flags)?;
+                self.give_one(&name, owner.as_raw(), group.as_raw())?;
             }
         }
         Ok(rustix::fs::fchown(&self.folder, Some(owner), Some(group))?)
+    }
+
+    /// Gives one file or link in the folder to a user and their group. A link is not followed.
+    ///
+    /// # Errors
+    /// Those of changing the owner.
+    pub fn give_one(&self, name: impl AsRef<OsStr>, owner: u32, group: u32) -> io::Result<()> {
+        let (owner, group) = (rustix::fs::Uid::from_raw(owner), rustix::fs::Gid::from_raw(group));
+        let name = single(name.as_ref())?;
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        Ok(rustix::fs::chownat(&self.folder, name, Some(owner), Some(group), flags)?)
     }
 
     /// Gives the folder itself, but not what is in it, to a user and their group.

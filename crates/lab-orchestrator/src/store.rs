@@ -215,6 +215,7 @@ impl RunFolder {
             return Ok(());
         }
         self.folder.give(caller, store.group)?;
+        of_lab.give_one(LATEST, caller, store.group)?;
         of_lab.give_itself(caller, store.group)
     }
 
