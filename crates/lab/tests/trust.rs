@@ -117,12 +117,18 @@ fn sticky_store() {
     let store = folder(&rig.runs(), 0o1777, 0);
     let of_lab = store.join("quick");
     assert!(as_nobody(&format!("mkdir -m 777 {}", of_lab.display())).status().unwrap().success());
-    let finished = rig.run(&["up", "quick", "--backend", "sim"]);
-    is_refused(&finished, &store, "can be written by other users (mode 1777)");
+    let why = format!("belongs to user {NOBODY}, who is not root");
+    is_refused(&rig.run(&["up", "quick", "--backend", "sim"]), &of_lab, &why);
+    // What others have in a sticky store holds up nobody else.
+    for command in ["status", "down"] {
+        let finished = rig.run(&[command]);
+        assert_eq!(finished.code, Some(0), "{finished:#?}");
+        assert!(finished.stderr.contains(&format!("{} {why}", of_lab.display())), "{}", finished.stderr);
+    }
     // The same where nobody may add to the store any more.
     folder(&store, 0o755, 0);
     for command in [&["up", "quick", "--backend", "sim"][..], &["report"], &["status"], &["down"]] {
-        is_refused(&rig.run(command), &of_lab, &format!("belongs to user {NOBODY}, who is not root"));
+        is_refused(&rig.run(command), &of_lab, &why);
     }
     assert_eq!(fs::read_dir(&of_lab).unwrap().count(), 0, "nothing was made there");
 }
