@@ -94,20 +94,21 @@ pub fn package_host(
     into: &Path,
 ) -> Result<Host, BundleError> {
     let host = Host::at(clients, into)?;
-    for program in [program, client_program] {
-        package::require_file(program)?;
-    }
+    let program = package::open_program(program)?;
+    let client_program = package::open_program(client_program)?;
+    let has_helpers = clients.iter().any(|client| client.behavior.helpers.is_some());
+    let helper = helper.filter(|_| has_helpers).map(package::open_program).transpose()?;
     let template = Template::embedded()?;
     fs::create_dir_all(into).map_err(BundleError::io("make the folder", into))?;
     let partial = into.join(format!(".{HOST}.app.partial"));
     package::remove_tree(&partial)?;
     let info = template.host_info(HOST, &host.app.bundle_id)?;
-    package::lay_out(&partial, &host.app.client, (program, None), &info)?;
+    package::lay_out(&partial, &host.app.client, (&program, None), &info)?;
     for client in clients {
         let root = host.extension(client, &partial).root;
         let info = template.extension_info(&client.id, &client.bundle_id)?;
-        let helper = helper.filter(|_| client.behavior.helpers.is_some());
-        package::lay_out(&root, &client.id, (client_program, helper), &info)?;
+        let helper = helper.as_ref().filter(|_| client.behavior.helpers.is_some());
+        package::lay_out(&root, &client.id, (&client_program, helper), &info)?;
     }
     move_into_place(&partial, &host.app.root, &into.join(format!(".{HOST}.app.replaced")))?;
     Ok(host)

@@ -31,7 +31,7 @@ pub use job::{CrashReport, Death, JobState};
 pub use launchd::{
     InstalledJob, Places, installed_jobs, plan_install, plan_uninstall, print_job, restart_job, start_job,
 };
-pub use package::{Bundle, package};
+pub use package::{Bundle, package, package_open};
 pub use profile::{Profile, ProfileError};
 pub use seal::{ENTITLEMENT, ENTITLEMENTS, sign_ad_hoc, verify_signatures};
 pub use signing::{

@@ -90,6 +90,31 @@ impl Folder {
         walk(path, trusted, End::Create(bits(mode))).map(|(folder, _)| folder)
     }
 
+    /// As [`Folder::trusted`], for a folder that may also be sticky, as `/tmp` is: others may have names of their own in it,
+    /// so what is opened in it must be looked at by itself, with [`Folder::trusted_folder`] for example.
+    ///
+    /// # Errors
+    /// [`Distrust`].
+    pub fn shared(path: &Path, trusted: &Trusted) -> Result<Folder, Distrust> {
+        walk(path, trusted, End::Shared).map(|(folder, _)| folder)
+    }
+
+    /// As [`Folder::shared`]; what is missing of the way is created with `mode`.
+    ///
+    /// # Errors
+    /// [`Distrust`].
+    pub fn shared_or_created(path: &Path, trusted: &Trusted, mode: u32) -> Result<Folder, Distrust> {
+        walk(path, trusted, End::CreateShared(bits(mode))).map(|(folder, _)| folder)
+    }
+
+    /// True for a folder in which others may have names of their own.
+    ///
+    /// # Errors
+    /// Those of looking.
+    pub fn is_shared(&self) -> io::Result<bool> {
+        Ok(self.own_facts()?.mode & 0o022 != 0)
+    }
+
     /// Opens the folder that holds a file which need not exist, and returns the file's name with it. A link in the
     /// file's place is followed as those on the way are.
     ///
@@ -409,11 +434,21 @@ impl Folder {
             if kind == Kind::Folder {
                 self.folder(&name)?.give_below(owner, group, depth)?;
             } else {
-                let flags = AtFlags::SYMLINK_NOFOLLOW;
-                rustix::fs::chownat(&self.folder, &name, Some(owner), Some(group), flags)?;
+                self.give_one(&name, owner.as_raw(), group.as_raw())?;
             }
         }
         Ok(rustix::fs::fchown(&self.folder, Some(owner), Some(group))?)
+    }
+
+    /// Gives one file or link in the folder to a user and their group. A link is not followed.
+    ///
+    /// # Errors
+    /// Those of changing the owner.
+    pub fn give_one(&self, name: impl AsRef<OsStr>, owner: u32, group: u32) -> io::Result<()> {
+        let (owner, group) = (rustix::fs::Uid::from_raw(owner), rustix::fs::Gid::from_raw(group));
+        let name = single(name.as_ref())?;
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        Ok(rustix::fs::chownat(&self.folder, name, Some(owner), Some(group), flags)?)
     }
 
     /// Gives the folder itself, but not what is in it, to a user and their group.

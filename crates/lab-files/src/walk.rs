@@ -33,8 +33,12 @@ const PASSING: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::
 pub(crate) enum End {
     /// A folder that exists.
     Folder,
+    /// A folder that exists, in which others may have names of their own.
+    Shared,
     /// A folder, which is created with this mode when there is none, as are those on the way.
     Create(Mode),
+    /// The same, in which others may have names of their own.
+    CreateShared(Mode),
     /// Whatever it is: the folder that holds it is wanted.
     Parent,
 }
@@ -88,7 +92,8 @@ impl Walk {
             }
             self.enter(&name, trusted, end)?;
         }
-        Ok((self.end(trusted, false)?, OsString::new()))
+        let passing = matches!(end, End::Shared | End::CreateShared(_));
+        Ok((self.end(trusted, passing)?, OsString::new()))
     }
 
     /// The folder that was reached. `passing` is true when one name in it is wanted: the sticky bit keeps that its
@@ -122,7 +127,7 @@ impl Walk {
         let (here, path) = self.here();
         let path = path.join(name);
         let mut opened = rustix::fs::openat(here, name, PASSING, Mode::empty());
-        if let (Err(rustix::io::Errno::NOENT), End::Create(mode)) = (&opened, end) {
+        if let (Err(rustix::io::Errno::NOENT), End::Create(mode) | End::CreateShared(mode)) = (&opened, end) {
             // What is created in a folder of others would be theirs to exchange, but for the sticky bit.
             match rustix::fs::mkdirat(here, name, mode) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => {}

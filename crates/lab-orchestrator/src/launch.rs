@@ -2,13 +2,13 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Seek},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use lab_bundle::StepError;
-use lab_files::Folder;
+use lab_files::{Folder, Trusted};
 use lab_model::Lab;
 use nix::{
     sys::{
@@ -75,7 +75,7 @@ pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>),
     let trusted = request.runs.trusted();
     // Nothing but a path says which program the kernel is to execute, but no folder on its way is others' to write.
     crate::trusted_program(request.program, trusted)?;
-    let programs = OpenPrograms::of(request.programs, trusted)?;
+    let programs = OpenPrograms::of(request.programs, request.lab, trusted)?;
     let folder = RunFolder::create(request.runs, &request.lab.name)?;
     mark_active(&folder, None);
     let prepared = prepare(request, &programs, &folder);
@@ -108,15 +108,19 @@ fn abandon(folder: &RunFolder, failure: Failure) -> Failure {
 struct OpenPrograms {
     client: File,
     driver: File,
-    worker: File,
+    /// Only a lab with helpers or daemons needs it.
+    worker: Option<File>,
 }
 
 impl OpenPrograms {
-    fn of(programs: &Programs, trusted: &lab_files::Trusted) -> Result<OpenPrograms, Failure> {
+    fn of(programs: &Programs, lab: &Lab, trusted: &Trusted) -> Result<OpenPrograms, Failure> {
+        let has_helpers = lab.clients.iter().any(|client| client.behavior.helpers.is_some());
+        let needs_worker = has_helpers || !lab.daemons.is_empty();
+        let worker = needs_worker.then(|| crate::trusted_program(&programs.worker, trusted));
         Ok(OpenPrograms {
             client: crate::trusted_program(&programs.client, trusted)?,
             driver: crate::trusted_program(&programs.driver, trusted)?,
-            worker: crate::trusted_program(&programs.worker, trusted)?,
+            worker: worker.transpose()?,
         })
     }
 }
@@ -133,9 +137,8 @@ fn prepare(request: &Request<'_>, programs: &OpenPrograms, folder: &RunFolder) -
     let install = |program: &File, name: &str| {
         copy_program(program, &installed, name).map_err(output("cannot install the programs"))
     };
-    let client = install(&programs.client, ".lab-client")?;
-    let worker = install(&programs.worker, "lab-worker")?;
-    let bundles = lab_bundle::package(&client, Some(&worker), &request.lab.clients, &folder.bundles())
+    let OpenPrograms { client, driver, worker } = programs;
+    let bundles = lab_bundle::package_open(client, worker.as_ref(), &request.lab.clients, &folder.bundles())
         .map_err(|error| bundle_failure(&error))?;
     if let Some(signing) = request.signing {
         signing.sign(&bundles, &folder.bundles())?;
@@ -149,8 +152,11 @@ fn prepare(request: &Request<'_>, programs: &OpenPrograms, folder: &RunFolder) -
         run: folder.root().to_owned(),
         helpers: bundles.iter().map(|bundle| (bundle.client.clone(), bundle.helper())).collect(),
         clients: bundles.into_iter().map(|bundle| (bundle.client, bundle.executable)).collect(),
-        driver: install(&programs.driver, "lab-driver")?,
-        worker,
+        driver: install(driver, "lab-driver")?,
+        worker: match worker.as_ref().filter(|_| !request.lab.daemons.is_empty()) {
+            Some(worker) => install(worker, "lab-worker")?,
+            None => PathBuf::new(),
+        },
         terminal: request.terminal,
         cpus: Vec::new(),
         clients_are: request.clients_are.clone(),
@@ -161,8 +167,10 @@ fn prepare(request: &Request<'_>, programs: &OpenPrograms, folder: &RunFolder) -
 }
 
 /// What runs does so from a copy of its own: a new build must not change a run.
-fn copy_program(program: &File, into: &Folder, name: &str) -> io::Result<PathBuf> {
-    io::copy(&mut &*program, &mut into.create_file(name, 0o700)?)?;
+fn copy_program(mut program: &File, into: &Folder, name: &str) -> io::Result<PathBuf> {
+    // It may have been copied before.
+    program.seek(io::SeekFrom::Start(0))?;
+    io::copy(&mut program, &mut into.create_file(name, 0o700)?)?;
     Ok(into.path().join(name))
 }
 

@@ -23,7 +23,7 @@ pub struct Plan {
     pub helpers: Vec<(ClientId, PathBuf)>,
     /// The driver's executable, outside the bundles.
     pub driver: PathBuf,
-    /// The daemons' executable, outside the bundles.
+    /// The daemons' executable, outside the bundles; present when the lab has daemons.
     pub worker: PathBuf,
     /// Whether standard error is a terminal, so that progress can be drawn.
     pub terminal: bool,

@@ -52,7 +52,7 @@ impl Runs {
     /// [`FailureKind::Privilege`] when others may write it or a folder on the way, [`FailureKind::Output`] when it cannot
     /// be opened.
     pub fn open(&self) -> Result<Option<Folder>, Failure> {
-        match Folder::trusted(&self.path, &self.trusted) {
+        match Folder::shared(&self.path, &self.trusted) {
             Ok(folder) => Ok(Some(folder)),
             Err(distrust) if is_missing(&distrust) => Ok(None),
             Err(distrust) => Err(distrusted(&distrust)),
@@ -64,7 +64,7 @@ impl Runs {
     /// # Errors
     /// As [`Runs::open`].
     pub fn create(&self) -> Result<Folder, Failure> {
-        Folder::trusted_or_created(&self.path, &self.trusted, FOLDER_MODE)
+        Folder::shared_or_created(&self.path, &self.trusted, FOLDER_MODE)
             .map_err(|distrust| distrusted(&distrust))
     }
 }
@@ -215,6 +215,7 @@ impl RunFolder {
             return Ok(());
         }
         self.folder.give(caller, store.group)?;
+        of_lab.give_one(LATEST, caller, store.group)?;
         of_lab.give_itself(caller, store.group)
     }
 
@@ -225,7 +226,7 @@ impl RunFolder {
 
     /// The folder of all runs.
     fn store(&self) -> Result<Folder, Distrust> {
-        Folder::trusted(self.root.ancestors().nth(2).unwrap_or(&self.root), &self.trusted)
+        Folder::shared(self.root.ancestors().nth(2).unwrap_or(&self.root), &self.trusted)
     }
 
     /// True when any process of the lab has recorded an operation.
@@ -388,14 +389,15 @@ fn runs_in(of_lab: Folder, trusted: &Trusted) -> Result<Vec<RunFolder>, Distrust
     Ok(folders.into_iter().filter(is_run).map(|folder| RunFolder::of(folder, trusted)).collect())
 }
 
-/// The folders in a folder, by name. Those that cannot be opened, because another user's runs lie in them for example, are
-/// left out.
+/// The folders in a folder, by name. Those that cannot be opened are left out, and in a sticky folder those of others.
 fn folders_in(folder: &Folder, trusted: &Trusted) -> Result<Vec<Folder>, Distrust> {
     let entries = folder.entries().unwrap_or_default();
+    let shared = folder.is_shared().unwrap_or(false);
     let mut found = Vec::new();
     for entry in entries.into_iter().filter(|entry| entry.kind == Kind::Folder) {
         match folder.trusted_folder(&entry.name, trusted) {
             Ok(folder) => found.push(folder),
+            Err(distrust) if distrust.is_refusal() && shared => tracing::warn!("left out: {distrust}"),
             Err(distrust) if distrust.is_refusal() => return Err(distrust),
             Err(distrust) => tracing::debug!("left out: {distrust}"),
         }
