@@ -192,7 +192,7 @@ fn daemon_again() {
 }
 
 fn helpers() {
-    let clients = "clients: { count: 2, behavior: { mute: { helpers: true }, helpers: { count: 2, open: true, wait: true } } }\n";
+    let clients = "clients: { count: 1, behavior: { mute: { helpers: true }, helpers: { count: 2, open: true, wait: true } } }\n";
     let load = LOAD.replace("rate: 100", "rate: 50");
     let report = attacked("helpers", &format!("{clients}{load}"), 40);
     let (made, carried_out) = requests(&report);
