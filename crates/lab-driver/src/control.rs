@@ -89,7 +89,7 @@ fn next_order(control: &mut UnixStream) -> Result<Option<Order>, ServeError> {
     match receive(control) {
         Ok(order) => Ok(Some(order)),
         Err(FrameError::Closed | FrameError::Io(_)) => Ok(None),
-        Err(error @ (FrameError::TooLong(_) | FrameError::Form(_))) => {
+        Err(error @ (FrameError::TooLong(_) | FrameError::Form(_) | FrameError::Crowded)) => {
             Err(ServeError::Protocol(error.to_string()))
         }
     }
@@ -123,6 +123,7 @@ fn converse(control: &mut UnixStream, replies: &Replies) -> Result<Outcome, Serv
                 | Order::Work { .. }
                 | Order::StartHelper { .. }
                 | Order::Engage { .. }
+                | Order::Connect { .. }
                 | Order::Serve,
             ) => {
                 return Err(ServeError::Protocol("an order is not for a driver that runs".to_owned()));
