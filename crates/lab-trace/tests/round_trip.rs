@@ -227,3 +227,35 @@ fn the_file_keeps_within_its_limit_and_the_limit_within_reason() {
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     assert!(!path.exists());
 }
+
+/// A trace whose process was told a great deal, as it is read back.
+fn told(settings: serde_json::Value) -> Identity {
+    let mut header = header();
+    header.identity.settings = settings;
+    let path = scratch("much-to-tell");
+    let writer = TraceWriter::create(&path, &header, WriterOptions::default()).unwrap();
+    writer.close(Ticks(9)).unwrap();
+    let memory = lab_trace::MemoryTrace::new(&header, WriterOptions::default()).unwrap().close(Ticks(9));
+    let identity = Trace::parse(&memory).unwrap().header.identity;
+    let map = MappedTrace::open(&path).unwrap();
+    let trace = Trace::of(&map).unwrap();
+    assert!(trace.metadata_whole);
+    assert_eq!(trace.header.identity, identity, "in a file as in memory");
+    identity
+}
+
+#[test]
+fn settings_that_have_no_room_are_left_out_from_the_largest_on_and_the_rest_stays() {
+    let small = serde_json::json!({ "client": 7, "workload": ["a".repeat(1000)] });
+    assert_eq!(told(small.clone()).settings, small);
+    let large = |letter: &str| letter.repeat(50_000);
+    let settings =
+        serde_json::json!({ "client": 7, "workload": [large("a"), large("b")], "about": large("c") });
+    let read = told(settings).settings;
+    assert_eq!(read["client"], 7);
+    assert_eq!(read["workload"], "left out: 100007 bytes");
+    assert_eq!(read["about"], large("c"));
+    assert_eq!(told(serde_json::json!([large("a"), large("b")])).settings, "left out: 100007 bytes");
+    let many: serde_json::Map<_, _> = (0..9000).map(|n| (format!("key-{n:05}"), n.into())).collect();
+    assert!(told(many.into()).settings.as_str().unwrap().starts_with("left out: "));
+}
