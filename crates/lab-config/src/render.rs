@@ -8,8 +8,9 @@ use crate::{Color, Diagnostic, Report, lines::Lines};
 const WIDTH: usize = 120;
 /// Places that are further apart than this many lines are shown in two excerpts.
 const LINES_MAX: usize = 100;
-/// How much of a line is shown behind a place, in bytes.
-const BEHIND_BYTES_MAX: usize = 2 * WIDTH;
+/// How much of a place is marked, in bytes; as much again is shown behind it, and places in columns further apart are
+/// shown in two excerpts. The renderer cuts lines to what is marked, so all of a mark must be about as wide as a line.
+const PLACE_BYTES_MAX: usize = WIDTH;
 
 /// Renders all mistakes of a report, one after the other, and how many there are.
 pub(crate) fn render(report: &Report, color: Color) -> String {
@@ -68,6 +69,15 @@ fn without_c1(text: &str) -> Cow<'_, str> {
     if text.contains(is_c1) { text.replace(is_c1, "\u{b7}").into() } else { text.into() }
 }
 
+/// Whether two places fit into one excerpt.
+fn is_near(lines: &Lines<'_>, one: usize, other: usize) -> bool {
+    let [(line, column), (other_line, other_column)] = [one, other].map(|at| {
+        let line = lines.of_byte(at);
+        (line, at - lines.place(line).start)
+    });
+    line.abs_diff(other_line) <= LINES_MAX && column.abs_diff(other_column) <= PLACE_BYTES_MAX
+}
+
 /// Lines of the source that one mistake touches, each ended by a line feed whatever ended it, so that the renderer
 /// counts as the places do, and rendering does not cost the whole file.
 struct Excerpt<'a> {
@@ -85,9 +95,9 @@ impl<'a> Excerpt<'a> {
         let related = diagnostic.related.iter();
         let related =
             related.map(|related| (AnnotationKind::Context, &related.place, related.label.as_str()));
-        let (near, far): (Vec<_>, Vec<_>) = std::iter::once(own).chain(related).partition(|(_, place, _)| {
-            lines.of_byte(place.start).abs_diff(lines.of_byte(diagnostic.place.start)) <= LINES_MAX
-        });
+        let (near, far): (Vec<_>, Vec<_>) = std::iter::once(own)
+            .chain(related)
+            .partition(|(_, place, _)| is_near(lines, place.start, diagnostic.place.start));
         let apart = far.chunks(1).map(|one| Excerpt::around(source, lines, one));
         std::iter::once(Excerpt::around(source, lines, &near)).chain(apart).collect()
     }
@@ -106,8 +116,8 @@ impl<'a> Excerpt<'a> {
         for line in first..=last {
             let place = lines.place(line);
             let marked = places.iter().filter(|(_, place, _)| line_of(place) == line);
-            let end = marked.map(|(_, place, _)| place.end).max().unwrap_or(place.start);
-            let end = source.floor_char_boundary(end.saturating_add(BEHIND_BYTES_MAX).min(place.end));
+            let end = marked.map(|(_, place, _)| place.start).max().unwrap_or(place.start);
+            let end = source.floor_char_boundary(end.saturating_add(2 * PLACE_BYTES_MAX).min(place.end));
             if line > first {
                 text.push('\n');
             }
@@ -117,7 +127,8 @@ impl<'a> Excerpt<'a> {
         let mark = |&(kind, place, label): &(AnnotationKind, &Range<usize>, &'a str)| {
             let line = line_of(place);
             let start = starts[line - first] + (place.start - lines.place(line).start);
-            (kind, start..start + place.len(), label)
+            let end = text.floor_char_boundary((start + place.len()).min(start + PLACE_BYTES_MAX));
+            (kind, start..end, label)
         };
         Excerpt { line: first, marks: places.iter().map(mark).collect(), text }
     }
