@@ -24,6 +24,8 @@ fi
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Cdebug-assertions"
+# The same versions as the lab's own; libFuzzer comes on top.
+cp ../Cargo.lock Cargo.lock
 cargo +nightly build --quiet --release --target "$host"
 
 if [ $# = 0 ]; then

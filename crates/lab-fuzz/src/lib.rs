@@ -17,7 +17,9 @@ pub use kernel::proc_files;
 #[cfg(target_os = "linux")]
 pub use kernel::{fanotify, fdinfo};
 pub use mac::{crash_report, mac_tools, mach_o, plist, profile, signature};
-pub use run::{frames, requests, run_files};
+#[cfg(feature = "run-files")]
+pub use run::run_files;
+pub use run::{frames, requests};
 pub use trace::trace;
 
 /// Reads something for no other reason than to have it read.
@@ -42,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     ("proc_files", proc_files),
     ("profile", profile),
     ("requests", requests),
+    #[cfg(feature = "run-files")]
     ("run_files", run_files),
     ("signature", signature),
     ("signing_yaml", signing_yaml),

@@ -1,6 +1,5 @@
 //! What the lab's own processes tell each other, and the files of a run.
 
-use lab_orchestrator::{Active, Plan, ProcessName};
 use lab_protocol::{FRAME_BYTES_MAX, FrameError, Order, Reply, receive, send};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -54,7 +53,10 @@ pub fn requests(data: &[u8]) {
 }
 
 /// `plan.json`, `active.json` and the note of who has the machine's daemons.
+#[cfg(feature = "run-files")]
 pub fn run_files(data: &[u8]) {
+    use lab_orchestrator::{Active, Plan, ProcessName};
+
     crate::read_only(serde_json::from_slice::<ProcessName>(data));
     crate::read_only(serde_json::from_slice::<Active>(data));
     let Ok(plan) = serde_json::from_slice::<Plan>(data) else { return };
