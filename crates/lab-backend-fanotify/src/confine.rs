@@ -13,7 +13,7 @@ use nix::{
 
 use lab_model::ArenaKind;
 
-use crate::sys;
+use crate::{event::EVENT_BYTES, sys};
 
 /// Starts a program as the first process of a lab: new PID namespace, new mount namespace, killed when the
 /// calling process dies. Returns its process ID as the caller sees it. The caller must have one thread only.
@@ -88,5 +88,5 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 pub fn unread_events(pid: u32, descriptor: i32) -> io::Result<u64> {
     use std::os::fd::AsFd;
     let copy = sys::pidfd_getfd(pid, descriptor)?;
-    Ok(sys::bytes_waiting(copy.as_fd())? / sys::EVENT_BYTES as u64)
+    Ok(sys::bytes_waiting(copy.as_fd())? / EVENT_BYTES as u64)
 }

@@ -4,7 +4,7 @@
 //! the bundles, and conducts nothing that runs from them.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ use plist::Value;
 use crate::{
     Bundle, BundleError, Check, Subject, Template,
     package::{self, move_into_place},
-    seal, signature,
+    property_list, seal, signature,
 };
 
 /// The host's name: of its folder, its executable and its process.
@@ -183,9 +183,8 @@ fn sealed(app: &Bundle) -> Result<(bool, String), BundleError> {
 
 /// Checks what tells a system extension from another bundle: its type, its folder's name, what it says to the user.
 fn is_extension(extension: &Bundle) -> (bool, String) {
-    let info = match fs::read(extension.info_plist()).map(|bytes| Value::from_reader(io::Cursor::new(bytes)))
-    {
-        Ok(Ok(Value::Dictionary(info))) => info,
+    let info = match fs::read(extension.info_plist()).map(|bytes| property_list(&bytes)) {
+        Ok(Ok(info)) => info,
         _ => return (false, "Info.plist cannot be read".to_owned()),
     };
     let text = |key: &str| info.get(key).and_then(Value::as_string).unwrap_or_default();

@@ -15,6 +15,7 @@ mod job;
 mod launchd;
 mod package;
 mod profile;
+mod property_list;
 mod seal;
 pub mod signature;
 mod signing;
@@ -33,6 +34,7 @@ pub use launchd::{
 };
 pub use package::{Bundle, package, package_open};
 pub use profile::{Profile, ProfileError};
+pub use property_list::{PROPERTY_LIST_BYTES_MAX, PROPERTY_LIST_DEPTH_MAX, PropertyListError, property_list};
 pub use seal::{ENTITLEMENT, ENTITLEMENTS, sign_ad_hoc, verify_signatures};
 pub use signing::{
     DeveloperId, Signing, SigningFacts, SigningFileError, SigningProblem, identities, list_identities,

@@ -16,6 +16,7 @@ mod explain;
 mod external;
 mod faults;
 mod heading;
+mod lines;
 mod loads;
 mod nearest;
 mod raw;

@@ -6,12 +6,47 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a target that cannot go on has found something")]
 
+mod config;
+mod kernel;
+mod mac;
+mod run;
 mod trace;
 
+pub use config::{condition, lab_file, signing_yaml};
+pub use kernel::proc_files;
+#[cfg(target_os = "linux")]
+pub use kernel::{fanotify, fdinfo};
+pub use mac::{crash_report, mac_tools, mach_o, plist, profile, signature};
+#[cfg(feature = "run-files")]
+pub use run::run_files;
+pub use run::{frames, requests};
 pub use trace::trace;
+
+/// Reads something for no other reason than to have it read.
+fn read_only<T>(_: T) {}
 
 /// A target: the name of its corpus, its regressions and its fuzz program, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, in the order of their names.
-pub const TARGETS: &[Target] = &[("trace", trace)];
+pub const TARGETS: &[Target] = &[
+    ("condition", condition),
+    ("crash_report", crash_report),
+    #[cfg(target_os = "linux")]
+    ("fanotify", fanotify),
+    #[cfg(target_os = "linux")]
+    ("fdinfo", fdinfo),
+    ("frames", frames),
+    ("lab_file", lab_file),
+    ("mac_tools", mac_tools),
+    ("mach_o", mach_o),
+    ("plist", plist),
+    ("proc_files", proc_files),
+    ("profile", profile),
+    ("requests", requests),
+    #[cfg(feature = "run-files")]
+    ("run_files", run_files),
+    ("signature", signature),
+    ("signing_yaml", signing_yaml),
+    ("trace", trace),
+];

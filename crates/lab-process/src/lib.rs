@@ -17,6 +17,7 @@ mod operate;
 mod paths;
 mod precedence;
 pub mod program;
+mod stat;
 mod trace;
 
 pub use arena::Arena;
@@ -28,4 +29,5 @@ pub use machine::{ProcessState, host_facts, process_id, process_state, thread_id
 pub use operate::{Operator, burn};
 pub use paths::Paths;
 pub use precedence::take_precedence;
+pub use stat::{ProcessStat, environment_value};
 pub use trace::{GROW_EVERY, create_trace};

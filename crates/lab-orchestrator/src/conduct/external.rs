@@ -9,7 +9,7 @@ use std::{
 };
 
 use lab_model::{Actor, External, PrivateFolder, Ready, Ticks};
-use lab_process::clock;
+use lab_process::{ProcessStat, clock, environment_value};
 use lab_trace::{Fault, FaultKind, GroupMark, Outlook, ProcessMark, ProcessMarkKind, Sighting, TraceWriter};
 use nix::{
     sys::{
@@ -471,16 +471,11 @@ fn process_ids() -> BTreeSet<u32> {
 }
 
 fn parent_and_state(pid: u32) -> Option<(u32, char)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything; the fields stand behind the last one.
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let state = fields.next()?.chars().next()?;
-    Some((fields.next()?.parse().ok()?, state))
+    let stat = ProcessStat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
+    Some((stat.parent, stat.state))
 }
 
 fn marker(pid: u32) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let mut variables = environment.split(|&byte| byte == 0);
-    let value = variables.find_map(|one| one.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"="))?;
-    String::from_utf8(value.to_vec()).ok()
+    environment_value(&environment, MARKER).map(str::to_owned)
 }
