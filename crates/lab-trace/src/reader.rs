@@ -95,7 +95,8 @@ impl Source<'_> {
         };
         let file = match self {
             Source::Memory(bytes) => {
-                let used = last(bytes.get(RECORDS_OFFSET..).unwrap_or_default()).map_or(0, |last| last.saturating_add(1));
+                let used = last(bytes.get(RECORDS_OFFSET..).unwrap_or_default())
+                    .map_or(0, |last| last.saturating_add(1));
                 return at_least.max(used as u64);
             }
             Source::File(file) => file,
