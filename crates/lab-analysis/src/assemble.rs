@@ -134,6 +134,7 @@ impl Assembly<'_> {
             lab: lab.name.clone(),
             about: lab.about.clone(),
             run: self.context.run.into(),
+            still_running: false,
             replay: self.context.replay.into(),
             backend: self.context.backend.into(),
             seed: lab.seed,

@@ -39,6 +39,9 @@ pub struct Findings {
     pub about: String,
     /// The run's folder name (its time).
     pub run: String,
+    /// True when the lab still ran while its traces were read: all the rest is about what it had recorded by then.
+    #[serde(default)]
+    pub still_running: bool,
     /// The line that runs the same lab again.
     pub replay: String,
     /// The kernel it ran on: `fanotify`, `endpoint-security` or `sim`; `eslogger` for an import, in which a decision

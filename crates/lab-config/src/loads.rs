@@ -1,6 +1,6 @@
 //! The loads beside the two storms, and the schedules of all: as written, and resolved.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use lab_model::{Distribution, ExecTree, Expectation, FileMix, Knee, OpenList, Rate, Run, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -10,7 +10,7 @@ use crate::{
     distribution::RawBytes,
     expectations::expectation,
     read::{At, Field, List, Problems, Read, records},
-    resolve::check_path,
+    resolve::{check_path, path_mistake},
     scalar::Bounded,
     tree::{Node, Value, shortened},
 };
@@ -415,12 +415,18 @@ pub(crate) fn resolve_open_list(
     }
     let paths: Vec<(String, &std::ops::Range<usize>)> = match (&raw.list, &raw.paths) {
         (Field::Given(list), Field::Absent) => match beside(&list.value) {
-            Ok(text) => listed(&text).map(|path| (path, &list.place)).collect(),
+            Ok(text) => {
+                if let Some(diagnostic) = unfit(list, &text) {
+                    problems.add(diagnostic);
+                    return None;
+                }
+                listed(&text).map(|(_, path)| (path, &list.place)).collect()
+            }
             Err(why) => {
                 let message = format!("the list `{}` cannot be read: {why}", shortened(&list.value));
                 let diagnostic = Diagnostic::new(list.place.clone(), message)
                     .label("a file beside the lab file")
-                    .help("name it relative to the lab file, one path a line");
+                    .help("name a file that lies beside the lab file or below, one path a line");
                 problems.add(diagnostic);
                 return None;
             }
@@ -448,10 +454,34 @@ pub(crate) fn resolve_open_list(
     })
 }
 
-/// The paths of a list as it is recorded.
-fn listed(text: &str) -> impl Iterator<Item = String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| line.trim_start_matches('/').to_owned())
+/// The paths of a list as it is recorded, with the numbers of their lines.
+fn listed(text: &str) -> impl Iterator<Item = (usize, String)> {
+    let lines = (1..).zip(text.lines().map(str::trim));
+    let paths = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    paths.map(|(number, line)| (number, line.trim_start_matches('/').to_owned()))
+}
+
+/// Why a list cannot be used. The lines are told by their numbers and never by what they say: a file that was named by
+/// mistake may be nobody's to see.
+fn unfit(list: &At<String>, text: &str) -> Option<Diagnostic> {
+    let why = |number: usize, why: &str| {
+        let message = format!("line {number} of the list `{}` is not a path", shortened(&list.value));
+        Diagnostic::new(list.place.clone(), message)
+            .label(why.to_owned())
+            .help("write one path a line, below the arena, such as `files/deep`")
+    };
+    let mut first_with: BTreeMap<String, usize> = BTreeMap::new();
+    for (number, path) in listed(text) {
+        if let Some(mistake) = path_mistake(&path) {
+            return Some(why(number, mistake));
+        }
+        first_with.entry(path).or_insert(number);
+    }
+    first_with.iter().find_map(|(path, &number)| {
+        let mut parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let file = parents.find_map(|parent| first_with.get(parent))?;
+        Some(why(number, &format!("its folder is the file of line {file}")))
+    })
 }
 
 fn check_paths(

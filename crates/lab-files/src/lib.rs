@@ -6,15 +6,17 @@
 //! that nothing below it can be exchanged between the check and the use.
 #![forbid(unsafe_code)]
 
+mod beneath;
 mod folder;
 mod pass;
 mod read;
 mod trusted;
 mod walk;
 
+pub use beneath::read_beneath;
 pub use folder::{Entry, Facts, Folder, Kind};
 #[cfg(target_os = "linux")]
 pub use pass::sealed;
 pub use pass::{PassError, receive};
-pub use read::{ReadError, open_regular, read, read_file};
+pub use read::{ReadError, is_own_lack, open_regular, read, read_file};
 pub use trusted::{Distrust, Trusted, mask_modes};

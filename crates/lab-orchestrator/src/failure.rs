@@ -1,4 +1,6 @@
-use std::fmt;
+use std::{fmt, path::Path};
+
+use lab_files::ReadError;
 
 /// How a run went wrong, as far as the caller of `lab` has to tell cases apart. The numbers are exit codes
 /// after `sysexits.h`.
@@ -62,6 +64,10 @@ pub struct Failure {
     pub mend: Option<String>,
 }
 
+/// What mends that this process has too few descriptors or too little memory.
+pub const OWN_LACK: &str = "nothing was written; give this process more: descriptors with `ulimit -n`, memory with \
+                            `ulimit -v` or memory.max of its control group";
+
 impl Failure {
     /// A failure without advice.
     #[must_use]
@@ -75,6 +81,16 @@ impl Failure {
         Failure { mend: Some(mend.into()), ..self }
     }
 
+    /// A failure to read a file or a folder.
+    #[must_use]
+    pub fn unread(path: &Path, error: &ReadError) -> Failure {
+        let failure = Failure::new(FailureKind::Output, format!("cannot read {}: {error}", path.display()));
+        if !error.is_own_lack() {
+            return failure;
+        }
+        failure.mend(OWN_LACK)
+    }
+
     /// A failure to write the run's folder.
     #[must_use]
     pub fn output(what: &str, error: &std::io::Error) -> Failure {
@@ -83,6 +99,7 @@ impl Failure {
         }
         let failure = Failure::new(FailureKind::Output, format!("{what}: {error}"));
         match error.kind() {
+            _ if lab_files::is_own_lack(error) => failure.mend(OWN_LACK),
             std::io::ErrorKind::StorageFull => {
                 failure.mend("free some space, or name another folder with --runs")
             }

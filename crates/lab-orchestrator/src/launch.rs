@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     Active, ClientsAre, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, Runs, SigningFile,
-    abort::AbortWatch, owner::Owner, preflight, products::require_products,
+    abort::AbortWatch, interrupts, owner::Owner, preflight, products::require_products,
 };
 
 /// What is to be launched.
@@ -66,6 +66,8 @@ pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>),
         signing.check(&bundles.collect::<Vec<_>>())?;
     }
     // One thread, as cloning the conductor demands. Signals are listened for before there is anything to end.
+    let _hold = interrupts::hold_for_a_lab()
+        .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot listen for signals: {error}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::new(FailureKind::Bug, format!("no event loop: {error}")))?;
@@ -338,9 +340,9 @@ async fn watch(pid: u32, signals: &mut Signals, mut abort: Option<AbortWatch<'_>
         let Signals { interrupt, terminate, hangup, child } = signals;
         tokio::select! {
             _ = child.recv() => continue,
-            _ = interrupt.recv() => asked += 1,
-            _ = terminate.recv() => asked += 1,
-            _ = hangup.recv() => asked += 1,
+            _ = interrupt.recv() => asked += heeded(),
+            _ = terminate.recv() => asked += heeded(),
+            _ = hangup.recv() => asked += heeded(),
             // The first process of a PID namespace is not told of a signal that it does not handle yet.
             () = tokio::time::sleep(ASK_AGAIN_AFTER), if asked > 0 => {}
             () = tokio::time::sleep(LOOK_EVERY), if abort.is_some() => {
@@ -355,6 +357,12 @@ async fn watch(pid: u32, signals: &mut Signals, mut abort: Option<AbortWatch<'_>
         let signal = if asked < 3 { Signal::SIGTERM } else { Signal::SIGKILL };
         send(conductor, signal);
     }
+}
+
+/// One more signal, which the conductor is now told of; one that comes after its end is not heeded here.
+fn heeded() -> u32 {
+    interrupts::heeded();
+    1
 }
 
 fn send(conductor: Pid, signal: Signal) {

@@ -7,7 +7,7 @@ use lab_files::{Folder, Trusted};
 use lab_model::{ClientId, Lab};
 use serde::{Deserialize, Serialize};
 
-use crate::Failure;
+use crate::{Failure, RunFolder};
 
 /// Everything the conductor needs to run a lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,24 @@ pub struct Active {
     pub launcher: ProcessName,
     /// The first process of the lab, as the outside names it; none while the lab is being prepared.
     pub conductor: Option<ProcessName>,
+}
+
+/// The largest note of processes that is read, in bytes.
+const ACTIVE_BYTES_MAX: u64 = 64 * 1024;
+
+impl Active {
+    /// What a run's folder says of its processes; `None` when it says nothing, as after its end.
+    #[must_use]
+    pub fn of(folder: &RunFolder) -> Option<Active> {
+        let text = lab_files::read(&folder.active(), ACTIVE_BYTES_MAX).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// True while one of them exists.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        self.launcher.lives() || self.conductor.is_some_and(|conductor| conductor.lives())
+    }
 }
 
 /// A process that cannot be mistaken for another of the same ID.

@@ -11,7 +11,7 @@ use std::{
 
 use lab_files::{Distrust, Facts, Folder, Kind, Trusted};
 
-use crate::{Failure, FailureKind};
+use crate::{Failure, FailureKind, interrupts};
 
 /// The mode of every folder of the store.
 const FOLDER_MODE: u32 = 0o700;
@@ -191,6 +191,7 @@ impl RunFolder {
     /// # Errors
     /// Those of writing.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let _hold = interrupts::hold();
         self.folder.replace(name, FILE_MODE, bytes)
     }
 
@@ -199,6 +200,7 @@ impl RunFolder {
     /// # Errors
     /// Those of opening the folder, which may be no link, and of writing.
     pub fn write_in(&self, folder: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let _hold = interrupts::hold();
         let folder = self.folder.trusted_folder(folder, &self.trusted)?;
         folder.replace(name, FILE_MODE, bytes)
     }

@@ -20,6 +20,7 @@ mod memory;
 mod reader;
 #[warn(clippy::arithmetic_side_effects)]
 mod record;
+mod stored;
 mod writer;
 
 pub use attached::AttachedTrace;
@@ -29,7 +30,6 @@ pub use layout::{
     CHUNK_RECORDS, FORMAT_MAJOR, FORMAT_MINOR, HEADER_BYTES, METADATA_BYTES_MAX, PATH_BYTES_MAX,
     RECORD_BYTES, RECORDS_OFFSET, TRACE_BYTES_MAX,
 };
-pub use mapped::MappedTrace;
 pub use memory::MemoryTrace;
 pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
 pub use record::{
@@ -38,4 +38,5 @@ pub use record::{
     PlannedStep, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Served, Sighting,
     Target, ThreadMark, ThreadPurpose, Unwatched,
 };
+pub use stored::StoredTrace;
 pub use writer::{RecordId, TraceWriter, WriterOptions};

@@ -1,14 +1,15 @@
 //! Finds lab files and the run store. Root takes orders only from lab files that nobody else may have written.
 
 use std::{
+    cell::Cell,
     env, fs,
     path::{Path, PathBuf},
 };
 
 use lab_config::Limits;
-use lab_files::{Distrust, Folder, Kind, Trusted};
+use lab_files::{Distrust, Folder, Kind, ReadError, Trusted};
 use lab_model::Lab;
-use lab_orchestrator::{Failure, FailureKind, Runs};
+use lab_orchestrator::{Failure, FailureKind, OWN_LACK, Runs};
 
 use crate::{Stop, arguments::Arguments, terminal};
 
@@ -18,8 +19,8 @@ const CONFIGS: &str = "lab-configs";
 /// The folder in it of labs that only show what this machine costs, and what their names begin with.
 pub(crate) const CALIBRATION: &str = "calibration";
 
-/// The largest lab file that is read, in bytes.
-const LAB_FILE_BYTES_MAX: u64 = 16 << 20;
+/// The largest list of paths beside a lab file, in bytes: twice what its paths may have together, for remarks.
+const LIST_BYTES_MAX: u64 = 1 << 20;
 
 /// Where everything lies.
 #[derive(Debug)]
@@ -94,13 +95,11 @@ impl Places {
     pub(crate) fn lab_file(&self, name: &str) -> Result<PathBuf, Stop> {
         let direct = PathBuf::from(name);
         if name.contains('/') || direct.extension().is_some_and(|extension| extension == "yaml") {
-            return if direct.is_file() {
-                Ok(direct)
-            } else {
-                Err(Stop::usage(
-                    format!("there is no lab file {name}"),
-                    "name a lab of `lab list`, or a path to a lab file",
-                ))
+            let mend = "name a lab of `lab list`, or a path to a lab file";
+            return match fs::metadata(&direct) {
+                Ok(facts) if facts.is_file() => Ok(direct),
+                Ok(_) => Err(Stop::usage(format!("{name} is not a regular file"), mend)),
+                Err(_) => Err(Stop::usage(format!("there is no lab file {name}"), mend)),
             };
         }
         // A folder that others may write is refused, whether or not it has a lab of that name.
@@ -122,29 +121,64 @@ impl Places {
 
     /// The text of a lab file.
     pub(crate) fn source(&self, name: &str) -> Result<Vec<u8>, Stop> {
-        let file = self.lab_file(name)?;
-        let unread = |error: &dyn std::fmt::Display| {
-            Stop::usage(format!("cannot read {}: {error}", file.display()), "check the file's mode")
-        };
-        let opened = Folder::trusted_file(&file, &self.trusted).map_err(|distrust| match distrust.io() {
-            Some(error) => unread(error),
+        self.source_of(&self.lab_file(name)?)
+    }
+
+    /// The content of a lab file, which is a regular one within the limit of all lab files.
+    fn source_of(&self, file: &Path) -> Result<Vec<u8>, Stop> {
+        let opened = Folder::trusted_file(file, &self.trusted).map_err(|distrust| match distrust.io() {
+            Some(error) if lab_files::is_own_lack(error) => Failure::from(&distrust).mend(OWN_LACK).into(),
+            Some(error) => unread(file, error),
             None => distrusted(&distrust),
         })?;
-        lab_files::read_file(&opened, LAB_FILE_BYTES_MAX).map_err(|error| unread(&error))
+        let bytes_max = lab_config::SOURCE_BYTES_MAX as u64;
+        lab_files::read_file(&opened, bytes_max).map_err(|error| match error {
+            error if error.is_own_lack() => Failure::unread(file, &error).into(),
+            ReadError::TooLarge { bytes_max } => Stop {
+                code: 65,
+                message: format!(
+                    "{} is larger than {bytes_max} bytes, the most that a lab file has",
+                    file.display()
+                ),
+                mend: Some("name a lab file; long lists of paths go into a file beside it".to_owned()),
+            },
+            error => unread(file, &error),
+        })
     }
 
     /// Reads a lab; its mistakes go to standard error.
     pub(crate) fn read(&self, name: &str) -> Result<Lab, Stop> {
         let file = self.lab_file(name)?;
-        let source = self.source(name)?;
+        let source = self.source_of(&file)?;
         let label = relative(&file).display().to_string();
         let folder = file.parent().unwrap_or(Path::new(""));
-        let beside = |name: &str| fs::read_to_string(folder.join(name)).map_err(|error| error.to_string());
-        lab_config::parse_beside(&label, source, &limits(), &beside).map_err(|report| {
-            eprint_report(&report);
-            Stop { code: 65, message: String::new(), mend: None }
-        })
+        // What this process lacks is no mistake of the lab file.
+        let lacking = Cell::new(None);
+        let beside = |name: &str| {
+            let path = Path::new(name);
+            let text = lab_files::read_beneath(folder, path, LIST_BYTES_MAX).map_err(|error| {
+                let said = error.to_string();
+                if error.is_own_lack() {
+                    lacking.set(Some(Failure::unread(&folder.join(path), &error)));
+                }
+                said
+            })?;
+            String::from_utf8(text).map_err(|_| "it is not UTF-8 text".to_owned())
+        };
+        let lab = lab_config::parse_beside(&label, source, &limits(), &beside);
+        match (lab, lacking.take()) {
+            (Ok(lab), _) => Ok(lab),
+            (Err(_), Some(failure)) => Err(failure.into()),
+            (Err(report), None) => {
+                terminal::eprint_mistakes(&report);
+                Err(Stop { code: 65, message: String::new(), mend: None })
+            }
+        }
     }
+}
+
+fn unread(file: &Path, error: &dyn std::fmt::Display) -> Stop {
+    Stop::usage(format!("cannot read {}: {error}", file.display()), "name a regular file that you may read")
 }
 
 /// The user who called sudo, when one did.
@@ -162,12 +196,6 @@ fn distrusted(distrust: &Distrust) -> Stop {
 /// True for a lab that only shows what this machine costs.
 pub(crate) fn is_for_calibration(lab: &str) -> bool {
     lab.strip_prefix(CALIBRATION).is_some_and(|rest| rest.starts_with('-'))
-}
-
-/// Shows all mistakes of a lab file.
-pub(crate) fn eprint_report(report: &lab_config::Report) {
-    let color = if terminal::color_stderr() { lab_config::Color::Always } else { lab_config::Color::Never };
-    terminal::eprint(&report.render(color));
 }
 
 /// What this machine allows a lab.

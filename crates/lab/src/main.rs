@@ -26,18 +26,22 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are no errors; anything else is a wrong use of the command line (EX_USAGE).
-            let code = if error.use_stderr() { 64 } else { 0 };
+            if error.use_stderr() {
+                // Without its colours: it repeats what was typed.
+                terminal::eprint(&error.render().to_string());
+                return ExitCode::from(64);
+            }
             drop(error.print());
-            return ExitCode::from(code);
+            return ExitCode::SUCCESS;
         }
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| "warn".into()))
-        .with_writer(std::io::stderr)
+        .with_writer(|| terminal::Log)
         .without_time()
         .init();
-    match commands::run(&arguments, mask) {
+    match end_at_once(&arguments).and_then(|()| commands::run(&arguments, mask)) {
         Ok(code) => ExitCode::from(code),
         Err(stop) => {
             if !stop.message.is_empty() {
@@ -47,6 +51,19 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// From now on signals end the program. The conductor, which is the first process of its lab, has its own way with them.
+fn end_at_once(arguments: &Arguments) -> Result<(), Stop> {
+    if matches!(arguments.command, arguments::Command::Conduct { .. }) {
+        return Ok(());
+    }
+    lab_orchestrator::interrupts::end_at_once()
+        .map_err(|error| Stop::bug(format!("cannot listen for signals: {error}")))
+}
+
+/// What this program says and does when memory ends, which no part of it can go on without.
+#[global_allocator]
+static MEMORY: lab_process::Memory = lab_process::Memory { exit_code: FailureKind::Output.exit_code() };
 
 /// Why a command ended early: what to say, and the exit code.
 #[derive(Debug)]

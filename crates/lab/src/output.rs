@@ -8,6 +8,7 @@ use std::{
 };
 
 use lab_files::{Folder, Kind};
+use lab_orchestrator::interrupts;
 
 use crate::labs::Places;
 
@@ -26,6 +27,7 @@ pub(crate) fn replace_with<T>(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<T>,
 ) -> io::Result<T> {
+    let _hold = interrupts::hold();
     let (folder, name) = Folder::trusted_parent(path, &places.trusted)?;
     match folder.facts(&name) {
         Ok(facts) if facts.kind == Kind::Folder => return Err(io::ErrorKind::IsADirectory.into()),

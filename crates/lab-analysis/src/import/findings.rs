@@ -37,6 +37,7 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         lab: import.source.name.clone(),
         about: "Events that eslogger was told about, imported.".into(),
         run: run.into(),
+        still_running: false,
         replay: replay.into(),
         backend: BACKEND.into(),
         seed: 0,

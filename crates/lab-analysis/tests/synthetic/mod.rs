@@ -15,9 +15,9 @@ use lab_model::{
     SubjectClass, ThreadId, Ticks, Timebase, Verdict, Workload,
 };
 use lab_trace::{
-    DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, MappedTrace, Notice, OperationBegin,
-    OperationEnd, PhaseMark, ProcessMark, ProcessMarkKind, RecordId, Target, ThreadMark, ThreadPurpose,
-    Trace, TraceWriter, Unwatched, WriterOptions,
+    DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, Notice, OperationBegin, OperationEnd,
+    PhaseMark, ProcessMark, ProcessMarkKind, RecordId, StoredTrace, Target, ThreadMark, ThreadPurpose, Trace,
+    TraceWriter, Unwatched, WriterOptions,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -366,31 +366,30 @@ impl Builder {
         end
     }
 
-    /// Closes the traces and maps them.
+    /// Closes the traces and opens them for reading.
     pub(crate) fn finish(self) -> Run {
         for writer in &self.writers {
             writer.close(Ticks(self.latest + 1)).unwrap();
         }
-        let maps = self.files.iter().map(|path| MappedTrace::open(path).unwrap()).collect();
-        Run { lab: self.lab, maps, files: self.files }
+        let stored = self.files.iter().map(|path| StoredTrace::open(path).unwrap()).collect();
+        Run { lab: self.lab, stored, files: self.files }
     }
 }
 
 /// A run whose traces are there to be analysed.
 pub(crate) struct Run {
     pub(crate) lab: Lab,
-    pub(crate) maps: Vec<MappedTrace>,
+    pub(crate) stored: Vec<StoredTrace>,
     pub(crate) files: Vec<PathBuf>,
 }
 
 impl Run {
     pub(crate) fn analyse(&self) -> Findings {
-        let bytes: Vec<&[u8]> = self.maps.iter().map(MappedTrace::bytes).collect();
-        analyse_bytes(&self.lab, &bytes)
+        analyse_on(self, "fanotify")
     }
 
     pub(crate) fn copies(&self) -> Vec<Vec<u8>> {
-        self.maps.iter().map(|map| map.bytes().to_vec()).collect()
+        self.files.iter().map(|path| std::fs::read(path).unwrap()).collect()
     }
 }
 
@@ -409,7 +408,7 @@ pub(crate) fn analyse_bytes(lab: &Lab, bytes: &[&[u8]]) -> Findings {
 
 /// Analyses a run as one of another kernel.
 pub(crate) fn analyse_on(run: &Run, backend: &str) -> Findings {
-    let traces: Vec<Trace<'_>> = run.maps.iter().map(|map| Trace::of(map).unwrap()).collect();
+    let traces: Vec<Trace<'_>> = run.stored.iter().map(|stored| Trace::of(stored).unwrap()).collect();
     let context = Context { lab: &run.lab, run: "run", backend, replay: "replay", unreadable: &[] };
     lab_analysis::analyse(&traces, &context)
 }

@@ -7,7 +7,7 @@ use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, approvals,
     calls::{blame, calls},
     notices, picture,
-    run::{end_mood, headroom_mood, origin, request_times, requests},
+    run::{STILL_RUNNING, end_mood, headroom_mood, origin, request_times, requests},
     told::{is_told, told},
 };
 use crate::{
@@ -87,9 +87,14 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
         || "lowest headroom not known".to_owned(),
         |least| format!("lowest headroom {}", share(least)),
     );
+    let headline = format!("{}, {} missed, {lowest}", counted(client.decisions, "decision"), count(missed));
+    let (mood, headline) = match findings.still_running {
+        true => (Mood::Unknown, format!("{STILL_RUNNING}: {headline}")),
+        false => (mood, headline),
+    };
     Verdict {
         mood,
-        headline: format!("{}, {} missed, {lowest}", counted(client.decisions, "decision"), count(missed)),
+        headline,
         checks,
         facts: vec![
             Fact {

@@ -26,7 +26,7 @@ pub(super) fn diff(places: &Places, arguments: &Diff) -> Result<u8, Stop> {
         terminal::print_json(&whole)?;
     } else {
         let names = [name.as_str(), other_name.as_str()];
-        terminal::print(&lab_report::text::comparison(&comparison, names, &terminal::style()))?;
+        terminal::print_painted(&lab_report::text::comparison(&comparison, names, &terminal::style()))?;
     }
     Ok(0)
 }

@@ -121,6 +121,6 @@ pub(super) fn schema(of: SchemaOf) -> Result<u8, Stop> {
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<u8, Stop> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "lab", &mut script);
-    terminal::print(&String::from_utf8_lossy(&script))?;
+    terminal::print_script(&String::from_utf8_lossy(&script))?;
     Ok(0)
 }

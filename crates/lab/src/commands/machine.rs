@@ -1,11 +1,9 @@
 //! Commands about this machine: what runs on it, what was left behind, and whether it can run a lab.
 
-use std::fs;
-
 use lab_doctor::{Finding, Outcome, Wanted, Weight};
 use lab_model::{Lab, NotifyEvents};
-use lab_orchestrator::{Active, ClientsAre, FailureKind, RunFolder};
-use serde::Serialize;
+use lab_orchestrator::{Active, ClientsAre, FailureKind, REPORT_BYTES_MAX, RunFolder};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Stop;
@@ -62,6 +60,19 @@ struct Seen {
     expectations_held: Option<usize>,
 }
 
+/// What `lab status` reads of a `report.json`.
+#[derive(Deserialize)]
+struct Headline {
+    backend: Option<String>,
+    outcome: Option<String>,
+    expectations: Option<Vec<Expected>>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    held: Option<bool>,
+}
+
 pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, Stop> {
     let mut runs: Vec<RunFolder> = RunFolder::all(&places.runs)?;
     runs.sort_by_key(|run| std::cmp::Reverse((run.name(), run.root().to_owned())));
@@ -96,24 +107,19 @@ pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, Stop> {
 }
 
 fn look(folder: &RunFolder) -> Seen {
-    let json = |path| fs::read(path).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
-    let active = json(folder.active()).and_then(|active| serde_json::from_value::<Active>(active).ok());
-    let report = json(folder.root().join("report.json"));
-    let text = |key: &str| Some(report.as_ref()?.get(key)?.as_str()?.to_owned());
-    let expectations = report.as_ref().and_then(|report| report.get("expectations")?.as_array());
-    let held = |expectation: &&Value| expectation.get("held").and_then(Value::as_bool) == Some(true);
+    let report = lab_files::read(&folder.root().join("report.json"), REPORT_BYTES_MAX).ok();
+    let report = report.and_then(|text| serde_json::from_slice::<Headline>(&text).ok());
+    let expectations = report.as_ref().and_then(|report| report.expectations.as_ref());
     let lab = folder.root().parent().and_then(|lab| lab.file_name());
     Seen {
         lab: lab.map(|lab| lab.to_string_lossy().into_owned()).unwrap_or_default(),
         run: folder.name(),
         folder: relative(folder.root()).display().to_string(),
-        up: active.is_some_and(|active| {
-            active.launcher.lives() || active.conductor.is_some_and(|conductor| conductor.lives())
-        }),
-        backend: text("backend"),
-        outcome: text("outcome"),
+        up: Active::of(folder).is_some_and(|active| active.lives()),
+        backend: report.as_ref().and_then(|report| report.backend.clone()),
+        outcome: report.as_ref().and_then(|report| report.outcome.clone()),
         expectations: expectations.map(Vec::len),
-        expectations_held: expectations.map(|all| all.iter().filter(held).count()),
+        expectations_held: expectations.map(|all| all.iter().filter(|seen| seen.held == Some(true)).count()),
     }
 }
 

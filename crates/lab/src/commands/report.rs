@@ -1,10 +1,10 @@
 //! Commands that read the traces of a run.
 
-use std::{io, io::Write, path::Path};
+use std::{fs::File, io, io::Write, path::Path};
 
 use lab_analysis::findings::{Findings, Outcome};
 use lab_model::Timebase;
-use lab_orchestrator::{ExportFormat, Failure, FailureKind, RunFolder};
+use lab_orchestrator::{ExportFormat, Failure, FailureKind, RunFolder, interrupts};
 
 use super::Stop;
 use crate::{
@@ -34,8 +34,11 @@ pub(super) fn pages(folder: &RunFolder) -> String {
     )
 }
 
-/// 0 when everything expected held, 1 when something did not, 2 when it cannot be told.
+/// 0 when everything expected held, 1 when something did not, 2 when it cannot be told: also while the lab still runs.
 pub(super) fn exit_code(findings: &Findings) -> u8 {
+    if findings.still_running {
+        return 2;
+    }
     if findings.expectations.iter().any(|expectation| expectation.held == Some(false)) {
         return 1;
     }
@@ -48,8 +51,11 @@ pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, Stop> {
     let format = if arguments.json { Format::Json } else { arguments.format };
     let folder = find(places, arguments.run.as_deref())?;
     let findings = &lab_orchestrator::findings_of(&folder)?;
-    // The pages are rebuilt beside the traces where that is possible; an archive may be read-only.
-    if let Err(failure) = lab_orchestrator::write_pages(&folder, findings) {
+    // The pages are rebuilt beside the traces where that is possible; an archive may be read-only, and a lab that still
+    // runs writes its own when it is over.
+    if !findings.still_running
+        && let Err(failure) = lab_orchestrator::write_pages(&folder, findings)
+    {
         tracing::warn!("the pages stay as they are: {failure}");
     }
     if let Some(id) = client
@@ -61,17 +67,22 @@ pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, Stop> {
             format!("there are: {}", ids.join(", ")),
         ));
     }
-    let text = match (format, client) {
-        (Format::Text, None) => lab_report::text::run(findings, &terminal::style()) + &pages(&folder),
-        (Format::Text, Some(id)) => {
-            lab_report::text::client(findings, id, &terminal::style()).unwrap_or_default()
+    match (format, client) {
+        (Format::Text, None) => {
+            terminal::print_painted(&lab_report::text::run(findings, &terminal::style()))?;
+            if !findings.still_running {
+                terminal::print(&pages(&folder))?;
+            }
         }
-        (Format::Html, None) => lab_report::html::run(findings),
-        (Format::Html, Some(id)) => lab_report::html::client(findings, id).unwrap_or_default(),
-        (Format::Json, None) => lab_report::json::to_string(findings),
-        (Format::Json, Some(id)) => client_json(findings, id)?,
-    };
-    terminal::print(&text)?;
+        (Format::Text, Some(id)) => lab_report::text::client(findings, id, &terminal::style())
+            .map_or(Ok(()), |text| terminal::print_painted(&text))?,
+        (Format::Html, None) => terminal::print(&lab_report::html::run(findings))?,
+        (Format::Html, Some(id)) => {
+            terminal::print(&lab_report::html::client(findings, id).unwrap_or_default())?;
+        }
+        (Format::Json, None) => terminal::print_json_text(&lab_report::json::to_string(findings))?,
+        (Format::Json, Some(id)) => terminal::print_json_text(&client_json(findings, id)?)?,
+    }
     Ok(exit_code(findings))
 }
 
@@ -85,7 +96,7 @@ fn client_json(findings: &Findings, id: &str) -> Result<String, Stop> {
 pub(super) fn import(places: &Places, arguments: &Import) -> Result<u8, Stop> {
     let timebase = arguments.timebase.as_deref().map(timebase).transpose()?;
     let (folder, findings) = lab_orchestrator::import(&arguments.file, &places.runs, timebase)?;
-    terminal::print(&lab_report::text::run(&findings, &terminal::style()))?;
+    terminal::print_painted(&lab_report::text::run(&findings, &terminal::style()))?;
     terminal::print(&pages(&folder))?;
     Ok(0)
 }
@@ -129,6 +140,19 @@ pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
     Ok(0)
 }
 
+/// A file that is written to until a signal wants the program to end.
+struct Interruptible<'a>(&'a mut File);
+
+impl Write for Interruptible<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if interrupts::wanted() { Err(io::Error::other("interrupted")) } else { self.0.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Writes an export whole or not at all, and says what it holds.
 pub(super) fn export_file(
     places: &Places,
@@ -137,8 +161,9 @@ pub(super) fn export_file(
     format: ExportFormat,
     path: &Path,
 ) -> Result<String, Failure> {
+    // A signal ends the writing, and the program once nothing is left of it.
     let written = output::replace_with(places, path, |file| {
-        let mut out = io::BufWriter::new(file);
+        let mut out = io::BufWriter::new(Interruptible(file));
         let exported = lab_orchestrator::export(folder, findings, format, &mut out)?;
         out.flush()?;
         Ok(exported)

@@ -1,12 +1,11 @@
 //! `lab sim`: a lab in virtual time, summed up; and the search for a seed that shows something.
 
-use std::{fs, ops::RangeInclusive, path::Path};
+use std::{ops::RangeInclusive, path::Path};
 
 use lab_model::{Lab, PhaseKind};
-use lab_orchestrator::RunFolder;
+use lab_orchestrator::{Recorded, RunFolder};
 use lab_report::units;
 use lab_sim::{Costs, Counting, Histogram, Kernel, Options, Outcome, Summary};
-use lab_trace::{MappedTrace, Trace};
 use serde_json::{Value, json};
 
 use super::{
@@ -411,9 +410,9 @@ pub(super) fn lab_of(folder: &RunFolder) -> Result<Lab, Stop> {
 
 /// Whose rules a simulated run followed; `None` for a live one.
 pub(super) fn simulated_rules(folder: &RunFolder) -> Option<Kernel> {
-    let path = fs::read_dir(folder.traces()).ok()?.flatten().next()?.path();
-    let map = MappedTrace::open(&path).ok()?;
-    let trace = Trace::parse(map.bytes()).ok()?;
+    let recorded = Recorded::open(folder).ok()?;
+    let (traces, _) = recorded.traces();
+    let trace = traces.first()?;
     let rules = trace.header.identity.host.kernel.strip_prefix("simulated ")?.to_owned();
     [Kernel::Fanotify, Kernel::EndpointSecurity].into_iter().find(|kernel| kernel.name() == rules)
 }

@@ -5,7 +5,7 @@ use std::{env, io::IsTerminal, path::PathBuf};
 use lab_analysis::findings::Findings;
 use lab_doctor::Consent;
 use lab_model::{BackendChoice, Lab};
-use lab_orchestrator::{ClientsAre, ExportFormat, Failure, FailureKind, Request, RunFolder};
+use lab_orchestrator::{ClientsAre, ExportFormat, Failure, FailureKind, Request, RunFolder, interrupts};
 use lab_sim::{Kernel, Options, Traces};
 
 use super::{Stop, bundle::signing_of, machine, report};
@@ -58,9 +58,9 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, Stop> {
     let written =
         lab_orchestrator::write_pages(&folder, findings).and_then(|()| timeline(places, &folder, findings));
     if arguments.json {
-        terminal::print(&lab_report::json::to_string(findings))?;
+        terminal::print_json_text(&lab_report::json::to_string(findings))?;
     } else {
-        terminal::print(&lab_report::text::summary(findings, &terminal::style()))?;
+        terminal::print_painted(&lab_report::text::summary(findings, &terminal::style()))?;
         terminal::print(&report::pages(&folder))?;
     }
     written?;
@@ -235,15 +235,25 @@ fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, St
     let mut traces = Traces::new(lab.safety.trace_bytes_max.min(SIMULATED_TRACE_BYTES_MAX));
     lab_sim::simulate(lab, &Options::new(lab, kernel), &mut traces);
     progress.end();
+    // Whole or not at all: a signal is heeded between two traces, and takes the run away again.
+    let hold = interrupts::hold();
     let folder = RunFolder::create(&places.runs, &lab.name)?;
     let write = || {
         folder.write(RunFolder::LAB, lab_config::to_yaml(lab).as_bytes())?;
-        traces.into_files().into_iter().try_for_each(|file| {
-            folder.write_in(RunFolder::TRACES, &format!("{}.trace", file.name), &file.bytes)
-        })
+        for file in traces.into_files() {
+            if interrupts::wanted() {
+                return Ok(false);
+            }
+            folder.write_in(RunFolder::TRACES, &format!("{}.trace", file.name), &file.bytes)?;
+        }
+        Ok(true)
     };
-    write().map_err(|error| Stop::output("cannot write the run", &error))?;
+    let is_whole = write().map_err(|error| Stop::output("cannot write the run", &error))?;
     folder.uninstall();
+    if !is_whole && let Err(error) = folder.discard() {
+        tracing::warn!("the unfinished run {} stays behind: {error}", folder.root().display());
+    }
+    drop(hold);
     Ok(folder)
 }
 

@@ -52,7 +52,14 @@ fn check(expectation: &Expectation) -> Check {
     Check { mood, text: visible(&expectation.text), observed: visible(&expectation.observed) }
 }
 
+/// What leads a headline while there is more to come.
+pub(in crate::page) const STILL_RUNNING: &str =
+    "the lab still runs, and this is what it had recorded when it was looked at";
+
 fn headline(findings: &Findings) -> (Mood, String) {
+    if findings.still_running {
+        return (Mood::Unknown, STILL_RUNNING.to_owned());
+    }
     let all = findings.expectations.len();
     let failed = findings.expectations.iter().filter(|expectation| expectation.held == Some(false)).count();
     let open = findings.expectations.iter().filter(|expectation| expectation.held.is_none()).count();

@@ -9,6 +9,7 @@ use std::{
 
 use lab_files::{Folder, ReadError};
 use lab_model::{BackendChoice, Lab};
+use lab_orchestrator::{Failure, interrupts};
 use lab_sim::{Cell, Trial};
 use serde::{Deserialize, Serialize};
 
@@ -75,13 +76,7 @@ impl Results {
         let text = match folder.read(FILE, FILE_BYTES_MAX) {
             Ok(text) => String::from_utf8_lossy(&text).into_owned(),
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => {
-                let path = folder.path().join(FILE);
-                return Err(Stop::output(
-                    &format!("cannot read {}", path.display()),
-                    &io::Error::other(error),
-                ));
-            }
+            Err(error) => return Err(Failure::unread(&folder.path().join(FILE), &error).into()),
         };
         let mut rows = BTreeMap::new();
         // A line that was cut off by a kill, or is of another version, counts as not there.
@@ -139,6 +134,7 @@ impl Results {
     }
 
     fn append(&self, text: &str) -> Result<(), Stop> {
+        let _hold = interrupts::hold();
         let write = || {
             let mut file = self.folder.append_file(FILE, 0o600)?;
             file.write_all(text.as_bytes())
