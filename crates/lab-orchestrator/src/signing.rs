@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -12,12 +12,15 @@ use lab_bundle::{
     problems, sign_ad_hoc,
 };
 
-use lab_files::{Folder, Trusted, read_file};
+use lab_files::{Folder, ReadError, Trusted, read_file};
 
 use crate::{Failure, FailureKind, launch::step_failure};
 
 /// The largest signing file that is read, in bytes.
 const SIGNING_BYTES_MAX: u64 = 1 << 20;
+
+/// The largest provisioning profile that is read, in bytes.
+const PROFILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A signing file as read, and where it lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,13 +108,11 @@ impl SigningFile {
             facts.identities = Some(listing);
         }
         for (bundle_id, profile) in &developer.profiles {
-            match fs::read(self.folder.join(profile)) {
+            let path = self.folder.join(profile);
+            match lab_files::read(&path, PROFILE_BYTES_MAX) {
                 Ok(bytes) => drop(facts.profiles.insert(bundle_id.clone(), bytes)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    let path = self.folder.join(profile);
-                    return Err(Failure::output(&format!("cannot read {}", path.display()), &error));
-                }
+                Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Failure::unread(&path, &error)),
             }
         }
         Ok(facts)

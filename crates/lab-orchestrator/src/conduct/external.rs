@@ -22,7 +22,7 @@ use tokio::{process::Command, sync::mpsc};
 
 use super::{
     Event,
-    ending::{describe, end, last_line},
+    ending::{describe, end, has_said, last_line},
     family::{Change, Family, MARKER, Newcomer},
     groups::{self, Ground, Held},
     private,
@@ -317,8 +317,7 @@ impl Externals {
                 Ready::Started => true,
                 Ready::Mark => product.held.iter().any(|held| held.asks_in_arena()),
                 Ready::File(path) => fs::symlink_metadata(path).is_ok(),
-                Ready::Line(text) => fs::read(&product.log)
-                    .is_ok_and(|log| String::from_utf8_lossy(&log).contains(text.as_str())),
+                Ready::Line(text) => has_said(&product.log, text),
             };
             if ready {
                 product.state = State::Ready;
