@@ -237,7 +237,7 @@ fn told(settings: serde_json::Value) -> Identity {
     writer.close(Ticks(9)).unwrap();
     let memory = lab_trace::MemoryTrace::new(&header, WriterOptions::default()).unwrap().close(Ticks(9));
     let identity = Trace::parse(&memory).unwrap().header.identity;
-    let map = MappedTrace::open(&path).unwrap();
+    let map = StoredTrace::open(&path).unwrap();
     let trace = Trace::of(&map).unwrap();
     assert!(trace.metadata_whole);
     assert_eq!(trace.header.identity, identity, "in a file as in memory");
