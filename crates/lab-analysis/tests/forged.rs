@@ -115,7 +115,11 @@ fn times_of_another_clock_are_not_compared() {
     forge(&mut traces[2], TIMEBASE, &[numer, denom].concat());
     let findings = analyse(&traces);
     let sentence = "client-2's trace says that a tick is 125/3 nanoseconds and orchestrator's says 1/1";
-    assert!(findings.not_observed.iter().any(|note| note.starts_with(sentence)), "{:?}", findings.not_observed);
+    assert!(
+        findings.not_observed.iter().any(|note| note.starts_with(sentence)),
+        "{:?}",
+        findings.not_observed
+    );
     assert!(findings.not_observed.contains(&"There is no trace of client-2.".to_owned()));
     assert_eq!(findings.clients[1].decisions, 0);
     // A rate that is the same number is the same clock.

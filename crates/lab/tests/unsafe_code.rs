@@ -52,5 +52,8 @@ fn the_table_of_unsafe_code_is_that_of_the_sources() {
 
 #[test]
 fn words_are_counted_and_comments_are_not() {
-    assert_eq!(uses("// unsafe\nunsafe { one() } // unsafe\n#![deny(unsafe_code)]\nunsafe impl Send for X {}"), 2);
+    assert_eq!(
+        uses("// unsafe\nunsafe { one() } // unsafe\n#![deny(unsafe_code)]\nunsafe impl Send for X {}"),
+        2
+    );
 }
