@@ -34,22 +34,35 @@ pub fn frames(data: &[u8]) {
     all::<Reply>(&framed);
 }
 
-/// The channel to helpers and daemons: a head and a path.
+/// The channel to helpers and daemons: a request in pieces of any size, and replies. The first byte says how large the
+/// pieces are.
 pub fn requests(data: &[u8]) {
-    use lab_protocol::{PATH_BYTES_MAX, receive_asked, receive_reply};
+    use lab_protocol::{Incoming, REQUEST_BYTES_MAX, receive_reply, reply_bytes, send_request};
 
-    let mut rest = data;
-    while let Ok(asked) = receive_asked(&mut rest) {
-        if let lab_protocol::Asked::Request(request) = asked {
-            assert!(request.path.len() <= PATH_BYTES_MAX);
-            let mut wire = Vec::new();
-            lab_protocol::send_request(&mut wire, &request).expect("what was received can be sent");
-            let again = receive_asked(&mut wire.as_slice()).expect("and received again");
-            assert_eq!(again, lab_protocol::Asked::Request(request));
+    let (size, rest) = data.split_first().map_or((1, data), |(size, rest)| (usize::from(*size).max(1), rest));
+    let mut incoming = Incoming::default();
+    let mut taken = 0;
+    for piece in rest.chunks(size) {
+        taken += piece.len();
+        match incoming.take(piece) {
+            Ok(Some(request)) => {
+                assert!(incoming.is_empty());
+                let mut wire = Vec::new();
+                send_request(&mut wire, &request).expect("what was received can be sent");
+                assert!(wire.len() == taken && wire == rest[..taken], "a request is its bytes");
+                let again = Incoming::default().take(&wire).expect("and received again");
+                assert_eq!(again, Some(request));
+                break;
+            }
+            Ok(None) => assert!(taken < REQUEST_BYTES_MAX),
+            Err(_) => break,
         }
     }
-    let mut rest = data;
-    while receive_reply(&mut rest).is_ok() {}
+    let mut replies = data;
+    while let Ok(carried) = receive_reply(&mut replies) {
+        let bytes = reply_bytes(&carried);
+        assert_eq!(receive_reply(&mut bytes.as_slice()).expect("it was just written"), carried);
+    }
 }
 
 /// `plan.json`, `active.json` and the note of who has the machine's daemons.
