@@ -25,6 +25,7 @@ mod render;
 mod resolve;
 mod scalar;
 mod schema;
+mod sizes;
 mod tree;
 mod workers;
 mod write;

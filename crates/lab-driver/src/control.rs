@@ -230,6 +230,9 @@ fn register(writer: &TraceWriter, purpose: ThreadPurpose, number: u16) -> u64 {
     tid
 }
 
+const _: () =
+    assert!(Workload::WORKERS_MAX == OPERATION_SLOTS, "a good lab's workers have room on the board");
+
 fn start_workers(
     (workload, arena): (&[Workload], &str),
     writer: &TraceWriter,

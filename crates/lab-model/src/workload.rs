@@ -140,6 +140,9 @@ pub struct Run {
 }
 
 impl Workload {
+    /// The threads of all loads of a lab together: what the board of the driver's trace has room for.
+    pub const WORKERS_MAX: usize = 1024;
+
     /// Threads that make its operations.
     #[must_use]
     pub const fn workers(&self) -> u16 {

@@ -39,7 +39,7 @@ const PROFILE: &str = "packaged";
 /// Builds client, driver and worker in the workspace at `workspace`. Quick when nothing has changed.
 ///
 /// # Errors
-/// [`FailureKind::Bug`] when cargo fails; its own messages have been shown.
+/// [`FailureKind::BackendMissing`] without cargo, [`FailureKind::Bug`] when it fails; its own messages have been shown.
 pub fn programs(workspace: &Path) -> Result<Programs, Failure> {
     let failed = |error: &std::io::Error| {
         Failure::new(FailureKind::Bug, format!("cannot build the client and the driver: {error}"))
@@ -59,8 +59,12 @@ pub fn programs(workspace: &Path) -> Result<Programs, Failure> {
     ];
     let missing = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            Failure::new(FailureKind::Bug, "cannot build the client and the driver: cargo is not on PATH")
-                .mend("install Rust (https://rustup.rs), or add the folder of cargo to PATH")
+            // What is missing is on this machine, not in the lab.
+            Failure::new(
+                FailureKind::BackendMissing,
+                "cannot build the client and the driver: cargo is not on PATH",
+            )
+            .mend("install Rust (https://rustup.rs), or add the folder of cargo to PATH")
         }
         _ => failed(&error),
     };

@@ -130,7 +130,7 @@ fn no_cargo() {
     let finished = Finished::of(&rig.command(&["up", "quick"]).env("PATH", "/nonexistent").output().unwrap());
     let expected = "error: cannot build the client and the driver: cargo is not on PATH\n  \
                     help: install Rust (https://rustup.rs), or add the folder of cargo to PATH\n";
-    fails(&rig, &finished, 70, expected);
+    fails(&rig, &finished, 69, expected);
 }
 
 fn no_run() {
