@@ -73,6 +73,11 @@ fn is_missing(distrust: &Distrust) -> bool {
     distrust.io().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
+/// True when this process lacks what it takes to look: it says nothing about what is there.
+fn is_own_lack(distrust: &Distrust) -> bool {
+    distrust.io().is_some_and(lab_files::is_own_lack)
+}
+
 /// A folder of the store that is not used.
 fn distrusted(distrust: &Distrust) -> Failure {
     if distrust.is_refusal() {
@@ -80,6 +85,9 @@ fn distrusted(distrust: &Distrust) -> Failure {
         return Failure::new(FailureKind::Privilege, distrust.to_string()).mend(mend);
     }
     match distrust {
+        Distrust::Io { path, error } if is_own_lack(distrust) => {
+            Failure::output(&format!("cannot open {}", path.display()), error)
+        }
         Distrust::Io { path, error } => {
             Failure::output(&format!("cannot write to {}", path.display()), error)
         }
@@ -276,7 +284,9 @@ impl RunFolder {
         for path in [PathBuf::from(name), runs.path.join(name), runs.path.join(name).join(LATEST)] {
             match Folder::trusted(&path, &runs.trusted) {
                 Ok(folder) if is_run(&folder) => return Ok(Some(RunFolder::of(folder, &runs.trusted))),
-                Err(distrust) if distrust.is_refusal() => return Err(distrusted(&distrust)),
+                Err(distrust) if distrust.is_refusal() || is_own_lack(&distrust) => {
+                    return Err(distrusted(&distrust));
+                }
                 _ => {}
             }
         }
@@ -401,6 +411,7 @@ fn folders_in(folder: &Folder, trusted: &Trusted) -> Result<Vec<Folder>, Distrus
             Ok(folder) => found.push(folder),
             Err(distrust) if distrust.is_refusal() && shared => tracing::warn!("left out: {distrust}"),
             Err(distrust) if distrust.is_refusal() => return Err(distrust),
+            Err(distrust) if is_own_lack(&distrust) => return Err(distrust),
             Err(distrust) => tracing::debug!("left out: {distrust}"),
         }
     }

@@ -44,9 +44,7 @@ fn main() -> ExitCode {
     match end_at_once(&arguments).and_then(|()| commands::run(&arguments, mask)) {
         Ok(code) => ExitCode::from(code),
         Err(stop) => {
-            if !stop.message.is_empty() {
-                terminal::complain(&stop.message, stop.mend.as_deref());
-            }
+            stop.say();
             ExitCode::from(stop.code)
         }
     }
@@ -74,6 +72,13 @@ struct Stop {
 }
 
 impl Stop {
+    /// Says it on standard error, unless that was done where it happened.
+    fn say(&self) {
+        if !self.message.is_empty() {
+            terminal::complain(&self.message, self.mend.as_deref());
+        }
+    }
+
     /// A wrong use of the command line.
     fn usage(message: impl Into<String>, mend: impl Into<String>) -> Stop {
         Stop { code: 64, message: message.into(), mend: Some(mend.into()) }

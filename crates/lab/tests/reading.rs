@@ -89,8 +89,9 @@ fn no_lab_file() {
     }
     if cfg!(target_os = "linux") {
         let finished = prompt(&rig, &["validate", "/proc/self/pagemap"]);
-        assert_eq!(finished.code, Some(65), "{}", finished.stderr);
-        assert!(finished.stderr.contains("is larger than 1048576 bytes"), "{}", finished.stderr);
+        // Its kernel may refuse the reading before the limit does.
+        assert!(matches!(finished.code, Some(64 | 65)), "{}", finished.stderr);
+        assert!(finished.stderr.contains("/proc/self/pagemap"), "{}", finished.stderr);
     }
     assert!(!rig.runs().exists(), "nothing was made");
 }
@@ -165,7 +166,7 @@ fn no_memory() {
     let rig = rig("no-memory");
     let good = simulated(&rig);
     let mut lacked = 0;
-    for mebibytes in (4..80).step_by(4) {
+    for mebibytes in 4..80 {
         let options = [format!("--as={}", mebibytes << 20)];
         let finished = limited(&rig, "prlimit", &options, &["report", "quick"]);
         let left = fs::read(rig.latest("quick").join("report.json")).unwrap();
@@ -177,7 +178,7 @@ fn no_memory() {
         }
         assert!(!finished.stderr.contains("memory allocation of"), "{mebibytes}: {}", finished.stderr);
     }
-    println!("{lacked} limits were too low for the report and high enough for the program");
+    assert!(lacked > 0, "no limit was too low for the report and high enough for the program");
 }
 
 fn odd_files_in_a_run() {

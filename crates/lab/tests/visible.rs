@@ -131,7 +131,7 @@ fn names() {
     shows(&rig, &["report", &name], good);
     shows(&rig, &["report"], good);
     let output = rig.root.join(format!("{name}.pftrace"));
-    shows(&rig, &["export", &name, "--output", output.to_str().unwrap()], good);
+    shows(&rig, &["export", &name, "--to", "perfetto", "--output", output.to_str().unwrap()], good);
     let run = rig.latest(&name);
     fs::write(run.join("traces").join(format!("{name}.trace")), b"no trace").unwrap();
     shows(&rig, &["report", &name], good);

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use lab_model::{Bounded, EventKind, NotifyEvent, SubjectClass, ThreadId, Verdict};
+use lab_model::{Bounded, EventKind, NotifyEvent, SubjectClass, ThreadId, Verdict, Visible};
 use lab_trace::{Decision, Entry, Notice, Record, Target, Trace};
 use serde::{Serialize, Serializer};
 
@@ -161,8 +161,8 @@ pub fn jsonl(traces: &[Trace<'_>], out: &mut dyn io::Write) -> io::Result<u64> {
         for entry in trace.entries() {
             let Entry::Record { index: record, record: content } = entry else { continue };
             for line in lines(&index, place, record, &content) {
-                serde_json::to_writer(&mut *out, &line)?;
-                out.write_all(b"\n")?;
+                // For a terminal as well as for a program: names in it are from outside.
+                writeln!(out, "{}", Visible::json(&serde_json::to_string(&line)?))?;
                 written.raise(1);
             }
         }

@@ -30,7 +30,10 @@ pub(super) fn list(places: &Places, list: &List) -> Result<u8, Stop> {
                 terminal::print(&chapter(&name, &lab.about, &heading_of(places, &name)?))?
             }
             Ok(lab) => terminal::print(&format!("{name:width$}  {}\n", lab.about))?,
-            Err(stop) => code = stop.code,
+            Err(stop) => {
+                stop.say();
+                code = stop.code;
+            }
         }
     }
     Ok(code)
@@ -85,7 +88,10 @@ pub(super) fn validate(places: &Places, names: &[String]) -> Result<u8, Stop> {
     for name in names {
         match places.read(name) {
             Ok(_) => terminal::print(&format!("{name}: good\n"))?,
-            Err(stop) if stop.code == 65 => code = 65,
+            Err(stop) if stop.code == 65 => {
+                stop.say();
+                code = 65;
+            }
             Err(stop) => return Err(stop),
         }
     }
