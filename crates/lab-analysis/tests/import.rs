@@ -1,5 +1,9 @@
 //! Lines of `eslogger`, in all the shapes it has had, whole and damaged.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test reads what it has written; a failed unwrap is a failed test"
+)]
 
 mod synthetic;
 

@@ -13,6 +13,9 @@ use crate::{
     stored::PIECE_BYTES,
 };
 
+/// The bytes of a place.
+const PLACE_BYTES: u64 = RECORD_BYTES as u64;
+
 /// Why a file cannot be read as a trace at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TraceError {
@@ -85,7 +88,7 @@ impl Source<'_> {
 
     /// How many whole places there are behind the head.
     fn places(self) -> u64 {
-        self.bytes().saturating_sub(RECORDS_OFFSET as u64) / RECORD_BYTES as u64
+        self.bytes().saturating_sub(RECORDS_OFFSET as u64) / PLACE_BYTES
     }
 
     /// How many places there are up to the last one that is not empty, if that is more than `at_least`.
@@ -220,8 +223,8 @@ impl<'a> Trace<'a> {
         let missing = (RECORDS_OFFSET as u64).saturating_sub(self.source.bytes());
         Tail {
             head_missing_bytes: usize::try_from(missing).unwrap_or(0),
-            cut_bytes: usize::try_from(records % RECORD_BYTES as u64).unwrap_or(0),
-            missing_places: self.places.saturating_sub(records / RECORD_BYTES as u64),
+            cut_bytes: usize::try_from(records % PLACE_BYTES).unwrap_or(0),
+            missing_places: self.places.saturating_sub(records / PLACE_BYTES),
         }
     }
 
@@ -341,7 +344,7 @@ impl<'a> Places<'a> {
         let places = usize::try_from(self.end.saturating_sub(self.index)).unwrap_or(usize::MAX);
         self.piece.resize(PIECE_BYTES.min(places.saturating_mul(RECORD_BYTES)), 0);
         let read = file.read(&mut self.piece, offset_of(self.index));
-        self.piece.truncate(read / RECORD_BYTES * RECORD_BYTES);
+        self.piece.truncate(read.saturating_sub(read % RECORD_BYTES));
         self.at = 0;
     }
 }
@@ -435,6 +438,7 @@ fn decode(salt: u32, index: u64, words: &[u64; RECORD_WORDS]) -> Result<Record, 
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 mod tests {
     use super::*;
 

@@ -228,6 +228,7 @@ fn the_file_keeps_within_its_limit_and_the_limit_within_reason() {
     assert!(!path.exists());
 }
 
+#[allow(clippy::unwrap_used, reason = "a helper of tests")]
 /// A trace whose process was told a great deal, as it is read back.
 fn told(settings: serde_json::Value) -> Identity {
     let mut header = header();

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 
 /// From now on signals end the program. The conductor, which is the first process of its lab, has its own way with them.
 fn end_at_once(arguments: &Arguments) -> Result<(), Stop> {
-    if matches!(arguments.command, arguments::Command::Conduct { .. }) {
+    if matches!(arguments.command, arguments::Command::Conduct) {
         return Ok(());
     }
     lab_orchestrator::interrupts::end_at_once()

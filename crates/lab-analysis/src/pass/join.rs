@@ -255,7 +255,7 @@ impl<'a> Engine<'a> {
                 .trace_of(end.actor)
                 .and_then(|trace| self.roster.participants[usize::from(trace)].client);
             if let Some(client) = client.filter(|_| long && !killed) {
-                self.accounts[usize::from(client)].doubtful += 1;
+                self.accounts[usize::from(client)].doubtful.raise(1);
             }
         }
     }

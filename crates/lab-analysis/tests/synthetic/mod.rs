@@ -3,7 +3,8 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
-    reason = "each test file uses a part of it; a failed unwrap is a failed test"
+    clippy::disallowed_methods,
+    reason = "each test file uses a part of it and reads what it has written; a failed unwrap is a failed test"
 )]
 
 use std::path::{Path, PathBuf};

@@ -253,7 +253,7 @@ impl Engine<'_> {
             },
         };
         if overdue <= read && self.timeline.gaps.within(overdue, read).is_some() {
-            self.accounts[usize::from(client)].doubtful += 1;
+            self.accounts[usize::from(client)].doubtful.raise(1);
         }
     }
 
