@@ -22,7 +22,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use lab_client_core::{REQUESTS_MAX, Whom};
 use lab_model::{Actor, Service};
-use lab_process::{ControlWriter, channel::send_order, clock};
+use lab_process::{ControlWriter, channel::send_order, clock, privileges};
 use lab_protocol::{
     AskedDaemon, Assignment, Carried, ClientAssignment, FrameError, HelperReady, HelpersAssignment, Order,
     Reply, Request, Welcome, WorkerAssignment, receive, receive_reply, send, send_request,
@@ -368,6 +368,10 @@ impl Outside {
 }
 
 fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    let body = move || match privileges::keep_in_reserve(&[]) {
+        Ok(()) => body(),
+        Err(error) => tracing::error!("cannot give up what a client does not need: {error}"),
+    };
     thread::Builder::new().name(name).spawn(body).map(drop).context("cannot start a thread")
 }
 

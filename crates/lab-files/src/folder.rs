@@ -12,7 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::{
+    fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags},
+    io::Errno,
+};
 
 use crate::{
     Distrust, ReadError, Trusted, read_file,
@@ -152,6 +155,30 @@ impl Folder {
     /// When there are no descriptors left.
     pub fn try_clone(&self) -> io::Result<Folder> {
         Ok(Folder { folder: self.folder.try_clone()?, path: self.path.clone() })
+    }
+
+    /// Marks the folder as in use until this descriptor of it is closed, at the latest by the end of the process. Waits
+    /// for whoever looks at the mark.
+    ///
+    /// # Errors
+    /// Those of locking: some file systems cannot.
+    #[doc(alias = "flock")]
+    pub fn hold(&self) -> io::Result<()> {
+        Ok(rustix::fs::flock(&self.folder, FlockOperation::LockExclusive)?)
+    }
+
+    /// True while a process that has not ended holds the folder.
+    ///
+    /// # Errors
+    /// Those of locking.
+    pub fn is_held(&self) -> io::Result<bool> {
+        // A lock belongs to an open file, so one's own is looked at through another.
+        let other = Folder::reopen(&self.folder, self.path.clone())?;
+        match rustix::fs::flock(&other.folder, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Objects to the folder as it is now: its owner and mode.

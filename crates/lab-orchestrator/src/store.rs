@@ -141,6 +141,9 @@ impl RunFolder {
             let name = if attempt == 1 { time.clone() } else { format!("{time}.{attempt}") };
             match of_lab.create_folder(&name, FOLDER_MODE) {
                 Ok(folder) => {
+                    if let Err(error) = folder.hold() {
+                        tracing::debug!("`lab down` knows this run by its marker only: {error}");
+                    }
                     let folder = RunFolder::of(folder, &runs.trusted);
                     return match folder.furnish(&of_lab) {
                         Ok(()) => Ok(folder),
@@ -192,6 +195,12 @@ impl RunFolder {
     #[must_use]
     pub fn trusted(&self) -> &Trusted {
         &self.trusted
+    }
+
+    /// True while the process that made the run has not ended; false also where the file system cannot say.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.folder.is_held().unwrap_or(false)
     }
 
     /// Writes a file of the run, whole or not at all.

@@ -17,6 +17,7 @@ mod memory;
 mod operate;
 mod paths;
 mod precedence;
+pub mod privileges;
 pub mod program;
 mod stat;
 mod trace;

@@ -2,6 +2,7 @@
 
 use std::{
     os::fd::AsFd,
+    path::Path,
     sync::{Arc, mpsc},
     thread,
 };
@@ -9,7 +10,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 use lab_model::{Role, Service};
 use lab_process::{
-    Arena, Beneath, Control, ControlWriter, GROW_EVERY, clock, create_trace, process_id, thread_id,
+    Arena, Beneath, Control, ControlWriter, GROW_EVERY, clock, create_trace,
+    privileges::{self, Kept},
+    process_id, thread_id,
 };
 use lab_protocol::{Assignment, CHANNELS_MAX, FrameError, Order, PROTOCOL, Reply, Welcome, WorkerAssignment};
 use lab_trace::{ThreadMark, ThreadPurpose, TraceWriter};
@@ -40,6 +43,7 @@ pub(crate) fn run(control: &mut Control) -> Result<()> {
     let role = if assignment.client.is_some() { Role::Helper } else { Role::Daemon };
     let trace = create_trace(&welcome, role, env!("CARGO_PKG_VERSION"))
         .with_context(|| format!("cannot create the trace {}", welcome.trace.path))?;
+    give_up_privileges(&welcome.arena)?;
     let beneath = Beneath::of(&welcome.arena).with_context(|| format!("there is no {}", welcome.arena))?;
     let errands = Arc::new(Errands::new(
         trace,
@@ -66,6 +70,13 @@ pub(crate) fn run(control: &mut Control) -> Result<()> {
         }
         ended => ended,
     }
+}
+
+/// Opening what it is asked to open takes nothing that a root without capabilities has not.
+fn give_up_privileges(arena: &str) -> Result<()> {
+    let reach = privileges::needed_to_reach(&[Path::new(arena)], &[])?;
+    privileges::keep(&Kept { used: &reach, ..Kept::NOTHING })
+        .context("cannot give up what a worker does not need")
 }
 
 /// Raises the soft limit on descriptors as far as the hard one allows and [`CHANNELS_MAX`] channels need.

@@ -151,6 +151,9 @@ pub(crate) struct DaemonChoice {
 /// `lab down`.
 #[derive(Debug, Args)]
 pub(crate) struct Down {
+    /// Ends labs that are up as well: interrupts each, and kills what has not ended after 30 s.
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) daemons: DaemonChoice,
 }

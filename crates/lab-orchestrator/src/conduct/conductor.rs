@@ -20,6 +20,7 @@ use super::{
     ending::describe,
     external::Externals,
     faults::Faults,
+    give_up_privileges,
     happening::Waited,
     helpers::{HelperTable, first_free},
     process::{LabProcess, State},
@@ -96,6 +97,7 @@ impl Conductor {
         arena::fill(&folder.arena(), &plan.lab, &plan.driver)
             .map_err(|error| Failure::output("cannot fill the arena", &error))?;
         let externals = Externals::prepare(&plan, &folder)?;
+        give_up_privileges(&plan)?;
         listen_for_signals(&report)?;
         let daemons = plan.clients_are.daemons().map(Arc::new);
         if daemons.is_some() && cfg!(target_os = "macos") {

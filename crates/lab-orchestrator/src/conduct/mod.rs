@@ -25,7 +25,8 @@ use std::{io, os::fd::AsFd};
 
 use lab_bundle::Death;
 use lab_files::{PassError, Trusted};
-use lab_model::Actor;
+use lab_model::{Actor, Workload};
+use lab_process::privileges::{self, Capability, Kept, Programs};
 use lab_protocol::Reply;
 
 use crate::{Failure, FailureKind, Plan, RunFolder};
@@ -55,6 +56,7 @@ const PLAN_BYTES_MAX: u64 = 64 << 20;
 /// # Errors
 /// [`Failure`]; the traces written so far are in the run's folder all the same.
 pub fn conduct() -> Result<(), Failure> {
+    require_own_namespaces()?;
     let bug = |message: String| Failure::new(FailureKind::Bug, message);
     let text = lab_files::receive(io::stdin().as_fd(), PLAN_BYTES_MAX).map_err(|error| match error {
         PassError::NotSealed => {
@@ -80,6 +82,49 @@ pub fn conduct() -> Result<(), Failure> {
         let mut conductor = Conductor::begin(plan, folder)?;
         conductor.run().await
     })
+}
+
+/// Refuses to touch the mounts of whoever started this program by hand.
+#[cfg(target_os = "linux")]
+fn require_own_namespaces() -> Result<(), Failure> {
+    if lab_backend_fanotify::confine::is_first_process() {
+        return Ok(());
+    }
+    let message =
+        "a lab is conducted in namespaces of its own only, which `lab up` makes, and this is not one of them";
+    Err(Failure::new(FailureKind::Usage, message).mend("run `lab up NAME`"))
+}
+
+/// Elsewhere there is nothing of the machine's that conducting a lab would change.
+#[cfg(not(target_os = "linux"))]
+fn require_own_namespaces() -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Gives up what leading the lab does not need. To be called when everything is mounted and the products' folders are
+/// filled, before there is another thread.
+fn give_up_privileges(plan: &Plan) -> Result<(), Failure> {
+    let commands = plan.lab.workload.iter().any(|load| matches!(load, Workload::Run(_)));
+    let mut used =
+        privileges::needed_to_reach(&[&plan.run], &[]).map_err(|error| privileges_failure(&error))?;
+    // Where a client waits, and what waits for it.
+    used.push(Capability::Trace);
+    if !plan.lab.external.is_empty() {
+        // A product may be another user's by now.
+        used.extend([Capability::Kill, Capability::ReadSearch]);
+    }
+    let kept = Kept {
+        used: &used,
+        // Each client makes its group and raises its limit before it gives up as well.
+        reserve: &[Capability::Administer, Capability::Resource, Capability::SetCapabilities],
+        programs: if commands || !plan.lab.external.is_empty() { Programs::AsBefore } else { Programs::Kept },
+    };
+    privileges::keep(&kept).map_err(|error| privileges_failure(&error))
+}
+
+fn privileges_failure(error: &std::io::Error) -> Failure {
+    let message = format!("cannot give up what the conductor does not need: {error}");
+    Failure::new(FailureKind::Privilege, message).mend("allow the lab the calls prctl and capset")
 }
 
 #[cfg(target_os = "linux")]

@@ -2,7 +2,9 @@
 
 use lab_doctor::{Finding, Outcome, Wanted, Weight};
 use lab_model::{Lab, NotifyEvents};
-use lab_orchestrator::{Active, ClientsAre, FailureKind, REPORT_BYTES_MAX, RunFolder};
+use lab_orchestrator::{
+    Active, ClientsAre, FailureKind, Found, HOW_TO_END, Launcher, LivingLabs, REPORT_BYTES_MAX, RunFolder,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,15 +20,20 @@ use crate::{
 const CLIENTS_USUAL: usize = 3;
 
 pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
-    let found = lab_orchestrator::down(&places.runs)?;
+    let living = if arguments.force { LivingLabs::End } else { LivingLabs::Stay };
+    let mut say = |what: &str| terminal::eprint(&format!("{what}\n"));
+    let found = lab_orchestrator::down(&places.runs, living, &mut say)?;
     // After the runs: their launchers and conductors may use the daemons to the last.
-    let daemons = ClientsAre::here(arguments.daemons.stand_in.clone(), &places.trusted)
-        .and_then(|clients_are| lab_orchestrator::down_daemons(&clients_are, &places.trusted));
+    let daemons =
+        ClientsAre::here(arguments.daemons.stand_in.clone(), &places.trusted).and_then(|clients_are| {
+            lab_orchestrator::down_daemons(&clients_are, &places.trusted, living, &mut say)
+        });
     let taken = daemons.as_ref().map(|taken| taken.ended.is_some() || !taken.removed.is_empty());
     if found.is_empty() && taken == Ok(false) {
         terminal::print("nothing was left behind\n")?;
     }
-    for run in found {
+    let up: Vec<String> = found.iter().filter_map(still_up).collect();
+    for run in found.into_iter().filter(|run| run.up.is_none()) {
         let mut text = format!("{}\n", relative(&run.run).display());
         for pid in run.ended {
             text.push_str(&format!("  ended process {pid}\n"));
@@ -36,6 +43,9 @@ pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
         }
         terminal::print(&text)?;
     }
+    if !up.is_empty() {
+        return Err(Stop::usage(up.join("; "), HOW_TO_END));
+    }
     let daemons = daemons?;
     if let Some(pid) = daemons.ended {
         terminal::print(&format!("ended process {pid}, which had the daemons\n"))?;
@@ -44,6 +54,15 @@ pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
         terminal::print(&format!("removed the daemon {label}\n"))?;
     }
     Ok(0)
+}
+
+/// Says that the lab of a run is up, if it is.
+fn still_up(run: &Found) -> Option<String> {
+    let whose = match run.up? {
+        Launcher::Process(pid) => format!("process {pid} runs it"),
+        Launcher::Unknown => "a process that this `lab` did not start holds its folder".to_owned(),
+    };
+    Some(format!("{} is up and was left alone: {whose}", relative(&run.run).display()))
 }
 
 /// A run as `lab status` shows it.
@@ -115,7 +134,7 @@ fn look(folder: &RunFolder) -> Seen {
         lab: lab.map(|lab| lab.to_string_lossy().into_owned()).unwrap_or_default(),
         run: folder.name(),
         folder: relative(folder.root()).display().to_string(),
-        up: Active::of(folder).is_some_and(|active| active.lives()),
+        up: folder.is_held() || Active::of(folder).is_some_and(|active| active.lives()),
         backend: report.as_ref().and_then(|report| report.backend.clone()),
         outcome: report.as_ref().and_then(|report| report.outcome.clone()),
         expectations: expectations.map(Vec::len),

@@ -50,6 +50,7 @@ pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, Stop> {
     let client = arguments.client.as_deref();
     let format = if arguments.json { Format::Json } else { arguments.format };
     let folder = find(places, arguments.run.as_deref())?;
+    lab_orchestrator::give_up_to_read(&[&folder], &[folder.root(), &folder.clients()])?;
     let findings = &lab_orchestrator::findings_of(&folder)?;
     // The pages are rebuilt beside the traces where that is possible; an archive may be read-only, and a lab that still
     // runs writes its own when it is over.
@@ -116,7 +117,6 @@ fn timebase(text: &str) -> Result<Timebase, Stop> {
 
 pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
     let folder = find(places, arguments.run.as_deref())?;
-    let findings = lab_orchestrator::findings_of(&folder)?;
     let (format, name) = match arguments.to {
         ExportTo::Perfetto => (ExportFormat::Perfetto, "trace.pftrace"),
         ExportTo::Jsonl => (ExportFormat::JsonLines, "decisions.jsonl"),
@@ -124,6 +124,9 @@ pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
         ExportTo::Parquet => (ExportFormat::Parquet, "decisions.parquet"),
     };
     let path = arguments.output.clone().unwrap_or_else(|| folder.root().join(name));
+    let into = path.parent().filter(|into| !into.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    lab_orchestrator::give_up_to_read(&[&folder], &[into])?;
+    let findings = lab_orchestrator::findings_of(&folder)?;
     if path == Path::new("-") {
         let mut out = io::BufWriter::new(io::stdout().lock());
         let exported = lab_orchestrator::export(&folder, &findings, format, &mut out);

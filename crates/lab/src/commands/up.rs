@@ -53,6 +53,8 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, Stop> {
             (simulated(places, &lab, kernel)?, Ok(()))
         }
     };
+    // The lab is over: what reads its traces from here on is no root that may do everything.
+    lab_orchestrator::give_up_to_read(&[&folder], &[folder.root(), &folder.clients()])?;
     let review = lab_orchestrator::review(&folder)?;
     let findings = &review.findings;
     let written =

@@ -59,6 +59,11 @@ impl Running {
         self.child.id()
     }
 
+    /// True when the launcher has ended, whether or not anybody has asked how.
+    pub fn has_ended(&self) -> bool {
+        lab_process::process_state(self.launcher()).is_none()
+    }
+
     /// The run's folder, once its conductor was started: the one whose marker names this launcher.
     pub fn folder(&self) -> Option<PathBuf> {
         let below =
@@ -155,6 +160,13 @@ pub fn send(pid: u32, signal: Signal) {
 /// Sends a signal to a process and all others of its group, as a terminal does.
 pub fn send_to_group(leader: u32, signal: Signal) {
     killpg(Pid::from_raw(leader.try_into().unwrap()), signal).unwrap();
+}
+
+/// The children of a process, their children, and so on.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let direct = children(pid);
+    let below = direct.iter().flat_map(|&child| descendants(child)).collect::<Vec<u32>>();
+    [direct, below].concat()
 }
 
 /// The children of a process.
