@@ -256,7 +256,7 @@ fn interrupted(rig: &Rig, arguments: &[&str], signal: Signal, ready: impl Fn(u32
 fn signals() {
     let rig = rig("signals");
     simulated(&rig);
-    let long = QUICK.replace("storm: 300ms", "storm: 3600s").replace("rate: 200", "rate: max");
+    let long = QUICK.replace("storm: 300ms", "storm: 590s").replace("rate: 200", "rate: max");
     rig.lab("long", &long);
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         for arguments in [
