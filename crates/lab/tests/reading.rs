@@ -256,7 +256,7 @@ fn interrupted(rig: &Rig, arguments: &[&str], signal: Signal, ready: impl Fn(u32
 fn signals() {
     let rig = rig("signals");
     simulated(&rig);
-    let long = QUICK.replace("storm: 300ms", "storm: 3600s").replace("rate: 200", "rate: max");
+    let long = QUICK.replace("storm: 300ms", "storm: 590s").replace("rate: 200", "rate: max");
     rig.lab("long", &long);
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         for arguments in [
@@ -297,7 +297,7 @@ fn is_there(pid: u32) -> bool {
 
 fn running() {
     let rig = rig("running");
-    rig.lab("busy", &QUICK.replace("storm: 300ms", "storm: 3s").replace("rate: 200", "rate: max"));
+    rig.lab("busy", &QUICK.replace("storm: 300ms", "storm: 10s").replace("rate: 200", "rate: 2000"));
     let mut lab = Running::start(&rig, "busy");
     let folder = lab.reaches(PhaseKind::Storm, 10);
     let run = folder.to_str().unwrap();
@@ -306,7 +306,8 @@ fn running() {
     assert!(looked.stdout.lines().next().unwrap().contains("the lab still runs"), "{}", looked.stdout);
     let json: Value = serde_json::from_str(&rig.run(&["report", run, "--json"]).stdout).unwrap();
     assert_eq!(json["still_running"], true);
-    assert!(rig.run(&["report", run, "--format", "html"]).stdout.contains("the lab still runs"));
+    let html = rig.run(&["report", run, "--format", "html"]);
+    assert!(html.stdout.contains("the lab still runs"), "{:?}: {}", html.code, html.stderr);
     assert!(!folder.join("report.json").exists(), "its own report is still to come");
     // While it closes its traces and after.
     let launcher = lab.launcher();

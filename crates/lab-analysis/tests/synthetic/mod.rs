@@ -389,6 +389,7 @@ impl Run {
         analyse_on(self, "fanotify")
     }
 
+    #[allow(clippy::disallowed_methods, reason = "a test reads what it has written")]
     pub(crate) fn copies(&self) -> Vec<Vec<u8>> {
         self.files.iter().map(|path| std::fs::read(path).unwrap()).collect()
     }

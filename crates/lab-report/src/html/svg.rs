@@ -199,7 +199,9 @@ mod tests {
         svg.rect([0.0; 4], "f", "</title><b>");
         let markup = svg.finish();
         assert!(
-            !markup.contains("<script") && !markup.contains("<b>") && markup.contains("&quot;&lt;a&gt;␊")
+            !markup.contains("<script")
+                && !markup.contains("<b>")
+                && markup.contains("&quot;&lt;a&gt;\\u{a}")
         );
     }
 
