@@ -591,7 +591,10 @@ mod tests {
         let path = fresh("mode");
         fs::create_dir(path.join("in")).unwrap();
         fs::write(path.join("in/program"), "").unwrap();
-        for (of, mode) in [("in", 0o777), ("in", 0o1777), ("in/program", 0o757)] {
+        // In a sticky folder nobody else can exchange what is another's.
+        fs::set_permissions(path.join("in"), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(Folder::trusted_file(&path.join("in/program"), &own()).is_ok());
+        for (of, mode) in [("in", 0o777), ("in/program", 0o757)] {
             fs::set_permissions(path.join(of), fs::Permissions::from_mode(mode)).unwrap();
             let error = Folder::trusted_file(&path.join("in/program"), &own()).unwrap_err();
             assert!(error.is_refusal());
