@@ -61,7 +61,7 @@ pub enum Record {
 
 impl Record {
     /// The numbers of all kinds of record that this version knows, rising.
-    pub const KINDS: [u8; 14] = kind::ALL;
+    pub const KINDS: [u8; 15] = kind::ALL;
 
     /// Whether records of the kind with this number come in separately committed parts.
     #[must_use]
@@ -110,9 +110,9 @@ pub(crate) mod kind {
     pub(crate) const UNWATCHED: u8 = 21;
 
     /// All of them; a test sees that what is not here is unknown, and what is here is not.
-    pub(crate) const ALL: [u8; 14] = [
+    pub(crate) const ALL: [u8; 15] = [
         DECISION, OPERATION, PHASE, FAULT, LOSS, PATH, PROCESS, THREAD, REQUEST, SIGHTING, GROUP_MARK,
-        OUTLOOK, NOTICE, LIFE,
+        OUTLOOK, NOTICE, LIFE, UNWATCHED,
     ];
 
     /// Whether a record of this kind comes in separately committed parts.
