@@ -134,10 +134,13 @@ fn prepare(request: &Request<'_>, programs: &OpenPrograms, folder: &RunFolder) -
     folder
         .write(RunFolder::LAB, lab_config::to_yaml(request.lab).as_bytes())
         .map_err(output("cannot write the resolved lab"))?;
-    let installed =
-        of_run.create_folder(RunFolder::BUNDLES, 0o700).map_err(output("cannot install the programs"))?;
+    let place = folder.bundles();
+    let installed = of_run
+        .create_folder(RunFolder::BUNDLES, 0o700)
+        .map_err(|error| Failure::output(&format!("cannot make {}", place.display()), &error))?;
     let install = |program: &File, name: &str| {
-        copy_program(program, &installed, name).map_err(output("cannot install the programs"))
+        copy_program(program, &installed, name)
+            .map_err(|error| Failure::output(&format!("cannot write {}", place.join(name).display()), &error))
     };
     let OpenPrograms { client, driver, worker } = programs;
     let bundles = lab_bundle::package_open(client, worker.as_ref(), &request.lab.clients, &folder.bundles())

@@ -173,7 +173,7 @@ fn read_only() {
 
 /// Wherever the space ends while a run is set up: in the bundles, in the conductor's trace, in the driver's.
 fn full_disk() {
-    for (size, place) in [("64k", "client-01.app"), ("4m", "orchestrator.trace"), ("8m", "driver.trace")] {
+    for (size, place) in [("64k", "/bundles"), ("6m", "orchestrator.trace"), ("10m", "driver.trace")] {
         let rig = rig(&format!("full-{size}"));
         let finished = on_tmpfs(&rig, &format!("size={size}"), "true", "quick");
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(74), "--\n"), "{}", finished.stderr);
