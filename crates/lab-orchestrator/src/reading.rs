@@ -15,11 +15,14 @@ use crate::{Failure, FailureKind, RunFolder};
 pub fn give_up_to_read(runs: &[&RunFolder], written: &[&Path]) -> Result<(), Failure> {
     let read: Vec<PathBuf> = runs.iter().flat_map(|run| parts(run)).collect();
     let read: Vec<&Path> = read.iter().map(PathBuf::as_path).collect();
-    // Pages of a run that is the caller's of sudo become theirs as well.
+    // Pages of a run that is the caller's of sudo become theirs as well, and so does its folder meanwhile: what is
+    // written after that is written into a folder of somebody else.
     let gives = !written.is_empty() && runs.iter().any(|run| run.trusted().caller().is_some());
     privileges::needed_to_reach(&read, written)
         .and_then(|mut used| {
-            used.extend(gives.then_some(Capability::Give));
+            if gives {
+                used.extend([Capability::Give, Capability::Override]);
+            }
             privileges::keep(&Kept { used: &used, ..Kept::NOTHING })
         })
         .map_err(|error| {
