@@ -10,7 +10,7 @@ mod config;
 mod kernel;
 mod mac;
 mod run;
-mod trace;
+mod traced;
 
 pub use config::{condition, lab_file, signing_yaml};
 pub use kernel::proc_files;
@@ -20,7 +20,7 @@ pub use mac::{crash_report, mac_tools, mach_o, plist, profile, signature};
 #[cfg(feature = "run-files")]
 pub use run::run_files;
 pub use run::{frames, requests};
-pub use trace::trace;
+pub use traced::{analysis, eslogger, exports, report_json, seed, trace};
 
 /// Reads something for no other reason than to have it read.
 fn read_only<T>(_: T) {}
@@ -30,8 +30,11 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, in the order of their names.
 pub const TARGETS: &[Target] = &[
+    ("analysis", analysis),
     ("condition", condition),
     ("crash_report", crash_report),
+    ("eslogger", eslogger),
+    ("exports", exports),
     #[cfg(target_os = "linux")]
     ("fanotify", fanotify),
     #[cfg(target_os = "linux")]
@@ -43,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     ("plist", plist),
     ("proc_files", proc_files),
     ("profile", profile),
+    ("report_json", report_json),
     ("requests", requests),
     #[cfg(feature = "run-files")]
     ("run_files", run_files),
