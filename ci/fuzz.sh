@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the fuzz targets one after another: fuzz.sh [SECONDS of each, 30] [TARGET...]. Exits 77 where they cannot be built.
+# Runs the fuzz targets: fuzz.sh [SECONDS of each, 30] [TARGET...]. Exits 77 where they cannot be built.
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 
@@ -32,10 +32,10 @@ if [ $# = 0 ]; then
   for program in fuzz_targets/*.rs; do set -- "$@" "$(basename "$program" .rs)"; done
 fi
 
-failed=()
-for name in "$@"; do
+# One target: a line of what it did, and its name among the broken ones if it was.
+fuzz() {
+  local name=$1 code=0
   mkdir -p "target/corpus/$name" "artifacts/$name" "regressions/$name"
-  code=0
   # The limit is for one input; the grace is for the last one and for reading the corpus.
   timeout --kill-after=10 "$((seconds + 60))" "target/$host/release/$name" \
     -max_total_time="$seconds" -timeout=5 -rss_limit_mb=200 -malloc_limit_mb=200 -print_final_stats=1 -error_exitcode=1 -timeout_exitcode=1 \
@@ -45,14 +45,20 @@ for name in "$@"; do
     "$(awk '/number_of_executed_units/ { print $2 }' "target/$name.log") inputs" \
     "$(grep -oE 'cov: [0-9]+' "target/$name.log" | tail -1)" "$code"
   if [ "$code" != 0 ]; then
-    failed+=("$name")
+    echo "$name" >>target/broken
     tail -40 "target/$name.log"
   fi
-done
+}
+export -f fuzz
+export seconds host
+
+rm -f target/broken
+# As many at once as there are processors: none of them waits for anything.
+printf '%s\0' "$@" | xargs -0 -P "$(nproc)" -I '{}' bash -c 'fuzz {}'
 # Git keeps no empty folders, and nobody wants to see ours.
 find regressions artifacts -mindepth 1 -type d -empty -delete
 
-if [ ${#failed[@]} != 0 ]; then
-  echo "BROKEN: ${failed[*]}; what broke them is in fuzz/artifacts" >&2
+if [ -s target/broken ]; then
+  echo "BROKEN: $(tr '\n' ' ' <target/broken); what broke them is in fuzz/artifacts" >&2
   exit 1
 fi
