@@ -2,6 +2,8 @@ use std::{fmt, path::Path};
 
 use lab_files::ReadError;
 
+use crate::lack::Lack;
+
 /// How a run went wrong, as far as the caller of `lab` has to tell cases apart. The numbers are exit codes
 /// after `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +16,7 @@ pub enum FailureKind {
     Bug,
     /// The run's folder cannot be written.
     Output,
-    /// All of the kernel's client slots are taken.
+    /// All of the kernel's client slots are taken, or no further process can be had.
     NoSlot,
     /// A privilege is missing.
     Privilege,
@@ -97,14 +99,11 @@ impl Failure {
         if let Some(distrust) = refusal(error) {
             return Failure::new(FailureKind::Privilege, format!("{what}: {distrust}")).mend(distrust.mend());
         }
-        let failure = Failure::new(FailureKind::Output, format!("{what}: {error}"));
-        match error.kind() {
-            _ if lab_files::is_own_lack(error) => failure.mend(OWN_LACK),
-            std::io::ErrorKind::StorageFull => {
-                failure.mend("free some space, or name another folder with --runs")
-            }
-            _ => failure.mend("name a folder that can be written with --runs"),
-        }
+        let (kind, mend) = Lack::of(error)
+            .map_or((FailureKind::Output, "name a folder that can be written with --runs"), |lack| {
+                (lack.kind(), lack.mend())
+            });
+        Failure::new(kind, format!("{what}: {error}")).mend(mend)
     }
 }
 

@@ -80,7 +80,7 @@ pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>),
     let programs = OpenPrograms::of(request.programs, request.lab, trusted)?;
     let folder = RunFolder::create(request.runs, &request.lab.name)?;
     mark_active(&folder, None);
-    let prepared = prepare(request, &programs, &folder);
+    let prepared = preflight::executes(folder.root()).and_then(|()| prepare(request, &programs, &folder));
     let outcome = prepared.and_then(|plan| runtime.block_on(confined(request, &plan, &folder, &mut signals)));
     // The conductor has done so already, unless it was killed.
     if let Some(error) = daemons.and_then(|daemons| daemons.uninstall().err()) {
@@ -249,6 +249,7 @@ fn spawn_conductor(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<Co
             Failure::new(FailureKind::Privilege, "a lab needs namespaces of its own (CAP_SYS_ADMIN)")
                 .mend("run it as root")
         }
+        _ if crate::lack::Lack::of(&error).is_some() => Failure::output("cannot start the conductor", &error),
         _ => Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")),
     };
     let plan = lab_files::sealed("lab-plan", plan).map_err(failed)?;

@@ -15,6 +15,7 @@ mod export;
 mod failure;
 mod import;
 pub mod interrupts;
+mod lack;
 mod launch;
 mod owner;
 mod plan;

@@ -40,14 +40,23 @@ pub(crate) struct Places {
 impl Places {
     /// Looks where the working directory is. Whether others may write what is found is looked at when it is used.
     pub(crate) fn find(arguments: &Arguments, mask: u32) -> Result<Places, Stop> {
-        let here = env::current_dir()
-            .map_err(|error| Stop::bug(format!("there is no working directory: {error}")))?;
+        let here = match env::current_dir() {
+            Ok(here) => here,
+            // It is needed only for what is not said in full.
+            Err(_) if is_absolute(&arguments.configs) && is_absolute(&arguments.runs) => PathBuf::from("/"),
+            Err(error) => {
+                let message = format!("this process has no working directory: {error}");
+                let mend = "go to a folder that exists (cd), or name whole paths with --configs and --runs";
+                return Err(Stop::usage(message, mend));
+            }
+        };
         // The folder this program was built from serves when it still exists, whatever the working directory.
         let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/"));
         let home = here.ancestors().chain([built_from]).find(|folder| folder.join(CONFIGS).is_dir());
         let home = home.unwrap_or(&here);
         let configs = arguments.configs.clone().unwrap_or_else(|| home.join(CONFIGS));
         let runs = arguments.runs.clone().unwrap_or_else(|| home.join("runs"));
+        fits(&here.join(&runs))?;
         let trusted = Trusted::of_this_process(caller());
         let runs = Runs::at(runs, trusted.clone());
         Ok(Places { configs, runs, workspace: built_from.to_owned(), trusted, mask })
@@ -101,6 +110,15 @@ impl Places {
                 Ok(_) => Err(Stop::usage(format!("{name} is not a regular file"), mend)),
                 Err(_) => Err(Stop::usage(format!("there is no lab file {name}"), mend)),
             };
+        }
+        let file_name_bytes = name.len() + ".yaml".len();
+        if file_name_bytes > NAME_BYTES_MAX {
+            let message = format!(
+                "a lab's name of {} bytes is longer than any file's: it may have {}",
+                name.len(),
+                NAME_BYTES_MAX - ".yaml".len()
+            );
+            return Err(Stop::usage(message, "`lab list` shows the names"));
         }
         // A folder that others may write is refused, whether or not it has a lab of that name.
         let labs = self.labs()?;
@@ -175,6 +193,34 @@ impl Places {
             }
         }
     }
+}
+
+/// The most bytes that the path of a run store has. A path of Linux has 4095 (PATH_MAX without its end), and below the
+/// store lie the folders of lab, run and bundle, whose names have up to 255 bytes each.
+const STORE_BYTES_MAX: usize = 3072;
+
+/// The most bytes of a file's name (NAME_MAX of all file systems that a lab runs on).
+const NAME_BYTES_MAX: usize = 255;
+
+/// Refuses a run store whose path is longer than the kernel takes one, with what a run puts below it.
+fn fits(runs: &Path) -> Result<(), Stop> {
+    let mend = "name a folder with a shorter path with --runs";
+    let bytes = runs.as_os_str().len();
+    let name = runs.iter().map(std::ffi::OsStr::len).max().unwrap_or(0);
+    let message = if bytes > STORE_BYTES_MAX {
+        format!("the path of the run store has {bytes} bytes, and may have {STORE_BYTES_MAX}")
+    } else if name > NAME_BYTES_MAX {
+        format!(
+            "a folder in the path of the run store has a name of {name} bytes, and may have {NAME_BYTES_MAX}"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Stop::usage(message, mend))
+}
+
+fn is_absolute(path: &Option<PathBuf>) -> bool {
+    path.as_ref().is_some_and(|path| path.is_absolute())
 }
 
 fn unread(file: &Path, error: &dyn std::fmt::Display) -> Stop {

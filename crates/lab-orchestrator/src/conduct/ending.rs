@@ -11,7 +11,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{Failure, FailureKind};
+use crate::{Failure, FailureKind, lack::Lack};
 
 /// Ends a process of the lab for good. One that has ended already is no error.
 pub(super) fn end(pid: u32) {
@@ -83,6 +83,8 @@ pub(super) fn process_failure(name: &str, message: &str) -> Failure {
         failure(FailureKind::NoSlot).mend("raise it: sysctl fs.fanotify.max_user_groups=256")
     } else if message.contains("CAP_SYS_ADMIN") {
         failure(FailureKind::Privilege).mend("run it as root")
+    } else if let Some(lack) = Lack::of_words(message) {
+        failure(lack.kind()).mend(lack.mend())
     } else {
         failure(FailureKind::Bug)
     }

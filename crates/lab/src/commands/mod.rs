@@ -28,6 +28,13 @@ pub(crate) fn run(arguments: &Arguments, mask: u32) -> Result<u8, Stop> {
         lab_orchestrator::conduct()?;
         return Ok(0);
     }
+    // What needs no lab and no run needs no folder either.
+    match &arguments.command {
+        Command::Explain { field } => return labs::explain(field.as_deref()),
+        Command::Schema { of } => return labs::schema(*of),
+        Command::Completions { shell } => return labs::completions(*shell),
+        _ => {}
+    }
     let places = Places::find(arguments, mask)?;
     match &arguments.command {
         Command::Up(up) => up::up(&places, up),
