@@ -27,7 +27,7 @@ pub(crate) enum Lack {
 }
 
 /// Words of cargo, rustc and the linker, which hold the C library's text of an error or their own.
-const WORDS: [(&str, Lack); 22] = [
+const WORDS: [(&str, Lack); 23] = [
     ("Resource temporarily unavailable", Lack::Processes),
     ("failed to spawn thread", Lack::Processes),
     ("Cannot allocate memory", Lack::Own),
@@ -41,8 +41,9 @@ const WORDS: [(&str, Lack); 22] = [
     ("No space left on device", Lack::Space),
     ("Disk quota exceeded", Lack::Space),
     ("Read-only file system", Lack::ReadOnly),
-    ("/dev/null", Lack::System),
-    ("/proc/self", Lack::System),
+    ("cannot open /dev/null", Lack::System),
+    ("/dev/null: No such file", Lack::System),
+    ("/proc/self/exe: No such file", Lack::System),
     ("no /proc", Lack::System),
     ("Could not resolve host", Lack::Network),
     ("Couldn't resolve host", Lack::Network),
@@ -67,8 +68,12 @@ impl Lack {
         })
     }
 
-    /// What another program says is lacking. The first of its words counts: what it met first led to the rest.
+    /// What another program says is lacking. The first of its words counts: what it met first led to the rest. Where
+    /// the compiler found a mistake, that is the reason, whatever the mistake quotes.
     pub(crate) fn of_words(words: &str) -> Option<Lack> {
+        if words.contains("error[E") {
+            return None;
+        }
         let found = WORDS.iter().filter_map(|(word, lack)| Some((words.find(word)?, *lack)));
         found.min_by_key(|(place, _)| *place).map(|(_, lack)| lack)
     }
@@ -170,6 +175,8 @@ mod tests {
                 69,
             ),
             ("error[E0308]: mismatched types", None, 70),
+            ("error[E0425]: cannot find value\n  |  open(\"No space left on device\")", None, 70),
+            ("a warning about a path: /dev/null", None, 70),
         ];
         for (words, lack, code) in said {
             assert_eq!(Lack::of_words(words), lack, "{words}");
