@@ -29,7 +29,8 @@ pub struct Programs {
 pub fn trusted_program(program: &Path, trusted: &Trusted) -> Result<File, Failure> {
     Folder::trusted_file(program, trusted).map_err(|distrust| match distrust {
         Distrust::Io { .. } | Distrust::OtherKind { .. } => {
-            Failure::new(FailureKind::Bug, format!("a program of the lab is missing: {distrust}"))
+            let kind = distrust.io().and_then(Lack::of).map_or(FailureKind::Bug, Lack::kind);
+            Failure::new(kind, format!("a program of the lab cannot be had: {distrust}"))
         }
         refusal => Failure::from(&refusal),
     })

@@ -14,7 +14,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     flag, low_level,
 };
 
@@ -40,6 +40,9 @@ static STATE: OnceLock<State> = OnceLock::new();
 pub fn end_at_once() -> io::Result<()> {
     let state = STATE.get_or_init(State::default);
     state.ends.store(true, Ordering::SeqCst);
+    // Handled, so that a file that may not grow is an error of the write (EFBIG) and no death. Programs that are started
+    // do not inherit a handler.
+    flag::register(SIGXFSZ, Arc::default())?;
     [SIGINT, SIGTERM].into_iter().try_for_each(|signal| install(state, signal))
 }
 
