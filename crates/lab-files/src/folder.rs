@@ -541,7 +541,8 @@ fn single(name: &OsStr) -> io::Result<&OsStr> {
     Ok(name)
 }
 
-fn bits(mode: u32) -> Mode {
+/// A mode as the kernel takes it; bits that are none of a mode are left out.
+pub(crate) fn bits(mode: u32) -> Mode {
     Mode::from_bits_truncate((mode & 0o7777) as _)
 }
 

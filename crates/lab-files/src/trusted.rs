@@ -185,7 +185,7 @@ impl fmt::Display for Neither {
 /// Sets the bits that no file has that this process and its children create, as `umask` does; returns those that were
 /// set before. To be called first of all: a process inherits whatever mask its caller had, none included.
 pub fn mask_modes(mask: u32) -> u32 {
-    permissions(rustix::process::umask(Mode::from_raw_mode(mask as _)))
+    permissions(rustix::process::umask(crate::folder::bits(mask)))
 }
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ mod tests {
 
     fn check(own: u32, caller: Option<u32>, (owner, mode): (u32, u32), passing: bool, refused: bool) {
         let trusted = Trusted::of(own, caller);
-        let objection = trusted.objection(Path::new("/x"), owner, Mode::from_raw_mode(mode as _), passing);
+        let objection = trusted.objection(Path::new("/x"), owner, crate::folder::bits(mode), passing);
         assert_eq!(objection.is_some(), refused, "{trusted:?} {owner} {mode:o} {passing}: {objection:?}");
     }
 

@@ -1,9 +1,10 @@
 //! A daemon as its clients and its conductor see it: what it refuses, and whom that holds up.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests start programs and wait for them")]
 
+#[cfg(target_os = "linux")]
+use std::io::{Read, Write};
 use std::{
     fs,
-    io::{Read, Write},
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
@@ -73,6 +74,7 @@ impl Daemon {
         pairs.into_iter().map(|(own, _)| own).collect()
     }
 
+    #[cfg(target_os = "linux")]
     fn status(&self, key: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(key)).unwrap();

@@ -13,13 +13,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     io::{Read, Write},
-    os::{
-        linux::net::SocketAddrExt,
-        unix::{
-            fs::PermissionsExt,
-            net::{SocketAddr, UnixStream},
-            process::CommandExt,
-        },
+    os::unix::{
+        fs::PermissionsExt,
+        net::{SocketAddr, UnixStream},
+        process::CommandExt,
     },
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -56,11 +53,22 @@ fn as_root(name: &'static str, body: impl FnOnce() + Send + 'static) -> Live {
     Live { lacks, ..live(name, body) }
 }
 
+#[cfg(target_os = "linux")]
+fn abstract_name(name: &str) -> std::io::Result<SocketAddr> {
+    std::os::linux::net::SocketAddrExt::from_abstract_name(name)
+}
+
+/// There are none elsewhere.
+#[cfg(not(target_os = "linux"))]
+fn abstract_name(_: &str) -> std::io::Result<SocketAddr> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
 /// What the attacker does with one name, which is a path or, after `@`, abstract: asks for a file that only root can
 /// read, and orders what a protocol of old allowed. True when it got as far as being connected.
 fn reaches(name: &str) -> bool {
     let address = match name.strip_prefix('@') {
-        Some(name) => SocketAddr::from_abstract_name(name),
+        Some(name) => abstract_name(name),
         None => SocketAddr::from_pathname(name),
     };
     let Ok(mut stream) = address.and_then(|address| UnixStream::connect_addr(&address)) else { return false };
