@@ -55,7 +55,7 @@ fn as_root(name: &'static str, body: impl FnOnce() + Send + 'static) -> Live {
 
 #[cfg(target_os = "linux")]
 fn abstract_name(name: &str) -> std::io::Result<SocketAddr> {
-    std::os::linux::net::SocketAddrExt::from_abstract_name(name)
+    <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)
 }
 
 /// There are none elsewhere.
