@@ -1,9 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Distribution, Span,
-    distribution::{exp, ln},
-};
+use crate::{Distribution, Span};
 
 /// One load on the lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,7 +286,7 @@ impl Knee {
             return self.to;
         }
         let share = f64::from(step) / f64::from(last);
-        let rate = from * exp(share * ln(f64::from(self.to.max(1)) / from));
+        let rate = from * libm::exp(share * libm::log(f64::from(self.to.max(1)) / from));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
         let rate = rate.round() as u32;
         rate

@@ -1,6 +1,9 @@
 //! Tables of text for the commands that have no report of their own.
 
+use comfy_table::{CellAlignment, ContentArrangement, ContentLineStyle, TableStyle};
 use lab_model::Visible;
+
+const PLAIN: TableStyle = TableStyle::new().content_lines(ContentLineStyle::none());
 
 /// Columns of text with headings. The first column stands left, all others right.
 #[derive(Clone, Debug, Default)]
@@ -33,29 +36,19 @@ impl Table {
 
     /// Writes the table, indented by two columns.
     pub(crate) fn text(&self) -> String {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max())
-            .map(|widest| widest.unwrap_or(0))
-            .collect();
-        let mut text = String::new();
+        let mut drawn = comfy_table::Table::new();
+        drawn.load_style(PLAIN).set_content_arrangement(ContentArrangement::Disabled);
         for row in &self.rows {
-            let mut line = String::from(" ");
-            for (column, cell) in row.iter().enumerate() {
-                let pad = " ".repeat(widths[column] - width(cell));
-                let left = column == 0 || self.words.contains(&column);
-                line.push(' ');
-                line.push_str(&if left { format!("{cell}{pad} ") } else { format!("{pad}{cell} ") });
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
+            drawn.add_row(row);
         }
-        text
+        for (place, column) in drawn.column_iter_mut().enumerate() {
+            column.set_padding((2, 0));
+            if place > 0 && !self.words.contains(&place) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        drawn.lines().map(|line| format!("{}\n", line.trim_end())).collect()
     }
-}
-
-fn width(cell: &str) -> usize {
-    cell.chars().count()
 }
 
 #[cfg(test)]

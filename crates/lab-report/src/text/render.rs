@@ -1,7 +1,9 @@
 //! Walks a page and writes it as text.
 
+use std::borrow::Cow;
+
 use lab_analysis::findings::Findings;
-use lab_model::Bounded;
+use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm, core::display_width as width};
 
 use super::{Style, spark::spark, table::lines};
 use crate::{
@@ -199,38 +201,19 @@ fn per_second(decisions: u64, bucket_ns: u64) -> String {
     }
 }
 
-/// Columns that text takes, escape sequences apart.
-fn width(text: &str) -> usize {
-    let mut columns = 0;
-    let mut in_escape = false;
-    for character in text.chars() {
-        match character {
-            '\u{1b}' => in_escape = true,
-            'm' if in_escape => in_escape = false,
-            _ if in_escape => {}
-            _ => columns.raise(1),
-        }
-    }
-    columns
-}
-
-/// Splits text at spaces, but never between a number and its unit.
+/// Splits text at spaces, but never between a number and its unit. Each word comes with the space behind it.
 fn words(text: &str) -> Vec<&str> {
     let mut words: Vec<&str> = Vec::new();
     let mut began = 0;
     for (at, _) in text.match_indices(' ').chain(std::iter::once((text.len(), " "))) {
-        let next = text
-            .get(at.saturating_add(1)..)
-            .unwrap_or_default()
-            .split([' ', ',', '.', ';', ')'])
-            .next()
-            .unwrap_or_default();
+        let behind = at.saturating_add(1).min(text.len());
+        let next = text[behind..].split([' ', ',', '.', ';', ')']).next().unwrap_or_default();
         let number = text[began..at].ends_with(|sign: char| sign.is_ascii_digit());
         if number && matches!(next, "ns" | "µs" | "us" | "ms" | "s" | "min" | "h") {
             continue;
         }
-        words.push(&text[began..at]);
-        began = at.saturating_add(1);
+        words.push(&text[began..behind]);
+        began = behind;
     }
     words
 }
@@ -250,30 +233,13 @@ pub(super) fn paragraph(lead: &str, text: &str, style: &Style) -> String {
 
 /// Breaks text at spaces into lines of at most `room` columns; a longer word is cut.
 fn wrap(text: &str, room: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in words(text) {
-        let mut word = word;
-        let last = lines.len().saturating_sub(1);
-        let taken = width(&lines[last]);
-        if taken > 0 && taken.saturating_add(1).saturating_add(width(word)) <= room {
-            lines[last].push(' ');
-            lines[last].push_str(word);
-            continue;
-        }
-        if taken > 0 {
-            lines.push(String::new());
-        }
-        while width(word) > room {
-            let cut = word.char_indices().nth(room).map_or(word.len(), |(at, _)| at);
-            let last = lines.len().saturating_sub(1);
-            lines[last].push_str(&word[..cut]);
-            lines.push(String::new());
-            word = &word[cut..];
-        }
-        let last = lines.len().saturating_sub(1);
-        lines[last].push_str(word);
-    }
-    lines
+    let separator =
+        WordSeparator::Custom(|line| Box::new(words(line).into_iter().map(textwrap::core::Word::from)));
+    let options = textwrap::Options::new(room)
+        .word_separator(separator)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    textwrap::wrap(text, options).into_iter().map(Cow::into_owned).collect()
 }
 
 #[cfg(test)]
