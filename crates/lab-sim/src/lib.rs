@@ -6,7 +6,7 @@
 //!
 //! It must not read a clock, start a thread, touch a file, or decide anything that a client decides. Whatever
 //! runs many simulations at once is its caller's business. What the model leaves out, and why, is in
-//! `docs/decisions/0003-simulator-model.md`.
+//! `docs/decisions/0003-simulator-model.md`, and what each part does in `docs/reference/simulator.md`.
 //!
 //! # The machine
 //! - **Time** is in nanoseconds. What happens at one time happens in the order in which it was planned.
