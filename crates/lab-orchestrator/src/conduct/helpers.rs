@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Actor, Client, ClientId, Daemon, FaultAction, Helpers, Lab, PlannedFault};
+use lab_model::{Actor, Client, ClientId, Daemon, Helpers, Lab, PlannedFault};
 use lab_protocol::{DaemonAddress, HelperReady};
 use nix::{
     sys::wait::{WaitStatus, waitpid},
@@ -76,8 +76,7 @@ pub(super) fn addresses(lab: &Lab, client: &Client, salt: &str) -> Vec<DaemonAdd
     let address = |id: &ClientId| {
         let (daemon, actor) = daemon_actors(lab).find(|(daemon, _)| daemon.id == *id)?;
         let address = socket(salt, actor);
-        let restarts = |fault: &PlannedFault| matches!(fault.action, FaultAction::Restart { .. });
-        let returns = lab.faults.iter().any(|fault| restarts(fault) && fault.on == id.as_str());
+        let returns = lab.faults.iter().any(|fault| fault.action.brings_back() && fault.on == id.as_str());
         Some(DaemonAddress { actor, name: id.to_string(), address, workers: daemon.workers, returns })
     };
     client.behavior.daemons.iter().filter_map(|asked| address(&asked.daemon)).collect()

@@ -193,18 +193,8 @@ fn forget_the_absent(lab: &mut Lab) {
 /// The same for half as long, but no shorter than the shortest storm.
 fn halved(action: &FaultAction) -> FaultAction {
     let mut action = action.clone();
-    match &mut action {
-        FaultAction::Stall { span }
-        | FaultAction::Slow { span, .. }
-        | FaultAction::Deny { span, .. }
-        | FaultAction::CpuLoad { span, .. }
-        | FaultAction::Descriptors { span, .. }
-        | FaultAction::Behave { span: Some(span), .. }
-        | FaultAction::Serve { span: Some(span), .. } => halve(span),
-        FaultAction::Kill
-        | FaultAction::Restart { .. }
-        | FaultAction::Behave { span: None, .. }
-        | FaultAction::Serve { span: None, .. } => {}
+    if let Some(span) = action.span_mut() {
+        halve(span);
     }
     action
 }

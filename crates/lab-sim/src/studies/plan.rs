@@ -8,8 +8,7 @@
 use std::collections::BTreeSet;
 
 use lab_model::{
-    Cache, EventKind, ExecProgram, FaultAction, Lab, NotifyEvent, OperationKind, PhaseKind, PlannedFault,
-    Span, Workload,
+    Cache, EventKind, ExecProgram, Lab, NotifyEvent, OperationKind, PhaseKind, PlannedFault, Span, Workload,
 };
 use lab_workload::Action;
 
@@ -191,7 +190,7 @@ fn in_a_circle(makers: &Makers<'_>, place: usize) -> String {
 fn varies(lab: &Lab, load: &Workload, makers: &Makers<'_>) -> bool {
     let kept_or_denied =
         |client: &lab_model::Client| client.behavior.cache == Cache::On || !client.behavior.deny.is_empty();
-    if lab.faults.iter().any(|fault| changes_sizes(lab, fault)) {
+    if lab.faults.iter().any(|fault| fault.action.changes_counts(lab.deadline)) {
         return true;
     }
     // A script is opened twice by one thread.
@@ -376,20 +375,6 @@ fn disturbed_for(lab: &Lab) -> Span {
     let last = lab.faults.iter().map(end).max();
     let beyond = lab.deadline.nanos().saturating_add(REHEARSAL.nanos());
     last.map_or(Span::default(), |last| Span::from_nanos(last.saturating_add(beyond)))
-}
-
-/// True for a fault that changes how many decisions a root operation leads to.
-fn changes_sizes(lab: &Lab, fault: &PlannedFault) -> bool {
-    match &fault.action {
-        FaultAction::Stall { span } => *span >= lab.deadline,
-        FaultAction::Slow { .. } | FaultAction::CpuLoad { .. } => false,
-        FaultAction::Kill
-        | FaultAction::Restart { .. }
-        | FaultAction::Deny { .. }
-        | FaultAction::Behave { .. }
-        | FaultAction::Serve { .. }
-        | FaultAction::Descriptors { .. } => true,
-    }
 }
 
 fn rehearse(lab: &Lab, kernel: Kernel, costs: Costs) -> Rehearsal {
