@@ -1,11 +1,14 @@
 use std::fmt::{self, Write};
 
 use lab_model::{
-    AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, External, FaultAction, Helpers,
-    Knee, Lab, Mute, NotifyEvent, PhaseKind, PlannedFault, Rate, Reaction, Ready, When, Workload,
+    AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, External, Helpers,
+    Knee, Lab, Mute, NotifyEvent, PhaseKind, Rate, Reaction, Ready, When, Workload,
 };
 
-use crate::scalar::{Choice, RawSpawn};
+use crate::{
+    faults::write_fault,
+    scalar::{Choice, RawSpawn},
+};
 
 /// The lab as a lab file with every default written out; reads back as the same lab.
 #[must_use]
@@ -88,7 +91,7 @@ fn write_client(out: &mut String, client: &Client) -> fmt::Result {
     write_behavior(out, &client.behavior, "      ")
 }
 
-fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::Result {
+pub(crate) fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::Result {
     writeln!(out, "{indent}subscribe: {}", word(behavior.subscribe))?;
     let told: Vec<&str> = behavior.notify.iter().map(NotifyEvent::name).collect();
     writeln!(out, "{indent}notify: [{}]", told.join(", "))?;
@@ -147,32 +150,6 @@ fn write_rule(out: &mut String, rule: &DenyRule, indent: &str) -> fmt::Result {
         }
     }
     writeln!(out, "on: {} }}", word(rule.on))
-}
-
-fn write_fault(out: &mut String, fault: &PlannedFault) -> fmt::Result {
-    writeln!(out, "  - {}:", fault.action.name())?;
-    if !matches!(fault.action, FaultAction::CpuLoad { .. }) {
-        writeln!(out, "      on: {}", Scalar(&fault.on))?;
-    }
-    writeln!(out, "      at: {}", fault.at)?;
-    if let Some(span) = fault.action.span() {
-        writeln!(out, "      for: {span}")?;
-    }
-    match &fault.action {
-        FaultAction::Restart { after } => writeln!(out, "      after: {after}"),
-        FaultAction::Slow { by, .. } => writeln!(out, "      by: {by}"),
-        FaultAction::Deny { path: Some(path), .. } => writeln!(out, "      path: {}", Scalar(path)),
-        FaultAction::CpuLoad { threads, .. } => writeln!(out, "      threads: {threads}"),
-        FaultAction::Descriptors { limit, .. } => writeln!(out, "      limit: {limit}"),
-        FaultAction::Behave { behavior, .. } => {
-            writeln!(out, "      set:")?;
-            write_behavior(out, behavior, "        ")
-        }
-        FaultAction::Serve { service, .. } => {
-            writeln!(out, "      errand: {{ workers: {}, {} }}", service.workers, Doing(&service.errand))
-        }
-        FaultAction::Stall { .. } | FaultAction::Kill | FaultAction::Deny { path: None, .. } => Ok(()),
-    }
 }
 
 fn write_external(out: &mut String, external: &External) -> fmt::Result {
@@ -335,7 +312,7 @@ impl fmt::Display for Deed<'_> {
 }
 
 /// An errand as fields of a mapping on one line.
-struct Doing<'a>(&'a Errand);
+pub(crate) struct Doing<'a>(pub(crate) &'a Errand);
 
 impl fmt::Display for Doing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -361,7 +338,7 @@ impl fmt::Display for Names<'_> {
 }
 
 /// A text as a YAML scalar: as it is when it can be nothing else, else in double quotes.
-struct Scalar<'a>(&'a str);
+pub(crate) struct Scalar<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Scalar<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
