@@ -173,6 +173,7 @@ mod behave;
 mod cpu_load;
 mod deny;
 mod descriptors;
+mod freeze;
 mod kill;
 mod restart;
 mod slow;
@@ -195,6 +196,8 @@ kinds! {
     cpu_load CpuLoad,
     /// Lowers the number of files that a process may have open.
     descriptors Descriptors,
+    /// Makes the whole lab, or some of its participants, stand still at once.
+    freeze Freeze,
 }
 
 /// The faults in the order of their times.
@@ -206,7 +209,10 @@ pub(crate) fn faults(
 ) -> Vec<PlannedFault> {
     let items = field.value().into_iter().flat_map(|list| &list.items);
     let mut reader = Reader { clients, daemons, phases, problems };
-    let mut faults: Vec<PlannedFault> = items.filter_map(|item| one(item, &mut reader)).collect();
+    let placed: Vec<(PlannedFault, Range<usize>)> =
+        items.filter_map(|item| Some((one(item, &mut reader)?, item.place.clone()))).collect();
+    freeze::check_overlaps(&placed, problems);
+    let mut faults: Vec<PlannedFault> = placed.into_iter().map(|(fault, _)| fault).collect();
     faults.sort_by_key(|fault| fault.at);
     faults
 }
@@ -215,7 +221,8 @@ pub(crate) fn faults(
 pub(crate) fn write_fault(out: &mut String, fault: &PlannedFault) -> fmt::Result {
     use fmt::Write;
     writeln!(out, "  - {}:", fault.action.name())?;
-    if fault.on != PlannedFault::MACHINE {
+    let says_on_itself = matches!(fault.action, FaultAction::Freeze { .. });
+    if fault.on != PlannedFault::MACHINE && !says_on_itself {
         writeln!(out, "      on: {}", Scalar(&fault.on))?;
     }
     writeln!(out, "      at: {}", fault.at)?;
@@ -319,10 +326,16 @@ impl Reader<'_, '_, '_> {
     fn target(&mut self, on: &Field<String>, at: &Field<Span>, targets: Targets) -> Option<(String, Span)> {
         let moment = self.moment(at);
         let on = on.given()?;
+        self.knows(on, targets).then_some(())?;
+        Some((on.value.clone(), moment?))
+    }
+
+    /// True when it can be done to the one of this name; says what is wrong when it cannot.
+    fn knows(&mut self, on: &At<String>, targets: Targets) -> bool {
         let name = on.value.as_str();
         let known = self.names(targets);
         if known.iter().any(|known| known == name) {
-            return Some((on.value.clone(), moment?));
+            return true;
         }
         let place = on.place.clone();
         let diagnostic = if name == PlannedFault::DRIVER {
@@ -341,7 +354,7 @@ impl Reader<'_, '_, '_> {
             .help(targets.help())
         };
         self.problems.add(diagnostic);
-        None
+        false
     }
 
     /// Who can be named.

@@ -6,8 +6,7 @@
 use std::borrow::Cow;
 
 use lab_model::{
-    AuthEvents, BackendChoice, Cache, Daemon, ExecProgram, Helpers, NotifyEvent, Preset, ReactTo, Span, Via,
-    When,
+    AuthEvents, BackendChoice, Cache, Daemon, Helpers, NotifyEvent, Preset, ReactTo, Span, Via, When,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -15,7 +14,7 @@ use crate::{
     distribution::RawTime,
     external::RawExternal,
     faults::RawFault,
-    loads::{RawExecTree, RawFileMix, RawKnee, RawOpenList, RawRate, RawRun},
+    loads::RawWorkload,
     read::{At, Field, List, Problems, Read, records},
     scalar::{AnswerBy, Bounded, RawSpawn, SchemaVersion},
     tree::{Node, Value},
@@ -315,65 +314,6 @@ records! {
         /// No workload: does it calm down? The longest wait for it.
         #[schemars(extend("default" = "5s"))]
         drain [default]: Span,
-    }
-
-    /// One load; exactly one of its keys.
-    #[schemars(rename = "Workload", extend("minProperties" = 1, "maxProperties" = 1))]
-    "a load" RawWorkload {
-        /// Opens and closes files of the arena.
-        open_storm [default]: RawOpenStorm,
-        /// Opens files of many folders, sizes and endings: to read, to write, or to create.
-        file_mix [default]: RawFileMix,
-        /// Opens the files of a recorded list, in its order.
-        open_list [default]: RawOpenList,
-        /// Runs programs from the arena.
-        exec_storm [default]: RawExecStorm,
-        /// Runs programs that run programs.
-        exec_tree [default]: RawExecTree,
-        /// Runs a command of your own.
-        run [default]: RawRun,
-    }
-
-    /// Opens and closes files of the arena.
-    #[schemars(rename = "OpenStorm")]
-    "`open_storm`" RawOpenStorm {
-        /// Threads that open, each one file at a time.
-        #[schemars(extend("default" = 2))]
-        workers [default]: Bounded<1, 256>,
-        /// Files in the arena.
-        #[schemars(extend("default" = 500))]
-        files [default]: Bounded<1, 1_000_000>,
-        /// The folder below the arena that holds them.
-        #[schemars(extend("default" = "files"))]
-        directory [default]: String,
-        /// Bytes in each file.
-        #[schemars(extend("default" = 4096))]
-        file_bytes [default]: Bounded<0, { 1 << 30 }>,
-        /// How fast.
-        #[schemars(extend("default" = "max"))]
-        rate [default]: RawRate,
-        /// Raises the rate step by step over the phase, in place of `rate`.
-        find_knee [default]: RawKnee,
-        /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
-        operations_max [default]: Bounded<1, { u64::MAX }>,
-    }
-
-    /// Runs programs from the arena.
-    #[schemars(rename = "ExecStorm")]
-    "`exec_storm`" RawExecStorm {
-        /// Threads that run programs, each one at a time.
-        #[schemars(extend("default" = 1))]
-        workers [default]: Bounded<1, 256>,
-        /// The program to run; it ends at once with status 0.
-        #[schemars(extend("default" = "static"))]
-        program [default]: ExecProgram,
-        /// How fast.
-        #[schemars(extend("default" = "max"))]
-        rate [default]: RawRate,
-        /// Raises the rate step by step over the phase, in place of `rate`.
-        find_knee [default]: RawKnee,
-        /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
-        operations_max [default]: Bounded<1, { u64::MAX }>,
     }
 
     /// What a helper or a daemon does for each request: fields that are left out stay what they are.

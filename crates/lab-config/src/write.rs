@@ -1,12 +1,13 @@
 use std::fmt::{self, Write};
 
 use lab_model::{
-    AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, External, Helpers,
-    Knee, Lab, Mute, NotifyEvent, PhaseKind, Rate, Reaction, Ready, When, Workload,
+    AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, External, Helpers, Lab, Mute,
+    NotifyEvent, PhaseKind, Reaction, Ready, When,
 };
 
 use crate::{
     faults::write_fault,
+    loads::write_workload,
     scalar::{Choice, RawSpawn},
 };
 
@@ -200,74 +201,6 @@ fn write_texts(out: &mut String, key: &str, texts: &[(String, String)]) -> fmt::
         .try_for_each(|(name, text)| writeln!(out, "{:indent$}{}: {}", "", Scalar(name), Scalar(text)))
 }
 
-fn write_workload(out: &mut String, workload: &Workload, hold: &[Expectation]) -> fmt::Result {
-    let name = match workload {
-        Workload::OpenStorm(_) => "open_storm",
-        Workload::FileMix(_) => "file_mix",
-        Workload::OpenList(_) => "open_list",
-        Workload::ExecStorm(_) => "exec_storm",
-        Workload::ExecTree(_) => "exec_tree",
-        Workload::Run(_) => "run",
-    };
-    writeln!(out, "  - {name}:")?;
-    writeln!(out, "      workers: {}", workload.workers())?;
-    match workload {
-        Workload::OpenStorm(storm) => {
-            writeln!(out, "      files: {}", storm.files)?;
-            writeln!(out, "      directory: {}", Scalar(&storm.directory))?;
-            writeln!(out, "      file_bytes: {}", storm.file_bytes)?;
-        }
-        Workload::FileMix(mix) => {
-            writeln!(out, "      files: {}", mix.files)?;
-            writeln!(out, "      directory: {}", Scalar(&mix.directory))?;
-            writeln!(out, "      directories: {}", mix.directories)?;
-            writeln!(out, "      depth: {}", mix.depth)?;
-            writeln!(out, "      file_bytes: {}", mix.file_bytes)?;
-            writeln!(out, "      extensions: {}", Names(&mix.extensions))?;
-            writeln!(out, "      read: {}", mix.read)?;
-            writeln!(out, "      write: {}", mix.write)?;
-            writeln!(out, "      create: {}", mix.create)?;
-        }
-        Workload::OpenList(list) => {
-            writeln!(out, "      directory: {}", Scalar(&list.directory))?;
-            writeln!(out, "      file_bytes: {}", list.file_bytes)?;
-            writeln!(out, "      paths:")?;
-            list.paths.iter().try_for_each(|path| writeln!(out, "        - {}", Scalar(path)))?;
-        }
-        Workload::ExecStorm(storm) => writeln!(out, "      program: {}", word(storm.program))?,
-        Workload::ExecTree(tree) => {
-            writeln!(out, "      fanout: {}", tree.fanout)?;
-            writeln!(out, "      depth: {}", tree.depth)?;
-        }
-        Workload::Run(run) => {
-            writeln!(out, "      command: {}", Names(&run.command))?;
-            if let Some(directory) = &run.directory {
-                writeln!(out, "      directory: {}", Scalar(directory))?;
-            }
-        }
-    }
-    if !matches!(workload, Workload::Run(_)) {
-        write_rate(out, workload.rate(), hold)?;
-    }
-    workload.operations_max().map_or(Ok(()), |max| writeln!(out, "      operations_max: {max}"))
-}
-
-fn write_rate(out: &mut String, rate: Rate, hold: &[Expectation]) -> fmt::Result {
-    match rate {
-        Rate::Max => writeln!(out, "      rate: max"),
-        Rate::PerSecond(rate) => writeln!(out, "      rate: {rate}"),
-        Rate::Burst { operations, every } => {
-            writeln!(out, "      rate: {{ burst: {operations}, every: {every} }}")
-        }
-        Rate::Ramp { from, to } => writeln!(out, "      rate: {{ ramp: [{from}, {to}] }}"),
-        Rate::Knee(Knee { from, to, steps }) => {
-            let hold: Vec<String> = hold.iter().map(|condition| condition.text.clone()).collect();
-            let hold = Names(&hold);
-            writeln!(out, "      find_knee: {{ from: {from}, to: {to}, steps: {steps}, hold: {hold} }}")
-        }
-    }
-}
-
 fn write_expectation(out: &mut String, expectation: &Expectation) -> fmt::Result {
     let text = Scalar(&expectation.text);
     if expectation.sometimes {
@@ -285,7 +218,7 @@ fn write_expectation(out: &mut String, expectation: &Expectation) -> fmt::Result
 }
 
 /// The word for a value in lab files.
-fn word<T: Choice + PartialEq>(value: T) -> &'static str {
+pub(crate) fn word<T: Choice + PartialEq>(value: T) -> &'static str {
     T::WORDS.iter().find(|(_, meaning)| *meaning == value).map_or("", |(word, _)| word)
 }
 
@@ -324,7 +257,7 @@ impl fmt::Display for Doing<'_> {
 }
 
 /// Texts as a list on one line.
-struct Names<'a>(&'a [String]);
+pub(crate) struct Names<'a>(pub(crate) &'a [String]);
 
 impl fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

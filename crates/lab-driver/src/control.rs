@@ -11,7 +11,7 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-use lab_model::{Role, ThreadId, Workload};
+use lab_model::{LoadKind, Role, ThreadId, Workload};
 use lab_process::{GROW_EVERY, clock, program::Launcher};
 use lab_protocol::{Assignment, FrameError, Order, PROTOCOL, PhaseOrder, Reply, Welcome, receive};
 use lab_trace::{Counter, Loss, LossKind, OPERATION_SLOTS, ThreadMark, ThreadPurpose, TraceWriter};
@@ -244,16 +244,16 @@ fn start_workers(
     let mut started = Vec::with_capacity(wanted);
     // In the order of the schedules: load by load.
     for load in workload {
-        for place in 0..load.workers() {
+        for place in 0..load.workers {
             let number = u16::try_from(started.len()).unwrap_or(u16::MAX);
             let launcher =
                 load.runs_programs().then(Launcher::new).transpose().map_err(ServeError::Thread)?;
-            let grove = match load {
-                Workload::ExecTree(tree) => Some(Grove::new(tree)),
+            let grove = match &load.kind {
+                LoadKind::ExecTree(tree) => Some(Grove::new(tree)),
                 _ => None,
             };
-            let command = match load {
-                Workload::Run(run) => Some((run.clone(), arena.to_owned())),
+            let command = match &load.kind {
+                LoadKind::Run(run) => Some((run.clone(), arena.to_owned())),
                 _ => None,
             };
             let (jobs, receiver) = mpsc::channel();

@@ -32,7 +32,10 @@ impl PlannedFault {
     /// True when it is done to the participant of this name.
     #[must_use]
     pub fn covers(&self, name: &str) -> bool {
-        self.on == name
+        match &self.action {
+            FaultAction::Freeze { names, .. } => names.is_empty() || names.iter().any(|one| one == name),
+            _ => self.on == name,
+        }
     }
 
     /// The name of a client's helper: its number counts from 1.
@@ -108,6 +111,14 @@ pub enum FaultAction {
         /// For so long.
         span: Span,
     },
+    /// Makes participants stand still together, with all the processes that they have started.
+    Freeze {
+        /// Their names; none for all the lab's participants. [`PlannedFault::on`] is the name if it is one, else
+        /// [`PlannedFault::MACHINE`].
+        names: Vec<String>,
+        /// For so long.
+        span: Span,
+    },
 }
 
 /// The kinds of planned faults, by their number in traces. A number never changes, and none is used again.
@@ -131,6 +142,8 @@ pub enum PlannedKind {
     CpuLoad = 22,
     /// Lowers a process's limit on open files.
     Descriptors = 23,
+    /// Makes several processes, or all, stand still at once.
+    Freeze = 24,
 }
 
 impl PlannedKind {
@@ -181,6 +194,17 @@ pub enum Effect {
     },
 }
 
+impl Standstill {
+    /// The other means.
+    #[must_use]
+    pub const fn other(self) -> Standstill {
+        match self {
+            Standstill::Signal => Standstill::Freezer,
+            Standstill::Freezer => Standstill::Signal,
+        }
+    }
+}
+
 impl Effect {
     /// True for what ends with the process that it is done to, and is not done to the next one of that name.
     #[must_use]
@@ -194,6 +218,8 @@ impl Effect {
 pub enum Standstill {
     /// `SIGSTOP` and `SIGCONT`.
     Signal,
+    /// The freezer of Linux's control groups, which stops all of its targets at once and their children with them.
+    Freezer,
 }
 
 impl FaultAction {
@@ -209,6 +235,7 @@ impl FaultAction {
             FaultAction::Behave { .. } | FaultAction::Serve { .. } => PlannedKind::Behave,
             FaultAction::CpuLoad { .. } => PlannedKind::CpuLoad,
             FaultAction::Descriptors { .. } => PlannedKind::Descriptors,
+            FaultAction::Freeze { .. } => PlannedKind::Freeze,
         }
     }
 
@@ -223,6 +250,7 @@ impl FaultAction {
     pub const fn effect(&self) -> Effect {
         match self {
             FaultAction::Stall { .. } => Effect::Standstill(Standstill::Signal),
+            FaultAction::Freeze { .. } => Effect::Standstill(Standstill::Freezer),
             FaultAction::Kill => Effect::Death { returns: None },
             FaultAction::Restart { after } => Effect::Death { returns: Some(*after) },
             FaultAction::Slow { .. }
@@ -243,7 +271,8 @@ impl FaultAction {
             | FaultAction::Slow { span, .. }
             | FaultAction::Deny { span, .. }
             | FaultAction::CpuLoad { span, .. }
-            | FaultAction::Descriptors { span, .. } => Some(span),
+            | FaultAction::Descriptors { span, .. }
+            | FaultAction::Freeze { span, .. } => Some(span),
         }
     }
 
@@ -257,7 +286,8 @@ impl FaultAction {
             | FaultAction::Slow { span, .. }
             | FaultAction::Deny { span, .. }
             | FaultAction::CpuLoad { span, .. }
-            | FaultAction::Descriptors { span, .. } => Some(*span),
+            | FaultAction::Descriptors { span, .. }
+            | FaultAction::Freeze { span, .. } => Some(*span),
         }
     }
 
@@ -294,6 +324,8 @@ impl FaultAction {
             FaultAction::Deny { path, .. } => path.clone().unwrap_or_else(|| "everything".into()),
             FaultAction::CpuLoad { threads, .. } => format!("{threads} threads"),
             FaultAction::Descriptors { limit, .. } => format!("at most {limit}"),
+            FaultAction::Freeze { names, .. } if names.is_empty() => "everything".into(),
+            FaultAction::Freeze { names, .. } => names.join(", "),
             FaultAction::Stall { .. }
             | FaultAction::Kill
             | FaultAction::Behave { .. }
@@ -340,7 +372,8 @@ pub fn behavior_under<'a>(base: &Behavior, faults: impl Iterator<Item = &'a Faul
             | FaultAction::Restart { .. }
             | FaultAction::Serve { .. }
             | FaultAction::CpuLoad { .. }
-            | FaultAction::Descriptors { .. } => {}
+            | FaultAction::Descriptors { .. }
+            | FaultAction::Freeze { .. } => {}
         }
     }
     behavior.delay = behavior.delay.shifted(delay);

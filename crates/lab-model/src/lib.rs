@@ -46,5 +46,6 @@ pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};
 pub use visible::Visible;
 pub use workload::{
-    ExecProgram, ExecStorm, ExecTree, FileMix, Knee, OpenList, OpenStorm, Rate, Run, Workload,
+    ExecProgram, ExecStorm, ExecTree, FileMix, Knee, LoadKind, LoadPhases, OpenList, OpenStorm, Rate, Run,
+    Workload,
 };

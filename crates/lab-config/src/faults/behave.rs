@@ -54,9 +54,10 @@ impl Kind for Behave {
             // What is wrong with it has been said.
             _ if key(&self.set) == Key::Bad || key(&self.errand) == Key::Bad => return None,
             _ => {
-                let diagnostic = Diagnostic::new(planned.place.clone(), format!("`behave` of {on} needs `{wanted}`"))
-                    .label("says nothing of what changes")
-                    .help(format!("write for example `{example}`"));
+                let diagnostic =
+                    Diagnostic::new(planned.place.clone(), format!("`behave` of {on} needs `{wanted}`"))
+                        .label("says nothing of what changes")
+                        .help(format!("write for example `{example}`"));
                 reader.problems.add(diagnostic);
                 return None;
             }
@@ -83,7 +84,12 @@ fn place_of<T>(field: &Field<T>) -> Option<Range<usize>> {
 }
 
 /// The worker's own errand with the written fields laid over it.
-fn changed_service(reader: &mut Reader<'_, '_, '_>, on: &str, base: Service, errand: &At<RawErrand>) -> Option<Service> {
+fn changed_service(
+    reader: &mut Reader<'_, '_, '_>,
+    on: &str,
+    base: Service,
+    errand: &At<RawErrand>,
+) -> Option<Service> {
     let changed = workers::service(errand, on, base, reader.problems)?;
     if changed == base {
         let message = format!("this changes nothing about {on}");

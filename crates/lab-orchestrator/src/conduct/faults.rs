@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::Path, process::Stdio};
 
-use lab_model::{Actor, Behavior, Effect, FaultStage, Lab, PlannedFault, Standstill};
+use lab_model::{Actor, Behavior, Effect, FaultAction, FaultStage, Lab, PlannedFault, Standstill};
 use lab_process::clock;
 use lab_protocol::Order;
 use lab_trace::{Fault, FaultKind, PlannedStep};
@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     conductor::Conductor,
     ending::{end, send},
+    freezer::{Freezer, Meant},
     process::State,
 };
 use crate::Failure;
@@ -26,6 +27,8 @@ use crate::Failure;
 enum Undo {
     /// The process goes on.
     Continue(u32),
+    /// The processes go on.
+    Thaw(Freezer),
     /// The load ends.
     Load(Box<Child>),
     /// The limit is what it was.
@@ -149,6 +152,7 @@ impl Conductor {
                 send(pid, Signal::SIGSTOP);
                 Undo::Continue(pid)
             }
+            (Effect::Standstill(Standstill::Freezer), _) => Undo::Thaw(self.freeze(place)?),
             (Effect::Load { threads }, _) => Undo::Load(Box::new(self.load(threads)?)),
             (Effect::Descriptors { limit }, Some(pid)) => {
                 let before = limit::lower(pid, limit)
@@ -170,6 +174,7 @@ impl Conductor {
         match self.faults.undo.remove(&place) {
             None => {}
             Some(Undo::Continue(pid)) => send(pid, Signal::SIGCONT),
+            Some(Undo::Thaw(freezer)) => drop(freezer),
             Some(Undo::Load(mut child)) => {
                 if let Err(error) = child.kill().await {
                     tracing::debug!("the load has just ended: {error}");
@@ -230,6 +235,31 @@ impl Conductor {
         let helpers = self.helpers.living().map(|(actor, helper)| (helper.name.as_str(), actor, helper.pid));
         let (_, actor, pid) = processes.chain(helpers).find(|(of, ..)| *of == name)?;
         Some((actor, pid))
+    }
+
+    /// Makes whom a fault names stand still, with the processes that they have started; else all but the conductor and
+    /// the loads on the processors.
+    fn freeze(&self, place: usize) -> Result<Freezer, Failure> {
+        let fault = self.faults.planned.planned(place);
+        let FaultAction::Freeze { names, .. } = &fault.action else {
+            unreachable!("only such a fault has this effect")
+        };
+        let named: Vec<u32> =
+            names.iter().filter_map(|name| self.alive_by_name(name)).map(|(_, pid)| pid).collect();
+        let loads: Vec<u32> = self
+            .faults
+            .undo
+            .values()
+            .filter_map(|undo| match undo {
+                Undo::Load(child) => child.id(),
+                _ => None,
+            })
+            .collect();
+        let meant = if names.is_empty() { Meant::AllBut(&loads) } else { Meant::Families(&named) };
+        Freezer::freeze(&meant, place).map_err(|error| {
+            Failure::output("cannot freeze processes", &error)
+                .mend("`freeze` needs root and cgroup v2 of Linux 5.2 or later; `stall` needs neither")
+        })
     }
 
     fn load(&self, threads: u16) -> Result<Child, Failure> {

@@ -9,6 +9,7 @@ mod external;
 mod family;
 mod faults;
 mod finishing;
+mod freezer;
 mod groups;
 mod happening;
 mod helpers;

@@ -6,7 +6,9 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use lab_model::{Actor, Behavior, Effect, Expectation, FaultStage, Lab, PlannedFault, Ticks, Verdict};
+use lab_model::{
+    Actor, Behavior, Effect, Expectation, FaultAction, FaultStage, Lab, PlannedFault, Ticks, Verdict,
+};
 use lab_trace::{Fault, FaultKind, Loss, LossKind, PlannedStep};
 use lab_workload::{FaultStep, Participant, Restarts, Told};
 
@@ -69,11 +71,22 @@ pub(crate) fn is_strange_to_workers(fault: &PlannedFault) -> bool {
 /// Drops the faults on whoever no longer takes part in a lab that has lost clients, and what is expected of them.
 pub(crate) fn drop_strangers(lab: &mut Lab) {
     let mut faults = std::mem::take(&mut lab.faults);
-    faults.retain(|fault| {
-        let client = PlannedFault::helper_of(&fault.on).map_or(fault.on.as_str(), |(client, _)| client);
-        let daemon = lab.daemons.iter().any(|daemon| daemon.id.as_str() == fault.on);
+    let takes_part = |name: &str| {
+        let client = PlannedFault::helper_of(name).map_or(name, |(client, _)| client);
+        let daemon = lab.daemons.iter().any(|daemon| daemon.id.as_str() == name);
         let clients = lab.clients.iter().any(|one| one.id.as_str() == client);
         daemon || clients || [PlannedFault::DRIVER, PlannedFault::MACHINE].contains(&client)
+    };
+    faults.retain_mut(|fault| match &mut fault.action {
+        // Without a name it would be everybody's.
+        FaultAction::Freeze { names, .. } if !names.is_empty() => {
+            names.retain(|name| takes_part(name));
+            if let [one] = names.as_slice() {
+                fault.on = one.clone();
+            }
+            !names.is_empty()
+        }
+        _ => takes_part(&fault.on),
     });
     lab.faults = faults;
     let clients: Vec<&str> = lab.clients.iter().map(|client| client.id.as_str()).collect();
@@ -191,7 +204,11 @@ impl<S: Sink> Machine<'_, S> {
 
     fn begin_effect(&mut self, place: usize, actor: Actor, effect: Effect) {
         match (effect, self.process(actor)) {
-            (Effect::Standstill(_), Some(target)) => self.stop(target),
+            (Effect::Standstill(_), _) => {
+                for (target, _) in self.standing(place, actor) {
+                    self.stop(target);
+                }
+            }
             (Effect::Death { .. }, Some(Target::Client(client))) => self.kill(client),
             (Effect::Death { .. }, Some(Target::Outsider(place))) => self.kill_outsider(place),
             (Effect::Load { threads }, _) => self.load(place, threads),
@@ -199,15 +216,32 @@ impl<S: Sink> Machine<'_, S> {
                 self.faults.descriptors_max.insert(actor, limit);
             }
             // Nobody kills the driver, and who is gone is past everything.
-            (Effect::Death { .. } | Effect::Standstill(_) | Effect::Behavior, _) => {}
+            (Effect::Death { .. } | Effect::Behavior, _) => {}
         }
+    }
+
+    /// Whom a fault makes stand still, with their names: one process, or all living ones that it covers.
+    fn standing(&self, place: usize, actor: Actor) -> Vec<(Target, String)> {
+        let fault = &self.lab.faults[place];
+        if actor != Actor::UNKNOWN {
+            return self.process(actor).into_iter().map(|target| (target, fault.on.clone())).collect();
+        }
+        let clients = self.lab.clients.iter().enumerate().filter(|(place, _)| self.clients[*place].alive);
+        let clients = clients.map(|(place, client)| (Target::Client(place), client.id.to_string()));
+        let outsiders = self.outsiders.iter().enumerate().filter(|(_, outsider)| outsider.alive);
+        let outsiders = outsiders.map(|(place, outsider)| (Target::Outsider(place), outsider.name.clone()));
+        let driver = [(Target::Driver, PlannedFault::DRIVER.to_owned())];
+        clients.chain(outsiders).chain(driver).filter(|(_, name)| fault.covers(name)).collect()
     }
 
     fn end_effect(&mut self, place: usize, actor: Actor, effect: Effect) {
         match effect {
-            Effect::Standstill(_) => {
-                if let Some(target) = self.process(actor) {
-                    self.go_on(target, actor);
+            Effect::Standstill(means) => {
+                for (target, name) in self.standing(place, actor) {
+                    // What the other means has stopped stays so.
+                    if !self.faults.planned.stands_still(&name, Some(means.other())) {
+                        self.go_on(target);
+                    }
                 }
             }
             Effect::Load { .. } => {
@@ -245,7 +279,12 @@ impl<S: Sink> Machine<'_, S> {
         }
     }
 
-    fn go_on(&mut self, target: Target, actor: Actor) {
+    fn go_on(&mut self, target: Target) {
+        let actor = match target {
+            Target::Client(client) => self.clients[client].actor,
+            Target::Driver => self.driver.actor,
+            Target::Outsider(place) => self.outsiders[place].actor,
+        };
         let threads = self.threads_of(target);
         for &thread in &threads {
             self.threads[thread as usize].stopped = false;
