@@ -1,6 +1,6 @@
 //! What a lab asks for and cannot have here, found out before anything is written.
 
-use lab_model::{BackendChoice, Client, Lab, LoadKind, Run, Workload};
+use lab_model::{BackendChoice, Client, Lab, LoadKind, Run};
 use lab_workload::{Ground, elf::Machine};
 
 use crate::{Failure, FailureKind};

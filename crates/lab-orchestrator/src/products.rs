@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lab_model::{External, Lab, Run, Workload};
+use lab_model::{External, Lab, LoadKind, Run, Workload};
 
 use crate::{Failure, FailureKind};
 
