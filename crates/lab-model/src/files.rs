@@ -62,6 +62,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::Rate;
 
     fn mix(files: u32, directories: u32, depth: u8) -> Workload {
         Workload {
