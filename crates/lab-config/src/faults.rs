@@ -410,7 +410,7 @@ mod tests {
     fn lab(fault: &str) -> String {
         format!(
             "{{schema: 1, name: l, clients: [{{id: alpha, behavior: {{daemons: [{{ask: indexer}}]}}}}], \
-             daemons: [{{id: indexer}}], workload: [open_storm: {{}}], faults: [{fault}]}}"
+             daemons: [{{id: indexer}}], workload: [open_storm: {{}}], faults: [{{{fault}}}]}}"
         )
     }
 

@@ -519,7 +519,7 @@ mod tests {
     use crate::{Limits, parse, to_yaml};
 
     fn lab(load: &str) -> String {
-        format!("{{schema: 1, name: l, clients: [{{id: a}}], workload: [{load}]}}")
+        format!("{{schema: 1, name: l, clients: [{{id: a}}], workload: [{{{load}}}]}}")
     }
 
     /// Checks what a load means, and that it means the same when it is written out.
