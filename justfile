@@ -32,6 +32,10 @@ mac:
 conform:
     cargo lab conform --output docs/reference
 
+# Runs the fuzz targets, so many seconds each: `just fuzz 3600 lab_file` (nightly toolchain).
+fuzz seconds="30" *targets:
+    ci/fuzz.sh {{seconds}} {{targets}}
+
 # All of what CI does.
 ci:
     .ci/run

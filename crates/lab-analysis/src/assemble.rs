@@ -2,11 +2,16 @@
 
 use std::cmp::Reverse;
 
-use lab_model::{Lab, PhaseKind, Role};
+use lab_model::{Bounded, Lab, PhaseKind, Role, Total};
 use lab_trace::{FaultKind, Trace};
 
 use crate::{
-    cast::{processes::Processes, roster::Roster, timeline::Timeline},
+    cast::{
+        admission::{Admitted, admit},
+        processes::Processes,
+        roster::Roster,
+        timeline::Timeline,
+    },
     findings::{Approvals, Cascades, Causes, Cost, Findings, Machine, Prediction, SCHEMA, WaitCycle},
     measures::{
         latency::{Times, Used},
@@ -49,7 +54,10 @@ pub struct Context<'a> {
 /// Says what the traces of one run show. The same traces give the same findings.
 #[must_use]
 pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
-    let roster = Roster::new(context.lab, traces);
+    let Admitted { traces, remarks } = admit(traces);
+    let traces = traces.as_slice();
+    let mut roster = Roster::new(context.lab, traces);
+    roster.remarks.extend(remarks);
     let timeline = Timeline::new(&roster, traces);
     let mut merge = Merge::new(traces);
     // The simulator says in the traces whose rules it followed.
@@ -103,6 +111,9 @@ impl Assembly<'_> {
             levels: backlog.levels(),
             lateness: backlog.lateness(),
         });
+        let unwatched = self.unwatched();
+        let (outcome, outcome_rule) =
+            outcome::as_watched(outcome, outcome_rule, unwatched.as_ref(), lab.deadline.nanos());
         let name = |client: u16| self.roster.clients[usize::from(client)].id.clone();
         let path = |trace: u16, record: u64| self.show.operation_path(trace, record);
         let (mut latency, mut used) = (Times::default(), Used::default());
@@ -123,6 +134,7 @@ impl Assembly<'_> {
             lab: lab.name.clone(),
             about: lab.about.clone(),
             run: self.context.run.into(),
+            still_running: false,
             replay: self.context.replay.into(),
             backend: self.context.backend.into(),
             seed: lab.seed,
@@ -156,6 +168,7 @@ impl Assembly<'_> {
             programs: engine.processes.finish(self.roster, losses.lost > 0),
             knee: engine.knee.as_ref().map(|knee| knee.finish(self.timeline)),
             trees: engine.trees.as_ref().map(TreesTally::finish),
+            unwatched,
             cost: Cost {
                 baseline_ns: engine.phases.median(PhaseKind::Baseline),
                 control_ns: engine.phases.median(PhaseKind::Control),
@@ -221,7 +234,8 @@ impl Assembly<'_> {
         if lossy {
             // With records missing, an unknown thread may well be one of the lab's.
             for row in &mut rows {
-                row[unexplained] += std::mem::take(&mut row[external]);
+                let unknown = std::mem::take(&mut row[external]);
+                row[unexplained].raise(unknown);
             }
             buckets.fold(external, unexplained);
         }
@@ -236,16 +250,16 @@ impl Assembly<'_> {
         let mut brought_about = vec![[0_u64; 4]; clients];
         for account in &self.engine.accounts {
             for (sums, looks) in brought_about.iter_mut().zip(&account.brought_about) {
-                sums.iter_mut().zip(looks).for_each(|(sum, decisions)| *sum += decisions);
+                sums.iter_mut().zip(looks).for_each(|(sum, decisions)| sum.raise(*decisions));
             }
         }
         let causes = Causes {
             rows: self.roster.clients.iter().map(|member| member.id.clone()).collect(),
             columns: columns.map(|(column, _)| column.clone()).collect(),
-            total: decisions.iter().flatten().sum(),
+            total: decisions.iter().flatten().total(),
             decisions,
             observed: self.engine.accounts.iter().map(|account| account.observed).collect(),
-            misattributed: brought_about.iter().map(|looks| looks[3]).sum(),
+            misattributed: brought_about.iter().map(|looks| looks[3]).total(),
             brought_about,
         };
         (causes, keep)
@@ -281,7 +295,7 @@ impl Assembly<'_> {
         let lab = self.context.lab;
         let generated = |place: usize| {
             let column = self.roster.product_column(place);
-            self.engine.accounts.iter().map(|account| account.causes[column].0).sum()
+            self.engine.accounts.iter().map(|account| account.causes[column].0).total()
         };
         let seen = &self.timeline.products;
         let products = lab.external.iter().enumerate();

@@ -1,5 +1,6 @@
 //! Who took part, when, and what was done to them meanwhile.
 
+pub(crate) mod admission;
 pub(crate) mod lives;
 pub(crate) mod policies;
 pub(crate) mod processes;

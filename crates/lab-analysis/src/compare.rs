@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lab_model::Total;
 use serde::Serialize;
 
 use crate::findings::{Client, Distribution, Findings, Interval, Phase};
@@ -170,7 +171,7 @@ fn numbers(findings: &Findings) -> Vec<Named> {
     }
     let exact = |count: u64| Some(exactly(float(count)));
     add("headroom min".to_owned(), Unit::Share, findings.headroom.min.map(exactly));
-    let missed: u64 = findings.clients.iter().map(|client| client.deadline_misses).sum();
+    let missed: u64 = findings.clients.iter().map(|client| client.deadline_misses).total();
     add("deadline misses".to_owned(), Unit::Number, exact(missed));
     add("wait cycles".to_owned(), Unit::Number, exact(float_len(findings.wait_cycles.len())));
     add("records lost".to_owned(), Unit::Number, exact(findings.totals.lost));

@@ -7,6 +7,7 @@ mod causes;
 mod client;
 mod load;
 mod outside;
+mod unwatched;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ pub use client::{
 };
 pub use load::{Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
 pub use outside::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
+pub use unwatched::{Unwatched, UnwatchedGap};
 
 /// The version of this structure. A reader refuses a higher one.
 pub const SCHEMA: u32 = 1;
@@ -37,6 +39,9 @@ pub struct Findings {
     pub about: String,
     /// The run's folder name (its time).
     pub run: String,
+    /// True when the lab still ran while its traces were read: all the rest is about what it had recorded by then.
+    #[serde(default)]
+    pub still_running: bool,
     /// The line that runs the same lab again.
     pub replay: String,
     /// The kernel it ran on: `fanotify`, `endpoint-security` or `sim`; `eslogger` for an import, in which a decision
@@ -113,6 +118,10 @@ pub struct Findings {
     /// The process trees of the storm; `null` in a lab that grows none.
     #[serde(default)]
     pub trees: Option<Trees>,
+    /// Times in which nobody watched the clients; `null` when the warden looked all the time, in a simulation, and in
+    /// runs whose format does not say (before 1.1).
+    #[serde(default)]
+    pub unwatched: Option<Unwatched>,
     /// The price of being asked, in nanoseconds of a median operation.
     pub cost: Cost,
     /// What was not observed, in sentences.

@@ -4,6 +4,9 @@
 //! open at one time, not by what was recorded (but for one byte a record, which says how many operations a
 //! decision will have caused). Pure: bytes come in as arguments, nothing is read or written.
 #![forbid(unsafe_code)]
+// What is summed here was read from a file, and a file may say anything: see `lab_model::Bounded`.
+#![warn(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails"))]
 
 mod assemble;
 mod cast;
@@ -16,5 +19,6 @@ mod show;
 mod verdict;
 
 pub use assemble::{Context, analyse};
+pub use cast::admission::{Admitted, admit};
 pub use verdict::expect::{Measured, metric, metric_paths};
 pub use verdict::live;

@@ -15,3 +15,4 @@ pub(crate) mod series;
 pub(crate) mod told;
 pub(crate) mod totals;
 pub(crate) mod trees;
+pub(crate) mod unwatched;

@@ -51,13 +51,13 @@ pub(crate) fn path(trace: &Trace<'_>, side: &Side, number: u32) -> Option<String
     let first = side.path(number)?;
     let mut bytes = Vec::new();
     let mut length = usize::MAX;
-    for place in first..first + PIECES_MAX {
+    for place in first..first.saturating_add(PIECES_MAX) {
         if bytes.len() >= length {
             break;
         }
         match trace.entry(place)? {
             Entry::Record { record: Record::Path(piece), .. }
-                if piece.path == number && u64::from(piece.fragment) == place - first =>
+                if piece.path == number && u64::from(piece.fragment) == place.saturating_sub(first) =>
             {
                 length = usize::from(piece.length);
                 bytes.extend_from_slice(&piece.bytes);
@@ -167,7 +167,7 @@ impl Show<'_> {
         while let Some((place, level)) = stack.pop() {
             let Some(node) = kept.nodes.get(place).filter(|_| nodes.len() < TREE_NODES_MAX) else { break };
             nodes.push(self.node(node, level, kept.began));
-            stack.extend(children[place].iter().rev().map(|&child| (child, level + 1)));
+            stack.extend(children[place].iter().rev().map(|&child| (child, level.saturating_add(1))));
         }
         CascadeTree {
             why: why.into(),

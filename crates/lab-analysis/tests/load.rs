@@ -7,7 +7,7 @@ mod synthetic;
 use std::path::Path;
 
 use lab_analysis::findings::{Findings, PlannedOps};
-use lab_model::{ExecTree, Lab, LoadKind, OperationKind, PhaseKind, Rate, Ticks, Workload};
+use lab_model::{ExecTree, Lab, LoadKind, OperationKind, PhaseKind, Ticks, Workload};
 use lab_trace::{Loss, LossKind, RecordId};
 use synthetic::{Builder, Op, lab, sums_hold};
 

@@ -13,7 +13,7 @@ use nix::{
 
 use lab_model::ArenaKind;
 
-use crate::sys;
+use crate::{event::EVENT_BYTES, sys};
 
 /// Starts a program as the first process of a lab: new PID namespace, new mount namespace, killed when the
 /// calling process dies. Returns its process ID as the caller sees it. The caller must have one thread only.
@@ -28,6 +28,46 @@ pub fn spawn_first_process(program: &Path, arguments: &[&str]) -> io::Result<u32
         argv.push(text(argument.as_bytes())?);
     }
     sys::spawn_first_process(&program, &argv).map(i32::unsigned_abs)
+}
+
+/// True when the calling process is what [`spawn_first_process`] starts: process 1 of a PID namespace below the one
+/// that `/proc` still shows, in another mount namespace than the process that started it. Only there does [`enter`]
+/// change nobody's mounts but the lab's.
+#[must_use]
+pub fn is_first_process() -> bool {
+    let mounts = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    let parent = fs::read_to_string("/proc/self/status").ok().and_then(|status| parent_of_first(&status));
+    let parents = parent.and_then(|parent| mounts(&parent.to_string()));
+    parents.is_some() && parents != mounts("self")
+}
+
+/// True when a process of another PID namespace just below this one is the first there, in a mount namespace of its
+/// own.
+#[must_use]
+pub fn leads_a_namespace(pid: u32) -> bool {
+    let mounts = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let own = mounts("self");
+    numbers_of(&status).is_some_and(|numbers| matches!(numbers.as_slice(), [_, 1]))
+        && own.is_some()
+        && mounts(&pid.to_string()) != own
+}
+
+/// The parent of the first process of a PID namespace, as the namespace around it names it; `None` when the status is
+/// that of another process, or is seen from inside.
+fn parent_of_first(status: &str) -> Option<u32> {
+    let numbers = numbers_of(status)?;
+    let parent = field(status, "PPid")?.trim().parse().ok()?;
+    (numbers.len() > 1 && numbers.last() == Some(&1) && parent > 0).then_some(parent)
+}
+
+/// The numbers of a process, from the PID namespace of `/proc` down to its own.
+fn numbers_of(status: &str) -> Option<Vec<u32>> {
+    field(status, "NSpid")?.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
 /// Sets the namespaces up, from their first process: makes every mount private, mounts a `/proc` that shows
@@ -88,5 +128,29 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 pub fn unread_events(pid: u32, descriptor: i32) -> io::Result<u64> {
     use std::os::fd::AsFd;
     let copy = sys::pidfd_getfd(pid, descriptor)?;
-    Ok(sys::bytes_waiting(copy.as_fd())? / sys::EVENT_BYTES as u64)
+    Ok(sys::bytes_waiting(copy.as_fd())? / EVENT_BYTES as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_process_is_told_by_how_its_parent_sees_it() {
+        let check = |namespaces: &str, parent: &str, expected| {
+            let status = format!("Name:\tlab\nPPid:\t{parent}\nNSpid:\t{namespaces}\nNoNewPrivs:\t0\n");
+            assert_eq!(parent_of_first(&status), expected, "{status}");
+        };
+        check("4711\t1", "4700", Some(4700));
+        check("4711\t30\t1", "4700", Some(4700));
+        // Any process of the machine, a container's first one as it sees itself, another process of a namespace, one
+        // whose parent is not in sight.
+        check("4711", "4700", None);
+        check("1", "0", None);
+        check("4711\t2", "4700", None);
+        check("4711\t1", "0", None);
+        assert_eq!(parent_of_first("NSpid:\t7\t1\n"), None);
+        assert_eq!(parent_of_first(""), None);
+        assert!(!is_first_process(), "a test is started otherwise");
+    }
 }

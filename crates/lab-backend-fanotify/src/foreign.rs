@@ -61,38 +61,42 @@ pub fn groups(pid: u32) -> io::Result<Vec<ForeignGroup>> {
         let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
         let Some(descriptor) = number.filter(|_| is_group) else { continue };
         // A descriptor that is closed in between is none.
-        let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap_or_default();
-        groups.extend(parse(descriptor, &text));
+        let content = fs::read(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap_or_default();
+        groups.extend(ForeignGroup::parse(descriptor, &content));
     }
     Ok(groups)
 }
 
-/// Reads the content of an `fdinfo` file; `None` when it is not a group's. Numbers are hexadecimal
-/// (fs/notify/fdinfo.c).
-fn parse(descriptor: i32, text: &str) -> Option<ForeignGroup> {
-    let mut group: Option<ForeignGroup> = None;
-    for line in text.lines().filter_map(|line| line.strip_prefix("fanotify ")) {
-        let field = |name: &str| {
-            let mut words = line.split(' ').filter_map(|word| word.split_once(':'));
-            let (_, value) = words.find(|(key, _)| *key == name)?;
-            u64::from_str_radix(value.trim_start_matches("0x"), 16).ok()
-        };
-        if let Some(flags) = field("flags") {
-            let flags = u32::try_from(flags).unwrap_or(0);
-            group = Some(ForeignGroup { descriptor, flags, marks: Vec::new() });
-            continue;
+impl ForeignGroup {
+    /// Reads the content of an `fdinfo` file; `None` when it is not a group's. Numbers are hexadecimal
+    /// (fs/notify/fdinfo.c).
+    #[must_use]
+    pub fn parse(descriptor: i32, content: &[u8]) -> Option<ForeignGroup> {
+        let text = String::from_utf8_lossy(content);
+        let mut group: Option<ForeignGroup> = None;
+        for line in text.lines().filter_map(|line| line.strip_prefix("fanotify ")) {
+            let field = |name: &str| {
+                let mut words = line.split(' ').filter_map(|word| word.split_once(':'));
+                let (_, value) = words.find(|(key, _)| *key == name)?;
+                u64::from_str_radix(value.trim_start_matches("0x"), 16).ok()
+            };
+            if let Some(flags) = field("flags") {
+                let flags = u32::try_from(flags).unwrap_or(0);
+                group = Some(ForeignGroup { descriptor, flags, marks: Vec::new() });
+                continue;
+            }
+            let place = match (field("ino"), field("mnt_id"), field("sdev")) {
+                (Some(_), _, Some(device)) => MarkedPlace::Inode(kernel_device(device)),
+                (None, Some(mount), _) => MarkedPlace::Mount(mount),
+                (None, None, Some(device)) => MarkedPlace::FileSystem(kernel_device(device)),
+                _ => continue,
+            };
+            if let (Some(group), Some(mask)) = (&mut group, field("mask")) {
+                group.marks.push(ForeignMark { place, mask });
+            }
         }
-        let place = match (field("ino"), field("mnt_id"), field("sdev")) {
-            (Some(_), _, Some(device)) => MarkedPlace::Inode(kernel_device(device)),
-            (None, Some(mount), _) => MarkedPlace::Mount(mount),
-            (None, None, Some(device)) => MarkedPlace::FileSystem(kernel_device(device)),
-            _ => continue,
-        };
-        if let (Some(group), Some(mask)) = (&mut group, field("mask")) {
-            group.marks.push(ForeignMark { place, mask });
-        }
+        group
     }
-    group
 }
 
 /// A device as the kernel numbers it inside (`MINORBITS` is 20).
@@ -114,16 +118,23 @@ pub struct Mounted {
 /// # Errors
 /// Those of reading `/proc/self/mountinfo`; `NotFound` when nothing is mounted there.
 pub fn mounted(path: &Path) -> io::Result<Mounted> {
-    let text = fs::read_to_string("/proc/self/mountinfo")?;
+    let mounts = fs::read("/proc/self/mountinfo")?;
     let device = nix::sys::stat::stat(path)?.st_dev;
     let device = (major(device), minor(device));
-    let wanted = format!("{}:{}", device.0, device.1);
-    let mount = text.lines().rev().find_map(|line| {
-        let mut words = line.split(' ');
-        let (mount, _, found) = (words.next()?, words.next()?, words.next()?);
-        if found == wanted { mount.parse().ok() } else { None }
-    });
+    let mount = topmost_mount(&mounts, device);
     mount.map(|mount| Mounted { mount, device }).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// The ID of the last mount of a device in the content of `mountinfo` (proc_pid_mountinfo(5)). Paths in it are of any
+/// bytes but blanks and line feeds, which the kernel writes as octal numbers.
+#[must_use]
+pub fn topmost_mount(mountinfo: &[u8], device: (u64, u64)) -> Option<u64> {
+    let wanted = format!("{}:{}", device.0, device.1);
+    mountinfo.split(|&byte| byte == b'\n').rev().find_map(|line| {
+        let mut words = line.split(|&byte| byte == b' ');
+        let (mount, _, found) = (words.next()?, words.next()?, words.next()?);
+        if found == wanted.as_bytes() { std::str::from_utf8(mount).ok()?.parse().ok() } else { None }
+    })
 }
 
 #[cfg(test)]
@@ -136,7 +147,10 @@ mod tests {
         let header = "pos:\t0\nflags:\t02004002\nmnt_id:\t15\nino:\t1059\n";
         let check = |lines: &str, flags: u32, marks: &[ForeignMark]| {
             let text = format!("{header}{lines}");
-            assert_eq!(parse(7, &text), Some(ForeignGroup { descriptor: 7, flags, marks: marks.to_vec() }));
+            assert_eq!(
+                ForeignGroup::parse(7, text.as_bytes()),
+                Some(ForeignGroup { descriptor: 7, flags, marks: marks.to_vec() })
+            );
         };
         let mark = |place, mask| ForeignMark { place, mask };
         check(
@@ -156,7 +170,16 @@ mod tests {
             &[mark(MarkedPlace::Inode((0, 0x2b)), 0x20)],
         );
         check("fanotify flags:7 event-flags:c8000\n", 7, &[]);
-        assert_eq!(parse(7, header), None);
+        assert_eq!(ForeignGroup::parse(7, header.as_bytes()), None);
+    }
+
+    /// Somebody on the machine may have mounted something under a name that is no text.
+    #[test]
+    fn a_mount_of_any_name_hides_no_other() {
+        let mounts = b"21 1 0:20 / / rw - tmpfs a rw\n67 21 0:43 / /arena rw - tmpfs b rw\n68 21 8:1 / /\xff\xfe rw - x y rw\n";
+        assert_eq!(topmost_mount(mounts, (0, 43)), Some(67));
+        assert_eq!(topmost_mount(mounts, (8, 1)), Some(68));
+        assert_eq!(topmost_mount(mounts, (8, 2)), None);
     }
 
     #[test]

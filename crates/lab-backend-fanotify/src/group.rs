@@ -15,15 +15,14 @@ use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Inta
 use lab_model::{AuthEvents, EventKind, FileId, NotifyEvents, ThreadId, Verdict};
 
 use crate::{
+    event::{EVENT_BYTES, Metadata, UnknownLayout, events},
     names::Names,
     notices::Notices,
-    sys::{self, ANSWERS_MAX, EVENT_BYTES, Response},
+    sys::{self, ANSWERS_MAX, Response},
 };
 
 /// Bytes of one read: as many events as one `writev` can answer.
 pub(crate) const READ_BYTES: usize = ANSWERS_MAX * EVENT_BYTES;
-/// The version of `struct fanotify_event_metadata` that this code reads.
-pub(crate) const METADATA_VERSION: u8 = 3;
 
 /// The descriptor that came with an event: stands for the pending answer, and is the file itself. Negative for a notice of
 /// a name, which comes without one.
@@ -193,39 +192,6 @@ fn refuse_foreign_file_systems(arena: &Path) -> Result<(), GroupError> {
     if mounted_here && in_memory { Ok(()) } else { Err(refuse()) }
 }
 
-/// One event as the kernel lays it out.
-pub(crate) struct Metadata {
-    pub(crate) length: usize,
-    pub(crate) version: u8,
-    pub(crate) mask: u64,
-    pub(crate) fd: i32,
-    pub(crate) tid: i32,
-}
-
-impl Metadata {
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Metadata> {
-        let field = |from: usize, to: usize| bytes.get(from..to);
-        Some(Metadata {
-            length: usize::try_from(u32::from_ne_bytes(field(0, 4)?.try_into().ok()?)).ok()?,
-            version: *bytes.get(4)?,
-            mask: u64::from_ne_bytes(field(8, 16)?.try_into().ok()?),
-            fd: i32::from_ne_bytes(field(16, 20)?.try_into().ok()?),
-            tid: i32::from_ne_bytes(field(20, 24)?.try_into().ok()?),
-        })
-    }
-
-    fn event(&self) -> EventKind {
-        if self.mask & libc::FAN_OPEN_EXEC_PERM != 0 {
-            EventKind::AuthExec
-        } else if self.mask & libc::FAN_OPEN_PERM != 0 {
-            EventKind::AuthOpen
-        } else {
-            let [low, high, ..] = self.mask.to_le_bytes();
-            EventKind::Other(u16::from_le_bytes([low, high]))
-        }
-    }
-}
-
 impl Backend for Group {
     type Token = EventFd;
 
@@ -247,20 +213,13 @@ impl Backend for Group {
             };
             intake.batch();
             let mut count = 0;
-            let mut rest = &buffer[..bytes];
-            while let Some(metadata) = Metadata::parse(rest) {
-                if metadata.version != METADATA_VERSION || metadata.length < EVENT_BYTES {
-                    return Err(BackendError {
-                        operation: "fanotify version check",
-                        code: metadata.version.into(),
-                    });
-                }
-                rest = rest.get(metadata.length..).unwrap_or_default();
+            for event in events(&buffer[..bytes]) {
+                let (metadata, _) = event.map_err(version_failure)?;
                 if metadata.fd < 0 {
                     intake.lost(1);
                     continue;
                 }
-                if let Disposition::Answer(verdict) = intake.event(&metadata.owned()) {
+                if let Disposition::Answer(verdict) = intake.event(&owned(&metadata)) {
                     answers[count] = response(metadata.fd, verdict);
                     count += 1;
                 }
@@ -406,17 +365,20 @@ impl Backend for Group {
     }
 }
 
-impl Metadata {
-    fn owned(&self) -> Event<EventFd> {
-        Event {
-            token: EventFd(self.fd),
-            event: self.event(),
-            // With FAN_REPORT_TID the kernel names the thread only.
-            subject: ThreadId { pid: 0, tid: u64::from(self.tid.unsigned_abs()), generation: 0 },
-            kernel: None,
-            deadline: None,
-            sequence: 0,
-        }
+/// A kernel whose events this code does not read.
+pub(crate) fn version_failure(UnknownLayout(version): UnknownLayout) -> BackendError {
+    BackendError { operation: "fanotify version check", code: version.into() }
+}
+
+fn owned(metadata: &Metadata) -> Event<EventFd> {
+    Event {
+        token: EventFd(metadata.fd),
+        event: metadata.event(),
+        // With FAN_REPORT_TID the kernel names the thread only.
+        subject: ThreadId { pid: 0, tid: u64::from(metadata.tid.unsigned_abs()), generation: 0 },
+        kernel: None,
+        deadline: None,
+        sequence: 0,
     }
 }
 

@@ -4,6 +4,7 @@
 //!   A client that wants to be told of what has happened has a second one, of the class that nobody waits for.
 //! - [`confine`] keeps the lab to itself: a mount namespace of its own with a tmpfs arena, and a PID namespace
 //!   that ends every process of the lab when its first one ends.
+//! - [`event`] reads what the kernel writes.
 //! - [`foreign`] shows the groups and marks of programs that the lab did not build.
 //! - [`probe`] says whether this machine can do all that.
 //!
@@ -14,6 +15,7 @@
 #![cfg(target_os = "linux")]
 
 pub mod confine;
+pub mod event;
 pub mod foreign;
 mod group;
 mod names;

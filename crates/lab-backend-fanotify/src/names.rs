@@ -22,7 +22,11 @@ use std::{
 use lab_client_core::{FileFacts, Told};
 use lab_model::{FileId, NotifyEvent, NotifyEvents, ThreadId};
 
-use crate::{EventFd, GroupError, group::Metadata, sys};
+use crate::{
+    EventFd, GroupError,
+    event::{Metadata, Named},
+    sys,
+};
 
 /// `FAN_RENAME` (Linux 5.17, linux/fanotify.h), which tells of both names at once.
 const RENAME: u64 = 0x1000_0000;
@@ -37,15 +41,6 @@ pub(crate) const MASKS: [(NotifyEvent, u64); 3] = [
 /// `FAN_REPORT_DFID_NAME_TARGET` (Linux 5.17): with the folder and the name, and with the file itself.
 const REPORT_NAMES: u32 =
     libc::FAN_REPORT_DIR_FID | libc::FAN_REPORT_NAME | libc::FAN_REPORT_FID | libc::FAN_REPORT_TARGET_FID;
-
-/// The kinds of what follows an event (linux/fanotify.h).
-const INFO_FILE: u8 = 1;
-const INFO_NAME: u8 = 2;
-const INFO_NEW_NAME: u8 = 12;
-/// The bytes of such a piece before its handle: kind, padding, length, file system.
-const INFO_HEADER: usize = 12;
-/// The bytes of a handle before its contents: their length and kind.
-const HANDLE_HEADER: usize = 8;
 
 /// A group that reports names.
 #[derive(Debug)]
@@ -65,14 +60,6 @@ struct Held {
     folders: BTreeMap<u64, PathBuf>,
     /// Of what is at or below these the client does not want to be told.
     hidden: Vec<PathBuf>,
-}
-
-/// What came with an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Named {
-    inode: Option<u64>,
-    folder: Option<u64>,
-    name: Vec<u8>,
 }
 
 impl Names {
@@ -172,83 +159,4 @@ fn folders_of(arena: &Path) -> BTreeMap<u64, PathBuf> {
         folders.insert(inode, path);
     }
     folders
-}
-
-impl Named {
-    fn parse(event: &[u8]) -> Named {
-        let mut named = Named { inode: None, folder: None, name: Vec::new() };
-        let after = event.get(6..8).and_then(|bytes| Some(u16::from_ne_bytes(bytes.try_into().ok()?)));
-        let mut rest = event.get(usize::from(after.unwrap_or(u16::MAX))..).unwrap_or_default();
-        while let Some(&[kind, _, low, high]) = rest.first_chunk() {
-            let length = usize::from(u16::from_ne_bytes([low, high]));
-            let Some((piece, others)) = rest.split_at_checked(length).filter(|_| length >= INFO_HEADER)
-            else {
-                break;
-            };
-            rest = others;
-            let Some((inode, after)) = piece.get(INFO_HEADER..).and_then(handle) else { continue };
-            match kind {
-                INFO_FILE => named.inode = inode,
-                INFO_NAME | INFO_NEW_NAME => {
-                    named.folder = inode;
-                    named.name = after.split(|&byte| byte == 0).next().unwrap_or_default().to_vec();
-                }
-                _ => {}
-            }
-        }
-        named
-    }
-}
-
-/// The inode in a `struct file_handle`, and what follows it. tmpfs writes generation and inode in three words
-/// (`shmem_encode_fh`), a file system that cannot be exported inode and generation in two (`generic_encode_ino32_fh`).
-fn handle(bytes: &[u8]) -> Option<(Option<u64>, &[u8])> {
-    let length = usize::try_from(u32::from_ne_bytes(*bytes.first_chunk()?)).ok()?;
-    let (contents, after) = bytes.get(HANDLE_HEADER..)?.split_at_checked(length)?;
-    let word = |at: usize| Some(u64::from(u32::from_ne_bytes(contents.get(at..at + 4)?.try_into().ok()?)));
-    let inode = match length {
-        12 => word(4).zip(word(8)).map(|(low, high)| low | (high << 32)),
-        8 => word(0),
-        _ => None,
-    };
-    Some((inode, after))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An event as Linux 6.18 gave it for `rename("a", "b")` on a tmpfs: inode 2 in folder 1.
-    fn rename() -> Vec<u8> {
-        let piece = |kind: u8, inode: u32, name: &[u8]| {
-            let length = u16::try_from(32 + name.len()).unwrap();
-            let mut bytes = vec![kind, 0];
-            bytes.extend(length.to_ne_bytes());
-            bytes.extend([7; 8]);
-            for word in [12, 1, 99, inode, 0] {
-                bytes.extend(u32::to_ne_bytes(word));
-            }
-            [bytes, name.to_vec()].concat()
-        };
-        let pieces = [piece(10, 1, b"a\0\0\0"), piece(12, 1, b"b\0\0\0"), piece(1, 2, b"")].concat();
-        let length = u32::try_from(24 + pieces.len()).unwrap().to_ne_bytes();
-        let metadata = [&length[..], &[3, 0], &24_u16.to_ne_bytes(), &[0; 16]].concat();
-        [metadata, pieces].concat()
-    }
-
-    #[test]
-    fn a_rename_is_its_file_under_its_new_name() {
-        let named = Named { inode: Some(2), folder: Some(1), name: b"b".to_vec() };
-        assert_eq!(Named::parse(&rename()), named);
-    }
-
-    #[test]
-    fn an_event_that_is_cut_off_anywhere_says_less_and_nothing_else() {
-        let whole = rename();
-        for length in 0..whole.len() {
-            let named = Named::parse(&whole[..length]);
-            assert_eq!(named.inode, None, "the file comes last");
-            assert!([&b""[..], b"b"].contains(&named.name.as_slice()), "{length}");
-        }
-    }
 }

@@ -19,9 +19,10 @@ use lab_model::{NotifyEvent, NotifyEvents, ThreadId};
 
 use crate::{
     EventFd, GroupError,
-    group::{METADATA_VERSION, Metadata, READ_BYTES, error_number, init_error},
+    event::{EVENT_BYTES, Metadata, events},
+    group::{READ_BYTES, error_number, init_error, version_failure},
     names::{self, Names},
-    sys::{self, EVENT_BYTES},
+    sys,
 };
 
 /// `FAN_REPORT_FD_ERROR` (Linux 6.13, linux/fanotify.h), which libc does not name yet: an event whose file could not be
@@ -166,14 +167,8 @@ impl Notices {
             }
         };
         listener.batch();
-        let mut rest = &buffer[..bytes];
-        while let Some(metadata) = Metadata::parse(rest) {
-            if metadata.version != METADATA_VERSION || metadata.length < EVENT_BYTES {
-                let code = metadata.version.into();
-                return Err(BackendError { operation: "fanotify version check", code });
-            }
-            let (event, others) = rest.split_at(metadata.length.min(rest.len()));
-            rest = others;
+        for event in events(&buffer[..bytes]) {
+            let (metadata, event) = event.map_err(version_failure)?;
             if metadata.mask & libc::FAN_Q_OVERFLOW != 0 {
                 listener.untold(Untold::Overflow);
             } else if metadata.fd >= 0 {

@@ -11,8 +11,6 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
-/// The size of `struct fanotify_event_metadata`, version 3.
-pub(crate) const EVENT_BYTES: usize = 24;
 /// The most answers of one `writev` (`UIO_MAXIOV`).
 pub(crate) const ANSWERS_MAX: usize = 1024;
 

@@ -4,7 +4,7 @@
 //! the bundles, and conducts nothing that runs from them.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ use plist::Value;
 use crate::{
     Bundle, BundleError, Check, Subject, Template,
     package::{self, move_into_place},
-    seal, signature,
+    property_list, seal, signature,
 };
 
 /// The host's name: of its folder, its executable and its process.
@@ -94,20 +94,21 @@ pub fn package_host(
     into: &Path,
 ) -> Result<Host, BundleError> {
     let host = Host::at(clients, into)?;
-    for program in [program, client_program] {
-        package::require_file(program)?;
-    }
+    let program = package::open_program(program)?;
+    let client_program = package::open_program(client_program)?;
+    let has_helpers = clients.iter().any(|client| client.behavior.helpers.is_some());
+    let helper = helper.filter(|_| has_helpers).map(package::open_program).transpose()?;
     let template = Template::embedded()?;
     fs::create_dir_all(into).map_err(BundleError::io("make the folder", into))?;
     let partial = into.join(format!(".{HOST}.app.partial"));
     package::remove_tree(&partial)?;
     let info = template.host_info(HOST, &host.app.bundle_id)?;
-    package::lay_out(&partial, &host.app.client, (program, None), &info)?;
+    package::lay_out(&partial, &host.app.client, (&program, None), &info)?;
     for client in clients {
         let root = host.extension(client, &partial).root;
         let info = template.extension_info(&client.id, &client.bundle_id)?;
-        let helper = helper.filter(|_| client.behavior.helpers.is_some());
-        package::lay_out(&root, &client.id, (client_program, helper), &info)?;
+        let helper = helper.as_ref().filter(|_| client.behavior.helpers.is_some());
+        package::lay_out(&root, &client.id, (&client_program, helper), &info)?;
     }
     move_into_place(&partial, &host.app.root, &into.join(format!(".{HOST}.app.replaced")))?;
     Ok(host)
@@ -182,9 +183,8 @@ fn sealed(app: &Bundle) -> Result<(bool, String), BundleError> {
 
 /// Checks what tells a system extension from another bundle: its type, its folder's name, what it says to the user.
 fn is_extension(extension: &Bundle) -> (bool, String) {
-    let info = match fs::read(extension.info_plist()).map(|bytes| Value::from_reader(io::Cursor::new(bytes)))
-    {
-        Ok(Ok(Value::Dictionary(info))) => info,
+    let info = match fs::read(extension.info_plist()).map(|bytes| property_list(&bytes)) {
+        Ok(Ok(info)) => info,
         _ => return (false, "Info.plist cannot be read".to_owned()),
     };
     let text = |key: &str| info.get(key).and_then(Value::as_string).unwrap_or_default();

@@ -4,9 +4,8 @@ use std::{
 };
 
 use lab_model::ClientId;
-use plist::Value;
 
-use crate::{Bundle, BundleError, DaemonIdentity, Step, Template, ToolCall};
+use crate::{Bundle, BundleError, DaemonIdentity, Step, Template, ToolCall, property_list};
 
 pub(crate) const LAUNCHCTL: &str = "/bin/launchctl";
 /// "No such process" and "could not find service": the job is gone already.
@@ -89,6 +88,17 @@ pub struct InstalledJob {
     pub plist: PathBuf,
     /// What it starts.
     pub executable: PathBuf,
+}
+
+impl InstalledJob {
+    /// Reads a launchd job; `None` when it is none, or starts nothing by a list of arguments.
+    #[must_use]
+    pub fn parse(bytes: &[u8], plist: &Path) -> Option<InstalledJob> {
+        let job = property_list(bytes).ok()?;
+        let label = job.get("Label")?.as_string()?.to_owned();
+        let executable = PathBuf::from(job.get("ProgramArguments")?.as_array()?.first()?.as_string()?);
+        Some(InstalledJob { label, plist: plist.to_path_buf(), executable })
+    }
 }
 
 /// Plans the installation of signed bundles as launchd daemons, loaded and not started. What an earlier run
@@ -191,13 +201,5 @@ fn lab_job(plist: &Path, places: &Places) -> Result<Option<InstalledJob>, Bundle
         return Ok(None);
     }
     let bytes = fs::read(plist).map_err(BundleError::io("read", plist))?;
-    let Ok(value) = Value::from_reader(io::Cursor::new(bytes)) else { return Ok(None) };
-    let Some(job) = value.as_dictionary() else { return Ok(None) };
-    let label = job.get("Label").and_then(Value::as_string);
-    let program =
-        job.get("ProgramArguments").and_then(Value::as_array).and_then(|all| all.first()?.as_string());
-    let (Some(label), Some(program)) = (label, program) else { return Ok(None) };
-    let executable = PathBuf::from(program);
-    let ours = executable.starts_with(&places.bundles);
-    Ok(ours.then(|| InstalledJob { label: label.to_owned(), plist: plist.to_path_buf(), executable }))
+    Ok(InstalledJob::parse(&bytes, plist).filter(|job| job.executable.starts_with(&places.bundles)))
 }

@@ -15,6 +15,7 @@ mod job;
 mod launchd;
 mod package;
 mod profile;
+mod property_list;
 mod seal;
 pub mod signature;
 mod signing;
@@ -31,8 +32,9 @@ pub use job::{CrashReport, Death, JobState};
 pub use launchd::{
     InstalledJob, Places, installed_jobs, plan_install, plan_uninstall, print_job, restart_job, start_job,
 };
-pub use package::{Bundle, package};
+pub use package::{Bundle, package, package_open};
 pub use profile::{Profile, ProfileError};
+pub use property_list::{PROPERTY_LIST_BYTES_MAX, PROPERTY_LIST_DEPTH_MAX, PropertyListError, property_list};
 pub use seal::{ENTITLEMENT, ENTITLEMENTS, sign_ad_hoc, verify_signatures};
 pub use signing::{
     DeveloperId, Signing, SigningFacts, SigningFileError, SigningProblem, identities, list_identities,

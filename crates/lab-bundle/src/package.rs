@@ -1,9 +1,11 @@
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Seek},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
+use lab_files::{ReadError, open_regular};
 use lab_model::{BundleId, Client, ClientId};
 
 use crate::{BundleError, Template};
@@ -62,7 +64,23 @@ pub fn package(
     into: &Path,
 ) -> Result<Vec<Bundle>, BundleError> {
     refuse_duplicates(clients)?;
-    require_file(executable)?;
+    let executable = open_program(executable)?;
+    let has_helpers = clients.iter().any(|client| client.behavior.helpers.is_some());
+    let helper = helper.filter(|_| has_helpers).map(open_program).transpose()?;
+    package_open(&executable, helper.as_ref(), clients, into)
+}
+
+/// Packages programs that are open, as [`package`] does: what was looked at through a descriptor is what is copied.
+///
+/// # Errors
+/// As [`package`].
+pub fn package_open(
+    executable: &File,
+    helper: Option<&File>,
+    clients: &[Client],
+    into: &Path,
+) -> Result<Vec<Bundle>, BundleError> {
+    refuse_duplicates(clients)?;
     let template = Template::embedded()?;
     fs::create_dir_all(into).map_err(BundleError::io("make the folder", into))?;
     let package = |client: &Client| {
@@ -72,15 +90,17 @@ pub fn package(
     clients.iter().map(package).collect()
 }
 
-/// Refuses what is no file to be copied.
-pub(crate) fn require_file(executable: &Path) -> Result<(), BundleError> {
-    let kind = fs::metadata(executable).map_err(BundleError::io("read", executable))?;
-    if kind.is_file() { Ok(()) } else { Err(BundleError::NotAFile { path: executable.to_path_buf() }) }
+/// Opens a program that is to be copied, and refuses what is no file.
+pub(crate) fn open_program(path: &Path) -> Result<File, BundleError> {
+    open_regular(path).map_err(|error| match error {
+        ReadError::Io(error) => BundleError::io("read", path)(error),
+        _ => BundleError::NotAFile { path: path.to_path_buf() },
+    })
 }
 
 fn package_one(
     template: &Template,
-    (executable, helper): (&Path, Option<&Path>),
+    (executable, helper): (&File, Option<&File>),
     client: &Client,
     into: &Path,
 ) -> Result<Bundle, BundleError> {
@@ -98,7 +118,7 @@ fn package_one(
 pub(crate) fn lay_out(
     root: &Path,
     client: &ClientId,
-    (executable, helper): (&Path, Option<&Path>),
+    (executable, helper): (&File, Option<&File>),
     info: &[u8],
 ) -> Result<(), BundleError> {
     copy_program(executable, &executable_below(root, client))?;
@@ -117,11 +137,16 @@ pub(crate) fn move_into_place(partial: &Path, root: &Path, replaced: &Path) -> R
     if was_there { remove_tree(replaced) } else { Ok(()) }
 }
 
-fn copy_program(program: &Path, copy: &Path) -> Result<(), BundleError> {
+fn copy_program(mut program: &File, copy: &Path) -> Result<(), BundleError> {
     if let Some(folder) = copy.parent() {
         fs::create_dir_all(folder).map_err(BundleError::io("make the folder", folder))?;
     }
-    fs::copy(program, copy).map_err(BundleError::io("copy the executable to", copy))?;
+    let mut copied = File::create(copy).map_err(BundleError::io("make the file", copy))?;
+    // It may have been copied before.
+    program
+        .seek(io::SeekFrom::Start(0))
+        .and_then(|_| io::copy(&mut program, &mut copied))
+        .map_err(BundleError::io("copy the executable to", copy))?;
     fs::set_permissions(copy, fs::Permissions::from_mode(EXECUTABLE_MODE))
         .map_err(BundleError::io("make executable", copy))
 }

@@ -1,8 +1,8 @@
-use std::{io::Cursor, time::SystemTime};
+use std::time::SystemTime;
 
 use plist::{Dictionary, Value};
 
-use crate::ENTITLEMENT;
+use crate::{ENTITLEMENT, property_list};
 
 const XML_START: &[u8] = b"<?xml";
 const XML_END: &[u8] = b"</plist>";
@@ -48,7 +48,7 @@ impl Profile {
         if bytes.len() > PROFILE_BYTES_MAX {
             return Err(ProfileError::TooLarge);
         }
-        let dictionary = property_list(bytes).ok_or(ProfileError::NoPropertyList)?;
+        let dictionary = enclosed(bytes).ok_or(ProfileError::NoPropertyList)?;
         let absent = ProfileError::Absent;
         let texts = |key: &'static str| -> Result<Vec<String>, ProfileError> {
             let items = dictionary.get(key).and_then(Value::as_array).ok_or(absent(key))?;
@@ -87,13 +87,13 @@ impl Profile {
 }
 
 /// Finds the property list inside the signed message, which carries it as one piece.
-fn property_list(bytes: &[u8]) -> Option<Dictionary> {
+fn enclosed(bytes: &[u8]) -> Option<Dictionary> {
     let find = |what: &[u8], from: usize| {
         bytes.get(from..)?.windows(what.len()).position(|window| window == what).map(|at| from + at)
     };
     let start = find(XML_START, 0)?;
     let end = find(XML_END, start)? + XML_END.len();
-    Value::from_reader_xml(Cursor::new(&bytes[start..end])).ok()?.into_dictionary()
+    property_list(&bytes[start..end]).ok()
 }
 
 #[cfg(test)]

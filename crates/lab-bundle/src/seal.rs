@@ -9,6 +9,7 @@ use plist::{Dictionary, Value};
 use crate::{
     Bundle, BundleError, Check, Subject, TemplateError,
     package::EXECUTABLE_MODE,
+    property_list,
     signature::{self, AdHoc, Signature, SignatureError},
     verify::equal,
 };
@@ -137,8 +138,7 @@ pub(crate) fn sealed_files(bundle: &Bundle) -> Result<Option<Dictionary>, Bundle
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(BundleError::io("read", &seal_path(bundle)))?,
     };
-    let value = Value::from_reader_xml(io::Cursor::new(seal)).ok().and_then(Value::into_dictionary);
-    Ok(value.and_then(|mut seal| seal.remove("files2")?.into_dictionary()))
+    Ok(property_list(&seal).ok().and_then(|mut seal| seal.remove("files2")?.into_dictionary()))
 }
 
 /// Reads signatures back and checks each against what was asked for: four checks a bundle, in order.
@@ -194,7 +194,7 @@ fn describe(signature: &Signature) -> String {
 
 fn entitlement(signature: &Signature, wanted: &str) -> (bool, String) {
     let Some(xml) = &signature.entitlements else { return (false, "no entitlements".to_owned()) };
-    let entitlements = Value::from_reader_xml(io::Cursor::new(xml)).ok().and_then(Value::into_dictionary);
+    let entitlements = property_list(xml).ok();
     match entitlements.as_ref().and_then(|entries| entries.get(wanted)?.as_boolean()) {
         Some(true) => (true, wanted.to_owned()),
         _ => (false, format!("{wanted} is absent")),

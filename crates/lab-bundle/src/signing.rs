@@ -4,7 +4,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use lab_model::BundleId;
+use lab_model::{BundleId, Visible};
 use plist::{Dictionary, Value};
 use serde::Deserialize;
 
@@ -15,6 +15,12 @@ use crate::{
 
 const CODESIGN: &str = "/usr/bin/codesign";
 const SECURITY: &str = "/usr/bin/security";
+/// The largest signing file that is read, in bytes: a profile for each of some thousand clients.
+const SIGNING_BYTES_MAX: usize = 1 << 20;
+/// The most lists and mappings within each other; a signing file needs three.
+const DEPTH_MAX: usize = 16;
+/// The most nodes of a signing file, aliases written out.
+const NODES_MAX: usize = 50_000;
 /// The version of the form of `signing.yaml`.
 const SCHEMA: u32 = 1;
 const TEAM_CHARACTERS: usize = 10;
@@ -61,6 +67,9 @@ pub enum SigningFileError {
     /// It is no YAML, or not of the form of `signing/signing.example.yaml`; the reader's words, with place.
     #[error("{0}")]
     Form(String),
+    /// More bytes than any signing file has.
+    #[error("it has {0} bytes, a signing file at most {SIGNING_BYTES_MAX}")]
+    TooLarge(usize),
     /// A form that this version does not read.
     #[error("schema {0} is not read by this version; write schema: 1")]
     Schema(u32),
@@ -81,8 +90,16 @@ impl Signing {
     /// # Errors
     /// With one sentence, before anything is signed.
     pub fn parse(yaml: &str) -> Result<Signing, SigningFileError> {
-        let raw: RawSigning =
-            serde_saphyr::from_str(yaml).map_err(|error| SigningFileError::Form(error.to_string()))?;
+        if yaml.len() > SIGNING_BYTES_MAX {
+            return Err(SigningFileError::TooLarge(yaml.len()));
+        }
+        let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! { max_depth: DEPTH_MAX, flow_nesting_limit: DEPTH_MAX, max_nodes: NODES_MAX },
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: NODES_MAX },
+            with_snippet: false,
+        };
+        let raw: RawSigning = serde_saphyr::from_str_with_options(yaml, options)
+            .map_err(|error| SigningFileError::Form(Visible::new(&error.to_string()).to_string()))?;
         if raw.schema != SCHEMA {
             return Err(SigningFileError::Schema(raw.schema));
         }

@@ -8,9 +8,9 @@ use std::{
 };
 
 use lab_model::{ClientId, FileId};
-use plist::{Dictionary, Value};
+use plist::Dictionary;
 
-use crate::{Architecture, Bundle, BundleError, architecture::HEADER_BYTES};
+use crate::{Architecture, Bundle, BundleError, architecture::HEADER_BYTES, property_list};
 
 /// The largest `Info.plist` that is read; ours has under 2 KiB.
 const INFO_PLIST_BYTES_MAX: u64 = 1 << 20;
@@ -258,8 +258,7 @@ fn read(bundle: &Bundle) -> Result<Contents, BundleError> {
 }
 
 fn dictionary(bytes: &[u8]) -> Result<Dictionary, String> {
-    let value = Value::from_reader(io::Cursor::new(bytes)).map_err(|error| error.to_string())?;
-    value.into_dictionary().ok_or_else(|| "no dictionary".to_owned())
+    property_list(bytes).map_err(|error| error.to_string())
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -1,6 +1,7 @@
 //! The client as a whole: setting up, and following orders.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,7 +14,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use crossbeam_queue::ArrayQueue;
 use lab_client_core::{Backend, FileFacts, Policy};
 use lab_model::{Actor, Behavior, EventKind, Role};
-use lab_process::{Arena, Control, ControlWriter, Gate, Paths, clock, create_trace, process_id, thread_id};
+use lab_process::{
+    Arena, Control, ControlWriter, Gate, Paths, clock, create_trace,
+    privileges::{self, Capability, Kept, Programs},
+    process_id, thread_id,
+};
 use lab_protocol::{Assignment, ClientAssignment, HelperReady, Order, PROTOCOL, Reply, Welcome};
 use lab_trace::{Counter, Loss, LossKind, PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
 
@@ -107,6 +112,11 @@ pub(crate) fn run(control: &mut Control) -> Result<()> {
     };
     let trace = create_trace(&welcome, Role::Client, env!("CARGO_PKG_VERSION"))
         .with_context(|| format!("cannot create the trace {}", welcome.trace.path))?;
+    let reach = privileges::needed_to_reach(&[Path::new(&welcome.arena)], &[])?;
+    let reserve = [Capability::Administer, Capability::Resource, Capability::SetCapabilities];
+    // What needs them happens on this thread, before it gives them up.
+    privileges::keep(&Kept { used: &reach, reserve: &reserve, programs: Programs::Used })
+        .context("cannot give up what a client does not need")?;
     // Children are started before there is a kernel queue whose descriptor could leak into them.
     let outside = Outside::start(welcome.actor, &assignment, &trace, &control.writer())?;
     start(control, &welcome, &assignment, trace, outside)
@@ -120,11 +130,12 @@ fn start(
     trace: TraceWriter,
     outside: Outside,
 ) -> Result<()> {
-    lab_backend_fanotify::confine::raise_descriptor_limit()
+    privileges::with(&[Capability::Resource], lab_backend_fanotify::confine::raise_descriptor_limit)?
         .context("cannot raise the limit on descriptors")?;
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
-    let group = lab_backend_fanotify::Group::create(std::path::Path::new(&welcome.arena))?;
-    let group = group.observing(assignment.notifies)?;
+    let group = privileges::with(&[Capability::Administer], || {
+        lab_backend_fanotify::Group::create(Path::new(&welcome.arena))?.observing(assignment.notifies)
+    })??;
     let queue = Some(group.descriptor());
     serve(control, welcome, assignment, (trace, outside), group, queue)
 }
@@ -213,6 +224,8 @@ fn serve<B: Backend>(
     // Each worker that the behaviour does not need takes itself out.
     shared.trace.board().set(Counter::Workers, u64::from(workers));
     apply(&shared, &assignment.behavior)?;
+    // From here on it marks and nothing else, for which this thread alone keeps what it takes.
+    privileges::keep_in_reserve(&[Capability::Administer])?;
     let threads = start_threads(&shared, workers, !assignment.notifies.is_empty(), &control.writer())?;
     // Its own threads are known before the first event can come from one of them: workers only act on events, and
     // helpers only on requests.
@@ -273,6 +286,11 @@ fn follow<B: Backend>(
                 let started = shared.outside.start_again(program, &welcome, &control.writer());
                 tell_failure(control, welcome.actor, started)?;
             }
+            Order::Connect { with, channels } => match control.channels(channels) {
+                Ok(channels) => shared.outside.connect(with, channels)?,
+                // Without them its requests fail, and are recorded so.
+                Err(error) => tracing::warn!("a daemon cannot be reached: {error}"),
+            },
             Order::Engage { helper } => tell_failure(control, helper, shared.outside.engage(helper))?,
             Order::Work { helper: Some(helper), service } => shared.outside.instruct(helper, service)?,
             order => bail!("a client cannot follow the order {order:?}"),
@@ -296,6 +314,11 @@ fn policy(behavior: &Behavior, assignment: &ClientAssignment, names: &[(String, 
 fn apply<B: Backend>(shared: &Shared<B>, behavior: &Behavior) -> Result<()> {
     shared.watches_time.store(behavior.answer_by_percent.is_some(), Ordering::Relaxed);
     shared.queue.limit(usize::from(behavior.concurrency.get()));
+    privileges::with(&[Capability::Administer], || mark(shared, behavior))?
+}
+
+/// Has the kernel ask and tell about what the behaviour wants.
+fn mark<B: Backend>(shared: &Shared<B>, behavior: &Behavior) -> Result<()> {
     shared.backend.subscribe(behavior.subscribe).map_err(|error| {
         anyhow!("cannot subscribe to {:?} events: {}", behavior.subscribe, description(error))
     })?;
@@ -324,7 +347,12 @@ fn start_threads<B: Backend>(
     let (announce, announced) = mpsc::channel();
     let spawn = |name: String, body: Body| {
         let announce = announce.clone();
-        thread::Builder::new().name(name).spawn(move || body(&announce)).context("cannot start a thread")
+        let body = move || match privileges::keep_in_reserve(&[]) {
+            Ok(()) => body(&announce),
+            // Whoever waits for this thread hears that it is gone.
+            Err(error) => tracing::error!("cannot give up what a client does not need: {error}"),
+        };
+        thread::Builder::new().name(name).spawn(body).context("cannot start a thread")
     };
     for number in 0..workers {
         let shared = Arc::clone(shared);

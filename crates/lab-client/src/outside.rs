@@ -1,6 +1,7 @@
 //! The workers outside the client's process: helpers that it starts, daemons that it reaches.
 //!
-//! All of them are there, and every channel is open, before the first event can come: whatever opens in the arena
+//! Channels have no name: the client makes those to its helpers, and is handed those to daemons by the conductor, in pairs
+//! of sockets. All of them are there before the client does more than answer at once: whatever opens in the arena
 //! after that may have to wait for this very client. A helper that is started again opens nothing there before it is
 //! asked: its program lies outside, and the thread that starts it decides nothing. Each channel carries one request at
 //! a time; a *courier* thread stands behind each, so that a worker of the client that does not wait goes on at once.
@@ -8,7 +9,10 @@
 use std::{
     collections::VecDeque,
     net::Shutdown,
-    os::{fd::OwnedFd, unix::net::UnixStream, unix::process::ExitStatusExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{net::UnixStream, process::ExitStatusExt},
+    },
     process::{Child, Command, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
@@ -18,10 +22,10 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use lab_client_core::{REQUESTS_MAX, Whom};
 use lab_model::{Actor, Service};
-use lab_process::{ControlWriter, channel, clock};
+use lab_process::{ControlWriter, channel::send_order, clock, privileges};
 use lab_protocol::{
-    Carried, ClientAssignment, FrameError, HelperReady, HelpersAssignment, Order, Reply, Request, Welcome,
-    receive, receive_reply, send, send_request, send_service,
+    AskedDaemon, Assignment, Carried, ClientAssignment, FrameError, HelperReady, HelpersAssignment, Order,
+    Reply, Request, Welcome, WorkerAssignment, receive, receive_reply, send, send_request,
 };
 use lab_trace::{Counter, RecordId, RequestEnd, Served, TraceWriter};
 use nix::{
@@ -32,7 +36,7 @@ use nix::{
 
 /// How long a helper may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// How often a daemon that may come back is looked for.
+/// How often a courier that has lost its channel looks whether another has been handed over.
 const REGAIN_EVERY: Duration = Duration::from_millis(10);
 /// How long helpers may take to close their traces before they are killed.
 const END_WITHIN: Duration = Duration::from_secs(2);
@@ -60,14 +64,18 @@ pub(crate) struct Desk {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Parcel>,
-    /// Channels that work.
+    /// Channels that work, each with its courier.
     channels: usize,
+    /// Couriers, with a channel or without.
+    couriers: usize,
+    /// Channels that were handed over, for couriers that have lost theirs.
+    fresh: Vec<UnixStream>,
 }
 
 impl Desk {
-    fn new(whom: Actor, name: &str, trace: &TraceWriter, channels: usize) -> Arc<Desk> {
-        let queue = Mutex::new(Queue { waiting: VecDeque::new(), channels });
-        Arc::new(Desk { whom, name: name.to_owned(), trace: trace.clone(), queue, wake: Condvar::new() })
+    fn new(whom: Actor, name: &str, trace: &TraceWriter) -> Arc<Desk> {
+        let (queue, wake) = (Mutex::default(), Condvar::new());
+        Arc::new(Desk { whom, name: name.to_owned(), trace: trace.clone(), queue, wake })
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -105,8 +113,8 @@ impl Desk {
         }
     }
 
-    /// Carries requests over one channel until it breaks; for ever if it leads to somebody who may come back.
-    fn carry(&self, Channel { mut stream, writing, address }: Channel) {
+    /// Carries requests over one channel until it breaks; for ever if it leads to a daemon, which may come back.
+    fn carry(&self, mut stream: UnixStream, returns: bool) {
         loop {
             let mut queue = self.queue();
             let parcel = loop {
@@ -116,10 +124,7 @@ impl Desk {
                 }
             };
             drop(queue);
-            let sent = {
-                let _alone = writing.lock().unwrap_or_else(PoisonError::into_inner);
-                send_request(&mut stream, &parcel.request)
-            };
+            let sent = send_request(&mut stream, &parcel.request);
             let carried = sent.and_then(|()| receive_reply(&mut stream));
             match carried {
                 Ok(Carried { error, read, begun, ended, operations, .. }) => {
@@ -129,10 +134,10 @@ impl Desk {
                     // Whether it was carried out before the channel broke nobody knows: it is not made twice.
                     self.over(parcel, (Errno::EPIPE as i32).unsigned_abs(), None);
                     self.lose(&error);
-                    match &address {
-                        Some(address) => stream = self.regain(address),
-                        None => return,
+                    if !returns {
+                        return;
                     }
+                    stream = self.regain();
                 }
             }
         }
@@ -153,26 +158,29 @@ impl Desk {
 }
 
 impl Desk {
-    /// Waits until somebody listens again, and has a channel more.
-    fn regain(&self, address: &str) -> UnixStream {
+    /// Waits until another channel is handed over, and has a channel more.
+    fn regain(&self) -> UnixStream {
         loop {
             thread::sleep(REGAIN_EVERY);
-            if let Ok(stream) = channel::connect(address) {
-                self.queue().channels += 1;
+            let mut queue = self.queue();
+            if let Some(stream) = queue.fresh.pop() {
+                queue.channels += 1;
                 return stream;
             }
         }
     }
-}
 
-/// A channel to a worker.
-#[derive(Debug)]
-struct Channel {
-    stream: UnixStream,
-    /// Whoever writes, writes whole.
-    writing: Arc<Mutex<()>>,
-    /// Where somebody may listen again after it has broken.
-    address: Option<String>,
+    /// Takes channels to a daemon in: the first ones with a courier each, later ones for those whose own has broken.
+    fn connect(self: &Arc<Desk>, channels: Vec<UnixStream>) -> Result<()> {
+        let mut queue = self.queue();
+        if queue.couriers > 0 {
+            // What nobody has taken leads to a process that has ended.
+            queue.fresh = channels;
+            return Ok(());
+        }
+        drop(queue);
+        channels.into_iter().try_for_each(|channel| start_courier(self, channel, true))
+    }
 }
 
 /// A helper that runs.
@@ -180,17 +188,10 @@ struct Channel {
 struct Helper {
     actor: Actor,
     pid: u32,
-    writing: Arc<Mutex<()>>,
-    /// Another handle to its channel, to instruct it and to end it by.
-    stream: UnixStream,
-}
-
-impl Helper {
-    /// The channel over which requests go to it.
-    fn channel(&self) -> Result<Channel> {
-        let stream = self.stream.try_clone()?;
-        Ok(Channel { stream, writing: Arc::clone(&self.writing), address: None })
-    }
+    /// Its standard input, to instruct it and to end it by.
+    control: UnixStream,
+    /// The channel over which requests go to it, until a courier has it.
+    channel: Option<UnixStream>,
 }
 
 /// All workers outside the process.
@@ -213,10 +214,10 @@ struct Ended {
 }
 
 impl Outside {
-    /// Starts the helpers and opens all channels.
+    /// Starts the helpers, and has a desk for each daemon. The channels to those are still to come.
     ///
     /// # Errors
-    /// A helper that does not start or ends at once, a daemon that does not listen.
+    /// A helper that does not start or ends at once.
     pub(crate) fn start(
         own: Actor,
         assignment: &ClientAssignment,
@@ -233,16 +234,8 @@ impl Outside {
         if let Some(helpers) = &assignment.helpers {
             outside.start_helpers(own, helpers, trace, writer)?;
         }
-        for daemon in &assignment.daemons {
-            let desk = Desk::new(daemon.actor, &daemon.name, trace, usize::from(daemon.workers));
-            for _ in 0..daemon.workers {
-                let stream = channel::connect(&daemon.address)
-                    .with_context(|| format!("the daemon {} cannot be reached", daemon.name))?;
-                let address = daemon.returns.then(|| daemon.address.clone());
-                start_courier(&desk, Channel { stream, writing: Arc::default(), address })?;
-            }
-            outside.daemons.push(desk);
-        }
+        let desk = |daemon: &AskedDaemon| Desk::new(daemon.actor, &daemon.name, trace);
+        outside.daemons = assignment.daemons.iter().map(desk).collect();
         Ok(outside)
     }
 
@@ -253,18 +246,18 @@ impl Outside {
         trace: &TraceWriter,
         writer: &ControlWriter,
     ) -> Result<()> {
-        let desk = Desk::new(own, "its helpers", trace, helpers.welcomes.len());
+        let desk = Desk::new(own, "its helpers", trace);
         let mut starting = Vec::new();
         for welcome in &helpers.welcomes {
             let started = start_helper(&helpers.program, welcome);
             starting.push(started.with_context(|| format!("its helper {} cannot be started", welcome.name))?);
         }
-        for ((mut child, stream), welcome) in starting.into_iter().zip(&helpers.welcomes) {
-            let (pid, threads) = await_ready(&mut child, &stream, &welcome.name)?;
+        for (started, welcome) in starting.into_iter().zip(&helpers.welcomes) {
+            let Started { mut child, control, channel } = started;
+            let (pid, threads) = await_ready(&mut child, &control, &welcome.name)?;
             self.ready.push(HelperReady { actor: welcome.actor, pid, threads });
-            let helper = Helper { actor: welcome.actor, pid, writing: Arc::default(), stream };
-            start_courier(&desk, helper.channel()?)?;
-            self.take_in(helper, child, writer)?;
+            start_courier(&desk, channel, false)?;
+            self.take_in(Helper { actor: welcome.actor, pid, control, channel: None }, child, writer)?;
         }
         self.helpers = Some(desk);
         Ok(())
@@ -275,9 +268,9 @@ impl Outside {
     /// # Errors
     /// The helper does not start, or ends at once; nothing of it is left.
     pub(crate) fn start_again(&self, program: &str, welcome: &Welcome, writer: &ControlWriter) -> Result<()> {
-        let (mut child, stream) = start_helper(program, welcome)
+        let Started { mut child, control, channel } = start_helper(program, welcome)
             .with_context(|| format!("its helper {} cannot be started again", welcome.name))?;
-        let (pid, threads) = match await_ready(&mut child, &stream, &welcome.name) {
+        let (pid, threads) = match await_ready(&mut child, &control, &welcome.name) {
             Ok(ready) => ready,
             Err(error) => {
                 child.kill()?;
@@ -288,7 +281,7 @@ impl Outside {
         let actor = welcome.actor;
         // Before its end can be told of.
         writer.reply(&Reply::HelperStarted(HelperReady { actor, pid, threads }))?;
-        self.take_in(Helper { actor, pid, writing: Arc::default(), stream }, child, writer)
+        self.take_in(Helper { actor, pid, control, channel: Some(channel) }, child, writer)
     }
 
     /// Has a helper that was started again carry out requests.
@@ -296,12 +289,21 @@ impl Outside {
     /// # Errors
     /// No descriptor or no thread is to be had for it.
     pub(crate) fn engage(&self, helper: Actor) -> Result<()> {
-        let started = self.started();
-        let helper = started.iter().find(|one| one.actor == helper).context("this is not its helper")?;
+        let mut started = self.started();
+        let mut helpers = started.iter_mut();
+        let helper = helpers.find(|one| one.actor == helper).context("this is not its helper")?;
         let desk = self.helpers.as_ref().context("there is nobody to ask helpers")?;
-        let channel = helper.channel()?;
-        desk.queue().channels += 1;
-        start_courier(desk, channel).inspect_err(|_| desk.queue().channels -= 1)
+        let channel = helper.channel.take().context("it is asked already")?;
+        start_courier(desk, channel, false)
+    }
+
+    /// Takes in the channels to a daemon that were handed over.
+    ///
+    /// # Errors
+    /// The daemon is none that this client asks, or no thread is to be had.
+    pub(crate) fn connect(&self, daemon: Actor, channels: Vec<UnixStream>) -> Result<()> {
+        let desk = self.daemons.iter().find(|desk| desk.whom == daemon);
+        desk.context("this is not a daemon that it asks")?.connect(channels)
     }
 
     /// Watches a helper until its end.
@@ -324,12 +326,11 @@ impl Outside {
         }
     }
 
-    /// Tells a helper how to serve from now on: it reads that before any request that is sent later.
+    /// Tells a helper how to serve from now on: it hears that before any request that is sent later.
     pub(crate) fn instruct(&self, helper: Actor, service: Service) -> Result<()> {
         let started = self.started();
         let helper = started.iter().find(|one| one.actor == helper).context("this is not its helper")?;
-        let _alone = helper.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        match send_service(&mut &helper.stream, &service) {
+        match send(&mut &helper.control, &Order::Work { helper: None, service }) {
             // One that has ended has nothing to serve; its end is told of elsewhere.
             Ok(()) | Err(FrameError::Io(_)) => Ok(()),
             Err(error) => Err(error.into()),
@@ -340,7 +341,7 @@ impl Outside {
     pub(crate) fn end(&self) {
         let started = self.started();
         for helper in &*started {
-            if let Err(error) = helper.stream.shutdown(Shutdown::Both) {
+            if let Err(error) = helper.control.shutdown(Shutdown::Both) {
                 tracing::debug!("a helper has ended before: {error}");
             }
         }
@@ -367,26 +368,52 @@ impl Outside {
 }
 
 fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    let body = move || match privileges::keep_in_reserve(&[]) {
+        Ok(()) => body(),
+        Err(error) => tracing::error!("cannot give up what a client does not need: {error}"),
+    };
     thread::Builder::new().name(name).spawn(body).map(drop).context("cannot start a thread")
 }
 
-fn start_courier(desk: &Arc<Desk>, channel: Channel) -> Result<()> {
-    let desk = Arc::clone(desk);
-    spawn("courier".to_owned(), move || desk.carry(channel))
+/// Has a courier of its own carry requests over a channel.
+fn start_courier(desk: &Arc<Desk>, channel: UnixStream, returns: bool) -> Result<()> {
+    let courier = Arc::clone(desk);
+    let count = |by: fn(usize, usize) -> usize| {
+        let mut queue = desk.queue();
+        (queue.channels, queue.couriers) = (by(queue.channels, 1), by(queue.couriers, 1));
+    };
+    // Before it can lose the channel.
+    count(usize::saturating_add);
+    spawn("courier".to_owned(), move || courier.carry(channel, returns))
+        .inspect_err(|_| count(usize::saturating_sub))
 }
 
-/// Starts one helper and tells it who it is.
-fn start_helper(program: &str, welcome: &Welcome) -> Result<(Child, UnixStream)> {
-    let (mut own, other) = UnixStream::pair()?;
+/// A helper that was started.
+struct Started {
+    child: Child,
+    control: UnixStream,
+    channel: UnixStream,
+}
+
+/// Starts one helper, tells it who it is and hands it its channel.
+fn start_helper(program: &str, welcome: &Welcome) -> Result<Started> {
+    let (mut control, other) = UnixStream::pair()?;
+    let (channel, end) = UnixStream::pair()?;
     let child = Command::new(program)
         .stdin(Stdio::from(OwnedFd::from(other)))
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())
         .spawn()
         .with_context(|| program.to_owned())?;
-    match send(&mut own, &Order::Welcome(Box::new(welcome.clone()))) {
+    let Assignment::Worker(WorkerAssignment { client: Some(client), .. }) = &welcome.assignment else {
+        bail!("a helper was given the assignment of another process")
+    };
+    let connect = Order::Connect { with: *client, channels: 1 };
+    let told = send(&mut control, &Order::Welcome(Box::new(welcome.clone())))
+        .and_then(|()| send_order(&control, &connect, &[end.as_fd()]));
+    match told {
         // One that has ended already is told of when its reply is missing.
-        Ok(()) | Err(FrameError::Io(_)) => Ok((child, own)),
+        Ok(()) | Err(FrameError::Io(_)) => Ok(Started { child, control, channel }),
         Err(error) => Err(error.into()),
     }
 }

@@ -176,12 +176,8 @@ impl<B: Backend> Worker<B> {
         // Nobody can be asked to open a file whose path is not known.
         let facts = shared.backend.file(job.token, &|_| true);
         let Some(path) = facts.and_then(|facts| facts.path) else { return };
-        let request = Request {
-            client: shared.actor,
-            record: job.record.0,
-            draw: ask.draw,
-            path: shared.arena.relative(&path).to_vec(),
-        };
+        let request =
+            Request { record: job.record.0, draw: ask.draw, path: shared.arena.relative(&path).to_vec() };
         shared.gate.enter(self.place());
         let begin = RequestBegin {
             at: clock::now(),

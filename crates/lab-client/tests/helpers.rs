@@ -30,8 +30,7 @@ fn said(program: &str) -> String {
     drop(std::fs::remove_dir_all(folder));
     std::fs::create_dir_all(folder).unwrap();
     let errand = Errand { open: true, ..Errand::none() };
-    let worker =
-        WorkerAssignment { client: Some(Actor(2)), listen: None, workers: 1, errand, workload: Vec::new() };
+    let worker = WorkerAssignment { client: Some(Actor(2)), workers: 1, errand, workload: Vec::new() };
     let helper = welcome(7, "alpha.helper-1", folder, Assignment::Worker(worker));
     let client = ClientAssignment {
         bundle_id: "com.example.alpha".to_owned(),

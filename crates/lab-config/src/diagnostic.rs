@@ -1,6 +1,6 @@
 use std::{error::Error, fmt, ops::Range};
 
-use crate::render::render;
+use crate::{lines::Lines, render::render};
 
 /// The most mistakes that one report keeps; the rest are counted.
 pub(crate) const DIAGNOSTICS_MAX: usize = 50;
@@ -92,12 +92,13 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn new(label: &str, source: &str, mut diagnostics: Vec<Diagnostic>, more: usize) -> Report {
+        let lines = Lines::of(source);
         for diagnostic in &mut diagnostics {
-            diagnostic.place = clamped(source, &diagnostic.place);
+            diagnostic.place = lines.clamped(&diagnostic.place);
             for related in &mut diagnostic.related {
-                related.place = clamped(source, &related.place);
+                related.place = lines.clamped(&related.place);
             }
-            (diagnostic.line, diagnostic.column) = line_and_column(source, diagnostic.place.start);
+            (diagnostic.line, diagnostic.column) = lines.line_and_column(diagnostic.place.start);
         }
         diagnostics.sort_by_key(|diagnostic| (diagnostic.place.start, diagnostic.place.end));
         diagnostics.dedup();
@@ -118,18 +119,3 @@ impl fmt::Display for Report {
 }
 
 impl Error for Report {}
-
-/// The first line of the place, moved onto character boundaries inside the source.
-fn clamped(source: &str, place: &Range<usize>) -> Range<usize> {
-    let start = source.floor_char_boundary(place.start);
-    let end = source.ceil_char_boundary(place.end).max(start);
-    let line = source[start..end].lines().next().unwrap_or_default();
-    start..start + line.trim_end().len()
-}
-
-fn line_and_column(source: &str, at: usize) -> (usize, usize) {
-    let before = &source[..at];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-    (line, before[line_start..].chars().count() + 1)
-}

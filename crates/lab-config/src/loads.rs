@@ -543,7 +543,7 @@ mod tests {
             lab.workload.iter().map(|load| load.phases.iter().collect()).collect::<Vec<Vec<PhaseKind>>>()
         };
         let storm = vec![PhaseKind::Storm];
-        assert_eq!(named("run: {command: [make], phases: [storm]}"), [storm.clone()]);
+        assert_eq!(named("run: {command: [make], phases: [storm]}"), std::slice::from_ref(&storm));
         let both = "exec_storm: {phases: [storm]}}, {open_storm: {phases: [storm, baseline]}";
         assert_eq!(named(both), [storm, vec![PhaseKind::Baseline, PhaseKind::Storm]]);
     }

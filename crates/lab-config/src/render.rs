@@ -1,11 +1,16 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 
-use crate::{Color, Diagnostic, Report};
+use crate::{Color, Diagnostic, Report, lines::Lines};
 
 /// The width to which long lines of the excerpt are cut.
 const WIDTH: usize = 120;
+/// Places that are further apart than this many lines are shown in two excerpts.
+const LINES_MAX: usize = 100;
+/// How much of a place is marked, in bytes; as much again is shown behind it, and places in columns further apart are
+/// shown in two excerpts. The renderer cuts lines to what is marked, so all of a mark must be about as wide as a line.
+const PLACE_BYTES_MAX: usize = WIDTH;
 
 /// Renders all mistakes of a report, one after the other, and how many there are.
 pub(crate) fn render(report: &Report, color: Color) -> String {
@@ -15,8 +20,9 @@ pub(crate) fn render(report: &Report, color: Color) -> String {
     }
     .term_width(WIDTH);
     let mut text = String::new();
+    let lines = Lines::of(&report.source);
     for diagnostic in &report.diagnostics {
-        text.push_str(&renderer.render(&groups(report, diagnostic)));
+        text.push_str(&renderer.render(&[group(report, &lines, diagnostic)]));
         text.push_str("\n\n");
     }
     let count = report.diagnostics.len() + report.more;
@@ -31,27 +37,24 @@ pub(crate) fn render(report: &Report, color: Color) -> String {
     text
 }
 
-fn groups<'a>(report: &'a Report, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
-    let window = Window::around(&report.source, diagnostic);
-    let span = window.span(&diagnostic.place);
-    let primary = AnnotationKind::Primary.span(span);
-    let primary = match diagnostic.label.as_str() {
-        "" => primary,
-        label => primary.label(one_line(label)),
-    };
-    let mut snippet = Snippet::source(without_c1(window.text))
-        .line_start(window.line)
-        .path(one_line(&report.label))
-        .annotation(primary);
-    for related in &diagnostic.related {
-        let context = AnnotationKind::Context.span(window.span(&related.place));
-        snippet = snippet.annotation(context.label(one_line(&related.label)));
+fn group<'a>(report: &'a Report, lines: &Lines<'a>, diagnostic: &'a Diagnostic) -> Group<'a> {
+    let mut group = Group::with_title(Level::ERROR.primary_title(one_line(&diagnostic.message)));
+    for excerpt in Excerpt::of(&report.source, lines, diagnostic) {
+        let mut snippet =
+            Snippet::source(excerpt.text).line_start(excerpt.line + 1).path(one_line(&report.label));
+        for (kind, place, label) in excerpt.marks {
+            let mark = kind.span(place);
+            snippet = snippet.annotation(match label {
+                "" => mark,
+                label => mark.label(one_line(label)),
+            });
+        }
+        group = group.element(snippet);
     }
-    let mut group = Level::ERROR.primary_title(one_line(&diagnostic.message)).element(snippet);
     for help in &diagnostic.help {
         group = group.element(Level::HELP.message(one_line(help)));
     }
-    vec![group]
+    group
 }
 
 /// A text from the file, fit to stand in a message: one line, no control characters.
@@ -66,25 +69,67 @@ fn without_c1(text: &str) -> Cow<'_, str> {
     if text.contains(is_c1) { text.replace(is_c1, "\u{b7}").into() } else { text.into() }
 }
 
-/// The whole lines of the source that one mistake touches, so that rendering does not cost the whole file.
-struct Window<'a> {
-    text: &'a str,
-    start: usize,
-    line: usize,
+/// Whether two places fit into one excerpt.
+fn is_near(lines: &Lines<'_>, one: usize, other: usize) -> bool {
+    let [(line, column), (other_line, other_column)] = [one, other].map(|at| {
+        let line = lines.of_byte(at);
+        (line, at - lines.place(line).start)
+    });
+    line.abs_diff(other_line) <= LINES_MAX && column.abs_diff(other_column) <= PLACE_BYTES_MAX
 }
 
-impl<'a> Window<'a> {
-    fn around(source: &'a str, diagnostic: &Diagnostic) -> Window<'a> {
-        let places = || std::iter::once(&diagnostic.place).chain(diagnostic.related.iter().map(|r| &r.place));
-        let first = places().map(|place| place.start).min().unwrap_or(0);
-        let last = places().map(|place| place.end).max().unwrap_or(0);
-        let start = source[..first].rfind('\n').map_or(0, |newline| newline + 1);
-        let end = source[last..].find('\n').map_or(source.len(), |newline| last + newline);
-        let line = source[..start].bytes().filter(|byte| *byte == b'\n').count() + 1;
-        Window { text: source[start..end].trim_end_matches('\r'), start, line }
+/// Lines of the source that one mistake touches, each ended by a line feed whatever ended it, so that the renderer
+/// counts as the places do, and rendering does not cost the whole file.
+struct Excerpt<'a> {
+    text: String,
+    /// Its first line, counted from 0.
+    line: usize,
+    /// What is marked in it, by places in `text`, with what stands there.
+    marks: Vec<(AnnotationKind, Range<usize>, &'a str)>,
+}
+
+impl<'a> Excerpt<'a> {
+    /// The excerpts that show a mistake: its own place first, places that lie far from it in excerpts of their own.
+    fn of(source: &str, lines: &Lines<'_>, diagnostic: &'a Diagnostic) -> Vec<Excerpt<'a>> {
+        let own = (AnnotationKind::Primary, &diagnostic.place, diagnostic.label.as_str());
+        let related = diagnostic.related.iter();
+        let related =
+            related.map(|related| (AnnotationKind::Context, &related.place, related.label.as_str()));
+        let (near, far): (Vec<_>, Vec<_>) = std::iter::once(own)
+            .chain(related)
+            .partition(|(_, place, _)| is_near(lines, place.start, diagnostic.place.start));
+        let apart = far.chunks(1).map(|one| Excerpt::around(source, lines, one));
+        std::iter::once(Excerpt::around(source, lines, &near)).chain(apart).collect()
     }
 
-    fn span(&self, place: &std::ops::Range<usize>) -> std::ops::Range<usize> {
-        place.start - self.start..place.end - self.start
+    /// The lines from the first to the last of these places.
+    fn around(
+        source: &str,
+        lines: &Lines<'_>,
+        places: &[(AnnotationKind, &Range<usize>, &'a str)],
+    ) -> Excerpt<'a> {
+        let line_of = |place: &Range<usize>| lines.of_byte(place.start);
+        let touched = places.iter().map(|(_, place, _)| line_of(place));
+        let (first, last) = (touched.clone().min().unwrap_or(0), touched.max().unwrap_or(0));
+        let mut text = String::new();
+        let mut starts = Vec::new();
+        for line in first..=last {
+            let place = lines.place(line);
+            let marked = places.iter().filter(|(_, place, _)| line_of(place) == line);
+            let end = marked.map(|(_, place, _)| place.start).max().unwrap_or(place.start);
+            let end = source.floor_char_boundary(end.saturating_add(2 * PLACE_BYTES_MAX).min(place.end));
+            if line > first {
+                text.push('\n');
+            }
+            starts.push(text.len());
+            text.push_str(&without_c1(&source[place.start..end]));
+        }
+        let mark = |&(kind, place, label): &(AnnotationKind, &Range<usize>, &'a str)| {
+            let line = line_of(place);
+            let start = starts[line - first] + (place.start - lines.place(line).start);
+            let end = text.floor_char_boundary((start + place.len()).min(start + PLACE_BYTES_MAX));
+            (kind, start..end, label)
+        };
+        Excerpt { line: first, marks: places.iter().map(mark).collect(), text }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
         RawSafety,
     },
     read::{At, Field, List, Problems},
+    sizes,
     tree::shortened,
     workers,
 };
@@ -75,7 +76,7 @@ pub(crate) fn resolve(
     let hold = knee_holds(raw, client_ids.as_deref(), problems);
     let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
     let deadline = deadline(&raw.deadline, problems);
-    Some(Lab {
+    let lab = Lab {
         name: name?,
         about: raw.about.value().cloned().unwrap_or_default(),
         seed: raw.seed.value().map_or(42, |seed| seed.0),
@@ -90,7 +91,15 @@ pub(crate) fn resolve(
         workload,
         expect,
         safety,
-    })
+    };
+    // What is wrong in its parts is said first.
+    if problems.found.is_empty() {
+        let place = |at: Option<Range<usize>>| at.unwrap_or_default();
+        let loads = place(raw.workload.given().map(|at| at.place.clone()));
+        let clients = place(raw.clients.given().map(|at| at.place.clone()));
+        sizes::check(&lab, loads, clients, problems);
+    }
+    Some(lab)
 }
 
 fn lab_name(name: &At<String>, problems: &mut Problems<'_>) -> Option<String> {

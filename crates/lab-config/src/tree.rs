@@ -14,7 +14,7 @@ use serde_saphyr::{
     options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy},
 };
 
-use crate::Diagnostic;
+use crate::{Diagnostic, lines::Lines};
 
 /// The most nested lists and mappings; a lab file needs six.
 const DEPTH_MAX: usize = 24;
@@ -90,20 +90,21 @@ pub(crate) fn parse(source: &str) -> Result<Node, Box<Diagnostic>> {
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options::<Spanned<RawNode>>(source, options)
-        .map(|node| Built { source }.node(node))
+        .map(|node| Built { source, lines: Lines::of(source) }.node(node))
         .map_err(|error| Box::new(syntax(source, &error)))
 }
 
 /// Turns the library's error into a mistake at its place, with what mends it.
 fn syntax(source: &str, error: &serde_saphyr::Error) -> Diagnostic {
     let error = error.without_snippet();
-    let place = error.location().map_or(0..0, |location| place_of(source, &location));
+    let lines = Lines::of(source);
+    let place = error.location().map_or(0..0, |location| place_of(source, &lines, &location));
     let place = if place.is_empty() { place.start..one_char_on(source, place.start) } else { place };
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or(&text).trim_end_matches([' ', ',', '.', ':']);
     let message = format!("not readable as YAML: {text}");
-    let line_start = source[..place.start].rfind('\n').map_or(0, |newline| newline + 1);
-    let line = source[line_start..].lines().next().unwrap_or_default();
+    let line_place = lines.place(lines.of_byte(place.start));
+    let (line_start, line) = (line_place.start, &source[line_place]);
     let indentation = &line[..line.len() - line.trim_start().len()];
     match error {
         serde_saphyr::Error::MultipleDocuments { .. } => {
@@ -137,32 +138,22 @@ fn syntax(source: &str, error: &serde_saphyr::Error) -> Diagnostic {
 }
 
 fn one_char_on(source: &str, at: usize) -> usize {
-    source[at..].chars().next().filter(|c| *c != '\n').map_or(at, |c| at + c.len_utf8())
+    source[at..].chars().next().filter(|c| !matches!(c, '\n' | '\r')).map_or(at, |c| at + c.len_utf8())
 }
 
 /// The bytes of the source that a location covers.
-fn place_of(source: &str, location: &Location) -> Range<usize> {
+fn place_of(source: &str, lines: &Lines<'_>, location: &Location) -> Range<usize> {
     let as_usize = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let span = location.span();
     let start = match span.byte_offset() {
         Some(start) => as_usize(start),
-        None => byte_of(source, as_usize(location.line()), as_usize(location.column())),
+        None => lines.byte(as_usize(location.line()), as_usize(location.column())),
     };
     let start = source.floor_char_boundary(start);
     let length = span.byte_len().map_or(0, as_usize);
     let end = source.floor_char_boundary(start.saturating_add(length)).max(start);
     let trimmed = source[start..end].trim_end();
     start..start + trimmed.len()
-}
-
-fn byte_of(source: &str, line: usize, column: usize) -> usize {
-    let Some(line_start) = line.checked_sub(1).and_then(|lines| {
-        if lines == 0 { Some(0) } else { source.match_indices('\n').nth(lines - 1).map(|(at, _)| at + 1) }
-    }) else {
-        return if line == 0 { 0 } else { source.len() };
-    };
-    let rest = &source[line_start..];
-    rest.char_indices().nth(column.saturating_sub(1)).map_or(source.len(), |(at, _)| line_start + at)
 }
 
 /// The tree as the YAML library hands it over.
@@ -179,11 +170,12 @@ enum RawNode {
 /// Brings the library's tree into ours.
 struct Built<'a> {
     source: &'a str,
+    lines: Lines<'a>,
 }
 
 impl Built<'_> {
     fn node(&self, raw: Spanned<RawNode>) -> Node {
-        let place = place_of(self.source, &raw.defined);
+        let place = place_of(self.source, &self.lines, &raw.defined);
         let value = match raw.value {
             RawNode::Null => Value::Null,
             RawNode::Bool(value) => Value::Bool(value),

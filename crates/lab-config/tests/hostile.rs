@@ -77,6 +77,45 @@ fn bytes_that_are_no_text_are_refused() {
     }
 }
 
+/// The excerpt, its line and its column are those of YAML, whatever ends the lines.
+#[test]
+fn lines_end_as_yaml_ends_them() {
+    refused(b"a: 1\rb\r\r");
+    for end in ["\n", "\r\n", "\r"] {
+        let lines = ["schema: 1", "# é\u{1f600}", "name: x", "\u{1f600}bogus: 1", ""];
+        let report = survive(lines.join(end).as_bytes()).expect("it is no lab");
+        let bogus = report.diagnostics.iter().find(|found| found.message.contains("bogus")).unwrap();
+        assert_eq!((bogus.line, bogus.column), (4, 1), "{end:?}");
+        let text = report.to_string();
+        assert!(
+            text.contains("--> hostile.yaml:4:1\n") && text.contains("4 | \u{1f600}bogus: 1\n"),
+            "{text}"
+        );
+    }
+    // Breaks, blanks, wide letters and what is no letter, in all orders of three.
+    let signs =
+        ["\r", "\n", "\r\n", "\t", " ", "é", "\u{1f600}", "\0", "\u{feff}", "\u{2028}", "a: ", "b", "- "];
+    for a in signs {
+        for b in signs {
+            for c in signs {
+                survive([a, b, c].concat().as_bytes());
+                survive(["a: 1", a, "b", b, c].concat().as_bytes());
+            }
+        }
+    }
+}
+
+#[test]
+fn places_far_apart_cost_no_more_than_near_ones() {
+    let between = "# nothing\r".repeat(80_000);
+    let report = refused(format!("schema: 1\nname: x\n{between}\nname: y\n"));
+    assert!(report.contains("80003 | name: y") && report.contains("first given here"), "{report}");
+    // A line of almost all that a file may have, with a mistake at each of its ends.
+    let line = format!("{{ schema: 1, name: {}, schema: 2 }}", "é".repeat(500_000));
+    refused(line);
+    refused(format!("{{ {} }}", "bogus: 1, ".repeat(10_000)));
+}
+
 #[test]
 fn odd_documents_are_refused() {
     for source in [
@@ -123,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn any_signs_of_yaml(source in "[a-c \\n\\t:{}\\[\\],&*!|>'\"%@`#?<=.0-9~é-]{0,200}") {
+    fn any_signs_of_yaml(source in "[a-c \\n\\r\\t:{}\\[\\],&*!|>'\"%@`#?<=.0-9~é-]{0,200}") {
         survive(source.as_bytes());
     }
 

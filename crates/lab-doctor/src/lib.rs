@@ -10,6 +10,7 @@ mod linux;
 mod linux_facts;
 mod mac;
 mod mac_facts;
+pub mod proc;
 
 pub use finding::{Finding, Outcome, Wanted, Weight, blocks};
 pub use linux::examine_linux;

@@ -2,6 +2,11 @@ use std::collections::BTreeMap;
 #[cfg(target_os = "linux")]
 use std::{fs, path::Path};
 
+#[cfg(target_os = "linux")]
+use crate::proc::{
+    cgroup_path, count_cpus, milli_cpus, open_files_limit, parse_group, parse_options, status_field,
+};
+
 /// What a Linux machine says about itself. `None` and `Unknown` mean that it did not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinuxFacts {
@@ -71,10 +76,6 @@ pub struct Group {
     pub asks_permission: bool,
 }
 
-/// The mask bits of events that wait for an answer: open, access, and open for execution.
-#[cfg(any(test, target_os = "linux"))]
-const PERMISSION_EVENTS: u64 = 0x7_0000;
-
 impl Limit {
     /// Reads a limit as the kernel writes it: a number, or `max` or `unlimited` for none.
     #[must_use]
@@ -92,64 +93,11 @@ impl Limit {
     }
 }
 
-/// Reads a kernel's configuration file.
-#[cfg(any(test, target_os = "linux"))]
-pub(crate) fn parse_options(text: &str) -> BTreeMap<String, String> {
-    let options = text.lines().filter(|line| line.starts_with("CONFIG_"));
-    options.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
-}
-
-/// Finds one field of `/proc/PID/status`.
-#[cfg(any(test, target_os = "linux"))]
-pub(crate) fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    let fields = status.lines().filter_map(|line| line.split_once(':'));
-    fields.into_iter().find(|(field, _)| *field == name).map(|(_, value)| value.trim())
-}
-
-/// Counts the processors of a list such as `0-3,8`.
-#[cfg(any(test, target_os = "linux"))]
-pub(crate) fn count_cpus(list: &str) -> Option<u32> {
-    list.trim().split(',').try_fold(0_u32, |sum, range| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        sum.checked_add(last.checked_sub(first)?.checked_add(1)?)
-    })
-}
-
-/// Reads the hard limit on open files out of `/proc/self/limits`.
-#[cfg(any(test, target_os = "linux"))]
-pub(crate) fn open_files_limit(limits: &str) -> Limit {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    line.and_then(|line| line.split_whitespace().nth(1)).map_or(Limit::Unknown, Limit::parse)
-}
-
-/// Reads the path of one controller out of `/proc/self/cgroup`; the empty name is the unified hierarchy.
-#[cfg(any(test, target_os = "linux"))]
-pub(crate) fn cgroup_path<'a>(cgroups: &'a str, controller: &str) -> Option<&'a str> {
-    cgroups.lines().find_map(|line| {
-        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        controllers.split(',').any(|name| name == controller).then_some(path)
-    })
-}
-
-/// Turns a quota and a period into thousandths of a processor.
-#[cfg(any(test, target_os = "linux"))]
-pub(crate) fn milli_cpus(quota: &str, period: &str) -> Limit {
-    match (Limit::parse(quota), period.trim().parse::<u64>()) {
-        (Limit::At(quota), Ok(period)) if period > 0 => Limit::At(quota.saturating_mul(1_000) / period),
-        (Limit::Unlimited, _) => Limit::Unlimited,
-        _ => Limit::Unknown,
-    }
-}
-
-/// Reads whether a file descriptor is a fanotify group, and if so whether it asks for permission events.
-#[cfg(any(test, target_os = "linux"))]
-pub(crate) fn parse_group(fdinfo: &str) -> Option<bool> {
-    let is_group = fdinfo.lines().any(|line| line.starts_with("fanotify flags:"));
-    let mask = |field: &str| u64::from_str_radix(field.strip_prefix("mask:")?, 16).ok();
-    let masks = fdinfo.lines().filter(|line| line.starts_with("fanotify ")).flat_map(str::split_whitespace);
-    let asks = masks.filter_map(mask).any(|mask| mask & PERMISSION_EVENTS != 0);
-    is_group.then_some(asks)
+/// What a file of the machine says. A process calls itself what it likes, and a mount or a group of others may be
+/// called so too: what is no text in it stands there as replaced, and hides nothing else.
+#[cfg(target_os = "linux")]
+fn text(path: impl AsRef<Path>) -> Option<String> {
+    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(target_os = "linux")]
@@ -157,7 +105,6 @@ impl LinuxFacts {
     /// Asks this machine. What it does not say stays unknown.
     #[must_use]
     pub fn gather() -> LinuxFacts {
-        let text = |path: &str| fs::read_to_string(path).ok();
         let status = text("/proc/self/status").unwrap_or_default();
         let release = text("/proc/sys/kernel/osrelease").map(|release| release.trim().to_owned());
         let (tasks_max, memory_max, milli_cpus_max) = cgroup_limits();
@@ -188,7 +135,7 @@ impl LinuxFacts {
 #[cfg(target_os = "linux")]
 fn options(release: &str) -> Option<BTreeMap<String, String>> {
     let places = [format!("/boot/config-{release}"), format!("/lib/modules/{release}/config")];
-    let written = || places.iter().find_map(|place| fs::read_to_string(place).ok());
+    let written = || places.iter().find_map(text);
     let own = Path::new("/proc/config.gz").exists();
     let unpacked = || duct::cmd!("gzip", "-dc", "/proc/config.gz").stderr_null().read().ok();
     let text = own.then(unpacked).flatten().or_else(written)?;
@@ -199,15 +146,15 @@ fn options(release: &str) -> Option<BTreeMap<String, String>> {
 /// group is looked at; those above it may be tighter.
 #[cfg(target_os = "linux")]
 fn cgroup_limits() -> (Limit, Limit, Limit) {
-    let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let cgroups = text("/proc/self/cgroup").unwrap_or_default();
     let read = |controller: &str, file: &str| {
         let unified = || {
             let path = cgroup_path(&cgroups, "")?;
-            fs::read_to_string(format!("/sys/fs/cgroup{}/{file}", path.trim_end_matches('/'))).ok()
+            text(format!("/sys/fs/cgroup{}/{file}", path.trim_end_matches('/')))
         };
         let separate = || {
             let path = cgroup_path(&cgroups, controller)?.trim_end_matches('/');
-            fs::read_to_string(format!("/sys/fs/cgroup/{controller}{path}/{file}")).ok()
+            text(format!("/sys/fs/cgroup/{controller}{path}/{file}"))
         };
         unified().or_else(separate)
     };
@@ -241,9 +188,9 @@ fn groups() -> Option<Vec<Group>> {
         let Some(pid) = pid.filter(|pid| *pid != own) else { continue };
         let Ok(descriptors) = fs::read_dir(entry.path().join("fdinfo")) else { continue };
         for descriptor in descriptors.flatten() {
-            let asks = fs::read_to_string(descriptor.path()).ok().and_then(|text| parse_group(&text));
+            let asks = text(descriptor.path()).and_then(|text| parse_group(&text));
             if let Some(asks_permission) = asks {
-                let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+                let name = text(entry.path().join("comm")).unwrap_or_default();
                 found.push(Group { pid, name: name.trim().to_owned(), asks_permission });
             }
         }
@@ -255,6 +202,7 @@ fn groups() -> Option<Vec<Group>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::{milli_cpus, open_files_limit};
 
     #[test]
     fn limits_are_read_as_the_kernel_writes_them() {
@@ -270,44 +218,5 @@ mod tests {
         assert_eq!(milli_cpus("max", "100000"), Limit::Unlimited);
         assert_eq!(milli_cpus("-1\n", "100000\n"), Limit::Unlimited);
         assert_eq!(milli_cpus("150000", "0"), Limit::Unknown);
-    }
-
-    #[test]
-    fn processors_are_counted_by_ranges() {
-        let table =
-            [("0-1", Some(2)), ("0-3,8", Some(5)), ("5\n", Some(1)), ("", None), ("3-1", None), ("x", None)];
-        for (list, count) in table {
-            assert_eq!(count_cpus(list), count, "{list}");
-        }
-    }
-
-    #[test]
-    fn both_generations_of_control_groups_are_read() {
-        let old = "9:name=systemd:/\n8:pids:/\n4:memory:/a/b\n3:cpu,cpuacct:/c\n0::/\n";
-        assert_eq!(cgroup_path(old, "memory"), Some("/a/b"));
-        assert_eq!(cgroup_path(old, "cpu"), Some("/c"));
-        assert_eq!(cgroup_path(old, ""), Some("/"));
-        assert_eq!(cgroup_path("0::/user.slice/x\n", "pids"), None);
-    }
-
-    #[test]
-    fn a_descriptor_tells_whether_it_is_a_client() {
-        let header = "pos:\t0\nflags:\t02\nmnt_id:\t16\nino:\t1061\nfanotify flags:4 event-flags:0\n";
-        let client = format!("{header}fanotify sdev:40 mflags:100 mask:10000 ignored_mask:0\n");
-        let listener = format!(
-            "{header}fanotify ino:4f969 sdev:800013 mflags:0 mask:3b ignored_mask:70000 fhandle-bytes:8\n"
-        );
-        assert_eq!(parse_group(&client), Some(true));
-        assert_eq!(parse_group(&listener), Some(false), "an ignore mask asks nobody");
-        assert_eq!(parse_group("pos:\t0\nflags:\t02\ninotify wd:3 mask:10000\n"), None);
-    }
-
-    #[test]
-    fn options_and_status_are_read_by_name() {
-        let options = parse_options("# CONFIG_OFF is not set\nCONFIG_FANOTIFY=y\nCONFIG_X=\"a=b\"\n");
-        assert_eq!(options.get("CONFIG_FANOTIFY").map(String::as_str), Some("y"));
-        assert_eq!(options.get("CONFIG_X").map(String::as_str), Some("\"a=b\""));
-        assert!(!options.contains_key("CONFIG_OFF"));
-        assert_eq!(status_field("CapInh:\t0\nCapEff:\t1ff\n", "CapEff"), Some("1ff"));
     }
 }

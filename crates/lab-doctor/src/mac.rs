@@ -1,6 +1,5 @@
-use std::io::Cursor;
-
 use lab_backend_es::{NewClientResult, SystemVersion};
+use lab_bundle::property_list;
 
 use crate::{Extension, Finding, MacFacts, Wanted, Weight};
 
@@ -148,8 +147,7 @@ fn entitlement(facts: &MacFacts) -> Finding {
     let Some(text) = &facts.entitlements else {
         return Finding::unknown(check, Weight::Required, "no packaged client was looked at");
     };
-    let value = plist::Value::from_reader_xml(Cursor::new(text)).ok();
-    let granted = value.as_ref().and_then(|value| value.as_dictionary()?.get(ENTITLEMENT)?.as_boolean());
+    let granted = property_list(text.as_bytes()).ok().and_then(|list| list.get(ENTITLEMENT)?.as_boolean());
     if granted == Some(true) {
         return Finding::ok(check, Weight::Required, "the client's signature carries it");
     }

@@ -3,6 +3,7 @@
 use std::{
     io,
     os::unix::net::UnixStream,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +13,11 @@ use std::{
 };
 
 use lab_model::{LoadKind, Role, ThreadId, Workload};
-use lab_process::{GROW_EVERY, clock, program::Launcher};
+use lab_process::{
+    GROW_EVERY, clock,
+    privileges::{self, Capability, Kept, Programs},
+    program::Launcher,
+};
 use lab_protocol::{Assignment, FrameError, Order, PROTOCOL, PhaseOrder, Reply, Welcome, receive};
 use lab_trace::{Counter, Loss, LossKind, OPERATION_SLOTS, ThreadMark, ThreadPurpose, TraceWriter};
 use lab_workload::{PhaseLimits, schedules, workers};
@@ -53,6 +58,9 @@ pub enum ServeError {
     /// A thread could not be started or equipped.
     #[error("cannot start a thread of the driver: {0}")]
     Thread(io::Error),
+    /// What it may do could not be limited.
+    #[error("cannot give up what the driver does not need: {0}")]
+    Privileges(io::Error),
 }
 
 impl ServeError {
@@ -66,6 +74,7 @@ impl ServeError {
                 _ => "make the run's folder writable",
             },
             ServeError::Thread(_) => "ask for fewer workers",
+            ServeError::Privileges(_) => "allow the lab the calls prctl and capset",
         };
         Some(mend.to_owned())
     }
@@ -89,7 +98,7 @@ fn next_order(control: &mut UnixStream) -> Result<Option<Order>, ServeError> {
     match receive(control) {
         Ok(order) => Ok(Some(order)),
         Err(FrameError::Closed | FrameError::Io(_)) => Ok(None),
-        Err(error @ (FrameError::TooLong(_) | FrameError::Form(_))) => {
+        Err(error @ (FrameError::TooLong(_) | FrameError::Form(_) | FrameError::Crowded)) => {
             Err(ServeError::Protocol(error.to_string()))
         }
     }
@@ -123,6 +132,7 @@ fn converse(control: &mut UnixStream, replies: &Replies) -> Result<Outcome, Serv
                 | Order::Work { .. }
                 | Order::StartHelper { .. }
                 | Order::Engage { .. }
+                | Order::Connect { .. }
                 | Order::Serve,
             ) => {
                 return Err(ServeError::Protocol("an order is not for a driver that runs".to_owned()));
@@ -162,14 +172,20 @@ impl Driver {
         let workload = assignment.workload.clone();
         let sites = Arc::new(Sites::new(&welcome.arena, &workload).map_err(ServeError::Arena)?);
         let writer = create_trace(welcome)?;
+        let rights = Rights::of(welcome, &workload)?;
+        rights.before_threads()?;
         let control = register(&writer, ThreadPurpose::Control, 0);
         let (registered, registrations) = mpsc::channel();
+        let workers = start_workers((&workload, &welcome.arena), &writer, &sites, &registered, &rights)?;
+        rights.give_up()?;
         let housekeeper = start_housekeeper(&writer, registered.clone())?;
-        let workers = start_workers((&workload, &welcome.arena), &writer, &sites, &registered)?;
         drop(registered);
         let expected = workers.len() + 1;
         let mut threads = vec![control];
         threads.extend(registrations.iter().take(expected));
+        if threads.len() <= expected {
+            return Err(ServeError::Thread(io::Error::other("one ended while it started")));
+        }
         let seed = welcome.seed ^ u64::from(welcome.actor.0).rotate_left(48);
         Ok(Driver { workload, seed, writer, workers, housekeeper, threads, round: None, replies })
     }
@@ -217,6 +233,42 @@ impl Driver {
     }
 }
 
+/// What the driver's threads may do. Those that run commands of the lab file hand on what root had; the others have
+/// nothing to do for which being root is not enough.
+#[derive(Clone, Debug)]
+struct Rights {
+    /// What it takes to enter the arena.
+    reach: Vec<Capability>,
+    /// Some load runs commands.
+    commands: bool,
+}
+
+impl Rights {
+    fn of(welcome: &Welcome, workload: &[Workload]) -> Result<Rights, ServeError> {
+        let reach = privileges::needed_to_reach(&[Path::new(&welcome.arena)], &[]);
+        let commands = workload.iter().any(|load| matches!(load.kind, LoadKind::Run(_)));
+        Ok(Rights { reach: reach.map_err(ServeError::Privileges)?, commands })
+    }
+
+    /// Limits what every thread of the driver gets, where no thread needs more.
+    fn before_threads(&self) -> Result<(), ServeError> {
+        if self.commands { Ok(()) } else { self.give_up() }
+    }
+
+    /// Gives up what a thread without commands does not need.
+    fn give_up(&self) -> Result<(), ServeError> {
+        let kept = Kept { used: &self.reach, ..Kept::NOTHING };
+        privileges::keep(&kept).map_err(ServeError::Privileges)
+    }
+
+    /// A command may become another user, and is traced and killed all the same.
+    fn keep_for_commands(&self) -> Result<(), ServeError> {
+        let used = [self.reach.as_slice(), &[Capability::Kill, Capability::Trace]].concat();
+        let kept = Kept { used: &used, reserve: &[], programs: Programs::AsBefore };
+        privileges::keep(&kept).map_err(ServeError::Privileges)
+    }
+}
+
 fn create_trace(welcome: &Welcome) -> Result<TraceWriter, ServeError> {
     lab_process::create_trace(welcome, Role::Driver, env!("CARGO_PKG_VERSION"))
         .map_err(|error| ServeError::Trace { path: welcome.trace.path.clone(), error })
@@ -229,11 +281,15 @@ fn register(writer: &TraceWriter, purpose: ThreadPurpose, number: u16) -> u64 {
     tid
 }
 
+const _: () =
+    assert!(Workload::WORKERS_MAX == OPERATION_SLOTS, "a good lab's workers have room on the board");
+
 fn start_workers(
     (workload, arena): (&[Workload], &str),
     writer: &TraceWriter,
     sites: &Arc<Sites>,
     registered: &Sender<u64>,
+    rights: &Rights,
 ) -> Result<Vec<WorkerHandle>, ServeError> {
     let wanted = workers(workload);
     if wanted > OPERATION_SLOTS {
@@ -258,8 +314,14 @@ fn start_workers(
             };
             let (jobs, receiver) = mpsc::channel();
             let (writer, sites, registered) = (writer.clone(), Arc::clone(sites), registered.clone());
+            let rights = rights.clone();
             let body = move || {
                 thread::wake_exactly();
+                let given_up = if command.is_some() { rights.keep_for_commands() } else { rights.give_up() };
+                if let Err(error) = given_up {
+                    // Whoever waits for this thread hears that it is gone, and ends the driver.
+                    return eprintln!("lab-driver: {error}");
+                }
                 let tid = register(&writer, ThreadPurpose::Worker, number);
                 let subject = ThreadId { pid: std::process::id(), tid, generation: 0 };
                 let tools = Tools { place, launcher, grove, command };

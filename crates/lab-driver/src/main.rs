@@ -10,6 +10,7 @@ use std::{
     process::ExitCode,
 };
 
+use lab_process::privileges::{self, Kept};
 use nix::sys::stat::{SFlag, fstat};
 
 const EXIT_USAGE: u8 = 64;
@@ -30,6 +31,10 @@ fn branch() -> ExitCode {
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some(BURN) {
+        if let Err(error) = privileges::keep(&Kept::NOTHING) {
+            eprintln!("lab-driver: cannot give up what a load does not need: {error}");
+            return ExitCode::FAILURE;
+        }
         lab_driver::burn(arguments.next().and_then(|threads| threads.parse().ok()).unwrap_or(1));
     }
     let stdin = io::stdin();

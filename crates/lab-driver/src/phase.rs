@@ -130,7 +130,8 @@ impl Round {
     pub(crate) fn leave(&self, begun: u64) {
         self.begun.fetch_add(begun, Ordering::Relaxed);
         if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.replies.send(&Reply::PhaseEnded { operations: self.begun.load(Ordering::Relaxed) });
+            let (operations, at) = (self.begun.load(Ordering::Relaxed), clock::now());
+            self.replies.send(&Reply::PhaseEnded { operations, at });
         }
     }
 }

@@ -131,7 +131,7 @@ fn a_halt_ends_a_phase_that_would_go_on() {
     let replies = [rig.receive(), rig.receive()];
     assert!(replies.contains(&Reply::Done), "{replies:?}");
     let made = replies.iter().find_map(|reply| match reply {
-        Reply::PhaseEnded { operations } => Some(*operations),
+        Reply::PhaseEnded { operations, .. } => Some(*operations),
         _ => None,
     });
     let record = rig.finish();

@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{Mode, OFlags};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
 
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
@@ -17,12 +20,34 @@ pub enum ReadError {
     /// It is a folder, a FIFO, a socket or a device.
     #[error("it is not a regular file")]
     NotRegular,
+    /// Its name is absolute or goes up.
+    #[error("it is not in that folder or below it")]
+    Outside,
+    /// It is reached through a symbolic link.
+    #[error("it is reached through a symbolic link")]
+    Link,
     /// It is larger than the caller takes.
     #[error("it is larger than {bytes_max} bytes")]
     TooLarge {
         /// The limit in bytes.
         bytes_max: u64,
     },
+}
+
+impl ReadError {
+    /// True when this process lacks descriptors or memory: it says nothing about the file.
+    #[must_use]
+    pub fn is_own_lack(&self) -> bool {
+        matches!(self, ReadError::Io(error) if is_own_lack(error))
+    }
+}
+
+/// True for an error that says what this process, or its whole machine, has not enough of: descriptors or memory.
+#[must_use]
+pub fn is_own_lack(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS))
+        || error.kind() == io::ErrorKind::OutOfMemory
 }
 
 /// Opens a regular file for reading. A FIFO without a writer is refused and not waited for, and a terminal does not
@@ -42,12 +67,20 @@ pub fn open_regular(path: &Path) -> Result<File, ReadError> {
 /// # Errors
 /// [`ReadError`]; a file that grows past the limit meanwhile is too large.
 pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
-    let file = open_regular(path)?;
+    read_file(&open_regular(path)?, bytes_max)
+}
+
+/// Reads an open file from here to its end, as [`read`] does.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_file(file: &File, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
     let size = file.metadata()?.len();
     if size > bytes_max {
         return Err(ReadError::TooLarge { bytes_max });
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX)).map_err(io::Error::from)?;
     file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max { Err(ReadError::TooLarge { bytes_max }) } else { Ok(bytes) }
 }

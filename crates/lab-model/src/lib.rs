@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod behavior;
+mod bounded;
 mod distribution;
 mod event;
 mod expectation;
@@ -24,6 +25,7 @@ mod workload;
 pub use behavior::{
     AuthEvents, Behavior, Cache, Concurrency, DenyRule, Mute, Preset, ReactTo, Reaction, Via, When,
 };
+pub use bounded::{Bounded, Total};
 pub use distribution::{Distribution, Quantity, mix};
 pub use event::{
     Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict,

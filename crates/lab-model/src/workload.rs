@@ -261,6 +261,9 @@ impl LoadKind {
 }
 
 impl Workload {
+    /// The threads of all loads of a lab together: what the board of the driver's trace has room for.
+    pub const WORKERS_MAX: usize = 1024;
+
     /// A load of one worker in a closed loop that goes on until each phase ends.
     #[must_use]
     pub const fn of(kind: LoadKind) -> Workload {

@@ -5,9 +5,9 @@ use std::fs;
 use lab_analysis::{Context, analyse};
 use lab_model::{Expectation, Lab, PhaseKind, Ticks};
 use lab_process::clock;
-use lab_trace::{Entry, Record, Trace};
+use lab_trace::{Entry, Record, StoredTrace, Trace};
 
-use crate::{RunFolder, review::trace_files};
+use crate::{RunFolder, recorded::trace_files};
 
 /// Traces that are larger than this together are not looked at while they grow: the look would cost more than the run.
 const LOOK_BYTES_MAX: u64 = 512 << 20;
@@ -28,15 +28,14 @@ impl<'a> AbortWatch<'a> {
     /// The first expectation that ends the run now, as written. `None` also when the traces cannot tell.
     pub(crate) fn broken(&self) -> Option<String> {
         let now = clock::now();
-        // Read into memory, not mapped: a trace that is closed meanwhile gets shorter.
         let files = trace_files(&self.folder.traces()).ok()?;
         let size: u64 =
             files.iter().filter_map(|file| fs::metadata(file).ok()).map(|facts| facts.len()).sum();
         if size > LOOK_BYTES_MAX {
             return None;
         }
-        let bytes: Vec<Vec<u8>> = files.iter().filter_map(|file| fs::read(file).ok()).collect();
-        let traces: Vec<Trace<'_>> = bytes.iter().filter_map(|bytes| Trace::parse(bytes).ok()).collect();
+        let stored: Vec<StoredTrace> = files.iter().filter_map(|file| StoredTrace::open(file).ok()).collect();
+        let traces: Vec<Trace<'_>> = stored.iter().filter_map(|stored| Trace::of(stored).ok()).collect();
         let began = traces.iter().find_map(storm_began)?;
         let elapsed = clock::timebase().nanoseconds(now.since(began));
         let due = |expectation: &Expectation| expectation.abort && elapsed >= expectation.after.nanos();
@@ -51,6 +50,9 @@ impl<'a> AbortWatch<'a> {
             unreadable: &[],
         };
         let found = analyse(&traces, &context).expectations;
+        if stored.iter().any(|stored| stored.check().is_err()) {
+            return None;
+        }
         let broken = self
             .lab
             .expect

@@ -1,8 +1,15 @@
 //! Builds the programs that a lab packages.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Read, Write},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+};
 
-use crate::{Failure, FailureKind};
+use lab_files::{Distrust, Folder, Trusted};
+
+use crate::{Failure, FailureKind, lack::Lack};
 
 /// The programs that a lab consists of, built for packaging.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,18 +22,29 @@ pub struct Programs {
     pub worker: PathBuf,
 }
 
+/// Opens a program that root is going to execute or copy, if only trusted users may have written it.
+///
+/// # Errors
+/// [`FailureKind::Privilege`] with the file or folder that others may write, [`FailureKind::Bug`] when there is none.
+pub fn trusted_program(program: &Path, trusted: &Trusted) -> Result<File, Failure> {
+    Folder::trusted_file(program, trusted).map_err(|distrust| match distrust {
+        Distrust::Io { .. } | Distrust::OtherKind { .. } => {
+            let kind = distrust.io().and_then(Lack::of).map_or(FailureKind::Bug, Lack::kind);
+            Failure::new(kind, format!("a program of the lab cannot be had: {distrust}"))
+        }
+        refusal => Failure::from(&refusal),
+    })
+}
+
 /// The cargo profile of what is packaged.
 const PROFILE: &str = "packaged";
 
 /// Builds client, driver and worker in the workspace at `workspace`. Quick when nothing has changed.
 ///
 /// # Errors
-/// [`FailureKind::Bug`] when cargo fails; its own messages have been shown.
+/// [`FailureKind::BackendMissing`] without cargo, [`FailureKind::Bug`] when it fails, or the kind of what it lacked; its
+/// own messages have been shown.
 pub fn programs(workspace: &Path) -> Result<Programs, Failure> {
-    let failed = |error: &std::io::Error| {
-        Failure::new(FailureKind::Bug, format!("cannot build the client and the driver: {error}"))
-            .mend("the compiler's messages above say why; cargo and a C compiler must be on PATH")
-    };
     let arguments = [
         "build",
         "--quiet",
@@ -39,21 +57,83 @@ pub fn programs(workspace: &Path) -> Result<Programs, Failure> {
         "-p",
         "lab-worker",
     ];
-    let missing = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Failure::new(FailureKind::Bug, "cannot build the client and the driver: cargo is not on PATH")
-                .mend("install Rust (https://rustup.rs), or add the folder of cargo to PATH")
-        }
-        _ => failed(&error),
-    };
-    duct::cmd("cargo", arguments).dir(workspace).stdout_to_stderr().run().map_err(missing)?;
-    let target = target_folder(workspace).map_err(|error| failed(&error))?.join(PROFILE);
+    const WHAT: &str = "the client and the driver";
+    run_cargo(WHAT, &duct::cmd("cargo", arguments).dir(workspace))?;
+    let target = target_folder(workspace).map_err(|error| unstarted(WHAT, &error))?.join(PROFILE);
     let program = |name| target.join(name);
     Ok(Programs {
         client: program("lab-client"),
         driver: program("lab-driver"),
         worker: program("lab-worker"),
     })
+}
+
+/// The most of cargo's words that are kept to tell why it failed, in bytes: its last ones.
+const WORDS_BYTES_MAX: usize = 64 << 10;
+
+/// Runs cargo, passes its words on to standard error, and tells from them why it failed.
+fn run_cargo(what: &str, cargo: &duct::Expression) -> Result<(), Failure> {
+    // A pipe hides the terminal from cargo.
+    let colours = if io::stderr().is_terminal() { "always" } else { "never" };
+    let cargo = cargo.env("CARGO_TERM_COLOR", colours).stderr_to_stdout().unchecked();
+    let mut output = readable(|| cargo.reader()).map_err(|error| unstarted(what, &error))?;
+    let mut words = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let count = match output.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unstarted(what, &error)),
+        };
+        let said = piece.get(..count).unwrap_or_default();
+        // Whether somebody reads it or not, the build goes on.
+        drop(io::stderr().write_all(said));
+        words.extend_from_slice(said);
+        let surplus = words.len().saturating_sub(WORDS_BYTES_MAX);
+        words.drain(..surplus);
+    }
+    let ended = output.try_wait().map_err(|error| unstarted(what, &error))?;
+    let status = ended.map(|output| output.status);
+    if status.is_some_and(|status| status.success()) {
+        return Ok(());
+    }
+    let signal = status.and_then(|status| status.signal());
+    let lack = signal.and_then(Lack::of_signal).or_else(|| Lack::of_words(&String::from_utf8_lossy(&words)));
+    Err(lack.map_or_else(
+        || {
+            let how = status.map_or_else(|| "it did not end".to_owned(), |status| status.to_string());
+            Failure::new(FailureKind::Bug, format!("cannot build {what}: cargo failed ({how})"))
+                .mend("the compiler's messages above say why; a C compiler must be on PATH")
+        },
+        |lack| lack.of_build(what),
+    ))
+}
+
+/// cargo cannot be started, or says nothing that can be read.
+fn unstarted(what: &str, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::NotFound {
+        // What is missing is on this machine, not in the lab.
+        return Failure::new(
+            FailureKind::BackendMissing,
+            format!("cannot build {what}: cargo is not on PATH"),
+        )
+        .mend("install Rust (https://rustup.rs), or add the folder of cargo to PATH");
+    }
+    match Lack::of(error) {
+        Some(lack) => lack.of_build(what),
+        None => Failure::new(FailureKind::Bug, format!("cannot build {what}: {error}"))
+            .mend("`cargo metadata` in the workspace says why"),
+    }
+}
+
+/// Has cargo make files that other users read but do not write, whatever mask this process has and was started with: the
+/// target folder is shared with whoever owns the workspace. This process has one thread.
+fn readable<T>(build: impl FnOnce() -> T) -> T {
+    let own = lab_files::mask_modes(0o022);
+    let built = build();
+    lab_files::mask_modes(own);
+    built
 }
 
 fn target_folder(workspace: &Path) -> std::io::Result<PathBuf> {
@@ -90,11 +170,7 @@ pub fn host_for(workspace: &Path, target: Option<&str>) -> Result<PathBuf, Failu
 }
 
 fn program_for(workspace: &Path, target: Option<&str>, package: &str) -> Result<PathBuf, Failure> {
-    let failed = |error: &std::io::Error| {
-        Failure::new(FailureKind::Bug, format!("cannot build {package}: {error}"))
-            .mend("the compiler's messages above say why")
-    };
-    let folder = target_folder(workspace).map_err(|error| failed(&error))?;
+    let folder = target_folder(workspace).map_err(|error| unstarted(package, &error))?;
     let mut arguments = vec!["build", "--quiet", "--profile", PROFILE, "--package", package];
     let mut environment = Vec::new();
     if let Some(target) = target {
@@ -106,7 +182,7 @@ fn program_for(workspace: &Path, target: Option<&str>, package: &str) -> Result<
     }
     let build =
         environment.iter().fold(duct::cmd("cargo", arguments), |build, (name, value)| build.env(name, value));
-    build.dir(workspace).stdout_to_stderr().run().map_err(|error| failed(&error))?;
+    run_cargo(package, &build.dir(workspace))?;
     let built = target.map_or_else(|| folder.clone(), |target| folder.join(target));
     Ok(built.join(PROFILE).join(package))
 }

@@ -1,13 +1,34 @@
-//! Cleans up what a killed launcher may have left.
+//! Cleans up what a killed launcher may have left. Nothing is touched but what is proven to be a lab's: processes as
+//! [`Proven`] has it, files by the descriptor of a run's folder.
 
-use std::{fs, path::Path, path::PathBuf};
+use std::{path::PathBuf, time::Duration};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+use lab_files::{Kind, Trusted};
+use lab_trace::Trace;
+use nix::sys::signal::Signal;
+
+use crate::{
+    Active, ClientsAre, Failure, FailureKind, ProcessName, RunFolder, Runs, launch::step_failure, owner,
+    proven::Proven,
 };
 
-use crate::{Active, ClientsAre, Failure, ProcessName, RunFolder, launch::step_failure, owner};
+/// The largest marker that is read, in bytes.
+const ACTIVE_BYTES_MAX: u64 = 1 << 16;
+/// A trace without a record is no larger, in bytes.
+const EMPTY_TRACE_BYTES_MAX: u64 = 8 << 20;
+/// How long a launcher may take to end its lab and to write the report before it is killed.
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
+/// How long the kernel may take to end what was killed.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// What is done about a lab that is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LivingLabs {
+    /// It is left alone.
+    Stay,
+    /// It is interrupted, and killed if it does not end.
+    End,
+}
 
 /// What was found of one run, and removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,23 +39,102 @@ pub struct Found {
     pub ended: Vec<u32>,
     /// Files and folders that were removed.
     pub removed: Vec<PathBuf>,
+    /// The run was left alone, because its lab is up.
+    pub up: Option<Launcher>,
 }
 
-/// Ends every run of the store and removes what it left. Idempotent. Recorded traces stay; a run that recorded
-/// nothing goes as a whole.
-#[must_use]
-pub fn down(runs: &Path) -> Vec<Found> {
-    let each = RunFolder::all(runs).into_iter().map(|folder| {
-        let active =
-            fs::read(folder.active()).ok().and_then(|text| serde_json::from_slice::<Active>(&text).ok());
-        let ended = end(active.as_ref(), &folder);
-        let mut removed = folder.uninstall();
-        if (active.is_some() || !ended.is_empty()) && !folder.has_operations() && folder.discard().is_ok() {
-            removed.push(folder.root().to_owned());
+/// The process that a lab which is up belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Launcher {
+    /// This one.
+    Process(u32),
+    /// One that holds the run's folder and could not be told.
+    Unknown,
+}
+
+/// Removes what runs have left that are over, and ends what still lives of them. Idempotent. Recorded traces stay,
+/// damaged or not; a run that recorded nothing goes as a whole. `say` hears what is about to be done to a lab that is
+/// up.
+///
+/// # Errors
+/// When others may write the store or a folder in it.
+pub fn down(runs: &Runs, living: LivingLabs, say: &mut dyn FnMut(&str)) -> Result<Vec<Found>, Failure> {
+    let each = RunFolder::all(runs)?.into_iter().map(|folder| down_one(&folder, living, say));
+    Ok(each
+        .filter(|found| !found.ended.is_empty() || !found.removed.is_empty() || found.up.is_some())
+        .collect())
+}
+
+fn down_one(folder: &RunFolder, living: LivingLabs, say: &mut dyn FnMut(&str)) -> Found {
+    let text = folder.folder().read(RunFolder::ACTIVE, ACTIVE_BYTES_MAX).ok();
+    let active = text.and_then(|text| serde_json::from_slice::<Active>(&text).ok());
+    let mut found = Found { run: folder.root().to_owned(), ended: Vec::new(), removed: Vec::new(), up: None };
+    let launcher = active.as_ref().and_then(|active| Proven::launcher(active.launcher));
+    let held = folder.is_held();
+    if held || launcher.is_some() {
+        match (living, launcher) {
+            (LivingLabs::End, Some(launcher)) if end_in_order(&launcher, say) => {
+                found.ended.push(launcher.pid());
+            }
+            (_, launcher) => {
+                found.up = Some(launcher.map_or(Launcher::Unknown, |one| Launcher::Process(one.pid())));
+                return found;
+            }
         }
-        Found { run: folder.root().to_owned(), ended, removed }
-    });
-    each.filter(|found| !found.ended.is_empty() || !found.removed.is_empty()).collect()
+    }
+    // With it the kernel ends every process of the lab. It ends with its launcher, and may not have been told yet.
+    let conductor = active.as_ref().and_then(|active| active.conductor).and_then(Proven::conductor);
+    if let Some(conductor) = conductor
+        && kill(&conductor)
+    {
+        found.ended.push(conductor.pid());
+    }
+    found.removed = folder.uninstall();
+    // Without a marker nothing says that the folder is not somebody's archive.
+    let was_up = active.is_some() || !found.ended.is_empty();
+    if was_up && recorded_nothing(folder) && folder.discard().is_ok() {
+        found.removed.push(folder.root().to_owned());
+    }
+    found
+}
+
+/// Ends a lab that is up through its launcher: asks first. False when it lives on.
+fn end_in_order(launcher: &Proven, say: &mut dyn FnMut(&str)) -> bool {
+    let pid = launcher.pid();
+    let seconds = ENDS_WITHIN.as_secs();
+    say(&format!(
+        "interrupting process {pid}, which ends its lab in order; it is killed if that takes more than {seconds} s"
+    ));
+    // It may have ended by now, which is what is wanted.
+    if launcher.send(Signal::SIGINT).is_ok() && launcher.ends_within(ENDS_WITHIN).is_ok_and(|ended| ended) {
+        return true;
+    }
+    if launcher.ends_within(Duration::ZERO).is_ok_and(|ended| ended) {
+        return true;
+    }
+    say(&format!("killing process {pid}, and its lab with it"));
+    kill(launcher)
+}
+
+/// Kills a process and waits until it is gone.
+fn kill(process: &Proven) -> bool {
+    let gone =
+        process.send(Signal::SIGKILL).is_ok() && process.ends_within(GONE_WITHIN).is_ok_and(|gone| gone);
+    if !gone {
+        tracing::warn!("process {} does not end", process.pid());
+    }
+    gone
+}
+
+/// True when no process of the run has recorded anything. What cannot be told counts as recorded.
+fn recorded_nothing(run: &RunFolder) -> bool {
+    let Ok(traces) = run.folder().trusted_folder(RunFolder::TRACES, run.trusted()) else { return false };
+    let Ok(entries) = traces.entries() else { return false };
+    entries.iter().all(|entry| {
+        let bytes = (entry.kind == Kind::File).then(|| traces.read(&entry.name, EMPTY_TRACE_BYTES_MAX).ok());
+        let Some(bytes) = bytes.flatten() else { return false };
+        bytes.is_empty() || Trace::parse(&bytes).is_ok_and(|trace| trace.entries().next().is_none())
+    })
 }
 
 /// What was found of daemons, and taken away.
@@ -49,70 +149,27 @@ pub struct FoundDaemons {
 /// Takes every daemon of a lab away, running or not, and whatever else was installed for it. Idempotent.
 ///
 /// # Errors
-/// When one of them resists; the others are gone.
-pub fn down_daemons(clients_are: &ClientsAre) -> Result<FoundDaemons, Failure> {
+/// When a lab that is up has them and is to stay, and when one of them resists; the others are gone then.
+pub fn down_daemons(
+    clients_are: &ClientsAre,
+    trusted: &Trusted,
+    living: LivingLabs,
+    say: &mut dyn FnMut(&str),
+) -> Result<FoundDaemons, Failure> {
     let Some(daemons) = clients_are.daemons() else { return Ok(FoundDaemons::default()) };
-    let launcher = owner::holder(&daemons).filter(ProcessName::lives);
-    let ended = launcher
-        .map(|launcher| launcher.pid)
-        .filter(|&pid| i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok()));
+    let launcher: Option<ProcessName> = owner::holder(&daemons, trusted)?;
+    let launcher = launcher.and_then(Proven::launcher);
+    let ended = launcher.as_ref().map(Proven::pid);
+    if let Some(launcher) = launcher
+        && (living == LivingLabs::Stay || !end_in_order(&launcher, say))
+    {
+        let message = format!("the lab of process {} is up and has this machine's daemons", launcher.pid());
+        return Err(Failure::new(FailureKind::Usage, message).mend(HOW_TO_END));
+    }
     let removed = daemons.uninstall().map_err(|error| step_failure(&error))?;
-    owner::forget_holder(&daemons);
+    owner::forget_holder(&daemons, trusted);
     Ok(FoundDaemons { ended, removed: removed.into_iter().map(|job| job.label).collect() })
 }
 
-fn end(active: Option<&Active>, folder: &RunFolder) -> Vec<u32> {
-    let marked = active.map(|active| (active.conductor, active.launcher));
-    let (conductor, launcher) =
-        marked.map_or((None, None), |(conductor, launcher)| (conductor, Some(launcher)));
-    // The conductor first: with it the kernel ends every process of the lab. It is also known by its command line,
-    // in case the marker is missing or was not finished.
-    let unmarked = conductors(folder).into_iter().map(ProcessName::of);
-    let mut ended: Vec<u32> = Vec::new();
-    for process in conductor.into_iter().chain(unmarked).chain(launcher) {
-        let Ok(pid) = i32::try_from(process.pid) else { continue };
-        if !ended.contains(&process.pid)
-            && process.lives()
-            && kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok()
-        {
-            ended.push(process.pid);
-        }
-    }
-    ended
-}
-
-/// Processes that were started with the plan of this run.
-fn conductors(folder: &RunFolder) -> Vec<u32> {
-    let plan = folder.plan();
-    processes()
-        .into_iter()
-        .filter(|(pid, words)| {
-            *pid != std::process::id()
-                && words.split(|&byte| byte == 0).any(|word| word == plan.as_os_str().as_encoded_bytes())
-        })
-        .map(|(pid, _)| pid)
-        .collect()
-}
-
-/// All processes with their command lines, a zero byte after each word.
-#[cfg(target_os = "linux")]
-fn processes() -> Vec<(u32, Vec<u8>)> {
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let each = processes.filter_map(Result::ok).filter_map(|process| {
-        let pid = process.file_name().to_str()?.parse().ok()?;
-        Some((pid, fs::read(process.path().join("cmdline")).unwrap_or_default()))
-    });
-    each.collect()
-}
-
-/// All processes with their command lines, a zero byte where a blank was: `ps` does not tell a blank in a word from
-/// one between words, so a run whose path has one is found by its marker only.
-#[cfg(not(target_os = "linux"))]
-fn processes() -> Vec<(u32, Vec<u8>)> {
-    let listing = duct::cmd!("/bin/ps", "-axo", "pid=,command=").stderr_null().read().unwrap_or_default();
-    let each = listing.lines().filter_map(|line| {
-        let (pid, command) = line.trim_start().split_once(' ')?;
-        Some((pid.parse().ok()?, command.replace(' ', "\0").into_bytes()))
-    });
-    each.collect()
-}
+/// How a lab that is up is ended.
+pub const HOW_TO_END: &str = "let it end, press Ctrl-C in its terminal, or use `lab down --force`";

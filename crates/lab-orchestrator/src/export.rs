@@ -2,11 +2,10 @@
 
 use std::io;
 
+use crate::{Recorded, RunFolder};
 use lab_analysis::findings::Findings;
 use lab_report::export::{Caps, Exported};
-use lab_trace::{MappedTrace, Trace};
-
-use crate::{RunFolder, review::trace_files};
+use lab_trace::Trace;
 
 /// A format that other tools read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,19 +29,29 @@ pub fn export(
     format: ExportFormat,
     out: &mut dyn io::Write,
 ) -> io::Result<Exported> {
-    let maps: Vec<MappedTrace> =
-        trace_files(&folder.traces())?.iter().filter_map(|path| MappedTrace::open(path).ok()).collect();
-    let traces: Vec<Trace<'_>> = maps.iter().filter_map(|map| Trace::parse(map.bytes()).ok()).collect();
+    let recorded = Recorded::open(folder).map_err(io::Error::other)?;
+    let (traces, _) = recorded.traces();
+    let exported = write(&traces, findings, format, out)?;
+    recorded.check().map_err(io::Error::other)?;
+    Ok(exported)
+}
+
+fn write(
+    traces: &[Trace<'_>],
+    findings: &Findings,
+    format: ExportFormat,
+    out: &mut dyn io::Write,
+) -> io::Result<Exported> {
     match format {
-        ExportFormat::Perfetto => lab_report::export::perfetto(&traces, findings, &Caps::default(), out),
+        ExportFormat::Perfetto => lab_report::export::perfetto(traces, findings, &Caps::default(), out),
         ExportFormat::JsonLines => {
-            let decisions = lab_report::export::jsonl(&traces, out)?;
+            let decisions = lab_report::export::jsonl(traces, out)?;
             Ok(Exported { decisions, ..Exported::default() })
         }
         #[cfg(feature = "parquet")]
         ExportFormat::Parquet => {
             let mut bytes = Vec::new();
-            let decisions = lab_report::export::parquet(&traces, &mut bytes)?;
+            let decisions = lab_report::export::parquet(traces, &mut bytes)?;
             out.write_all(&bytes)?;
             Ok(Exported { decisions, ..Exported::default() })
         }

@@ -1,4 +1,8 @@
-use std::fmt;
+use std::{fmt, path::Path};
+
+use lab_files::ReadError;
+
+use crate::lack::Lack;
 
 /// How a run went wrong, as far as the caller of `lab` has to tell cases apart. The numbers are exit codes
 /// after `sysexits.h`.
@@ -12,7 +16,7 @@ pub enum FailureKind {
     Bug,
     /// The run's folder cannot be written.
     Output,
-    /// All of the kernel's client slots are taken.
+    /// All of the kernel's client slots are taken, or no further process can be had.
     NoSlot,
     /// A privilege is missing.
     Privilege,
@@ -62,6 +66,10 @@ pub struct Failure {
     pub mend: Option<String>,
 }
 
+/// What mends that this process has too few descriptors or too little memory.
+pub const OWN_LACK: &str = "nothing was written; give this process more: descriptors with `ulimit -n`, memory with \
+                            `ulimit -v` or memory.max of its control group";
+
 impl Failure {
     /// A failure without advice.
     #[must_use]
@@ -75,17 +83,33 @@ impl Failure {
         Failure { mend: Some(mend.into()), ..self }
     }
 
+    /// A failure to read a file or a folder.
+    #[must_use]
+    pub fn unread(path: &Path, error: &ReadError) -> Failure {
+        let failure = Failure::new(FailureKind::Output, format!("cannot read {}: {error}", path.display()));
+        if !error.is_own_lack() {
+            return failure;
+        }
+        failure.mend(OWN_LACK)
+    }
+
     /// A failure to write the run's folder.
     #[must_use]
     pub fn output(what: &str, error: &std::io::Error) -> Failure {
-        let failure = Failure::new(FailureKind::Output, format!("{what}: {error}"));
-        match error.kind() {
-            std::io::ErrorKind::StorageFull => {
-                failure.mend("free some space, or name another folder with --runs")
-            }
-            _ => failure.mend("name a folder that can be written with --runs"),
+        if let Some(distrust) = refusal(error) {
+            return Failure::new(FailureKind::Privilege, format!("{what}: {distrust}")).mend(distrust.mend());
         }
+        let (kind, mend) = Lack::of(error)
+            .map_or((FailureKind::Output, "name a folder that can be written with --runs"), |lack| {
+                (lack.kind(), lack.mend())
+            });
+        Failure::new(kind, format!("{what}: {error}")).mend(mend)
     }
+}
+
+/// The folder or file that is not used, when that is what an error is about.
+fn refusal(error: &std::io::Error) -> Option<&lab_files::Distrust> {
+    error.get_ref()?.downcast_ref::<lab_files::Distrust>().filter(|distrust| distrust.is_refusal())
 }
 
 impl fmt::Display for Failure {
@@ -95,6 +119,14 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// What is not used, because somebody else may have prepared it, or because it cannot be opened.
+impl From<&lab_files::Distrust> for Failure {
+    fn from(distrust: &lab_files::Distrust) -> Failure {
+        let kind = if distrust.is_refusal() { FailureKind::Privilege } else { FailureKind::Output };
+        Failure::new(kind, distrust.to_string()).mend(distrust.mend())
+    }
+}
 
 #[cfg(target_os = "linux")]
 impl From<lab_backend_fanotify::GroupError> for Failure {

@@ -1,7 +1,7 @@
 //! Lines of `eslogger` become a run of the store, so that the same reports show them.
 
 use std::{
-    fs::File,
+    fmt,
     io::{self, BufReader},
     path::Path,
 };
@@ -10,10 +10,11 @@ use lab_analysis::{
     findings::Findings,
     import::{Importer, Options, findings},
 };
+use lab_files::open_regular;
 use lab_model::{Ticks, Timebase};
 use lab_trace::{TraceWriter, WriterOptions};
 
-use crate::{Failure, FailureKind, RunFolder, review::write_pages};
+use crate::{Failure, FailureKind, RunFolder, Runs, review::write_pages};
 
 /// Reads a file of `eslogger` lines into a new run below `runs`. `timebase` is that of the machine the lines come from;
 /// without it, Apple silicon's is assumed, and the report says so.
@@ -22,10 +23,10 @@ use crate::{Failure, FailureKind, RunFolder, review::write_pages};
 /// [`FailureKind::Output`] when the file cannot be read or the run's folder not be written. A damaged line is no error.
 pub fn import(
     file: &Path,
-    runs: &Path,
+    runs: &Runs,
     timebase: Option<Timebase>,
 ) -> Result<(RunFolder, Findings), Failure> {
-    let unread = |error: io::Error| {
+    let unread = |error: &dyn fmt::Display| {
         Failure::new(FailureKind::Output, format!("cannot read {}: {error}", file.display()))
             .mend("`sudo eslogger exec open > events.jsonl` on a Mac makes such a file")
     };
@@ -33,13 +34,14 @@ pub fn import(
     let options =
         Options { name: name.clone(), timebase, version: env!("CARGO_PKG_VERSION").to_owned(), salt: 1 };
     let importer =
-        Importer::begin(BufReader::new(File::open(file).map_err(unread)?), &options).map_err(unread)?;
+        Importer::begin(BufReader::new(open_regular(file).map_err(|error| unread(&error))?), &options)
+            .map_err(|error| unread(&error))?;
     let folder = RunFolder::create(runs, &format!("import-{}", plain(&name)))?;
     let path = folder.trace("eslogger");
     let failed = |error: io::Error| Failure::output(&format!("cannot write {}", path.display()), &error);
     let mut trace =
         TraceWriter::create(&path, &importer.header(), WriterOptions::default()).map_err(failed)?;
-    let found = importer.finish(&mut trace).map_err(unread)?;
+    let found = importer.finish(&mut trace).map_err(|error| unread(&error))?;
     trace.close(Ticks(found.ticks.map_or(1, |(_, last)| last))).map_err(failed)?;
     let findings = findings(&found, &folder.name(), &format!("lab import {}", file.display()));
     folder.uninstall();

@@ -1,13 +1,14 @@
 //! The launcher: what happens outside the lab, before and after it.
 
 use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
+    fs::File,
+    io::{self, Seek},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use lab_bundle::StepError;
+use lab_files::{Folder, Trusted};
 use lab_model::Lab;
 use nix::{
     sys::{
@@ -19,8 +20,8 @@ use nix::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    Active, ClientsAre, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, SigningFile,
-    abort::AbortWatch, owner::Owner, preflight, products::require_products,
+    Active, ClientsAre, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, Runs, SigningFile,
+    abort::AbortWatch, interrupts, owner::Owner, preflight, products::require_products,
 };
 
 /// What is to be launched.
@@ -29,12 +30,12 @@ pub struct Request<'a> {
     /// The lab.
     pub lab: &'a Lab,
     /// The run store.
-    pub runs: &'a Path,
+    pub runs: &'a Runs,
     /// What to package.
     pub programs: &'a Programs,
     /// This program, which can become the conductor.
     pub program: &'a Path,
-    /// The arguments that make it the conductor; the plan's path is added.
+    /// The arguments that make it the conductor; the plan comes to it as standard input.
     pub conductor_arguments: &'a [&'a str],
     /// Whether progress can be drawn.
     pub terminal: bool,
@@ -57,7 +58,7 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 /// [`Failure`] when nothing was started.
 pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>), Failure> {
     preflight::check(request.lab)?;
-    let needed = [request.runs, &request.programs.client, &request.programs.driver, request.program];
+    let needed = [request.runs.path(), &request.programs.client, &request.programs.driver, request.program];
     require_products(request.lab, &needed.map(Path::to_owned))?;
     if let Some(signing) = request.signing {
         // Where they will lie makes no difference to whether they can be signed.
@@ -65,21 +66,30 @@ pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>),
         signing.check(&bundles.collect::<Vec<_>>())?;
     }
     // One thread, as cloning the conductor demands. Signals are listened for before there is anything to end.
+    let _hold = interrupts::hold_for_a_lab()
+        .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot listen for signals: {error}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::new(FailureKind::Bug, format!("no event loop: {error}")))?;
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     let daemons = request.clients_are.daemons();
-    let _owner = daemons.as_ref().map(Owner::take).transpose()?;
+    let _owner = daemons.as_ref().map(|daemons| Owner::take(daemons, request.runs.trusted())).transpose()?;
+    let trusted = request.runs.trusted();
+    // Nothing but a path says which program the kernel is to execute, but no folder on its way is others' to write.
+    crate::trusted_program(request.program, trusted)?;
+    let programs = OpenPrograms::of(request.programs, request.lab, trusted)?;
     let folder = RunFolder::create(request.runs, &request.lab.name)?;
     mark_active(&folder, None);
-    let prepared = prepare(request, &folder);
-    let outcome = prepared.and_then(|()| runtime.block_on(confined(request, &folder, &mut signals)));
+    let prepared = preflight::executes(folder.root()).and_then(|()| prepare(request, &programs, &folder));
+    let outcome = prepared.and_then(|plan| runtime.block_on(confined(request, &plan, &folder, &mut signals)));
     // The conductor has done so already, unless it was killed.
     if let Some(error) = daemons.and_then(|daemons| daemons.uninstall().err()) {
         tracing::warn!("`lab down` has to take the clients away: {error}");
     }
     folder.uninstall();
+    if let Err(error) = folder.hand_over() {
+        tracing::warn!("the run stays root's: {error}");
+    }
     match outcome {
         Ok(Err(failure)) if !folder.has_operations() => Err(abandon(&folder, failure)),
         Ok(conducted) => Ok((folder, conducted)),
@@ -95,13 +105,45 @@ fn abandon(folder: &RunFolder, failure: Failure) -> Failure {
     failure
 }
 
-/// Writes the resolved lab and the plan, and installs the bundles.
-fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<(), Failure> {
-    let output = |what: &'static str| move |error: std::io::Error| Failure::output(what, &error);
-    fs::write(folder.lab(), lab_config::to_yaml(request.lab))
+/// The programs as they were when it was seen that nobody else may write them: copied from these descriptors, so that
+/// they cannot be exchanged between the look and the copying.
+struct OpenPrograms {
+    client: File,
+    driver: File,
+    /// Only a lab with helpers or daemons needs it.
+    worker: Option<File>,
+}
+
+impl OpenPrograms {
+    fn of(programs: &Programs, lab: &Lab, trusted: &Trusted) -> Result<OpenPrograms, Failure> {
+        let has_helpers = lab.clients.iter().any(|client| client.behavior.helpers.is_some());
+        let needs_worker = has_helpers || !lab.daemons.is_empty();
+        let worker = needs_worker.then(|| crate::trusted_program(&programs.worker, trusted));
+        Ok(OpenPrograms {
+            client: crate::trusted_program(&programs.client, trusted)?,
+            driver: crate::trusted_program(&programs.driver, trusted)?,
+            worker: worker.transpose()?,
+        })
+    }
+}
+
+/// Writes the resolved lab, installs the bundles and says what the conductor is to do.
+fn prepare(request: &Request<'_>, programs: &OpenPrograms, folder: &RunFolder) -> Result<Vec<u8>, Failure> {
+    let output = |what: &'static str| move |error: io::Error| Failure::output(what, &error);
+    let of_run = folder.folder();
+    folder
+        .write(RunFolder::LAB, lab_config::to_yaml(request.lab).as_bytes())
         .map_err(output("cannot write the resolved lab"))?;
-    let Programs { client, driver, worker } = request.programs;
-    let bundles = lab_bundle::package(client, Some(worker), &request.lab.clients, &folder.bundles())
+    let place = folder.bundles();
+    let installed = of_run
+        .create_folder(RunFolder::BUNDLES, 0o700)
+        .map_err(|error| Failure::output(&format!("cannot make {}", place.display()), &error))?;
+    let install = |program: &File, name: &str| {
+        copy_program(program, &installed, name)
+            .map_err(|error| Failure::output(&format!("cannot write {}", place.join(name).display()), &error))
+    };
+    let OpenPrograms { client, driver, worker } = programs;
+    let bundles = lab_bundle::package_open(client, worker.as_ref(), &request.lab.clients, &folder.bundles())
         .map_err(|error| bundle_failure(&error))?;
     if let Some(signing) = request.signing {
         signing.sign(&bundles, &folder.bundles())?;
@@ -115,27 +157,26 @@ fn prepare(request: &Request<'_>, folder: &RunFolder) -> Result<(), Failure> {
         run: folder.root().to_owned(),
         helpers: bundles.iter().map(|bundle| (bundle.client.clone(), bundle.helper())).collect(),
         clients: bundles.into_iter().map(|bundle| (bundle.client, bundle.executable)).collect(),
-        driver: install(driver, folder).map_err(output("cannot install the driver"))?,
-        worker: if request.lab.daemons.is_empty() {
-            PathBuf::new()
-        } else {
-            install(worker, folder).map_err(output("cannot install the daemons' program"))?
+        driver: install(driver, "lab-driver")?,
+        worker: match worker.as_ref().filter(|_| !request.lab.daemons.is_empty()) {
+            Some(worker) => install(worker, "lab-worker")?,
+            None => PathBuf::new(),
         },
         terminal: request.terminal,
         cpus: Vec::new(),
         clients_are: request.clients_are.clone(),
+        caller: request.runs.trusted().caller(),
     };
-    let text = serde_json::to_vec_pretty(&plan)
-        .map_err(|error| Failure::new(FailureKind::Bug, format!("the plan cannot be written: {error}")))?;
-    fs::write(folder.plan(), text).map_err(output("cannot write the plan"))
+    serde_json::to_vec(&plan)
+        .map_err(|error| Failure::new(FailureKind::Bug, format!("the plan cannot be written: {error}")))
 }
 
-/// What runs outside the bundles does so from a copy of its own: a new build must not change a run.
-fn install(program: &Path, folder: &RunFolder) -> std::io::Result<PathBuf> {
-    let installed = folder.bundles().join(program.file_name().unwrap_or_default());
-    fs::copy(program, &installed)?;
-    fs::set_permissions(&installed, fs::Permissions::from_mode(0o755))?;
-    Ok(installed)
+/// What runs does so from a copy of its own: a new build must not change a run.
+fn copy_program(mut program: &File, into: &Folder, name: &str) -> io::Result<PathBuf> {
+    // It may have been copied before.
+    program.seek(io::SeekFrom::Start(0))?;
+    io::copy(&mut program, &mut into.create_file(name, 0o700)?)?;
+    Ok(into.path().join(name))
 }
 
 /// What keeps daemons from being installed, as a failure of the run.
@@ -178,17 +219,14 @@ fn bundle_failure(error: &lab_bundle::BundleError) -> Failure {
 /// Runs the conductor in namespaces of its own and waits for its end.
 async fn confined(
     request: &Request<'_>,
+    plan: &[u8],
     folder: &RunFolder,
     signals: &mut Signals,
 ) -> Result<Result<(), Failure>, Failure> {
     if signals.pending().await {
         return Err(Failure::new(FailureKind::Interrupted, "interrupted before the lab was started"));
     }
-    let plan = folder.plan();
-    let mut arguments = request.conductor_arguments.to_vec();
-    let plan_text = plan.to_string_lossy();
-    arguments.push(&plan_text);
-    let conductor = spawn_conductor(request.program, &arguments)?;
+    let conductor = spawn_conductor(request.program, request.conductor_arguments, plan)?;
     let pid = conductor.pid;
     mark_active(folder, Some(pid));
     Ok(watch(pid, signals, AbortWatch::of(request.lab, folder)).await)
@@ -201,32 +239,48 @@ struct ConductorProcess {
     _lifeline: Option<std::process::ChildStdin>,
 }
 
+/// The plan is in memory that nobody can write any more, and has no name that somebody else could use.
 #[cfg(target_os = "linux")]
-fn spawn_conductor(program: &Path, arguments: &[&str]) -> Result<ConductorProcess, Failure> {
-    let pid =
-        lab_backend_fanotify::confine::spawn_first_process(program, arguments).map_err(
-            |error| match error.raw_os_error() {
-                Some(nix::libc::EPERM) => {
-                    Failure::new(FailureKind::Privilege, "a lab needs namespaces of its own (CAP_SYS_ADMIN)")
-                        .mend("run it as root")
-                }
-                _ => Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")),
-            },
-        )?;
-    Ok(ConductorProcess { pid, _lifeline: None })
+fn spawn_conductor(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<ConductorProcess, Failure> {
+    use std::os::fd::AsFd;
+
+    let failed = |error: io::Error| match error.raw_os_error() {
+        Some(nix::libc::EPERM) => {
+            Failure::new(FailureKind::Privilege, "a lab needs namespaces of its own (CAP_SYS_ADMIN)")
+                .mend("run it as root")
+        }
+        _ if crate::lack::Lack::of(&error).is_some() => Failure::output("cannot start the conductor", &error),
+        _ => Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")),
+    };
+    let plan = lab_files::sealed("lab-plan", plan).map_err(failed)?;
+    // The conductor inherits standard input. This process has one thread, so nobody reads the plan instead.
+    let own = match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(own) => own,
+        Err(_) => File::open("/dev/null").map_err(failed)?.into(),
+    };
+    let replaced = |error: rustix::io::Errno| failed(error.into());
+    rustix::stdio::dup2_stdin(&plan).map_err(replaced)?;
+    let spawned = lab_backend_fanotify::confine::spawn_first_process(program, arguments);
+    rustix::stdio::dup2_stdin(&own).map_err(replaced)?;
+    Ok(ConductorProcess { pid: spawned.map_err(failed)?, _lifeline: None })
 }
 
 /// Elsewhere the conductor is a child in a process group of its own: a signal to the terminal's group reaches the
 /// launcher only, which passes it on.
 #[cfg(not(target_os = "linux"))]
-fn spawn_conductor(program: &Path, arguments: &[&str]) -> Result<ConductorProcess, Failure> {
-    use std::os::unix::process::CommandExt;
+fn spawn_conductor(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<ConductorProcess, Failure> {
+    use std::{io::Write, os::unix::process::CommandExt};
+    let failed =
+        |error: io::Error| Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}"));
     let mut command = std::process::Command::new(program);
     let started = command.args(arguments).process_group(0).stdin(std::process::Stdio::piped()).spawn();
-    let mut child = started
-        .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")))?;
+    let mut child = started.map_err(failed)?;
+    let mut lifeline = child.stdin.take();
+    if let Some(pipe) = &mut lifeline {
+        pipe.write_all(plan).and_then(|()| pipe.write_all(b"\n")).map_err(failed)?;
+    }
     // Waited for by its ID, as on Linux.
-    Ok(ConductorProcess { pid: child.id(), _lifeline: child.stdin.take() })
+    Ok(ConductorProcess { pid: child.id(), _lifeline: lifeline })
 }
 
 struct Signals {
@@ -290,9 +344,9 @@ async fn watch(pid: u32, signals: &mut Signals, mut abort: Option<AbortWatch<'_>
         let Signals { interrupt, terminate, hangup, child } = signals;
         tokio::select! {
             _ = child.recv() => continue,
-            _ = interrupt.recv() => asked += 1,
-            _ = terminate.recv() => asked += 1,
-            _ = hangup.recv() => asked += 1,
+            _ = interrupt.recv() => asked += heeded(),
+            _ = terminate.recv() => asked += heeded(),
+            _ = hangup.recv() => asked += heeded(),
             // The first process of a PID namespace is not told of a signal that it does not handle yet.
             () = tokio::time::sleep(ASK_AGAIN_AFTER), if asked > 0 => {}
             () = tokio::time::sleep(LOOK_EVERY), if abort.is_some() => {
@@ -307,6 +361,12 @@ async fn watch(pid: u32, signals: &mut Signals, mut abort: Option<AbortWatch<'_>
         let signal = if asked < 3 { Signal::SIGTERM } else { Signal::SIGKILL };
         send(conductor, signal);
     }
+}
+
+/// One more signal, which the conductor is now told of; one that comes after its end is not heeded here.
+fn heeded() -> u32 {
+    interrupts::heeded();
+    1
 }
 
 fn send(conductor: Pid, signal: Signal) {
@@ -326,8 +386,8 @@ fn mark_active(folder: &RunFolder, conductor: Option<u32>) {
     let launcher = ProcessName::of(std::process::id());
     let active = Active { launcher, conductor: conductor.map(ProcessName::of) };
     let written = serde_json::to_vec(&active)
-        .map_err(std::io::Error::other)
-        .and_then(|text| fs::write(folder.active(), text));
+        .map_err(io::Error::other)
+        .and_then(|text| folder.write(RunFolder::ACTIVE, &text));
     if let Err(error) = written {
         tracing::warn!("`lab down` will not find this run: {error}");
     }

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use lab_bundle::Daemons;
+use lab_files::{Folder, Trusted};
 use lab_model::{ClientId, Lab};
 use serde::{Deserialize, Serialize};
+
+use crate::{Failure, RunFolder};
 
 /// Everything the conductor needs to run a lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +24,6 @@ pub struct Plan {
     /// The driver's executable, outside the bundles.
     pub driver: PathBuf,
     /// The daemons' executable, outside the bundles; present when the lab has daemons.
-    #[serde(default)]
     pub worker: PathBuf,
     /// Whether standard error is a terminal, so that progress can be drawn.
     pub terminal: bool,
@@ -31,6 +33,9 @@ pub struct Plan {
     /// How the clients are started.
     #[serde(default)]
     pub clients_are: ClientsAre,
+    /// The user who called sudo: what lies in the run's folder may be theirs.
+    #[serde(default)]
+    pub caller: Option<u32>,
 }
 
 /// How the clients of a lab are started.
@@ -47,14 +52,20 @@ pub enum ClientsAre {
 }
 
 impl ClientsAre {
-    /// How this machine starts clients.
-    #[must_use]
-    pub fn here(stand_in: Option<PathBuf>) -> ClientsAre {
-        if cfg!(target_os = "macos") || stand_in.is_some() {
+    /// How this machine starts clients. Programs of the stand-in's folder are executed, and files written there.
+    ///
+    /// # Errors
+    /// [`FailureKind::Privilege`](crate::FailureKind::Privilege) when others may write the stand-in's folder.
+    pub fn here(stand_in: Option<PathBuf>, trusted: &Trusted) -> Result<ClientsAre, Failure> {
+        if let Some(folder) = &stand_in {
+            Folder::trusted(folder, trusted).map_err(|distrust| Failure::from(&distrust))?;
+            crate::trusted_program(&folder.join("launchctl"), trusted)?;
+        }
+        Ok(if cfg!(target_os = "macos") || stand_in.is_some() {
             ClientsAre::Daemons { stand_in }
         } else {
             ClientsAre::Children
-        }
+        })
     }
 
     /// The machine's daemons; `None` when the clients are children.
@@ -74,6 +85,24 @@ pub struct Active {
     pub launcher: ProcessName,
     /// The first process of the lab, as the outside names it; none while the lab is being prepared.
     pub conductor: Option<ProcessName>,
+}
+
+/// The largest note of processes that is read, in bytes.
+const ACTIVE_BYTES_MAX: u64 = 64 * 1024;
+
+impl Active {
+    /// What a run's folder says of its processes; `None` when it says nothing, as after its end.
+    #[must_use]
+    pub fn of(folder: &RunFolder) -> Option<Active> {
+        let text = lab_files::read(&folder.active(), ACTIVE_BYTES_MAX).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// True while one of them exists.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        self.launcher.lives() || self.conductor.is_some_and(|conductor| conductor.lives())
+    }
 }
 
 /// A process that cannot be mistaken for another of the same ID.

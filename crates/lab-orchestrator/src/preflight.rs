@@ -16,6 +16,26 @@ pub(crate) fn check(lab: &Lab) -> Result<(), Failure> {
     capacity(lab)
 }
 
+/// Refuses a run store on whose mount nothing may be executed: the programs are run from there.
+#[cfg(target_os = "linux")]
+pub(crate) fn executes(run: &std::path::Path) -> Result<(), Failure> {
+    use nix::sys::statvfs::{FsFlags, statvfs};
+    let is_refused = statvfs(run).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_NOEXEC));
+    if !is_refused {
+        return Ok(());
+    }
+    let message =
+        format!("{} is mounted noexec, and a lab executes its programs from the run store", run.display());
+    Err(Failure::new(FailureKind::Output, message)
+        .mend("name a folder on another mount with --runs, or mount this one anew with exec"))
+}
+
+/// Elsewhere what cannot be executed says so when it is started.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn executes(_: &std::path::Path) -> Result<(), Failure> {
+    Ok(())
+}
+
 /// Refuses a client that wants to be told of what this kernel tells nobody of.
 fn tell_all(lab: &Lab) -> Result<(), Failure> {
     let live =

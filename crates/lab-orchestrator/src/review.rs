@@ -1,16 +1,12 @@
 //! Hands a run's traces to analysis and writes what comes out beside them.
 
-use std::{
-    fs,
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::io;
 
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{BackendChoice, Lab};
-use lab_trace::{MappedTrace, Trace};
+use lab_trace::Trace;
 
-use crate::{Failure, FailureKind, RunFolder};
+use crate::{Active, Failure, FailureKind, Recorded, RunFolder};
 
 /// What the traces of a run show.
 #[derive(Clone, Debug)]
@@ -21,32 +17,21 @@ pub struct Review {
     pub findings: Findings,
 }
 
-/// Reads a run's traces. The run must be over.
+/// The largest `report.json` that is read, in bytes.
+pub const REPORT_BYTES_MAX: u64 = 256 << 20;
+
+/// Reads a run's traces. Of a run that still goes on, the findings say so.
 ///
 /// # Errors
-/// [`FailureKind::Output`] when the resolved lab or the folder of traces cannot be read. A trace that cannot
-/// be read is listed in the findings.
+/// [`FailureKind::Output`] when the resolved lab or the folder of traces cannot be read, and when reading a trace failed:
+/// for want of descriptors or memory, or because it became shorter meanwhile. A file that is no trace is listed in the
+/// findings.
 pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
+    // Before anything is read: what ends meanwhile was read while it ran.
+    let still_running = Active::of(folder).is_some_and(|active| active.lives());
     let lab = lab_of(folder)?;
-    let unreadable_folder = |error: io::Error| {
-        let message = format!("cannot read {}: {error}", folder.traces().display());
-        Failure::new(FailureKind::Output, message)
-    };
-    let mut files = Vec::new();
-    let mut unreadable = Vec::new();
-    for path in trace_files(&folder.traces()).map_err(unreadable_folder)? {
-        match MappedTrace::open(&path) {
-            Ok(map) => files.push((name_of(&path), map)),
-            Err(error) => unreadable.push((name_of(&path), error.to_string())),
-        }
-    }
-    let mut traces = Vec::new();
-    for (name, map) in &files {
-        match Trace::of(map) {
-            Ok(trace) => traces.push(trace),
-            Err(error) => unreadable.push((name.clone(), error.to_string())),
-        }
-    }
+    let recorded = Recorded::open(folder)?;
+    let (traces, unreadable) = recorded.traces();
     let context = Context {
         lab: &lab,
         run: &folder.name(),
@@ -54,7 +39,8 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
         replay: &replay(&lab, simulated_rules(&traces)),
         unreadable: &unreadable,
     };
-    let findings = analyse(&traces, &context);
+    let findings = Findings { still_running, ..analyse(&traces, &context) };
+    recorded.check()?;
     Ok(Review { lab, findings })
 }
 
@@ -90,27 +76,13 @@ const fn backend_name(backend: BackendChoice) -> &'static str {
 /// [`FailureKind::Output`] when it cannot be read or is damaged.
 pub fn lab_of(folder: &RunFolder) -> Result<Lab, Failure> {
     let path = folder.lab();
-    let source = fs::read(&path).map_err(|error| {
-        Failure::new(FailureKind::Output, format!("cannot read {}: {error}", path.display()))
-    })?;
+    let source = lab_files::read(&path, lab_config::SOURCE_BYTES_MAX as u64)
+        .map_err(|error| Failure::unread(&path, &error))?;
     // What has run was within the limits of its machine, which need not be this one.
     let limits = lab_config::Limits { clients_max: u16::MAX };
     lab_config::parse(&path.display().to_string(), source, &limits).map_err(|report| {
         Failure::new(FailureKind::Output, format!("the run's resolved lab is damaged:\n{report}"))
     })
-}
-
-pub(crate) fn trace_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = fs::read_dir(folder)?
-        .map(|entry| Ok(entry?.path()))
-        .filter(|path| path.as_ref().map_or(true, |path| path.extension().is_some_and(|end| end == "trace")))
-        .collect::<io::Result<Vec<_>>>()?;
-    files.sort();
-    Ok(files)
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The findings of a run of the store: from its traces, or, where no lab was run, as its import left them.
@@ -122,38 +94,33 @@ pub fn findings_of(folder: &RunFolder) -> Result<Findings, Failure> {
     if folder.lab().exists() || !imported.exists() {
         return Ok(review(folder)?.findings);
     }
-    let text = fs::read(&imported).map_err(|error| {
-        Failure::new(FailureKind::Output, format!("cannot read {}: {error}", imported.display()))
-    })?;
+    let text =
+        lab_files::read(&imported, REPORT_BYTES_MAX).map_err(|error| Failure::unread(&imported, &error))?;
     serde_json::from_slice(&text).map_err(|error| {
         Failure::new(FailureKind::Output, format!("{} is damaged: {error}", imported.display()))
             .mend("import the lines again")
     })
 }
 
-/// Writes `report.json`, `report.html` and a page for every client into a run's folder.
+/// Writes `report.json`, `report.html` and a page for every client into a run's folder, each whole or not at all. Two
+/// processes may do so at once.
 ///
 /// # Errors
 /// [`FailureKind::Output`].
 pub fn write_pages(folder: &RunFolder, findings: &Findings) -> Result<(), Failure> {
-    let write = |path: PathBuf, text: &str| {
-        replace(&path, text.as_bytes())
-            .map_err(|error| Failure::output(&format!("cannot write {}", path.display()), &error))
+    let failed = |name: &str, error: &io::Error| {
+        Failure::output(&format!("cannot write {}", folder.root().join(name).display()), error)
     };
-    write(folder.root().join("report.json"), &lab_report::json::to_string(findings))?;
-    write(folder.root().join("report.html"), &lab_report::html::run(findings))?;
+    let write =
+        |name: &str, text: &str| folder.write(name, text.as_bytes()).map_err(|error| failed(name, &error));
+    write("report.json", &lab_report::json::to_string(findings))?;
+    write("report.html", &lab_report::html::run(findings))?;
     for client in &findings.clients {
         if let Some(page) = lab_report::html::client(findings, &client.id) {
-            write(folder.clients().join(lab_report::html::file_name(&client.id)), &page)?;
+            folder
+                .write_in(RunFolder::CLIENTS, &lab_report::html::file_name(&client.id), page.as_bytes())
+                .map_err(|error| failed(RunFolder::CLIENTS, &error))?;
         }
     }
-    Ok(())
-}
-
-/// Writes a file whole or not at all.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = fs::File::create(&fresh)?;
-    file.write_all(bytes)?;
-    fs::rename(fresh, path)
+    folder.hand_over().map_err(|error| failed("", &error))
 }

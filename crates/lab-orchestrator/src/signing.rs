@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -12,7 +12,15 @@ use lab_bundle::{
     problems, sign_ad_hoc,
 };
 
+use lab_files::{Folder, ReadError, Trusted, read_file};
+
 use crate::{Failure, FailureKind, launch::step_failure};
+
+/// The largest signing file that is read, in bytes.
+const SIGNING_BYTES_MAX: u64 = 1 << 20;
+
+/// The largest provisioning profile that is read, in bytes.
+const PROFILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A signing file as read, and where it lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +40,17 @@ impl SigningFile {
     /// Reads a signing file.
     ///
     /// # Errors
-    /// When it cannot be read, or is not of the form of `signing/signing.example.yaml`.
-    pub fn read(path: &Path) -> Result<SigningFile, Failure> {
+    /// When it cannot be read, others may write it, or it is not of the form of `signing/signing.example.yaml`.
+    pub fn read(path: &Path, trusted: &Trusted) -> Result<SigningFile, Failure> {
         let failed = |reason: String| {
             Failure::new(FailureKind::Usage, format!("{}: {reason}", path.display()))
                 .mend("signing/signing.example.yaml shows the form; docs/guides/signing.md explains it")
         };
-        let yaml = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let file = Folder::trusted_file(path, trusted).map_err(|distrust| {
+            if distrust.is_refusal() { Failure::from(&distrust) } else { failed(distrust.to_string()) }
+        })?;
+        let yaml = read_file(&file, SIGNING_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
+        let yaml = String::from_utf8(yaml).map_err(|error| failed(error.to_string()))?;
         let signing = Signing::parse(&yaml).map_err(|error| failed(error.to_string()))?;
         Ok(SigningFile { signing, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
     }
@@ -96,13 +108,11 @@ impl SigningFile {
             facts.identities = Some(listing);
         }
         for (bundle_id, profile) in &developer.profiles {
-            match fs::read(self.folder.join(profile)) {
+            let path = self.folder.join(profile);
+            match lab_files::read(&path, PROFILE_BYTES_MAX) {
                 Ok(bytes) => drop(facts.profiles.insert(bundle_id.clone(), bytes)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    let path = self.folder.join(profile);
-                    return Err(Failure::output(&format!("cannot read {}", path.display()), &error));
-                }
+                Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Failure::unread(&path, &error)),
             }
         }
         Ok(facts)
@@ -122,9 +132,16 @@ pub struct ProbedClient {
 ///
 /// # Errors
 /// When it cannot be made. That it is refused, or killed, is no error.
-pub fn probe(workspace: &Path, signing: &SigningFile, slots_max: u32) -> Result<ProbedClient, Failure> {
+pub fn probe(
+    workspace: &Path,
+    signing: &SigningFile,
+    slots_max: u32,
+    trusted: &Trusted,
+) -> Result<ProbedClient, Failure> {
     let client = crate::client_for(workspace, None)?;
+    crate::trusted_program(&client, trusted)?;
     let into = workspace.join("target").join("doctor");
+    Folder::trusted_or_created(&into, trusted, 0o755).map_err(|distrust| Failure::from(&distrust))?;
     let bug = |message: String| Failure::new(FailureKind::Bug, message);
     let lab = lab_model::Client {
         id: "probe".parse().map_err(|error| bug(format!("{error}")))?,

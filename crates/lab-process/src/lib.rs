@@ -6,24 +6,31 @@
 #![deny(unsafe_code)]
 
 mod arena;
+mod beneath;
 pub mod channel;
 pub mod clock;
 mod content;
 mod control;
 mod gate;
 mod machine;
+mod memory;
 mod operate;
 mod paths;
 mod precedence;
+pub mod privileges;
 pub mod program;
+mod stat;
 mod trace;
 
 pub use arena::Arena;
+pub use beneath::Beneath;
 pub use content::{CONTENT_BYTES_MAX, Digest};
 pub use control::{Control, ControlWriter};
 pub use gate::Gate;
 pub use machine::{ProcessState, host_facts, process_id, process_state, thread_id};
+pub use memory::Memory;
 pub use operate::{Operator, burn};
 pub use paths::Paths;
 pub use precedence::take_precedence;
+pub use stat::{ProcessStat, environment_value};
 pub use trace::{GROW_EVERY, create_trace};

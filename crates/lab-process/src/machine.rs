@@ -41,16 +41,12 @@ pub struct ProcessState {
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn process_state(pid: u32) -> Option<ProcessState> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything; the fields behind the last one are plain.
-    let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
-    let state = fields.next()?;
+    let stat = crate::ProcessStat::parse(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)?;
     // Dead, and waited for by nobody yet.
-    if matches!(state, "Z" | "X") {
+    if matches!(stat.state, 'Z' | 'X') {
         return None;
     }
-    let stopped = matches!(state, "T" | "t");
-    Some(ProcessState { started: fields.nth(18)?.parse().ok()?, stopped })
+    Some(ProcessState { started: stat.started, stopped: matches!(stat.state, 'T' | 't') })
 }
 
 /// Asks for the state of a process; `None` when none of that ID lives.

@@ -14,7 +14,7 @@ use lab_trace::{Counter, OperationBegin, OperationEnd, Target, TraceWriter};
 use nix::{fcntl::OFlag, sys::stat::Mode, time::ClockId};
 
 use crate::{
-    Digest, Gate, Paths, clock,
+    Beneath, Digest, Gate, Paths, clock,
     content::{READ_BYTES, read_through},
     process_id,
     program::{Birth, Launch, Launcher},
@@ -31,6 +31,8 @@ pub struct Operator {
     number: u16,
     subject: ThreadId,
     content: Vec<u8>,
+    /// Where alone it opens files; anywhere if there is none.
+    beneath: Option<Arc<Beneath>>,
     /// What starts programs; made when the first one is wanted.
     launcher: Option<Launcher>,
 }
@@ -45,7 +47,15 @@ impl Operator {
         (place, number): (usize, u16),
     ) -> Operator {
         let subject = ThreadId { pid: process_id(), tid: thread_id(), generation: 0 };
-        Operator { trace, gate, paths, place, number, subject, content: vec![0; READ_BYTES], launcher: None }
+        let content = vec![0; READ_BYTES];
+        Operator { trace, gate, paths, place, number, subject, content, beneath: None, launcher: None }
+    }
+
+    /// The same, which opens files below this folder alone: for paths that come from another process. What lies
+    /// elsewhere fails with `EXDEV`, and is recorded so.
+    #[must_use]
+    pub fn beneath(self, folder: Arc<Beneath>) -> Operator {
+        Operator { beneath: Some(folder), ..self }
     }
 
     /// Room for a piece of content.
@@ -86,7 +96,10 @@ impl Operator {
         self.trace.board().operate(slot, begin.started, record.0, self.subject.tid);
         // The open may wait for ever, and recording must be able to end meanwhile.
         self.gate.leave(self.place);
-        let opened = nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+        let opened = match &self.beneath {
+            None => nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()),
+            Some(folder) => folder.open(path),
+        };
         let ended = clock::now();
         self.trace.board().rest(slot);
         let mut end = OperationEnd { ended, error: 0, status: 0, finished: None, bytes: 0 };

@@ -1,56 +1,31 @@
-//! Requests of clients to helpers and daemons: a head of 24 bytes and the path. The reply is the head's middle,
-//! a result and four times. A helper hears on the same channel how it is to serve: a head and JSON, to which it replies nothing.
+//! Requests of clients to helpers and daemons: a head of 20 bytes and the path. The reply is the head's middle,
+//! a result and four times. Nothing else goes over such a channel: how to serve, a worker hears from its owner alone.
 
 use std::io::{Read, Write};
 
-use lab_model::{Actor, Service, Ticks};
+use lab_model::Ticks;
 
 use crate::FrameError;
 
 /// The longest path of a request, in bytes. A longer length is an error, never an allocation.
 pub const PATH_BYTES_MAX: usize = 4096;
+/// The longest request, in bytes.
+pub const REQUEST_BYTES_MAX: usize = HEAD_BYTES + PATH_BYTES_MAX;
+/// The length of a reply, in bytes.
+pub const REPLY_BYTES: usize = 44;
 
-const HEAD_BYTES: usize = 24;
-const REPLY_BYTES: usize = 44;
-/// Stands in the place of the client's number where no request follows; no client has it.
-const SERVICE: u32 = u32::MAX;
+const HEAD_BYTES: usize = 20;
 
-/// One request. Nothing in what the worker then does says who asked: client and record are for the lab's ground
-/// truth alone.
+/// One request. Who asks, it does not say: that is whoever has the other end of the channel. The record is for the
+/// lab's ground truth alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The client that asks.
-    pub client: Actor,
-    /// The decision for which it asks, by its place in the client's trace.
+    /// The decision for which the client asks, by its place in the client's trace.
     pub record: u64,
     /// Seeds what the worker draws.
     pub draw: u64,
-    /// The target, relative to the arena, or absolute when it lies elsewhere; at most [`PATH_BYTES_MAX`] bytes.
+    /// The target, relative to the arena; at most [`PATH_BYTES_MAX`] bytes. A worker refuses one that lies elsewhere.
     pub path: Vec<u8>,
-}
-
-/// What comes to a helper or a daemon over a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// Something to do.
-    Request(Request),
-    /// How to do it from now on.
-    Service(Service),
-}
-
-/// Sends a helper how it is to serve from now on.
-///
-/// # Errors
-/// Those of writing.
-pub fn send_service(writer: &mut impl Write, service: &Service) -> Result<(), FrameError> {
-    let body = serde_json::to_vec(service)?;
-    let too_long = FrameError::TooLong(body.len());
-    let length = u32::try_from(body.len()).map_err(|_| too_long)?;
-    let mut bytes = vec![0; HEAD_BYTES];
-    bytes[..4].copy_from_slice(&length.to_le_bytes());
-    bytes[4..8].copy_from_slice(&SERVICE.to_le_bytes());
-    bytes.extend_from_slice(&body);
-    Ok(writer.write_all(&bytes)?)
 }
 
 /// Sends a request.
@@ -65,36 +40,51 @@ pub fn send_request(writer: &mut impl Write, request: &Request) -> Result<(), Fr
     let length = u32::try_from(request.path.len()).map_err(|_| too_long)?;
     let mut bytes = Vec::with_capacity(HEAD_BYTES + request.path.len());
     bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&u32::from(request.client.0).to_le_bytes());
     bytes.extend_from_slice(&request.record.to_le_bytes());
     bytes.extend_from_slice(&request.draw.to_le_bytes());
     bytes.extend_from_slice(&request.path);
     Ok(writer.write_all(&bytes)?)
 }
 
-/// Waits for a request, or for how to serve.
-///
-/// # Errors
-/// [`FrameError`]; [`FrameError::Closed`] when the connection ended between two requests.
-pub fn receive_asked(reader: &mut impl Read) -> Result<Asked, FrameError> {
-    let mut head = [0; HEAD_BYTES];
-    if reader.read(&mut head[..1])? == 0 {
-        return Err(FrameError::Closed);
+/// A request that arrives in pieces, as large as they come. Holds at most [`REQUEST_BYTES_MAX`] bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Incoming {
+    bytes: Vec<u8>,
+}
+
+impl Incoming {
+    /// Takes the next piece in; returns the request once it is whole.
+    ///
+    /// # Errors
+    /// [`FrameError::TooLong`] for the path, and [`FrameError::Crowded`] when more came than one request. The channel
+    /// is of no use from then on.
+    pub fn take(&mut self, piece: &[u8]) -> Result<Option<Request>, FrameError> {
+        if self.bytes.len() + piece.len() > REQUEST_BYTES_MAX {
+            return Err(FrameError::Crowded);
+        }
+        self.bytes.extend_from_slice(piece);
+        let Some((head, path)) = self.bytes.split_first_chunk::<HEAD_BYTES>() else { return Ok(None) };
+        let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > PATH_BYTES_MAX {
+            return Err(FrameError::TooLong(length));
+        }
+        if path.len() > length {
+            return Err(FrameError::Crowded);
+        }
+        if path.len() < length {
+            return Ok(None);
+        }
+        let request = Request { record: word(head, 4), draw: word(head, 12), path: path.to_vec() };
+        self.bytes.clear();
+        Ok(Some(request))
     }
-    reader.read_exact(&mut head[1..])?;
-    let [length, client] =
-        [0, 4].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    if length > PATH_BYTES_MAX {
-        return Err(FrameError::TooLong(length));
+
+    /// True between two requests.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
-    let mut path = vec![0; length];
-    reader.read_exact(&mut path)?;
-    if client == SERVICE {
-        return Ok(Asked::Service(serde_json::from_slice(&path)?));
-    }
-    let client = Actor(u16::try_from(client).unwrap_or(Actor::UNKNOWN.0));
-    Ok(Asked::Request(Request { client, record: word(&head, 8), draw: word(&head, 16), path }))
 }
 
 /// The reply to a request, with what became of the worker's time.
@@ -114,18 +104,16 @@ pub struct Carried {
     pub operations: u64,
 }
 
-/// Sends the reply to a request.
-///
-/// # Errors
-/// Those of writing.
-pub fn send_reply(writer: &mut impl Write, carried: &Carried) -> Result<(), FrameError> {
+/// The bytes of a reply.
+#[must_use]
+pub fn reply_bytes(carried: &Carried) -> [u8; REPLY_BYTES] {
     let Carried { record, error, read, begun, ended, operations } = *carried;
     let mut bytes = [0; REPLY_BYTES];
     for (at, word) in [(0, record), (12, read.0), (20, begun.0), (28, ended.0), (36, operations)] {
         bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
     }
     bytes[8..12].copy_from_slice(&error.to_le_bytes());
-    Ok(writer.write_all(&bytes)?)
+    bytes
 }
 
 /// Waits for a reply.
@@ -153,64 +141,59 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use lab_model::Errand;
-
     use super::*;
 
-    #[test]
-    fn requests_follow_each_other() {
-        let request = |record, path: &str| Request {
-            client: Actor(3),
-            record,
-            draw: 1 << 40,
-            path: path.as_bytes().to_vec(),
-        };
-        let both = [request(7, "files/f000001"), request(u64::MAX, "")];
+    fn wire(request: &Request) -> Vec<u8> {
         let mut wire = Vec::new();
-        for request in &both {
-            send_request(&mut wire, request).unwrap();
-        }
-        let mut reader = wire.as_slice();
-        for request in both {
-            assert_eq!(receive_asked(&mut reader).unwrap(), Asked::Request(request));
-        }
-        assert!(matches!(receive_asked(&mut reader), Err(FrameError::Closed)));
-        let mut cut = &wire[..HEAD_BYTES + 3];
-        assert!(matches!(receive_asked(&mut cut), Err(FrameError::Io(_))));
+        send_request(&mut wire, request).unwrap();
+        wire
+    }
+
+    fn request(path: &[u8]) -> Request {
+        Request { record: 7, draw: 1 << 40, path: path.to_vec() }
     }
 
     #[test]
-    fn a_path_that_is_too_long_is_neither_sent_nor_believed() {
-        let path = vec![b'x'; PATH_BYTES_MAX + 1];
-        let request = Request { client: Actor(3), record: 1, draw: 2, path };
+    fn a_request_arrives_in_pieces_of_any_size() {
+        for request in [request(b""), request(b"files/f000001"), request(&[b'x'; PATH_BYTES_MAX])] {
+            let wire = wire(&request);
+            for size in [1, 3, HEAD_BYTES - 1, HEAD_BYTES, HEAD_BYTES + 1, wire.len()] {
+                let mut incoming = Incoming::default();
+                let pieces = wire.chunks(size);
+                let came: Vec<_> = pieces.map(|piece| incoming.take(piece).unwrap()).collect();
+                let (last, before) = came.split_last().unwrap();
+                assert!(before.iter().all(Option::is_none));
+                assert_eq!(last.as_ref(), Some(&request), "in pieces of {size}");
+                assert!(incoming.is_empty());
+                assert_eq!(incoming.take(&wire).unwrap(), Some(request.clone()), "and the next one");
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_about_its_length_or_brings_more_is_no_request() {
+        let lying = [0xff; HEAD_BYTES];
+        assert!(matches!(Incoming::default().take(&lying), Err(FrameError::TooLong(_))));
+        let two = [wire(&request(b"x")), wire(&request(b"y"))].concat();
+        assert!(matches!(Incoming::default().take(&two), Err(FrameError::Crowded)));
+        let flood = vec![0; REQUEST_BYTES_MAX + 1];
+        assert!(matches!(Incoming::default().take(&flood), Err(FrameError::Crowded)));
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_not_sent() {
         let mut wire = Vec::new();
+        let request = request(&[b'x'; PATH_BYTES_MAX + 1]);
         assert!(matches!(send_request(&mut wire, &request), Err(FrameError::TooLong(4097))));
         assert!(wire.is_empty());
-        let lying = [0xff; HEAD_BYTES];
-        assert!(matches!(receive_asked(&mut &lying[..]), Err(FrameError::TooLong(_))));
-    }
-
-    #[test]
-    fn a_helper_hears_how_to_serve_between_two_requests() {
-        let errand = Errand { open: true, extra_opens: 2, ..Errand::none() };
-        let service = Service { errand, workers: 1 };
-        let request = Request { client: Actor(2), record: 1, draw: 3, path: b"x".to_vec() };
-        let mut wire = Vec::new();
-        send_request(&mut wire, &request).unwrap();
-        send_service(&mut wire, &service).unwrap();
-        send_request(&mut wire, &request).unwrap();
-        let mut reader = wire.as_slice();
-        let heard = [(); 3].map(|()| receive_asked(&mut reader).unwrap());
-        assert_eq!(heard[1], Asked::Service(service));
-        assert_eq!((&heard[0], &heard[2]), (&Asked::Request(request.clone()), &Asked::Request(request)));
     }
 
     #[test]
     fn a_reply_names_its_request() {
-        let mut wire = Vec::new();
         let [read, begun, ended] = [3, u64::MAX, 1 << 40].map(Ticks);
         let carried = Carried { record: 7, error: 13, read, begun, ended, operations: 5 };
-        send_reply(&mut wire, &carried).unwrap();
+        let wire = reply_bytes(&carried);
         assert_eq!(receive_reply(&mut wire.as_slice()).unwrap(), carried);
+        assert!(matches!(receive_reply(&mut &wire[..REPLY_BYTES - 1]), Err(FrameError::Io(_))));
     }
 }

@@ -17,6 +17,9 @@ pub enum FrameError {
     /// A frame is longer than allowed.
     #[error("a message of {0} bytes is longer than the allowed {FRAME_BYTES_MAX}")]
     TooLong(usize),
+    /// More came over a channel than the one request that it may carry at a time.
+    #[error("more came than one request at a time")]
+    Crowded,
     /// A frame is no message.
     #[error("a message cannot be understood: {0}")]
     Form(#[from] serde_json::Error),
@@ -70,13 +73,19 @@ pub fn receive<T: DeserializeOwned>(reader: &mut impl Read) -> Result<T, FrameEr
     if length > FRAME_BYTES_MAX {
         return Err(FrameError::TooLong(length));
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+    // Memory for what has come, not for what was announced.
+    let mut body = Vec::new();
+    let came = reader.take(length as u64).read_to_end(&mut body)?;
+    if came < length {
+        return Err(FrameError::Io(io::ErrorKind::UnexpectedEof.into()));
+    }
     decode(&body)
 }
 
 #[cfg(test)]
 mod tests {
+    use lab_model::Ticks;
+
     use super::*;
     use crate::{Order, Reply};
 
@@ -84,10 +93,10 @@ mod tests {
     fn messages_follow_each_other() {
         let mut wire = Vec::new();
         send(&mut wire, &Reply::Done).unwrap();
-        send(&mut wire, &Reply::PhaseEnded { operations: 7 }).unwrap();
+        send(&mut wire, &Reply::PhaseEnded { operations: 7, at: Ticks(9) }).unwrap();
         let mut reader = wire.as_slice();
         assert_eq!(receive::<Reply>(&mut reader).unwrap(), Reply::Done);
-        assert_eq!(receive::<Reply>(&mut reader).unwrap(), Reply::PhaseEnded { operations: 7 });
+        assert_eq!(receive::<Reply>(&mut reader).unwrap(), Reply::PhaseEnded { operations: 7, at: Ticks(9) });
         assert!(matches!(receive::<Reply>(&mut reader), Err(FrameError::Closed)));
     }
 

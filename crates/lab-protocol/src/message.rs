@@ -1,4 +1,4 @@
-use lab_model::{Actor, Behavior, Errand, NotifyEvents, PhaseKind, Service, Span, Workload};
+use lab_model::{Actor, Behavior, Errand, NotifyEvents, PhaseKind, Service, Span, Ticks, Workload};
 use serde::{Deserialize, Serialize};
 
 /// What the orchestrator tells a process.
@@ -23,12 +23,21 @@ pub enum Order {
         /// The behaviour.
         behavior: Box<Behavior>,
     },
+    /// To a client, a daemon or a helper: here are the ends of channels, as descriptors beside this order. They are in place
+    /// of those to that process that have broken. Answered by [`Reply::Done`], but not by a helper, whose client knows
+    /// by its next request.
+    Connect {
+        /// Who has the other ends: to a client the daemon, by the number of its first process; to a worker the client.
+        with: Actor,
+        /// How many there are, at most [`CHANNELS_PER_ORDER_MAX`](crate::CHANNELS_PER_ORDER_MAX).
+        channels: u16,
+    },
     /// To a daemon: carry out what it is asked from now on. What was asked before has waited. Answered by [`Reply::Done`].
     Serve,
-    /// To a daemon, or to a client about one of its helpers: serve like this from now on. Whatever a client sends to
-    /// its helper after its reply is done so. Answered by [`Reply::Done`].
+    /// To a worker by its owner, or to a client about one of its helpers: serve like this from now on. Whatever a client
+    /// sends to its helper after its reply is done so. Answered by [`Reply::Done`], but not by a helper.
     Work {
-        /// The helper; `None` for the daemon itself.
+        /// The helper; `None` for the worker itself.
         helper: Option<Actor>,
         /// What to do for each request that is begun from then on.
         service: Service,
@@ -116,7 +125,7 @@ pub struct ClientAssignment {
     pub helpers: Option<HelpersAssignment>,
     /// The daemons that it asks, in the order of its behaviour's.
     #[serde(default)]
-    pub daemons: Vec<DaemonAddress>,
+    pub daemons: Vec<AskedDaemon>,
 }
 
 /// A client's helpers.
@@ -124,25 +133,18 @@ pub struct ClientAssignment {
 pub struct HelpersAssignment {
     /// The program, inside the client's bundle.
     pub program: String,
-    /// What each is told first, over its standard input. The requests follow on the same connection, and its
-    /// end is the order to finish.
+    /// What each is told first, over its standard input. The requests come over a channel of their own; the end of
+    /// standard input is the order to finish.
     pub welcomes: Vec<Welcome>,
 }
 
-/// Where a daemon is to be reached.
+/// A daemon that a client asks. The channels to it come with [`Order::Connect`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DaemonAddress {
-    /// Its number in the run.
+pub struct AskedDaemon {
+    /// The number of its first process in the run: its name in traces, whichever of its processes answers.
     pub actor: Actor,
     /// Its name in the lab.
     pub name: String,
-    /// The name of the socket on which it listens.
-    pub address: String,
-    /// How many requests it works on at once, and so as many connections make sense.
-    pub workers: u16,
-    /// After its death it may come back under the same address.
-    #[serde(default)]
-    pub returns: bool,
 }
 
 /// The part of a helper or a daemon.
@@ -150,9 +152,6 @@ pub struct DaemonAddress {
 pub struct WorkerAssignment {
     /// The client whose helper it is; `None` for a daemon.
     pub client: Option<Actor>,
-    /// The socket on which a daemon listens for clients; `None` for a helper, which is asked over its standard
-    /// input.
-    pub listen: Option<String>,
     /// Requests that it works on at once.
     pub workers: u16,
     /// What it does for each.
@@ -228,6 +227,8 @@ pub enum Reply {
     PhaseEnded {
         /// Operations begun in the phase.
         operations: u64,
+        /// When the last worker was through with it: whoever hears of it later must not take that for its end.
+        at: Ticks,
     },
     /// The trace is closed; the process ends now.
     Closed {

@@ -40,8 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     builder.phase(PhaseKind::Drain, now, now + 1000);
     let run = builder.finish();
     let findings = run.analyse();
-    let bytes: Vec<&[u8]> = run.maps.iter().map(lab_trace::MappedTrace::bytes).collect();
-    let traces: Vec<Trace<'_>> = bytes.iter().filter_map(|bytes| Trace::parse(bytes).ok()).collect();
+    let traces: Vec<Trace<'_>> = run.stored.iter().filter_map(|stored| Trace::of(stored).ok()).collect();
     let mut file = std::io::BufWriter::new(fs::File::create(folder.join("trace.pftrace"))?);
     export::perfetto(&traces, &findings, &export::Caps::default(), &mut file)?;
     let mut lines = std::io::BufWriter::new(fs::File::create(folder.join("decisions.jsonl"))?);

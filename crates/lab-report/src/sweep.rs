@@ -152,7 +152,7 @@ fn price(sweep: &Sweep, axis: usize) -> String {
     for ((_, x, label), y) in labels.iter().zip(spread(&places, 15.0, top + height + 8.0)) {
         svg.text(*x, y, Anchor::Start, "s", label);
     }
-    let left_out = groups.len() - shown.len();
+    let left_out = groups.len().saturating_sub(shown.len());
     let more = if left_out > 0 {
         format!("<p>{left_out} more lines are in the table only.</p>")
     } else {
@@ -225,7 +225,10 @@ fn boundary(sweep: &Sweep) -> String {
         text.push_str(&format!("{heading}<div class=\"m\">{}</div>", svg.finish()));
     }
     if groups.len() > MAPS_MAX {
-        text.push_str(&format!("<p>{} more maps are in the table only.</p>", groups.len() - MAPS_MAX));
+        text.push_str(&format!(
+            "<p>{} more maps are in the table only.</p>",
+            groups.len().saturating_sub(MAPS_MAX)
+        ));
     }
     text
 }

@@ -45,9 +45,9 @@ pub fn signed_time(nanoseconds: i64) -> String {
 #[must_use]
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    let mut text = String::with_capacity(digits.len().saturating_add(digits.len() / 3));
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+        if place > 0 && digits.len().saturating_sub(place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -8,7 +8,7 @@ use common::{KERNELS, lab, open_storm, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
     AskedDaemon, AuthEvents, Behavior, Cache, Daemon, Errand, FaultAction, Helpers, Lab, LoadKind, Mute,
-    PhaseKind, PlannedFault, Rate, ReactTo, Service, Span, Workload,
+    PhaseKind, PlannedFault, Rate, ReactTo, Service, Span,
 };
 use lab_sim::{Kernel, Options, Summary, Traces, check_determinism, not_simulated, simulate};
 use lab_trace::Trace;

@@ -3,12 +3,9 @@
 //! Read from the file and not mapped: its writer cuts it when it closes, and touching a mapped page that was cut off
 //! ends the reading process.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::FileExt,
-    path::Path,
-};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+
+use lab_files::ReadError;
 
 use crate::{
     header::Header,
@@ -27,9 +24,13 @@ impl AttachedTrace {
     /// Opens the trace of another process.
     ///
     /// # Errors
-    /// Those of opening and reading the file, and [`io::ErrorKind::InvalidData`] when its header cannot be believed.
+    /// Those of opening and reading the file, and [`io::ErrorKind::InvalidData`] when it is no regular one or its header
+    /// cannot be believed.
     pub fn open(path: &Path) -> io::Result<AttachedTrace> {
-        let file = OpenOptions::new().read(true).open(path)?;
+        let file = lab_files::open_regular(path).map_err(|error| match error {
+            ReadError::Io(error) => error,
+            other => io::Error::new(io::ErrorKind::InvalidData, other),
+        })?;
         let mut head = vec![0; BOARD_OFFSET];
         file.read_exact_at(&mut head, 0)?;
         let (header, _) = Header::decode(&head).map_err(io::Error::other)?;

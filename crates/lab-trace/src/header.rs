@@ -2,6 +2,7 @@
 
 use lab_model::{Actor, Role, Ticks, Timebase};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     layout::{FORMAT_MAJOR, FORMAT_MINOR, HEADER_BYTES, MAGIC, METADATA_BYTES_MAX, RECORD_BYTES},
@@ -70,24 +71,56 @@ pub struct HostFacts {
     pub cpus: Vec<u32>,
 }
 
+impl Identity {
+    /// The metadata in at most [`METADATA_BYTES_MAX`] bytes.
+    fn encode(&self) -> Option<Vec<u8>> {
+        let whole = serde_json::to_vec(self).ok()?;
+        if whole.len() <= METADATA_BYTES_MAX {
+            return Some(whole);
+        }
+        let size = |value: &Value| serde_json::to_vec(value).map_or(0, |text| text.len());
+        let mut over = whole.len().saturating_sub(METADATA_BYTES_MAX);
+        let mut less = self.clone();
+        if let Value::Object(settings) = &mut less.settings {
+            let mut parts: Vec<(usize, &mut Value)> =
+                settings.values_mut().map(|value| (size(value), value)).collect();
+            parts.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+            for (bytes, value) in parts {
+                if over == 0 {
+                    break;
+                }
+                *value = left_out(bytes);
+                over = over.saturating_sub(bytes.saturating_sub(size(value)));
+            }
+        }
+        if over > 0 {
+            less.settings = left_out(size(&self.settings));
+        }
+        serde_json::to_vec(&less).ok().filter(|text| text.len() <= METADATA_BYTES_MAX)
+    }
+}
+
+/// What stands in place of settings for which there is no room.
+fn left_out(bytes: usize) -> Value {
+    Value::String(format!("left out: {bytes} bytes"))
+}
+
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
-    bytes[at..at + value.len()].copy_from_slice(value);
+    bytes[at..at.saturating_add(value.len())].copy_from_slice(value);
 }
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut value = [0; N];
-    value.copy_from_slice(&bytes[at..at + N]);
+    value.copy_from_slice(&bytes[at..at.saturating_add(N)]);
     value
 }
 
 impl Header {
-    /// The header and metadata as bytes, or `None` when the metadata is larger than its room.
+    /// The header and metadata as bytes. Of settings that are larger than their room the largest parts are left out,
+    /// and a text says so in their place. `None` when the rest is too large by itself.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
-        let metadata = serde_json::to_vec(&self.identity).ok()?;
-        if metadata.len() > METADATA_BYTES_MAX {
-            return None;
-        }
-        let mut bytes = vec![0; HEADER_BYTES + metadata.len()];
+        let metadata = self.identity.encode()?;
+        let mut bytes = vec![0; HEADER_BYTES.saturating_add(metadata.len())];
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, 8, &FORMAT_MAJOR.to_le_bytes());
         put(&mut bytes, 10, &FORMAT_MINOR.to_le_bytes());
@@ -132,13 +165,16 @@ impl Header {
         let code = u16::from_le_bytes(array(bytes, 50));
         let role = Role::from_code(code).ok_or(TraceError::UnknownRole { code })?;
         let timebase = Timebase {
-            numer: u32::from_le_bytes(array(bytes, 40)).max(1),
-            denom: u32::from_le_bytes(array(bytes, 44)).max(1),
+            numer: u32::from_le_bytes(array(bytes, 40)),
+            denom: u32::from_le_bytes(array(bytes, 44)),
         };
+        if timebase.numer == 0 || timebase.denom == 0 {
+            return Err(TraceError::Clock { numer: timebase.numer, denom: timebase.denom });
+        }
         let identity = usize::try_from(u32::from_le_bytes(array(bytes, 64)))
             .ok()
             .filter(|&length| length <= METADATA_BYTES_MAX)
-            .and_then(|length| bytes.get(HEADER_BYTES..HEADER_BYTES + length))
+            .and_then(|length| bytes.get(HEADER_BYTES..HEADER_BYTES.saturating_add(length)))
             .filter(|text| crc32fast::hash(text) == u32::from_le_bytes(array(bytes, 68)))
             .and_then(|text| serde_json::from_slice::<Identity>(text).ok());
         let whole = identity.is_some();

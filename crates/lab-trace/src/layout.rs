@@ -6,7 +6,7 @@ pub(crate) const MAGIC: [u8; 8] = *b"ESLABTRC";
 /// A reader refuses another major version.
 pub const FORMAT_MAJOR: u16 = 1;
 /// A reader accepts a higher minor version: it only adds record kinds and values, which read as unknown.
-pub const FORMAT_MINOR: u16 = 0;
+pub const FORMAT_MINOR: u16 = 1;
 
 /// The fixed header, in bytes.
 pub const HEADER_BYTES: usize = 4096;
@@ -99,7 +99,7 @@ pub(crate) fn commit(salt: u32, index: u64, span: Span, kind: u8, words: &[u64])
         .wrapping_add(folded(index).wrapping_mul(MULTIPLIERS[RECORD_WORDS]));
     let sum = words
         .iter()
-        .zip(&MULTIPLIERS[place + 1..])
+        .zip(&MULTIPLIERS[place.saturating_add(1)..])
         .fold(start, |sum, (&word, &multiplier)| sum.wrapping_add(folded(word).wrapping_mul(multiplier)));
     (sum & !0xff) | u64::from(kind)
 }

@@ -8,14 +8,19 @@
 //! [`TraceWriter::grow`] from a thread of its own choice. Only `mapped` contains unsafe code.
 #![deny(unsafe_code)]
 
+#[warn(clippy::arithmetic_side_effects)]
 mod attached;
 mod board;
+#[warn(clippy::arithmetic_side_effects)]
 mod header;
 mod layout;
 mod mapped;
 mod memory;
+#[warn(clippy::arithmetic_side_effects)]
 mod reader;
+#[warn(clippy::arithmetic_side_effects)]
 mod record;
+mod stored;
 mod writer;
 
 pub use attached::AttachedTrace;
@@ -25,13 +30,13 @@ pub use layout::{
     CHUNK_RECORDS, FORMAT_MAJOR, FORMAT_MINOR, HEADER_BYTES, METADATA_BYTES_MAX, PATH_BYTES_MAX,
     RECORD_BYTES, RECORDS_OFFSET, TRACE_BYTES_MAX,
 };
-pub use mapped::MappedTrace;
 pub use memory::MemoryTrace;
 pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
 pub use record::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, FaultStage, GroupMark, Loss, LossKind, MarkOn,
     Notice, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark, PlannedKind,
     PlannedStep, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Served, Sighting,
-    Target, ThreadMark, ThreadPurpose,
+    Target, ThreadMark, ThreadPurpose, Unwatched,
 };
+pub use stored::StoredTrace;
 pub use writer::{RecordId, TraceWriter, WriterOptions};

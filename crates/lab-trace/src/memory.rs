@@ -13,8 +13,8 @@ use crate::{
     },
     record::{
         DecisionBegin, DecisionEnd, Fault, GroupMark, Loss, Notice, OperationBegin, OperationEnd, Outlook,
-        PathFragment, PhaseMark, ProcessMark, RequestBegin, RequestEnd, Sighting, Target, ThreadMark, kind,
-        life,
+        PathFragment, PhaseMark, ProcessMark, RequestBegin, RequestEnd, Sighting, Target, ThreadMark,
+        Unwatched, kind, life,
     },
     writer::{RecordId, WriterOptions},
 };
@@ -163,6 +163,11 @@ impl MemoryTrace {
     /// Records a step in the life of a process.
     pub fn life(&mut self, life: &ProcessLife) {
         self.whole(kind::LIFE, &life::words(life));
+    }
+
+    /// Records a time in which nobody watched.
+    pub fn unwatched(&mut self, unwatched: &Unwatched) {
+        self.whole(kind::UNWATCHED, &unwatched.words());
     }
 
     /// Records what waited for an external product.

@@ -1,16 +1,20 @@
 //! The reader: believes nothing that its check does not confirm, and never panics on any bytes.
 
-use lab_model::{Cause, ProcessLife, Ticks};
+use lab_model::{Bounded, Cause, ProcessLife, Ticks};
 
 use crate::{
-    MappedTrace,
+    StoredTrace,
     header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
-    layout::{CHUNK_BYTES, CHUNK_RECORDS, RECORD_BYTES, RECORD_WORDS, RECORDS_OFFSET, Span, commit, kind_of},
+    layout::{BOARD_OFFSET, RECORD_BYTES, RECORD_WORDS, RECORDS_OFFSET, Span, commit, kind_of},
     record::{
         Decision, DecisionBegin, DecisionEnd, Operation, OperationBegin, OperationEnd, Part, Record, Request,
         RequestBegin, RequestEnd, Target, kind, life, whole,
     },
+    stored::PIECE_BYTES,
 };
+
+/// The bytes of a place.
+const PLACE_BYTES: u64 = RECORD_BYTES as u64;
 
 /// Why a file cannot be read as a trace at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +37,14 @@ pub enum TraceError {
         /// The role's number.
         code: u16,
     },
+    /// Its check holds, and no clock ticks like that: both numbers are at least 1.
+    #[error("the trace says that a tick is {numer}/{denom} nanoseconds, which no clock has")]
+    Clock {
+        /// The numerator.
+        numer: u32,
+        /// The denominator.
+        denom: u32,
+    },
     /// Another major version wrote it.
     #[error("the trace has format {major}.{minor}; this program reads format 1")]
     Version {
@@ -43,7 +55,7 @@ pub enum TraceError {
     },
 }
 
-/// A trace as bytes, with its header read.
+/// A trace with its header read.
 #[derive(Clone, Debug)]
 pub struct Trace<'a> {
     /// Whose trace it is.
@@ -55,8 +67,62 @@ pub struct Trace<'a> {
     /// Records that did not fit, as the writer counted them.
     pub lost: u64,
     places: u64,
-    bytes: &'a [u8],
-    map: Option<&'a MappedTrace>,
+    walked: u64,
+    source: Source<'a>,
+}
+
+/// Where a trace's bytes are.
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    Memory(&'a [u8]),
+    File(&'a StoredTrace),
+}
+
+impl Source<'_> {
+    fn bytes(self) -> u64 {
+        match self {
+            Source::Memory(bytes) => bytes.len() as u64,
+            Source::File(file) => file.bytes(),
+        }
+    }
+
+    /// How many whole places there are behind the head.
+    fn places(self) -> u64 {
+        self.bytes().saturating_sub(RECORDS_OFFSET as u64) / PLACE_BYTES
+    }
+
+    /// How many places there are up to the last one that is not empty, if that is more than `at_least`.
+    fn used(self, at_least: u64) -> u64 {
+        let last = |records: &[u8]| {
+            records.chunks_exact(RECORD_BYTES).rposition(|place| place.iter().any(|&byte| byte != 0))
+        };
+        let file = match self {
+            Source::Memory(bytes) => {
+                let used = last(bytes.get(RECORDS_OFFSET..).unwrap_or_default())
+                    .map_or(0, |last| last.saturating_add(1));
+                return at_least.max(used as u64);
+            }
+            Source::File(file) => file,
+        };
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut end = self.places();
+        while end > at_least {
+            let begin = end.saturating_sub((PIECE_BYTES / RECORD_BYTES) as u64).max(at_least);
+            let places = usize::try_from(end.saturating_sub(begin)).unwrap_or(0);
+            let piece = &mut piece[..places.saturating_mul(RECORD_BYTES)];
+            file.read_unused(piece, offset_of(begin));
+            if let Some(last) = last(piece) {
+                return begin.saturating_add(last as u64).saturating_add(1);
+            }
+            end = begin;
+        }
+        at_least
+    }
+}
+
+/// Where a place lies in the file; behind every end for a number that no file has.
+fn offset_of(index: u64) -> u64 {
+    index.saturating_mul(RECORD_BYTES as u64).saturating_add(RECORDS_OFFSET as u64)
 }
 
 /// One place of a trace.
@@ -119,79 +185,72 @@ impl<'a> Trace<'a> {
     /// # Errors
     /// [`TraceError`] when there is no header to believe. Everything after it is reported record by record.
     pub fn parse(bytes: &'a [u8]) -> Result<Trace<'a>, TraceError> {
-        let (header, metadata_whole) = Header::decode(bytes)?;
-        let live = |word: usize| word_at(bytes, word).unwrap_or(0);
-        let closed = Some(live(LIVE_CLOSED)).filter(|&at| at != 0).map(Ticks);
-        Ok(Trace {
-            header,
-            metadata_whole,
-            closed,
-            lost: live(LIVE_LOST),
-            places: live(LIVE_PLACES),
-            bytes,
-            map: None,
-        })
+        Trace::begin(bytes, Source::Memory(bytes))
     }
 
-    /// Reads the header of a mapped trace. Walking it lets go of what has been read, so that the memory in use
-    /// does not grow with the file.
+    /// Reads the header of a trace on disk. Walking it reads the file in pieces, so that the memory in use does not grow
+    /// with it. [`StoredTrace::check`] says afterwards whether all of it could be read.
     ///
     /// # Errors
     /// As [`Trace::parse`].
-    pub fn of(map: &'a MappedTrace) -> Result<Trace<'a>, TraceError> {
-        Ok(Trace { map: Some(map), ..Trace::parse(map.bytes())? })
+    pub fn of(file: &'a StoredTrace) -> Result<Trace<'a>, TraceError> {
+        let mut head = vec![0; BOARD_OFFSET];
+        let read = file.read(&mut head, 0);
+        Trace::begin(&head[..read], Source::File(file))
     }
 
-    fn records(&self) -> &'a [u8] {
-        self.bytes.get(RECORDS_OFFSET..).unwrap_or_default()
+    fn begin(head: &[u8], source: Source<'a>) -> Result<Trace<'a>, TraceError> {
+        let (header, metadata_whole) = Header::decode(head)?;
+        let live = |word: usize| word_at(head, word).unwrap_or(0);
+        let closed = Some(live(LIVE_CLOSED)).filter(|&at| at != 0).map(Ticks);
+        let places = live(LIVE_PLACES);
+        let claimed = if closed.is_some() { places.min(source.places()) } else { 0 };
+        let walked = source.used(claimed);
+        Ok(Trace { header, metadata_whole, closed, lost: live(LIVE_LOST), places, walked, source })
     }
 
     /// The places of the trace in order: of a closed trace those that were claimed, else up to the last one
     /// that is not empty.
     #[must_use]
     pub fn entries(&self) -> Entries<'a> {
-        let records = self.records();
-        let used = records.chunks_exact(RECORD_BYTES).rposition(|place| place.iter().any(|&byte| byte != 0));
-        let used = used.map_or(0, |last| last + 1);
-        let claimed =
-            if self.closed.is_some() { usize::try_from(self.places).unwrap_or(usize::MAX) } else { 0 };
-        let places = claimed.min(records.len() / RECORD_BYTES).max(used);
-        Entries {
-            records: &records[..places * RECORD_BYTES],
-            index: 0,
-            salt: self.header.salt,
-            map: self.map,
-        }
+        Entries { places: Places::of(self), salt: self.header.salt }
     }
 
     /// What is missing at the end of the file.
     #[must_use]
     pub fn tail(&self) -> Tail {
-        let records = self.records().len();
+        let records = self.source.bytes().saturating_sub(RECORDS_OFFSET as u64);
+        let missing = (RECORDS_OFFSET as u64).saturating_sub(self.source.bytes());
         Tail {
-            head_missing_bytes: RECORDS_OFFSET.saturating_sub(self.bytes.len()),
-            cut_bytes: records % RECORD_BYTES,
-            missing_places: self.places.saturating_sub((records / RECORD_BYTES) as u64),
+            head_missing_bytes: usize::try_from(missing).unwrap_or(0),
+            cut_bytes: usize::try_from(records % PLACE_BYTES).unwrap_or(0),
+            missing_places: self.places.saturating_sub(records / PLACE_BYTES),
         }
     }
 
     /// One place by its number; `None` behind the last.
     #[must_use]
     pub fn entry(&self, index: u64) -> Option<Entry> {
-        let start = usize::try_from(index).ok()?.checked_mul(RECORD_BYTES)?.checked_add(RECORDS_OFFSET)?;
-        let record = self.bytes.get(start..start.checked_add(RECORD_BYTES)?)?;
-        entry_of(record, index, self.header.salt)
+        let offset = index.checked_mul(RECORD_BYTES as u64)?.checked_add(RECORDS_OFFSET as u64)?;
+        let mut record = [0; RECORD_BYTES];
+        match self.source {
+            Source::Memory(bytes) => {
+                let start = usize::try_from(offset).ok()?;
+                record.copy_from_slice(bytes.get(start..start.checked_add(RECORD_BYTES)?)?);
+            }
+            Source::File(file) if index < self.source.places() => {
+                file.look_up(&mut record, offset).then_some(())?;
+            }
+            Source::File(_) => return None,
+        }
+        entry_of(&record, index, self.header.salt)
     }
 
     /// What the trace says of the lives of processes, in record order, without reading anything else.
     pub fn lives(&self) -> impl Iterator<Item = ProcessLife> + '_ {
-        self.records().chunks_exact(RECORD_BYTES).zip(0_u64..).filter_map(|(record, index)| {
-            forget_behind(self.map, index + 1);
-            if record[0] != kind::LIFE {
-                return None;
-            }
-            let words = words_of(record);
-            match part(self.header.salt, index, kind::LIFE, Span::Whole, &words) {
+        let salt = self.header.salt;
+        self.of_kind(kind::LIFE).filter_map(move |(index, words)| {
+            match part(salt, index, kind::LIFE, Span::Whole, &words) {
                 Part::Present(whole) => Some(life::from_words(whole)),
                 Part::Absent | Part::Damaged => None,
             }
@@ -201,15 +260,24 @@ impl<'a> Trace<'a> {
     /// The causes of the trace's operations, in record order, without reading anything else: a first look at
     /// which decisions had consequences. What cannot be believed is left out.
     pub fn causes(&self) -> impl Iterator<Item = Cause> + '_ {
-        self.records().chunks_exact(RECORD_BYTES).zip(0_u64..).filter_map(|(record, index)| {
-            forget_behind(self.map, index + 1);
-            if record[0] != kind::OPERATION {
-                return None;
-            }
-            let words = words_of(record);
-            match part(self.header.salt, index, kind::OPERATION, Span::Begin, &words) {
+        let salt = self.header.salt;
+        self.of_kind(kind::OPERATION).filter_map(move |(index, words)| {
+            match part(salt, index, kind::OPERATION, Span::Begin, &words) {
                 Part::Present(begin) => OperationBegin::from_words(begin).map(|begin| begin.cause),
                 Part::Absent | Part::Damaged => None,
+            }
+        })
+    }
+
+    /// The places that say they are of one kind, as words.
+    fn of_kind(&self, kind: u8) -> impl Iterator<Item = (u64, [u64; RECORD_WORDS])> + 'a {
+        let mut places = Places::of(self);
+        std::iter::from_fn(move || {
+            loop {
+                let (index, record) = places.next()?;
+                if record[0] == kind {
+                    return Some((index, words_of(record)));
+                }
             }
         })
     }
@@ -217,28 +285,82 @@ impl<'a> Trace<'a> {
 
 /// The place that these bytes are; `None` when they are too few.
 pub(crate) fn entry_of(bytes: &[u8], index: u64, salt: u32) -> Option<Entry> {
-    Entries { records: bytes, index, salt, map: None }.next()
+    let words = words_of(bytes.get(..RECORD_BYTES)?);
+    Some(match decode(salt, index, &words) {
+        Ok(record) => Entry::Record { index, record },
+        Err(damage) => Entry::Damaged { index, damage },
+    })
 }
 
 fn word_at(bytes: &[u8], word: usize) -> Option<u64> {
-    let bytes = bytes.get(word * 8..word * 8 + 8)?;
+    let bytes = bytes.get(word.saturating_mul(8)..word.saturating_mul(8).saturating_add(8))?;
     bytes.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// Walks the places of a trace as bytes.
+#[derive(Clone, Debug)]
+struct Places<'a> {
+    source: Source<'a>,
+    index: u64,
+    end: u64,
+    /// The piece of a file that is being walked, and how far that is.
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl<'a> Places<'a> {
+    fn of(trace: &Trace<'a>) -> Places<'a> {
+        Places { source: trace.source, index: 0, end: trace.walked, piece: Vec::new(), at: 0 }
+    }
+
+    /// The next place and its number; `None` at the end, or where the file cannot be read any further.
+    fn next(&mut self) -> Option<(u64, &[u8])> {
+        if self.index >= self.end {
+            return None;
+        }
+        let index = self.index;
+        let record = match self.source {
+            Source::Memory(bytes) => {
+                let start = usize::try_from(offset_of(index)).ok()?;
+                bytes.get(start..start.checked_add(RECORD_BYTES)?)?
+            }
+            Source::File(file) => {
+                if self.at == self.piece.len() {
+                    self.fill(file);
+                }
+                let Some(record) = self.piece.get(self.at..self.at.saturating_add(RECORD_BYTES)) else {
+                    self.end = index;
+                    return None;
+                };
+                self.at.raise(RECORD_BYTES);
+                record
+            }
+        };
+        self.index.raise(1);
+        Some((index, record))
+    }
+
+    fn fill(&mut self, file: &StoredTrace) {
+        let places = usize::try_from(self.end.saturating_sub(self.index)).unwrap_or(usize::MAX);
+        self.piece.resize(PIECE_BYTES.min(places.saturating_mul(RECORD_BYTES)), 0);
+        let read = file.read(&mut self.piece, offset_of(self.index));
+        self.piece.truncate(read.saturating_sub(read % RECORD_BYTES));
+        self.at = 0;
+    }
 }
 
 /// Walks the places of a trace.
 #[derive(Clone, Debug)]
 pub struct Entries<'a> {
-    records: &'a [u8],
-    index: u64,
+    places: Places<'a>,
     salt: u32,
-    map: Option<&'a MappedTrace>,
 }
 
 impl Entries<'_> {
     /// How many places are left.
     #[must_use]
     pub fn remaining(&self) -> usize {
-        self.records.len() / RECORD_BYTES
+        usize::try_from(self.places.end.saturating_sub(self.places.index)).unwrap_or(usize::MAX)
     }
 }
 
@@ -246,26 +368,9 @@ impl Iterator for Entries<'_> {
     type Item = Entry;
 
     fn next(&mut self) -> Option<Entry> {
-        let (record, rest) = self.records.split_at_checked(RECORD_BYTES)?;
-        self.records = rest;
-        let index = self.index;
-        self.index += 1;
-        forget_behind(self.map, self.index);
-        let words = words_of(record);
-        Some(match decode(self.salt, index, &words) {
-            Ok(record) => Entry::Record { index, record },
-            Err(damage) => Entry::Damaged { index, damage },
-        })
-    }
-}
-
-/// Lets go of the last stretch when `index` places have been read and that many make a stretch.
-fn forget_behind(map: Option<&MappedTrace>, index: u64) {
-    if let Some(map) = map
-        && index.is_multiple_of(CHUNK_RECORDS)
-        && let Ok(chunk) = usize::try_from(index / CHUNK_RECORDS - 1)
-    {
-        map.forget(RECORDS_OFFSET + chunk * CHUNK_BYTES, CHUNK_BYTES);
+        let salt = self.salt;
+        let (index, record) = self.places.next()?;
+        entry_of(record, index, salt)
     }
 }
 
@@ -280,7 +385,7 @@ fn words_of(record: &[u8]) -> [u64; RECORD_WORDS] {
 /// A part's words if its commit holds.
 fn part(salt: u32, index: u64, kind: u8, span: Span, words: &[u64; RECORD_WORDS]) -> Part<&[u64]> {
     let place = span.commit_word();
-    let content = &words[place + 1..place + 1 + span.words()];
+    let content = &words[place.saturating_add(1)..place.saturating_add(1).saturating_add(span.words())];
     if words[place] == 0 {
         // Words without a commit are an unfinished store; that part was never committed.
         return Part::Absent;
@@ -333,6 +438,7 @@ fn decode(salt: u32, index: u64, words: &[u64; RECORD_WORDS]) -> Result<Record, 
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 mod tests {
     use super::*;
 
@@ -382,6 +488,16 @@ mod tests {
             unknown(kind::PATH),
             "behind its end"
         );
+    }
+
+    #[test]
+    fn the_list_of_kinds_is_whole() {
+        // Words that every kind understands: an operation's kind, a phase's, a way of marking.
+        let words = with(2, 1);
+        for kind in 1..=u8::MAX {
+            let known = committed(kind, words).is_ok();
+            assert_eq!(known, Record::KINDS.contains(&kind), "kind {kind}: {:?}", committed(kind, words));
+        }
     }
 
     #[test]

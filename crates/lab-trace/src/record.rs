@@ -19,7 +19,7 @@ pub use external::{GroupMark, MarkOn, Outlook, Sighting};
 pub use fault::{Fault, FaultKind, PlannedStep};
 pub use lab_model::{FaultStage, PlannedKind};
 pub use loss::{Loss, LossKind};
-pub use mark::{PhaseMark, ProcessMark, ProcessMarkKind, ThreadMark, ThreadPurpose};
+pub use mark::{PhaseMark, ProcessMark, ProcessMarkKind, ThreadMark, ThreadPurpose, Unwatched};
 pub use notice::Notice;
 pub use operation::{Operation, OperationBegin, OperationEnd};
 pub use path::PathFragment;
@@ -56,6 +56,19 @@ pub enum Record {
     Notice(Notice),
     /// A step in the life of a process, as this client's kernel told of it.
     Life(ProcessLife),
+    /// A time in which the warden did not look.
+    Unwatched(Unwatched),
+}
+
+impl Record {
+    /// The numbers of all kinds of record that this version knows, rising.
+    pub const KINDS: [u8; 15] = kind::ALL;
+
+    /// Whether records of the kind with this number come in separately committed parts.
+    #[must_use]
+    pub const fn is_parted(kind: u8) -> bool {
+        kind::is_parted(kind)
+    }
 }
 
 /// A separately committed part of a record.
@@ -95,6 +108,13 @@ pub(crate) mod kind {
     pub(crate) const OUTLOOK: u8 = 18;
     pub(crate) const NOTICE: u8 = 19;
     pub(crate) const LIFE: u8 = 20;
+    pub(crate) const UNWATCHED: u8 = 21;
+
+    /// All of them; a test sees that what is not here is unknown, and what is here is not.
+    pub(crate) const ALL: [u8; 15] = [
+        DECISION, OPERATION, PHASE, FAULT, LOSS, PATH, PROCESS, THREAD, REQUEST, SIGHTING, GROUP_MARK,
+        OUTLOOK, NOTICE, LIFE, UNWATCHED,
+    ];
 
     /// Whether a record of this kind comes in separately committed parts.
     pub(crate) const fn is_parted(kind: u8) -> bool {
@@ -116,6 +136,7 @@ pub(crate) fn whole(kind: u8, words: &[u64]) -> Option<Record> {
         kind::OUTLOOK => Record::Outlook(Outlook::from_words(words)),
         kind::NOTICE => Record::Notice(Notice::from_words(words)?),
         kind::LIFE => Record::Life(life::from_words(words)),
+        kind::UNWATCHED => Record::Unwatched(Unwatched::from_words(words)),
         _ => return None,
     })
 }

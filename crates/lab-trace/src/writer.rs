@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -22,8 +23,8 @@ use crate::{
     mapped::Region,
     record::{
         DecisionBegin, DecisionEnd, Fault, GroupMark, Loss, Notice, OperationBegin, OperationEnd, Outlook,
-        PathFragment, PhaseMark, ProcessMark, RequestBegin, RequestEnd, Sighting, Target, ThreadMark, kind,
-        life,
+        PathFragment, PhaseMark, ProcessMark, RequestBegin, RequestEnd, Sighting, Target, ThreadMark,
+        Unwatched, kind, life,
     },
 };
 
@@ -118,7 +119,7 @@ impl TraceWriter {
         if options.bytes_max > TRACE_BYTES_MAX {
             return Err(invalid("the trace's limit is above 32 GiB"));
         }
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         TraceWriter::begin(file, header.salt, &encoded, options).inspect_err(|_| {
             // The reason that counts is the one at hand.
             drop(std::fs::remove_file(path));
@@ -316,6 +317,11 @@ impl TraceWriter {
     /// Records a step in the life of a process.
     pub fn life(&self, life: &ProcessLife) {
         self.shared.whole(kind::LIFE, &life::words(life));
+    }
+
+    /// Records a time in which nobody watched.
+    pub fn unwatched(&self, unwatched: &Unwatched) {
+        self.shared.whole(kind::UNWATCHED, &unwatched.words());
     }
 
     /// Records what waited for an external product.

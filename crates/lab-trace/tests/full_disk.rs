@@ -11,7 +11,7 @@ use std::{path::PathBuf, process::Command};
 
 use common::{header, scratch};
 use lab_model::{PhaseKind, Ticks};
-use lab_trace::{CHUNK_RECORDS, Entry, MappedTrace, PhaseMark, Record, Trace, TraceWriter, WriterOptions};
+use lab_trace::{CHUNK_RECORDS, Entry, PhaseMark, Record, StoredTrace, Trace, TraceWriter, WriterOptions};
 
 const CHILD_TRACE: &str = "LAB_TRACE_TEST_FULL";
 /// What is written of a path that does not fit: nothing of its three records.
@@ -73,8 +73,8 @@ fn child_cannot_grow() {
 fn what_a_full_disk_does_not_take_is_counted_and_the_rest_is_whole() {
     let path = scratch("full_later");
     with_files_of(4096, "child_cannot_grow", &path);
-    let map = MappedTrace::open(&path).unwrap();
-    let trace = Trace::parse(map.bytes()).unwrap();
+    let file = StoredTrace::open(&path).unwrap();
+    let trace = Trace::of(&file).unwrap();
     assert_eq!((trace.closed, trace.lost), (Some(Ticks(7)), PATH_RECORDS + 100));
     assert!(!trace.tail().is_cut());
     let room = 3 * CHUNK_RECORDS;

@@ -1,7 +1,7 @@
-//! A trace of format 1.0 as it was written once. It must read the same for good: whoever has to change
-//! `golden/v1.0.trace.hex` or the values below has broken every trace that people have kept.
+//! A trace of each version of the format as it was written once. It must read the same for good: whoever has to
+//! change a file of `golden/` or the values below has broken every trace that people have kept.
 //!
-//! The file is kept as text: its length, then each 16 bytes that are not all zero behind their offset.
+//! A file is kept as text: its length, then each 16 bytes that are not all zero behind their offset.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -16,10 +16,11 @@ use lab_model::{
 use lab_trace::{
     Counter, Damage, Decision, DecisionBegin, DecisionEnd, Entry, Fault, FaultKind, Header, HostFacts,
     Identity, Loss, LossKind, Operation, OperationBegin, OperationEnd, Part, PhaseMark, ProcessMark,
-    ProcessMarkKind, Record, Target, ThreadMark, ThreadPurpose, Trace, TraceWriter, WriterOptions,
+    ProcessMarkKind, Record, Target, ThreadMark, ThreadPurpose, Trace, TraceWriter, Unwatched, WriterOptions,
 };
 
-const GOLDEN: &str = include_str!("golden/v1.0.trace.hex");
+const GOLDEN_1_0: &str = include_str!("golden/v1.0.trace.hex");
+const GOLDEN_1_1: &str = include_str!("golden/v1.1.trace.hex");
 const LINE_BYTES: usize = 16;
 
 fn header() -> Header {
@@ -134,6 +135,14 @@ fn items() -> Vec<Item> {
     items
 }
 
+/// What version 1.1 has beside: a time in which nobody watched.
+fn items_1_1() -> Vec<Item> {
+    let unwatched = Unwatched { from: Ticks(3_100), until: Ticks(3_900) };
+    let mut items = items();
+    items.push(Item::Record(Record::Unwatched(unwatched)));
+    items
+}
+
 fn from_text(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -172,30 +181,30 @@ fn entries(places: &Places) -> Vec<Entry> {
     entries
 }
 
-/// Writes the golden values with the writer of today.
-fn written_now(name: &str) -> (Vec<u8>, Places) {
+/// Writes values with the writer of today.
+fn written_now(name: &str, items: &[Item]) -> (Vec<u8>, Places) {
     let path = scratch(name);
     let writer = TraceWriter::create(&path, &header(), WriterOptions::default()).unwrap();
     writer.board().add(Counter::Events, 2);
     writer.board().add(Counter::Answers, 1);
     writer.board().pend(1, Ticks(2_000), 1, 56);
     writer.board().operate(2, Ticks(2_200), 5, 4_243);
-    let places = write(&writer, &items());
+    let places = write(&writer, items);
     writer.close(Ticks(4_000)).unwrap();
     (std::fs::read(&path).unwrap(), places)
 }
 
-#[test]
-fn a_trace_of_version_1_0_reads_as_ever() {
-    let bytes = from_text(GOLDEN);
+/// Checks that a kept file reads as these items.
+fn reads_as_ever(golden: &str, version: &str, items: &[Item]) {
+    let bytes = from_text(golden);
     let trace = Trace::parse(&bytes).unwrap();
     assert_eq!(trace.header, header());
     assert!(trace.metadata_whole && !trace.tail().is_cut());
     assert_eq!((trace.closed, trace.lost), (Some(Ticks(4_000)), 0));
-    let (_, places) = written_now("golden_reads");
+    let (_, places) = written_now(&format!("golden_reads_{version}"), items);
     assert_eq!(trace.entries().collect::<Vec<_>>(), entries(&places));
 
-    let path = scratch("golden_board");
+    let path = scratch(&format!("golden_board_{version}"));
     std::fs::write(&path, &bytes).unwrap();
     let board = lab_trace::Board::attach(&path).unwrap();
     assert_eq!((board.get(Counter::Events), board.get(Counter::Answers)), (2, 1));
@@ -207,11 +216,21 @@ fn a_trace_of_version_1_0_reads_as_ever() {
     assert_eq!(under_way, [(2, Ticks(2_200), 5, 4_243)]);
 }
 
-/// May go when the writer writes a later version; the test above stays.
 #[test]
-fn the_writer_writes_version_1_0_to_the_byte() {
-    let text = to_text(&written_now("golden_writes").0);
-    let golden: Vec<&str> = GOLDEN.lines().filter(|line| !line.starts_with('#')).collect();
+fn a_trace_of_version_1_0_reads_as_ever() {
+    reads_as_ever(GOLDEN_1_0, "1_0", &items());
+}
+
+#[test]
+fn a_trace_of_version_1_1_reads_as_ever() {
+    reads_as_ever(GOLDEN_1_1, "1_1", &items_1_1());
+}
+
+/// May go when the writer writes a later version; the tests above stay.
+#[test]
+fn the_writer_writes_version_1_1_to_the_byte() {
+    let text = to_text(&written_now("golden_writes", &items_1_1()).0);
+    let golden: Vec<&str> = GOLDEN_1_1.lines().filter(|line| !line.starts_with('#')).collect();
     let now = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("golden.trace.hex");
     std::fs::write(&now, &text).unwrap();
     assert_eq!(text.lines().collect::<Vec<_>>(), golden, "what is written now is in {}", now.display());

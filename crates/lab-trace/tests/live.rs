@@ -15,8 +15,8 @@ use std::{
 use common::{header, scratch};
 use lab_model::{Actor, Approval, EventKind, SubjectClass, ThreadId, Ticks, Verdict};
 use lab_trace::{
-    CHUNK_RECORDS, Counter, Damage, Decision, DecisionBegin, DecisionEnd, Entry, MappedTrace, Part,
-    RECORD_BYTES, RECORDS_OFFSET, Record, Target, Trace, TraceWriter, WriterOptions,
+    CHUNK_RECORDS, Counter, Damage, Decision, DecisionBegin, DecisionEnd, Entry, Part, RECORD_BYTES,
+    RECORDS_OFFSET, Record, StoredTrace, Target, Trace, TraceWriter, WriterOptions,
 };
 
 const SALT: u32 = 7;
@@ -115,8 +115,8 @@ fn what_several_threads_have_committed_reads_back_whole_while_they_go_on() {
         }
         loop {
             let before = committed.each_ref().map(|count| count.load(Ordering::Acquire));
-            let map = MappedTrace::open(&path).unwrap();
-            let read = whole_so_far(map.bytes());
+            let file = StoredTrace::open(&path).unwrap();
+            let read = whole_so_far(&Trace::of(&file).unwrap());
             for (tid, &count) in (0..).zip(&before) {
                 let seen = read.get(&tid).copied().unwrap_or(0);
                 assert!(seen >= count, "thread {tid} had committed {count}, {seen} are whole");
@@ -133,17 +133,17 @@ fn what_several_threads_have_committed_reads_back_whole_while_they_go_on() {
     assert!(looks_midway > 0, "the reader looked while the threads were recording");
     assert_eq!(writer.lost(), 0);
     writer.close(Ticks(1)).unwrap();
-    let map = MappedTrace::open(&path).unwrap();
-    let trace = Trace::parse(map.bytes()).unwrap();
+    let file = StoredTrace::open(&path).unwrap();
+    let trace = Trace::of(&file).unwrap();
     let whole = whole_decisions(&trace, 0);
     assert_eq!(whole, BTreeMap::from([(0, EACH), (1, EACH), (2, EACH)]));
 }
 
 /// Counts the whole decisions of a trace that is being written: a part that is just being stored may look
 /// damaged to a reader on a machine that reorders loads, so only what is whole counts.
-fn whole_so_far(bytes: &[u8]) -> BTreeMap<u64, u64> {
+fn whole_so_far(trace: &Trace<'_>) -> BTreeMap<u64, u64> {
     let mut whole = BTreeMap::new();
-    for entry in Trace::parse(bytes).unwrap().entries() {
+    for entry in trace.entries() {
         if let Entry::Record { record: Record::Decision(read), .. } = entry
             && read == decision(read.begin.subject.tid, read.begin.sequence)
         {
@@ -220,8 +220,8 @@ fn a_killed_process_loses_nothing_that_it_had_committed() {
         drop(std::fs::remove_file(&path));
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let committed = killed_child(&path, 1 + (random >> 33) % 4000);
-        let map = MappedTrace::open(&path).unwrap();
-        let trace = Trace::parse(map.bytes()).unwrap();
+        let file = StoredTrace::open(&path).unwrap();
+        let trace = Trace::of(&file).unwrap();
         assert_eq!((trace.closed, trace.lost), (None, 0));
         let whole = whole_decisions(&trace, CHILD_THREADS);
         for (tid, count) in committed {
@@ -265,13 +265,13 @@ fn a_thread_that_records_into_a_closed_trace_is_not_harmed_and_its_records_count
     });
     assert!(!writer.grow().unwrap(), "a closed trace does not grow");
     writer.close(Ticks(6)).unwrap();
-    let map = MappedTrace::open(&path).unwrap();
-    let trace = Trace::parse(map.bytes()).unwrap();
+    let file = StoredTrace::open(&path).unwrap();
+    let trace = Trace::of(&file).unwrap();
     assert_eq!(trace.closed, Some(Ticks(5)), "the first close counts");
     assert!(!trace.tail().is_cut());
     let whole: u64 = whole_decisions(&trace, 0).values().sum();
     // Of what a thread records once it knows of the closing, the first may have come before.
     assert!(trace.lost >= 2 * (3 * CHUNK_RECORDS - 1), "{} are lost", trace.lost);
     assert_eq!(whole + trace.lost, begun.load(Ordering::Relaxed), "recorded and lost are all");
-    assert_eq!((map.bytes().len() - RECORDS_OFFSET) as u64, whole * RECORD_BYTES as u64);
+    assert_eq!(file.bytes() - RECORDS_OFFSET as u64, whole * RECORD_BYTES as u64);
 }

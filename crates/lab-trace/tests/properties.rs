@@ -231,6 +231,6 @@ fn a_flipped_bit_of_the_header_is_reported_or_lies_where_nothing_is_checked() {
 fn an_empty_file_is_too_short_to_be_a_trace() {
     let path = common::scratch("empty");
     std::fs::write(&path, b"").unwrap();
-    let map = lab_trace::MappedTrace::open(&path).unwrap();
-    assert_eq!(Trace::parse(map.bytes()).unwrap_err(), TraceError::TooShort { bytes: 0 });
+    let file = lab_trace::StoredTrace::open(&path).unwrap();
+    assert_eq!(Trace::of(&file).unwrap_err(), TraceError::TooShort { bytes: 0 });
 }

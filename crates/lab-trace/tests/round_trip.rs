@@ -7,8 +7,8 @@ use lab_model::{
     Timebase, Verdict,
 };
 use lab_trace::{
-    AttachedTrace, Board, Damage, DecisionBegin, DecisionEnd, Entry, Header, Identity, MappedTrace,
-    OperationBegin, Part, PhaseMark, Record, RecordId, Target, Trace, TraceWriter, WriterOptions,
+    AttachedTrace, Board, Damage, DecisionBegin, DecisionEnd, Entry, Header, Identity, OperationBegin, Part,
+    PhaseMark, Record, RecordId, StoredTrace, Target, Trace, TraceWriter, WriterOptions,
 };
 
 fn scratch(name: &str) -> PathBuf {
@@ -77,8 +77,8 @@ fn what_is_written_is_read_back() {
     let _unfinished = writer.begin_operation(&operation);
     writer.close(Ticks(200)).unwrap();
 
-    let map = MappedTrace::open(&path).unwrap();
-    let trace = Trace::parse(map.bytes()).unwrap();
+    let file = StoredTrace::open(&path).unwrap();
+    let trace = Trace::of(&file).unwrap();
     assert_eq!(trace.header, header());
     assert_eq!((trace.closed, trace.lost, trace.tail().cut_bytes), (Some(Ticks(200)), 0, 0));
     let entries: Vec<Entry> = trace.entries().collect();
@@ -107,8 +107,8 @@ fn a_claim_without_a_commit_is_told_apart() {
     let writer = TraceWriter::create(&path, &header(), WriterOptions::default()).unwrap();
     let _never_begun = writer.claim_operation();
     let id = writer.begin_decision(&begin(1));
-    let map = MappedTrace::open(&path).unwrap();
-    let trace = Trace::parse(map.bytes()).unwrap();
+    let file = StoredTrace::open(&path).unwrap();
+    let trace = Trace::of(&file).unwrap();
     assert_eq!(trace.closed, None);
     let entries: Vec<Entry> = trace.entries().collect();
     assert_eq!(entries[0], Entry::Damaged { index: 0, damage: Damage::Uncommitted });
@@ -127,8 +127,8 @@ fn what_does_not_fit_is_counted() {
     writer.end_decision(RecordId::LOST, &end(5));
     assert_eq!(writer.lost(), 10);
     writer.close(Ticks(9)).unwrap();
-    let map = MappedTrace::open(&path).unwrap();
-    let trace = Trace::parse(map.bytes()).unwrap();
+    let file = StoredTrace::open(&path).unwrap();
+    let trace = Trace::of(&file).unwrap();
     assert_eq!(trace.lost, 10);
     assert_eq!(trace.entries().count() as u64, lab_trace::CHUNK_RECORDS);
 }
@@ -184,8 +184,8 @@ fn a_record_that_was_lost_stays_lost_when_the_file_grows_after_all() {
     }
     assert_eq!(writer.begin_decision(&begin(3)), RecordId(mapped + 2));
     writer.close(Ticks(9)).unwrap();
-    let map = MappedTrace::open(&path).unwrap();
-    let trace = Trace::parse(map.bytes()).unwrap();
+    let file = StoredTrace::open(&path).unwrap();
+    let trace = Trace::of(&file).unwrap();
     assert_eq!(trace.lost, 2);
     let holes: Vec<Entry> = trace.entries().filter(|entry| matches!(entry, Entry::Damaged { .. })).collect();
     let hole = |index| Entry::Damaged { index, damage: Damage::Uncommitted };
@@ -200,8 +200,8 @@ fn a_claim_given_up_at_the_very_end_of_a_closed_trace_is_seen() {
     let _first = writer.begin_decision(&begin(1));
     let _given_up = writer.claim_operation();
     writer.close(Ticks(9)).unwrap();
-    let map = MappedTrace::open(&path).unwrap();
-    let entries: Vec<Entry> = Trace::parse(map.bytes()).unwrap().entries().collect();
+    let file = StoredTrace::open(&path).unwrap();
+    let entries: Vec<Entry> = Trace::of(&file).unwrap().entries().collect();
     assert_eq!(entries.len(), 2);
     assert_eq!(entries[1], Entry::Damaged { index: 1, damage: Damage::Uncommitted });
 }
@@ -226,4 +226,37 @@ fn the_file_keeps_within_its_limit_and_the_limit_within_reason() {
     let error = TraceWriter::create(&path, &header(), options).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     assert!(!path.exists());
+}
+
+#[allow(clippy::unwrap_used, reason = "a helper of tests")]
+/// A trace whose process was told a great deal, as it is read back.
+fn told(settings: serde_json::Value) -> Identity {
+    let mut header = header();
+    header.identity.settings = settings;
+    let path = scratch("much-to-tell");
+    let writer = TraceWriter::create(&path, &header, WriterOptions::default()).unwrap();
+    writer.close(Ticks(9)).unwrap();
+    let memory = lab_trace::MemoryTrace::new(&header, WriterOptions::default()).unwrap().close(Ticks(9));
+    let identity = Trace::parse(&memory).unwrap().header.identity;
+    let map = StoredTrace::open(&path).unwrap();
+    let trace = Trace::of(&map).unwrap();
+    assert!(trace.metadata_whole);
+    assert_eq!(trace.header.identity, identity, "in a file as in memory");
+    identity
+}
+
+#[test]
+fn settings_that_have_no_room_are_left_out_from_the_largest_on_and_the_rest_stays() {
+    let small = serde_json::json!({ "client": 7, "workload": ["a".repeat(1000)] });
+    assert_eq!(told(small.clone()).settings, small);
+    let large = |letter: &str| letter.repeat(50_000);
+    let settings =
+        serde_json::json!({ "client": 7, "workload": [large("a"), large("b")], "about": large("c") });
+    let read = told(settings).settings;
+    assert_eq!(read["client"], 7);
+    assert_eq!(read["workload"], "left out: 100007 bytes");
+    assert_eq!(read["about"], large("c"));
+    assert_eq!(told(serde_json::json!([large("a"), large("b")])).settings, "left out: 100007 bytes");
+    let many: serde_json::Map<_, _> = (0..9000).map(|n| (format!("key-{n:05}"), n.into())).collect();
+    assert!(told(many.into()).settings.as_str().unwrap().starts_with("left out: "));
 }

@@ -3,46 +3,39 @@
 use std::{
     collections::VecDeque,
     io,
-    os::unix::net::UnixStream,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use lab_client_core::{OperationPlan, Outcome, PlannedTarget, Step, Task};
 use lab_model::{Cause, Errand, Service, Ticks};
-use lab_process::{Arena, Gate, Operator, Paths, burn, clock};
-use lab_protocol::{Carried, Request, send_reply};
+use lab_process::{Arena, Beneath, Gate, Operator, Paths, burn, clock};
+use lab_protocol::{Carried, Request};
 use lab_trace::{Counter, TraceWriter};
+
+use crate::channels::Asker;
 
 /// The `errno` of an operation for which the arena has no file.
 const ENOENT: u32 = 2;
 
-/// A request, and where its reply goes.
+/// A request, and whom its reply goes to.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) request: Request,
     /// When it had been read.
     pub(crate) read: Ticks,
-    pub(crate) reply: Arc<UnixStream>,
+    pub(crate) asker: Arc<Asker>,
 }
 
-impl Job {
-    /// Says that the request is carried out. Whoever asked may be gone.
-    pub(crate) fn reply(&self, carried: &Carried) {
-        if let Err(error) = send_reply(&mut &*self.reply, carried) {
-            tracing::debug!("nobody waits for the reply: {error}");
-        }
-    }
-}
-
-/// What the threads of a worker share. Its queue is as long as there are connections, for each brings one
-/// request at a time.
+/// What the threads of a worker share. Its queue is at most as long as there are channels, for each brings
+/// one request at a time.
 #[derive(Debug)]
 pub(crate) struct Errands {
     trace: TraceWriter,
     gate: Arc<Gate>,
     paths: Arc<Paths>,
     arena: Arena,
+    beneath: Arc<Beneath>,
     waiting: Mutex<Waiting>,
     wake: Condvar,
 }
@@ -59,7 +52,7 @@ struct Waiting {
 }
 
 impl Errands {
-    pub(crate) fn new(trace: TraceWriter, arena: Arena, service: Service) -> Errands {
+    pub(crate) fn new(trace: TraceWriter, arena: Arena, beneath: Beneath, service: Service) -> Errands {
         let waiting = Waiting { jobs: VecDeque::new(), open: false, service, running: 0 };
         trace.board().set(Counter::Workers, u64::from(service.workers));
         Errands {
@@ -67,6 +60,7 @@ impl Errands {
             gate: Arc::new(Gate::new(usize::from(service.workers))),
             paths: Arc::default(),
             arena,
+            beneath: Arc::new(beneath),
             waiting: Mutex::new(waiting),
             wake: Condvar::new(),
         }
@@ -157,6 +151,8 @@ impl Runner<'_> {
     pub(crate) fn new(errands: &Errands, number: u16) -> Runner<'_> {
         let (gate, paths) = (Arc::clone(&errands.gate), Arc::clone(&errands.paths));
         let operator = Operator::new(errands.trace.clone(), gate, paths, (usize::from(number), number));
+        // The paths of requests are another process's word.
+        let operator = operator.beneath(Arc::clone(&errands.beneath));
         Runner { errands, operator, path: Vec::with_capacity(4096), operations: 0 }
     }
 
@@ -164,18 +160,18 @@ impl Runner<'_> {
     pub(crate) fn carry_out(&mut self, job: &Job, errand: &Errand) -> Carried {
         let (begun, request) = (clock::now(), &job.request);
         self.operations = 0;
-        let error = self.run(Task::errand(errand, request.draw), request);
+        let error = self.run(Task::errand(errand, request.draw), job);
         let (record, operations) = (request.record, self.operations);
         Carried { record, error, read: job.read, begun, ended: clock::now(), operations }
     }
 
-    fn run(&mut self, mut task: Task, request: &Request) -> u32 {
+    fn run(&mut self, mut task: Task, job: &Job) -> u32 {
         let (mut last, mut error) = (Outcome::Begin, 0);
         loop {
             match task.step(last) {
                 Step::Wait(span) => thread::sleep(span.duration()),
                 Step::Burn(span) => burn(span),
-                Step::Operate(plan) => error = self.operate(plan, request).max(error),
+                Step::Operate(plan) => error = self.operate(plan, job).max(error),
                 // An errand has no event: nothing of it is judged, inspected, answered or passed on.
                 Step::Judge | Step::Inspect { .. } | Step::Ask(_) | Step::Answer { .. } => {}
                 Step::Done => return error,
@@ -185,7 +181,8 @@ impl Runner<'_> {
     }
 
     /// Makes one operation; returns 0 or an `errno`.
-    fn operate(&mut self, plan: OperationPlan, request: &Request) -> u32 {
+    fn operate(&mut self, plan: OperationPlan, job: &Job) -> u32 {
+        let Job { request, asker, .. } = job;
         let arena = &self.errands.arena;
         let found = match plan.target {
             PlannedTarget::Same => arena.write(&request.path, &mut self.path),
@@ -195,7 +192,7 @@ impl Runner<'_> {
         if !found {
             return ENOENT;
         }
-        let cause = Cause::Decision { client: request.client, record: request.record };
+        let cause = Cause::Decision { client: asker.client, record: request.record };
         let name = &self.path[..self.path.len() - 1];
         let started = clock::now();
         let error = self.operator.operate(&plan, &self.path, Some(name), cause);

@@ -99,12 +99,9 @@ pub(crate) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Conducts a lab from inside its namespaces.
+    /// Conducts a lab from inside its namespaces. The plan is what the launcher handed over as standard input.
     #[command(hide = true)]
-    Conduct {
-        /// The plan.
-        plan: PathBuf,
-    },
+    Conduct,
 }
 
 /// `lab up`.
@@ -154,6 +151,9 @@ pub(crate) struct DaemonChoice {
 /// `lab down`.
 #[derive(Debug, Args)]
 pub(crate) struct Down {
+    /// Ends labs that are up as well: interrupts each, and kills what has not ended after 30 s.
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) daemons: DaemonChoice,
 }

@@ -7,6 +7,7 @@
 mod arguments;
 mod commands;
 mod labs;
+mod output;
 mod parallel;
 mod table;
 mod terminal;
@@ -19,31 +20,48 @@ use lab_orchestrator::FailureKind;
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
+    // First of all: what root's caller has as mask would let others write what root executes.
+    let mask = lab_files::mask_modes(0o077);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are no errors; anything else is a wrong use of the command line (EX_USAGE).
-            let code = if error.use_stderr() { 64 } else { 0 };
+            if error.use_stderr() {
+                // Without its colours: it repeats what was typed.
+                terminal::eprint(&error.render().to_string());
+                return ExitCode::from(64);
+            }
             drop(error.print());
-            return ExitCode::from(code);
+            return ExitCode::SUCCESS;
         }
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| "warn".into()))
-        .with_writer(std::io::stderr)
+        .with_writer(|| terminal::Log)
         .without_time()
         .init();
-    match commands::run(&arguments) {
+    match end_at_once(&arguments).and_then(|()| commands::run(&arguments, mask)) {
         Ok(code) => ExitCode::from(code),
         Err(stop) => {
-            if !stop.message.is_empty() {
-                terminal::complain(&stop.message, stop.mend.as_deref());
-            }
+            stop.say();
             ExitCode::from(stop.code)
         }
     }
 }
+
+/// From now on signals end the program. The conductor, which is the first process of its lab, has its own way with them.
+fn end_at_once(arguments: &Arguments) -> Result<(), Stop> {
+    if matches!(arguments.command, arguments::Command::Conduct) {
+        return Ok(());
+    }
+    lab_orchestrator::interrupts::end_at_once()
+        .map_err(|error| Stop::bug(format!("cannot listen for signals: {error}")))
+}
+
+/// What this program says and does when memory ends, which no part of it can go on without.
+#[global_allocator]
+static MEMORY: lab_process::Memory = lab_process::Memory { exit_code: FailureKind::Output.exit_code() };
 
 /// Why a command ended early: what to say, and the exit code.
 #[derive(Debug)]
@@ -54,6 +72,13 @@ struct Stop {
 }
 
 impl Stop {
+    /// Says it on standard error, unless that was done where it happened.
+    fn say(&self) {
+        if !self.message.is_empty() {
+            terminal::complain(&self.message, self.mend.as_deref());
+        }
+    }
+
     /// A wrong use of the command line.
     fn usage(message: impl Into<String>, mend: impl Into<String>) -> Stop {
         Stop { code: 64, message: message.into(), mend: Some(mend.into()) }

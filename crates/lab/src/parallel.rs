@@ -1,6 +1,7 @@
 //! Many independent pieces of work on several threads, with a result that does not depend on how many.
 
 use std::{
+    io,
     num::NonZeroUsize,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     thread,
@@ -29,13 +30,10 @@ pub(crate) fn map<T: Sync, R: Send>(
         }
     };
     let mut results = thread::scope(|scope| {
-        let running: Vec<_> =
-            (0..threads.clamp(1, items.len().max(1))).map(|_| scope.spawn(one_thread)).collect();
-        let results = running.into_iter().flat_map(|thread| match thread.join() {
-            Ok(results) => results,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        results.collect::<Vec<_>>()
+        let beside = beside(threads.clamp(1, items.len().max(1)), || start(scope, &one_thread));
+        let mut results = one_thread();
+        results.extend(beside.into_iter().flat_map(joined));
+        results
     });
     results.sort_by_key(|(place, _)| *place);
     results.into_iter().map(|(_, result)| result).collect()
@@ -67,13 +65,37 @@ pub(crate) fn lowest<R: Send>(
         }
     };
     thread::scope(|scope| {
-        let running: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(one_thread)).collect();
-        let hits = running.into_iter().filter_map(|thread| match thread.join() {
-            Ok(hit) => hit,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
+        let beside = beside(threads, || start(scope, &one_thread));
+        let own = one_thread();
+        let hits = own.into_iter().chain(beside.into_iter().filter_map(joined));
         hits.min_by_key(|(number, _)| *number)
     })
+}
+
+/// Starts threads beside the calling one, which does its share: as many as there are to be, or as the system has.
+fn beside<T>(threads: usize, start: impl Fn() -> io::Result<T>) -> Vec<T> {
+    let mut running = Vec::new();
+    for _ in 1..threads {
+        match start() {
+            Ok(thread) => running.push(thread),
+            Err(error) => {
+                tracing::debug!("no more than {} threads: {error}", running.len() + 1);
+                break;
+            }
+        }
+    }
+    running
+}
+
+fn start<'scope, T: Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    work: &'scope (impl Fn() -> T + Sync),
+) -> io::Result<thread::ScopedJoinHandle<'scope, T>> {
+    thread::Builder::new().spawn_scoped(scope, work)
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Tables of text for the commands that have no report of their own.
 
+use lab_model::Visible;
+
 /// Columns of text with headings. The first column stands left, all others right.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
@@ -24,9 +26,9 @@ impl Table {
         self
     }
 
-    /// Adds a row.
+    /// Adds a row. What would steer a terminal in a cell is written out, and a cell stays on its line.
     pub(crate) fn row(&mut self, row: impl IntoIterator<Item = String>) {
-        self.rows.push(row.into_iter().collect());
+        self.rows.push(row.into_iter().map(|cell| Visible::new(&cell).to_string()).collect());
     }
 
     /// Writes the table, indented by two columns.

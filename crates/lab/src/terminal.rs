@@ -1,11 +1,24 @@
 //! What goes to the terminal, and how it looks there.
+//!
+//! Nothing that comes from outside (a lab file, a name on disk, what a kernel or a product said, an argument) may steer a
+//! terminal. That is kept by the way out and not by those who print: there are two ways.
+//!
+//! - **Plain text** ([`print`], [`eprint`], [`say`], [`complain`], [`Progress`], [`Log`]) has no colour of its own, so
+//!   every control but a line's end and a tab, and every mark that turns the order of reading, is written out, whoever
+//!   put it there. Colour that belongs around it is added behind this.
+//! - **Painted text** ([`print_painted`], [`eprint_mistakes`]) is a type, which only the crates that lay reports and
+//!   mistakes out can make, and they make their parts visible before they paint them. Of it, colours pass where colours
+//!   are wanted (`ESC [ digits ; m`), and everything else is written out as above.
+//!
+//! JSON says the same with escapes of its own ([`print_json`]).
 
 use std::{
     env,
     io::{self, IsTerminal, Write},
 };
 
-use lab_report::text::Style;
+use lab_model::Visible;
+use lab_report::text::{Painted, Style};
 
 use crate::Stop;
 
@@ -18,7 +31,7 @@ fn no_color() -> bool {
 }
 
 /// Whether standard error takes colour.
-pub(crate) fn color_stderr() -> bool {
+fn color_stderr() -> bool {
     io::stderr().is_terminal() && !no_color()
 }
 
@@ -29,8 +42,42 @@ pub(crate) fn style() -> Style {
     Style { color: terminal && !no_color(), width: width.unwrap_or(PLAIN_WIDTH), unicode: terminal }
 }
 
+/// Plain text without anything that steers a terminal.
+fn plain(text: &str) -> String {
+    Visible::lines(text).to_string()
+}
+
+/// Painted text without anything that steers a terminal but its colours, and without these unless they are wanted.
+fn painted(text: &str, color: bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\u{1b}') {
+        let (before, escape) = rest.split_at(at);
+        shown.push_str(&plain(before));
+        let length = color_length(escape).unwrap_or(0);
+        if color && length > 0 {
+            shown.push_str(&escape[..length]);
+        }
+        let skipped = if length > 0 {
+            length
+        } else {
+            shown.push_str(&plain("\u{1b}"));
+            1
+        };
+        rest = &escape[skipped..];
+    }
+    shown + &plain(rest)
+}
+
+/// How long the sequence is that a text begins with, if it sets colours and nothing else.
+fn color_length(text: &str) -> Option<usize> {
+    let settings = text.strip_prefix("\u{1b}[")?;
+    let end = settings.find(|letter: char| !letter.is_ascii_digit() && letter != ';')?;
+    settings[end..].starts_with('m').then_some(end + 3)
+}
+
 /// Writes to standard output. A closed pipe is no failure: the reader has seen enough.
-pub(crate) fn print(text: &str) -> Result<(), Stop> {
+fn write(text: &str) -> Result<(), Stop> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -41,15 +88,57 @@ pub(crate) fn print(text: &str) -> Result<(), Stop> {
 }
 
 /// Writes to standard error; when even that fails there is nobody to tell.
-pub(crate) fn eprint(text: &str) {
+fn write_error(text: &str) {
     drop(io::stderr().write_all(text.as_bytes()));
+}
+
+/// Writes plain text to standard output.
+pub(crate) fn print(text: &str) -> Result<(), Stop> {
+    write(&plain(text))
+}
+
+/// Writes a script to standard output as it is: for a shell, and made of nothing but this program's own words.
+pub(crate) fn print_script(text: &str) -> Result<(), Stop> {
+    write(text)
+}
+
+/// Writes plain text to standard error.
+pub(crate) fn eprint(text: &str) {
+    write_error(&plain(text));
+}
+
+/// Writes a report to standard output.
+pub(crate) fn print_painted(text: &Painted) -> Result<(), Stop> {
+    write(&painted(text, style().color))
+}
+
+/// Writes all mistakes of a lab file to standard error.
+pub(crate) fn eprint_mistakes(report: &lab_config::Report) {
+    let color = color_stderr();
+    let text = report.render(if color { lab_config::Color::Always } else { lab_config::Color::Never });
+    write_error(&painted(&text, color));
 }
 
 /// Says what is wrong and what mends it.
 pub(crate) fn complain(message: &str, mend: Option<&str>) {
-    let (red, plain) = if color_stderr() { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
-    let mend = mend.map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
-    eprint(&format!("{red}error{plain}: {message}{mend}\n"));
+    let (red, end) = if color_stderr() { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
+    let mend = mend.map(|mend| format!("\n  help: {}", plain(mend))).unwrap_or_default();
+    write_error(&format!("{red}error{end}: {}{mend}\n", plain(message)));
+}
+
+/// Standard error for what the program logs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stderr().write_all(plain(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// One line on standard error that says what goes on; nothing where that is no terminal.
@@ -62,7 +151,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// Begins the line.
     pub(crate) fn new(what: &str) -> Progress {
-        let progress = Progress { what: what.to_owned(), drawn: io::stderr().is_terminal() };
+        let progress = Progress { what: Visible::new(what).to_string(), drawn: io::stderr().is_terminal() };
         progress.draw("");
         progress
     }
@@ -79,24 +168,48 @@ impl Progress {
 
     fn draw(&self, more: &str) {
         if self.drawn {
-            eprint(&format!("\r\u{1b}[K{}{more}", self.what));
+            write_error(&format!("\r\u{1b}[K{}{more}", self.what));
         }
     }
 
     /// Takes the line away.
     pub(crate) fn end(self) {
         if self.drawn {
-            eprint("\r\u{1b}[K");
+            write_error("\r\u{1b}[K");
         }
     }
 }
 
+/// Writes a text that is JSON to standard output.
+pub(crate) fn print_json_text(text: &str) -> Result<(), Stop> {
+    write(&Visible::json(text).to_string())
+}
+
 /// Writes JSON to standard output, with a newline at its end.
 pub(crate) fn print_json(value: &serde_json::Value) -> Result<(), Stop> {
-    print(&format!("{value:#}\n"))
+    print_json_text(&format!("{value:#}\n"))
 }
 
 /// Writes text for people to standard output: plain ASCII where that is no terminal.
 pub(crate) fn say(text: &str) -> Result<(), Stop> {
-    print(&style().signs(text))
+    write(&style().signs(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_painted_text_only_colours_pass_and_only_where_they_are_wanted() {
+        let check = |text: &str, with: &str, without: &str| {
+            assert_eq!(painted(text, true), with);
+            assert_eq!(painted(text, false), without);
+        };
+        check("\u{1b}[31;1mFAIL\u{1b}[0m\n", "\u{1b}[31;1mFAIL\u{1b}[0m\n", "FAIL\n");
+        check("\u{1b}[2J", "\\u{1b}[2J", "\\u{1b}[2J");
+        check("\u{1b}]0;title\u{7}", "\\u{1b}]0;title\\u{7}", "\\u{1b}]0;title\\u{7}");
+        check("\u{1b}\u{1b}[", "\\u{1b}\\u{1b}[", "\\u{1b}\\u{1b}[");
+        check("a\u{202e}b\u{9b}m\r", "a\\u{202e}b\\u{9b}m\\u{d}", "a\\u{202e}b\\u{9b}m\\u{d}");
+        check("", "", "");
+    }
 }

@@ -3,6 +3,7 @@
 //! Needs no privilege and builds nothing: every lab in here runs in virtual time and is short.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use lab_orchestrator::{RunFolder, Runs};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -92,6 +93,12 @@ impl Bench {
     fn latest(&self, lab: &str) -> PathBuf {
         self.root.join("runs").join(lab).join("latest").canonicalize().unwrap()
     }
+}
+
+/// The runs of a bench's store.
+fn runs_of(bench: &Bench) -> Vec<RunFolder> {
+    let trusted = lab_files::Trusted::of_this_process(None);
+    RunFolder::all(&Runs::at(bench.root.join("runs"), trusted)).unwrap()
 }
 
 /// Takes out what differs from run to run: times, the version, and where the bench lies.
@@ -313,7 +320,7 @@ fn recorded_runs_are_compared_without_running_anything() {
     let (_, err) = bench.ends("conform --recorded runs", 64);
     assert!(err.contains("SKIPPED tiny: none of its runs is a live one on fanotify"), "{err}");
     // Runs that pass for live ones; that of the other seed ran another lab, and is the newest.
-    for run in lab_orchestrator::RunFolder::all(&bench.root.join("runs")) {
+    for run in runs_of(&bench) {
         let yaml = fs::read_to_string(run.lab()).unwrap();
         fs::write(run.lab(), yaml.replace("backend: sim", "backend: fanotify")).unwrap();
     }
@@ -334,10 +341,8 @@ fn costs_come_from_several_runs_and_their_spread_is_said() {
     for seed in [42, 43, 44] {
         bench.says(&format!("up tiny --backend sim --rules fanotify --seed {seed}"));
     }
-    let runs: Vec<String> = lab_orchestrator::RunFolder::all(&bench.root.join("runs"))
-        .iter()
-        .map(|run| format!("--from {}", run.root().display()))
-        .collect();
+    let runs: Vec<String> =
+        runs_of(&bench).iter().map(|run| format!("--from {}", run.root().display())).collect();
     let said = bench.json(&format!("sim tiny --json {}", runs.join(" ")));
     let labs = said["calibration"]["labs"].as_array().unwrap();
     assert_eq!(labs.len(), 1, "another seed is another run of the same lab: {labs:?}");

@@ -317,7 +317,7 @@ fn not_installed() {
     let doctor = rig.run(&["doctor", "missing"]);
     assert!(doctor.stdout.contains("there is no program /usr/sbin/no-such-product"), "{doctor:#?}");
     let plan = rig.run(&["plan", "missing"]);
-    assert!(plan.stdout.contains("absent: /usr/sbin/no-such-product --run"), "{plan:#?}");
+    assert!(plan.stdout.contains("absent: as root: /usr/sbin/no-such-product --run"), "{plan:#?}");
     assert!(plan.stdout.contains("there is no program"), "{plan:#?}");
 }
 

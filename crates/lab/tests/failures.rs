@@ -130,7 +130,7 @@ fn no_cargo() {
     let finished = Finished::of(&rig.command(&["up", "quick"]).env("PATH", "/nonexistent").output().unwrap());
     let expected = "error: cannot build the client and the driver: cargo is not on PATH\n  \
                     help: install Rust (https://rustup.rs), or add the folder of cargo to PATH\n";
-    fails(&rig, &finished, 70, expected);
+    fails(&rig, &finished, 69, expected);
 }
 
 fn no_run() {
@@ -173,7 +173,7 @@ fn read_only() {
 
 /// Wherever the space ends while a run is set up: in the bundles, in the conductor's trace, in the driver's.
 fn full_disk() {
-    for (size, place) in [("64k", "client-01.app"), ("4m", "orchestrator.trace"), ("8m", "driver.trace")] {
+    for (size, place) in [("64k", "/bundles"), ("6m", "orchestrator.trace"), ("10m", "driver.trace")] {
         let rig = rig(&format!("full-{size}"));
         let finished = on_tmpfs(&rig, &format!("size={size}"), "true", "quick");
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(74), "--\n"), "{}", finished.stderr);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// The layer of every crate; a crate may use lower layers, and its own where that is listed in [`BESIDE`].
-const LAYERS: [(&str, u8); 22] = [
+const LAYERS: [(&str, u8); 23] = [
     ("lab-model", 0),
     ("lab-files", 0),
     ("lab-trace", 1),
@@ -25,6 +25,7 @@ const LAYERS: [(&str, u8); 22] = [
     ("lab-worker", 5),
     ("lab-host", 5),
     ("lab-bench", 5),
+    ("lab-fuzz", 5),
     ("lab", 5),
 ];
 

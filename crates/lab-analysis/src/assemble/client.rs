@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::NotifyEvent;
+use lab_model::{Bounded, NotifyEvent, Total};
 use lab_trace::FaultKind;
 
 use super::{Assembly, observed::Losses, ranked};
@@ -59,6 +59,7 @@ impl Assembly<'_> {
             blocked_ns: account.blocked.summary(),
             headroom: account.used.headroom(),
             deadline_misses: account.misses,
+            deadline_misses_possible: account.doubtful,
             closest_calls: self.calls(&account.closest),
             blame_in: self.blame_in(place, account),
             top_paths,
@@ -76,8 +77,7 @@ impl Assembly<'_> {
     fn told(&self, place: usize) -> Option<Told> {
         let tally = self.engine.told.get(place).filter(|tally| tally.listens || tally.notices > 0)?;
         let sides = self.show.merge.sides();
-        let sum =
-            |count: fn(&Side) -> u64| self.of_client(place).map(|trace| count(sides[trace])).sum::<u64>();
+        let sum = |count: fn(&Side) -> u64| self.of_client(place).map(|trace| count(sides[trace])).total();
         let wanted = |coverage: Coverage, count: u64| coverage.wanted.then_some(count);
         let (opens, execs) = (tally.opens, tally.execs);
         let events = NotifyEvent::ALL.iter().zip(tally.by_event).filter(|(_, count)| *count > 0);
@@ -139,7 +139,7 @@ impl Assembly<'_> {
         let lines = lines.filter(|(_, (decisions, _))| *decisions > 0);
         let lines = lines.map(|((column, heading), &(decisions, total_ns))| Blame {
             name: heading.name.clone(),
-            kind: if column == place + 1 { "own".into() } else { heading.kind.clone() },
+            kind: if column == place.saturating_add(1) { "own".into() } else { heading.kind.clone() },
             decisions,
             total_ns,
         });
@@ -158,7 +158,7 @@ impl Assembly<'_> {
             let path = self.show.file(tally.path.0, tally.path.1, file);
             let extension = path.as_deref().map_or("(unknown)", extension);
             let sums = extensions.entry(extension.to_owned()).or_default();
-            sums.0 += tally.decisions;
+            sums.0.raise(tally.decisions);
             sums.1 = sums.1.saturating_add(tally.total_ns);
             if paths.len() < LINES_MAX {
                 paths.push(Blame {
@@ -207,7 +207,7 @@ impl Assembly<'_> {
     }
 
     fn avoidable(&self, account: &Account) -> Vec<Avoidable> {
-        let asked_again: u64 = account.files.values().map(|tally| tally.allowed.saturating_sub(1)).sum();
+        let asked_again: u64 = account.files.values().map(|tally| tally.allowed.saturating_sub(1)).total();
         let own = account.own;
         let peers = account.observed[2];
         let line = |change: &str, decisions: u64, blind_spot: &str| Avoidable {

@@ -1,7 +1,10 @@
 //! At most three findings in plain words.
 
+use lab_model::Total;
+
 use crate::{
     findings::{Finding, Findings, Outcome, Requests, Stage},
+    measures::unwatched::sentence,
     show::duration,
     verdict::outcome::list,
 };
@@ -21,6 +24,7 @@ const HELD_FACTOR: u64 = 2;
 /// Says what matters most: what is bad, then what comes close, then what is remarkable.
 pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec<Finding> {
     let candidates = [
+        unwatched(findings, true),
         deadlock(findings),
         divergence(findings),
         hung(unread),
@@ -28,6 +32,7 @@ pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec
         misses(findings),
         unguarded(findings),
         lost(findings),
+        unwatched(findings, false),
         unserved(findings),
         denied_outside(findings),
         saturation(findings),
@@ -43,6 +48,18 @@ pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec
 
 fn finding(weight: &str, section: &str, text: String, advice: Option<&str>) -> Finding {
     Finding { text, advice: advice.map(str::to_owned), section: section.into(), weight: weight.into() }
+}
+
+/// Nobody watched: for so long that a deadline may have passed, or for less.
+fn unwatched(findings: &Findings, past_a_deadline: bool) -> Option<Finding> {
+    let unwatched = findings.unwatched.as_ref()?;
+    let bad = !unwatched.kept_by_kernel && unwatched.longest_ns >= findings.deadline_ns;
+    if bad != past_a_deadline {
+        return None;
+    }
+    let text = sentence(unwatched, findings.deadline_ns);
+    let advice = "Find out what stopped the lab's conductor, or the machine, and run the lab again.";
+    Some(finding(if bad { "bad" } else { "warn" }, "clients", text, Some(advice)))
 }
 
 fn deadlock(findings: &Findings) -> Option<Finding> {
@@ -126,7 +143,7 @@ fn hung(unread: &[(Vec<String>, u64)]) -> Option<Finding> {
 }
 
 fn misses(findings: &Findings) -> Option<Finding> {
-    let total: u64 = findings.clients.iter().map(|client| client.deadline_misses).sum();
+    let total: u64 = findings.clients.iter().map(|client| client.deadline_misses).total();
     if total == 0 {
         return None;
     }
@@ -237,7 +254,7 @@ fn saturation(findings: &Findings) -> Option<Finding> {
 
 /// The client whose helpers or daemons left most requests undone.
 fn unserved(findings: &Findings) -> Option<Finding> {
-    let undone = |requests: &Requests| requests.failed + requests.refused;
+    let undone = |requests: &Requests| requests.failed.saturating_add(requests.refused);
     let rows =
         findings.clients.iter().flat_map(|client| client.requests.iter().map(move |row| (client, row)));
     let (client, row) = rows.max_by_key(|(_, row)| undone(row)).filter(|(_, row)| undone(row) > 0)?;
@@ -268,8 +285,8 @@ fn own_making(findings: &Findings) -> Option<Finding> {
         .iter()
         .enumerate()
         .filter(|(_, column)| matches!(column.kind.as_str(), "client" | "helper" | "daemon"))
-        .map(|(place, _)| causes.decisions.iter().map(|row| row[place]).sum::<u64>())
-        .sum();
+        .map(|(place, _)| causes.decisions.iter().map(|row| row[place]).total())
+        .total();
     if causes.total == 0 || by_clients == 0 {
         return None;
     }
@@ -298,7 +315,7 @@ fn own_making(findings: &Findings) -> Option<Finding> {
 fn made_by(findings: &Findings, kind: &str) -> u64 {
     let causes = &findings.causes;
     let columns = causes.columns.iter().enumerate().filter(|(_, column)| column.kind == kind);
-    columns.map(|(place, _)| causes.decisions.iter().map(|row| row[place]).sum::<u64>()).sum()
+    columns.map(|(place, _)| causes.decisions.iter().map(|row| row[place]).total()).total()
 }
 
 fn whose_making(findings: &Findings) -> &'static str {
@@ -315,7 +332,7 @@ fn whose_making(findings: &Findings) -> &'static str {
 
 /// The advice: for each kind of maker the only thing that spares its decisions.
 fn what_mutes_it(findings: &Findings) -> String {
-    let own: u64 = findings.clients.iter().map(|client| client.own_process).sum();
+    let own: u64 = findings.clients.iter().map(|client| client.own_process).total();
     let names = |kind: &str| -> Vec<String> {
         let columns = findings.causes.columns.iter().filter(|column| column.kind == kind);
         columns.map(|column| column.name.clone()).collect()
@@ -354,7 +371,7 @@ fn waited_for(findings: &Findings) -> Option<Finding> {
     let stages = &findings.pipeline.stages;
     let longest = stages.iter().max_by_key(|stage| held(stage)).filter(|_| stages.len() > 1)?;
     let others = stages.iter().filter(|stage| stage.client != longest.client).map(held).max().unwrap_or(0);
-    if held(longest) < HELD_FACTOR * others {
+    if held(longest) < HELD_FACTOR.saturating_mul(others) {
         return None;
     }
     let text = format!(

@@ -1,9 +1,13 @@
 //! What was lost, and what the traces cannot show.
 
-use lab_model::Role;
+use lab_model::{Bounded, Role, Total};
 
 use super::Assembly;
-use crate::{findings::Findings, pass::merge::WINDOW};
+use crate::{
+    findings::{Findings, Unwatched},
+    measures::unwatched::sentence,
+    pass::merge::WINDOW,
+};
 
 /// What is missing from the traces.
 #[derive(Clone, Debug, Default)]
@@ -24,11 +28,12 @@ impl Assembly<'_> {
         {
             let tail = trace.tail();
             let cut = tail.missing_places.max(u64::from(tail.is_cut()));
-            let damaged = side.damaged + side.parts_damaged + u64::from(tail.is_cut());
+            let damaged =
+                side.damaged.saturating_add(side.parts_damaged).saturating_add(u64::from(tail.is_cut()));
             let lost =
                 trace.lost.saturating_add(side.events_lost).saturating_add(side.damaged).saturating_add(cut);
             losses.lost = losses.lost.saturating_add(lost);
-            losses.damaged += damaged;
+            losses.damaged.raise(damaged);
             if let Some(client) = participant.client {
                 let sum = &mut losses.by_client[usize::from(client)];
                 *sum = sum.saturating_add(lost).saturating_add(side.parts_damaged);
@@ -44,6 +49,9 @@ impl Assembly<'_> {
             notes.push(format!("The trace {name} could not be read: {why}."));
         }
         notes.extend(self.roster.remarks.iter().cloned());
+        if let Some(unwatched) = &findings.unwatched {
+            notes.push(sentence(unwatched, findings.deadline_ns));
+        }
         self.missing_traces(&mut notes);
         for trace in 0..self.show.traces.len() {
             self.trace_notes(trace, &mut notes);
@@ -78,6 +86,16 @@ impl Assembly<'_> {
             );
         }
         notes
+    }
+
+    /// When nobody watched, and what may have passed meanwhile.
+    pub(super) fn unwatched(&self) -> Option<Unwatched> {
+        let mut unwatched = self.timeline.gaps.finish(self.timeline, !self.engine.keeps_deadlines())?;
+        for account in &self.engine.accounts {
+            unwatched.late = unwatched.late.saturating_add(account.let_pass);
+            unwatched.doubtful = unwatched.doubtful.saturating_add(account.doubtful);
+        }
+        Some(unwatched)
     }
 
     fn missing_traces(&self, notes: &mut Vec<String>) {
@@ -205,7 +223,7 @@ impl Assembly<'_> {
             engine.waiting.looks_left_out,
             "moments at which clients might have waited in a circle were not looked at",
         );
-        let left_out: u64 = engine.accounts.iter().map(|account| account.files_left_out).sum();
+        let left_out: u64 = engine.accounts.iter().map(|account| account.files_left_out).total();
         note(left_out, "decisions were about files beyond the 65,536 that are counted for each client");
         if self.roster.clients.len() > 128 {
             notes.push(

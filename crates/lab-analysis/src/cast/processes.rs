@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lab_model::{External, LifeStep, ProcessFacts, ProcessId, SignedBy};
+use lab_model::{Bounded, External, LifeStep, ProcessFacts, ProcessId, SignedBy, Total};
 use lab_trace::Trace;
 
 use crate::{cast::roster::Roster, findings::Program};
@@ -52,7 +52,7 @@ impl Processes {
             let program = life.signed.map(|signed| {
                 *places.entry(signed).or_insert_with(|| {
                     processes.programs.push(signed);
-                    processes.programs.len() - 1
+                    processes.programs.len().saturating_sub(1)
                 })
             });
             let known = processes.known.entry(life.process).or_default();
@@ -104,15 +104,15 @@ impl Processes {
             return;
         }
         let Some(program) = self.program(process) else {
-            self.unsigned += 1;
+            self.unsigned.raise(1);
             return;
         };
         let counted = self.counted.entry(program).or_default();
         counted.processes.insert(process);
         if counted.by_column.len() <= column {
-            counted.by_column.resize(column + 1, 0);
+            counted.by_column.resize(column.saturating_add(1), 0);
         }
-        counted.by_column[column] += 1;
+        counted.by_column[column].raise(1);
     }
 
     /// The programs that were asked about, those of the most decisions first. With records missing, what looks external
@@ -127,7 +127,7 @@ impl Processes {
                 for (column, &decisions) in counted.by_column.iter().enumerate().filter(|&(_, &n)| n > 0) {
                     let column =
                         if lossy && column == roster.external() { roster.unexplained() } else { column };
-                    *under.entry(column).or_default() += decisions;
+                    under.entry(column).or_default().raise(decisions);
                 }
                 Program {
                     signing_id: signed.signing_id(),
@@ -135,7 +135,7 @@ impl Processes {
                     cdhash: signed.cdhash.iter().map(|byte| format!("{byte:02x}")).collect(),
                     is_es_client: signed.is_es_client,
                     processes: counted.processes.len() as u64,
-                    decisions: counted.by_column.iter().sum(),
+                    decisions: counted.by_column.iter().total(),
                     under: under
                         .into_iter()
                         .map(|(column, decisions)| (roster.columns[column].name.clone(), decisions))

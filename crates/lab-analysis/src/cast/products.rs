@@ -197,7 +197,7 @@ fn mark(mark: &GroupMark) -> String {
 impl Roster {
     /// The column of a product's operations.
     pub(crate) fn product_column(&self, place: usize) -> usize {
-        self.external() - self.products + place
+        self.external().saturating_sub(self.products).saturating_add(place)
     }
 
     /// True for a column of a product.

@@ -49,7 +49,7 @@ pub(crate) fn regimes(lab: &Lab, client: usize, timeline: &Timeline) -> Vec<Regi
                 continue;
             }
         };
-        leaving.push((regimes.len() - 1, step.place, settled));
+        leaving.push((regimes.len().saturating_sub(1), step.place, settled));
         active.sort_by_key(|(place, _)| *place);
         let behavior = behavior_under(&client.behavior, active.iter().map(|(_, action)| *action));
         regimes.push(Regime { from: fault.at, to: u64::MAX, behavior });

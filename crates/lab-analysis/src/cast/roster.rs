@@ -114,18 +114,12 @@ impl Roster {
                     "The trace of process number {actor} does not say whose it is (damaged metadata); it is taken for \"{name}\"."
                 ));
             }
-            if let Some(&other) = self.by_actor.get(&actor) {
-                self.remarks.push(format!(
-                    "The traces of {} and {name} carry the same process number {actor}; causes are looked up in the first.",
-                    self.participants[usize::from(other)].name
-                ));
-            } else {
-                self.by_actor.insert(actor, place);
-            }
+            // Two traces of one number are never admitted.
+            self.by_actor.entry(actor).or_insert(place);
             let before = self.participants.iter().filter(|other| other.name == name && other.role == role);
             let label = match before.count() {
                 0 => name.clone(),
-                earlier => format!("{name}.{}", earlier + 1),
+                earlier => format!("{name}.{}", earlier.saturating_add(1)),
             };
             self.participants.push(Participant {
                 name,
@@ -156,7 +150,7 @@ impl Roster {
         let known = self.clients.iter().position(|member| member.id == name);
         let place = known.unwrap_or_else(|| {
             self.clients.push(Member::unknown(name));
-            self.clients.len() - 1
+            self.clients.len().saturating_sub(1)
         });
         u16::try_from(place).unwrap_or(u16::MAX)
     }
@@ -177,9 +171,9 @@ impl Roster {
         let clients = self.clients.len();
         let of_daemon = |name: &str| lab.daemons.iter().position(|daemon| daemon.id.as_str() == name);
         let bit = |group: usize| 1_u128.checked_shl(u32::try_from(group).unwrap_or(u32::MAX)).unwrap_or(0);
-        self.servers = vec![0; clients + lab.daemons.len()];
+        self.servers = vec![0; clients.saturating_add(lab.daemons.len())];
         for (place, daemon) in lab.daemons.iter().enumerate() {
-            self.servers[clients + place] = usize::from(daemon.workers);
+            self.servers[clients.saturating_add(place)] = usize::from(daemon.workers);
         }
         for (place, client) in lab.clients.iter().enumerate() {
             let behavior = &client.behavior;
@@ -191,14 +185,15 @@ impl Roster {
                 let helped = helpers.is_some_and(|helpers| helpers.on.contains(event));
                 let asked = behavior.daemons.iter().filter(|asked| asked.wait && asked.on.contains(event));
                 let asked = asked.filter_map(|asked| of_daemon(asked.daemon.as_str()));
-                *waits = asked
-                    .fold(if helped { bit(place) } else { 0 }, |bits, daemon| bits | bit(clients + daemon));
+                *waits = asked.fold(if helped { bit(place) } else { 0 }, |bits, daemon| {
+                    bits | bit(clients.saturating_add(daemon))
+                });
             }
         }
         for participant in &mut self.participants {
             let group = match participant.role {
                 Role::Helper => participant.serves.map(usize::from),
-                Role::Daemon => of_daemon(&participant.name).map(|daemon| clients + daemon),
+                Role::Daemon => of_daemon(&participant.name).map(|daemon| clients.saturating_add(daemon)),
                 _ => None,
             };
             participant.group = group.and_then(|group| u16::try_from(group).ok());
@@ -209,7 +204,7 @@ impl Roster {
         for place in 0..self.participants.len() {
             let participant = &self.participants[place];
             let column = match (participant.client, participant.role) {
-                (Some(client), _) => client + 1,
+                (Some(client), _) => client.saturating_add(1),
                 (None, Role::Driver) => WORKLOAD,
                 (None, role) => {
                     let client =
@@ -226,7 +221,7 @@ impl Roster {
                     let known = self.columns.iter().position(|column| column.name == name);
                     let place = known.unwrap_or_else(|| {
                         self.columns.push(CauseColumn { client, ..CauseColumn::new(&name, kind) });
-                        self.columns.len() - 1
+                        self.columns.len().saturating_sub(1)
                     });
                     u16::try_from(place).unwrap_or(WORKLOAD)
                 }
@@ -246,7 +241,7 @@ impl Roster {
             Some(trace) => self.participants[usize::from(trace)].name.clone(),
             None if actor == 0 => "orchestrator".into(),
             None if actor >= FIRST_EXTERNAL => {
-                let product = self.product_names.get(usize::from(actor - FIRST_EXTERNAL));
+                let product = self.product_names.get(usize::from(actor.saturating_sub(FIRST_EXTERNAL)));
                 product.cloned().unwrap_or_else(|| "lab".into())
             }
             None => format!("process {actor}"),
@@ -269,12 +264,12 @@ impl Roster {
 
     /// The column of decisions about processes outside the lab.
     pub(crate) fn external(&self) -> usize {
-        self.columns.len() - 2
+        self.columns.len().saturating_sub(2)
     }
 
     /// The column of decisions that nothing accounts for.
     pub(crate) fn unexplained(&self) -> usize {
-        self.columns.len() - 1
+        self.columns.len().saturating_sub(1)
     }
 }
 

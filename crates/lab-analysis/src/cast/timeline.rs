@@ -3,7 +3,10 @@
 use lab_model::{PhaseKind, Role};
 use lab_trace::{Entry, FaultKind, ProcessMarkKind, Record, Trace};
 
-use crate::cast::{products::Products, roster::Roster};
+use crate::{
+    cast::{products::Products, roster::Roster},
+    measures::unwatched::Gaps,
+};
 
 /// The places at a trace's end that are looked at to find when the run ended.
 const TAIL_PLACES: u64 = 64;
@@ -41,6 +44,8 @@ pub(crate) struct Timeline {
     pub(crate) ends: Vec<EndAt>,
     /// What was seen of products that the lab did not build.
     pub(crate) products: Products,
+    /// When nobody watched the clients.
+    pub(crate) gaps: Gaps,
     /// When processes said that they are ready.
     pub(crate) readies: Vec<EndAt>,
     /// The earliest record.
@@ -68,6 +73,7 @@ pub(crate) fn begins(record: &Record) -> Option<u64> {
         Record::Outlook(outlook) => outlook.at.0,
         Record::Notice(notice) => notice.read.0,
         Record::Life(life) => life.at.0,
+        Record::Unwatched(unwatched) => unwatched.from.0,
         Record::Path(_) => return None,
     })
 }
@@ -75,12 +81,14 @@ pub(crate) fn begins(record: &Record) -> Option<u64> {
 impl Timeline {
     pub(crate) fn new(roster: &Roster, traces: &[Trace<'_>]) -> Timeline {
         let mut timeline = Timeline { origin: u64::MAX, ..Timeline::default() };
+        let mut gaps = Vec::new();
         for (trace, participant) in traces.iter().zip(&roster.participants) {
             if participant.role == Role::Orchestrator {
-                timeline.read(trace);
+                timeline.read(trace, &mut gaps);
             }
             timeline.frame(trace);
         }
+        timeline.gaps = Gaps::new(gaps);
         timeline.origin = timeline.origin.min(timeline.last);
         timeline.faults.sort_by_key(|fault| fault.at);
         timeline.ends.sort_by_key(|end| (end.at, end.actor));
@@ -89,7 +97,7 @@ impl Timeline {
         timeline
     }
 
-    fn read(&mut self, trace: &Trace<'_>) {
+    fn read(&mut self, trace: &Trace<'_>, gaps: &mut Vec<(u64, u64)>) {
         let timebase = trace.header.timebase;
         for entry in trace.entries() {
             let Entry::Record { record, .. } = entry else { continue };
@@ -104,6 +112,9 @@ impl Timeline {
                     actor: fault.actor.0,
                     detail: fault.detail,
                 }),
+                Record::Unwatched(gap) => {
+                    gaps.push((timebase.nanoseconds(gap.from.0), timebase.nanoseconds(gap.until.0)));
+                }
                 Record::Process(mark) => {
                     let (at, actor) = (timebase.nanoseconds(mark.at.0), mark.actor.0);
                     let step = EndAt { at, actor, status: mark.status };

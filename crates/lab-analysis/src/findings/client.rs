@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lab_model::Bounded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +94,9 @@ pub struct Client {
     pub headroom: Headroom,
     /// Decisions answered after their deadline, or unanswered because the warden killed the client for them.
     pub deadline_misses: u64,
+    /// Further misses that cannot be ruled out, because nobody watched: events that may have lain unread past the deadline.
+    #[serde(default)]
+    pub deadline_misses_possible: u64,
     /// The ten decisions with the least headroom, worst first.
     pub closest_calls: Vec<Call>,
     /// Who made it decide: (subject and kind, decisions, nanoseconds of its time), the most first, at most 20.
@@ -198,22 +202,22 @@ pub struct Approvals {
 impl Approvals {
     /// Adds another client's.
     pub fn add(&mut self, other: &Approvals) {
-        self.operations += other.operations;
+        self.operations.raise(other.operations);
         for (sum, counts) in [(&mut self.asked, &other.asked), (&mut self.hidden, &other.hidden)] {
             for (name, count) in counts {
-                *sum.entry(name.clone()).or_default() += count;
+                sum.entry(name.clone()).or_default().raise(*count);
             }
         }
-        self.unknown += other.unknown;
-        self.further += other.further;
-        self.elsewhere += other.elsewhere;
+        self.unknown.raise(other.unknown);
+        self.further.raise(other.further);
+        self.elsewhere.raise(other.elsewhere);
     }
 
     /// Operations approved in this way, whether it was asked or not.
     #[must_use]
     pub fn by(&self, name: &str) -> u64 {
         let count = |counts: &BTreeMap<String, u64>| counts.get(name).copied().unwrap_or(0);
-        count(&self.asked) + count(&self.hidden)
+        count(&self.asked).saturating_add(count(&self.hidden))
     }
 }
 

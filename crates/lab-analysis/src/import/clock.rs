@@ -1,4 +1,8 @@
 //! Moments as `eslogger` writes them: RFC 3339 with nanoseconds.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "digits of a fixed count; what they make is checked at the end"
+)]
 
 /// Reads `2026-11-23T17:30:12.123456789Z` (or with an offset) as nanoseconds since 1970; `None` when it is no such
 /// moment or lies outside of what 64 bits can hold.

@@ -1,5 +1,7 @@
 //! Events over time, in stretches that double when the recording goes on for longer.
 
+use lab_model::{Bounded, Total};
+
 use super::summary::Course;
 
 /// The most stretches, as in a run's series.
@@ -11,22 +13,21 @@ impl Course {
         let origin = *self.origin.get_or_insert(at);
         self.bucket_ticks = self.bucket_ticks.max(1);
         let after = at.saturating_sub(origin);
-        while after / self.bucket_ticks >= BUCKETS_MAX as u64 {
+        while after.checked_div(self.bucket_ticks).unwrap_or(0) >= BUCKETS_MAX as u64 {
             self.double();
         }
-        let place = usize::try_from(after / self.bucket_ticks).unwrap_or(0);
+        let place = usize::try_from(after.checked_div(self.bucket_ticks).unwrap_or(0)).unwrap_or(0);
         if self.events.len() <= place {
-            self.events.resize(place + 1, [0; 3]);
+            self.events.resize(place.saturating_add(1), [0; 3]);
         }
-        self.events[place][class] += 1;
+        self.events[place][class].raise(1);
     }
 
     fn double(&mut self) {
         self.bucket_ticks = self.bucket_ticks.saturating_mul(2);
         let pairs = self.events.chunks(2);
-        let sum = |pair: &[[u64; 3]]| {
-            std::array::from_fn(|class| pair.iter().map(|counts| counts[class]).sum::<u64>())
-        };
+        let sum =
+            |pair: &[[u64; 3]]| std::array::from_fn(|class| pair.iter().map(|counts| counts[class]).total());
         self.events = pairs.map(sum).collect();
     }
 }

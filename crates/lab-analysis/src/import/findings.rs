@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use lab_model::Total;
+
 use super::{
     read::BACKEND,
     summary::{Import, Program},
@@ -35,6 +37,7 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         lab: import.source.name.clone(),
         about: "Events that eslogger was told about, imported.".into(),
         run: run.into(),
+        still_running: false,
         replay: replay.into(),
         backend: BACKEND.into(),
         seed: 0,
@@ -71,6 +74,7 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         knee: None,
         trees: None,
         outside: None,
+        unwatched: None,
         cost: Cost::default(),
         not_observed: not_observed(import),
     }
@@ -167,6 +171,7 @@ fn client(import: &Import) -> Client {
         blocked_ns: Latency::default(),
         headroom: Headroom::default(),
         deadline_misses: 0,
+        deadline_misses_possible: 0,
         closest_calls: Vec::new(),
         blame_in: programs.map(|program| blame(&(name(program), program.events), kind(program))).collect(),
         top_paths: import.files.iter().map(|file| blame(file, "file")).collect(),
@@ -248,7 +253,7 @@ fn sentences(import: &Import) -> Vec<Finding> {
 fn rates(import: &Import) -> Option<String> {
     let span = import.span_ns();
     let bucket = import.source.timebase.nanoseconds(import.course.bucket_ticks);
-    let most = import.course.events.iter().map(|counts| counts.iter().sum::<u64>()).max()?;
+    let most = import.course.events.iter().map(|counts| counts.iter().total()).max()?;
     if span == 0 || bucket == 0 {
         return None;
     }

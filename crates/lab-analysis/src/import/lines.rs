@@ -22,7 +22,7 @@ pub(super) enum Next {
 /// Reads the next line into `buffer`, which it clears first.
 pub(super) fn next_line(source: &mut impl BufRead, buffer: &mut Vec<u8>) -> io::Result<Next> {
     buffer.clear();
-    let most = LINE_BYTES_MAX as u64 + 1;
+    let most = (LINE_BYTES_MAX as u64).saturating_add(1);
     if source.by_ref().take(most).read_until(b'\n', buffer)? == 0 {
         return Ok(Next::End);
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use lab_model::Bounded;
+
 /// Counts by name. Names that come when it is full are counted together.
 #[derive(Clone, Debug)]
 pub(super) struct Ranking<K, V> {
@@ -18,11 +20,11 @@ impl<K: Ord + Clone, V: Clone> Ranking<K, V> {
     /// Counts one of `key`; `about` is kept of the first.
     pub(super) fn count(&mut self, key: K, about: impl FnOnce() -> V) {
         if let Some((count, _)) = self.entries.get_mut(&key) {
-            *count += 1;
+            count.raise(1);
         } else if self.entries.len() < self.entries_max {
             self.entries.insert(key, (1, about()));
         } else {
-            self.left_out += 1;
+            self.left_out.raise(1);
         }
     }
 

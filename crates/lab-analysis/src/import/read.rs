@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead},
 };
 
-use lab_model::{Actor, EventKind, Role, SubjectClass, Ticks, Timebase};
+use lab_model::{Actor, Bounded, EventKind, Role, SubjectClass, Ticks, Timebase};
 use lab_trace::{DecisionBegin, Header, HostFacts, Identity, Loss, LossKind, Target};
 
 use super::{
@@ -150,13 +150,13 @@ impl<R: BufRead> Importer<R> {
                 Next::End => return Ok(None),
                 Next::TooLong => (Damage::TooLong, String::new()),
                 Next::Line { .. } if self.buffer.trim_ascii().is_empty() => {
-                    self.found.lines += 1;
-                    self.found.blank += 1;
+                    self.found.lines.raise(1);
+                    self.found.blank.raise(1);
                     continue;
                 }
                 Next::Line { unended } => match Line::parse(&self.buffer) {
                     Ok(line) => {
-                        self.found.lines += 1;
+                        self.found.lines.raise(1);
                         return Ok(Some(line));
                     }
                     // Whoever reads a file that is still being written finds half a line at its end.
@@ -164,19 +164,19 @@ impl<R: BufRead> Importer<R> {
                     Err(damage) => damage,
                 },
             };
-            self.found.lines += 1;
+            self.found.lines.raise(1);
             self.damaged(damage);
         }
     }
 
     fn damaged(&mut self, (damage, detail): (Damage, String)) {
         let found = &mut self.found;
-        found.damaged += 1;
+        found.damaged.raise(1);
         let reason = damage.to_string();
         if found.damaged_first.len() < DAMAGED_NAMED_MAX {
             found.damaged_first.push(DamagedLine { line: found.lines, reason: reason.clone(), detail });
         }
-        *found.damaged_by_reason.entry(reason).or_default() += 1;
+        found.damaged_by_reason.entry(reason).or_default().raise(1);
     }
 
     /// Records one event and counts it.
@@ -232,7 +232,7 @@ impl<R: BufRead> Importer<R> {
         }
         let number = recorder.path(path.as_bytes());
         if number > 0 {
-            self.path_bytes += path.len() + size_of::<(String, u32)>();
+            self.path_bytes.raise(path.len().saturating_add(size_of::<(String, u32)>()));
             self.paths.insert(path.to_owned(), number);
         }
         number
@@ -240,29 +240,29 @@ impl<R: BufRead> Importer<R> {
 
     fn count(&mut self, line: &Line) {
         let found = &mut self.found;
-        found.events += 1;
+        found.events.raise(1);
         let version = line.version.map_or_else(|| "none".to_owned(), |version| version.to_string());
         if found.versions.len() < KINDS_MAX || found.versions.contains_key(&version) {
-            *found.versions.entry(version).or_default() += 1;
+            found.versions.entry(version).or_default().raise(1);
         }
-        found.schema_unknown += u64::from(line.schema_version != Some(1));
+        found.schema_unknown.raise(u64::from(line.schema_version != Some(1)));
         match line.shape {
-            TokenShape::Object => found.tokens.objects += 1,
-            TokenShape::Array => found.tokens.arrays += 1,
+            TokenShape::Object => found.tokens.objects.raise(1),
+            TokenShape::Array => found.tokens.arrays.raise(1),
         }
         let class = match (line.is_es_client, line.is_platform_binary) {
             (Some(true), _) => 0,
             (_, Some(true)) => 1,
             _ => 2,
         };
-        *[&mut found.by_es_clients, &mut found.by_platform_binaries, &mut found.by_others][class] += 1;
-        found.denied += u64::from(line.denied);
+        [&mut found.by_es_clients, &mut found.by_platform_binaries, &mut found.by_others][class].raise(1);
+        found.denied.raise(u64::from(line.denied));
         let untold = &mut found.untold;
-        untold.thread += u64::from(!line.thread_known);
-        untold.file += u64::from(line.file.is_none());
-        untold.path_truncated += u64::from(line.file.as_ref().is_some_and(|file| file.truncated));
-        untold.is_es_client += u64::from(line.is_es_client.is_none());
-        untold.own_lines += u64::from(line.is_own);
+        untold.thread.raise(u64::from(!line.thread_known));
+        untold.file.raise(u64::from(line.file.is_none()));
+        untold.path_truncated.raise(u64::from(line.file.as_ref().is_some_and(|file| file.truncated)));
+        untold.is_es_client.raise(u64::from(line.is_es_client.is_none()));
+        untold.own_lines.raise(u64::from(line.is_own));
         let (first, last) = found.ticks.get_or_insert((line.mach_time, line.mach_time));
         (*first, *last) = ((*first).min(line.mach_time), (*last).max(line.mach_time));
         if let Some(unix_ns) = line.unix_ns {
@@ -277,7 +277,7 @@ impl<R: BufRead> Importer<R> {
     fn names(&mut self, line: &Line) {
         if self.kinds.len() < KINDS_MAX || self.kinds.contains_key(&line.event) {
             let (name, events, _) = self.kinds.entry(line.event).or_default();
-            *events += 1;
+            events.raise(1);
             if name.is_empty() {
                 line.name.as_deref().unwrap_or_default().clone_into(name);
             }

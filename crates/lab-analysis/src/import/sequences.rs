@@ -1,22 +1,24 @@
 //! Sequence numbers, checked in the order of the lines.
 
+use lab_model::Bounded;
+
 use super::summary::Sequence;
 
 impl Sequence {
     /// Takes in the next number and returns how many are missing before it. The first is taken as it comes: the
     /// kernel does not promise where it starts. One that goes back is no loss and restarts the count.
     pub(super) fn observe(&mut self, number: u64) -> u64 {
-        self.seen += 1;
+        self.seen.raise(1);
         let Some(last) = self.last.replace(number) else {
             self.first = Some(number);
             return 0;
         };
         if number <= last {
-            self.went_back += 1;
+            self.went_back.raise(1);
             return 0;
         }
-        let missing = number - last - 1;
-        self.gaps += u64::from(missing > 0);
+        let missing = number.saturating_sub(last).saturating_sub(1);
+        self.gaps.raise(u64::from(missing > 0));
         self.missing = self.missing.saturating_add(missing);
         missing
     }

@@ -1,5 +1,7 @@
 //! Calm after the storm.
 
+use lab_model::Bounded;
+
 use crate::{cast::timeline::Timeline, findings::Drain, measures::latency::Times};
 
 /// The decisions after the storm that a half-life takes.
@@ -34,10 +36,10 @@ impl DrainTally {
         if at <= self.storm_end {
             return;
         }
-        self.times.record(at - self.storm_end);
-        self.last = self.last.max(at - self.storm_end);
+        self.times.record(at.saturating_sub(self.storm_end));
+        self.last = self.last.max(at.saturating_sub(self.storm_end));
         if at.saturating_add(self.length() / QUIET_SHARE) > self.closing {
-            self.late += 1;
+            self.late.raise(1);
         }
     }
 

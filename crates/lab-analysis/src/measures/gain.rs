@@ -1,6 +1,6 @@
 //! How many events one event brings: gain, drive, loop gain with its interval, predicted size.
 
-use lab_model::mix;
+use lab_model::{Bounded, mix};
 
 use crate::{findings::Interval, pass::cascade::Cascade};
 
@@ -37,7 +37,7 @@ impl Draw {
 
     /// A number below `bound`, evenly drawn to within 2^-64.
     fn below(&mut self, bound: u64) -> u64 {
-        u64::try_from((u128::from(self.next()) * u128::from(bound)) >> 64).unwrap_or(0)
+        u64::try_from(u128::from(self.next()).saturating_mul(u128::from(bound)) >> 64).unwrap_or(0)
     }
 }
 
@@ -71,19 +71,19 @@ pub(crate) struct Gain {
 
 impl Gain {
     pub(crate) fn new(clients: usize, told: bool, seed: u64) -> Gain {
-        let types = if told { 2 * clients } else { clients };
-        let each = types * types + types;
+        let types = if told { clients.saturating_mul(2) } else { clients };
+        let each = types.saturating_mul(types).saturating_add(types);
         Gain {
             types,
             clients,
             handled: vec![0; types],
             handled_workload: vec![0; types],
-            landed: vec![0; types * types],
-            driven: vec![0; types * types],
+            landed: vec![0; types.saturating_mul(types)],
+            driven: vec![0; types.saturating_mul(types)],
             first: vec![0; types],
             completed: 0,
             samples: Vec::new(),
-            samples_max: SAMPLES_MAX.min(SAMPLE_COUNTS_MAX / each.max(1)),
+            samples_max: SAMPLES_MAX.min(SAMPLE_COUNTS_MAX.checked_div(each.max(1)).unwrap_or(0)),
             seen: 0,
             draw: Draw::new(seed ^ 0x6761_696E),
         }
@@ -96,7 +96,7 @@ impl Gain {
 
     /// The type of what a client is told.
     pub(crate) fn told(&self, client: u16) -> u16 {
-        client + u16::try_from(self.types - self.clients).unwrap_or(0)
+        client.saturating_add(u16::try_from(self.types.saturating_sub(self.clients)).unwrap_or(0))
     }
 
     /// Counts an event of type `on` that was handled.
@@ -104,40 +104,40 @@ impl Gain {
         let on = usize::from(on);
         if about_client {
             if judged {
-                self.handled[on] += 1;
-                cascade.handled[on] += 1;
+                self.handled[on].raise(1);
+                cascade.handled[on].raise(1);
             }
         } else {
-            cascade.handled[self.types + on] += 1;
+            cascade.handled[self.types.saturating_add(on)].raise(1);
             if judged {
-                self.handled_workload[on] += 1;
+                self.handled_workload[on].raise(1);
             }
         }
     }
 
     /// Counts that an event of type `on` came of a reaction to one of type `by`.
     pub(crate) fn landing(&mut self, cascade: &mut Cascade, on: u16, by: u16, to_client_caused: bool) {
-        let pair = usize::from(on) * self.types + usize::from(by);
+        let pair = usize::from(on).saturating_mul(self.types).saturating_add(usize::from(by));
         if to_client_caused {
-            self.landed[pair] += 1;
+            self.landed[pair].raise(1);
             if cascade.landed.is_empty() {
-                cascade.landed = vec![0; self.types * self.types];
+                cascade.landed = vec![0; self.types.saturating_mul(self.types)];
             }
-            cascade.landed[pair] += 1;
+            cascade.landed[pair].raise(1);
         } else {
-            self.driven[pair] += 1;
+            self.driven[pair].raise(1);
         }
     }
 
     /// Takes a closed cascade into the sample (reservoir sampling) and into the first decisions.
     pub(crate) fn sample(&mut self, cascade: &Cascade) {
         if cascade.root_completed && !cascade.cut {
-            self.completed += 1;
+            self.completed.raise(1);
             for (first, &count) in self.first.iter_mut().zip(&cascade.handled[self.types..]) {
-                *first += u64::from(count);
+                first.raise(u64::from(count));
             }
         }
-        self.seen += 1;
+        self.seen.raise(1);
         let sample = |cascade: &Cascade| Sample {
             handled: cascade.handled[..self.types].into(),
             landed: cascade.landed.as_slice().into(),
@@ -196,7 +196,7 @@ impl Gain {
         let mut draw = self.draw.clone();
         let mut radii: Vec<f64> = (0..RESAMPLES).map(|_| self.resample(&mut draw)).collect();
         radii.sort_by(f64::total_cmp);
-        let at = |share: usize| radii[(RESAMPLES * share / 1000).min(RESAMPLES - 1)];
+        let at = |share: usize| radii[(RESAMPLES.saturating_mul(share) / 1000).min(RESAMPLES - 1)];
         // The interval of the sample holds the estimate from all cascades.
         Some(Interval { value, low: at(25).min(value), high: at(975).max(value) })
     }
@@ -211,10 +211,10 @@ impl Gain {
                 continue;
             };
             for (sum, &count) in handled.iter_mut().zip(&sample.handled) {
-                *sum += u64::from(count);
+                sum.raise(u64::from(count));
             }
             for (sum, &count) in landed.iter_mut().zip(&sample.landed) {
-                *sum += u64::from(count);
+                sum.raise(u64::from(count));
             }
         }
         spectral_radius(&self.rows(&landed, &handled))

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Approval, Behavior, Cache, EventKind, Lab, OperationKind};
+use lab_model::{Approval, Behavior, Bounded, Cache, EventKind, Lab, OperationKind};
 
 use crate::{
     cast::{
@@ -159,17 +159,17 @@ impl Sides {
     pub(crate) fn decided(&mut self, client: u16, place: Place, approval: Option<Approval>) {
         let side = &mut self.sides[usize::from(client)];
         match place {
-            Place::First => side.asked[slot(approval)] += 1,
-            Place::Further => side.further += 1,
-            Place::Elsewhere => side.elsewhere += 1,
+            Place::First => side.asked[slot(approval)].raise(1),
+            Place::Further => side.further.raise(1),
+            Place::Elsewhere => side.elsewhere.raise(1),
         }
     }
 
     /// A first decision that was never answered: the client died, and the kernel allowed it.
     pub(crate) fn died(&mut self, client: u16) {
         let side = &mut self.sides[usize::from(client)];
-        side.asked[slot(None)] -= 1;
-        side.asked[slot(Some(Approval::DeadClient))] += 1;
+        side.asked[slot(None)].lower(1);
+        side.asked[slot(Some(Approval::DeadClient))].raise(1);
     }
 
     /// Remembers an answer that the kernel may have kept.
@@ -189,7 +189,7 @@ impl Sides {
     /// Counts an operation that is over, from every client's side. `asked_by` has a bit for each that decided.
     pub(crate) fn ended(&mut self, looked: &Looked<'_>, asked_by: u128) {
         for client in 0..self.sides.len() {
-            self.sides[client].operations += 1;
+            self.sides[client].operations.raise(1);
             let asked = u32::try_from(client).ok().and_then(|bit| asked_by.checked_shr(bit)).unwrap_or(0);
             if asked & 1 == 1 {
                 continue;
@@ -197,9 +197,9 @@ impl Sides {
             let explained = self.explain(client, looked);
             let side = &mut self.sides[client];
             match explained {
-                Explained::Certainly(reason) => *side.certain.entry(reason).or_default() += 1,
-                Explained::Only(reason) => *side.eliminated.entry(reason).or_default() += 1,
-                Explained::Not => side.unknown += 1,
+                Explained::Certainly(reason) => side.certain.entry(reason).or_default().raise(1),
+                Explained::Only(reason) => side.eliminated.entry(reason).or_default().raise(1),
+                Explained::Not => side.unknown.raise(1),
             }
         }
     }
@@ -322,8 +322,8 @@ impl Sides {
         for reason in Reason::ALL {
             let certain = side.certain.get(&reason).copied().unwrap_or(0);
             let eliminated = side.eliminated.get(&reason).copied().unwrap_or(0);
-            let count = if lossy { certain } else { certain + eliminated };
-            unknown += if lossy { eliminated } else { 0 };
+            let count = if lossy { certain } else { certain.saturating_add(eliminated) };
+            unknown.raise(if lossy { eliminated } else { 0 });
             if count > 0 {
                 hidden.insert(reason.name().to_owned(), count);
             }
@@ -353,7 +353,7 @@ pub(crate) enum Place {
 }
 
 fn slot(approval: Option<Approval>) -> usize {
-    approval.map_or(Approval::ALL.len(), |approval| usize::from(approval.code()) - 1)
+    approval.map_or(Approval::ALL.len(), |approval| usize::from(approval.code()).saturating_sub(1))
 }
 
 /// True when a mute of a file or folder covers a path.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use lab_model::{Expectation, Knee, Lab, PhaseKind, Rate, Role};
+use lab_model::{Bounded, Expectation, Knee, Lab, PhaseKind, Rate, Role};
 use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
 
 use crate::{
@@ -70,7 +70,7 @@ impl KneeTally {
 
     /// The step that a time lies in.
     fn step(&mut self, at: u64) -> Option<&mut Step> {
-        let step = at.checked_sub(self.began)? / self.length;
+        let step = at.checked_sub(self.began)?.checked_div(self.length).unwrap_or(0);
         self.steps.get_mut(usize::try_from(step).ok()?)
     }
 
@@ -79,21 +79,21 @@ impl KneeTally {
         let mine = begin.phase == Some(PhaseKind::Storm) && self.workers.contains(&begin.worker);
         let Some(planned) = begin.planned.filter(|_| mine) else { return };
         if let Some(step) = self.step(planned.0) {
-            step.begun += 1;
+            step.begun.raise(1);
             if let Some(end) = end {
-                step.completed += 1;
+                step.completed.raise(1);
                 step.times.record(end.ended.0.saturating_sub(planned.0));
             }
         }
         if let Some(step) = end.and_then(|end| self.step(end.ended.0)) {
-            step.ended += 1;
+            step.ended.raise(1);
         }
     }
 
     /// Counts a decision by when it was read: how much of its budget it took, or that it was late.
     pub(crate) fn decision(&mut self, read: u64, took: Option<(u64, u64)>, missed: bool) {
         let Some(step) = self.step(read) else { return };
-        step.misses += u64::from(missed);
+        step.misses.raise(u64::from(missed));
         if let Some((took, budget)) = took {
             step.used.record(took, budget);
         }
@@ -113,12 +113,15 @@ impl KneeTally {
     fn judge(&self, place: u16, step: &Step, timeline: &Timeline) -> KneeStep {
         let rate = self.knee.rate(place);
         let seconds = self.length as f64 / 1e9;
-        let planned = (u128::from(self.length) * u128::from(rate)).div_ceil(1_000_000_000);
+        let planned = u128::from(self.length).saturating_mul(u128::from(rate)).div_ceil(1_000_000_000);
         let planned = u64::try_from(planned).unwrap_or(u64::MAX);
         let achieved = step.ended as f64 / seconds;
         let mut found = KneeStep {
             rate,
-            began_ns: (self.began + u64::from(place) * self.length).saturating_sub(timeline.origin),
+            began_ns: self
+                .began
+                .saturating_add(u64::from(place).saturating_mul(self.length))
+                .saturating_sub(timeline.origin),
             seconds,
             planned,
             begun: step.begun,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use lab_model::{Bounded, Total};
 
 use crate::findings::{Distribution, Headroom, Latency};
 
@@ -47,8 +48,8 @@ impl Times {
             // It cannot grow to an hour only when there is no memory; then the value counts as its largest.
             histogram.saturating_record(value);
         }
-        self.count += 1;
-        self.sum += u128::from(value);
+        self.count.raise(1);
+        self.sum.raise(u128::from(value));
         self.min = self.min.min(value);
         self.max = self.max.max(value);
     }
@@ -62,8 +63,8 @@ impl Times {
                 None => self.histogram = Some(theirs.clone()),
             }
         }
-        self.count += other.count;
-        self.sum += other.sum;
+        self.count.raise(other.count);
+        self.sum.raise(other.sum);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
     }
@@ -97,7 +98,8 @@ impl Times {
         }
         Latency {
             count: self.count,
-            mean: u64::try_from(self.sum / u128::from(self.count)).unwrap_or(u64::MAX),
+            mean: u64::try_from(self.sum.checked_div(u128::from(self.count)).unwrap_or(0))
+                .unwrap_or(u64::MAX),
             min: self.min,
             p50: self.quantile(0.5),
             p90: self.quantile(0.9),
@@ -134,7 +136,8 @@ impl Used {
     /// Records an answer that took `took` of a `budget`, both in nanoseconds, and returns its headroom.
     pub(crate) fn record(&mut self, took: u64, budget: u64) -> f64 {
         let headroom = headroom(took, budget);
-        let parts = u128::from(took) * 1_000_000 / u128::from(budget.max(1));
+        let parts =
+            u128::from(took).saturating_mul(1_000_000).checked_div(u128::from(budget.max(1))).unwrap_or(0);
         self.parts.record(u64::try_from(parts).unwrap_or(u64::MAX));
         self.worst = Some(self.worst.map_or(headroom, |worst| worst.min(headroom)));
         headroom
@@ -176,14 +179,14 @@ pub(crate) struct Whole {
 
 impl Whole {
     pub(crate) fn record(&mut self, value: u64) {
-        self.count += 1;
-        self.sum += u128::from(value);
+        self.count.raise(1);
+        self.sum.raise(u128::from(value));
         if self.counts.len() < VALUES_MAX || self.counts.contains_key(&value) {
-            *self.counts.entry(value).or_default() += 1;
+            self.counts.entry(value).or_default().raise(1);
         } else if let Some((_, count)) = self.counts.range_mut(..=value).next_back() {
-            *count += 1;
+            count.raise(1);
         } else if let Some((_, count)) = self.counts.iter_mut().next() {
-            *count += 1;
+            count.raise(1);
         }
     }
 
@@ -195,7 +198,7 @@ impl Whole {
         let rank = (self.count as f64 * share).ceil().max(1.0);
         let mut below = 0_u64;
         for (&value, &count) in &self.counts {
-            below += count;
+            below.raise(count);
             if below as f64 >= rank {
                 return value;
             }
@@ -209,7 +212,7 @@ impl Whole {
         if histogram.len() > ENTRIES_MAX {
             let rest = histogram.split_off(ENTRIES_MAX - 1);
             let first = rest.first().map_or(0, |&(value, _)| value);
-            histogram.push((first, rest.iter().map(|&(_, count)| count).sum()));
+            histogram.push((first, rest.iter().map(|&(_, count)| count).total()));
         }
         Distribution {
             min: self.counts.keys().next().copied().unwrap_or(0),

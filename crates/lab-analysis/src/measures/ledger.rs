@@ -1,6 +1,6 @@
 //! What each client did and had done to it: counts, times, blame both ways.
 
-use lab_model::{Approval, EventKind, SubjectClass};
+use lab_model::{Approval, Bounded, EventKind, SubjectClass};
 
 use crate::{
     measures::latency::{Times, Used},
@@ -79,6 +79,10 @@ pub(crate) struct Account {
     pub(crate) blocked: Times,
     pub(crate) used: Used,
     pub(crate) misses: u64,
+    /// Of those, answers for which nobody was killed, because nobody watched.
+    pub(crate) let_pass: u64,
+    /// Events that may have lain unread past the deadline while nobody watched.
+    pub(crate) doubtful: u64,
     pub(crate) closest: Ranking,
     pub(crate) costliest: Ranking,
     /// By column: decisions and nanoseconds.
@@ -130,6 +134,8 @@ impl Account {
             blocked: Times::default(),
             used: Used::default(),
             misses: 0,
+            let_pass: 0,
+            doubtful: 0,
             closest: Ranking::default(),
             costliest: Ranking::default(),
             causes: vec![(0, 0); columns],
@@ -145,11 +151,11 @@ impl Account {
 
     /// Counts a decision of this client.
     pub(crate) fn decide(&mut self, entry: &Entry) {
-        self.decisions += 1;
-        self.own += u64::from(entry.own);
+        self.decisions.raise(1);
+        self.own.raise(u64::from(entry.own));
         let took = entry.took.unwrap_or(0);
         let cause = &mut self.causes[entry.column];
-        cause.0 += 1;
+        cause.0.raise(1);
         cause.1 = cause.1.saturating_add(took);
         let seen = match entry.class {
             SubjectClass::Own => 0,
@@ -157,13 +163,13 @@ impl Account {
             SubjectClass::Peer => 2,
             SubjectClass::Workload => 3,
         };
-        self.observed[seen] += 1;
+        self.observed[seen].raise(1);
         if let Some(looks) = self.brought_about.get_mut(usize::from(entry.author)) {
-            looks[seen] += 1;
+            looks[seen].raise(1);
         }
         match (entry.took, entry.approval) {
             (Some(took), Some(approval)) => self.answered(entry, took, approval),
-            _ => self.unanswered += 1,
+            _ => self.unanswered.raise(1),
         }
         if let Some(file) = entry.file {
             self.file(file, entry);
@@ -171,7 +177,7 @@ impl Account {
     }
 
     fn answered(&mut self, entry: &Entry, took: u64, approval: Approval) {
-        self.by_approval[usize::from(approval.code()) - 1] += 1;
+        self.by_approval[usize::from(approval.code()).saturating_sub(1)].raise(1);
         self.latency.record(took);
         if !entry.own {
             self.others.record(took);
@@ -188,12 +194,12 @@ impl Account {
 
     fn file(&mut self, file: (u64, u32), entry: &Entry) {
         if self.files.len() >= FILES_MAX && !self.files.contains_key(&file) {
-            self.files_left_out += 1;
+            self.files_left_out.raise(1);
             return;
         }
         let tally = self.files.entry(file).or_default();
-        tally.decisions += 1;
-        tally.allowed += u64::from(entry.allowed);
+        tally.decisions.raise(1);
+        tally.allowed.raise(u64::from(entry.allowed));
         tally.total_ns = tally.total_ns.saturating_add(entry.took.unwrap_or(0));
         if tally.path.1 == 0 {
             tally.path = entry.path;
@@ -205,14 +211,14 @@ impl Account {
 pub(crate) fn inflict(accounts: &mut [Account], on: u16, entry: &Entry) {
     let on = usize::from(on);
     if let Some(author) = accounts.get_mut(usize::from(entry.author)) {
-        author.exclusive[on] += 1;
+        author.exclusive[on].raise(1);
     }
     let mut above = entry.above;
     while above != 0 {
         let client = above.trailing_zeros() as usize;
-        above &= above - 1;
+        above &= above.saturating_sub(1);
         if let Some(account) = accounts.get_mut(client) {
-            account.inclusive[on] += 1;
+            account.inclusive[on].raise(1);
         }
     }
 }

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{OperationKind, PhaseKind};
+use lab_model::{Bounded, OperationKind, PhaseKind, Total};
 
 use crate::{
     cast::timeline::Timeline,
@@ -74,12 +74,12 @@ impl Outside {
     /// Counts an operation that has ended.
     pub(crate) fn add(&mut self, op: &Op, phase: Option<PhaseKind>, timeline: &Timeline) {
         if op.counted && op.error == DENIED && !op.denied {
-            self.denied += 1;
-            self.denied_roots += u64::from(op.root);
+            self.denied.raise(1);
+            self.denied_roots.raise(u64::from(op.root));
             for client in 0..self.clients {
                 let bit = 1_u128.checked_shl(u32::try_from(client).unwrap_or(u32::MAX)).unwrap_or(0);
                 let tally = if op.asked_by & bit == 0 { &mut self.not_asked } else { &mut self.asked };
-                tally[client] += 1;
+                tally[client].raise(1);
             }
         }
         let side = phase.and_then(|phase| PHASES.iter().position(|one| *one == phase));
@@ -87,8 +87,8 @@ impl Outside {
         if let (Some(side), true) = (side, complete) {
             let part = timeline.marked(PHASES[side]).and_then(|marked| {
                 let length = marked.ended?.checked_sub(marked.began)?.max(1);
-                let at = u128::from(op.started.saturating_sub(marked.began)) * PARTS as u128;
-                usize::try_from(at / u128::from(length)).ok()
+                let at = u128::from(op.started.saturating_sub(marked.began)).saturating_mul(PARTS as u128);
+                usize::try_from(at.checked_div(u128::from(length)).unwrap_or(0)).ok()
             });
             self.sides[side].add(op, part.unwrap_or(0).min(PARTS - 1));
         }
@@ -127,7 +127,7 @@ impl Outside {
     fn usual_order(&self) -> Option<Vec<u16>> {
         let usual = |side: &Side| {
             let asked =
-                |gaps: &Vec<Vec<Times>>| gaps.first().map_or(0, |gap| gap.iter().map(Times::count).sum());
+                |gaps: &Vec<Vec<Times>>| gaps.first().map_or(0, |gap| gap.iter().map(Times::count).total());
             let order = side.orders.iter().max_by_key(|(_, gaps)| asked(gaps));
             order.map(|(order, _)| order.clone())
         };
@@ -167,7 +167,7 @@ impl Outside {
             (0..RESAMPLES).filter_map(|_| excess(&resample(&without), &resample(&beside), gap)).collect();
         values.sort_unstable();
         let at = |permille: usize| {
-            values.get((values.len() * permille / 1000).min(values.len().saturating_sub(1)))
+            values.get((values.len().saturating_mul(permille) / 1000).min(values.len().saturating_sub(1)))
         };
         let (low, high) = (at(25).copied().unwrap_or(value), at(975).copied().unwrap_or(value));
         Some(TimeInterval { value, low: low.min(value), high: high.max(value) })
@@ -178,15 +178,18 @@ impl Side {
     fn add(&mut self, op: &Op, part: usize) {
         let Some(gaps) = gaps(op) else { return };
         let order: Vec<u16> = op.asked.iter().map(|asked| asked.client).collect();
-        let whole: u64 = gaps.iter().sum();
+        let whole: u64 = gaps.iter().total();
         self.whole.record(whole);
-        self.gaps_ns += u128::from(whole);
-        self.operations_ns += u128::from(op.ended.saturating_sub(op.started));
+        self.gaps_ns.raise(u128::from(whole));
+        self.operations_ns.raise(u128::from(op.ended.saturating_sub(op.started)));
         if self.orders.len() < ORDERS_MAX || self.orders.contains_key(&order) {
-            let parts = PARTS.min(DISTRIBUTIONS_MAX / gaps.len()).max(2);
+            let parts = PARTS.min(DISTRIBUTIONS_MAX.checked_div(gaps.len()).unwrap_or(0)).max(2);
             let new = || vec![vec![Times::default(); parts]; gaps.len()];
             let times = self.orders.entry(order).or_insert_with(new);
-            times.iter_mut().zip(&gaps).for_each(|(times, &gap)| times[part * parts / PARTS].record(gap));
+            times
+                .iter_mut()
+                .zip(&gaps)
+                .for_each(|(times, &gap)| times[part.saturating_mul(parts) / PARTS].record(gap));
         }
     }
 
@@ -203,7 +206,7 @@ impl Side {
 /// more than once or not to the end.
 fn gaps(op: &Op) -> Option<Vec<u64>> {
     let mut reached = op.started;
-    let mut gaps = Vec::with_capacity(op.asked.len() + 1);
+    let mut gaps = Vec::with_capacity(op.asked.len().saturating_add(1));
     for (place, asked) in op.asked.iter().enumerate() {
         let again = op.asked[..place].iter().any(|other| other.client == asked.client);
         if asked.answered == NEVER || again {
@@ -222,7 +225,7 @@ fn middle(parts: &[Vec<u64>]) -> Vec<u64> {
     let of = |gap: usize| {
         let mut times: Vec<u64> = parts.iter().map(|part| part[gap]).collect();
         times.sort_unstable();
-        u64::midpoint(times[(times.len() - 1) / 2], times[times.len() / 2])
+        u64::midpoint(times[times.len().saturating_sub(1) / 2], times[times.len() / 2])
     };
     (0..gaps).map(of).collect()
 }
@@ -230,10 +233,11 @@ fn middle(parts: &[Vec<u64>]) -> Vec<u64> {
 /// By how much a gap is larger than it would be had it changed like the others; `None` when nothing is known of the
 /// others.
 fn excess(without: &[u64], beside: &[u64], gap: usize) -> Option<i64> {
-    let others =
-        |gaps: &[u64]| gaps.iter().map(|&time| i128::from(time)).sum::<i128>() - i128::from(gaps[gap]);
-    let expected = (i128::from(without[gap]) * others(beside)).checked_div(others(without))?;
-    i64::try_from(i128::from(beside[gap]) - expected).ok()
+    let others = |gaps: &[u64]| {
+        gaps.iter().map(|&time| i128::from(time)).total().saturating_sub(i128::from(gaps[gap]))
+    };
+    let expected = i128::from(without[gap]).saturating_mul(others(beside)).checked_div(others(without))?;
+    i64::try_from(i128::from(beside[gap]).saturating_sub(expected)).ok()
 }
 
 /// The gap that grew by a larger factor than all others, when one stands out.

@@ -2,7 +2,7 @@
 //!
 //! A process of a command lasts as long as the command makes it last: it is counted apart from opens and execs.
 
-use lab_model::{OperationKind, PhaseKind};
+use lab_model::{Bounded, OperationKind, PhaseKind};
 use lab_trace::{OperationBegin, OperationEnd};
 
 use crate::{
@@ -49,17 +49,17 @@ impl PhaseTally {
         let Some(one) = phase.and_then(|phase| self.0.get_mut(phase.place())) else { return };
         one.first = Some(one.first.map_or(at, |first| first.min(at)));
         one.last = one.last.max(at).max(end.map_or(0, |end| end.ended.0));
-        one.planned += u64::from(begin.planned.is_some());
+        one.planned.raise(u64::from(begin.planned.is_some()));
         if begin.kind == OperationKind::Process {
             one.processes.add(begin, end);
             return;
         }
         let Some(end) = end else {
-            one.unfinished += 1;
+            one.unfinished.raise(1);
             return;
         };
-        one.completed += 1;
-        one.failed += u64::from(end.error != 0);
+        one.completed.raise(1);
+        one.failed.raise(u64::from(end.error != 0));
         // In an open loop, waiting for its turn is part of what an operation takes.
         one.times.record(end.ended.0.saturating_sub(begin.planned.unwrap_or(begin.started).0));
     }
@@ -75,16 +75,16 @@ impl PhaseTally {
         for note in not_begun {
             let Some(phase) = timeline.phase_at(note.at) else { continue };
             let (late, halted) = &mut left[phase.place()];
-            *(if note.halted { halted } else { late }) += note.count;
+            (if note.halted { halted } else { late }).raise(note.count);
         }
         let mut phases = Vec::new();
         for ((kind, one), (late, halted)) in PhaseKind::ALL.into_iter().zip(&self.0).zip(left) {
             let seen = one.first.map(|first| Marked { kind, began: first, ended: Some(one.last) });
             let Some(marked) = timeline.marked(kind).or(seen) else { continue };
             let ended = marked.ended.unwrap_or(timeline.last).max(marked.began);
-            let seconds = (ended - marked.began) as f64 / 1e9;
+            let seconds = ended.saturating_sub(marked.began) as f64 / 1e9;
             let planned = PlannedOps {
-                planned: one.planned + late + halted,
+                planned: one.planned.saturating_add(late).saturating_add(halted),
                 begun: one.planned,
                 not_begun_late: late,
                 not_begun_halted: halted,
@@ -110,17 +110,17 @@ impl PhaseTally {
 impl Processes {
     fn add(&mut self, begin: &OperationBegin, end: Option<&OperationEnd>) {
         let Some(end) = end else {
-            self.unfinished += 1;
+            self.unfinished.raise(1);
             return;
         };
-        self.ended += 1;
-        self.not_started += u64::from(end.error != 0);
-        self.failed += u64::from(end.status != 0);
+        self.ended.raise(1);
+        self.not_started.raise(u64::from(end.error != 0));
+        self.failed.raise(u64::from(end.status != 0));
         self.times.record(end.ended.0.saturating_sub(begin.started.0));
     }
 
     fn finish(&self) -> Option<Lifetimes> {
-        (self.ended + self.unfinished > 0).then(|| Lifetimes {
+        (self.ended.saturating_add(self.unfinished) > 0).then(|| Lifetimes {
             ended: self.ended,
             unfinished: self.unfinished,
             not_started: self.not_started,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::OperationKind;
+use lab_model::{Bounded, OperationKind};
 
 use crate::{
     findings::{Pipeline, SlowOperation, Stage},
@@ -87,24 +87,24 @@ impl Stages {
         self.sum.record(sum);
         self.max.record(longest);
         if op.asked.len() > 1 {
-            self.several += 1;
-            self.serial += u64::from(!overlap);
+            self.several.raise(1);
+            self.serial.raise(u64::from(!overlap));
         }
         for (place, &client) in (0_u64..).zip(&order) {
             let client = usize::from(client);
             let answers = op.asked.iter().filter(|asked| usize::from(asked.client) == client);
             let answered = answers.map(|asked| asked.answered).max().unwrap_or(0);
             self.answered[client].record(answered.saturating_sub(op.started));
-            self.place_sums[client].0 += place;
-            self.place_sums[client].1 += 1;
+            self.place_sums[client].0.raise(place);
+            self.place_sums[client].1.raise(1);
         }
         if let Some(last) = op.asked.iter().max_by_key(|asked| asked.answered) {
-            self.last[usize::from(last.client)] += 1;
+            self.last[usize::from(last.client)].raise(1);
         }
         if self.orders.len() < ORDERS_MAX || self.orders.contains_key(&order) {
-            *self.orders.entry(order).or_default() += 1;
+            self.orders.entry(order).or_default().raise(1);
         } else {
-            self.orders_left_out += 1;
+            self.orders_left_out.raise(1);
         }
         self.rank(op, took);
     }
@@ -205,16 +205,16 @@ fn steps(began: u64, ended: u64, asked: &[Asked], name: &impl Fn(u16) -> String)
     for asked in asked {
         let (read, answered) = (asked.read.clamp(reached, ended), asked.answered.clamp(reached, ended));
         let who = name(asked.client);
-        step(format!("kernel, until {who} reads"), read - reached);
+        step(format!("kernel, until {who} reads"), read.saturating_sub(reached));
         let held = answered.saturating_sub(read);
         let queued = asked.queued.min(held);
-        let blocked = asked.blocked.min(held - queued);
+        let blocked = asked.blocked.min(held.saturating_sub(queued));
         step(format!("{who}: queued"), queued);
         step(format!("{who}: waits in its own operations"), blocked);
-        step(format!("{who}: works"), held - queued - blocked);
+        step(format!("{who}: works"), held.saturating_sub(queued).saturating_sub(blocked));
         reached = answered.max(read);
     }
-    step("kernel, until the call returns".into(), ended - reached);
+    step("kernel, until the call returns".into(), ended.saturating_sub(reached));
     steps
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lab_model::{Bounded, Total};
 use lab_trace::{Part, Request, RequestEnd};
 
 use crate::{
@@ -31,10 +32,18 @@ impl Legs {
         if !moments.is_sorted() {
             return;
         }
-        let [sent, queued, busy, back] = [0, 1, 2, 3].map(|leg| moments[leg + 1] - moments[leg]);
+        let [asked, read, begun, ended, back] = moments;
+        let [sent, queued, busy, back] = [
+            read.saturating_sub(asked),
+            begun.saturating_sub(read),
+            ended.saturating_sub(begun),
+            back.saturating_sub(ended),
+        ];
         // The clock is read once more around each operation than around all of them.
         let operations = served.operations.min(busy);
-        for (leg, took) in self.legs.iter_mut().zip([sent, queued, busy - operations, operations, back]) {
+        for (leg, took) in
+            self.legs.iter_mut().zip([sent, queued, busy.saturating_sub(operations), operations, back])
+        {
             leg.record(took);
         }
     }
@@ -49,7 +58,7 @@ impl Legs {
             Leg { total_ns: times.total(), p50_ns: summary.p50, p99_ns: summary.p99 }
         };
         let [to_worker, queued, working, operating, back] = self.legs.each_ref().map(leg);
-        let known: u64 = self.legs.iter().map(Times::total).sum();
+        let known: u64 = self.legs.iter().map(Times::total).total();
         let not_told_ns = all.total().saturating_sub(known);
         let (told, total_ns) = (self.legs[0].count(), all.total());
         RequestTimes { told, total_ns, to_worker, queued, working, operating, back, not_told_ns }
@@ -70,22 +79,22 @@ impl Tally {
     /// Counts a request whose times have been converted to nanoseconds.
     pub(crate) fn count(&mut self, request: &Request) {
         match &request.end {
-            Part::Present(end) if end.error == GONE => self.failed += 1,
-            Part::Present(end) if NO_ROOM.contains(&end.error) => self.refused += 1,
+            Part::Present(end) if end.error == GONE => self.failed.raise(1),
+            Part::Present(end) if NO_ROOM.contains(&end.error) => self.refused.raise(1),
             Part::Present(end) => {
                 self.carried_out.record(end.at.since(request.begin.at));
                 self.legs.count(request.begin.at.0, end);
             }
-            Part::Absent | Part::Damaged => self.unheard += 1,
+            Part::Absent | Part::Damaged => self.unheard.raise(1),
         }
     }
 
     fn add(&mut self, other: &Tally) {
         self.carried_out.add(&other.carried_out);
         self.legs.add(&other.legs);
-        self.failed += other.failed;
-        self.refused += other.refused;
-        self.unheard += other.unheard;
+        self.failed.raise(other.failed);
+        self.refused.raise(other.refused);
+        self.unheard.raise(other.unheard);
     }
 }
 
@@ -96,7 +105,12 @@ pub(crate) fn rows<'a>(tallies: impl Iterator<Item = (Option<String>, &'a Tally)
         all.entry(daemon).or_default().add(tally);
     }
     let row = |(daemon, tally): (Option<String>, Tally)| Requests {
-        made: tally.carried_out.count() + tally.failed + tally.refused + tally.unheard,
+        made: tally
+            .carried_out
+            .count()
+            .saturating_add(tally.failed)
+            .saturating_add(tally.refused)
+            .saturating_add(tally.unheard),
         carried_out: tally.carried_out.count(),
         failed: tally.failed,
         refused: tally.refused,

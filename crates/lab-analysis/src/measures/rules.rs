@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Cache, EventKind, Lab};
+use lab_model::{Bounded, Cache, EventKind, Lab};
 use lab_trace::DecisionBegin;
 
 use crate::{
@@ -63,9 +63,9 @@ impl RulesTally {
         }
         let sum = holds.iter().fold(0_u64, |sum, hold| sum.saturating_add(*hold));
         if sum > took {
-            self.parallel += 1;
+            self.parallel.raise(1);
         } else {
-            self.serial += 1;
+            self.serial.raise(1);
         }
     }
 
@@ -78,16 +78,16 @@ impl RulesTally {
         for client in others {
             let mut own = op.asked.iter().filter(|asked| asked.client == client).peekable();
             if own.peek().is_none() {
-                self.spared += 1;
+                self.spared.raise(1);
                 continue;
             }
             let answered = own.map(|asked| asked.answered).max().unwrap_or(NEVER);
             if answered <= first.answered {
                 // It was through before: nothing is said about it.
             } else if answered == NEVER || answered > ended {
-                self.not_waited += 1;
+                self.not_waited.raise(1);
             } else {
-                self.waited += 1;
+                self.waited.raise(1);
             }
         }
     }
@@ -100,10 +100,10 @@ impl RulesTally {
         let fresh = || Length { decisions: 0, min: u64::MAX, max: 0, used: Used::default() };
         let place = self.lengths.iter().position(|(event, _)| *event == begin.event).unwrap_or_else(|| {
             self.lengths.push((begin.event, fresh()));
-            self.lengths.len() - 1
+            self.lengths.len().saturating_sub(1)
         });
         let found = &mut self.lengths[place].1;
-        found.decisions += 1;
+        found.decisions.raise(1);
         found.min = found.min.min(length);
         found.max = found.max.max(length);
         if let Some(made) = made.filter(|_| length > 0) {
@@ -155,15 +155,15 @@ fn kept_answers(lab: &Lab, approvals: &[Approvals]) -> Option<String> {
     let (mut hits, mut asked_again, mut bystanders, mut missed) = (0, 0, 0, 0);
     for (client, approvals) in lab.clients.iter().zip(approvals) {
         if client.behavior.cache == Cache::On {
-            hits += approvals.hidden.get("cache-hit").copied().unwrap_or(0);
-            asked_again += approvals.asked.get("rule").copied().unwrap_or(0);
+            hits.raise(approvals.hidden.get("cache-hit").copied().unwrap_or(0));
+            asked_again.raise(approvals.asked.get("rule").copied().unwrap_or(0));
         } else {
-            bystanders += 1;
-            missed += approvals.unknown;
+            bystanders.raise(1);
+            missed.raise(approvals.unknown);
         }
     }
     let keepers = lab.clients.len().saturating_sub(bystanders);
-    if keepers == 0 || bystanders == 0 || hits + asked_again == 0 {
+    if keepers == 0 || bystanders == 0 || hits.saturating_add(asked_again) == 0 {
         return None;
     }
     Some(match (hits, missed) {
@@ -172,7 +172,12 @@ fn kept_answers(lab: &Lab, approvals: &[Approvals]) -> Option<String> {
         (0, _) => return None,
         (_, 0) => "own".to_owned(),
         // As often for each bystander as for each keeper.
-        (hits, missed) if missed * keepers as u64 * 2 >= hits * bystanders as u64 => "shared".to_owned(),
+        (hits, missed)
+            if missed.saturating_mul(keepers as u64).saturating_mul(2)
+                >= hits.saturating_mul(bystanders as u64) =>
+        {
+            "shared".to_owned()
+        }
         _ => "mixed".to_owned(),
     })
 }

@@ -1,5 +1,7 @@
 //! Rates, queues and headroom over time, and whether the queues grew.
 
+use lab_model::Bounded;
+
 use crate::{cast::timeline::Timeline, findings::Series};
 
 /// The most buckets of a series.
@@ -25,7 +27,9 @@ impl Buckets {
     pub(crate) fn new(timeline: &Timeline, columns: usize, clients: usize) -> Buckets {
         let length = timeline.last.saturating_sub(timeline.origin).max(1);
         let width = length.div_ceil(BUCKETS_MAX as u64).max(1);
-        let count = usize::try_from(length / width + 1).unwrap_or(1).min(BUCKETS_MAX);
+        let count = usize::try_from(length.checked_div(width).unwrap_or(0).saturating_add(1))
+            .unwrap_or(1)
+            .min(BUCKETS_MAX);
         Buckets {
             origin: timeline.origin,
             width,
@@ -39,15 +43,15 @@ impl Buckets {
     }
 
     fn bucket(&self, at: u64) -> usize {
-        let place = at.saturating_sub(self.origin) / self.width;
-        usize::try_from(place).unwrap_or(usize::MAX).min(self.root_ops.len() - 1)
+        let place = at.saturating_sub(self.origin).checked_div(self.width).unwrap_or(0);
+        usize::try_from(place).unwrap_or(usize::MAX).min(self.root_ops.len().saturating_sub(1))
     }
 
     /// Moves on: what is pending now was pending in every bucket passed.
     fn advance(&mut self, at: u64) {
         let bucket = self.bucket(at);
         while self.current < bucket {
-            self.current += 1;
+            self.current.raise(1);
             for (most, &pending) in self.pending_max.iter_mut().zip(&self.pending) {
                 most[self.current] = most[self.current].max(pending);
             }
@@ -57,9 +61,9 @@ impl Buckets {
     pub(crate) fn read(&mut self, at: u64, client: u16, column: usize) {
         self.advance(at);
         let bucket = self.bucket(at);
-        self.decisions[column][bucket] += 1;
+        self.decisions[column][bucket].raise(1);
         let client = usize::from(client);
-        self.pending[client] += 1;
+        self.pending[client].raise(1);
         let most = &mut self.pending_max[client][self.current];
         *most = (*most).max(self.pending[client]);
     }
@@ -78,14 +82,14 @@ impl Buckets {
 
     pub(crate) fn root_completed(&mut self, at: u64) {
         let bucket = self.bucket(at);
-        self.root_ops[bucket] += 1;
+        self.root_ops[bucket].raise(1);
     }
 
     /// Counts one column's decisions as another's.
     pub(crate) fn fold(&mut self, from: usize, into: usize) {
         let counts = std::mem::take(&mut self.decisions[from]);
         self.decisions[from] = vec![0; counts.len()];
-        self.decisions[into].iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        self.decisions[into].iter_mut().zip(counts).for_each(|(sum, count)| sum.raise(count));
     }
 
     /// True when anything falls into a column.
@@ -126,11 +130,11 @@ impl Backlog {
     }
 
     fn length(&self) -> u64 {
-        self.ended.saturating_sub(self.began) / STORM_PARTS as u64
+        self.ended.saturating_sub(self.began).checked_div(STORM_PARTS as u64).unwrap_or(0)
     }
 
     fn part(&self, at: u64) -> usize {
-        let part = at.saturating_sub(self.began) / self.length().max(1);
+        let part = at.saturating_sub(self.began).checked_div(self.length().max(1)).unwrap_or(0);
         usize::try_from(part).unwrap_or(STORM_PARTS).min(STORM_PARTS - 1)
     }
 
@@ -138,16 +142,19 @@ impl Backlog {
         let at = at.clamp(self.began, self.ended.max(self.began));
         while self.now < at {
             let part = self.part(self.now);
-            let boundary = self.began.saturating_add(self.length().saturating_mul(part as u64 + 1));
-            let until = if part == STORM_PARTS - 1 { at } else { at.min(boundary.max(self.now + 1)) };
-            self.sums[part] += u128::from(self.level) * u128::from(until - self.now);
+            let boundary =
+                self.began.saturating_add(self.length().saturating_mul((part as u64).saturating_add(1)));
+            let until =
+                if part == STORM_PARTS - 1 { at } else { at.min(boundary.max(self.now.saturating_add(1))) };
+            self.sums[part]
+                .raise(u128::from(self.level).saturating_mul(u128::from(until.saturating_sub(self.now))));
             self.now = until;
         }
     }
 
     pub(crate) fn more(&mut self, at: u64, count: u64) {
         self.advance(at);
-        self.level += count;
+        self.level.raise(count);
     }
 
     pub(crate) fn less(&mut self, at: u64, count: u64) {
@@ -158,8 +165,8 @@ impl Backlog {
     pub(crate) fn started(&mut self, at: u64, planned: u64) {
         if (self.began..self.ended).contains(&at) {
             let lateness = &mut self.lateness[self.part(at)];
-            lateness.0 += u128::from(at.saturating_sub(planned));
-            lateness.1 += 1;
+            lateness.0.raise(u128::from(at.saturating_sub(planned)));
+            lateness.1.raise(1);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Approval, PhaseKind, Verdict};
+use lab_model::{Approval, Bounded, PhaseKind, Verdict};
 
 use crate::{findings::Totals, measures::ledger::Entry};
 
@@ -45,9 +45,9 @@ impl Counts {
 
     pub(crate) fn operation(&mut self, root: bool, unfinished: bool, phase: Option<PhaseKind>) {
         for sums in self.sums(phase) {
-            sums.operations += 1;
-            sums.root_ops += u64::from(root);
-            sums.operations_unfinished += u64::from(unfinished);
+            sums.operations.raise(1);
+            sums.root_ops.raise(u64::from(root));
+            sums.operations_unfinished.raise(u64::from(unfinished));
         }
     }
 
@@ -59,14 +59,14 @@ impl Counts {
         phase: Option<PhaseKind>,
     ) {
         for sums in self.sums(phase) {
-            sums.decisions += 1;
-            sums.explained += u64::from(explained);
-            sums.own_process += u64::from(entry.own);
-            sums.denied += u64::from(verdict == Some(Verdict::Deny));
-            sums.targets_unknown += u64::from(entry.file.is_none());
+            sums.decisions.raise(1);
+            sums.explained.raise(u64::from(explained));
+            sums.own_process.raise(u64::from(entry.own));
+            sums.denied.raise(u64::from(verdict == Some(Verdict::Deny)));
+            sums.targets_unknown.raise(u64::from(entry.file.is_none()));
             match entry.approval {
-                Some(approval) => sums.by_approval[usize::from(approval.code()) - 1] += 1,
-                None => sums.unanswered += 1,
+                Some(approval) => sums.by_approval[usize::from(approval.code()).saturating_sub(1)].raise(1),
+                None => sums.unanswered.raise(1),
             }
         }
     }
@@ -74,8 +74,8 @@ impl Counts {
     /// Counts a notice, and whether it is known which operation it tells of.
     pub(crate) fn notice(&mut self, explained: bool, phase: Option<PhaseKind>) {
         for sums in self.sums(phase) {
-            sums.notices += 1;
-            sums.notices_explained += u64::from(explained);
+            sums.notices.raise(1);
+            sums.notices_explained.raise(u64::from(explained));
         }
     }
 
@@ -99,7 +99,7 @@ impl Sums {
             operations_unfinished: self.operations_unfinished,
             decisions: self.decisions,
             explained: self.explained,
-            unexplained: self.decisions - self.explained,
+            unexplained: self.decisions.saturating_sub(self.explained),
             own_process: self.own_process,
             unanswered: self.unanswered,
             denied: self.denied,

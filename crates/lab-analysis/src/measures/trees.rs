@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Cause, Lab, LoadKind, OperationKind, PhaseKind};
+use lab_model::{Bounded, Cause, Lab, LoadKind, OperationKind, PhaseKind, Total};
 use lab_trace::Operation;
 
 use crate::{
@@ -66,9 +66,9 @@ impl TreesTally {
         let (root, level) = match begin.parent {
             None => (record, 0),
             Some(parent) => match self.growing.get(&(trace, parent)) {
-                Some(parent) => (parent.root, (parent.level + 1).min(LEVELS_MAX - 1)),
+                Some(parent) => (parent.root, parent.level.saturating_add(1).min(LEVELS_MAX - 1)),
                 None => {
-                    self.detached += 1;
+                    self.detached.raise(1);
                     return;
                 }
             },
@@ -95,24 +95,24 @@ impl TreesTally {
             .filter_map(|&member| Some((member, self.growing.remove(&(trace, member))?)))
             .collect();
         let Some(root) = tree.get(&record).copied().filter(|_| tree.len() > 1) else { return };
-        self.trees += 1;
+        self.trees.raise(1);
         for process in tree.values() {
             if self.levels.len() <= process.level {
-                self.levels.resize(process.level + 1, Level::default());
+                self.levels.resize(process.level.saturating_add(1), Level::default());
             }
             let level = &mut self.levels[process.level];
-            level.execs += 1;
-            level.failed += u64::from(process.failed);
+            level.execs.raise(1);
+            level.failed.raise(u64::from(process.failed));
             match process.ended {
-                Some(ended) => level.times.record(ended - process.began),
-                None => level.unfinished += 1,
+                Some(ended) => level.times.record(ended.saturating_sub(process.began)),
+                None => level.unfinished.raise(1),
             }
         }
         let Some(ended) = root.ended else {
-            self.unfinished += 1;
+            self.unfinished.raise(1);
             return;
         };
-        let took = ended - root.began;
+        let took = ended.saturating_sub(root.began);
         if self.slowest.first().is_none_or(|slowest| took > slowest.lasted_ns) {
             self.slowest = critical(&tree, record, origin);
         }
@@ -130,7 +130,7 @@ impl TreesTally {
         Trees {
             trees: self.trees,
             unfinished: self.unfinished,
-            execs: self.levels.iter().map(|level| level.execs).sum(),
+            execs: self.levels.iter().map(|level| level.execs).total(),
             detached: self.detached,
             lasted_ns: self.lasted.summary(),
             levels: levels.collect(),
@@ -162,9 +162,9 @@ fn critical(tree: &BTreeMap<u64, Process>, root: u64, origin: u64) -> Vec<TreeSt
             record,
             pid: process.pid,
             began_ns: process.began.saturating_sub(origin),
-            lasted_ns: ended - process.began,
+            lasted_ns: ended.saturating_sub(process.began),
             before_ns: inner.0.saturating_sub(process.began),
-            after_ns: ended - inner.1,
+            after_ns: ended.saturating_sub(inner.1),
         });
         next = child;
     }

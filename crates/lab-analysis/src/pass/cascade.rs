@@ -1,6 +1,6 @@
 //! The trees below root operations: held while something in them is open, then folded into counts.
 
-use lab_model::{OperationKind, PhaseKind};
+use lab_model::{Bounded, OperationKind, PhaseKind};
 
 use crate::{
     findings::FlameFrame,
@@ -100,12 +100,12 @@ impl Forest {
         phase: Option<PhaseKind>,
         at: u64,
     ) -> u32 {
-        self.serial += 1;
+        self.serial.raise(1);
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
                 self.slots.push(Cascade::empty(self.types));
-                u32::try_from(self.slots.len() - 1).unwrap_or(NOWHERE)
+                u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(NOWHERE)
             }
         };
         let cascade = &mut self.slots[slot as usize];
@@ -132,11 +132,11 @@ impl Forest {
     pub(crate) fn attach(&mut self, slot: u32, node: Node) -> u32 {
         let cascade = &mut self.slots[slot as usize];
         if cascade.nodes.len() < NODES_MAX && self.kept < NODES_TOTAL_MAX {
-            self.kept += 1;
+            self.kept.raise(1);
             cascade.nodes.push(node);
-            return u32::try_from(cascade.nodes.len() - 1).unwrap_or(NOWHERE);
+            return u32::try_from(cascade.nodes.len().saturating_sub(1)).unwrap_or(NOWHERE);
         }
-        self.folded += 1;
+        self.folded.raise(1);
         if let Some(parent) = cascade.nodes.get_mut(node.parent as usize) {
             parent.count = parent.count.saturating_add(node.count);
         }
@@ -144,7 +144,7 @@ impl Forest {
     }
 
     pub(crate) fn hold(&mut self, slot: u32) {
-        self.slots[slot as usize].references += 1;
+        self.slots[slot as usize].references.raise(1);
     }
 
     /// Lets go of a reference; true when it was the last, and then [`Forest::take`] is due.
@@ -156,7 +156,7 @@ impl Forest {
 
     /// Makes the cascade's place free, after it has been folded into the counts.
     pub(crate) fn close(&mut self, slot: u32) {
-        self.kept -= self.slots[slot as usize].nodes.len();
+        self.kept.lower(self.slots[slot as usize].nodes.len());
         self.free.push(slot);
     }
 }
@@ -176,7 +176,7 @@ impl Cascade {
             cut: false,
             watched: false,
             nodes: Vec::new(),
-            handled: vec![0; types * 2],
+            handled: vec![0; types.saturating_mul(2)],
             landed: Vec::new(),
             references: 0,
             serial: 0,
@@ -200,7 +200,8 @@ impl Cascade {
         for place in (1..self.nodes.len()).rev() {
             let parent = self.nodes[place].parent as usize;
             if parent < place {
-                counts[parent] += counts[place];
+                let below = counts[place];
+                counts[parent].raise(below);
             }
         }
     }
@@ -237,13 +238,13 @@ impl Tally {
     /// Folds a closed cascade of the storm into the counts.
     pub(crate) fn add(&mut self, cascade: &Cascade, gain: &mut Gain) {
         if cascade.root_completed {
-            self.completed_roots += 1;
-            self.decisions_of_completed += cascade.decisions;
+            self.completed_roots.raise(1);
+            self.decisions_of_completed.raise(cascade.decisions);
         }
         gain.sample(cascade);
         let duration = cascade.last.saturating_sub(cascade.began);
         if cascade.cut || !cascade.root_completed {
-            self.unfinished += 1;
+            self.unfinished.raise(1);
         } else {
             self.depth.record(cascade.depth);
             self.size.record(cascade.decisions);
@@ -275,7 +276,7 @@ impl Kept {
             depth: cascade.depth,
             duration: cascade.last.saturating_sub(cascade.began),
             began: cascade.began,
-            total_nodes: cascade.decisions + cascade.operations,
+            total_nodes: cascade.decisions.saturating_add(cascade.operations),
             nodes: cascade.nodes.clone(),
         }
     }
@@ -324,7 +325,7 @@ impl Flame {
     /// Counts a decision of `client` below `parent` and returns its frame.
     pub(crate) fn count(&mut self, parent: u32, client: u16) -> u32 {
         let place = self.through(parent, client);
-        self.frames[place as usize].own += 1;
+        self.frames[place as usize].own.raise(1);
         place
     }
 
@@ -338,9 +339,9 @@ impl Flame {
     }
 
     fn add(&mut self, parent: u32, client: u16) -> u32 {
-        let level = self.frames[parent as usize].level + 1;
+        let level = self.frames[parent as usize].level.saturating_add(1);
         if level > FLAME_LEVELS_MAX || self.frames.len() >= FLAME_NODES_MAX {
-            self.folded += 1;
+            self.folded.raise(1);
             return parent;
         }
         let place = u32::try_from(self.frames.len()).unwrap_or(NOWHERE);
@@ -354,7 +355,8 @@ impl Flame {
         let mut inclusive: Vec<u64> = self.frames.iter().map(|frame| frame.own).collect();
         for place in (2..self.frames.len()).rev() {
             let parent = self.frames[place].parent as usize;
-            inclusive[parent] += inclusive[place];
+            let below = inclusive[place];
+            inclusive[parent].raise(below);
         }
         let mut shown = Vec::new();
         for (root, heading) in [(0, "workload open"), (1, "workload exec")] {

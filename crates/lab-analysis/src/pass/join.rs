@@ -8,7 +8,7 @@ use std::{
 };
 
 use lab_model::{
-    Approval, Cause, EventKind, Lab, OperationKind, PhaseKind, ProcessId, SubjectClass, Verdict,
+    Approval, Bounded, Cause, EventKind, Lab, OperationKind, PhaseKind, ProcessId, SubjectClass, Verdict,
 };
 use lab_trace::{Decision, FaultKind, Operation, Trace};
 
@@ -39,6 +39,9 @@ use crate::{
 
 /// A wait that lasted this share of the deadline is worth a look at the wait-for graph when it ends.
 const LOOK_SHARE: u64 = 10;
+
+/// How soon after a gap in its looks the orchestrator has noticed who ended in it, in nanoseconds.
+const NOTICED_WITHIN_NS: u64 = 100_000_000;
 
 /// Marks a decision's place among the ends.
 const DECISION: u32 = 1 << 31;
@@ -155,7 +158,7 @@ impl<'a> Engine<'a> {
             let client =
                 roster.trace_of(kill.actor).and_then(|trace| roster.participants[usize::from(trace)].client);
             if let Some(account) = client.and_then(|client| accounts.get_mut(usize::from(client))) {
-                account.misses += u64::from(kill.detail == u64::MAX);
+                account.misses.raise(u64::from(kill.detail == u64::MAX));
             }
         }
         let told = ToldTally::of(lab, clients, columns);
@@ -233,6 +236,30 @@ impl<'a> Engine<'a> {
         self.finish();
     }
 
+    /// Whether the warden keeps the deadlines; elsewhere the kernel does.
+    pub(crate) const fn keeps_deadlines(&self) -> bool {
+        self.own_events
+    }
+
+    /// A client whose end was noticed when somebody looked again may have been past a deadline before.
+    fn suspect_ends(&mut self) {
+        let faults = &self.timeline.faults;
+        for end in self.timeline.ends.iter().filter(|end| end.status != 0 && self.own_events) {
+            let killed =
+                faults.iter().any(|fault| fault.kind == FaultKind::DeadlineKill && fault.actor == end.actor);
+            let noticed = end.at.saturating_sub(NOTICED_WITHIN_NS);
+            let gap = self.timeline.gaps.within(noticed, end.at);
+            let long = gap.is_some_and(|(from, until)| until.saturating_sub(from) >= self.deadline);
+            let client = self
+                .roster
+                .trace_of(end.actor)
+                .and_then(|trace| self.roster.participants[usize::from(trace)].client);
+            if let Some(client) = client.filter(|_| long && !killed) {
+                self.accounts[usize::from(client)].doubtful.raise(1);
+            }
+        }
+    }
+
     /// Lets everything end that ended before `at`.
     fn advance(&mut self, at: u64) {
         loop {
@@ -246,8 +273,8 @@ impl<'a> Engine<'a> {
                 return;
             }
             if death < end {
-                self.next_end += 1;
-                self.process_ended(self.next_end - 1);
+                self.next_end.raise(1);
+                self.process_ended(self.next_end.saturating_sub(1));
             } else if let Some(Reverse((end, place))) = self.ends.pop() {
                 if place & DECISION == 0 {
                     self.end_operation(place, end, Ending::Itself);
@@ -261,14 +288,14 @@ impl<'a> Engine<'a> {
     /// Takes stock of what is still open at the end of the drain.
     fn close(&mut self) {
         self.closing_seen = true;
-        self.drain.in_flight = self.open_in_storm + self.reactions_due;
+        self.drain.in_flight = self.open_in_storm.saturating_add(self.reactions_due);
         let (alive, closing) = (self.alive(), self.timeline.closing);
         for op in self.ops.used().into_iter().filter_map(|slot| self.ops.get(slot)) {
             let old =
                 closing.saturating_sub(op.started) >= self.deadline / LOOK_SHARE && op.orphaned.is_none();
             let unread = alive & !op.asked_by;
             if old && op.pending.is_empty() && unread != 0 {
-                *self.unread.entry(unread).or_default() += 1;
+                self.unread.entry(unread).or_default().raise(1);
             }
         }
     }
@@ -302,6 +329,7 @@ impl<'a> Engine<'a> {
                 None => self.end_operation(slot, last, Ending::Run),
             }
         }
+        self.suspect_ends();
         self.end_notices();
         self.finishing = true;
         // Decisions whose announced operations never came (damaged in between) still hold their cascades.

@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, BinaryHeap, VecDeque},
 };
 
-use lab_model::{Ticks, Timebase};
+use lab_model::{Bounded, Ticks, Timebase};
 use lab_trace::{
     Damage, Decision, Entries, Entry, LossKind, Notice, Operation, Part, PathFragment, Record, Request,
     ThreadPurpose, Trace,
@@ -105,14 +105,14 @@ impl Side {
     fn note_path(&mut self, fragment: &PathFragment, record: u64) {
         // Numbers are given in order, so one beyond the records read so far is not to be believed.
         let place = u64::from(fragment.path);
-        if fragment.fragment != 0 || place == 0 || place > record + 1 {
+        if fragment.fragment != 0 || place == 0 || place > record.saturating_add(1) {
             return;
         }
-        let Ok(place) = usize::try_from(place - 1) else { return };
+        let Ok(place) = usize::try_from(place.saturating_sub(1)) else { return };
         if self.paths.len() <= place {
-            self.paths.resize(place + 1, 0);
+            self.paths.resize(place.saturating_add(1), 0);
         }
-        self.paths[place] = record + 1;
+        self.paths[place] = record.saturating_add(1);
     }
 }
 
@@ -171,7 +171,7 @@ impl<'a> Merge<'a> {
             self.heads.push(Reverse((head.key(), trace)));
         }
         if item.at < self.reached {
-            source.side.late += 1;
+            source.side.late.raise(1);
         }
         self.reached = self.reached.max(item.at);
         Some(item)
@@ -211,9 +211,9 @@ impl Source<'_> {
 
     fn damaged(&mut self, damage: Damage) {
         match damage {
-            Damage::Uncommitted => self.side.uncommitted += 1,
-            Damage::Check => self.side.damaged += 1,
-            Damage::Unknown { .. } => self.side.unknown += 1,
+            Damage::Uncommitted => self.side.uncommitted.raise(1),
+            Damage::Check => self.side.damaged.raise(1),
+            Damage::Unknown { .. } => self.side.unknown.raise(1),
         }
     }
 
@@ -221,14 +221,14 @@ impl Source<'_> {
         match content {
             Record::Decision(decision) => {
                 let parts = [matches!(decision.end, Part::Damaged), matches!(decision.target, Part::Damaged)];
-                self.side.parts_damaged += u64::from(parts[0]) + u64::from(parts[1]);
+                self.side.parts_damaged.raise(u64::from(parts[0]).saturating_add(u64::from(parts[1])));
                 let decision = in_nanoseconds(decision, self.timebase);
                 self.insert(decision.begin.read.0, record, Body::Decision(decision));
             }
             Record::Operation(operation) => {
                 let parts =
                     [matches!(operation.end, Part::Damaged), matches!(operation.target, Part::Damaged)];
-                self.side.parts_damaged += u64::from(parts[0]) + u64::from(parts[1]);
+                self.side.parts_damaged.raise(u64::from(parts[0]).saturating_add(u64::from(parts[1])));
                 let operation = operation_in_nanoseconds(operation, self.timebase);
                 self.insert(operation.begin.started.0, record, Body::Operation(operation));
             }
@@ -244,7 +244,7 @@ impl Source<'_> {
             Record::Thread(mark) => {
                 let reads = mark.purpose == ThreadPurpose::Reader;
                 threads.insert(mark.tid, reads);
-                self.side.readers += usize::from(reads);
+                self.side.readers.raise(usize::from(reads));
             }
             Record::Loss(loss) => match loss.kind {
                 LossKind::Events => {
@@ -253,10 +253,10 @@ impl Source<'_> {
                 LossKind::Paths | LossKind::Targets => {
                     self.side.unresolved = self.side.unresolved.saturating_add(loss.count);
                 }
-                LossKind::Notices => self.side.notices_lost += loss.count,
-                LossKind::NoticesOverflowed => self.side.notices_overflowed += loss.count,
-                LossKind::NoticesUnread => self.side.notices_unread += loss.count,
-                LossKind::Reactions => self.side.reactions_dropped += loss.count,
+                LossKind::Notices => self.side.notices_lost.raise(loss.count),
+                LossKind::NoticesOverflowed => self.side.notices_overflowed.raise(loss.count),
+                LossKind::NoticesUnread => self.side.notices_unread.raise(loss.count),
+                LossKind::Reactions => self.side.reactions_dropped.raise(loss.count),
                 LossKind::NotBegunLate | LossKind::NotBegunHalted => {
                     let (at, halted) =
                         (self.timebase.nanoseconds(loss.at.0), loss.kind == LossKind::NotBegunHalted);
@@ -271,7 +271,8 @@ impl Source<'_> {
             | Record::Sighting(_)
             | Record::GroupMark(_)
             | Record::Outlook(_)
-            | Record::Life(_) => {}
+            | Record::Life(_)
+            | Record::Unwatched(_) => {}
         }
     }
 

@@ -69,6 +69,8 @@ pub(crate) struct Op {
     /// The clients whose decisions lie above it, as bits.
     pub(crate) above: u128,
     pub(crate) target: Option<(u64, u32)>,
+    /// When the last of its decisions was answered; 0 before.
+    pub(crate) answered: u64,
     /// Its decisions that are not answered yet.
     pub(crate) pending: Vec<u32>,
     /// The clients that read an event of it, as bits.
@@ -129,6 +131,7 @@ impl Op {
             flame: 0,
             above: 0,
             target: None,
+            answered: 0,
             pending: Vec::new(),
             asked_by: 0,
             asked: Vec::new(),
@@ -228,7 +231,7 @@ impl<T> Slab<T> {
             return slot;
         }
         self.slots.push(Some(thing));
-        u32::try_from(self.slots.len() - 1).unwrap_or(NONE)
+        u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(NONE)
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {

@@ -221,7 +221,7 @@ fn told(pairs: &[Pair]) -> String {
     };
     let mut words: Vec<String> = pairs.iter().take(PAIRS_MAX).map(one).collect();
     if pairs.len() > PAIRS_MAX {
-        words.push(format!("and {} more", pairs.len() - PAIRS_MAX));
+        words.push(format!("and {} more", pairs.len().saturating_sub(PAIRS_MAX)));
     }
     words.join(", ")
 }
@@ -432,7 +432,7 @@ impl<'a> Graph<'a> {
         });
         let lasts = held.map(|(_, under_way)| self.span(under_way.since.0)).max()?;
         let least = self.moment.clients.iter().map(|client| client.limit_ns).min().unwrap_or(u64::MAX);
-        let long = lasts.nanos() >= WORTH_SAYING_NS.max(least / 100 * SLOW_PERCENT);
+        let long = lasts.nanos() >= WORTH_SAYING_NS.max((least / 100).saturating_mul(SLOW_PERCENT));
         long.then_some(Standstill::Unknown { lasts })
     }
 }
@@ -449,7 +449,7 @@ impl Standstill {
     fn is_worth_saying(&self) -> bool {
         match self {
             Standstill::Slow { lasts, limit, .. } => {
-                lasts.nanos() >= WORTH_SAYING_NS.max(limit.nanos() / 100 * SLOW_PERCENT)
+                lasts.nanos() >= WORTH_SAYING_NS.max((limit.nanos() / 100).saturating_mul(SLOW_PERCENT))
             }
             Standstill::Deadlock { .. } | Standstill::Unknown { .. } => true,
         }

@@ -1,8 +1,11 @@
 //! How a storm ended up, and by which rule.
 
 use crate::{
-    findings::{Drain, Interval, Outcome, WaitCycle},
-    measures::series::{STORM_PARTS, grows},
+    findings::{Drain, Interval, Outcome, Unwatched, WaitCycle},
+    measures::{
+        series::{STORM_PARTS, grows},
+        unwatched::sentence,
+    },
 };
 
 /// The completed cascades without which nothing is said about stability.
@@ -89,11 +92,29 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
     (Outcome::Stable, rule)
 }
 
+/// The same outcome, as far as it can be held up when nobody watched for a deadline or longer: who would have been
+/// killed under watch went on, so a run that ended well need not have.
+pub(crate) fn as_watched(
+    outcome: Outcome,
+    rule: String,
+    unwatched: Option<&Unwatched>,
+    deadline_ns: u64,
+) -> (Outcome, String) {
+    let Some(unwatched) = unwatched.filter(|unwatched| unwatched.longest_ns >= deadline_ns) else {
+        return (outcome, rule);
+    };
+    let said = sentence(unwatched, deadline_ns);
+    if outcome == Outcome::Stable && unwatched.let_pass() && !unwatched.kept_by_kernel {
+        return (Outcome::Unknown, format!("{said} Under watch the run might have gone another way."));
+    }
+    (outcome, format!("{rule} {said}"))
+}
+
 fn deadlock_rule(cycle: &WaitCycle, cycles: usize) -> String {
     let others = match cycles {
         1 => String::new(),
         2 => " (and one more cycle)".into(),
-        more => format!(" (and {} more cycles)", more - 1),
+        more => format!(" (and {} more cycles)", more.saturating_sub(1)),
     };
     if let [alone] = &cycle.members[..] {
         return format!(

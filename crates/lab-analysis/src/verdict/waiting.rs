@@ -7,6 +7,8 @@
 //! by itself; it takes a kill, a deadline fallback or the end of the run, so looking just before those is
 //! enough, and a wait that resolves by itself is never reported.
 
+use lab_model::Bounded;
+
 use crate::pass::slots::{Dec, NEVER, NOBODY, NONE, Op, Slab, Table};
 
 /// The looks at the graph in one run; each takes time in proportion to the open operations of clients.
@@ -277,10 +279,10 @@ impl Waiting {
             return;
         }
         if self.looks >= LOOKS_MAX {
-            self.looks_left_out += 1;
+            self.looks_left_out.raise(1);
             return;
         }
-        self.looks += 1;
+        self.looks.raise(1);
         let stuck = Stuck::find(scene);
         let mut seen = vec![false; stuck.ops.len()];
         for start in 0..stuck.ops.len() {
@@ -327,7 +329,7 @@ impl Waiting {
             return;
         }
         if self.cycles.len() >= CYCLES_MAX {
-            self.more_cycles += 1;
+            self.more_cycles.raise(1);
             return;
         }
         let mut began = links.iter().map(Link::began).max().unwrap_or(0);

@@ -3,7 +3,8 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
-    reason = "each test file uses a part of it; a failed unwrap is a failed test"
+    clippy::disallowed_methods,
+    reason = "each test file uses a part of it and reads what it has written; a failed unwrap is a failed test"
 )]
 
 use std::path::{Path, PathBuf};
@@ -15,9 +16,9 @@ use lab_model::{
     Span, SubjectClass, ThreadId, Ticks, Timebase, Verdict, Workload,
 };
 use lab_trace::{
-    DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, MappedTrace, Notice, OperationBegin,
-    OperationEnd, PhaseMark, ProcessMark, ProcessMarkKind, RecordId, Target, ThreadMark, ThreadPurpose,
-    Trace, TraceWriter, WriterOptions,
+    DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, Notice, OperationBegin, OperationEnd,
+    PhaseMark, ProcessMark, ProcessMarkKind, RecordId, StoredTrace, Target, ThreadMark, ThreadPurpose, Trace,
+    TraceWriter, Unwatched, WriterOptions,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -311,6 +312,10 @@ impl Builder {
         }
     }
 
+    pub(crate) fn unwatched(&mut self, from: u64, until: u64) {
+        self.writers[0].unwatched(&Unwatched { from: Ticks(from), until: Ticks(until) });
+    }
+
     pub(crate) fn kill(&mut self, client: usize, at: u64, overdue: RecordId) {
         self.grow(at);
         let kind = FaultKind::DeadlineKill;
@@ -364,31 +369,31 @@ impl Builder {
         end
     }
 
-    /// Closes the traces and maps them.
+    /// Closes the traces and opens them for reading.
     pub(crate) fn finish(self) -> Run {
         for writer in &self.writers {
             writer.close(Ticks(self.latest + 1)).unwrap();
         }
-        let maps = self.files.iter().map(|path| MappedTrace::open(path).unwrap()).collect();
-        Run { lab: self.lab, maps, files: self.files }
+        let stored = self.files.iter().map(|path| StoredTrace::open(path).unwrap()).collect();
+        Run { lab: self.lab, stored, files: self.files }
     }
 }
 
 /// A run whose traces are there to be analysed.
 pub(crate) struct Run {
     pub(crate) lab: Lab,
-    pub(crate) maps: Vec<MappedTrace>,
+    pub(crate) stored: Vec<StoredTrace>,
     pub(crate) files: Vec<PathBuf>,
 }
 
 impl Run {
     pub(crate) fn analyse(&self) -> Findings {
-        let bytes: Vec<&[u8]> = self.maps.iter().map(MappedTrace::bytes).collect();
-        analyse_bytes(&self.lab, &bytes)
+        analyse_on(self, "fanotify")
     }
 
+    #[allow(clippy::disallowed_methods, reason = "a test reads what it has written")]
     pub(crate) fn copies(&self) -> Vec<Vec<u8>> {
-        self.maps.iter().map(|map| map.bytes().to_vec()).collect()
+        self.files.iter().map(|path| std::fs::read(path).unwrap()).collect()
     }
 }
 
@@ -407,7 +412,7 @@ pub(crate) fn analyse_bytes(lab: &Lab, bytes: &[&[u8]]) -> Findings {
 
 /// Analyses a run as one of another kernel.
 pub(crate) fn analyse_on(run: &Run, backend: &str) -> Findings {
-    let traces: Vec<Trace<'_>> = run.maps.iter().map(|map| Trace::of(map).unwrap()).collect();
+    let traces: Vec<Trace<'_>> = run.stored.iter().map(|stored| Trace::of(stored).unwrap()).collect();
     let context = Context { lab: &run.lab, run: "run", backend, replay: "replay", unreadable: &[] };
     lab_analysis::analyse(&traces, &context)
 }

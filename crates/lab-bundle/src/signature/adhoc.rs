@@ -1,5 +1,3 @@
-use plist::Value;
-
 use super::{
     CODE_DIRECTORY_VERSION, EXECUTABLE_MAIN_BINARY, FLAG_AD_HOC, FLAG_RUNTIME, HASH_BYTES, HASH_TYPE_SHA256,
     MAGIC_CMS, MAGIC_CODE_DIRECTORY, MAGIC_ENTITLEMENTS, MAGIC_ENTITLEMENTS_DER, MAGIC_REQUIREMENTS,
@@ -7,6 +5,7 @@ use super::{
     SLOT_ENTITLEMENTS_DER, SLOT_INFO, SLOT_REQUIREMENTS, SLOT_RESOURCES, SPECIAL_SLOTS, SignatureError, der,
     mach_o::MachO, sha256,
 };
+use crate::property_list;
 
 /// The last segment's size in memory is rounded up to pages of Apple silicon.
 const SEGMENT_ROUNDING: usize = 16_384;
@@ -35,10 +34,7 @@ pub struct AdHoc<'a> {
 /// booleans and texts.
 pub fn sign(executable: &[u8], adhoc: &AdHoc<'_>) -> Result<Vec<u8>, SignatureError> {
     let layout = MachO::parse(executable)?;
-    let entitlements = Value::from_reader_xml(std::io::Cursor::new(adhoc.entitlements))
-        .ok()
-        .and_then(Value::into_dictionary)
-        .ok_or(SignatureError::Entitlements)?;
+    let entitlements = property_list(adhoc.entitlements).map_err(|_| SignatureError::Entitlements)?;
     let der = der::encode(&entitlements).map_err(SignatureError::UnsupportedEntitlement)?;
     if adhoc.identifier.is_empty() || adhoc.identifier.contains('\0') {
         return Err(SignatureError::Identifier);

@@ -112,6 +112,10 @@ impl MachO {
         if !last || signature.start < linkedit.start || !signature.start.is_multiple_of(16) {
             return Err(MachOError::SignatureNotLast);
         }
+        // Signing writes the sizes into the load commands, so they must be of what is kept.
+        if signature.start < commands.end {
+            return Err(MachOError::Damaged("the signature lies in the load commands"));
+        }
         Ok(MachO { text, linkedit_command, linkedit, signature_command, signature, sdk })
     }
 }

@@ -150,3 +150,19 @@ fn what_cannot_be_signed_is_refused_with_its_reason() {
         "the executable has no place for a signature: link it for arm64, whose linkers put one in"
     );
 }
+
+/// Signing writes sizes into the load commands; they must not be cut off with the old signature.
+#[test]
+fn a_signature_in_the_load_commands_is_refused() {
+    for start in [0_u32, 16, 32, 96, 208] {
+        let mut file = executable(4096);
+        let length = u32::try_from(file.len()).unwrap();
+        let (linkedit, signature) = (32 + 72, 32 + 72 + 72 + 24);
+        file[linkedit + 40..linkedit + 48].copy_from_slice(&0_u64.to_le_bytes());
+        file[linkedit + 48..linkedit + 56].copy_from_slice(&u64::from(length).to_le_bytes());
+        file[signature + 8..signature + 12].copy_from_slice(&start.to_le_bytes());
+        file[signature + 12..signature + 16].copy_from_slice(&(length - start).to_le_bytes());
+        let expected = SignatureError::MachO(MachOError::Damaged("the signature lies in the load commands"));
+        assert_eq!(sign(&file, &adhoc("com.example.alpha")), Err(expected), "{start}");
+    }
+}

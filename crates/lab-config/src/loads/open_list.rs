@@ -1,5 +1,6 @@
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     fmt::{self, Write},
     ops::Range,
 };
@@ -12,7 +13,7 @@ use crate::{
     Beside, Diagnostic,
     distribution::RawBytes,
     read::{At, Field, List, Problems, Read},
-    resolve::check_path,
+    resolve::{check_path, path_mistake},
     tree::{Node, Value, shortened},
     write::Scalar,
 };
@@ -56,12 +57,18 @@ impl Kind for OpenList {
         }
         let paths: Vec<(String, &Range<usize>)> = match (&raw.list, &raw.paths) {
             (Field::Given(list), Field::Absent) => match beside(&list.value) {
-                Ok(text) => listed(&text).map(|path| (path, &list.place)).collect(),
+                Ok(text) => {
+                    if let Some(diagnostic) = unfit(list, &text) {
+                        problems.add(diagnostic);
+                        return None;
+                    }
+                    listed(&text).map(|(_, path)| (path, &list.place)).collect()
+                }
                 Err(why) => {
                     let message = format!("the list `{}` cannot be read: {why}", shortened(&list.value));
                     let diagnostic = Diagnostic::new(list.place.clone(), message)
                         .label("a file beside the lab file")
-                        .help("name it relative to the lab file, one path a line");
+                        .help("name a file that lies beside the lab file or below, one path a line");
                     problems.add(diagnostic);
                     return None;
                 }
@@ -126,10 +133,34 @@ impl JsonSchema for RawPaths {
     }
 }
 
-/// The paths of a list as it is recorded.
-fn listed(text: &str) -> impl Iterator<Item = String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| line.trim_start_matches('/').to_owned())
+/// The paths of a list as it is recorded, with the numbers of their lines.
+fn listed(text: &str) -> impl Iterator<Item = (usize, String)> {
+    let lines = (1..).zip(text.lines().map(str::trim));
+    let paths = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    paths.map(|(number, line)| (number, line.trim_start_matches('/').to_owned()))
+}
+
+/// Why a list cannot be used. The lines are told by their numbers and never by what they say: a file that was named by
+/// mistake may be nobody's to see.
+fn unfit(list: &At<String>, text: &str) -> Option<Diagnostic> {
+    let why = |number: usize, why: &str| {
+        let message = format!("line {number} of the list `{}` is not a path", shortened(&list.value));
+        Diagnostic::new(list.place.clone(), message)
+            .label(why.to_owned())
+            .help("write one path a line, below the arena, such as `files/deep`")
+    };
+    let mut first_with: BTreeMap<String, usize> = BTreeMap::new();
+    for (number, path) in listed(text) {
+        if let Some(mistake) = path_mistake(&path) {
+            return Some(why(number, mistake));
+        }
+        first_with.entry(path).or_insert(number);
+    }
+    first_with.iter().find_map(|(path, &number)| {
+        let mut parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let file = parents.find_map(|parent| first_with.get(parent))?;
+        Some(why(number, &format!("its folder is the file of line {file}")))
+    })
 }
 
 fn check_paths(paths: &[(String, &Range<usize>)], list: &At<OpenList>, problems: &mut Problems<'_>) {

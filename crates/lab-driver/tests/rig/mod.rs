@@ -22,7 +22,7 @@ use lab_model::{
 use lab_protocol::{
     Assignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment, Welcome, receive, send,
 };
-use lab_trace::{Board, Counter, Entry, Header, LossKind, MappedTrace, Operation, Record, ThreadMark, Trace};
+use lab_trace::{Board, Counter, Entry, Header, LossKind, Operation, Record, StoredTrace, ThreadMark, Trace};
 use lab_workload::{ArenaEntry, Content, Ground, HostFile, arena, elf::Machine, fill, program_path};
 
 /// No driver is started while a program is being written: it would hold it open for writing for a moment,
@@ -180,7 +180,7 @@ impl Rig {
         self.send(&Order::Drive(order));
         assert_eq!(self.receive(), Reply::Done);
         match self.receive() {
-            Reply::PhaseEnded { operations } => operations,
+            Reply::PhaseEnded { operations, .. } => operations,
             other => panic!("{other:?}"),
         }
     }
@@ -252,8 +252,8 @@ pub(crate) struct Recorded {
 
 impl Recorded {
     fn read(path: &Path) -> Recorded {
-        let map = MappedTrace::open(path).unwrap();
-        let trace = Trace::parse(map.bytes()).unwrap();
+        let file = StoredTrace::open(path).unwrap();
+        let trace = Trace::of(&file).unwrap();
         let mut recorded = Recorded {
             header: trace.header.clone(),
             closed: trace.closed.is_some(),

@@ -44,6 +44,7 @@ impl Conductor {
                 let part =
                     Part { actor, name: id.as_str(), file: &format!("{id}.{nth}"), role: Role::Client };
                 self.start(part, &program, assignment).await?;
+                self.connect_client(place, actor).await?;
             }
             Participant::Daemon(place) => {
                 let id = self.plan.lab.daemons[place].id.clone();
@@ -80,7 +81,10 @@ impl Conductor {
         }
         match whom {
             Participant::Client(_) => self.watch_client(actor)?,
-            Participant::Daemon(_) => self.watch_daemon(actor)?,
+            Participant::Daemon(place) => {
+                self.watch_daemon(actor)?;
+                self.connect_daemon(place, actor).await?;
+            }
             Participant::Helper(..) => self.watch_helper(actor)?,
         }
         self.tell_participants().await?;

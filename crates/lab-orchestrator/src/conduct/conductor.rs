@@ -20,6 +20,7 @@ use super::{
     ending::describe,
     external::Externals,
     faults::{Faults, Stopwatch},
+    give_up_privileges,
     happening::Waited,
     helpers::{HelperTable, first_free},
     process::{LabProcess, State},
@@ -73,6 +74,8 @@ pub(super) struct Conductor {
     /// What went wrong with a fault or a comeback.
     pub(super) trouble: Option<Failure>,
     pub(super) began: Ticks,
+    /// When the warden last looked at clients.
+    pub(super) looked: Option<Ticks>,
     pub(super) stopped: Option<FailureKind>,
     /// Everybody has been ordered to end.
     pub(super) finishing: bool,
@@ -87,8 +90,7 @@ pub(super) struct Conductor {
 
 impl Conductor {
     /// Sets the arena up and the trace, and starts listening for signals.
-    pub(super) fn begin(plan: Plan) -> Result<Conductor, Failure> {
-        let folder = RunFolder::at(plan.run.clone());
+    pub(super) fn begin(plan: Plan, folder: RunFolder) -> Result<Conductor, Failure> {
         let began = clock::now();
         let salt = u32::try_from(began.0 & 0xffff_ffff).unwrap_or(1) | 1;
         let (report, events) = mpsc::channel(1024);
@@ -96,6 +98,7 @@ impl Conductor {
         arena::fill(&folder.arena(), &plan.lab, &plan.driver)
             .map_err(|error| Failure::output("cannot fill the arena", &error))?;
         let externals = Externals::prepare(&plan, &folder)?;
+        give_up_privileges(&plan)?;
         listen_for_signals(&report)?;
         let daemons = plan.clients_are.daemons().map(Arc::new);
         if daemons.is_some() && cfg!(target_os = "macos") {
@@ -125,6 +128,7 @@ impl Conductor {
             suspected: None,
             trouble: None,
             began,
+            looked: None,
             stopped: None,
             finishing: false,
             salt,
@@ -192,7 +196,8 @@ impl Conductor {
         self.progress.begin(phase.kind.name(), &format!("up to {}", phase.span), self.warden.glance());
         let baseline = phase.kind == PhaseKind::Baseline;
         let operations_max = baseline.then_some(self.plan.lab.safety.baseline_operations_max);
-        self.mark_phase(phase.kind, true);
+        let began = clock::now();
+        self.mark_phase(phase.kind, true, began);
         if phase.kind == PhaseKind::Storm {
             self.faults.planned.storm_begins(self.stopwatch.now());
         }
@@ -210,7 +215,9 @@ impl Conductor {
             // The last operations end as soon as they are answered; the warden sees to that.
             self.until(Some(FINISH_WITHIN + self.plan.lab.deadline.duration()), None, idle).await;
         }
-        self.mark_phase(phase.kind, false);
+        // The driver knows when its last operation was over. When that is heard of says nothing of the phase.
+        let ended = self.driver().and_then(|driver| driver.drove_until).filter(|&ended| ended >= began);
+        self.mark_phase(phase.kind, false, ended.unwrap_or_else(clock::now));
         match self.driver() {
             Some(driver) if driver.alive() => Ok(()),
             driver => {
@@ -230,7 +237,7 @@ impl Conductor {
     /// Waits until nothing happens any more, at most for `span`.
     async fn drain(&mut self, span: Span) -> Result<(), Failure> {
         self.progress.begin("drain", &format!("up to {span}"), self.warden.glance());
-        self.mark_phase(PhaseKind::Drain, true);
+        self.mark_phase(PhaseKind::Drain, true, clock::now());
         let until = Instant::now() + span.duration();
         loop {
             let before = self.warden.glance();
@@ -245,7 +252,7 @@ impl Conductor {
                 break;
             }
         }
-        self.mark_phase(PhaseKind::Drain, false);
+        self.mark_phase(PhaseKind::Drain, false, clock::now());
         Ok(())
     }
 
@@ -274,8 +281,8 @@ impl Conductor {
         self.trace.process(&ProcessMark { at: clock::now(), actor, kind, pid, status });
     }
 
-    pub(super) fn mark_phase(&self, phase: PhaseKind, begins: bool) {
-        self.trace.phase(&PhaseMark { at: clock::now(), phase, begins });
+    pub(super) fn mark_phase(&self, phase: PhaseKind, begins: bool, at: Ticks) {
+        self.trace.phase(&PhaseMark { at, phase, begins });
     }
 }
 

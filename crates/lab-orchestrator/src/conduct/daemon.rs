@@ -1,9 +1,17 @@
 //! Clients that launchd starts: how the conductor gets hold of one, and how it learns of its end.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use lab_bundle::{Daemons, Death, JobState, StepError};
 use lab_model::{BundleId, ClientId};
+use lab_process::channel;
+use rustix::fs::{Mode, OFlags, fchmod, fstat, open};
 use tokio::{
     net::{UnixListener, UnixStream},
     time::{Instant, sleep},
@@ -33,25 +41,41 @@ impl Daemon {
         Daemon { daemons: Arc::clone(daemons), client: client.clone(), label: label.clone() }
     }
 
-    /// Starts it and waits for its connection. A daemon that ends before it connects is noticed.
+    /// Starts it and waits for its connection, and for its alone. A daemon that ends before it connects is noticed.
     pub(super) async fn start(&self) -> io::Result<UnixStream> {
         let socket = self.daemons.places().socket(&self.client);
+        let listener = listen(&socket)?;
+        let connected = self.start_and_accept(&listener).await;
+        // Nobody else is waited for.
         match std::fs::remove_file(&socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => connected,
         }
-        let listener = UnixListener::bind(&socket)?;
+    }
+
+    async fn start_and_accept(&self, listener: &UnixListener) -> io::Result<UnixStream> {
         let runs_before = self.state().await.map_err(io::Error::other)?.runs.unwrap_or(0);
         let (daemons, label) = (Arc::clone(&self.daemons), self.label.clone());
         let started = tokio::task::spawn_blocking(move || daemons.start(label.as_str())).await;
         started.map_err(io::Error::other)?.map_err(io::Error::other)?;
         let until = Instant::now() + CONNECTS_WITHIN;
+        let mut waiting: Option<UnixStream> = None;
         loop {
             tokio::select! {
-                accepted = listener.accept() => return accepted.map(|(stream, _)| stream),
+                accepted = listener.accept(), if waiting.is_none() => {
+                    // Another user's is refused before anybody is asked about it.
+                    waiting = accepted.map(|(stream, _)| stream).ok().filter(is_of_this_user);
+                }
                 () = sleep(ASK_EVERY) => {}
             }
             let state = self.state().await.map_err(io::Error::other)?;
+            if let (Some(stream), Some(pid)) = (&waiting, state.pid) {
+                if peer(stream) == Some(pid) {
+                    return waiting.ok_or_else(|| io::ErrorKind::NotConnected.into());
+                }
+                tracing::warn!("a process that is not {} has connected and is refused", self.client);
+                waiting = None;
+            }
             if state.runs.unwrap_or(0) > runs_before && state.pid.is_none() {
                 return Err(io::Error::other(format!("it ended at once, {}", describe(&state))));
             }
@@ -99,6 +123,44 @@ impl Daemon {
     }
 }
 
+/// Listens in a folder that nobody else can enter, in place of what was left there.
+fn listen(socket: &Path) -> io::Result<UnixListener> {
+    let folder = socket.parent().unwrap_or(Path::new("."));
+    let _kept: OwnedFd = private(folder)?;
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let (name, _folder): (PathBuf, _) = channel::short(socket)?;
+    UnixListener::bind(name)
+}
+
+/// Takes every right to a folder from everybody else. It must be this user's own, and no link.
+fn private(folder: &Path) -> io::Result<OwnedFd> {
+    let opened = open(folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let owner = fstat(&opened)?.st_uid;
+    if owner != rustix::process::geteuid().as_raw() {
+        let message = format!("{} belongs to user {owner}, who could be in the way", folder.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    fchmod(&opened, Mode::RWXU)?;
+    Ok(opened)
+}
+
+fn is_of_this_user(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    let is = stream.peer_cred().is_ok_and(|peer| peer.uid() == own);
+    if !is {
+        tracing::warn!("another user's process has connected and is refused");
+    }
+    is
+}
+
+/// The process at the other end, as the kernel knows it.
+fn peer(stream: &UnixStream) -> Option<u32> {
+    u32::try_from(stream.peer_cred().ok()?.pid()?).ok()
+}
+
 /// The wait status of a job that does not run. launchd keeps its last exit code beside a later signal.
 fn wait_status(state: &JobState) -> i32 {
     match (state.signal, state.exit_code) {
@@ -117,7 +179,36 @@ fn describe(state: &JobState) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_socket_lies_where_nobody_else_can_come() {
+        let root = std::env::temp_dir().join(format!("lab-sockets-{}", std::process::id()));
+        let folder = root.join("s".repeat(120));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let socket = folder.join("alpha.sock");
+        let listener = listen(&socket).unwrap();
+        assert_eq!(std::fs::metadata(&folder).unwrap().mode() & 0o7777, 0o700);
+        drop(listener);
+        listen(&socket).unwrap();
+        symlink(&folder, root.join("link")).unwrap();
+        assert!(listen(&root.join("link/alpha.sock")).is_err(), "a link is followed by nobody");
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&folder, Some(65534), None).unwrap();
+            assert_eq!(listen(&socket).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_peer_is_who_the_kernel_says() {
+        let (own, _other) = UnixStream::pair().unwrap();
+        assert!(is_of_this_user(&own));
+        assert_eq!(peer(&own), Some(std::process::id()));
+    }
 
     #[test]
     fn the_end_of_a_job_is_a_wait_status() {

@@ -1,6 +1,9 @@
 //! How processes end: by the conductor's hand, and what is said about it.
 
-use std::{fs, path::Path};
+use std::{
+    io::{Read, Seek, SeekFrom},
+    path::Path,
+};
 
 use lab_backend_es::NewClientResult;
 use nix::{
@@ -8,7 +11,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{Failure, FailureKind};
+use crate::{Failure, FailureKind, lack::Lack};
 
 /// Ends a process of the lab for good. One that has ended already is no error.
 pub(super) fn end(pid: u32) {
@@ -24,11 +27,29 @@ pub(super) fn send(pid: u32, signal: Signal) {
     }
 }
 
+/// How much of the end of a log is looked at for its last line, in bytes.
+const LOG_END_BYTES_MAX: u64 = 64 * 1024;
+
+/// How much of the beginning of a log is looked at for what a product says when it is ready, in bytes.
+const LOG_BEGIN_BYTES_MAX: u64 = 16 << 20;
+
 /// The last line that a process wrote to its log.
 pub(super) fn last_line(log: &Path) -> Option<String> {
-    let text = fs::read(log).ok()?;
+    let mut file = lab_files::open_regular(log).ok()?;
+    let size = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(LOG_END_BYTES_MAX))).ok()?;
+    let mut text = Vec::new();
+    file.take(LOG_END_BYTES_MAX).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text);
     text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
+}
+
+/// True when a text stands at the beginning of a process's log, as far as that is looked at.
+pub(super) fn has_said(log: &Path, text: &str) -> bool {
+    let mut said = Vec::new();
+    let read = lab_files::open_regular(log)
+        .is_ok_and(|file| file.take(LOG_BEGIN_BYTES_MAX).read_to_end(&mut said).is_ok());
+    read && String::from_utf8_lossy(&said).contains(text)
 }
 
 /// A wait status in words.
@@ -62,6 +83,8 @@ pub(super) fn process_failure(name: &str, message: &str) -> Failure {
         failure(FailureKind::NoSlot).mend("raise it: sysctl fs.fanotify.max_user_groups=256")
     } else if message.contains("CAP_SYS_ADMIN") {
         failure(FailureKind::Privilege).mend("run it as root")
+    } else if let Some(lack) = Lack::of_words(message) {
+        failure(lack.kind()).mend(lack.mend())
     } else {
         failure(FailureKind::Bug)
     }

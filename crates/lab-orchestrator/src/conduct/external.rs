@@ -3,13 +3,13 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
 use lab_model::{Actor, External, PrivateFolder, Ready, Ticks};
-use lab_process::clock;
+use lab_process::{ProcessStat, clock, environment_value};
 use lab_trace::{Fault, FaultKind, GroupMark, Outlook, ProcessMark, ProcessMarkKind, Sighting, TraceWriter};
 use nix::{
     sys::{
@@ -22,10 +22,11 @@ use tokio::{process::Command, sync::mpsc};
 
 use super::{
     Event,
-    ending::{describe, end, last_line},
+    ending::{describe, end, has_said, last_line},
     family::{Change, Family, MARKER, Newcomer},
     groups::{self, Ground, Held},
     private,
+    process::create_log,
     process::wait,
     warden::Warden,
 };
@@ -316,8 +317,7 @@ impl Externals {
                 Ready::Started => true,
                 Ready::Mark => product.held.iter().any(|held| held.asks_in_arena()),
                 Ready::File(path) => fs::symlink_metadata(path).is_ok(),
-                Ready::Line(text) => fs::read(&product.log)
-                    .is_ok_and(|log| String::from_utf8_lossy(&log).contains(text.as_str())),
+                Ready::Line(text) => has_said(&product.log, text),
             };
             if ready {
                 product.state = State::Ready;
@@ -385,7 +385,7 @@ impl Product {
             .start
             .split_first()
             .ok_or_else(|| Failure::new(FailureKind::Bug, format!("{id} has no program")))?;
-        let log = File::create(&self.log).map_err(cannot)?;
+        let log = create_log(&self.log).map_err(cannot)?;
         let child = Command::new(program)
             .args(arguments)
             .envs(self.wanted.environment.iter().map(|(name, text)| (name, text)))
@@ -470,16 +470,11 @@ fn process_ids() -> BTreeSet<u32> {
 }
 
 fn parent_and_state(pid: u32) -> Option<(u32, char)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything; the fields stand behind the last one.
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let state = fields.next()?.chars().next()?;
-    Some((fields.next()?.parse().ok()?, state))
+    let stat = ProcessStat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
+    Some((stat.parent, stat.state))
 }
 
 fn marker(pid: u32) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let mut variables = environment.split(|&byte| byte == 0);
-    let value = variables.find_map(|one| one.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"="))?;
-    String::from_utf8(value.to_vec()).ok()
+    environment_value(&environment, MARKER).map(str::to_owned)
 }

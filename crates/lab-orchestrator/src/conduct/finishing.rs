@@ -40,6 +40,8 @@ impl Conductor {
     /// Lets every process close its trace and end; kills who does not.
     pub(super) async fn finish(&mut self) {
         self.progress.begin("finish", "closing the traces", self.warden.glance());
+        self.note_gap(clock::now());
+        self.looked = None;
         self.finish_externals().await;
         self.finishing = true;
         let actors: Vec<Actor> = self.processes.keys().copied().collect();

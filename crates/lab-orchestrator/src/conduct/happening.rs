@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use lab_bundle::Death;
-use lab_model::{Actor, Span};
+use lab_model::{Actor, Span, Ticks};
 use lab_process::clock;
 use lab_protocol::Reply;
-use lab_trace::{Fault, FaultKind, ProcessMarkKind};
+use lab_trace::{Fault, FaultKind, ProcessMarkKind, Unwatched};
 use lab_workload::Participant;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -23,6 +23,18 @@ use crate::{Failure, FailureKind};
 
 /// How often the warden looks.
 const WATCH_EVERY: Duration = Duration::from_millis(5);
+
+/// Looks that the warden may miss in a row before nobody watched. Fewer are what a busy machine does.
+const LOOKS_MISSED: u32 = 10;
+
+/// A gap in the warden's looks matters from this part of the deadline on: whoever is overdue is ended so much too late.
+const PART_OF_DEADLINE: u64 = 10;
+
+/// The ticks between two looks from which on nobody watched in between.
+fn gap_ticks(deadline: Span) -> u64 {
+    let looks = u64::try_from((WATCH_EVERY * LOOKS_MISSED).as_nanos()).unwrap_or(u64::MAX);
+    clock::timebase().ticks(looks.max(deadline.nanos() / PART_OF_DEADLINE))
+}
 
 /// Why waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,6 +275,8 @@ impl Conductor {
     /// Kills who is past the deadline, and ends a run that takes too long.
     pub(super) fn watch(&mut self, deadline_ticks: u64) {
         let now = clock::now();
+        self.note_gap(now);
+        self.looked = self.warden.has_clients().then_some(now);
         for overdue in self.warden.overdue(now, deadline_ticks) {
             let detail = overdue.record.unwrap_or(u64::MAX);
             let fault = Fault { at: now, kind: FaultKind::DeadlineKill, actor: overdue.actor, detail };
@@ -294,6 +308,18 @@ impl Conductor {
         if let Err(error) = self.trace.grow() {
             tracing::debug!("the orchestrator's trace cannot grow: {error}");
         }
+    }
+
+    /// Records a time in which the warden did not look, although there were clients to look at.
+    pub(super) fn note_gap(&self, now: Ticks) {
+        let deadline = self.plan.lab.deadline;
+        let Some(from) = self.looked.filter(|&from| now.since(from) >= gap_ticks(deadline)) else { return };
+        self.trace.unwatched(&Unwatched { from, until: now });
+        let lasted = Span::from_nanos(clock::timebase().nanoseconds(now.since(from)));
+        let seconds = lasted.duration().as_secs_f64();
+        // Where the kernel keeps the deadlines, it has kept them meanwhile.
+        let deadlines = if cfg!(target_os = "macos") { "" } else { ", and no deadline was enforced" };
+        self.progress.note(&format!("nobody watched the clients for {seconds:.2} s{deadlines}"));
     }
 
     pub(super) fn stop(&mut self, kind: FailureKind, fault: FaultKind) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lab_model::{Actor, Client, ClientId, Daemon, Helpers, Lab, PlannedFault};
-use lab_protocol::{DaemonAddress, HelperReady};
+use lab_protocol::{AskedDaemon, HelperReady};
 use nix::{
     sys::wait::{WaitStatus, waitpid},
     unistd::Pid,
@@ -71,20 +71,19 @@ pub(super) fn helper_file(client: &ClientId, number: u16, nth: u32) -> String {
     if nth == 1 { name } else { format!("{name}.{nth}") }
 }
 
-/// Where the daemons that a client asks are to be reached. `salt` is the run's own.
-pub(super) fn addresses(lab: &Lab, client: &Client, salt: &str) -> Vec<DaemonAddress> {
-    let address = |id: &ClientId| {
-        let (daemon, actor) = daemon_actors(lab).find(|(daemon, _)| daemon.id == *id)?;
-        let address = socket(salt, actor);
-        let returns = lab.faults.iter().any(|fault| fault.action.brings_back() && fault.on == id.as_str());
-        Some(DaemonAddress { actor, name: id.to_string(), address, workers: daemon.workers, returns })
+/// The daemons that a client asks, in the order of its behaviour's.
+pub(super) fn asked_daemons(lab: &Lab, client: &Client) -> Vec<AskedDaemon> {
+    let asked = |id: &ClientId| {
+        let (_, actor) = daemon_actors(lab).find(|(daemon, _)| daemon.id == *id)?;
+        Some(AskedDaemon { actor, name: id.to_string() })
     };
-    client.behavior.daemons.iter().filter_map(|asked| address(&asked.daemon)).collect()
+    client.behavior.daemons.iter().filter_map(|one| asked(&one.daemon)).collect()
 }
 
-/// The name of a daemon's socket, unique on the machine.
-pub(super) fn socket(salt: &str, daemon: Actor) -> String {
-    format!("eslab-{salt}-{}", daemon.0)
+/// How many channels lead to a daemon while all who ask it live.
+pub(super) fn channels_to(lab: &Lab, daemon: &Daemon) -> usize {
+    let asks = |client: &&Client| client.behavior.daemons.iter().any(|asked| asked.daemon == daemon.id);
+    lab.clients.iter().filter(asks).count() * usize::from(daemon.workers)
 }
 
 impl HelperTable {
@@ -170,7 +169,7 @@ fn wait_status(pid: u32) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use lab_model::{AskedDaemon, AuthEvents, Errand};
+    use lab_model::{AuthEvents, Errand};
 
     use super::*;
 
@@ -191,10 +190,14 @@ mod tests {
         assert_eq!(daemons, [5, 6]);
         let first: Vec<u16> = lab.clients.iter().map(|client| first_helper(&lab, &client.id).0).collect();
         assert_eq!(first, [7, 9, 9], "the second has none");
-        let asked = AskedDaemon { daemon: "logger".parse().unwrap(), on: AuthEvents::All, wait: true };
+        let asked =
+            lab_model::AskedDaemon { daemon: "logger".parse().unwrap(), on: AuthEvents::All, wait: true };
         lab.clients[0].behavior.daemons = vec![asked];
-        let addresses = addresses(&lab, &lab.clients[0], "7f");
-        assert_eq!((addresses[0].actor, addresses[0].address.as_str()), (Actor(6), "eslab-7f-6"));
+        let asked = asked_daemons(&lab, &lab.clients[0]);
+        assert_eq!(asked, [AskedDaemon { actor: Actor(6), name: "logger".to_owned() }]);
+        lab.daemons[1].workers = 3;
+        lab.clients[2].behavior.daemons = lab.clients[0].behavior.daemons.clone();
+        assert_eq!(lab.daemons.iter().map(|daemon| channels_to(&lab, daemon)).collect::<Vec<_>>(), [0, 6]);
     }
 
     #[test]

@@ -22,13 +22,15 @@ mod starting;
 mod warden;
 mod workers;
 
-use std::{fs, path::Path};
+use std::{io, os::fd::AsFd};
 
 use lab_bundle::Death;
-use lab_model::Actor;
+use lab_files::{PassError, Trusted};
+use lab_model::{Actor, LoadKind};
+use lab_process::privileges::{self, Capability, Kept, Programs};
 use lab_protocol::Reply;
 
-use crate::{Failure, FailureKind, Plan};
+use crate::{Failure, FailureKind, Plan, RunFolder};
 use conductor::Conductor;
 
 /// What happens to a lab while it is conducted. One place takes all of it, in order.
@@ -46,17 +48,31 @@ enum Event {
     Aborted,
 }
 
-/// Conducts the lab of the plan at `plan`. To be called by the first process of the lab's namespaces, which
-/// has one thread.
+/// The largest plan that is taken, in bytes: the largest lab is a tenth of it.
+const PLAN_BYTES_MAX: u64 = 64 << 20;
+
+/// Conducts the lab of the plan that the launcher handed over as standard input. To be called by the first process of
+/// the lab's namespaces, which has one thread.
 ///
 /// # Errors
 /// [`Failure`]; the traces written so far are in the run's folder all the same.
-pub fn conduct(plan: &Path) -> Result<(), Failure> {
+pub fn conduct() -> Result<(), Failure> {
+    require_own_namespaces()?;
     let bug = |message: String| Failure::new(FailureKind::Bug, message);
-    let text = fs::read(plan).map_err(|error| bug(format!("cannot read {}: {error}", plan.display())))?;
+    let text = lab_files::receive(io::stdin().as_fd(), PLAN_BYTES_MAX).map_err(|error| match error {
+        PassError::NotSealed => {
+            Failure::new(FailureKind::Usage, "a lab is conducted by what `lab up` starts, and by nobody else")
+                .mend("run `lab up NAME`")
+        }
+        error => bug(format!("cannot read the plan: {error}")),
+    })?;
     let plan: Plan =
         serde_json::from_slice(&text).map_err(|error| bug(format!("the plan is damaged: {error}")))?;
-    enter(&plan)?;
+    // What the driver and the products make in the arena is for other users to read as well; the run's own files say
+    // who may read them.
+    lab_files::mask_modes(0o022);
+    let folder = RunFolder::at(&plan.run, &Trusted::of_this_process(plan.caller))?;
+    enter(&plan, &folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| bug(format!("cannot start the event loop: {error}")))?;
     // A warden that is kept waiting kills late.
@@ -64,14 +80,56 @@ pub fn conduct(plan: &Path) -> Result<(), Failure> {
         tracing::debug!("deadlines are kept as well as the load on this machine allows: {error}");
     }
     runtime.block_on(async {
-        let mut conductor = Conductor::begin(plan)?;
+        let mut conductor = Conductor::begin(plan, folder)?;
         conductor.run().await
     })
 }
 
+/// Refuses to touch the mounts of whoever started this program by hand.
 #[cfg(target_os = "linux")]
-fn enter(plan: &Plan) -> Result<(), Failure> {
-    let folder = crate::RunFolder::at(plan.run.clone());
+fn require_own_namespaces() -> Result<(), Failure> {
+    if lab_backend_fanotify::confine::is_first_process() {
+        return Ok(());
+    }
+    let message =
+        "a lab is conducted in namespaces of its own only, which `lab up` makes, and this is not one of them";
+    Err(Failure::new(FailureKind::Usage, message).mend("run `lab up NAME`"))
+}
+
+/// Elsewhere there is nothing of the machine's that conducting a lab would change.
+#[cfg(not(target_os = "linux"))]
+fn require_own_namespaces() -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Gives up what leading the lab does not need. To be called when everything is mounted and the products' folders are
+/// filled, before there is another thread.
+fn give_up_privileges(plan: &Plan) -> Result<(), Failure> {
+    let commands = plan.lab.workload.iter().any(|load| matches!(load.kind, LoadKind::Run(_)));
+    let mut used =
+        privileges::needed_to_reach(&[&plan.run], &[]).map_err(|error| privileges_failure(&error))?;
+    // Where a client waits, and what waits for it.
+    used.push(Capability::Trace);
+    if !plan.lab.external.is_empty() {
+        // A product may be another user's by now.
+        used.extend([Capability::Kill, Capability::ReadSearch]);
+    }
+    let kept = Kept {
+        used: &used,
+        // Each client makes its group and raises its limit before it gives up as well.
+        reserve: &[Capability::Administer, Capability::Resource, Capability::SetCapabilities],
+        programs: if commands || !plan.lab.external.is_empty() { Programs::AsBefore } else { Programs::Kept },
+    };
+    privileges::keep(&kept).map_err(|error| privileges_failure(&error))
+}
+
+fn privileges_failure(error: &std::io::Error) -> Failure {
+    let message = format!("cannot give up what the conductor does not need: {error}");
+    Failure::new(FailureKind::Privilege, message).mend("allow the lab the calls prctl and capset")
+}
+
+#[cfg(target_os = "linux")]
+fn enter(plan: &Plan, folder: &RunFolder) -> Result<(), Failure> {
     lab_backend_fanotify::confine::enter(
         &folder.arena(),
         plan.lab.arena_kind(),
@@ -83,11 +141,11 @@ fn enter(plan: &Plan) -> Result<(), Failure> {
 /// Nothing to enter: on macOS each client confines itself to the arena, which is a folder, and standard input ends
 /// with the launcher.
 #[cfg(target_os = "macos")]
-fn enter(_: &Plan) -> Result<(), Failure> {
+fn enter(_: &Plan, _: &RunFolder) -> Result<(), Failure> {
     Ok(())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn enter(_: &Plan) -> Result<(), Failure> {
+fn enter(_: &Plan, _: &RunFolder) -> Result<(), Failure> {
     Err(Failure::new(FailureKind::BackendMissing, "no lab can be conducted on this system"))
 }

@@ -3,15 +3,19 @@
 use std::{
     fs::File,
     io,
-    os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::OpenOptionsExt, net::UnixStream as StdStream},
+    },
     path::Path,
     process::Stdio,
 };
 
-use lab_model::{Actor, Role};
+use lab_model::{Actor, Role, Ticks};
+use lab_process::channel;
 use lab_protocol::{FRAME_BYTES_MAX, FrameError, Order, Reply, decode, encode};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
@@ -50,7 +54,11 @@ pub(super) struct LabProcess {
     pub(super) threads: Vec<u64>,
     pub(super) queue: Option<i32>,
     pub(super) driving: bool,
+    /// When the driver was through with its last phase, as it says itself.
+    pub(super) drove_until: Option<Ticks>,
     pub(super) failure: Option<String>,
+    /// A daemon that clients are connected with when they start.
+    pub(super) reachable: bool,
     orders: OwnedWriteHalf,
     outstanding: u32,
 }
@@ -69,7 +77,7 @@ impl LabProcess {
         let child = Command::new(program)
             .stdin(Stdio::from(OwnedFd::from(other)))
             .stdout(Stdio::null())
-            .stderr(Stdio::from(File::create(log)?))
+            .stderr(Stdio::from(create_log(log)?))
             .kill_on_drop(true)
             // Ctrl-C reaches a terminal's whole process group: the conductor hears it and ends the lab in order, which
             // it could not if the driver and the clients had died of it.
@@ -114,7 +122,9 @@ impl LabProcess {
             threads: Vec::new(),
             queue: None,
             driving: false,
+            drove_until: None,
             failure: None,
+            reachable: false,
             orders,
             outstanding: 0,
         }
@@ -122,18 +132,41 @@ impl LabProcess {
 
     /// Sends an order. A process that is gone is not told; its end arrives as an event.
     pub(super) async fn order(&mut self, order: &Order) -> Result<(), FrameError> {
+        self.hand_over(order, &[]).await
+    }
+
+    /// Sends an order, and descriptors with it.
+    pub(super) async fn hand_over(
+        &mut self,
+        order: &Order,
+        descriptors: &[OwnedFd],
+    ) -> Result<(), FrameError> {
         if !self.alive() {
             return Ok(());
         }
         let frame = encode(order)?;
-        if self.orders.write_all(&frame).await.is_ok() {
-            self.outstanding += 1;
-            if self.state == State::Idle {
-                self.state = State::Ordered;
+        match self.write(&frame, descriptors).await {
+            Ok(()) => {
+                self.outstanding += 1;
+                if self.state == State::Idle {
+                    self.state = State::Ordered;
+                }
+                self.driving |= matches!(order, Order::Drive(_));
+                Ok(())
             }
-            self.driving |= matches!(order, Order::Drive(_));
+            // Such as too many descriptors on their way at once.
+            Err(error) if !descriptors.is_empty() && !is_gone(&error) => Err(error.into()),
+            Err(_) => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The descriptors go with the first bytes.
+    async fn write(&mut self, frame: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        let stream: &UnixStream = self.orders.as_ref();
+        let first =
+            stream.async_io(Interest::WRITABLE, || channel::send(stream, frame, &descriptors)).await?;
+        self.orders.write_all(&frame[first..]).await
     }
 
     /// Who it is.
@@ -154,7 +187,10 @@ impl LabProcess {
                 self.done(State::Idle);
             }
             Reply::Done => self.done(State::Idle),
-            Reply::PhaseEnded { .. } => self.driving = false,
+            Reply::PhaseEnded { at, .. } => {
+                self.driving = false;
+                self.drove_until = Some(at);
+            }
             // Not of the process itself: the conductor takes note.
             Reply::HelperStarted(_) | Reply::HelperFailed { .. } | Reply::HelperEnded { .. } => {}
             Reply::Closed { .. } => self.done(State::Closed),
@@ -175,6 +211,12 @@ impl LabProcess {
         self.driving = false;
         self.outstanding = 0;
     }
+}
+
+/// True when the other side of a connection has ended.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }
 
 async fn listen(actor: Actor, mut replies: OwnedReadHalf, events: mpsc::Sender<Event>) {
@@ -200,4 +242,9 @@ pub(super) async fn wait(actor: Actor, mut child: Child, events: mpsc::Sender<Ev
     let status = child.wait().await.map_or(-1, ExitStatusExt::into_raw);
     // The conductor may have ended first, and then nobody asks.
     drop(events.send(Event::Ended(actor, status)).await);
+}
+
+/// Creates a log in the run's folder, or empties it.
+pub(super) fn create_log(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }

@@ -1,6 +1,9 @@
 //! Starting what a lab is made of, and telling each of the others.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
 
 use lab_bundle::Daemons;
 use lab_model::{Actor, Role};
@@ -13,7 +16,7 @@ use super::{
     conductor::{ANSWER_WITHIN, Conductor, DRIVER, Part},
     daemon::Daemon,
     ending::{last_line, process_failure},
-    helpers::{FIRST_CLIENT, addresses},
+    helpers::{FIRST_CLIENT, asked_daemons},
     process::LabProcess,
 };
 use crate::{Failure, FailureKind, RunFolder};
@@ -45,6 +48,7 @@ impl Conductor {
             let id = client.id.as_str();
             let part = Part { actor, name: id, file: id, role: Role::Client };
             self.start(part, &program, assignment).await?;
+            self.connect_client(place, actor).await?;
         }
         self.all_settled(ANSWER_WITHIN, "become ready").await?;
         for client in self.clients().collect::<Vec<_>>() {
@@ -94,7 +98,7 @@ impl Conductor {
             deadline: lab.deadline,
             workload: lab.workload.clone(),
             helpers,
-            daemons: addresses(lab, client, &self.socket_salt()),
+            daemons: asked_daemons(lab, client),
         };
         Ok((Assignment::Client(Box::new(assignment)), program.clone()))
     }
@@ -209,9 +213,19 @@ impl Conductor {
     }
 
     pub(super) async fn order(&mut self, actor: Actor, order: &Order) -> Result<(), Failure> {
+        self.hand_over(actor, order, &[]).await
+    }
+
+    /// Gives an order, and descriptors with it.
+    pub(super) async fn hand_over(
+        &mut self,
+        actor: Actor,
+        order: &Order,
+        descriptors: &[OwnedFd],
+    ) -> Result<(), Failure> {
         let Some(process) = self.processes.get_mut(&actor) else { return Ok(()) };
         let name = process.name.clone();
-        let sent = process.order(order).await;
+        let sent = process.hand_over(order, descriptors).await;
         sent.map_err(|error| Failure::new(FailureKind::Bug, format!("cannot talk to {name}: {error}")))
     }
 }

@@ -128,6 +128,11 @@ impl Warden {
         self.workers.remove(&actor);
     }
 
+    /// True when there is a client to look at.
+    pub(super) fn has_clients(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
     /// Whoever is past the deadline now.
     pub(super) fn overdue(&mut self, now: Ticks, deadline_ticks: u64) -> Vec<Overdue> {
         self.rounds = self.rounds.wrapping_add(1);

@@ -1,30 +1,102 @@
-//! The workers outside the clients, as the conductor starts them, watches them and brings them back.
+//! The workers outside the clients, as the conductor starts them, connects clients with them, watches them and brings
+//! them back.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+};
 
 use lab_model::{Actor, Client, Role};
-use lab_protocol::{Assignment, HelperReady, HelpersAssignment, Order, Welcome, WorkerAssignment};
+use lab_protocol::{
+    Assignment, CHANNELS_MAX, HelperReady, HelpersAssignment, Order, Welcome, WorkerAssignment,
+};
 use lab_trace::ProcessMarkKind;
 use lab_workload::Participant;
 
 use super::{
     conductor::{ANSWER_WITHIN, Conductor, Part},
-    helpers::{daemon_actors, first_helper, helper_file, helper_name, socket},
+    helpers::{asked_daemons, channels_to, daemon_actors, first_helper, helper_file, helper_name},
     process::LabProcess,
 };
-use crate::Failure;
+use crate::{Failure, FailureKind};
 
 impl Conductor {
-    /// Starts the daemons: they can be connected to before any client is there.
+    /// Starts the daemons: they are there before any client is.
     pub(super) async fn start_daemons(&mut self) -> Result<(), Failure> {
+        self.check_channels()?;
         let daemons: Vec<(String, Actor)> =
             daemon_actors(&self.plan.lab).map(|(daemon, actor)| (daemon.id.to_string(), actor)).collect();
         for (place, (id, actor)) in daemons.iter().enumerate() {
             self.start_daemon(place, *actor, id).await?;
         }
         self.all_settled(ANSWER_WITHIN, "become ready").await?;
-        for (_, actor) in daemons {
+        for (place, (_, actor)) in daemons.into_iter().enumerate() {
             self.watch_daemon(actor)?;
+            self.connect_daemon(place, actor).await?;
         }
         Ok(())
+    }
+
+    fn check_channels(&self) -> Result<(), Failure> {
+        let lab = &self.plan.lab;
+        let channels = |daemon| (daemon, channels_to(lab, daemon));
+        match lab.daemons.iter().map(channels).find(|&(_, channels)| channels > CHANNELS_MAX) {
+            None => Ok(()),
+            Some((daemon, channels)) => {
+                let message = format!(
+                    "the daemon {} would have {channels} channels, one for each of its {} workers from each client \
+                     that asks it, and has at most {CHANNELS_MAX}",
+                    daemon.id, daemon.workers
+                );
+                Err(Failure::new(FailureKind::Usage, message)
+                    .mend("give it fewer workers, or let fewer clients ask it"))
+            }
+        }
+    }
+
+    /// Hands a client that has just been started its channels to the daemons that it asks and that run.
+    pub(super) async fn connect_client(&mut self, place: usize, client: Actor) -> Result<(), Failure> {
+        for asked in asked_daemons(&self.plan.lab, &self.plan.lab.clients[place]) {
+            let daemon =
+                self.processes.values().find(|one| one.reachable && one.alive() && one.name == asked.name);
+            if let Some(daemon) = daemon.map(|daemon| daemon.actor) {
+                self.connect(client, asked.actor, daemon).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a daemon that is ready its channels, and their other ends to the clients that ask it and run.
+    pub(super) async fn connect_daemon(&mut self, place: usize, daemon: Actor) -> Result<(), Failure> {
+        let Some((_, first)) = daemon_actors(&self.plan.lab).nth(place) else { return Ok(()) };
+        if let Some(process) = self.processes.get_mut(&daemon) {
+            process.reachable = true;
+        }
+        let asks = |process: &LabProcess| {
+            let client = self.plan.lab.clients.iter().find(|client| client.id.as_str() == process.name);
+            let mut asked = client.into_iter().flat_map(|client| asked_daemons(&self.plan.lab, client));
+            process.role == Role::Client && process.alive() && asked.any(|asked| asked.actor == first)
+        };
+        let clients = self.processes.values().filter(|process| asks(process));
+        let clients: Vec<Actor> = clients.map(|process| process.actor).collect();
+        for client in clients {
+            self.connect(client, first, daemon).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes channels between a client and a daemon, as many as it works on requests at once, and hands their ends
+    /// over. They have no name, and nobody else ever holds one.
+    async fn connect(&mut self, client: Actor, first: Actor, daemon: Actor) -> Result<(), Failure> {
+        let process = self.processes.get(&daemon).map(|process| process.name.clone()).unwrap_or_default();
+        let described = self.plan.lab.daemons.iter().find(|one| one.id.as_str() == process);
+        let Some(channels) = described.map(|daemon| daemon.workers) else { return Ok(()) };
+        let pairs = (0..channels).map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>();
+        let pairs = pairs.map_err(|error| Failure::output("cannot make a channel to a daemon", &error))?;
+        let (asking, asked): (Vec<OwnedFd>, Vec<OwnedFd>) =
+            pairs.into_iter().map(|(asking, asked)| (OwnedFd::from(asking), OwnedFd::from(asked))).unzip();
+        self.hand_over(daemon, &Order::Connect { with: client, channels }, &asked).await?;
+        self.hand_over(client, &Order::Connect { with: first, channels }, &asking).await
     }
 
     /// Starts one process of a daemon, whose trace and log are called `file`.
@@ -35,11 +107,8 @@ impl Conductor {
         file: &str,
     ) -> Result<(), Failure> {
         let daemon = self.plan.lab.daemons[place].clone();
-        // Where the clients look for it, whichever of its processes it is.
-        let address = daemon_actors(&self.plan.lab).nth(place).map(|(_, first)| first);
         let assignment = Assignment::Worker(WorkerAssignment {
             client: None,
-            listen: address.map(|first| socket(&self.socket_salt(), first)),
             workers: daemon.workers,
             errand: daemon.errand,
             workload: self.plan.lab.workload.clone(),
@@ -97,7 +166,6 @@ impl Conductor {
         let Client { id, behavior, .. } = &self.plan.lab.clients[place];
         let assignment = Assignment::Worker(WorkerAssignment {
             client: Some(client),
-            listen: None,
             workers: 1,
             errand: behavior.helpers?.errand,
             workload: self.plan.lab.workload.clone(),
@@ -163,10 +231,5 @@ impl Conductor {
         self.warden
             .watch_worker(actor, &self.folder.trace(&helper.file))
             .map_err(|error| Failure::output(&format!("cannot watch {}", helper.name), &error))
-    }
-
-    /// What tells the sockets of this run from those of any other on the machine.
-    pub(super) fn socket_salt(&self) -> String {
-        format!("{:x}-{:x}", self.began.0, self.salt)
     }
 }

@@ -1,4 +1,5 @@
 //! Moments as RFC 3339 writes them.
+#![expect(clippy::arithmetic_side_effects, reason = "moments of 64 bits in words of 128")]
 
 /// Writes nanoseconds since 1970 as `2026-11-23T17:30:12.123456789Z`.
 pub(super) fn rfc3339(unix_ns: i128) -> String {

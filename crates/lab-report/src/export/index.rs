@@ -140,6 +140,7 @@ impl<'a> Index<'a> {
             Record::Outlook(outlook) => (outlook.at, None),
             Record::Notice(notice) => (notice.read, None),
             Record::Life(life) => (life.at, None),
+            Record::Unwatched(unwatched) => (unwatched.from, Some(unwatched.until)),
             Record::Path(piece) => {
                 if piece.fragment == 0 {
                     self.paths[trace].entry(piece.path).or_insert(record);
@@ -248,13 +249,13 @@ impl<'a> Index<'a> {
         let first = *self.paths[trace].get(&number)?;
         let mut bytes = Vec::new();
         let mut length = usize::MAX;
-        for place in first..first + PIECES_MAX {
+        for place in first..first.saturating_add(PIECES_MAX) {
             if bytes.len() >= length {
                 break;
             }
             match self.traces[trace].entry(place)? {
                 Entry::Record { record: Record::Path(piece), .. }
-                    if piece.path == number && u64::from(piece.fragment) == place - first =>
+                    if piece.path == number && u64::from(piece.fragment) == place.saturating_sub(first) =>
                 {
                     length = usize::from(piece.length);
                     bytes.extend_from_slice(&piece.bytes);

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use lab_model::{EventKind, NotifyEvent, SubjectClass, ThreadId, Verdict};
+use lab_model::{Bounded, EventKind, NotifyEvent, SubjectClass, ThreadId, Verdict, Visible};
 use lab_trace::{Decision, Entry, Notice, Record, Target, Trace};
 use serde::{Serialize, Serializer};
 
@@ -153,15 +153,17 @@ pub(super) struct ByRecord<'a> {
 /// # Errors
 /// Only those of the writer.
 pub fn jsonl(traces: &[Trace<'_>], out: &mut dyn io::Write) -> io::Result<u64> {
-    let index = Index::new(traces);
+    // What analysis leaves out is left out here.
+    let traces = lab_analysis::admit(traces).traces;
+    let index = Index::new(&traces);
     let mut written = 0;
     for (place, trace) in traces.iter().enumerate() {
         for entry in trace.entries() {
             let Entry::Record { index: record, record: content } = entry else { continue };
             for line in lines(&index, place, record, &content) {
-                serde_json::to_writer(&mut *out, &line)?;
-                out.write_all(b"\n")?;
-                written += 1;
+                // For a terminal as well as for a program: names in it are from outside.
+                writeln!(out, "{}", Visible::json(&serde_json::to_string(&line)?))?;
+                written.raise(1);
             }
         }
     }
@@ -183,8 +185,9 @@ pub(super) fn lines<'a>(index: &Index<'a>, trace: usize, record: u64, content: &
 /// When a record was read, as nanoseconds since 1970: the wall clock was read once, when the trace was created.
 fn unix_ns(index: &Index<'_>, trace: usize, read: u64) -> i128 {
     let header = &index.traces[trace].header;
-    i128::from(header.created_unix_ns) + i128::from(read)
-        - i128::from(index.nanoseconds(trace, header.created.0))
+    i128::from(header.created_unix_ns)
+        .saturating_add(i128::from(read))
+        .saturating_sub(i128::from(index.nanoseconds(trace, header.created.0)))
 }
 
 fn process(subject: ThreadId, class: SubjectClass) -> Process {

@@ -141,7 +141,9 @@ fn write(traces: &[Trace<'_>], out: impl io::Write + Send) -> Result<u64> {
     let schema = Arc::new(parse_message_type(SCHEMA)?);
     let properties = Arc::new(WriterProperties::builder().set_created_by("lab-report".to_owned()).build());
     let mut file = SerializedFileWriter::new(out, schema, properties)?;
-    let index = Index::new(traces);
+    // What analysis leaves out is left out here.
+    let traces = lab_analysis::admit(traces).traces;
+    let index = Index::new(&traces);
     let mut columns: Vec<Column> = Vec::new();
     let (mut rows, mut written) = (0, 0);
     for (place, trace) in traces.iter().enumerate() {

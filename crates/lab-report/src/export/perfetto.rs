@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, io};
 
 use lab_analysis::findings::Findings;
-use lab_model::{EventKind, NotifyEvent, OperationKind};
+use lab_model::{Bounded, EventKind, NotifyEvent, OperationKind};
 use lab_trace::{Decision, Entry, Notice, Operation, Record, Trace};
 
 use super::{index::Index, jsonl::is_told, packets::*};
@@ -68,7 +68,9 @@ pub fn perfetto(
     caps: &Caps,
     out: &mut dyn io::Write,
 ) -> io::Result<Exported> {
-    let index = Index::new(traces);
+    // What analysis leaves out is left out here.
+    let traces = lab_analysis::admit(traces).traces;
+    let index = Index::new(&traces);
     let window = window(&index, findings, caps.decisions);
     let mut export = Export {
         index: &index,
@@ -121,14 +123,16 @@ fn window(index: &Index<'_>, findings: &Findings, most: usize) -> (u64, u64) {
     let step = (index.last.saturating_sub(from) / 1000).max(1);
     let mut counts = vec![0_usize; 1002];
     for read in reads(from) {
-        let place = usize::try_from((read - from) / step).unwrap_or(usize::MAX).min(1001);
-        counts[place] += 1;
+        let place = usize::try_from(read.saturating_sub(from).checked_div(step).unwrap_or(0))
+            .unwrap_or(usize::MAX)
+            .min(1001);
+        counts[place].raise(1);
     }
     let mut sum = 0;
     let whole = counts
         .iter()
         .take_while(|count| {
-            sum += **count;
+            sum.raise(**count);
             sum <= most
         })
         .count();
@@ -147,7 +151,7 @@ impl Interner {
         if let Some(iid) = self.known.get(name) {
             return *iid;
         }
-        let iid = u64::try_from(self.known.len()).unwrap_or(u64::MAX) + 1;
+        let iid = u64::try_from(self.known.len()).unwrap_or(u64::MAX).saturating_add(1);
         self.known.insert(name.to_owned(), iid);
         self.fresh.push(Name { iid, name: name.to_owned() });
         iid
@@ -179,7 +183,7 @@ impl Packets<'_> {
     }
 
     fn track(&mut self, mut track: TrackDescriptor) -> io::Result<u64> {
-        self.tracks += 1;
+        self.tracks.raise(1);
         track.uuid = self.tracks;
         self.write(TracePacket { track_descriptor: Some(track), ..TracePacket::default() })?;
         Ok(self.tracks)
@@ -307,7 +311,7 @@ impl Export<'_> {
             if self.inside(read) {
                 inside.push((read, index));
             } else {
-                self.exported.decisions_outside += 1;
+                self.exported.decisions_outside.raise(1);
             }
         }
         inside.sort_unstable();
@@ -324,17 +328,17 @@ impl Export<'_> {
             let open_until = if is_told(decision.begin.event) { read } else { self.index.last.max(read) };
             let until = answered.unwrap_or(open_until);
             if lanes.all_taken(read, self.caps.lanes) {
-                self.exported.decisions_without_lane += 1;
+                self.exported.decisions_without_lane.raise(1);
                 continue;
             }
-            let name = format!("decisions {}", lanes.0.len() + 1);
+            let name = format!("decisions {}", lanes.0.len().saturating_add(1));
             let track_uuid = self.lane(&mut lanes, (read, until), process, &name)?;
             let flow = self.flow(read, &decision);
             let event = self.decision(trace, record, &decision, (read, answered));
             let event = TrackEvent { track_uuid, terminating_flow_ids: flow.into_iter().collect(), ..event };
             self.out.event(self.since(read), event)?;
             self.out.end(self.since(until), track_uuid)?;
-            self.exported.decisions += 1;
+            self.exported.decisions.raise(1);
         }
         Ok(())
     }
@@ -352,7 +356,7 @@ impl Export<'_> {
             None => {
                 let track = self.named(Some(process), name)?;
                 lanes.0.push((0, track));
-                lanes.0.len() - 1
+                lanes.0.len().saturating_sub(1)
             }
         };
         lanes.0[lane].0 = until;
@@ -383,7 +387,7 @@ impl Export<'_> {
         }
         let deadline = decision.begin.deadline.map(|deadline| self.index.nanoseconds(trace, deadline.0));
         if let (Some(answered), Some(deadline)) = (answered, deadline.filter(|deadline| *deadline > read)) {
-            let used = crate::units::ratio(answered - read, deadline - read);
+            let used = crate::units::ratio(answered.saturating_sub(read), deadline.saturating_sub(read));
             notes.push(self.out.double("headroom", 1.0 - used));
         }
         TrackEvent { r#type: SLICE_BEGIN, name_iid, debug_annotations: notes, ..TrackEvent::default() }
@@ -398,7 +402,7 @@ impl Export<'_> {
             if self.inside(read) {
                 inside.push((read, index));
             } else {
-                self.exported.notices_outside += 1;
+                self.exported.notices_outside.raise(1);
             }
         }
         if inside.is_empty() {
@@ -419,14 +423,14 @@ impl Export<'_> {
                     flow
                 }
                 None => {
-                    self.exported.notices_unexplained += 1;
+                    self.exported.notices_unexplained.raise(1);
                     None
                 }
             };
             let event = self.notice(trace, record, &notice);
             let event = TrackEvent { track_uuid, terminating_flow_ids: flow.into_iter().collect(), ..event };
             self.out.event(self.since(read), event)?;
-            self.exported.notices += 1;
+            self.exported.notices.raise(1);
         }
         Ok(())
     }
@@ -449,7 +453,7 @@ impl Export<'_> {
     /// The number of a new arrow to this decision, unless its cascade or the export has enough of them.
     fn flow(&mut self, read: u64, decision: &Decision) -> Option<u64> {
         let Some(op) = self.index.cause_of(read, decision) else {
-            self.exported.unexplained += 1;
+            self.exported.unexplained.raise(1);
             return None;
         };
         let flow = self.arrow(op)?;
@@ -460,17 +464,17 @@ impl Export<'_> {
     /// The number of a new arrow from this operation, unless its cascade or the export has enough of them.
     fn arrow(&mut self, op: usize) -> Option<u64> {
         if !self.inside(self.index.ops[op].started) {
-            self.exported.flows_left_out += 1;
+            self.exported.flows_left_out.raise(1);
             return None;
         }
         let in_cascade = self.per_cascade.entry(self.roots[op]).or_default();
         let all = usize::try_from(self.exported.flows).unwrap_or(usize::MAX);
         if *in_cascade >= self.caps.flows_per_cascade || all >= self.caps.flows {
-            self.exported.flows_left_out += 1;
+            self.exported.flows_left_out.raise(1);
             return None;
         }
-        *in_cascade += 1;
-        self.exported.flows += 1;
+        in_cascade.raise(1);
+        self.exported.flows.raise(1);
         Some(self.exported.flows)
     }
 
@@ -480,7 +484,7 @@ impl Export<'_> {
             if self.inside(op.started) {
                 inside.push((op.started, place));
             } else {
-                self.exported.operations_outside += 1;
+                self.exported.operations_outside.raise(1);
             }
         }
         inside.sort_unstable();
@@ -543,7 +547,7 @@ impl Export<'_> {
                 TrackEvent { r#type: INSTANT, name_iid, track_uuid, flow_ids, ..TrackEvent::default() };
             self.out.event(self.since(started), from)?;
         }
-        self.exported.operations += 1;
+        self.exported.operations.raise(1);
         self.out.end(self.since(ended), track_uuid)
     }
 
@@ -599,7 +603,7 @@ impl Export<'_> {
             let mut interned = InternedData::default();
             let mut frame_ids = Vec::new();
             for name in &frame.stack {
-                let next = u64::try_from(frames.len()).unwrap_or(u64::MAX) + 1;
+                let next = u64::try_from(frames.len()).unwrap_or(u64::MAX).saturating_add(1);
                 let id = *frames.entry(name).or_insert_with(|| {
                     interned.function_names.push(Bytes { iid: next, str: name.clone().into_bytes() });
                     interned.frames.push(Frame { iid: next, function_name_id: next });
@@ -643,7 +647,10 @@ impl Export<'_> {
             ("notices left out: outside of this stretch of time", exported.notices_outside),
             ("notices of no known operation", exported.notices_unexplained),
         ];
-        let whole = exported.decisions_outside + exported.decisions_without_lane + exported.flows_left_out
+        let whole = exported
+            .decisions_outside
+            .saturating_add(exported.decisions_without_lane)
+            .saturating_add(exported.flows_left_out)
             == 0
             && exported.notices_outside == 0;
         let name = if whole { "everything" } else { "not everything: see the counts" };

@@ -59,7 +59,7 @@ pub(super) fn draw(findings: &Findings, id: &str) -> String {
     let known = findings.cascades.flame.len();
     placed.sort_by(|one, other| one.level.cmp(&other.level).then(other.width.total_cmp(&one.width)));
     placed.truncate(FRAMES_MAX);
-    let levels = placed.iter().map(|frame| frame.level + 1).max().unwrap_or(1);
+    let levels = placed.iter().map(|frame| frame.level.saturating_add(1)).max().unwrap_or(1);
     let left_out = known.saturating_sub(placed.len());
     let note = if left_out > 0 { 20.0 } else { 0.0 };
     let mut svg = Svg::new(id, "Flame graph of cause chains", WIDTH, ROW * length(levels) + note);
@@ -98,7 +98,7 @@ fn place<'a>(node: &Node<'a>, level: usize, x: f64, width: f64, whole: u64, plac
             if let Some(frame) = child.frame {
                 placed.push(Placed { name, frame, level, x: at, width: part });
             }
-            place(child, level + 1, at, part, child.decisions(), placed);
+            place(child, level.saturating_add(1), at, part, child.decisions(), placed);
         }
         at += part;
     }

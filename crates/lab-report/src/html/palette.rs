@@ -10,7 +10,7 @@ pub(super) const OTHER: &str = "kx";
 
 /// The class of the client at this place.
 pub(super) fn client(place: usize) -> &'static str {
-    CLIENTS[place % CLIENTS.len()]
+    CLIENTS[place.checked_rem(CLIENTS.len()).unwrap_or(0)]
 }
 
 /// The class of the client with this ID.

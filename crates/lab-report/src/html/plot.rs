@@ -1,5 +1,7 @@
 //! Axes that several pictures share.
 
+use lab_model::Bounded;
+
 use super::svg::{Anchor, Svg, round_up, short};
 use crate::units::{number, time};
 
@@ -46,13 +48,13 @@ impl Plot {
     pub(super) fn seconds(&self, svg: &mut Svg) {
         let step = round_up((self.to - self.from) / 8.0);
         let mut at = (self.from / step).ceil() * step;
-        let mut ticks = 0;
+        let mut ticks = 0_u8;
         while at <= self.to + step * 1e-6 && ticks < 20 {
             let x = self.across(at);
             svg.line([x, self.y + self.height, x, self.y + self.height + 4.0], "axis");
             svg.text(x, self.y + self.height + 17.0, Anchor::Middle, "s", &moment(at, self.to));
             at += step;
-            ticks += 1;
+            ticks.raise(1);
         }
     }
 

@@ -4,10 +4,10 @@
 
 use crate::visible::{clip, visible};
 
-/// Escapes text for HTML and SVG, in elements and in quoted attributes.
+/// Escapes text for HTML and SVG, in elements and in quoted attributes. What would not show is written out.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in visible(text).chars() {
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
@@ -199,7 +199,9 @@ mod tests {
         svg.rect([0.0; 4], "f", "</title><b>");
         let markup = svg.finish();
         assert!(
-            !markup.contains("<script") && !markup.contains("<b>") && markup.contains("&quot;&lt;a&gt;␊")
+            !markup.contains("<script")
+                && !markup.contains("<b>")
+                && markup.contains("&quot;&lt;a&gt;\\u{a}")
         );
     }
 

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use lab_analysis::findings::Findings;
+use lab_model::Visible;
 
 use super::{BYTES_MAX, assets, filters, picture};
 use crate::page::{Block, Drawing, Page, Section, Table, Tree};
@@ -69,7 +70,9 @@ fn filled(page: &Page, sections: &[SectionView<'_>], rows_max: usize) -> String 
         rows_max,
     };
     // Writing into memory has no way to fail, and no filter of ours returns an error.
-    report.render().unwrap_or_default()
+    let html = report.render().unwrap_or_default();
+    // The templates have no such letters of their own, and not every text has come through `visible`.
+    Visible::lines(&html).to_string()
 }
 
 fn view<'a>(section: &'a Section, page: &Page, findings: &Findings) -> SectionView<'a> {

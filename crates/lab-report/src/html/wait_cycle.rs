@@ -37,7 +37,7 @@ pub(super) fn draw(findings: &Findings, cycle: &WaitCycle, id: &str) -> String {
             curve.push(if step == 0 { 'M' } else { 'L' });
             curve.push_str(&format!("{} {}", short(point.0), short(point.1)));
         }
-        let next = names[(place + 1) % names.len()];
+        let next = names[place.saturating_add(1).checked_rem(names.len()).unwrap_or(0)];
         let tip = format!("{} waits for {next}", names[place]);
         svg.path(&curve, "l wait", Some(2.5), &tip);
         if let [.., before, last] = points.as_slice() {
@@ -76,7 +76,7 @@ pub(super) fn draw(findings: &Findings, cycle: &WaitCycle, id: &str) -> String {
             height - 4.0,
             Anchor::Middle,
             "s",
-            &format!("{} more members", cycle.members.len() - MEMBERS_MAX),
+            &format!("{} more members", cycle.members.len().saturating_sub(MEMBERS_MAX)),
         );
     }
     svg.finish()

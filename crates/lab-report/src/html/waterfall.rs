@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn pipeline(findings: &Findings, id: &str) -> String {
     let pipeline = &findings.pipeline;
     let (width, row) = (560.0, 26.0);
-    let height = row * length(pipeline.stages.len() + 1) + 34.0;
+    let height = row * length(pipeline.stages.len().saturating_add(1)) + 34.0;
     let end = pipeline.stages.iter().map(|stage| stage.answered_ns).fold(pipeline.op_ns, u64::max).max(1);
     let mut svg = Svg::new(id, "Pipeline waterfall of a median root operation", width, height);
     let plot = Plot {
@@ -41,7 +41,7 @@ pub(super) fn pipeline(findings: &Findings, id: &str) -> String {
     bar(0, "operation", "f kw", 0, pipeline.op_ns);
     for (place, stage) in pipeline.stages.iter().enumerate() {
         let class = format!("f {}", palette::named(findings, &stage.client).unwrap_or(palette::OTHER));
-        bar(place + 1, &stage.client, &class, stage.read_ns, stage.answered_ns);
+        bar(place.saturating_add(1), &stage.client, &class, stage.read_ns, stage.answered_ns);
     }
     svg.finish()
 }
@@ -197,12 +197,12 @@ pub(super) fn histogram(histogram: &[(u64, u64)], id: &str, label: &str, unit: &
         let x = plot.x + step * (length(place) + 0.5);
         let y = plot.up(float(*times));
         let high = (plot.y + plot.height - y).max(if *times > 0 { 1.5 } else { 0.0 });
-        let last = place + 1 == histogram.len() && histogram.len() >= 64;
+        let last = place.saturating_add(1) == histogram.len() && histogram.len() >= 64;
         let more = if last { " or more" } else { "" };
         let tip =
             format!("{}{more} {unit}: {} cascades", crate::units::count(*value), crate::units::count(*times));
         svg.rect([x - bar / 2.0, plot.y + plot.height - high, bar, high], "f heatc", &tip);
-        if place % every == 0 {
+        if place.checked_rem(every).unwrap_or(0) == 0 {
             svg.text(x, plot.y + plot.height + 16.0, Anchor::Middle, "s", &crate::units::count(*value));
         }
         if histogram.len() <= 12 {

@@ -1,6 +1,7 @@
 //! How operations came to be approved: decided on, or without asking.
 
 use lab_analysis::findings::{Approvals, Client, Findings};
+use lab_model::Total;
 
 use super::{Block, Cell, Column, Section, Table};
 use crate::units::{count, counted, ratio, share};
@@ -69,7 +70,7 @@ fn ways(approvals: &Approvals) -> Vec<(&'static str, bool, u64)> {
 
 /// The operations that it was not asked about, for whatever known reason.
 pub(crate) fn hidden(approvals: &Approvals) -> u64 {
-    approvals.hidden.values().sum()
+    approvals.hidden.values().total()
 }
 
 /// All clients beside each other.
@@ -119,7 +120,7 @@ pub(crate) fn of_client(client: &Client) -> Section {
     }
     table.footer = Some(vec![Cell::words("all"), Cell::words(""), Cell::count(approvals.operations)]);
     let mut lead = vec![sentence(approvals)];
-    if approvals.further + approvals.elsewhere > 0 {
+    if approvals.further.saturating_add(approvals.elsewhere) > 0 {
         lead.push(format!(
             "Its {} are those, {} more about the same operations (an exec raises several events) and {} about what no \
              lab process recorded.",
@@ -137,7 +138,7 @@ fn sentence(approvals: &Approvals) -> String {
     if operations == 0 {
         return "No operation was recorded that anybody could have been asked about.".to_owned();
     }
-    let (asked, hidden) = (approvals.asked.values().sum::<u64>(), hidden(approvals));
+    let (asked, hidden) = (approvals.asked.values().total(), hidden(approvals));
     let unknown = match approvals.unknown {
         0 => String::new(),
         unknown => format!(", and of {} the traces cannot tell why", count(unknown)),

@@ -1,12 +1,13 @@
 //! One client's report: whom it approved and for whom, and what it did to the others.
 
 use lab_analysis::findings::{Client, Findings, Latency};
+use lab_model::Total;
 
 use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, approvals,
     calls::{blame, calls},
     notices, picture,
-    run::{end_mood, headroom_mood, origin, request_times, requests},
+    run::{STILL_RUNNING, end_mood, headroom_mood, origin, request_times, requests},
     told::{is_told, told},
 };
 use crate::{
@@ -86,9 +87,14 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
         || "lowest headroom not known".to_owned(),
         |least| format!("lowest headroom {}", share(least)),
     );
+    let headline = format!("{}, {} missed, {lowest}", counted(client.decisions, "decision"), count(missed));
+    let (mood, headline) = match findings.still_running {
+        true => (Mood::Unknown, format!("{STILL_RUNNING}: {headline}")),
+        false => (mood, headline),
+    };
     Verdict {
         mood,
-        headline: format!("{}, {} missed, {lowest}", counted(client.decisions, "decision"), count(missed)),
+        headline,
         checks,
         facts: vec![
             Fact {
@@ -116,8 +122,8 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
 
 /// Whose events it decided on, and what it brought upon others.
 fn workload_and_rest(client: &Client) -> (String, String) {
-    let received: u64 = client.peers.iter().map(|peer| peer.received).sum();
-    let inflicted: u64 = client.peers.iter().map(|peer| peer.inflicted).sum();
+    let received: u64 = client.peers.iter().map(|peer| peer.received).total();
+    let inflicted: u64 = client.peers.iter().map(|peer| peer.inflicted).total();
     let part = |value: u64| share(ratio(value, client.decisions));
     (
         format!("{} own, {} peers", part(client.own_process), part(received)),
@@ -243,8 +249,8 @@ fn blame_in(client: &Client) -> Section {
 }
 
 fn blame_out(client: &Client) -> Section {
-    let exclusive: u64 = client.blame_out.iter().map(|line| line.exclusive).sum();
-    let inclusive: u64 = client.blame_out.iter().map(|line| line.inclusive).sum();
+    let exclusive: u64 = client.blame_out.iter().map(|line| line.exclusive).total();
+    let inclusive: u64 = client.blame_out.iter().map(|line| line.inclusive).total();
     let lead = if inclusive == 0 {
         vec!["Its decisions brought nothing upon others.".to_owned()]
     } else {

@@ -1,6 +1,7 @@
 //! What clients were told after it had happened. None of it is a decision.
 
 use lab_analysis::findings::{Client, Findings, Told};
+use lab_model::Total;
 
 use super::{Block, Cell, Column, Section, Table};
 use crate::{
@@ -45,8 +46,8 @@ pub(crate) fn of_run(findings: &Findings) -> Option<Section> {
             ]
         })
         .collect();
-    let notices: u64 = told.iter().map(|(_, told)| told.notices).sum();
-    let inflicted: u64 = told.iter().map(|(_, told)| told.inflicted).sum();
+    let notices: u64 = told.iter().map(|(_, told)| told.notices).total();
+    let inflicted: u64 = told.iter().map(|(_, told)| told.inflicted).total();
     let lead = vec![format!(
         "{} read {}. Nobody waited for that, and none of it is among the decisions; what was done because of it \
          brought {} about.",

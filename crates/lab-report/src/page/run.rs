@@ -15,7 +15,7 @@ mod verdict;
 use lab_analysis::findings::Findings;
 
 pub(super) use clients::{request_times, requests};
-pub(super) use verdict::{end_mood, headroom_mood, origin, remark};
+pub(super) use verdict::{STILL_RUNNING, end_mood, headroom_mood, origin, remark};
 
 use super::{
     Page, approvals, notices,

@@ -82,7 +82,7 @@ impl Table {
     /// Keeps the first `most` rows and says how many were left out.
     pub(crate) fn cap(&mut self, most: usize) {
         if self.rows.len() > most {
-            let left = units::length(self.rows.len() - most);
+            let left = units::length(self.rows.len().saturating_sub(most));
             self.rows.truncate(most);
             self.note = Some(format!("{} more left out", units::number(left)));
         }

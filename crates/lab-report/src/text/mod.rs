@@ -1,11 +1,13 @@
 //! The reports as text for a terminal. Writes nowhere: the caller prints, and decides whether there is colour.
 
 mod compare;
+mod painted;
 mod render;
 mod spark;
 mod style;
 mod table;
 
+pub use painted::Painted;
 pub use style::Style;
 
 use lab_analysis::{compare::Comparison, findings::Findings};
@@ -14,20 +16,20 @@ use crate::page;
 
 /// Writes the report across all clients.
 #[must_use]
-pub fn run(findings: &Findings, style: &Style) -> String {
-    render::render(&page::run(findings), findings, style)
+pub fn run(findings: &Findings, style: &Style) -> Painted {
+    Painted::new(render::render(&page::run(findings), findings, style))
 }
 
 /// Writes what a run ends with: its verdict, findings, clients, causes and cost. The rest is in [`run`].
 #[must_use]
-pub fn summary(findings: &Findings, style: &Style) -> String {
-    render::render(&page::summary(findings), findings, style)
+pub fn summary(findings: &Findings, style: &Style) -> Painted {
+    Painted::new(render::render(&page::summary(findings), findings, style))
 }
 
 /// Writes one client's report; `None` when no client has this ID.
 #[must_use]
-pub fn client(findings: &Findings, id: &str, style: &Style) -> Option<String> {
-    Some(render::render(&page::client(findings, id)?, findings, style))
+pub fn client(findings: &Findings, id: &str, style: &Style) -> Option<Painted> {
+    Some(Painted::new(render::render(&page::client(findings, id)?, findings, style)))
 }
 
 /// Writes a paragraph behind a lead-in; further lines stand below its first word.
@@ -38,6 +40,6 @@ pub fn paragraph(lead: &str, text: &str, style: &Style) -> String {
 
 /// Writes two runs side by side; `names` are those of the runs.
 #[must_use]
-pub fn comparison(comparison: &Comparison, names: [&str; 2], style: &Style) -> String {
-    compare::render(comparison, names, style)
+pub fn comparison(comparison: &Comparison, names: [&str; 2], style: &Style) -> Painted {
+    Painted::new(compare::render(comparison, names, style))
 }

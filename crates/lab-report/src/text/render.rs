@@ -1,6 +1,7 @@
 //! Walks a page and writes it as text.
 
 use lab_analysis::findings::Findings;
+use lab_model::Bounded;
 
 use super::{Style, spark::spark, table::lines};
 use crate::{
@@ -71,7 +72,7 @@ impl Writer {
         for check in checks {
             let mark = self.style.mark(check.mood);
             let text = self.style.signs(&check.text);
-            let gap = " ".repeat(widest.saturating_sub(width(&text)) + 2);
+            let gap = " ".repeat(widest.saturating_sub(width(&text)).saturating_add(2));
             let marked =
                 " ".repeat(if self.style.unicode { 1 } else { 5_usize.saturating_sub(width(&mark)) });
             self.wrapped(&format!("{mark}{marked}{text}{gap}"), &check.observed, INDENT);
@@ -130,13 +131,15 @@ impl Writer {
         self.line("");
         let caption = self.style.faint(&tree.caption);
         self.line(&format!("  {caption}"));
-        let room = self.style.columns() - INDENT;
+        let room = self.style.columns().saturating_sub(INDENT);
         for (level, what, when) in tree.lines.iter().take(TREE_LINES_MAX) {
             let depth = usize::try_from(*level).unwrap_or(0).min(20);
             let when = self.style.signs(when);
-            let left = room.saturating_sub(depth * 2 + width(&when) + 2).max(16);
+            let left = room
+                .saturating_sub(depth.saturating_mul(2).saturating_add(width(&when)).saturating_add(2))
+                .max(16);
             let what = self.style.signs(&clip(what, left));
-            let gap = " ".repeat(left.saturating_sub(width(&what)) + 2);
+            let gap = " ".repeat(left.saturating_sub(width(&what)).saturating_add(2));
             self.line(&format!("  {}{what}{gap}{when}", "  ".repeat(depth)));
         }
         let cut = tree.lines.len().saturating_sub(TREE_LINES_MAX);
@@ -170,7 +173,7 @@ impl Writer {
         let label = named.iter().map(|(name, _)| width(name)).max().unwrap_or(0).min(20);
         for (name, values) in named.iter().take(SPARKS_MAX) {
             let name = self.style.signs(&clip(&visible(name), 20));
-            let room = self.style.columns().saturating_sub(label + 26).max(10);
+            let room = self.style.columns().saturating_sub(label.saturating_add(26)).max(10);
             let line = spark(values, room, &self.style);
             let peak = values.iter().copied().max().unwrap_or(0);
             let peak = if drawing == Drawing::Rate {
@@ -182,7 +185,7 @@ impl Writer {
             self.line(&format!("  {name:label$} {bar}{line}{bar} max {peak}"));
         }
         if named.len() > SPARKS_MAX {
-            self.line(&format!("  {} more left out", named.len() - SPARKS_MAX));
+            self.line(&format!("  {} more left out", named.len().saturating_sub(SPARKS_MAX)));
         }
     }
 }
@@ -205,7 +208,7 @@ fn width(text: &str) -> usize {
             '\u{1b}' => in_escape = true,
             'm' if in_escape => in_escape = false,
             _ if in_escape => {}
-            _ => columns += 1,
+            _ => columns.raise(1),
         }
     }
     columns
@@ -217,7 +220,7 @@ fn words(text: &str) -> Vec<&str> {
     let mut began = 0;
     for (at, _) in text.match_indices(' ').chain(std::iter::once((text.len(), " "))) {
         let next = text
-            .get(at + 1..)
+            .get(at.saturating_add(1)..)
             .unwrap_or_default()
             .split([' ', ',', '.', ';', ')'])
             .next()
@@ -227,7 +230,7 @@ fn words(text: &str) -> Vec<&str> {
             continue;
         }
         words.push(&text[began..at]);
-        began = at + 1;
+        began = at.saturating_add(1);
     }
     words
 }
@@ -250,9 +253,9 @@ fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in words(text) {
         let mut word = word;
-        let last = lines.len() - 1;
+        let last = lines.len().saturating_sub(1);
         let taken = width(&lines[last]);
-        if taken > 0 && taken + 1 + width(word) <= room {
+        if taken > 0 && taken.saturating_add(1).saturating_add(width(word)) <= room {
             lines[last].push(' ');
             lines[last].push_str(word);
             continue;
@@ -262,12 +265,12 @@ fn wrap(text: &str, room: usize) -> Vec<String> {
         }
         while width(word) > room {
             let cut = word.char_indices().nth(room).map_or(word.len(), |(at, _)| at);
-            let last = lines.len() - 1;
+            let last = lines.len().saturating_sub(1);
             lines[last].push_str(&word[..cut]);
             lines.push(String::new());
             word = &word[cut..];
         }
-        let last = lines.len() - 1;
+        let last = lines.len().saturating_sub(1);
         lines[last].push_str(word);
     }
     lines

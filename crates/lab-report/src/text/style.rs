@@ -1,5 +1,7 @@
 //! How text may look: colour, width, and whether signs beyond ASCII are allowed.
 
+use lab_model::Visible;
+
 use crate::page::Mood;
 
 /// What a terminal, or the lack of one, allows.
@@ -28,11 +30,13 @@ impl Style {
         self.width.clamp(Style::WIDTH_MIN, 400)
     }
 
-    /// The text with every sign replaced that may not appear.
+    /// The text with every sign replaced that may not appear. All that is written goes through here before it gets any
+    /// colour, so what would steer a terminal is written out, wherever it comes from.
     #[must_use]
     pub fn signs(&self, text: &str) -> String {
+        let text = Visible::lines(text).to_string();
         if self.unicode || text.is_ascii() {
-            return text.to_owned();
+            return text;
         }
         text.chars().map(ascii).collect()
     }
@@ -93,11 +97,6 @@ fn ascii(character: char) -> String {
         '×' => "x",
         '›' => ">",
         '→' => "->",
-        '␊' => "\\n",
-        '␉' => "\\t",
-        '␍' => "\\r",
-        '␛' => "\\e",
-        '␀' => "\\0",
         other if other.is_ascii() => return other.to_string(),
         other => return format!("<U+{:04X}>", u32::from(other)),
     };

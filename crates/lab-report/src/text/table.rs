@@ -29,15 +29,15 @@ pub(super) fn lines(table: &Table, style: &Style, indent: usize) -> Vec<String> 
         (0..table.columns.len()).filter(|&place| table.columns[place].narrow).collect();
     let mut notes: Vec<String> = table.note.take().into_iter().collect();
     if kept.len() > COLUMNS_MAX {
-        let left_out = kept.len() - COLUMNS_MAX;
-        kept.drain(COLUMNS_MAX - 1..kept.len() - 1);
+        let left_out = kept.len().saturating_sub(COLUMNS_MAX);
+        kept.drain(COLUMNS_MAX - 1..kept.len().saturating_sub(1));
         notes.push(format!("{left_out} more columns left out"));
     }
     let mut drawn = comfy_table::Table::new();
     drawn
         .load_style(if style.unicode { UNICODE } else { ASCII })
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(style.columns() - indent).unwrap_or(u16::MAX))
+        .set_width(u16::try_from(style.columns().saturating_sub(indent)).unwrap_or(u16::MAX))
         .set_header(kept.iter().map(|&place| style.signs(&table.columns[place].heading)));
     for row in table.rows.iter().chain(table.footer.as_ref()) {
         drawn.add_row(kept.iter().map(|&place| {

@@ -9,6 +9,8 @@
 
 use lab_model::{Lab, LoadKind, PhaseKind, Rate, Span, Workload};
 
+use lab_trace::Trace;
+
 use crate::{
     Costs, Counting, Evidence, Kernel, Measured, Options, Sink, Spread, Summary, Traces, measure, simulate,
 };
@@ -332,8 +334,8 @@ fn phase_measures(lab: &Lab, kernel: Kernel, costs: Costs, phase: PhaseKind) -> 
     let mut traces = Traces::default();
     short_run(lab, kernel, costs, phase, &mut traces)?;
     let files = traces.into_files();
-    let bytes: Vec<&[u8]> = files.iter().map(|file| file.bytes.as_slice()).collect();
-    measure(&bytes).ok()
+    let traces: Result<Vec<Trace<'_>>, _> = files.iter().map(|file| Trace::parse(&file.bytes)).collect();
+    Some(measure(&traces.ok()?))
 }
 
 /// One simulated phase with a few operations; `None` if they do not all end well.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lab_model::{ExecProgram, OperationKind, PhaseKind, Role, SubjectClass};
-use lab_trace::{Entry, Operation, Record, Trace, TraceError};
+use lab_trace::{Entry, Operation, Record, Trace};
 use lab_workload::program_path;
 
 use crate::{Histogram, Measured, Spread};
@@ -32,13 +32,11 @@ struct Gathered {
 }
 
 /// Reads from the traces of one run, in any order, what they say of its machine.
-///
-/// # Errors
-/// [`TraceError`] for a file that is no trace. Damage within one is passed over.
-pub fn measure(traces: &[&[u8]]) -> Result<Measured, TraceError> {
+/// Damage within one is passed over.
+#[must_use]
+pub fn measure(traces: &[Trace<'_>]) -> Measured {
     let mut gathered = Gathered::default();
     for trace in traces {
-        let trace = Trace::parse(trace)?;
         let role = trace.header.role;
         if role == Role::Driver {
             let cpus = u16::try_from(trace.header.identity.host.cpus.len()).ok();
@@ -47,8 +45,8 @@ pub fn measure(traces: &[&[u8]]) -> Result<Measured, TraceError> {
         for entry in trace.entries() {
             let Entry::Record { record, .. } = entry else { continue };
             match record {
-                Record::Operation(operation) => gathered.operation(&trace, &operation),
-                Record::Decision(decision) => gathered.decision(&trace, &decision),
+                Record::Operation(operation) => gathered.operation(trace, &operation),
+                Record::Decision(decision) => gathered.decision(trace, &decision),
                 Record::Path(piece) if role == Role::Driver && piece.fragment == 0 => {
                     gathered.paths.insert(piece.path, piece.bytes);
                 }
@@ -56,7 +54,7 @@ pub fn measure(traces: &[&[u8]]) -> Result<Measured, TraceError> {
             }
         }
     }
-    Ok(gathered.measured())
+    gathered.measured()
 }
 
 impl Gathered {

@@ -34,6 +34,29 @@ impl PhaseMark {
     }
 }
 
+/// A time in which the orchestrator did not look at the other processes, although it was there to keep their
+/// deadlines: it was stopped, starved, or the whole machine stood still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unwatched {
+    /// When it last looked.
+    pub from: Ticks,
+    /// When it looked again.
+    pub until: Ticks,
+}
+
+impl Unwatched {
+    pub(crate) fn words(&self) -> [u64; 15] {
+        let mut words = [0; 15];
+        words[0] = self.from.0;
+        words[1] = self.until.0;
+        words
+    }
+
+    pub(super) const fn from_words(words: &[u64]) -> Unwatched {
+        Unwatched { from: Ticks(words[0]), until: Ticks(words[1]) }
+    }
+}
+
 /// What happened to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessMarkKind {

@@ -50,7 +50,7 @@ impl Notice {
             words[6] = target.inode;
             words[7] = both(target.device, target.path);
         }
-        words[8] = self.modified.map_or(0, |modified| 1 + u64::from(modified));
+        words[8] = self.modified.map_or(0, |modified| u64::from(modified).saturating_add(1));
         words
     }
 

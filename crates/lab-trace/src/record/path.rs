@@ -20,7 +20,7 @@ pub struct PathFragment {
 impl PathFragment {
     /// The words of piece `fragment` of a path; `None` behind its end.
     pub(crate) fn words(path: u32, bytes: &[u8], fragment: usize) -> Option<[u64; 15]> {
-        let piece = bytes.get(fragment * PATH_FRAGMENT_BYTES..)?;
+        let piece = bytes.get(fragment.saturating_mul(PATH_FRAGMENT_BYTES)..)?;
         let piece = &piece[..piece.len().min(PATH_FRAGMENT_BYTES)];
         let (length, number) = (u16::try_from(bytes.len()).ok()?, u16::try_from(fragment).ok()?);
         let mut words = [0; 15];

@@ -11,7 +11,7 @@ use lab_trace::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, GroupMark, Header, Identity, Loss, LossKind,
     MarkOn, Notice, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark,
     PlannedKind, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Served, Sighting,
-    Target, ThreadMark, ThreadPurpose, TraceWriter, WriterOptions,
+    Target, ThreadMark, ThreadPurpose, TraceWriter, Unwatched, WriterOptions,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -106,6 +106,7 @@ fn record_one(writer: &TraceWriter, record: &Record) {
         Record::Outlook(outlook) => writer.outlook(outlook),
         Record::Notice(notice) => drop(writer.notice(notice)),
         Record::Life(life) => writer.life(life),
+        Record::Unwatched(unwatched) => writer.unwatched(unwatched),
         Record::Path(_) => unreachable!("a path is an item of its own"),
     }
 }
@@ -280,6 +281,7 @@ fn mark() -> impl Strategy<Value = Record> {
             }
         ),
         life().prop_map(Record::Life),
+        (ticks(), ticks()).prop_map(|(from, until)| Record::Unwatched(Unwatched { from, until })),
     ]
 }
 

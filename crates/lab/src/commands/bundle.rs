@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lab_bundle::{Bundle, BundleError, Check, Host};
+use lab_files::Folder;
 use lab_model::Lab;
 use lab_orchestrator::{Failure, FailureKind, SigningFile};
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use crate::{
 pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u8, Stop> {
     let lab = places.read(&arguments.name)?;
     let target = arguments.target.as_deref();
-    let into = folder(places, &lab, arguments.into.as_ref());
+    let into = folder(places, &lab, arguments.into.as_ref())?;
     if arguments.form == arguments::BundleForm::SystemExtension {
         return extensions(places, &lab, &into, arguments);
     }
@@ -56,7 +57,7 @@ fn extensions(places: &Places, lab: &Lab, into: &Path, arguments: &arguments::Bu
     // Before anything is built: the names may not do.
     Host::at(&lab.clients, into).map_err(failed)?;
     let (client, helper) = programs(places, lab, target)?;
-    let program = lab_orchestrator::host_for(&places.workspace, target)?;
+    let program = lab_orchestrator::host_for(places.workspace()?, target)?;
     let host = lab_bundle::package_host(&program, (&client, helper.as_deref()), &lab.clients, into)
         .map_err(failed)?;
     let signs = arguments.sign || is_for_apple_silicon(target);
@@ -73,9 +74,13 @@ fn extensions(places: &Places, lab: &Lab, into: &Path, arguments: &arguments::Bu
 
 /// The programs that the bundles are copies of: the client's, and that of helpers where a client has any.
 fn programs(places: &Places, lab: &Lab, target: Option<&str>) -> Result<(PathBuf, Option<PathBuf>), Stop> {
-    let client = lab_orchestrator::client_for(&places.workspace, target)?;
+    let workspace = places.workspace()?;
+    let client = lab_orchestrator::client_for(workspace, target)?;
     let has_helpers = lab.clients.iter().any(|client| client.behavior.helpers.is_some());
-    let helper = has_helpers.then(|| lab_orchestrator::helper_for(&places.workspace, target)).transpose()?;
+    let helper = has_helpers.then(|| lab_orchestrator::helper_for(workspace, target)).transpose()?;
+    for program in [Some(&client), helper.as_ref()].into_iter().flatten() {
+        lab_orchestrator::trusted_program(program, &places.trusted)?;
+    }
     Ok((client, helper))
 }
 
@@ -91,7 +96,7 @@ fn tell(bundles: &[Bundle], checks: &[Check], json: bool) -> Result<u8, Stop> {
 
 pub(super) fn sign(places: &Places, arguments: &arguments::Sign) -> Result<u8, Stop> {
     let lab = places.read(&arguments.name)?;
-    let into = folder(places, &lab, arguments.into.as_ref());
+    let into = folder(places, &lab, arguments.into.as_ref())?;
     let signing = signing_of(places, arguments.signing.signing.as_deref())?;
     let bundles = bundles_at(&lab, &into);
     if arguments.dry_run {
@@ -118,16 +123,27 @@ pub(super) fn sign(places: &Places, arguments: &arguments::Sign) -> Result<u8, S
 
 /// How bundles are signed: as the file says that is named, else as the workspace's own, else ad hoc.
 pub(super) fn signing_of(places: &Places, choice: Option<&Path>) -> Result<SigningFile, Stop> {
-    let own = places.workspace.join("signing").join("signing.yaml");
+    let own = places.workspace()?.join("signing").join("signing.yaml");
     match choice {
-        Some(path) => Ok(SigningFile::read(path)?),
-        None if own.is_file() => Ok(SigningFile::read(&own)?),
+        Some(path) => Ok(SigningFile::read(path, &places.trusted)?),
+        None if own.is_file() => Ok(SigningFile::read(&own, &places.trusted)?),
         None => Ok(SigningFile::ad_hoc()),
     }
 }
 
-fn folder(places: &Places, lab: &Lab, into: Option<&PathBuf>) -> PathBuf {
-    into.cloned().unwrap_or_else(|| places.workspace.join("target").join("bundles").join(&lab.name))
+/// Where the bundles lie, or are to lie: root makes and signs programs only where nobody else may write.
+fn folder(places: &Places, lab: &Lab, into: Option<&PathBuf>) -> Result<PathBuf, Stop> {
+    let folder = match into {
+        Some(into) => into.clone(),
+        None => places.workspace()?.join("target").join("bundles").join(&lab.name),
+    };
+    match Folder::trusted(&folder, &places.trusted) {
+        Err(distrust) if distrust.is_refusal() => {
+            Err(Failure::from(&distrust).mend("name a folder of your own with --into").into())
+        }
+        // Whether it can be made is found out when it is.
+        _ => Ok(folder),
+    }
 }
 
 fn bundles_at(lab: &Lab, into: &Path) -> Vec<Bundle> {

@@ -1,12 +1,9 @@
 //! Takes a machine's costs from live runs: one or several, of one lab or several.
 
-use std::fs;
-
 use lab_model::Lab;
-use lab_orchestrator::RunFolder;
+use lab_orchestrator::{Recorded, RunFolder};
 use lab_report::units;
 use lab_sim::{Calibration, Costs, Evidence, FigureSpread, Kernel, Measured};
-use lab_trace::MappedTrace;
 use serde_json::{Value, json};
 
 use super::Stop;
@@ -118,12 +115,13 @@ fn measured_in(folder: &RunFolder) -> Result<Measured, Stop> {
             "name a live run that has ended",
         )
     };
-    let mut maps = Vec::new();
-    for entry in fs::read_dir(folder.traces()).map_err(|error| unreadable(&error))?.flatten() {
-        maps.push(MappedTrace::open(&entry.path()).map_err(|error| unreadable(&error))?);
+    let recorded = Recorded::open(folder)?;
+    let (traces, damaged) = recorded.traces();
+    if let Some((name, why)) = damaged.first() {
+        return Err(unreadable(&format!("{name}: {why}")));
     }
-    let bytes: Vec<&[u8]> = maps.iter().map(MappedTrace::bytes).collect();
-    let measured = lab_sim::measure(&bytes).map_err(|error| unreadable(&error))?;
+    let measured = lab_sim::measure(&traces);
+    recorded.check()?;
     if measured == Measured::default() {
         return Err(unreadable(&"its traces hold no operation"));
     }

@@ -7,13 +7,12 @@ mod comparison;
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{BackendChoice, Lab, Span, Workload};
-use lab_orchestrator::RunFolder;
+use lab_orchestrator::{RunFolder, Runs};
 use lab_sim::{Costs, Kernel, Options, Size, Traces};
 use lab_trace::Trace;
 
@@ -26,7 +25,7 @@ use super::{
 use crate::{
     arguments::Conform,
     labs::{Places, is_for_calibration, relative},
-    parallel, terminal,
+    output, parallel, terminal,
 };
 
 /// No phase of a short run is longer, unless something in it needs the time.
@@ -48,10 +47,10 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
     if let Some(folder) = &arguments.output {
         // Minutes of runs must not end at a folder that is not there.
         let what = format!("cannot make {}", folder.display());
-        fs::create_dir_all(folder).map_err(|error| Stop::output(&what, &error))?;
+        output::folder(places, folder).map_err(|error| Stop::output(&what, &error))?;
     }
     let (ran, skipped) = match &arguments.recorded {
-        Some(folder) => recorded(folder, arguments)?,
+        Some(folder) => recorded(places, folder, arguments)?,
         None => run_all(places, arguments)?,
     };
     let (for_calibration, compared): (Vec<Ran>, Vec<Ran>) = ran
@@ -84,7 +83,7 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
     };
     let whole = Conformance { rows, skipped, runs, short: arguments.short, calibrated, machine };
     if let Some(folder) = &arguments.output {
-        write(folder, &whole)?;
+        write(places, folder, &whole)?;
     }
     if arguments.json {
         terminal::print_json(&whole.json())?;
@@ -107,11 +106,11 @@ type Compared = (Vec<Ran>, Vec<Skipped>);
 ///
 /// Runs of one lab that ran as different labs (an edited file, another seed) are not alike: those that are like the
 /// newest count.
-fn recorded(store: &Path, arguments: &Conform) -> Result<Compared, Stop> {
+fn recorded(places: &Places, store: &Path, arguments: &Conform) -> Result<Compared, Stop> {
     let names = &arguments.names;
     let nothing = |message: String| Stop::usage(message, "name a run store: it holds LAB/TIME/traces");
     let mut of_lab: BTreeMap<String, Vec<RunFolder>> = BTreeMap::new();
-    for folder in RunFolder::all(store) {
+    for folder in RunFolder::all(&Runs::at(store.to_owned(), places.trusted.clone()))? {
         let lab = folder.root().parent().and_then(Path::file_name).unwrap_or_default();
         of_lab.entry(lab.to_string_lossy().into_owned()).or_default().push(folder);
     }
@@ -233,13 +232,13 @@ fn calibrating(places: &Places, arguments: &Conform) -> Result<Vec<Lab>, Stop> {
         // They are short as they are, and a figure of less would be none.
         Ok(Lab { backend: BackendChoice::Fanotify, ..lab })
     };
-    places.calibration_labs().into_iter().map(read).collect()
+    places.calibration_labs()?.into_iter().map(read).collect()
 }
 
 /// The labs that are compared, and those that cannot be.
 fn chosen(places: &Places, arguments: &Conform) -> Result<(Vec<Lab>, Vec<Skipped>), Stop> {
     let names = match arguments.names.as_slice() {
-        [] => places.labs().into_iter().map(|(name, _)| name).collect(),
+        [] => places.labs()?.into_iter().map(|(name, _)| name).collect(),
         names => names.to_vec(),
     };
     let (mut labs, mut skipped) = (Vec::new(), Vec::new());
@@ -321,11 +320,11 @@ fn of_seed(lab: &Lab, costs: Costs, seed: u64) -> Result<Findings, Stop> {
     Ok(analyse(&parsed, &context))
 }
 
-fn write(folder: &Path, whole: &Conformance) -> Result<(), Stop> {
+fn write(places: &Places, folder: &Path, whole: &Conformance) -> Result<(), Stop> {
     let file = |name: &str, text: String| {
         let path = folder.join(name);
         let what = format!("cannot write {}", relative(&path).display());
-        fs::write(&path, text).map_err(|error| Stop::output(&what, &error))
+        output::replace(places, &path, &text).map_err(|error| Stop::output(&what, &error))
     };
     file("conformance.json", format!("{:#}\n", whole.json()))?;
     file("conformance.md", whole.markdown())

@@ -14,6 +14,7 @@ pub(super) fn diff(places: &Places, arguments: &Diff) -> Result<u8, Stop> {
     let names = [&arguments.before, &arguments.after];
     let [before, after] = names.map(|name| report::find(places, Some(name)));
     let (before, after) = (before?, after?);
+    lab_orchestrator::give_up_to_read(&[&before, &after], &[])?;
     let (one, other) = (lab_orchestrator::review(&before)?, lab_orchestrator::review(&after)?);
     let settings = [(&before, &one), (&after, &other)].map(|(folder, review)| settings_of(folder, review));
     let comparison = compare(
@@ -26,7 +27,7 @@ pub(super) fn diff(places: &Places, arguments: &Diff) -> Result<u8, Stop> {
         terminal::print_json(&whole)?;
     } else {
         let names = [name.as_str(), other_name.as_str()];
-        terminal::print(&lab_report::text::comparison(&comparison, names, &terminal::style()))?;
+        terminal::print_painted(&lab_report::text::comparison(&comparison, names, &terminal::style()))?;
     }
     Ok(0)
 }

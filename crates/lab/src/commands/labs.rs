@@ -14,7 +14,7 @@ pub(super) fn list(places: &Places, list: &List) -> Result<u8, Stop> {
     if !list.names.is_empty() {
         return describe(places, &list.names);
     }
-    let labs = places.labs();
+    let labs = places.labs()?;
     if labs.is_empty() {
         let message = format!("{} holds no lab files", places.configs.display());
         return Err(Stop::usage(message, "name the folder with --configs"));
@@ -30,7 +30,10 @@ pub(super) fn list(places: &Places, list: &List) -> Result<u8, Stop> {
                 terminal::print(&chapter(&name, &lab.about, &heading_of(places, &name)?))?
             }
             Ok(lab) => terminal::print(&format!("{name:width$}  {}\n", lab.about))?,
-            Err(stop) => code = stop.code,
+            Err(stop) => {
+                stop.say();
+                code = stop.code;
+            }
         }
     }
     Ok(code)
@@ -76,7 +79,7 @@ fn describe(places: &Places, names: &[String]) -> Result<u8, Stop> {
 pub(super) fn validate(places: &Places, names: &[String]) -> Result<u8, Stop> {
     let all: Vec<String>;
     let names = if names.is_empty() {
-        all = places.labs().into_iter().map(|(name, _)| name).collect();
+        all = places.labs()?.into_iter().map(|(name, _)| name).collect();
         &all
     } else {
         names
@@ -85,7 +88,10 @@ pub(super) fn validate(places: &Places, names: &[String]) -> Result<u8, Stop> {
     for name in names {
         match places.read(name) {
             Ok(_) => terminal::print(&format!("{name}: good\n"))?,
-            Err(stop) if stop.code == 65 => code = 65,
+            Err(stop) if stop.code == 65 => {
+                stop.say();
+                code = 65;
+            }
             Err(stop) => return Err(stop),
         }
     }
@@ -121,6 +127,6 @@ pub(super) fn schema(of: SchemaOf) -> Result<u8, Stop> {
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<u8, Stop> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "lab", &mut script);
-    terminal::print(&String::from_utf8_lossy(&script))?;
+    terminal::print_script(&String::from_utf8_lossy(&script))?;
     Ok(0)
 }

@@ -1,11 +1,11 @@
 //! Commands about this machine: what runs on it, what was left behind, and whether it can run a lab.
 
-use std::fs;
-
 use lab_doctor::{Finding, Outcome, Wanted, Weight};
 use lab_model::{Lab, NotifyEvents};
-use lab_orchestrator::{Active, ClientsAre, FailureKind, RunFolder};
-use serde::Serialize;
+use lab_orchestrator::{
+    Active, ClientsAre, FailureKind, Found, HOW_TO_END, Launcher, LivingLabs, REPORT_BYTES_MAX, RunFolder,
+};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Stop;
@@ -20,14 +20,20 @@ use crate::{
 const CLIENTS_USUAL: usize = 3;
 
 pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
-    let found = lab_orchestrator::down(&places.runs);
+    let living = if arguments.force { LivingLabs::End } else { LivingLabs::Stay };
+    let mut say = |what: &str| terminal::eprint(&format!("{what}\n"));
+    let found = lab_orchestrator::down(&places.runs, living, &mut say)?;
     // After the runs: their launchers and conductors may use the daemons to the last.
-    let daemons = lab_orchestrator::down_daemons(&ClientsAre::here(arguments.daemons.stand_in.clone()));
+    let daemons =
+        ClientsAre::here(arguments.daemons.stand_in.clone(), &places.trusted).and_then(|clients_are| {
+            lab_orchestrator::down_daemons(&clients_are, &places.trusted, living, &mut say)
+        });
     let taken = daemons.as_ref().map(|taken| taken.ended.is_some() || !taken.removed.is_empty());
     if found.is_empty() && taken == Ok(false) {
         terminal::print("nothing was left behind\n")?;
     }
-    for run in found {
+    let up: Vec<String> = found.iter().filter_map(still_up).collect();
+    for run in found.into_iter().filter(|run| run.up.is_none()) {
         let mut text = format!("{}\n", relative(&run.run).display());
         for pid in run.ended {
             text.push_str(&format!("  ended process {pid}\n"));
@@ -37,6 +43,9 @@ pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
         }
         terminal::print(&text)?;
     }
+    if !up.is_empty() {
+        return Err(Stop::usage(up.join("; "), HOW_TO_END));
+    }
     let daemons = daemons?;
     if let Some(pid) = daemons.ended {
         terminal::print(&format!("ended process {pid}, which had the daemons\n"))?;
@@ -45,6 +54,15 @@ pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
         terminal::print(&format!("removed the daemon {label}\n"))?;
     }
     Ok(0)
+}
+
+/// Says that the lab of a run is up, if it is.
+fn still_up(run: &Found) -> Option<String> {
+    let whose = match run.up? {
+        Launcher::Process(pid) => format!("process {pid} runs it"),
+        Launcher::Unknown => "a process that this `lab` did not start holds its folder".to_owned(),
+    };
+    Some(format!("{} is up and was left alone: {whose}", relative(&run.run).display()))
 }
 
 /// A run as `lab status` shows it.
@@ -61,8 +79,21 @@ struct Seen {
     expectations_held: Option<usize>,
 }
 
+/// What `lab status` reads of a `report.json`.
+#[derive(Deserialize)]
+struct Headline {
+    backend: Option<String>,
+    outcome: Option<String>,
+    expectations: Option<Vec<Expected>>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    held: Option<bool>,
+}
+
 pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, Stop> {
-    let mut runs: Vec<RunFolder> = RunFolder::all(&places.runs);
+    let mut runs: Vec<RunFolder> = RunFolder::all(&places.runs)?;
     runs.sort_by_key(|run| std::cmp::Reverse((run.name(), run.root().to_owned())));
     let seen: Vec<Seen> = runs.iter().map(look).collect();
     let (up, over): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(|run| run.up);
@@ -95,24 +126,19 @@ pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, Stop> {
 }
 
 fn look(folder: &RunFolder) -> Seen {
-    let json = |path| fs::read(path).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
-    let active = json(folder.active()).and_then(|active| serde_json::from_value::<Active>(active).ok());
-    let report = json(folder.root().join("report.json"));
-    let text = |key: &str| Some(report.as_ref()?.get(key)?.as_str()?.to_owned());
-    let expectations = report.as_ref().and_then(|report| report.get("expectations")?.as_array());
-    let held = |expectation: &&Value| expectation.get("held").and_then(Value::as_bool) == Some(true);
+    let report = lab_files::read(&folder.root().join("report.json"), REPORT_BYTES_MAX).ok();
+    let report = report.and_then(|text| serde_json::from_slice::<Headline>(&text).ok());
+    let expectations = report.as_ref().and_then(|report| report.expectations.as_ref());
     let lab = folder.root().parent().and_then(|lab| lab.file_name());
     Seen {
         lab: lab.map(|lab| lab.to_string_lossy().into_owned()).unwrap_or_default(),
         run: folder.name(),
         folder: relative(folder.root()).display().to_string(),
-        up: active.is_some_and(|active| {
-            active.launcher.lives() || active.conductor.is_some_and(|conductor| conductor.lives())
-        }),
-        backend: text("backend"),
-        outcome: text("outcome"),
+        up: folder.is_held() || Active::of(folder).is_some_and(|active| active.lives()),
+        backend: report.as_ref().and_then(|report| report.backend.clone()),
+        outcome: report.as_ref().and_then(|report| report.outcome.clone()),
         expectations: expectations.map(Vec::len),
-        expectations_held: expectations.map(|all| all.iter().filter(held).count()),
+        expectations_held: expectations.map(|all| all.iter().filter(|seen| seen.held == Some(true)).count()),
     }
 }
 
@@ -229,7 +255,7 @@ fn probe(places: &Places, wanted: Wanted) -> Result<Vec<Finding>, Stop> {
     /// More slots than any machine has been seen to have.
     const SLOTS_MAX: u32 = 256;
     let signing = super::bundle::signing_of(places, None)?;
-    let probed = lab_orchestrator::probe(&places.workspace, &signing, SLOTS_MAX)?;
+    let probed = lab_orchestrator::probe(places.workspace()?, &signing, SLOTS_MAX, &places.trusted)?;
     let facts = lab_doctor::MacFacts::gather(Some(&probed.client)).probed(&probed.printed);
     let signed =
         if signing.is_ad_hoc() { lab_doctor::SignedHow::AdHoc } else { lab_doctor::SignedHow::DeveloperId };

@@ -1,9 +1,7 @@
 //! `lab minimize`: the smallest lab that still goes wrong.
 
-use std::fs;
-
 use lab_model::Lab;
-use lab_orchestrator::RunFolder;
+use lab_orchestrator::{FailureKind, RunFolder};
 use lab_sim::{Counting, Kernel, Options, Summary};
 
 use super::{
@@ -14,7 +12,7 @@ use super::{
 use crate::{
     arguments::{Find, Minimize},
     labs::{Places, relative},
-    terminal,
+    output, terminal,
 };
 
 pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop> {
@@ -63,7 +61,7 @@ pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop
         None => terminal::print(&yaml)?,
         Some(path) => {
             let what = format!("cannot write {}", path.display());
-            fs::write(path, yaml).map_err(|error| Stop::output(&what, &error))?;
+            output::replace(places, path, &yaml).map_err(|error| Stop::output(&what, &error))?;
             terminal::print(&format!("{}\n", relative(path).display()))?;
         }
     }
@@ -74,8 +72,9 @@ pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop
 fn given(places: &Places, arguments: &Minimize) -> Result<(Lab, Kernel), Stop> {
     let name = &arguments.lab;
     // A lab's name is also the name of its latest run: the lab file comes first.
-    if places.lab_file(name).is_err()
-        && let Some(folder) = RunFolder::find(&places.runs, Some(name))
+    let lab_file = places.lab_file(name);
+    if lab_file.is_err_and(|stop| stop.code == FailureKind::Usage.exit_code())
+        && let Some(folder) = RunFolder::find(&places.runs, Some(name))?
     {
         let kernel = simulated_rules(&folder).filter(|_| arguments.rules.is_none());
         return Ok((lab_of(&folder)?, kernel.unwrap_or_else(|| rules_here(arguments.rules))));

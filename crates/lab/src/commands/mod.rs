@@ -22,12 +22,20 @@ use crate::{
 };
 
 /// Runs the command and returns the exit code.
-pub(crate) fn run(arguments: &Arguments) -> Result<u8, Stop> {
-    if let Command::Conduct { plan } = &arguments.command {
-        lab_orchestrator::conduct(plan)?;
+/// `mask` is the mask of modes that this process was started with.
+pub(crate) fn run(arguments: &Arguments, mask: u32) -> Result<u8, Stop> {
+    if matches!(arguments.command, Command::Conduct) {
+        lab_orchestrator::conduct()?;
         return Ok(0);
     }
-    let places = Places::find(arguments)?;
+    // What needs no lab and no run needs no folder either.
+    match &arguments.command {
+        Command::Explain { field } => return labs::explain(field.as_deref()),
+        Command::Schema { of } => return labs::schema(*of),
+        Command::Completions { shell } => return labs::completions(*shell),
+        _ => {}
+    }
+    let places = Places::find(arguments, mask)?;
     match &arguments.command {
         Command::Up(up) => up::up(&places, up),
         Command::Down(down) => machine::down(&places, down),
@@ -47,10 +55,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Stop> {
         Command::Sweep(sweep) => sweep::sweep(&places, sweep),
         Command::Ladder(ladder) => ladder::ladder(&places, ladder),
         Command::Conform(conform) => conform::conform(&places, conform),
-        Command::Merge(merge) => sweep::merge(merge),
+        Command::Merge(merge) => sweep::merge(&places, merge),
         Command::Minimize(minimize) => minimize::minimize(&places, minimize),
         Command::Schema { of } => labs::schema(*of),
         Command::Completions { shell } => labs::completions(*shell),
-        Command::Conduct { .. } => Ok(0),
+        Command::Conduct => Ok(0),
     }
 }

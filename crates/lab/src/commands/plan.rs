@@ -2,7 +2,7 @@
 
 use lab_bundle::Bundle;
 use lab_doctor::{Finding, Outcome, Weight};
-use lab_model::{BackendChoice, Lab, NotifyEvent, OperationKind};
+use lab_model::{BackendChoice, Lab, LoadKind, NotifyEvent, OperationKind, Run, Visible, Workload};
 use lab_report::units;
 use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
 fn bundles(places: &Places, lab: &Lab, kernel: Kernel) -> Vec<Bundle> {
     let into = match kernel {
         Kernel::EndpointSecurity => lab_bundle::Places::of_the_system().bundles,
-        Kernel::Fanotify => relative(&places.runs).join(&lab.name).join("TIME").join("bundles"),
+        Kernel::Fanotify => relative(places.runs.path()).join(&lab.name).join("TIME").join("bundles"),
     };
     lab.clients.iter().map(|client| Bundle::at(client, &into)).collect()
 }
@@ -107,6 +107,7 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
     text.push_str(&matrix(lab, plan));
     text.push_str(&told(lab, plan.kernel));
     text.push_str(&products(lab));
+    text.push_str(&commands(lab));
     text.push_str("\nWould be installed for the run, and removed after it\n");
     let mut table = Table::default().words([1, 2]);
     for bundle in bundles {
@@ -164,7 +165,10 @@ fn products(lab: &Lab) -> String {
     }
     let mut text = "\nWould be started beside the clients, and is in none of the numbers above\n".to_owned();
     for product in &lab.external {
-        text.push_str(&format!("  {}: {}\n", product.id, product.start.join(" ")));
+        text.push_str(&format!("  {}: as root: {}\n", product.id, command_line(&product.start)));
+        for (name, value) in &product.environment {
+            text.push_str(&format!("    with {}\n", command_line(&[format!("{name}={value}")])));
+        }
         for folder in &product.private {
             text.push_str(&format!("    {} is its own in the lab, and vanishes with it\n", folder.path));
         }
@@ -173,6 +177,40 @@ fn products(lab: &Lab) -> String {
         }
     }
     text
+}
+
+/// The commands of the workload, which the lab did not write and cannot limit.
+fn commands(lab: &Lab) -> String {
+    let mut runs = lab.workload.iter().filter_map(run_of).peekable();
+    if runs.peek().is_none() {
+        return String::new();
+    }
+    let mut text = "\nThe workload would run commands, with everything that root may do\n".to_owned();
+    for (load, run) in runs {
+        let workers = units::counted(u64::from(load.workers), "worker");
+        text.push_str(&format!("  as root, by {workers}: {}\n", command_line(&run.command)));
+    }
+    text
+}
+
+/// A load with the command that it runs, if it runs one.
+const fn run_of(load: &Workload) -> Option<(&Workload, &Run)> {
+    match &load.kind {
+        LoadKind::Run(run) => Some((load, run)),
+        _ => None,
+    }
+}
+
+/// A command line as a shell would take it: what is not plain stands in quotes, so that it is seen where one word ends.
+fn command_line(words: &[String]) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "_-./:=,+@%{}".contains(character);
+    let quoted = words.iter().map(|word| {
+        if !word.is_empty() && word.chars().all(plain) {
+            return word.clone();
+        }
+        format!("'{}'", Visible::new(&word.replace('\'', r"'\''")))
+    });
+    quoted.collect::<Vec<String>>().join(" ")
 }
 
 fn matrix(lab: &Lab, plan: &lab_sim::Plan) -> String {
@@ -230,7 +268,13 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
     let external: Vec<Value> = lab
         .external
         .iter()
-        .map(|product| json!({ "id": product.id.as_str(), "start": product.start }))
+        .map(|product| json!({ "id": product.id.as_str(), "start": product.start, "as": "root" }))
+        .collect();
+    let commands: Vec<Value> = lab
+        .workload
+        .iter()
+        .filter_map(run_of)
+        .map(|(load, run)| json!({ "command": run.command, "workers": load.workers, "as": "root" }))
         .collect();
     let missing: Vec<Value> = missing.iter().map(|finding| machine::json(finding)).collect();
     let rehearsal = &plan.rehearsal;
@@ -255,6 +299,7 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         },
         "bundles": bundles,
         "external": external,
+        "commands": commands,
         "missing": missing,
     })
 }

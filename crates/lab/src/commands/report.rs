@@ -1,22 +1,22 @@
 //! Commands that read the traces of a run.
 
-use std::{fs, io, io::Write, path::Path};
+use std::{fs::File, io, io::Write, path::Path};
 
 use lab_analysis::findings::{Findings, Outcome};
 use lab_model::Timebase;
-use lab_orchestrator::{ExportFormat, Failure, RunFolder};
+use lab_orchestrator::{ExportFormat, Failure, FailureKind, RunFolder, interrupts};
 
 use super::Stop;
 use crate::{
     arguments::{Export, ExportTo, Format, Import, Report},
     labs::{Places, relative},
-    terminal,
+    output, terminal,
 };
 
 /// The run that a user means.
 pub(super) fn find(places: &Places, run: Option<&str>) -> Result<RunFolder, Stop> {
-    RunFolder::find(&places.runs, run).ok_or_else(|| {
-        let runs = relative(&places.runs);
+    RunFolder::find(&places.runs, run)?.ok_or_else(|| {
+        let runs = relative(places.runs.path());
         let message = match run {
             Some(run) => format!("there is no run \"{run}\" in {}", runs.display()),
             None => format!("there is no run in {}", runs.display()),
@@ -34,8 +34,11 @@ pub(super) fn pages(folder: &RunFolder) -> String {
     )
 }
 
-/// 0 when everything expected held, 1 when something did not, 2 when it cannot be told.
+/// 0 when everything expected held, 1 when something did not, 2 when it cannot be told: also while the lab still runs.
 pub(super) fn exit_code(findings: &Findings) -> u8 {
+    if findings.still_running {
+        return 2;
+    }
     if findings.expectations.iter().any(|expectation| expectation.held == Some(false)) {
         return 1;
     }
@@ -47,9 +50,13 @@ pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, Stop> {
     let client = arguments.client.as_deref();
     let format = if arguments.json { Format::Json } else { arguments.format };
     let folder = find(places, arguments.run.as_deref())?;
+    lab_orchestrator::give_up_to_read(&[&folder], &[folder.root(), &folder.clients()])?;
     let findings = &lab_orchestrator::findings_of(&folder)?;
-    // The pages are rebuilt beside the traces where that is possible; an archive may be read-only.
-    if let Err(failure) = lab_orchestrator::write_pages(&folder, findings) {
+    // The pages are rebuilt beside the traces where that is possible; an archive may be read-only, and a lab that still
+    // runs writes its own when it is over.
+    if !findings.still_running
+        && let Err(failure) = lab_orchestrator::write_pages(&folder, findings)
+    {
         tracing::warn!("the pages stay as they are: {failure}");
     }
     if let Some(id) = client
@@ -61,17 +68,22 @@ pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, Stop> {
             format!("there are: {}", ids.join(", ")),
         ));
     }
-    let text = match (format, client) {
-        (Format::Text, None) => lab_report::text::run(findings, &terminal::style()) + &pages(&folder),
-        (Format::Text, Some(id)) => {
-            lab_report::text::client(findings, id, &terminal::style()).unwrap_or_default()
+    match (format, client) {
+        (Format::Text, None) => {
+            terminal::print_painted(&lab_report::text::run(findings, &terminal::style()))?;
+            if !findings.still_running {
+                terminal::print(&pages(&folder))?;
+            }
         }
-        (Format::Html, None) => lab_report::html::run(findings),
-        (Format::Html, Some(id)) => lab_report::html::client(findings, id).unwrap_or_default(),
-        (Format::Json, None) => lab_report::json::to_string(findings),
-        (Format::Json, Some(id)) => client_json(findings, id)?,
-    };
-    terminal::print(&text)?;
+        (Format::Text, Some(id)) => lab_report::text::client(findings, id, &terminal::style())
+            .map_or(Ok(()), |text| terminal::print_painted(&text))?,
+        (Format::Html, None) => terminal::print(&lab_report::html::run(findings))?,
+        (Format::Html, Some(id)) => {
+            terminal::print(&lab_report::html::client(findings, id).unwrap_or_default())?;
+        }
+        (Format::Json, None) => terminal::print_json_text(&lab_report::json::to_string(findings))?,
+        (Format::Json, Some(id)) => terminal::print_json_text(&client_json(findings, id)?)?,
+    }
     Ok(exit_code(findings))
 }
 
@@ -85,7 +97,7 @@ fn client_json(findings: &Findings, id: &str) -> Result<String, Stop> {
 pub(super) fn import(places: &Places, arguments: &Import) -> Result<u8, Stop> {
     let timebase = arguments.timebase.as_deref().map(timebase).transpose()?;
     let (folder, findings) = lab_orchestrator::import(&arguments.file, &places.runs, timebase)?;
-    terminal::print(&lab_report::text::run(&findings, &terminal::style()))?;
+    terminal::print_painted(&lab_report::text::run(&findings, &terminal::style()))?;
     terminal::print(&pages(&folder))?;
     Ok(0)
 }
@@ -105,7 +117,6 @@ fn timebase(text: &str) -> Result<Timebase, Stop> {
 
 pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
     let folder = find(places, arguments.run.as_deref())?;
-    let findings = lab_orchestrator::findings_of(&folder)?;
     let (format, name) = match arguments.to {
         ExportTo::Perfetto => (ExportFormat::Perfetto, "trace.pftrace"),
         ExportTo::Jsonl => (ExportFormat::JsonLines, "decisions.jsonl"),
@@ -113,6 +124,9 @@ pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
         ExportTo::Parquet => (ExportFormat::Parquet, "decisions.parquet"),
     };
     let path = arguments.output.clone().unwrap_or_else(|| folder.root().join(name));
+    let into = path.parent().filter(|into| !into.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    lab_orchestrator::give_up_to_read(&[&folder], &[into])?;
+    let findings = lab_orchestrator::findings_of(&folder)?;
     if path == Path::new("-") {
         let mut out = io::BufWriter::new(io::stdout().lock());
         let exported = lab_orchestrator::export(&folder, &findings, format, &mut out);
@@ -124,35 +138,45 @@ pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
             _ => Ok(0),
         };
     }
-    let said = export_file(&folder, &findings, format, &path)?;
+    let said = export_file(places, &folder, &findings, format, &path)?;
     terminal::print(&format!("{}\n{said}", relative(&path).display()))?;
     Ok(0)
 }
 
+/// A file that is written to until a signal wants the program to end.
+struct Interruptible<'a>(&'a mut File);
+
+impl Write for Interruptible<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if interrupts::wanted() { Err(io::Error::other("interrupted")) } else { self.0.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Writes an export whole or not at all, and says what it holds.
 pub(super) fn export_file(
+    places: &Places,
     folder: &RunFolder,
     findings: &Findings,
     format: ExportFormat,
     path: &Path,
 ) -> Result<String, Failure> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let write = || {
-        let mut out = io::BufWriter::new(fs::File::create(&fresh)?);
+    // A signal ends the writing, and the program once nothing is left of it.
+    let written = output::replace_with(places, path, |file| {
+        let mut out = io::BufWriter::new(Interruptible(file));
         let exported = lab_orchestrator::export(folder, findings, format, &mut out)?;
         out.flush()?;
-        fs::rename(&fresh, path)?;
         Ok(exported)
-    };
-    let exported = write().map_err(|error: io::Error| {
-        // What is left of it is of no use; that it cannot be removed either would say nothing new.
-        drop(fs::remove_file(&fresh));
-        Failure::new(
-            lab_orchestrator::FailureKind::Output,
-            format!("cannot write {}: {error}", path.display()),
-        )
-        .mend("name another file with --output")
+    });
+    let exported = written.map_err(|error| {
+        let failure = Failure::output(&format!("cannot write {}", path.display()), &error);
+        if failure.kind == FailureKind::Privilege {
+            return failure;
+        }
+        failure.mend("name another file with --output")
     })?;
     let left_out = exported.decisions_outside + exported.decisions_without_lane;
     let mut said = format!("  {} decisions", exported.decisions);

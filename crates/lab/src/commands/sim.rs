@@ -1,12 +1,11 @@
 //! `lab sim`: a lab in virtual time, summed up; and the search for a seed that shows something.
 
-use std::{fs, ops::RangeInclusive, path::Path};
+use std::{ops::RangeInclusive, path::Path};
 
 use lab_model::{Lab, PhaseKind};
-use lab_orchestrator::RunFolder;
+use lab_orchestrator::{Recorded, RunFolder};
 use lab_report::units;
 use lab_sim::{Costs, Counting, Histogram, Kernel, Options, Outcome, Summary};
-use lab_trace::{MappedTrace, Trace};
 use serde_json::{Value, json};
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
 use crate::{
     arguments::{Find, Rules, Sim},
     labs::{CALIBRATION, Places, is_for_calibration, relative},
-    parallel,
+    output, parallel,
     table::Table,
     terminal,
 };
@@ -38,7 +37,7 @@ pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, Stop> {
     let es_cache = arguments.es_cache.into();
     let options = Options { costs, es_cache, ..Options::new(&lab, kernel) };
     match (&arguments.seeds, arguments.find) {
-        (Some(seeds), Some(find)) => search(&lab, &options, seeds, find, arguments),
+        (Some(seeds), Some(find)) => search(places, &lab, &options, (seeds, find), arguments),
         (Some(seeds), None) => many(&lab, &options, seeds, parallel::threads(arguments.jobs), arguments.json),
         (None, _) => {
             let progress = terminal::Progress::new(&format!("simulating {}", lab.name));
@@ -86,10 +85,10 @@ pub(super) const fn in_words(find: Find) -> &'static str {
 
 /// Looks for the lowest seed that shows something, runs it again and reports that run.
 fn search(
+    places: &Places,
     lab: &Lab,
     options: &Options,
-    seeds: &RangeInclusive<u64>,
-    find: Find,
+    (seeds, find): (&RangeInclusive<u64>, Find),
     arguments: &Sim,
 ) -> Result<u8, Stop> {
     let of_seed = |seed| if arguments.swarm { lab_sim::swarm(lab, seed) } else { lab.clone() };
@@ -121,12 +120,13 @@ fn search(
     if run(&found, seed) != first {
         return Err(Stop::bug(format!("seed {seed} did not show the same run again")));
     }
-    report_hit(&found, options, &first, (find, count), arguments)?;
+    report_hit(places, &found, options, &first, (find, count), arguments)?;
     Ok(0)
 }
 
 /// Says which seed showed what was looked for, and how to see it again.
 fn report_hit(
+    places: &Places,
     found: &Lab,
     options: &Options,
     summary: &Summary,
@@ -137,7 +137,7 @@ fn report_hit(
     let yaml = arguments.swarm.then(|| lab_config::to_yaml(found));
     if let (Some(path), Some(yaml)) = (&arguments.output, &yaml) {
         let what = format!("cannot write {}", path.display());
-        fs::write(path, yaml).map_err(|error| Stop::output(&what, &error))?;
+        output::replace(places, path, yaml).map_err(|error| Stop::output(&what, &error))?;
     }
     if arguments.json {
         let run = summary_json(found, kernel, summary, None);
@@ -390,13 +390,13 @@ fn calibration_runs(places: &Places) -> Result<Vec<RunFolder>, Stop> {
         let lab = folder.root().parent().and_then(Path::file_name).and_then(|name| name.to_str());
         lab.is_some_and(is_for_calibration)
     };
-    let mut folders = RunFolder::all(&places.runs);
+    let mut folders = RunFolder::all(&places.runs)?;
     folders.retain(is_one);
     if folders.is_empty() {
         let files: Vec<String> =
-            places.calibration_labs().iter().map(|file| relative(file).display().to_string()).collect();
+            places.calibration_labs()?.iter().map(|file| relative(file).display().to_string()).collect();
         return Err(Stop::usage(
-            format!("{} holds no run of a lab for calibration", relative(&places.runs).display()),
+            format!("{} holds no run of a lab for calibration", relative(places.runs.path()).display()),
             format!("run each of them once or more with `lab up`: {}", files.join(", ")),
         ));
     }
@@ -410,9 +410,9 @@ pub(super) fn lab_of(folder: &RunFolder) -> Result<Lab, Stop> {
 
 /// Whose rules a simulated run followed; `None` for a live one.
 pub(super) fn simulated_rules(folder: &RunFolder) -> Option<Kernel> {
-    let path = fs::read_dir(folder.traces()).ok()?.flatten().next()?.path();
-    let map = MappedTrace::open(&path).ok()?;
-    let trace = Trace::parse(map.bytes()).ok()?;
+    let recorded = Recorded::open(folder).ok()?;
+    let (traces, _) = recorded.traces();
+    let trace = traces.first()?;
     let rules = trace.header.identity.host.kernel.strip_prefix("simulated ")?.to_owned();
     [Kernel::Fanotify, Kernel::EndpointSecurity].into_iter().find(|kernel| kernel.name() == rules)
 }

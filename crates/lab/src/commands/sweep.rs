@@ -25,7 +25,7 @@ use super::{
 use crate::{
     arguments::{Backend, Merge, Sweep},
     labs::{Places, relative},
-    parallel,
+    output, parallel,
     table::Table,
     terminal,
 };
@@ -61,15 +61,14 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
     let seeds = seeds(&lab, arguments.trials);
     if let Some(engine) = arguments.emit {
         let folder = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("sweep-{}", lab.name)));
-        return emit::emit(engine, &folder, &lab, ground, &cells, &seeds);
+        return emit::emit(places, engine, &folder, &lab, ground, &cells, &seeds);
     }
     let names: Vec<&'static str> = axes.iter().map(lab_sim::Axis::name).collect();
     let fingerprint = results::fingerprint(&lab, &names, &ground.name());
-    let folder = arguments
-        .output
-        .clone()
-        .unwrap_or_else(|| places.runs.join("sweeps").join(format!("{}-{fingerprint:016x}", lab.name)));
-    let results = Results::open(&folder, &ground.name(), &cells, &seeds)?;
+    let folder = arguments.output.clone().unwrap_or_else(|| {
+        places.runs.path().join("sweeps").join(format!("{}-{fingerprint:016x}", lab.name))
+    });
+    let results = Results::open(places, &folder, &ground.name(), &cells, &seeds)?;
     let progress = terminal::Progress::new(&format!("sweeping {}", lab.name));
     match ground {
         Ground::Sim(kernel) => {
@@ -97,7 +96,7 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
     }
     progress.end();
     let found = results.cells()?;
-    show(&lab.name, &ground.name(), &names, &found, &folder, arguments.json)
+    show(places, &lab.name, &ground.name(), &names, &found, &folder, arguments.json)
 }
 
 fn ground(arguments: &Sweep) -> Result<Ground, Stop> {
@@ -148,11 +147,15 @@ fn trial_of(findings: &Findings) -> Trial {
 }
 
 /// Reads what the jobs of an emitted sweep have left.
-pub(super) fn merge(arguments: &Merge) -> Result<u8, Stop> {
+pub(super) fn merge(places: &Places, arguments: &Merge) -> Result<u8, Stop> {
     let (manifest, folder) = emit::manifest(&arguments.folders)?;
     let mut cells = manifest.cells();
     let mut foreign = 0;
-    for run in arguments.folders.iter().flat_map(|folder| runs_below(folder)) {
+    let mut runs = Vec::new();
+    for folder in &arguments.folders {
+        runs_below(places, folder, &mut runs)?;
+    }
+    for run in runs {
         let lab = lab_orchestrator::lab_of(&run)?;
         let key = results::key(&lab, &manifest.ground);
         let here = manifest.ground.starts_with(lab.backend.name());
@@ -170,30 +173,30 @@ pub(super) fn merge(arguments: &Merge) -> Result<u8, Stop> {
         "{there} of {expected} runs are there; {foreign} belong to no cell of this sweep\n"
     ));
     let names: Vec<&str> = manifest.axes.iter().map(String::as_str).collect();
-    let code = show(&manifest.lab, &manifest.ground, &names, &cells, &folder, arguments.json)?;
+    let code = show(places, &manifest.lab, &manifest.ground, &names, &cells, &folder, arguments.json)?;
     Ok(if there < expected { 2 } else { code })
 }
 
 /// All run folders in a folder, in the order of their paths.
-fn runs_below(folder: &std::path::Path) -> Vec<RunFolder> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+fn runs_below(places: &Places, folder: &std::path::Path, found: &mut Vec<RunFolder>) -> Result<(), Stop> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     // `latest` is a link to a run that is there under its own name.
     paths.retain(|path| path.is_dir() && !path.is_symlink());
-    let mut found = Vec::new();
     for path in paths {
         if path.join("lab.yaml").is_file() && path.join("traces").is_dir() {
-            found.extend(RunFolder::find(folder, path.to_str()));
+            found.push(RunFolder::at(&path, &places.trusted)?);
         } else {
-            found.extend(runs_below(&path));
+            runs_below(places, &path, found)?;
         }
     }
-    found
+    Ok(())
 }
 
 /// The table or the JSON on standard output, and the picture beside the results.
 fn show(
+    places: &Places,
     lab: &str,
     ground: &str,
     names: &[&str],
@@ -204,7 +207,7 @@ fn show(
     let trials: Vec<Trials> = cells.iter().map(|row| Trials::of(row.runs.clone())).collect();
     let path = folder.join("sweep.html");
     let page = picture::page(&pictured(lab, ground, names, cells, &trials));
-    std::fs::write(&path, page)
+    output::replace(places, &path, &page)
         .map_err(|error| Stop::output(&format!("cannot write {}", path.display()), &error))?;
     if as_json {
         let rows: Vec<Value> = cells

@@ -1,11 +1,11 @@
 //! `lab up`: one lab from its file to its report, on a live kernel or in virtual time.
 
-use std::{env, fs, io::IsTerminal, path::PathBuf};
+use std::{env, io::IsTerminal, path::PathBuf};
 
 use lab_analysis::findings::Findings;
 use lab_doctor::Consent;
 use lab_model::{BackendChoice, Lab};
-use lab_orchestrator::{ClientsAre, ExportFormat, Failure, FailureKind, Request, RunFolder};
+use lab_orchestrator::{ClientsAre, ExportFormat, Failure, FailureKind, Request, RunFolder, interrupts};
 use lab_sim::{Kernel, Options, Traces};
 
 use super::{Stop, bundle::signing_of, machine, report};
@@ -53,13 +53,16 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, Stop> {
             (simulated(places, &lab, kernel)?, Ok(()))
         }
     };
+    // The lab is over: what reads its traces from here on is no root that may do everything.
+    lab_orchestrator::give_up_to_read(&[&folder], &[folder.root(), &folder.clients()])?;
     let review = lab_orchestrator::review(&folder)?;
     let findings = &review.findings;
-    let written = lab_orchestrator::write_pages(&folder, findings).and_then(|()| timeline(&folder, findings));
+    let written =
+        lab_orchestrator::write_pages(&folder, findings).and_then(|()| timeline(places, &folder, findings));
     if arguments.json {
-        terminal::print(&lab_report::json::to_string(findings))?;
+        terminal::print_json_text(&lab_report::json::to_string(findings))?;
     } else {
-        terminal::print(&lab_report::text::summary(findings, &terminal::style()))?;
+        terminal::print_painted(&lab_report::text::summary(findings, &terminal::style()))?;
         terminal::print(&report::pages(&folder))?;
     }
     written?;
@@ -182,7 +185,7 @@ pub(super) fn live(
 ) -> Result<(RunFolder, Result<(), Failure>), Stop> {
     refuse_bare_metal(manner.consent)?;
     let signing = signing_of(places, manner.signing.as_deref())?;
-    let programs = lab_orchestrator::programs(&places.workspace)?;
+    let programs = lab_orchestrator::programs(places.workspace()?)?;
     let program =
         env::current_exe().map_err(|error| Stop::bug(format!("this program has no path: {error}")))?;
     let request = Request {
@@ -192,14 +195,15 @@ pub(super) fn live(
         program: &program,
         conductor_arguments: &["conduct"],
         terminal: std::io::stderr().is_terminal(),
-        clients_are: ClientsAre::here(manner.stand_in.clone()),
+        clients_are: ClientsAre::here(manner.stand_in.clone(), &places.trusted)?,
         // Nothing but a Mac looks at a signature.
         signing: cfg!(target_os = "macos").then_some(&signing),
     };
     // Before the lab keeps the machine busy.
     let seen = machine::sheet(lab.clients.len(), &machine::examine(lab.clients.len(), Some(lab)));
     let (folder, conducted) = lab_orchestrator::launch(&request)?;
-    fs::write(folder.doctor(), format!("{seen:#}\n"))
+    folder
+        .write(RunFolder::DOCTOR, format!("{seen:#}\n").as_bytes())
         .map_err(|error| Stop::output("cannot keep what the doctor saw", &error))?;
     Ok((folder, conducted))
 }
@@ -233,21 +237,33 @@ fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, St
     let mut traces = Traces::new(lab.safety.trace_bytes_max.min(SIMULATED_TRACE_BYTES_MAX));
     lab_sim::simulate(lab, &Options::new(lab, kernel), &mut traces);
     progress.end();
+    // Whole or not at all: a signal is heeded between two traces, and takes the run away again.
+    let hold = interrupts::hold();
     let folder = RunFolder::create(&places.runs, &lab.name)?;
     let write = || {
-        fs::write(folder.lab(), lab_config::to_yaml(lab))?;
-        traces.into_files().into_iter().try_for_each(|file| fs::write(folder.trace(&file.name), file.bytes))
+        folder.write(RunFolder::LAB, lab_config::to_yaml(lab).as_bytes())?;
+        for file in traces.into_files() {
+            if interrupts::wanted() {
+                return Ok(false);
+            }
+            folder.write_in(RunFolder::TRACES, &format!("{}.trace", file.name), &file.bytes)?;
+        }
+        Ok(true)
     };
-    write().map_err(|error| Stop::output("cannot write the run", &error))?;
+    let is_whole = write().map_err(|error| Stop::output("cannot write the run", &error))?;
     folder.uninstall();
+    if !is_whole && let Err(error) = folder.discard() {
+        tracing::warn!("the unfinished run {} stays behind: {error}", folder.root().display());
+    }
+    drop(hold);
     Ok(folder)
 }
 
 /// Writes the timeline for a viewer beside the report, when that is quick.
-fn timeline(folder: &RunFolder, findings: &Findings) -> Result<(), Failure> {
+fn timeline(places: &Places, folder: &RunFolder, findings: &Findings) -> Result<(), Failure> {
     if findings.totals.decisions > EXPORTED_DECISIONS_MAX {
         return Ok(());
     }
     let path = folder.root().join("trace.pftrace");
-    report::export_file(folder, findings, ExportFormat::Perfetto, &path).map(drop)
+    report::export_file(places, folder, findings, ExportFormat::Perfetto, &path).map(drop)
 }

@@ -22,7 +22,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::Value;
 
 pub use machine::{host_opens_are_free, obstacle, remains, wait_until};
-pub use running::{Running, send, send_to_group};
+pub use running::{Running, descendants, send, send_to_group};
 
 /// The program under test.
 pub const LAB: &str = env!("CARGO_BIN_EXE_lab");

@@ -15,6 +15,7 @@ use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
+use serde_json::Value;
 
 use super::{Finished, Rig, wait_until};
 
@@ -58,13 +59,21 @@ impl Running {
         self.child.id()
     }
 
-    /// The run's folder, once it exists.
+    /// True when the launcher has ended, whether or not anybody has asked how.
+    pub fn has_ended(&self) -> bool {
+        lab_process::process_state(self.launcher()).is_none()
+    }
+
+    /// The run's folder, once its conductor was started: the one whose marker names this launcher.
     pub fn folder(&self) -> Option<PathBuf> {
-        let words = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let plan = children(self.launcher()).into_iter().find_map(|pid| {
-            words(pid).split('\0').find(|word| word.ends_with("/plan.json")).map(PathBuf::from)
-        })?;
-        plan.parent().map(PathBuf::from)
+        let below =
+            |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let runs = below(self.rig.runs()).flat_map(below).filter(|run| !run.is_symlink());
+        runs.into_iter().find(|run| {
+            let marker = fs::read(run.join("active.json")).unwrap_or_default();
+            let marker: Value = serde_json::from_slice(&marker).unwrap_or_default();
+            marker["launcher"]["pid"] == self.launcher() && marker["conductor"]["pid"].is_u64()
+        })
     }
 
     /// Waits until the driver has begun so many operations of the phase, and returns the run's folder.
@@ -151,6 +160,13 @@ pub fn send(pid: u32, signal: Signal) {
 /// Sends a signal to a process and all others of its group, as a terminal does.
 pub fn send_to_group(leader: u32, signal: Signal) {
     killpg(Pid::from_raw(leader.try_into().unwrap()), signal).unwrap();
+}
+
+/// The children of a process, their children, and so on.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let direct = children(pid);
+    let below = direct.iter().flat_map(|&child| descendants(child)).collect::<Vec<u32>>();
+    [direct, below].concat()
 }
 
 /// The children of a process.

@@ -1,12 +1,14 @@
 //! Decisions: read, joined to their operation, answered.
 
+use lab_model::Bounded;
+
 use super::*;
 
 impl Engine<'_> {
     pub(super) fn decision(&mut self, item: &Item, decision: &Decision, merge: &Merge<'_>) {
         let trace = usize::from(item.trace);
         let Some(client) = self.roster.participants[trace].client else {
-            self.counts.misplaced += 1;
+            self.counts.misplaced.raise(1);
             return;
         };
         let op = self.find(item.at, decision);
@@ -21,7 +23,7 @@ impl Engine<'_> {
         let unseen = self.roster.products > 0
             && entry.column == self.roster.unexplained()
             && !merge.is_lab_thread(decision.begin.subject.tid);
-        self.counts.unseen += u64::from(unseen);
+        self.counts.unseen.raise(u64::from(unseen));
         let explained = op.is_some() || self.roster.is_product(entry.column);
         self.counts.decision(&entry, explained, end.map(|end| end.verdict), phase);
         let again = op.and_then(|op| self.ops.get(op)).map(|op| op.asked_by & operation::bit(client) != 0);
@@ -38,6 +40,7 @@ impl Engine<'_> {
             self.accounts[usize::from(client)].decide(&entry);
             inflict(&mut self.accounts, client, &entry);
             self.judge(item, decision, &mut dec);
+            self.suspect(item.at, client, op);
             self.rules.deadline(&decision.begin, item.at);
             self.drain.read(item.at);
         } else if let (Some(PhaseKind::Control), Some(took), false) = (phase, entry.took, entry.own) {
@@ -82,7 +85,7 @@ impl Engine<'_> {
         if let (OperationKind::Open, Some(mine), Some(target)) = (op.kind, op.target, target) {
             let devices = mine.1 != 0 && target.device != 0 && mine.1 != target.device;
             if mine.0 != target.inode || devices {
-                self.counts.mismatched += 1;
+                self.counts.mismatched.raise(1);
                 return None;
             }
         }
@@ -199,7 +202,10 @@ impl Engine<'_> {
         let took = dec.answered.saturating_sub(item.at);
         let account = &mut self.accounts[usize::from(dec.client)];
         let late = dec.answered != NEVER && deadline.is_some_and(|deadline| dec.answered > deadline);
-        account.misses += u64::from(late || killed);
+        account.misses.raise(u64::from(late || killed));
+        if let (true, Some(deadline)) = (late && self.own_events, deadline) {
+            account.let_pass.raise(u64::from(self.timeline.gaps.within(deadline, dec.answered).is_some()));
+        }
         if let Some(knee) = &mut self.knee {
             let answered = dec.answered != NEVER && deadline.is_some();
             knee.decision(item.at, answered.then_some((took, budget)), late || killed);
@@ -231,6 +237,26 @@ impl Engine<'_> {
         }
     }
 
+    /// Counts an event that may have lain unread past the deadline while nobody watched: a client is killed for that, too,
+    /// and no record shows it. An event is made when its operation begins, or when the client before has answered.
+    fn suspect(&mut self, read: u64, client: u16, op: Option<u32>) {
+        // Elsewhere the kernel keeps the deadlines, and says when it made the event.
+        if self.timeline.gaps.is_empty() || !self.own_events {
+            return;
+        }
+        let overdue = match op.and_then(|op| self.ops.get(op)) {
+            Some(op) => op.started.max(op.answered).saturating_add(self.deadline),
+            // Made at any time; while the warden looked, it did not lie.
+            None => match self.timeline.gaps.within(read, read) {
+                Some((from, _)) => from.saturating_add(self.deadline),
+                None => return,
+            },
+        };
+        if overdue <= read && self.timeline.gaps.within(overdue, read).is_some() {
+            self.accounts[usize::from(client)].doubtful.raise(1);
+        }
+    }
+
     /// Hangs a decision below its operation and counts what that means for others.
     fn attribute(&mut self, op_slot: u32, slot: u32, dec: &Dec, denied: bool) {
         let Some(op) = self.ops.get_mut(op_slot) else { return };
@@ -247,14 +273,14 @@ impl Engine<'_> {
         let (by, owner) = (op.by, op.owner);
         let told = by.filter(|by| by.slot == NONE && dec.counted);
         if let Some(tally) = told.and_then(|by| self.told.get_mut(usize::from(by.client))) {
-            tally.inflicted += 1;
+            tally.inflicted.raise(1);
         }
         self.forest.hold(dec.cascade);
         let parent = dec.node;
         let node = Node { parent, count: 1, trace: dec.trace, decision: true, record: dec.record };
         let node = self.forest.attach(dec.cascade, node);
         let cascade = self.forest.get_mut(dec.cascade);
-        cascade.decisions += 1;
+        cascade.decisions.raise(1);
         if dec.answered != NEVER {
             cascade.last = cascade.last.max(dec.answered);
         }
@@ -316,6 +342,7 @@ impl Engine<'_> {
         }
         if let Some(op) = self.ops.get_mut(dec.op) {
             op.pending.retain(|&other| other != slot);
+            op.answered = op.answered.max(at);
             if let Some(asked) = op.asked.get_mut(dec.asked as usize) {
                 asked.blocked = dec.blocked;
             }
@@ -339,7 +366,7 @@ impl Engine<'_> {
         self.backlog.less(at, 1);
         if dec.children_left > 0 && dec.children_left < u8::MAX && ending == Ending::Itself {
             self.backlog.more(at, u64::from(dec.children_left));
-            self.reactions_due += u64::from(dec.children_left);
+            self.reactions_due.raise(u64::from(dec.children_left));
         }
         if dec.cascade != NONE && ending != Ending::Itself {
             let closing = self.timeline.closing;

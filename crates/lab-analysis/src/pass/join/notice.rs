@@ -1,6 +1,6 @@
 //! Notices: joined to the operation that they tell of, so that what follows from them has its place in a cascade.
 
-use lab_model::NotifyEvent;
+use lab_model::{Bounded, NotifyEvent};
 use lab_trace::Notice;
 
 use super::*;
@@ -16,7 +16,7 @@ pub(super) type NoticeKey = (u64, u64, u32);
 impl Engine<'_> {
     pub(super) fn notice(&mut self, item: &Item, notice: &Notice, merge: &Merge<'_>) {
         let Some(client) = self.roster.participants[usize::from(item.trace)].client else {
-            self.counts.misplaced += 1;
+            self.counts.misplaced.raise(1);
             return;
         };
         let slot = self.told_of(notice);
@@ -38,13 +38,13 @@ impl Engine<'_> {
             None => matches!(self.phase_of(None, item.at), Some(PhaseKind::Storm | PhaseKind::Drain)),
         };
         if let (true, Some(tally)) = (counted, self.told.get_mut(usize::from(client))) {
-            tally.notices += 1;
+            tally.notices.raise(1);
             for (place, event) in NotifyEvent::ALL.into_iter().enumerate() {
-                tally.by_event[place] += u64::from(notice.events.contains(event));
+                tally.by_event[place].raise(u64::from(notice.events.contains(event)));
             }
-            tally.mixed += u64::from(notice.events.bits().count_ones() > 1);
-            tally.by_author[column] += 1;
-            tally.reacted += u64::from(notice.reacts);
+            tally.mixed.raise(u64::from(notice.events.bits().count_ones() > 1));
+            tally.by_author[column].raise(1);
+            tally.reacted.raise(u64::from(notice.reacts));
             if let Some(op) = op.filter(|op| op.ended != NEVER) {
                 tally.lag.record(item.at.saturating_sub(op.ended));
             }
@@ -56,7 +56,7 @@ impl Engine<'_> {
                 op.told |= operation::bit(client);
             }
         } else if !op.exec && op.counted && notice.events.contains(NotifyEvent::Open) {
-            self.told[usize::from(client)].opens.told += 1;
+            self.told[usize::from(client)].opens.told.raise(1);
         }
         if op.cascade != NONE {
             self.hang(item, client, &op);
@@ -93,7 +93,7 @@ impl Engine<'_> {
         let node = self.forest.attach(op.cascade, node);
         let flame = if op.in_storm { self.flame.through(op.flame, client) } else { op.flame };
         self.backlog.more(item.at, u64::from(children_left));
-        self.reactions_due += u64::from(children_left);
+        self.reactions_due.raise(u64::from(children_left));
         self.drain.read(item.at);
         let reacting = Reacting {
             client,
@@ -165,8 +165,8 @@ impl Engine<'_> {
         if op.counted && op.succeeded {
             for (client, tally) in (0_u16..).zip(&mut self.told) {
                 let coverage = if op.exec { &mut tally.execs } else { &mut tally.opens };
-                coverage.operations += 1;
-                coverage.told += u64::from(op.told & operation::bit(client) != 0);
+                coverage.operations.raise(1);
+                coverage.told.raise(u64::from(op.told & operation::bit(client) != 0));
             }
         }
         if op.cascade != NONE {

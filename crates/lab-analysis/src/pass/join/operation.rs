@@ -1,5 +1,6 @@
 //! Operations: begun, given their place in a cascade, ended.
 
+use lab_model::Bounded;
 use lab_trace::Target;
 
 use super::*;
@@ -27,7 +28,7 @@ impl Engine<'_> {
         let ended = end.map_or(NEVER, |end| end.ended.0.max(item.at));
         let target = operation.target.present().filter(|target| target.inode != 0);
         let cascade = self.forest.get_mut(place.cascade);
-        cascade.operations += 1;
+        cascade.operations.raise(1);
         cascade.depth = cascade.depth.max(u64::from(place.depth));
         let (in_storm, phase) = (cascade.in_storm(), cascade.phase);
         let node =
@@ -55,7 +56,7 @@ impl Engine<'_> {
         }
         let in_scope = matches!(phase, Some(PhaseKind::Storm | PhaseKind::Drain));
         if let Some(account) = self.accounts.get_mut(usize::from(owner)).filter(|_| in_scope) {
-            account.operations += 1;
+            account.operations.raise(1);
         }
         let group = participant.group.unwrap_or(NOBODY);
         let waited = match (group, place.by.and_then(|by| self.decisions.get_mut(by.slot))) {
@@ -97,6 +98,7 @@ impl Engine<'_> {
             flame: place.flame,
             above: place.above,
             target: target.map(|target| (target.inode, target.device)),
+            answered: 0,
             pending: Vec::new(),
             asked_by: 0,
             asked: Vec::new(),
@@ -127,7 +129,7 @@ impl Engine<'_> {
         if let Some(by) = place.by {
             self.forget(by.slot);
         }
-        self.open_in_storm += u64::from(in_storm);
+        self.open_in_storm.raise(u64::from(in_storm));
         if ended != NEVER {
             self.ends.push(Reverse((ended, slot)));
         }
@@ -137,7 +139,7 @@ impl Engine<'_> {
     fn may_be_told(&mut self, slot: u32, succeeded: bool) {
         let Some(op) = self.ops.get(slot) else { return };
         if let Some(by) = op.by.filter(|by| by.slot == NONE && op.counted) {
-            self.told[usize::from(by.client)].operations += 1;
+            self.told[usize::from(by.client)].operations.raise(1);
         }
         let exec = op.kind != OperationKind::Open;
         let key = match op.target {
@@ -175,7 +177,7 @@ impl Engine<'_> {
                 if let Some(place) = self.place_below(item, client.0, record) {
                     return place;
                 }
-                self.counts.orphans += 1;
+                self.counts.orphans.raise(1);
                 Origin::Orphan
             }
         };
@@ -267,7 +269,7 @@ impl Engine<'_> {
         if let (Some(outside), Ending::Itself) = (&mut self.outside, ending) {
             outside.add(&op, phase, self.timeline);
         }
-        self.open_in_storm -= u64::from(in_storm && op.orphaned.is_none());
+        self.open_in_storm.lower(u64::from(in_storm && op.orphaned.is_none()));
         self.release(op.cascade);
     }
 
@@ -278,7 +280,7 @@ impl Engine<'_> {
         op.orphaned = Some(at);
         let (listed, by, cascade) = (op.listed(), op.by, op.cascade);
         self.no_longer_waited_for(slot, listed, by);
-        self.open_in_storm -= u64::from(self.forest.get(cascade).in_storm());
+        self.open_in_storm.lower(u64::from(self.forest.get(cascade).in_storm()));
     }
 
     fn no_longer_waited_for(&mut self, slot: u32, listed: Option<usize>, by: Option<By>) {

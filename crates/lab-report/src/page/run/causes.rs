@@ -1,6 +1,7 @@
 //! Who made what each client had to approve.
 
 use lab_analysis::findings::{CauseColumn, Findings};
+use lab_model::{Bounded, Total};
 
 use crate::{
     page::{Block, Cell, Column, Drawing, Section, Table, picture},
@@ -98,13 +99,13 @@ fn brought_about(findings: &Findings) -> Option<Table> {
         "What each client brought about, with helpers and daemons, and how it looked to its approvers";
     let mut table = Table::new(caption, columns);
     let cells = |looks: &[u64; 4]| {
-        let all: u64 = looks.iter().sum();
+        let all: u64 = looks.iter().total();
         let unseen = share(ratio(looks[3], all));
         std::iter::once(all).chain(*looks).map(Cell::count).chain([Cell::words(&unseen)]).collect::<Vec<_>>()
     };
     let mut sums = [0_u64; 4];
     for (client, looks) in causes.rows.iter().zip(&causes.brought_about) {
-        sums.iter_mut().zip(looks).for_each(|(sum, decisions)| *sum += decisions);
+        sums.iter_mut().zip(looks).for_each(|(sum, decisions)| sum.raise(*decisions));
         table.rows.push([Cell::client(client)].into_iter().chain(cells(looks)).collect());
     }
     table.footer = Some([Cell::words("all")].into_iter().chain(cells(&sums)).collect());
@@ -124,7 +125,7 @@ fn cause_table(findings: &Findings) -> Table {
             *sum = sum.saturating_add(*decisions);
             cells.push(Cell::count(*decisions));
         }
-        cells.push(Cell::count(counts.iter().sum()));
+        cells.push(Cell::count(counts.iter().total()));
         table.rows.push(cells);
     }
     let mut footer = vec![Cell::words("sum")];

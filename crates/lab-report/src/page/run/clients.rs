@@ -48,7 +48,7 @@ pub(super) fn clients(findings: &Findings) -> Section {
     }
     for client in findings.clients.iter().filter(|client| client.lives.len() > 1).take(RESTARTED_MAX) {
         let ends: Vec<String> = client.lives.iter().map(|life| visible(&life.end)).collect();
-        let again = client.lives.len() - 1;
+        let again = client.lives.len().saturating_sub(1);
         let times = if again == 1 { "once".to_owned() } else { format!("{again} times") };
         lead.push(format!(
             "{} was started again {times}; its processes ended like this: {}.",

@@ -55,7 +55,8 @@ fn disturbances(findings: &Findings) -> Table {
     };
     table.rows = findings.faults.iter().take(DISTURBANCES_MAX).map(row).collect();
     if findings.faults.len() > DISTURBANCES_MAX {
-        table.note = Some(format!("{} more left out.", findings.faults.len() - DISTURBANCES_MAX));
+        table.note =
+            Some(format!("{} more left out.", findings.faults.len().saturating_sub(DISTURBANCES_MAX)));
     }
     table
 }

@@ -1,6 +1,7 @@
 //! Whether what the clients do feeds itself.
 
 use lab_analysis::findings::{Findings, Interval, Outcome};
+use lab_model::Total;
 
 use crate::{
     page::{Block, Cell, Column, Drawing, Section, Table, picture},
@@ -45,7 +46,7 @@ pub(super) fn gain(findings: &Findings) -> Section {
         });
     }
     let told = findings.clients.iter().filter_map(|client| client.told.as_ref());
-    let told_of = told.map(|told| told.operations).sum::<u64>() > 0;
+    let told_of = told.map(|told| told.operations).total() > 0;
     if told_of {
         lead.push(
             "What clients do when they are told of an event (NOTIFY) counts in these; drive and gain below are about \

@@ -11,7 +11,7 @@ use crate::{
 pub(super) fn not_begun(findings: &Findings) -> impl Iterator<Item = String> {
     findings.phases.iter().filter_map(|phase| {
         let planned = phase.planned?;
-        let missing = planned.not_begun_late + planned.not_begun_halted;
+        let missing = planned.not_begun_late.saturating_add(planned.not_begun_halted);
         let why = [
             (planned.not_begun_late, "because the driver was more than a second behind"),
             (planned.not_begun_halted, "because the phase was halted"),
@@ -58,7 +58,7 @@ pub(super) fn trees(findings: &Findings) -> Option<String> {
         count(trees.trees),
         count(trees.execs),
         time(root.lasted_ns),
-        time(root.lasted_ns - root.before_ns - root.after_ns)
+        time(root.lasted_ns.saturating_sub(root.before_ns).saturating_sub(root.after_ns))
     );
     Some(text)
 }

@@ -1,6 +1,7 @@
 //! Pipeline order, and where the slowest operations spent their time.
 
 use lab_analysis::findings::Findings;
+use lab_model::Total;
 
 use crate::{
     page::{Block, Cell, Column, Drawing, Section, Table, picture, shown_path},
@@ -149,7 +150,7 @@ fn stages(findings: &Findings) -> Table {
 
 fn orders(findings: &Findings) -> Table {
     let orders = &findings.pipeline.orders;
-    let all: u64 = orders.iter().map(|(_, times)| times).sum();
+    let all: u64 = orders.iter().map(|(_, times)| times).total();
     let mut table = Table::new(
         "Orders that occurred",
         vec![Column::words("order"), Column::numbers("times"), Column::numbers("share")],

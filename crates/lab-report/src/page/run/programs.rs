@@ -1,6 +1,7 @@
 //! The programs that the clients were asked about, by their signatures.
 
 use lab_analysis::findings::{Findings, Program};
+use lab_model::Total;
 
 use crate::{
     page::{Block, Cell, Column, Section, Table},
@@ -15,9 +16,9 @@ const SHOWN: usize = 12;
 pub(super) fn programs(findings: &Findings) -> Option<Section> {
     let programs = &findings.programs;
     let first = programs.first()?;
-    let decisions: u64 = programs.iter().map(|program| program.decisions).sum();
+    let decisions: u64 = programs.iter().map(|program| program.decisions).total();
     let entitled: u64 =
-        programs.iter().filter(|program| program.is_es_client).map(|program| program.decisions).sum();
+        programs.iter().filter(|program| program.is_es_client).map(|program| program.decisions).total();
     let lead = vec![format!(
         "{} were about {}, most of them about {}; {} of them about programs with the Endpoint Security entitlement.",
         counted(decisions, "decision"),

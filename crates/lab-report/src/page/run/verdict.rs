@@ -1,6 +1,7 @@
 //! The block that comes first: what held, how it ended, how close it was, what was lost.
 
-use lab_analysis::findings::{Expectation, Finding, Findings, Outcome};
+use lab_analysis::findings::{Expectation, Finding, Findings, Outcome, Unwatched};
+use lab_model::Total;
 
 use crate::{
     page::{Check, Fact, Mood, Remark, Verdict, listed},
@@ -51,7 +52,14 @@ fn check(expectation: &Expectation) -> Check {
     Check { mood, text: visible(&expectation.text), observed: visible(&expectation.observed) }
 }
 
+/// What leads a headline while there is more to come.
+pub(in crate::page) const STILL_RUNNING: &str =
+    "the lab still runs, and this is what it had recorded when it was looked at";
+
 fn headline(findings: &Findings) -> (Mood, String) {
+    if findings.still_running {
+        return (Mood::Unknown, STILL_RUNNING.to_owned());
+    }
     let all = findings.expectations.len();
     let failed = findings.expectations.iter().filter(|expectation| expectation.held == Some(false)).count();
     let open = findings.expectations.iter().filter(|expectation| expectation.held.is_none()).count();
@@ -64,11 +72,17 @@ fn headline(findings: &Findings) -> (Mood, String) {
 }
 
 pub(super) fn verdict(findings: &Findings) -> Verdict {
-    let (mood, headline) = headline(findings);
+    let (mut mood, mut headline) = headline(findings);
     let outcome = findings.outcome.name();
+    headline = format!("{headline} · {outcome}");
+    if let Some(gap) = unwatched(findings) {
+        headline = format!("{headline} · nobody watched for {}", time(gap.total_ns));
+        // What holds may hold only because nobody looked.
+        mood = if mood == Mood::Good { Mood::Warn } else { mood };
+    }
     Verdict {
         mood,
-        headline: format!("{headline} · {outcome}"),
+        headline,
         checks: findings.expectations.iter().map(check).collect(),
         facts: vec![
             Fact {
@@ -91,8 +105,14 @@ pub(super) fn verdict(findings: &Findings) -> Verdict {
     }
 }
 
+/// The times in which nobody watched, where they were long enough for a deadline to pass and no kernel kept it.
+fn unwatched(findings: &Findings) -> Option<&Unwatched> {
+    let unwatched = findings.unwatched.as_ref()?;
+    (!unwatched.kept_by_kernel && unwatched.longest_ns >= findings.deadline_ns).then_some(unwatched)
+}
+
 fn deadline_fact(findings: &Findings) -> Fact {
-    let misses: u64 = findings.clients.iter().map(|client| client.deadline_misses).sum();
+    let misses: u64 = findings.clients.iter().map(|client| client.deadline_misses).total();
     let lowest = findings
         .clients
         .iter()
@@ -110,6 +130,13 @@ fn deadline_fact(findings: &Findings) -> Fact {
         (0, Some(_)) => (Mood::Good, "none missed".to_owned()),
         _ => (Mood::Bad, format!("{} missed", count(misses))),
     };
+    let possible: u64 =
+        findings.clients.iter().map(|client| client.deadline_misses_possible).fold(0, u64::saturating_add);
+    if possible > 0 {
+        let mood = if misses > 0 { Mood::Bad } else { Mood::Unknown };
+        let value = format!("{} missed, perhaps {} more unseen", count(misses), count(possible));
+        return Fact { label: "Deadlines", mood, value, rest, code: false };
+    }
     Fact { label: "Deadlines", mood, value, rest, code: false }
 }
 

@@ -3,12 +3,10 @@
 //! A folder with a lab file for each cell, a manifest, and what the engine reads. `lab merge` reads the manifest and
 //! what the jobs have left.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use lab_model::{BackendChoice, Lab};
+use lab_orchestrator::{Failure, interrupts};
 use lab_sim::Cell;
 use serde::{Deserialize, Serialize};
 
@@ -16,13 +14,20 @@ use super::{
     Ground,
     results::{Cells, Row, key},
 };
-use crate::{Stop, arguments::Engine, labs::relative, terminal};
+use crate::{
+    Stop,
+    arguments::Engine,
+    labs::{Places, relative},
+    output, terminal,
+};
 
 /// What one matrix of GitHub Actions may hold.
 const GITHUB_JOBS_MAX: usize = 256;
 /// What one `ConfigMap` may hold, in bytes.
 const CONFIG_MAP_MAX: usize = 1 << 20;
 const MANIFEST: &str = "sweep.json";
+/// The largest manifest that is read, in bytes: a sweep of all its cells with long settings is far below.
+const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 
 /// What `lab merge` needs to know of a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,8 +87,7 @@ pub(super) fn manifest(folders: &[PathBuf]) -> Result<(Manifest, PathBuf), Stop>
             "name the folder that `lab sweep --emit` wrote as well as those with the results",
         ));
     };
-    let text =
-        fs::read(&path).map_err(|error| Stop::output(&format!("cannot read {}", path.display()), &error))?;
+    let text = lab_files::read(&path, MANIFEST_BYTES_MAX).map_err(|error| Failure::unread(&path, &error))?;
     let manifest = serde_json::from_slice(&text).map_err(|error| {
         Stop::usage(format!("{} is damaged: {error}", path.display()), "emit the sweep again")
     })?;
@@ -92,6 +96,7 @@ pub(super) fn manifest(folders: &[PathBuf]) -> Result<(Manifest, PathBuf), Stop>
 
 /// Writes the folder.
 pub(super) fn emit(
+    places: &Places,
     engine: Engine,
     folder: &Path,
     lab: &Lab,
@@ -121,13 +126,15 @@ pub(super) fn emit(
             ("kubernetes.yaml", kubernetes(&manifest, &labs, ground))
         }
     };
+    let _hold = interrupts::hold();
     let write = || {
-        fs::create_dir_all(folder.join("cells"))?;
+        output::folder(places, &folder.join("cells"))?;
         for (name, text) in &labs {
-            fs::write(folder.join("cells").join(name), text)?;
+            output::replace(places, &folder.join("cells").join(name), text)?;
         }
-        fs::write(folder.join(MANIFEST), format!("{:#}\n", serde_json::to_value(&manifest)?))?;
-        fs::write(folder.join(name), text)
+        let manifest = format!("{:#}\n", serde_json::to_value(&manifest)?);
+        output::replace(places, &folder.join(MANIFEST), &manifest)?;
+        output::replace(places, &folder.join(name), &text)
     };
     write().map_err(|error: std::io::Error| {
         Stop::output(&format!("cannot write {}", folder.display()), &error)

@@ -2,17 +2,23 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
+    io::{self, Write},
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
+use lab_files::{Folder, ReadError};
 use lab_model::{BackendChoice, Lab};
+use lab_orchestrator::{Failure, interrupts};
 use lab_sim::{Cell, Trial};
 use serde::{Deserialize, Serialize};
 
-use crate::Stop;
+use crate::{Stop, labs::Places, output};
+
+/// The file of results.
+const FILE: &str = "results.jsonl";
+/// The largest such file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// The rows of a sweep, in the order of its cells.
 pub(super) type Cells = Vec<Row>;
@@ -32,7 +38,7 @@ pub(super) struct Row {
 /// The file, and what is in it.
 #[derive(Debug)]
 pub(super) struct Results {
-    path: PathBuf,
+    folder: Folder,
     ground: String,
     order: Vec<u64>,
     seeds: Vec<u64>,
@@ -58,11 +64,20 @@ pub(super) fn fingerprint(lab: &Lab, axes: &[&str], ground: &str) -> u64 {
 
 impl Results {
     /// Opens the file in a folder, or begins it, and takes from it what is valid for these cells.
-    pub(super) fn open(folder: &Path, ground: &str, cells: &[Cell], seeds: &[u64]) -> Result<Results, Stop> {
-        let path = folder.join("results.jsonl");
-        fs::create_dir_all(folder)
+    pub(super) fn open(
+        places: &Places,
+        folder: &Path,
+        ground: &str,
+        cells: &[Cell],
+        seeds: &[u64],
+    ) -> Result<Results, Stop> {
+        let folder = output::folder(places, folder)
             .map_err(|error| Stop::output(&format!("cannot make {}", folder.display()), &error))?;
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = match folder.read(FILE, FILE_BYTES_MAX) {
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Failure::unread(&folder.path().join(FILE), &error).into()),
+        };
         let mut rows = BTreeMap::new();
         // A line that was cut off by a kill, or is of another version, counts as not there.
         for row in text.lines().filter_map(|line| serde_json::from_str::<Row>(line).ok()) {
@@ -70,7 +85,7 @@ impl Results {
         }
         let order = cells.iter().map(|cell| key(&cell.lab, ground)).collect();
         let (ground, seeds) = (ground.to_owned(), seeds.to_vec());
-        let results = Results { path, ground, order, seeds, rows: Mutex::new(rows) };
+        let results = Results { folder, ground, order, seeds, rows: Mutex::new(rows) };
         // What came after a line without its end would be one line with it.
         if !text.is_empty() && !text.ends_with('\n') {
             results.append("\n")?;
@@ -119,10 +134,12 @@ impl Results {
     }
 
     fn append(&self, text: &str) -> Result<(), Stop> {
+        let _hold = interrupts::hold();
         let write = || {
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.path)?;
+            let mut file = self.folder.append_file(FILE, 0o600)?;
             file.write_all(text.as_bytes())
         };
-        write().map_err(|error| Stop::output(&format!("cannot write {}", self.path.display()), &error))
+        let path = self.folder.path().join(FILE);
+        write().map_err(|error| Stop::output(&format!("cannot write {}", path.display()), &error))
     }
 }

@@ -1,0 +1,110 @@
+//! A lab whose conductor stands still for a while: nobody watches then, no deadline is kept, and the report says so.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests read the reports of the labs that they run"
+)]
+
+mod rig;
+
+use std::{fs, process::ExitCode};
+
+use lab_model::{PhaseKind, Span};
+use libtest_mimic::Arguments;
+use nix::sys::signal::Signal;
+use rig::{Finished, Live, Rig, Running, live, number, sums_add_up, text, wait_until};
+use serde_json::Value;
+
+/// How long the conductor is stopped.
+const STOPPED: Span = Span::from_secs(3);
+
+fn main() -> ExitCode {
+    let tests: Vec<Live> = vec![
+        live("a_conductor_that_was_stopped_says_that_nobody_watched", conductor_stopped),
+        live("who_is_late_while_nobody_watches_is_known_to_be", late),
+        live("a_lab_that_was_stopped_whole_says_so", all_stopped),
+    ];
+    rig::main(Arguments::from_args(), tests)
+}
+
+fn lab(behavior: &str, deadline: &str) -> String {
+    format!(
+        "deadline: {deadline}\ndefaults:\n  behavior: {behavior}\nclients: {{ count: 2 }}\n\
+         phases: {{ baseline: 0s, control: 0s, storm: 2s, drain: 1s }}\n\
+         workload:\n  - open_storm: {{ workers: 2, files: 50, rate: 500 }}\n\
+         expect:\n  - deadline.misses == 0\n"
+    )
+}
+
+/// The processes below the conductor.
+fn below(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let children = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("children")).unwrap());
+    children
+        .flat_map(|pids| pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Runs a lab, stops these processes in its storm, and lets them go on.
+fn run_stopped(rig: &Rig, operations: u64, whom: impl Fn(&Running) -> Vec<u32>) -> (Finished, Value) {
+    let mut running = Running::start(rig, "quick");
+    running.reaches(PhaseKind::Storm, operations);
+    let stopped = whom(&running);
+    stopped.iter().for_each(|&pid| rig::send(pid, Signal::SIGSTOP));
+    assert!(!wait_until(STOPPED, || false), "that is how long they stand still");
+    stopped.iter().for_each(|&pid| rig::send(pid, Signal::SIGCONT));
+    let finished = running.finish();
+    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    sums_add_up(&report);
+    assert!(number(&report, "/unwatched/longest_ns") >= 2_900_000_000, "{}", report["unwatched"]);
+    assert_eq!(report["unwatched"]["gaps"][0]["phases"][0], "storm");
+    assert!(text(&report, "/outcome_rule").contains("Nobody watched the clients for 3."));
+    assert!(text(&report, "/findings/0/text").contains("Nobody watched the clients for 3."));
+    assert!(finished.stderr.contains("nobody watched the clients for 3."), "{}", finished.stderr);
+    let said = rig.run(&["report", "quick"]);
+    assert!(said.stdout.lines().next().unwrap().contains("nobody watched for 3."), "{}", said.stdout);
+    assert_eq!(rig.remains(), Vec::<String>::new());
+    (finished, report)
+}
+
+fn conductor_stopped() {
+    let rig = Rig::new("unwatched");
+    rig.lab("quick", &lab("noop", "1s"));
+    let (finished, report) = run_stopped(&rig, 200, |running| vec![running.conductor()]);
+    // The driver went on by itself, and its last operation ended the phase.
+    let storm = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
+    let seconds = storm["seconds"].as_f64().unwrap();
+    assert!((1.9..2.9).contains(&seconds), "two seconds as planned, not when the conductor looked: {storm}");
+    assert_eq!(number(&report, "/unwatched/doubtful"), 0, "what noop clients answer is never late");
+    assert_eq!((finished.code, text(&report, "/outcome")), (Some(0), "stable"), "{}", finished.stderr);
+}
+
+/// Every answer takes longer than the deadline: under watch both clients are killed for their first.
+fn late() {
+    let rig = Rig::new("unwatched-late");
+    let behavior = "{ preset: noop, delay: 2500ms }";
+    rig.lab("quick", &lab(behavior, "2s"));
+    let (finished, report) = run_stopped(&rig, 0, |running| vec![running.conductor()]);
+    assert!(number(&report, "/unwatched/late") > 0, "{}", report["unwatched"]);
+    assert_eq!(report["expectations"][0]["held"], false, "the traces show it");
+    assert_ne!(text(&report, "/outcome"), "stable");
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+}
+
+fn all_stopped() {
+    let rig = Rig::new("unwatched-all");
+    rig.lab("quick", &lab("noop", "1s"));
+    let whole = |running: &Running| {
+        let conductor = running.conductor();
+        std::iter::once(conductor).chain(below(conductor)).collect()
+    };
+    let (finished, report) = run_stopped(&rig, 200, whole);
+    // Whether an event was being read or answered just then is chance; that it is judged by what is known is not.
+    let (late, doubtful) = (number(&report, "/unwatched/late"), number(&report, "/unwatched/doubtful"));
+    let held = &report["expectations"][0]["held"];
+    match (late, doubtful) {
+        (0, 0) => assert_eq!((held, finished.code), (&Value::Bool(true), Some(0))),
+        (0, _) => assert_eq!((held, finished.code), (&Value::Null, Some(2))),
+        _ => assert_eq!((held, finished.code), (&Value::Bool(false), Some(1))),
+    }
+}
