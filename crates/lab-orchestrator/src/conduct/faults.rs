@@ -20,7 +20,7 @@ use super::{
     freezer::{Freezer, Meant},
     process::State,
 };
-use crate::Failure;
+use crate::{Failure, freezer};
 
 /// What takes an effect back.
 #[derive(Debug)]
@@ -256,10 +256,9 @@ impl Conductor {
             })
             .collect();
         let meant = if names.is_empty() { Meant::AllBut(&loads) } else { Meant::Families(&named) };
-        Freezer::freeze(&meant, place).map_err(|error| {
-            Failure::output("cannot freeze processes", &error)
-                .mend("`freeze` needs root and cgroup v2 of Linux 5.2 or later; `stall` needs neither")
-        })
+        let group = self.plan.freezer.join(place.to_string());
+        Freezer::freeze(&meant, group)
+            .map_err(|error| Failure::output("cannot freeze processes", &error).mend(freezer::MEND))
     }
 
     fn load(&self, threads: u16) -> Result<Child, Failure> {

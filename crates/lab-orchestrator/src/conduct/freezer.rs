@@ -1,21 +1,18 @@
 //! Making processes stand still at once, by the freezer of control groups (cgroup v2, Linux 5.2).
 //!
-//! Each freeze has a group of its own below the conductor's. The kernel can kill what is frozen, so nothing stays when the
-//! conductor is killed but an empty group, which the next freeze takes away.
+//! Each freeze has a group of its own in the lab's. The kernel can kill what is frozen, so nothing stays when the
+//! conductor is killed but an empty group, which the launcher takes away, or `lab down`.
 
 use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use nix::errno::Errno;
 
-/// What the groups are called.
-const NAME: &str = "eslab-freezer-";
-/// An empty group of this age is a killed lab's.
-const STALE_AFTER: Duration = Duration::from_secs(60);
+use crate::freezer::own_group;
+
 /// How often it is looked for processes that were started meanwhile.
 const ROUNDS_MAX: u32 = 8;
 
@@ -37,15 +34,12 @@ pub(super) struct Freezer {
 }
 
 impl Freezer {
-    /// Freezes them all at once. `number` tells the freezes of one lab apart.
+    /// Freezes them all at once, in a group that is made for it.
     ///
     /// # Errors
     /// When there is no cgroup v2, or it is not ours to write.
-    pub(super) fn freeze(meant: &Meant<'_>, number: usize) -> io::Result<Freezer> {
+    pub(super) fn freeze(meant: &Meant<'_>, group: PathBuf) -> io::Result<Freezer> {
         let home = own_group()?;
-        remove_stale(&home);
-        // Numbers of processes are the namespace's own; the time makes the name the machine's.
-        let group = home.join(format!("{NAME}{}-{number}", lab_process::clock::now().0));
         fs::create_dir(&group)?;
         // From here on it is thawed and removed whatever happens.
         let freezer = Freezer { group, home };
@@ -145,35 +139,6 @@ fn move_into(group: &Path, pid: u32) -> io::Result<()> {
     }
 }
 
-/// The folder of this process's group in cgroup v2.
-fn own_group() -> io::Result<PathBuf> {
-    let none = || io::Error::new(io::ErrorKind::NotFound, "no cgroup v2 is mounted");
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    let mount = mounts.lines().find_map(cgroup2_in).ok_or_else(none)?;
-    let groups = fs::read_to_string("/proc/self/cgroup")?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::")).ok_or_else(none)?;
-    let group = Path::new(&mount).join(own.trim_start_matches('/'));
-    // Where only a part of the tree is mounted, the path from its root leads nowhere.
-    Ok(if group.join("cgroup.procs").exists() { group } else { PathBuf::from(mount) })
-}
-
-/// The mount point in a line of `mountinfo`, if it is one of cgroup v2.
-fn cgroup2_in(line: &str) -> Option<String> {
-    let (mount, kind) = line.split_once(" - ")?;
-    kind.starts_with("cgroup2 ").then(|| mount.split(' ').nth(4).map(str::to_owned))?
-}
-
-/// Takes away what a killed lab has left; a group with processes is not removed.
-fn remove_stale(home: &Path) {
-    for entry in fs::read_dir(home).into_iter().flatten().flatten() {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(NAME));
-        let age = entry.metadata().and_then(|facts| facts.modified()).ok().and_then(|at| at.elapsed().ok());
-        if ours && age.is_some_and(|age| age > STALE_AFTER) {
-            drop(fs::remove_dir(entry.path()));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,15 +149,5 @@ mod tests {
         assert_eq!(families(&[2], &all), BTreeSet::from([2, 3, 4]));
         assert_eq!(families(&[5, 4], &all), BTreeSet::from([4, 5, 6]));
         assert_eq!(parent_in("12 (a) b) (c) S 7 12 12 0"), Some(7));
-    }
-
-    #[test]
-    fn the_second_tree_is_found_beside_the_first() {
-        let first = "33 27 0:30 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids";
-        let second = "34 27 0:31 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw";
-        assert_eq!(
-            [cgroup2_in(first), cgroup2_in(second)],
-            [None, Some("/sys/fs/cgroup/unified".to_owned())]
-        );
     }
 }
