@@ -485,8 +485,8 @@ pub struct FaultMark {
     /// When it was over, from the run's origin; `null` for what was over at once or lasted to the end.
     #[serde(default)]
     pub until_ns: Option<u64>,
-    /// What: `deadline kill`, `run too long`, `interrupted`, ..., or a planned fault's name: `stall`, `kill`, `restart`,
-    /// `slow`, `deny`, `behave`, `cpu_load`, `descriptors`.
+    /// What: `deadline kill`, `run too long`, `interrupted`, ..., or a planned fault's word in lab files, such as
+    /// `stall`.
     pub kind: String,
     /// On whom.
     pub actor: String,

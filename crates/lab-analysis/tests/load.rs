@@ -7,7 +7,7 @@ mod synthetic;
 use std::path::Path;
 
 use lab_analysis::findings::{Findings, PlannedOps};
-use lab_model::{ExecTree, Lab, OperationKind, PhaseKind, Rate, Ticks, Workload};
+use lab_model::{ExecTree, Lab, LoadKind, OperationKind, PhaseKind, Ticks, Workload};
 use lab_trace::{Loss, LossKind, RecordId};
 use synthetic::{Builder, Op, lab, sums_hold};
 
@@ -65,8 +65,8 @@ fn planned_operations_that_never_began_are_told_with_the_reason() {
 }
 
 fn grove() -> Lab {
-    let tree = ExecTree { workers: 1, fanout: 2, depth: 2, rate: Rate::Max, operations_max: None };
-    Lab { workload: vec![Workload::ExecTree(tree)], ..lab(1) }
+    let tree = Workload::of(LoadKind::ExecTree(ExecTree { fanout: 2, depth: 2 }));
+    Lab { workload: vec![tree], ..lab(1) }
 }
 
 /// A process of a tree, whose thread has its process's number.

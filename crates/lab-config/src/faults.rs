@@ -1,28 +1,235 @@
-//! Planned faults: to whom, when, and whether that can be done.
+//! Planned faults as they are written: the list of kinds, a file each, and what all of them have in common: whom, when,
+//! for how long, and whether that can be done.
+//!
+//! A kind is a file below this folder, a line in the list here, and its rows in `lab_model::FaultAction`.
 
-use lab_model::{Behavior, Client, Daemon, FaultAction, Phases, PlannedFault, Service, Span};
+use std::{fmt, ops::Range};
+
+use lab_model::{Client, Daemon, FaultAction, Phases, PlannedFault, PlannedKind, Span};
 
 use crate::{
     Diagnostic,
     nearest::nearest,
-    raw::{BehaviorEntry, RawBehave, RawErrand, RawFault},
-    read::{At, Field, List, Problems, listed},
-    resolve::{behavior, check_path},
+    read::{At, Field, List, Problems, listed, records},
     tree::shortened,
-    workers,
+    write::Scalar,
 };
+
+/// The common fields of a fault, as they are written.
+struct Common<'a> {
+    /// Whom; `None` for a fault of the whole machine, or one that says so in a field of its own.
+    on: Option<&'a Field<String>>,
+    targets: Targets,
+    at: &'a Field<Span>,
+    lasts: Lasts<'a>,
+}
+
+/// How a fault says how long it lasts.
+enum Lasts<'a> {
+    /// It does not: it is over at once.
+    Never,
+    /// It has to.
+    For(&'a Field<Span>),
+    /// Left out, it lasts for the rest of the run.
+    Perhaps(&'a Field<Span>),
+}
+
+/// The common fields of a fault, as they are meant.
+#[derive(Debug)]
+struct Planned {
+    place: Range<usize>,
+    on: String,
+    at: Span,
+    span: Option<Span>,
+}
+
+/// What every kind of fault has; [`fault!`] writes it.
+trait Fields {
+    fn common(&self) -> Common<'_>;
+}
+
+/// One kind of fault.
+trait Kind: Fields {
+    /// What it does, from its own fields; `None` when they are wrong, which is then in the reader's problems.
+    fn action(&self, planned: &mut Planned, reader: &mut Reader<'_, '_, '_>) -> Option<FaultAction>;
+
+    /// Writes its own fields, each on a line, so that they read back as the same action.
+    fn write(action: &FaultAction, out: &mut String) -> fmt::Result;
+}
+
+/// Declares the mapping of one kind of fault: `on` whom it can be done, its own fields, and `for` how long.
+macro_rules! fault {
+    ($(#[$meta:meta])* $what:literal $name:ident on $targets:ident $own:tt for $lasts:ident) => {
+        fault! { @on $targets { $(#[$meta])* $what $name } $own $lasts }
+
+        impl $crate::faults::Fields for $name {
+            fn common(&self) -> $crate::faults::Common<'_> {
+                $crate::faults::Common {
+                    on: fault!(@whom $targets self),
+                    targets: fault!(@targets $targets),
+                    at: &self.at,
+                    lasts: fault!(@lasts $lasts self),
+                }
+            }
+        }
+    };
+    (@on clients $head:tt { $($own:tt)* } $lasts:ident) => {
+        fault! { @for $lasts $head {
+            /// Whom: a client by its ID.
+            on: String,
+            /// When, counted from the start of the storm.
+            at: lab_model::Span,
+            $($own)*
+        } }
+    };
+    (@on mortals $head:tt { $($own:tt)* } $lasts:ident) => {
+        fault! { @for $lasts $head {
+            /// Whom: a client or a daemon by its ID, or a client's helper (`alpha.helper-1`).
+            on: String,
+            /// When, counted from the start of the storm.
+            at: lab_model::Span,
+            $($own)*
+        } }
+    };
+    (@on processes $head:tt { $($own:tt)* } $lasts:ident) => {
+        fault! { @for $lasts $head {
+            /// Whom: a client or a daemon by its ID, a client's helper (`alpha.helper-1`), or `driver`.
+            on: String,
+            /// When, counted from the start of the storm.
+            at: lab_model::Span,
+            $($own)*
+        } }
+    };
+    (@on machine $head:tt { $($own:tt)* } $lasts:ident) => {
+        fault! { @for $lasts $head {
+            $($own)*
+            /// When, counted from the start of the storm.
+            at: lab_model::Span,
+        } }
+    };
+    (@for never { $($head:tt)* } $fields:tt) => { $crate::read::records! { $($head)* $fields } };
+    (@for span { $($head:tt)* } { $($fields:tt)* }) => {
+        $crate::read::records! { $($head)* {
+            $($fields)*
+            /// For how long.
+            r#for: lab_model::Span,
+        } }
+    };
+    (@for perhaps { $($head:tt)* } { $($fields:tt)* }) => {
+        $crate::read::records! { $($head)* {
+            $($fields)*
+            /// For how long. Left out, for the rest of the run.
+            r#for [default]: lab_model::Span,
+        } }
+    };
+    (@whom machine $self:ident) => { None };
+    (@whom $targets:ident $self:ident) => { Some(&$self.on) };
+    (@targets clients) => { $crate::faults::Targets::Clients };
+    (@targets mortals) => { $crate::faults::Targets::Mortals };
+    (@targets processes) => { $crate::faults::Targets::Processes };
+    (@targets machine) => { $crate::faults::Targets::Processes };
+    (@lasts never $self:ident) => { $crate::faults::Lasts::Never };
+    (@lasts span $self:ident) => { $crate::faults::Lasts::For(&$self.r#for) };
+    (@lasts perhaps $self:ident) => { $crate::faults::Lasts::Perhaps(&$self.r#for) };
+}
+
+/// Declares the list of the kinds: the mapping that has exactly one of them, and how each is read and written.
+macro_rules! kinds {
+    ($( $(#[$meta:meta])* $word:ident $kind:ident, )*) => {
+        records! {
+            /// One disturbance; exactly one of its keys. Times count from the start of the storm.
+            #[schemars(rename = "Fault", extend("minProperties" = 1, "maxProperties" = 1))]
+            "a fault" RawFault {
+                $( $(#[$meta])* $word [default]: $word::$kind, )*
+            }
+        }
+
+        /// The words of the kinds, in the order of the documentation.
+        const WORDS: &[&str] = &[$(stringify!($word)),*];
+
+        impl RawFault {
+            /// Whether each kind is there.
+            fn keys(&self) -> Vec<Key> {
+                vec![$(key(&self.$word)),*]
+            }
+
+            fn plan(&self, place: Range<usize>, reader: &mut Reader<'_, '_, '_>) -> Option<PlannedFault> {
+                $( if let Some(raw) = self.$word.value() {
+                    return reader.plan(raw, place);
+                } )*
+                None
+            }
+        }
+
+        fn write_own(action: &FaultAction, out: &mut String) -> fmt::Result {
+            match action.kind() {
+                $( PlannedKind::$kind => <$word::$kind as Kind>::write(action, out), )*
+            }
+        }
+    };
+}
+
+mod behave;
+mod cpu_load;
+mod deny;
+mod descriptors;
+mod freeze;
+mod kill;
+mod restart;
+mod slow;
+mod stall;
+
+kinds! {
+    /// Stops a process and lets it go on. The warden kills a client that is stopped past a deadline.
+    stall Stall,
+    /// Kills a process.
+    kill Kill,
+    /// Kills a client or a daemon and starts it again.
+    restart Restart,
+    /// Makes a client work longer.
+    slow Slow,
+    /// Makes a client deny.
+    deny Deny,
+    /// Changes fields of a client's behaviour.
+    behave Behave,
+    /// Keeps processors busy.
+    cpu_load CpuLoad,
+    /// Lowers the number of files that a process may have open.
+    descriptors Descriptors,
+    /// Makes the whole lab, or some of its participants, stand still at once.
+    freeze Freeze,
+}
 
 /// The faults in the order of their times.
 pub(crate) fn faults(
     field: &Field<List<RawFault>>,
-    lab: (&[Client], &[Daemon]),
+    (clients, daemons): (&[Client], &[Daemon]),
     phases: &Phases,
     problems: &mut Problems<'_>,
 ) -> Vec<PlannedFault> {
     let items = field.value().into_iter().flat_map(|list| &list.items);
-    let mut faults: Vec<PlannedFault> = items.filter_map(|item| one(item, lab, phases, problems)).collect();
+    let mut reader = Reader { clients, daemons, phases, problems };
+    let placed: Vec<(PlannedFault, Range<usize>)> =
+        items.filter_map(|item| Some((one(item, &mut reader)?, item.place.clone()))).collect();
+    freeze::check_overlaps(&placed, problems);
+    let mut faults: Vec<PlannedFault> = placed.into_iter().map(|(fault, _)| fault).collect();
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// Writes a fault as an item of the list.
+pub(crate) fn write_fault(out: &mut String, fault: &PlannedFault) -> fmt::Result {
+    use fmt::Write;
+    writeln!(out, "  - {}:", fault.action.name())?;
+    let says_on_itself = matches!(fault.action, FaultAction::Freeze { .. });
+    if fault.on != PlannedFault::MACHINE && !says_on_itself {
+        writeln!(out, "      on: {}", Scalar(&fault.on))?;
+    }
+    writeln!(out, "      at: {}", fault.at)?;
+    if let Some(span) = fault.action.span() {
+        writeln!(out, "      for: {span}")?;
+    }
+    write_own(&fault.action, out)
 }
 
 /// What a fault can be done to.
@@ -48,77 +255,21 @@ impl Targets {
     }
 }
 
-fn one(
-    item: &At<RawFault>,
-    (clients, daemons): (&[Client], &[Daemon]),
-    phases: &Phases,
-    problems: &mut Problems<'_>,
-) -> Option<PlannedFault> {
-    let RawFault { stall, kill, restart, slow, deny, behave, cpu_load, descriptors } = &item.value;
-    let keys = [
-        key(stall),
-        key(kill),
-        key(restart),
-        key(slow),
-        key(deny),
-        key(behave),
-        key(cpu_load),
-        key(descriptors),
-    ];
+fn one(item: &At<RawFault>, reader: &mut Reader<'_, '_, '_>) -> Option<PlannedFault> {
+    let keys = item.value.keys();
     if keys.contains(&Key::Bad) {
         return None;
     }
     let count = keys.iter().filter(|key| **key == Key::Given).count();
     if count != 1 {
         let message = if count == 0 { "a fault names what it does" } else { "one fault cannot be two" };
-        let words = ["stall", "kill", "restart", "slow", "deny", "behave", "cpu_load", "descriptors"];
         let diagnostic = Diagnostic::new(item.place.clone(), message)
-            .label(format!("expected one of {}", listed(&words)))
+            .label(format!("expected one of {}", listed(WORDS)))
             .help("give each fault an item of its own: `- kill: { on: alpha, at: 1s }`");
-        problems.add(diagnostic);
+        reader.problems.add(diagnostic);
         return None;
     }
-    let mut reader = Reader { clients, daemons, phases, problems };
-    if let Some(raw) = stall.value() {
-        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Processes)?;
-        let span = reader.lasting(&raw.r#for)?;
-        return Some(PlannedFault { at, on, action: FaultAction::Stall { span } });
-    }
-    if let Some(raw) = kill.value() {
-        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Mortals)?;
-        return Some(PlannedFault { at, on, action: FaultAction::Kill });
-    }
-    if let Some(raw) = restart.value() {
-        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Mortals)?;
-        let after = raw.after.value().copied().unwrap_or(Span::from_millis(500));
-        return Some(PlannedFault { at, on, action: FaultAction::Restart { after } });
-    }
-    if let Some(raw) = slow.value() {
-        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Mortals)?;
-        let (by, span) = (*raw.by.value()?, reader.lasting(&raw.r#for)?);
-        return Some(PlannedFault { at, on, action: FaultAction::Slow { by, span } });
-    }
-    if let Some(raw) = deny.value() {
-        let (on, at) = reader.target(&raw.on, &raw.at, Targets::Clients)?;
-        if let Some(path) = raw.path.given() {
-            check_path(path, reader.problems);
-        }
-        let (path, span) = (raw.path.value().cloned(), reader.lasting(&raw.r#for)?);
-        return Some(PlannedFault { at, on, action: FaultAction::Deny { path, span } });
-    }
-    if let Some(raw) = behave.value() {
-        return reader.behave(raw, item.place.clone());
-    }
-    if let Some(raw) = cpu_load.value() {
-        let at = reader.moment(&raw.at)?;
-        let (threads, span) = (raw.threads.value()?.get(), reader.lasting(&raw.r#for)?);
-        let on = PlannedFault::MACHINE.to_owned();
-        return Some(PlannedFault { at, on, action: FaultAction::CpuLoad { threads, span } });
-    }
-    let raw = descriptors.value()?;
-    let (on, at) = reader.target(&raw.on, &raw.at, Targets::Processes)?;
-    let (limit, span) = (raw.limit.value()?.get(), reader.lasting(&raw.r#for)?);
-    Some(PlannedFault { at, on, action: FaultAction::Descriptors { limit, span } })
+    item.value.plan(item.place.clone(), reader)
 }
 
 /// Whether a key is there; what is wrong with a bad one has been said.
@@ -135,10 +286,6 @@ fn key<T>(field: &Field<T>) -> Key {
         Field::Bad => Key::Bad,
         Field::Given(_) => Key::Given,
     }
-}
-
-fn place_of<T>(field: &Field<T>) -> Option<std::ops::Range<usize>> {
-    field.given().map(|at| at.place.clone())
 }
 
 /// What is said of a fault that cannot be done to a helper or a daemon.
@@ -159,14 +306,36 @@ struct Reader<'a, 'b, 'c> {
 }
 
 impl Reader<'_, '_, '_> {
+    /// A fault of this kind: first what all have in common, then its own.
+    fn plan<K: Kind>(&mut self, raw: &K, place: Range<usize>) -> Option<PlannedFault> {
+        let Common { on, targets, at, lasts } = raw.common();
+        let (on, at) = match on {
+            Some(on) => self.target(on, at, targets)?,
+            None => (PlannedFault::MACHINE.to_owned(), self.moment(at)?),
+        };
+        let span = match lasts {
+            Lasts::Never | Lasts::Perhaps(Field::Absent) => None,
+            Lasts::For(span) | Lasts::Perhaps(span) => Some(self.lasting(span)?),
+        };
+        let mut planned = Planned { place, on, at, span };
+        let action = raw.action(&mut planned, self)?;
+        Some(PlannedFault { at: planned.at, on: planned.on, action })
+    }
+
     /// Whom, by name, and when.
     fn target(&mut self, on: &Field<String>, at: &Field<Span>, targets: Targets) -> Option<(String, Span)> {
         let moment = self.moment(at);
         let on = on.given()?;
+        self.knows(on, targets).then_some(())?;
+        Some((on.value.clone(), moment?))
+    }
+
+    /// True when it can be done to the one of this name; says what is wrong when it cannot.
+    fn knows(&mut self, on: &At<String>, targets: Targets) -> bool {
         let name = on.value.as_str();
         let known = self.names(targets);
         if known.iter().any(|known| known == name) {
-            return Some((on.value.clone(), moment?));
+            return true;
         }
         let place = on.place.clone();
         let diagnostic = if name == PlannedFault::DRIVER {
@@ -185,7 +354,7 @@ impl Reader<'_, '_, '_> {
             .help(targets.help())
         };
         self.problems.add(diagnostic);
-        None
+        false
     }
 
     /// Who can be named.
@@ -230,85 +399,40 @@ impl Reader<'_, '_, '_> {
         }
         Some(span.value)
     }
+}
 
-    /// A change of a client's behaviour, or of a worker's errand.
-    fn behave(&mut self, raw: &RawBehave, place: std::ops::Range<usize>) -> Option<PlannedFault> {
-        let (on, at) = self.target(&raw.on, &raw.at, Targets::Mortals)?;
-        let span = match &raw.r#for {
-            Field::Absent => None,
-            given => Some(self.lasting(given)?),
-        };
-        let service = Service::of(&on, self.clients, self.daemons);
-        let (wanted, other, example) = match service {
-            None => ("set", "errand", "set: { cache: on }"),
-            Some(_) => ("errand", "set", "errand: { open: true, extra_opens: 3 }"),
-        };
-        let foreign = if service.is_some() { place_of(&raw.set) } else { place_of(&raw.errand) };
-        if let Some(foreign) = foreign {
-            let what = if service.is_some() { "decides nothing" } else { "is a client" };
-            let diagnostic = Diagnostic::new(foreign, format!("`{on}` {what}: it has no `{other}`"))
-                .label(format!("expected `{wanted}`"))
-                .help(format!("write for example `{example}`"));
-            self.problems.add(diagnostic);
-            return None;
-        }
-        let action = match service {
-            None if matches!(raw.set, Field::Given(_)) => {
-                let behavior = Box::new(self.behavior(&on, raw.set.given()?)?);
-                FaultAction::Behave { behavior, span }
-            }
-            Some(base) if matches!(raw.errand, Field::Given(_)) => {
-                FaultAction::Serve { service: self.service(&on, base, raw.errand.given()?)?, span }
-            }
-            // What is wrong with it has been said.
-            _ if key(&raw.set) == Key::Bad || key(&raw.errand) == Key::Bad => return None,
-            _ => {
-                let diagnostic = Diagnostic::new(place, format!("`behave` of {on} needs `{wanted}`"))
-                    .label("says nothing of what changes")
-                    .help(format!("write for example `{example}`"));
-                self.problems.add(diagnostic);
-                return None;
-            }
-        };
-        Some(PlannedFault { at, on, action })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, parse, to_yaml};
+
+    /// A lab with one fault, as it is written.
+    fn lab(fault: &str) -> String {
+        format!(
+            "{{schema: 1, name: l, clients: [{{id: alpha, behavior: {{daemons: [{{ask: indexer}}]}}}}], \
+             daemons: [{{id: indexer}}], workload: [open_storm: {{}}], faults: [{{{fault}}}]}}"
+        )
     }
 
-    /// The worker's own errand with the written fields laid over it.
-    fn service(&mut self, on: &str, base: Service, errand: &At<RawErrand>) -> Option<Service> {
-        let changed = workers::service(errand, on, base, self.problems)?;
-        if changed == base {
-            let message = format!("this changes nothing about {on}");
-            let diagnostic = Diagnostic::new(errand.place.clone(), message)
-                .label("it serves so anyhow")
-                .help("write for example `errand: { extra_opens: 3 }`");
-            self.problems.add(diagnostic);
-            return None;
-        }
-        Some(changed)
+    /// Checks what a fault means, and that it means the same when it is written out.
+    pub(super) fn check(written: &str, on: &str, action: &FaultAction) {
+        let read = parse("l.yaml", lab(written), &Limits::default()).unwrap();
+        let [fault] = read.faults.as_slice() else { panic!("{:?}", read.faults) };
+        assert_eq!((fault.on.as_str(), &fault.action), (on, action), "{written}");
+        let again = parse("l.yaml", to_yaml(&read), &Limits::default()).unwrap();
+        assert_eq!(again.faults, read.faults, "{written}");
     }
 
-    /// The client's own behaviour with the written fields laid over it.
-    fn behavior(&mut self, on: &str, set: &At<BehaviorEntry>) -> Option<Behavior> {
-        let client = self.clients.iter().find(|client| client.id.as_str() == on)?;
-        let BehaviorEntry(written) = &set.value;
-        let changed = behavior(written, &client.behavior, self.problems);
-        let workers = |behavior: &Behavior| (behavior.helpers, behavior.daemons.clone());
-        if workers(&changed) != workers(&client.behavior) {
-            let message = format!("the helpers and daemons of {on} stay what they are while the lab runs");
-            let diagnostic = Diagnostic::new(set.place.clone(), message)
-                .label("changes whom it asks")
-                .help("leave `helpers`, `daemons` and presets that set them out of `set`");
-            self.problems.add(diagnostic);
-            return None;
-        }
-        if changed == client.behavior {
-            let message = format!("this changes nothing about {on}");
-            let diagnostic = Diagnostic::new(set.place.clone(), message)
-                .label("it behaves so anyhow")
-                .help("write for example `set: { cache: on }`");
-            self.problems.add(diagnostic);
-            return None;
-        }
-        Some(changed)
+    /// Checks that a fault is refused for this reason, and for no other.
+    pub(super) fn refused(written: &str, why: &str) {
+        let report = parse("l.yaml", lab(written), &Limits::default()).unwrap_err();
+        let found: Vec<&str> = report.diagnostics.iter().map(|found| found.message.as_str()).collect();
+        assert_eq!(found, [why], "{written}");
+    }
+
+    #[test]
+    fn every_kind_is_written_by_its_word() {
+        let words: Vec<&str> = PlannedKind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(WORDS, words);
     }
 }

@@ -1,133 +1,236 @@
-//! The loads beside the two storms, and the schedules of all: as written, and resolved.
+//! Loads as they are written: the list of kinds, a file each, and what all of them have in common: workers, rate, an end,
+//! and the phases in which they run.
+//!
+//! A kind is a file below this folder, a line in the list here, and a line and a struct in `lab_model::LoadKind`.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
 
-use lab_model::{Distribution, ExecTree, Expectation, FileMix, Knee, OpenList, Rate, Run, Span};
+use lab_model::{
+    Expectation, Knee, LoadKind, LoadPhases, PhaseKind, Rate, Safety, Span, Workload, file_bytes,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
     Beside, Diagnostic,
-    distribution::RawBytes,
     expectations::expectation,
-    read::{At, Field, List, Problems, Read, records},
-    resolve::{check_path, path_mistake},
-    scalar::Bounded,
-    tree::{Node, Value, shortened},
+    raw::RawLab,
+    read::{At, Field, List, Problems, Read, listed, records},
+    scalar::{Bounded, Choice, read_choice},
+    tree::{Node, Value},
+    write::Names,
 };
 
-/// The most paths of one list, and the most bytes of all of them: a lab is handed to its processes whole.
-const PATHS_MAX: usize = 10_000;
-const PATH_BYTES_MAX: usize = 512 << 10;
+/// The bytes a file takes up in the arena at least, and is rounded up to.
+const ARENA_PAGE_BYTES: u64 = 4096;
+
+/// The common fields of a load, as they are written.
+struct Common<'a> {
+    workers: &'a Field<Bounded<1, 256>>,
+    /// The rate and its knee; `None` for a load that has a pace of its own.
+    rate: Option<(&'a Field<RawRate>, &'a Field<RawKnee>)>,
+    operations_max: &'a Field<Bounded<1, { u64::MAX }>>,
+    phases: &'a Field<List<LoadPhase>>,
+}
+
+/// What every kind of load has; [`load!`] writes it.
+trait Fields {
+    fn common(&self) -> Common<'_>;
+}
+
+/// One kind of load.
+trait Kind: Fields + Sized {
+    /// Its workers when nothing is written.
+    const WORKERS: u16;
+    /// Its operations in a phase when nothing is written; `None` for no end.
+    const OPERATIONS_MAX: Option<u64> = None;
+
+    /// What it does, from its own fields; `None` when they are so wrong that nothing is left of it. `beside` reads a file
+    /// that it names.
+    fn resolve(at: &At<Self>, beside: &Beside<'_>, problems: &mut Problems<'_>) -> Option<LoadKind>;
+
+    /// Writes its own fields, each on a line, so that they read back as the same load.
+    fn write(kind: &LoadKind, out: &mut String) -> fmt::Result;
+}
+
+/// Declares the mapping of one kind of load: its own fields, and the common ones with what they mean to it.
+macro_rules! load {
+    (
+        $(#[$meta:meta])* $what:literal $name:ident { $($own:tt)* }
+        $(#[$workers:meta])* workers;
+        $(#[$rate:meta])* rate;
+        $(#[$most:meta])* operations_max;
+    ) => {
+        $crate::read::records! {
+            $(#[$meta])*
+            $what $name {
+                $(#[$workers])*
+                workers [default]: $crate::scalar::Bounded<1, 256>,
+                $($own)*
+                $(#[$rate])*
+                #[schemars(extend("default" = "max"))]
+                rate [default]: $crate::loads::RawRate,
+                /// Raises the rate step by step over the phase, in place of `rate`.
+                find_knee [default]: $crate::loads::RawKnee,
+                $(#[$most])*
+                operations_max [default]: $crate::scalar::Bounded<1, { u64::MAX }>,
+                /// The phases in which it runs. Left out, all but the drain. Figures of two phases compare like with like
+                /// only where the same loads run in both.
+                #[schemars(extend("minItems" = 1))]
+                phases [default]: $crate::read::List<$crate::loads::LoadPhase>,
+            }
+        }
+        load! { @fields $name self Some((&self.rate, &self.find_knee)) }
+    };
+    (
+        $(#[$meta:meta])* $what:literal $name:ident { $($own:tt)* }
+        $(#[$workers:meta])* workers;
+        $(#[$most:meta])* operations_max;
+    ) => {
+        $crate::read::records! {
+            $(#[$meta])*
+            $what $name {
+                $($own)*
+                $(#[$workers])*
+                workers [default]: $crate::scalar::Bounded<1, 256>,
+                $(#[$most])*
+                operations_max [default]: $crate::scalar::Bounded<1, { u64::MAX }>,
+                /// The phases in which it runs. Left out, all but the drain. Figures of two phases compare like with like
+                /// only where the same loads run in both.
+                #[schemars(extend("minItems" = 1))]
+                phases [default]: $crate::read::List<$crate::loads::LoadPhase>,
+            }
+        }
+        load! { @fields $name self None }
+    };
+    (@fields $name:ident $self:ident $rate:expr) => {
+        impl $crate::loads::Fields for $name {
+            fn common(&$self) -> $crate::loads::Common<'_> {
+                $crate::loads::Common {
+                    workers: &$self.workers,
+                    rate: $rate,
+                    operations_max: &$self.operations_max,
+                    phases: &$self.phases,
+                }
+            }
+        }
+    };
+}
+
+/// Declares the list of the kinds: the mapping that has exactly one of them, and how each is read and written.
+macro_rules! kinds {
+    ($( $(#[$meta:meta])* $word:ident $kind:ident, )*) => {
+        records! {
+            /// One load; exactly one of its keys.
+            #[schemars(rename = "Workload", extend("minProperties" = 1, "maxProperties" = 1))]
+            "a load" RawWorkload {
+                $( $(#[$meta])* $word [default]: $word::$kind, )*
+            }
+        }
+
+        impl RawWorkload {
+            /// Whether each kind is there, in the order of the list; `None` for one that is wrong.
+            fn given(&self) -> Vec<Option<bool>> {
+                vec![$(match &self.$word {
+                    Field::Absent => Some(false),
+                    Field::Bad => None,
+                    Field::Given(_) => Some(true),
+                }),*]
+            }
+
+            fn common(&self) -> Option<Common<'_>> {
+                $( if let Some(load) = self.$word.value() {
+                    return Some(Fields::common(load));
+                } )*
+                None
+            }
+
+            fn resolve(&self, beside: &Beside<'_>, problems: &mut Problems<'_>) -> Option<Workload> {
+                $( if let Some(at) = self.$word.given() {
+                    return resolve(at, beside, problems);
+                } )*
+                None
+            }
+        }
+
+        fn write_own(kind: &LoadKind, out: &mut String) -> fmt::Result {
+            match kind {
+                $( LoadKind::$kind(_) => <$word::$kind as Kind>::write(kind, out), )*
+            }
+        }
+    };
+}
+
+mod exec_storm;
+mod exec_tree;
+mod file_mix;
+mod open_list;
+mod open_storm;
+mod run;
+
+kinds! {
+    /// Opens and closes files of the arena.
+    open_storm OpenStorm,
+    /// Opens files of many folders, sizes and endings: to read, to write, or to create.
+    file_mix FileMix,
+    /// Opens the files of a recorded list, in its order.
+    open_list OpenList,
+    /// Runs programs from the arena.
+    exec_storm ExecStorm,
+    /// Runs programs that run programs.
+    exec_tree ExecTree,
+    /// Runs a command of your own.
+    run Run,
+}
+
+/// A phase in which a load can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LoadPhase(PhaseKind);
+
+impl Choice for LoadPhase {
+    const WHAT: &'static str = "a phase with a workload";
+    const WORDS: &'static [(&'static str, LoadPhase)] = &[
+        (PhaseKind::Baseline.name(), LoadPhase(PhaseKind::Baseline)),
+        (PhaseKind::Control.name(), LoadPhase(PhaseKind::Control)),
+        (PhaseKind::External.name(), LoadPhase(PhaseKind::External)),
+        (PhaseKind::Storm.name(), LoadPhase(PhaseKind::Storm)),
+    ];
+}
+
+impl Read for LoadPhase {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<LoadPhase> {
+        let words: Vec<&str> = LoadPhases::ALL.iter().map(PhaseKind::name).collect();
+        if let Value::Text(text) = &node.value
+            && text == PhaseKind::Drain.name()
+        {
+            let diagnostic = Diagnostic::new(node.place.clone(), "no load runs in the drain")
+                .label("it waits for what is under way")
+                .help(format!("write one or more of {}", listed(&words)));
+            problems.add(diagnostic);
+            return None;
+        }
+        read_choice(node, problems)
+    }
+}
+
+impl JsonSchema for LoadPhase {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "LoadPhase".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words: Vec<&str> = LoadPhases::ALL.iter().map(PhaseKind::name).collect();
+        json_schema!({ "type": "string", "enum": words })
+    }
+}
 
 records! {
-    /// Opens files of many folders, sizes and endings: to read, to write, or to create.
-    #[schemars(rename = "FileMix")]
-    "`file_mix`" RawFileMix {
-        /// Threads that open, each one file at a time.
-        #[schemars(extend("default" = 2))]
-        workers [default]: Bounded<1, 256>,
-        /// Files in the arena.
-        #[schemars(extend("default" = 500))]
-        files [default]: Bounded<1, 1_000_000>,
-        /// The folder below the arena that holds them all.
-        #[schemars(extend("default" = "mix"))]
-        directory [default]: String,
-        /// Folders that hold the files, evenly.
-        #[schemars(extend("default" = 20))]
-        directories [default]: Bounded<1, 10_000>,
-        /// How deep these lie below `directory`.
-        #[schemars(extend("default" = 2))]
-        depth [default]: Bounded<1, 8>,
-        /// Bytes in a file, drawn for each. Left out, half have at most 4 KiB and 99 % at most 256 KiB.
-        file_bytes [default]: RawBytes,
-        /// The endings of the files' names, without the dot, one after the other.
-        #[schemars(extend("default" = ["txt", "bin", "so", "conf"], "minItems" = 1))]
-        extensions [default]: List<String>,
-        /// How many of all operations open a file to read.
-        #[schemars(extend("default" = 8))]
-        read [default]: Bounded<0, 1_000_000>,
-        /// How many open one to write to it, and write: a kernel then forgets the answers that it kept.
-        #[schemars(extend("default" = 1))]
-        write [default]: Bounded<0, 1_000_000>,
-        /// How many create a new file, which is removed again at once.
-        #[schemars(extend("default" = 1))]
-        create [default]: Bounded<0, 1_000_000>,
-        /// How fast.
-        #[schemars(extend("default" = "max"))]
-        rate [default]: RawRate,
-        /// Raises the rate step by step over the phase, in place of `rate`.
-        find_knee [default]: RawKnee,
-        /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
-        operations_max [default]: Bounded<1, { u64::MAX }>,
-    }
-
-    /// Opens the files of a recorded list, in its order, again and again. Each is made again in the arena.
-    #[schemars(rename = "OpenList", extend("oneOf" = [{ "required": ["list"] }, { "required": ["paths"] }]))]
-    "`open_list`" RawOpenList {
-        /// A file with one path a line, relative to the lab file. Empty lines and lines that begin with `#` are
-        /// left out, and the slash at a path's beginning does not count.
-        list [default]: String,
-        /// The paths themselves, in place of `list`.
-        paths [default]: RawPaths,
-        /// Threads that open, each one file at a time; they take turns in the list.
-        #[schemars(extend("default" = 1))]
-        workers [default]: Bounded<1, 256>,
-        /// The folder below the arena in which the files are made again.
-        #[schemars(extend("default" = "list"))]
-        directory [default]: String,
-        /// Bytes in a file.
-        #[schemars(extend("default" = 4096))]
-        file_bytes [default]: RawBytes,
-        /// How fast.
-        #[schemars(extend("default" = "max"))]
-        rate [default]: RawRate,
-        /// Raises the rate step by step over the phase, in place of `rate`.
-        find_knee [default]: RawKnee,
-        /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
-        operations_max [default]: Bounded<1, { u64::MAX }>,
-    }
-
-    /// Runs trees of processes. Each program runs `fanout` more, `depth` levels deep, and waits for them; every one
-    /// is an exec of the workload's, recorded with its own beginning and end.
-    #[schemars(rename = "ExecTree")]
-    "`exec_tree`" RawExecTree {
-        /// Threads that run trees, each one at a time.
-        #[schemars(extend("default" = 1))]
-        workers [default]: Bounded<1, 256>,
-        /// Programs that each program runs, at the same time.
-        #[schemars(extend("default" = 2))]
-        fanout [default]: Bounded<1, 100>,
-        /// Levels below the root.
-        #[schemars(extend("default" = 3))]
-        depth [default]: Bounded<0, 8>,
-        /// How fast, in trees.
-        #[schemars(extend("default" = "max"))]
-        rate [default]: RawRate,
-        /// Raises the rate step by step over the phase, in place of `rate`.
-        find_knee [default]: RawKnee,
-        /// Stops after this many trees in a phase. Left out, it goes on until the phase ends.
-        operations_max [default]: Bounded<1, { u64::MAX }>,
-    }
-
-    /// Runs a command of your own, on Linux. It sees this machine's files, and the arena as its working directory; what it
-    /// opens and runs in the arena, the clients are asked about. Each of its processes and threads is one operation, from
-    /// birth to end, as the kernel tells of them; the opens within are not recorded one by one. What still runs when the
-    /// phase is over is killed.
-    #[schemars(rename = "Run")]
-    "`run`" RawRun {
-        /// The program, found as a shell finds it, and its arguments: `[make, -j2]`.
-        #[schemars(extend("minItems" = 1))]
-        command: List<String>,
-        /// Its working directory below the arena, made if it is not there. Left out, it is the arena itself.
-        directory [default]: String,
-        /// Threads that run it, each once at a time.
-        #[schemars(extend("default" = 1))]
-        workers [default]: Bounded<1, 256>,
-        /// Runs it this many times in a phase.
-        #[schemars(extend("default" = 1))]
-        operations_max [default]: Bounded<1, { u64::MAX }>,
-    }
-
     /// Bursts or a ramp; exactly one of `burst` with `every`, and `ramp`.
     #[schemars(
         rename = "PlannedRate",
@@ -157,37 +260,6 @@ records! {
         /// What each step must hold, beside keeping up with its rate: conditions on `op_latency.storm`, `headroom` and
         /// `deadline.misses`, taken for the step alone, such as `op_latency.storm.p99 < 5ms`.
         hold [default]: List<String>,
-    }
-}
-
-/// Paths of a list; more than other lists of a lab file may have.
-#[derive(Clone, Debug)]
-pub(crate) struct RawPaths(List<String>);
-
-impl Read for RawPaths {
-    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<RawPaths> {
-        match &node.value {
-            Value::List(nodes) => Some(RawPaths(List::of(nodes, PATHS_MAX, problems))),
-            _ => {
-                problems.wrong_type(node, "a list of paths", "`[etc/passwd, usr/lib/libc.so.6]`");
-                None
-            }
-        }
-    }
-}
-
-impl JsonSchema for RawPaths {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Paths".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let path = json_schema!({ "type": "string" });
-        json_schema!({ "type": "array", "minItems": 1, "maxItems": PATHS_MAX, "items": path })
     }
 }
 
@@ -260,7 +332,7 @@ impl RawPlannedRate {
 }
 
 /// The rate of a load: as written, or the steps of its knee.
-pub(crate) fn rate(rate: &Field<RawRate>, knee: &Field<RawKnee>, problems: &mut Problems<'_>) -> Rate {
+fn rate(rate: &Field<RawRate>, knee: &Field<RawKnee>, problems: &mut Problems<'_>) -> Rate {
     let Some(written) = knee.given() else { return rate.value().map_or(Rate::Max, |rate| rate.0) };
     if let Some(at) = rate.given() {
         let diagnostic = Diagnostic::new(written.place.clone(), "a load has one rate")
@@ -282,11 +354,7 @@ pub(crate) fn rate(rate: &Field<RawRate>, knee: &Field<RawKnee>, problems: &mut 
 }
 
 /// What the steps of a knee must hold.
-pub(crate) fn hold(
-    raw: &RawKnee,
-    clients: Option<&[String]>,
-    problems: &mut Problems<'_>,
-) -> Vec<Expectation> {
+fn hold(raw: &RawKnee, clients: Option<&[String]>, problems: &mut Problems<'_>) -> Vec<Expectation> {
     let steps_have = |metric: &str| {
         ["op_latency.storm.", "headroom."].iter().any(|start| metric.starts_with(start))
             || metric == "deadline.misses"
@@ -306,211 +374,189 @@ pub(crate) fn hold(
     hold
 }
 
-pub(crate) fn resolve_file_mix(raw: &RawFileMix, problems: &mut Problems<'_>) -> FileMix {
-    if let Some(at) = raw.directory.given() {
-        check_path(at, problems);
-    }
-    let extensions: Vec<String> = match raw.extensions.given() {
-        Some(list) => {
-            check_extensions(list, problems);
-            list.value.items.iter().map(|at| at.value.clone()).collect()
-        }
-        None => ["txt", "bin", "so", "conf"].map(str::to_owned).to_vec(),
-    };
-    let share =
-        |field: &Field<Bounded<0, 1_000_000>>, default| field.value().map_or(default, |share| share.get());
-    let (read, write, create) = (share(&raw.read, 8), share(&raw.write, 1), share(&raw.create, 1));
-    if let (0, Some(at)) = (read + write + create, raw.create.given().or(raw.write.given())) {
-        let diagnostic =
-            Diagnostic::new(at.place.clone(), "a mix of no reads, writes and creations does nothing")
-                .label("one of the three is more than 0");
-        problems.add(diagnostic);
-    }
-    FileMix {
-        workers: raw.workers.value().map_or(2, |workers| workers.get()),
-        files: raw.files.value().map_or(500, |files| files.get()),
-        directory: raw.directory.value().cloned().unwrap_or_else(|| "mix".to_owned()),
-        directories: raw.directories.value().map_or(20, |directories| directories.get()),
-        depth: raw.depth.value().map_or(2, |depth| depth.get()),
-        file_bytes: raw.file_bytes.value().map_or(Distribution::HeavyTail(4096, 256 << 10), |bytes| bytes.0),
-        extensions,
-        read,
-        write,
-        create,
-        rate: rate(&raw.rate, &raw.find_knee, problems),
-        operations_max: raw.operations_max.value().map(|max| max.0),
-    }
-}
-
-fn check_extensions(list: &At<List<String>>, problems: &mut Problems<'_>) {
-    let good = |text: &str| {
-        (1..=32).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    };
-    if list.value.items.is_empty() && list.value.complete {
-        let diagnostic = Diagnostic::new(list.place.clone(), "files have at least one ending")
-            .help("write for example `[txt, so]`, or leave it out");
-        problems.add(diagnostic);
-    }
-    for at in list.value.items.iter().filter(|at| !good(&at.value)) {
-        let message = format!("`{}` is no ending of a file's name", shortened(&at.value));
-        let diagnostic = Diagnostic::new(at.place.clone(), message)
-            .label("expected 1 to 32 letters, digits or underscores")
-            .help("write it without the dot, such as `txt`");
-        problems.add(diagnostic);
-    }
-}
-
-pub(crate) fn resolve_run(raw: &RawRun, problems: &mut Problems<'_>) -> Run {
-    if let Some(at) = raw.directory.given() {
-        check_path(at, problems);
-    }
-    let command: Vec<String> =
-        raw.command.value().into_iter().flat_map(|list| &list.items).map(|at| at.value.clone()).collect();
-    if let Some(list) = raw.command.given() {
-        let empty = command.first().is_none_or(String::is_empty) && list.value.complete;
-        if empty || command.iter().any(|part| part.contains('\0')) {
-            let diagnostic = Diagnostic::new(list.place.clone(), "a command has at least a program")
-                .label("expected a program and its arguments")
-                .help("write for example `[make, -j2]`");
-            problems.add(diagnostic);
-        }
-    }
-    Run {
-        workers: raw.workers.value().map_or(1, |workers| workers.get()),
-        command,
-        directory: raw.directory.value().cloned(),
-        operations_max: Some(raw.operations_max.value().map_or(1, |max| max.0)),
-    }
-}
-
-pub(crate) fn resolve_exec_tree(at: &At<RawExecTree>, problems: &mut Problems<'_>) -> ExecTree {
-    let raw = &at.value;
-    let tree = ExecTree {
-        workers: raw.workers.value().map_or(1, |workers| workers.get()),
-        fanout: raw.fanout.value().map_or(2, |fanout| fanout.get()),
-        depth: raw.depth.value().map_or(3, |depth| depth.get()),
-        rate: rate(&raw.rate, &raw.find_knee, problems),
-        operations_max: raw.operations_max.value().map(|max| max.0),
-    };
-    if tree.execs() > ExecTree::EXECS_MAX {
-        let message = format!("a tree of {} programs is more than one machine stands", tree.execs());
-        let diagnostic = Diagnostic::new(at.place.clone(), message)
-            .label(format!("at most {} in one tree", ExecTree::EXECS_MAX))
-            .help("lower `fanout` or `depth`");
-        problems.add(diagnostic);
-    }
-    tree
-}
-
-/// A list of paths; `beside` reads the file that it names.
-pub(crate) fn resolve_open_list(
-    at: &At<RawOpenList>,
+/// The loads of a lab.
+pub(crate) fn workloads(
+    field: &Field<List<RawWorkload>>,
+    safety: &Safety,
     beside: &Beside<'_>,
     problems: &mut Problems<'_>,
-) -> Option<OpenList> {
-    let raw = &at.value;
-    if let Some(at) = raw.directory.given() {
-        check_path(at, problems);
-    }
-    let paths: Vec<(String, &std::ops::Range<usize>)> = match (&raw.list, &raw.paths) {
-        (Field::Given(list), Field::Absent) => match beside(&list.value) {
-            Ok(text) => {
-                if let Some(diagnostic) = unfit(list, &text) {
-                    problems.add(diagnostic);
-                    return None;
-                }
-                listed(&text).map(|(_, path)| (path, &list.place)).collect()
-            }
-            Err(why) => {
-                let message = format!("the list `{}` cannot be read: {why}", shortened(&list.value));
-                let diagnostic = Diagnostic::new(list.place.clone(), message)
-                    .label("a file beside the lab file")
-                    .help("name a file that lies beside the lab file or below, one path a line");
-                problems.add(diagnostic);
-                return None;
-            }
-        },
-        (Field::Absent, Field::Given(paths)) => {
-            paths.value.0.items.iter().map(|at| (at.value.clone(), &at.place)).collect()
-        }
-        (Field::Bad, _) | (_, Field::Bad) => return None,
-        _ => {
-            let diagnostic = Diagnostic::new(at.place.clone(), "a list is named or written out")
-                .label("expected one of `list` and `paths`")
-                .help("write for example `list: recorded.txt`");
-            problems.add(diagnostic);
-            return None;
-        }
-    };
-    check_paths(&paths, at, problems);
-    Some(OpenList {
-        workers: raw.workers.value().map_or(1, |workers| workers.get()),
-        paths: paths.into_iter().map(|(path, _)| path).collect(),
-        directory: raw.directory.value().cloned().unwrap_or_else(|| "list".to_owned()),
-        file_bytes: raw.file_bytes.value().map_or(Distribution::Fixed(4096), |bytes| bytes.0),
-        rate: rate(&raw.rate, &raw.find_knee, problems),
-        operations_max: raw.operations_max.value().map(|max| max.0),
-    })
-}
-
-/// The paths of a list as it is recorded, with the numbers of their lines.
-fn listed(text: &str) -> impl Iterator<Item = (usize, String)> {
-    let lines = (1..).zip(text.lines().map(str::trim));
-    let paths = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    paths.map(|(number, line)| (number, line.trim_start_matches('/').to_owned()))
-}
-
-/// Why a list cannot be used. The lines are told by their numbers and never by what they say: a file that was named by
-/// mistake may be nobody's to see.
-fn unfit(list: &At<String>, text: &str) -> Option<Diagnostic> {
-    let why = |number: usize, why: &str| {
-        let message = format!("line {number} of the list `{}` is not a path", shortened(&list.value));
-        Diagnostic::new(list.place.clone(), message)
-            .label(why.to_owned())
-            .help("write one path a line, below the arena, such as `files/deep`")
-    };
-    let mut first_with: BTreeMap<String, usize> = BTreeMap::new();
-    for (number, path) in listed(text) {
-        if let Some(mistake) = path_mistake(&path) {
-            return Some(why(number, mistake));
-        }
-        first_with.entry(path).or_insert(number);
-    }
-    first_with.iter().find_map(|(path, &number)| {
-        let mut parents = path.match_indices('/').map(|(at, _)| &path[..at]);
-        let file = parents.find_map(|parent| first_with.get(parent))?;
-        Some(why(number, &format!("its folder is the file of line {file}")))
-    })
-}
-
-fn check_paths(
-    paths: &[(String, &std::ops::Range<usize>)],
-    list: &At<RawOpenList>,
-    problems: &mut Problems<'_>,
-) {
-    let bytes: usize = paths.iter().map(|(path, _)| path.len()).sum();
-    if paths.is_empty() || paths.len() > PATHS_MAX || bytes > PATH_BYTES_MAX {
-        let message = format!("a list of {} paths and {bytes} bytes cannot be opened", paths.len());
-        let diagnostic = Diagnostic::new(list.place.clone(), message)
-            .label(format!("expected 1 to {PATHS_MAX} paths of together at most {PATH_BYTES_MAX} bytes"));
+) -> Vec<Workload> {
+    let Some(list) = field.given() else { return Vec::new() };
+    if list.value.items.is_empty() && list.value.complete {
+        let diagnostic = Diagnostic::new(list.place.clone(), "a lab has at least one load")
+            .label("nothing drives the lab")
+            .help("add for example `- open_storm: {}`");
         problems.add(diagnostic);
-        return;
     }
-    for (path, place) in paths {
-        check_path(&At { value: path.clone(), place: (*place).clone() }, problems);
+    let workload: Vec<Workload> =
+        list.value.items.iter().filter_map(|at| one(at, beside, problems)).collect();
+    let knees = workload.iter().filter(|load| matches!(load.rate, Rate::Knee(_))).count();
+    if knees > 1 {
+        let diagnostic = Diagnostic::new(list.place.clone(), "one lab looks for one knee")
+            .label("two loads have `find_knee`")
+            .help("give the others a fixed `rate`");
+        problems.add(diagnostic);
     }
-    // A path that is also the folder of another cannot be made.
-    let mut sorted: Vec<&str> = paths.iter().map(|(path, _)| path.as_str()).collect();
-    sorted.sort_unstable();
-    sorted.dedup();
-    let known: std::collections::BTreeSet<&str> = sorted.iter().copied().collect();
-    let folder_too = sorted.iter().find_map(|path| {
-        let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
-        parents.into_iter().find(|parent| known.contains(parent))
-    });
-    if let Some(path) = folder_too {
-        let message = format!("`{}` is a file and the folder of another", shortened(path));
-        problems.add(Diagnostic::new(list.place.clone(), message).help("remove one of the two"));
+    if !workload.is_empty() && !workload.iter().any(|load| load.phases.contains(PhaseKind::Storm)) {
+        let diagnostic = Diagnostic::new(list.place.clone(), "the storm has no load")
+            .label("none of the loads runs in it")
+            .help("add `storm` to the `phases` of a load, or leave them out");
+        problems.add(diagnostic);
+    }
+    let bytes = workload.iter().map(arena_bytes).fold(0, u64::saturating_add);
+    if bytes > safety.arena_bytes_max {
+        let message = format!("the files take {bytes} bytes, the arena holds {}", safety.arena_bytes_max);
+        let diagnostic = Diagnostic::new(list.place.clone(), message)
+            .label("more than `safety.arena_bytes_max`")
+            .help("fewer or smaller files, or raise `arena_bytes_max` under `safety`");
+        problems.add(diagnostic);
+    }
+    workload
+}
+
+fn arena_bytes(workload: &Workload) -> u64 {
+    (0..workload.files())
+        .map(|file| u64::from(file_bytes(workload, file)).next_multiple_of(ARENA_PAGE_BYTES))
+        .fold(0, u64::saturating_add)
+}
+
+fn one(at: &At<RawWorkload>, beside: &Beside<'_>, problems: &mut Problems<'_>) -> Option<Workload> {
+    let given: Option<Vec<bool>> = at.value.given().into_iter().collect();
+    let message = match given?.into_iter().filter(|given| *given).count() {
+        0 => "a load names what it does",
+        1 => return at.value.resolve(beside, problems),
+        _ => "one load cannot be two",
+    };
+    let (last, others) = LoadKind::NAMES.split_last()?;
+    let diagnostic = Diagnostic::new(at.place.clone(), message)
+        .label(format!("expected one of {} and `{last}`", listed(others)))
+        .help("give each load an item of its own: `- open_storm: {}`");
+    problems.add(diagnostic);
+    None
+}
+
+fn resolve<K: Kind>(at: &At<K>, beside: &Beside<'_>, problems: &mut Problems<'_>) -> Option<Workload> {
+    let kind = K::resolve(at, beside, problems)?;
+    let common = at.value.common();
+    let most = common.operations_max.value().map(|most| most.0);
+    Some(Workload {
+        workers: common.workers.value().map_or(K::WORKERS, |workers| workers.get()),
+        rate: common.rate.map_or(Rate::Max, |(written, knee)| rate(written, knee, problems)),
+        operations_max: most.or(K::OPERATIONS_MAX),
+        phases: phases(&common, problems),
+        kind,
+    })
+}
+
+fn phases(common: &Common<'_>, problems: &mut Problems<'_>) -> LoadPhases {
+    let Some(list) = common.phases.given() else { return LoadPhases::ALL };
+    let phases: LoadPhases = list.value.items.iter().map(|at| at.value.0).collect();
+    if list.value.items.is_empty() && list.value.complete {
+        let diagnostic = Diagnostic::new(list.place.clone(), "a load that runs in no phase does nothing")
+            .label("expected at least one phase")
+            .help("write for example `[storm]`, or leave it out");
+        problems.add(diagnostic);
+    }
+    let knee = common.rate.and_then(|(_, knee)| knee.given());
+    if let (Some(knee), true, false) = (knee, list.value.complete, phases.contains(PhaseKind::Storm)) {
+        let diagnostic = Diagnostic::new(list.place.clone(), "a knee is looked for in the storm")
+            .label("the load does not run in it")
+            .related(knee.place.clone(), "looked for here")
+            .help("add `storm`, or leave `phases` out");
+        problems.add(diagnostic);
+    }
+    phases
+}
+
+/// What the steps of the knee must hold that the lab looks for.
+pub(crate) fn knee_holds(
+    raw: &RawLab,
+    clients: Option<&[String]>,
+    problems: &mut Problems<'_>,
+) -> Vec<Expectation> {
+    let loads = raw.workload.value().into_iter().flat_map(|list| &list.items);
+    let mut knees = loads.filter_map(|load| load.value.common()?.rate?.1.value());
+    knees.next().map_or_else(Vec::new, |knee| hold(knee, clients, problems))
+}
+
+/// Writes a load as an item of the list.
+pub(crate) fn write_workload(out: &mut String, load: &Workload, hold: &[Expectation]) -> fmt::Result {
+    writeln!(out, "  - {}:", load.kind.name())?;
+    writeln!(out, "      workers: {}", load.workers)?;
+    write_own(&load.kind, out)?;
+    if !matches!(load.kind, LoadKind::Run(_)) {
+        write_rate(out, load.rate, hold)?;
+    }
+    if let Some(max) = load.operations_max {
+        writeln!(out, "      operations_max: {max}")?;
+    }
+    if load.phases.is_all() {
+        return Ok(());
+    }
+    let phases: Vec<&str> = load.phases.iter().map(PhaseKind::name).collect();
+    writeln!(out, "      phases: [{}]", phases.join(", "))
+}
+
+fn write_rate(out: &mut String, rate: Rate, hold: &[Expectation]) -> fmt::Result {
+    match rate {
+        Rate::Max => writeln!(out, "      rate: max"),
+        Rate::PerSecond(rate) => writeln!(out, "      rate: {rate}"),
+        Rate::Burst { operations, every } => {
+            writeln!(out, "      rate: {{ burst: {operations}, every: {every} }}")
+        }
+        Rate::Ramp { from, to } => writeln!(out, "      rate: {{ ramp: [{from}, {to}] }}"),
+        Rate::Knee(Knee { from, to, steps }) => {
+            let hold: Vec<String> = hold.iter().map(|condition| condition.text.clone()).collect();
+            let hold = Names(&hold);
+            writeln!(out, "      find_knee: {{ from: {from}, to: {to}, steps: {steps}, hold: {hold} }}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, parse, to_yaml};
+
+    fn lab(load: &str) -> String {
+        format!("{{schema: 1, name: l, clients: [{{id: a}}], workload: [{{{load}}}]}}")
+    }
+
+    /// Checks what a load means, and that it means the same when it is written out.
+    pub(super) fn check(written: &str, expected: &Workload) {
+        let read = parse("l.yaml", lab(written), &Limits::default()).unwrap();
+        assert_eq!(read.workload.as_slice(), std::slice::from_ref(expected), "{written}");
+        let again = parse("l.yaml", to_yaml(&read), &Limits::default()).unwrap();
+        assert_eq!(again.workload, read.workload, "{written}");
+    }
+
+    fn refused(loads: &str, why: &str) {
+        let report = parse("l.yaml", lab(loads), &Limits::default()).unwrap_err();
+        let found: Vec<&str> = report.diagnostics.iter().map(|found| found.message.as_str()).collect();
+        assert_eq!(found, [why], "{loads}");
+    }
+
+    #[test]
+    fn a_load_runs_in_the_phases_that_it_names() {
+        let named = |loads: &str| {
+            let lab = parse("l.yaml", lab(loads), &Limits::default()).unwrap();
+            lab.workload.iter().map(|load| load.phases.iter().collect()).collect::<Vec<Vec<PhaseKind>>>()
+        };
+        let storm = vec![PhaseKind::Storm];
+        assert_eq!(named("run: {command: [make], phases: [storm]}"), std::slice::from_ref(&storm));
+        let both = "exec_storm: {phases: [storm]}}, {open_storm: {phases: [storm, baseline]}";
+        assert_eq!(named(both), [storm, vec![PhaseKind::Baseline, PhaseKind::Storm]]);
+    }
+
+    #[test]
+    fn phases_that_mean_nothing_are_refused() {
+        refused("open_storm: {phases: [storm, drain]}", "no load runs in the drain");
+        refused("open_storm: {phases: [baseline]}", "the storm has no load");
+        refused(
+            "open_storm: {}}, {open_list: {paths: [a], phases: []}",
+            "a load that runs in no phase does nothing",
+        );
+        let knee = "open_storm: {}}, {open_storm: {find_knee: {from: 1, to: 9}, phases: [control]}";
+        refused(knee, "a knee is looked for in the storm");
     }
 }

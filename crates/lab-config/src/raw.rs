@@ -6,15 +6,15 @@
 use std::borrow::Cow;
 
 use lab_model::{
-    AuthEvents, BackendChoice, Cache, Daemon, ExecProgram, Helpers, NotifyEvent, Preset, ReactTo, Span, Via,
-    When,
+    AuthEvents, BackendChoice, Cache, Daemon, Helpers, NotifyEvent, Preset, ReactTo, Span, Via, When,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
     distribution::RawTime,
     external::RawExternal,
-    loads::{RawExecTree, RawFileMix, RawKnee, RawOpenList, RawRate, RawRun},
+    faults::RawFault,
+    loads::RawWorkload,
     read::{At, Field, List, Problems, Read, records},
     scalar::{AnswerBy, Bounded, RawSpawn, SchemaVersion},
     tree::{Node, Value},
@@ -316,161 +316,6 @@ records! {
         drain [default]: Span,
     }
 
-    /// One load; exactly one of its keys.
-    #[schemars(rename = "Workload", extend("minProperties" = 1, "maxProperties" = 1))]
-    "a load" RawWorkload {
-        /// Opens and closes files of the arena.
-        open_storm [default]: RawOpenStorm,
-        /// Opens files of many folders, sizes and endings: to read, to write, or to create.
-        file_mix [default]: RawFileMix,
-        /// Opens the files of a recorded list, in its order.
-        open_list [default]: RawOpenList,
-        /// Runs programs from the arena.
-        exec_storm [default]: RawExecStorm,
-        /// Runs programs that run programs.
-        exec_tree [default]: RawExecTree,
-        /// Runs a command of your own.
-        run [default]: RawRun,
-    }
-
-    /// Opens and closes files of the arena.
-    #[schemars(rename = "OpenStorm")]
-    "`open_storm`" RawOpenStorm {
-        /// Threads that open, each one file at a time.
-        #[schemars(extend("default" = 2))]
-        workers [default]: Bounded<1, 256>,
-        /// Files in the arena.
-        #[schemars(extend("default" = 500))]
-        files [default]: Bounded<1, 1_000_000>,
-        /// The folder below the arena that holds them.
-        #[schemars(extend("default" = "files"))]
-        directory [default]: String,
-        /// Bytes in each file.
-        #[schemars(extend("default" = 4096))]
-        file_bytes [default]: Bounded<0, { 1 << 30 }>,
-        /// How fast.
-        #[schemars(extend("default" = "max"))]
-        rate [default]: RawRate,
-        /// Raises the rate step by step over the phase, in place of `rate`.
-        find_knee [default]: RawKnee,
-        /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
-        operations_max [default]: Bounded<1, { u64::MAX }>,
-    }
-
-    /// Runs programs from the arena.
-    #[schemars(rename = "ExecStorm")]
-    "`exec_storm`" RawExecStorm {
-        /// Threads that run programs, each one at a time.
-        #[schemars(extend("default" = 1))]
-        workers [default]: Bounded<1, 256>,
-        /// The program to run; it ends at once with status 0.
-        #[schemars(extend("default" = "static"))]
-        program [default]: ExecProgram,
-        /// How fast.
-        #[schemars(extend("default" = "max"))]
-        rate [default]: RawRate,
-        /// Raises the rate step by step over the phase, in place of `rate`.
-        find_knee [default]: RawKnee,
-        /// Stops after this many operations in a phase. Left out, it goes on until the phase ends.
-        operations_max [default]: Bounded<1, { u64::MAX }>,
-    }
-
-    /// One disturbance; exactly one of its keys. Times count from the start of the storm.
-    #[schemars(rename = "Fault", extend("minProperties" = 1, "maxProperties" = 1))]
-    "a fault" RawFault {
-        /// Stops a process and lets it go on. The warden kills a client that is stopped past a deadline.
-        stall [default]: RawStall,
-        /// Kills a process.
-        kill [default]: RawKill,
-        /// Kills a client or a daemon and starts it again.
-        restart [default]: RawRestart,
-        /// Makes a client work longer.
-        slow [default]: RawSlow,
-        /// Makes a client deny.
-        deny [default]: RawDeny,
-        /// Changes fields of a client's behaviour.
-        behave [default]: RawBehave,
-        /// Keeps processors busy.
-        cpu_load [default]: RawCpuLoad,
-        /// Lowers the number of files that a process may have open.
-        descriptors [default]: RawDescriptors,
-    }
-
-    /// Stops a process and lets it go on (`SIGSTOP`, `SIGCONT`).
-    #[schemars(rename = "Stall")]
-    "`stall`" RawStall {
-        /// Whom: a client or a daemon by its ID, a client's helper (`alpha.helper-1`), or `driver`.
-        on: String,
-        /// When, counted from the start of the storm.
-        at: Span,
-        /// For how long.
-        r#for: Span,
-    }
-
-    /// Kills a process (`SIGKILL`). A client with `restart` comes back, with its helpers. Who asks a helper or a daemon
-    /// that is gone goes on without it: its requests fail.
-    #[schemars(rename = "Kill")]
-    "`kill`" RawKill {
-        /// Whom: a client or a daemon by its ID, or a client's helper (`alpha.helper-1`).
-        on: String,
-        /// When, counted from the start of the storm.
-        at: Span,
-    }
-
-    /// Kills a client, a helper or a daemon and starts it again, whatever a client's own `restart` says. A client's
-    /// helpers come back with it; a helper by itself is started again by its client.
-    #[schemars(rename = "Restart")]
-    "`restart`" RawRestart {
-        /// Whom: a client or a daemon by its ID, or a client's helper (`alpha.helper-1`).
-        on: String,
-        /// When, counted from the start of the storm.
-        at: Span,
-        /// How long after its death it is started again.
-        #[schemars(extend("default" = "500ms"))]
-        after [default]: Span,
-    }
-
-    /// Makes a client work longer on every event that sets it off, or a helper or a daemon on every request.
-    #[schemars(rename = "Slow")]
-    "`slow`" RawSlow {
-        /// Whom: a client or a daemon by its ID, or a client's helper (`alpha.helper-1`).
-        on: String,
-        /// When, counted from the start of the storm.
-        at: Span,
-        /// By how much: comes on top of its `delay`.
-        by: Span,
-        /// For how long.
-        r#for: Span,
-    }
-
-    /// Makes a client deny everything but what its own process does.
-    #[schemars(rename = "Deny")]
-    "`deny`" RawDeny {
-        /// Whom: a client by its ID.
-        on: String,
-        /// When, counted from the start of the storm.
-        at: Span,
-        /// Only this file or folder, relative to the arena.
-        path [default]: String,
-        /// For how long.
-        r#for: Span,
-    }
-
-    /// Changes fields of a client's behaviour, or what a helper or a daemon does for each request.
-    #[schemars(rename = "Behave")]
-    "`behave`" RawBehave {
-        /// Whom: a client or a daemon by its ID, or a client's helper (`alpha.helper-1`).
-        on: String,
-        /// When, counted from the start of the storm.
-        at: Span,
-        /// Of a client, the fields that change: a preset, or fields that override its own.
-        set [default]: BehaviorEntry,
-        /// Of a helper or a daemon, the fields of its errand that change. What is under way goes on as it began.
-        errand [default]: RawErrand,
-        /// For how long. Left out, for the rest of the run.
-        r#for [default]: Span,
-    }
-
     /// What a helper or a daemon does for each request: fields that are left out stay what they are.
     #[schemars(rename = "Errand")]
     "`errand`" RawErrand {
@@ -490,31 +335,6 @@ records! {
         delay [default]: RawTime,
         /// Keeps a processor busy this long for each request, after the delay.
         cpu [default]: RawTime,
-    }
-
-    /// Keeps processors busy with threads of a process of the lab.
-    #[schemars(rename = "CpuLoad")]
-    "`cpu_load`" RawCpuLoad {
-        /// Threads that never rest.
-        threads: Bounded<1, 256>,
-        /// When, counted from the start of the storm.
-        at: Span,
-        /// For how long.
-        r#for: Span,
-    }
-
-    /// Lowers the number of files that a process may have open (`RLIMIT_NOFILE`). A client that has no descriptor left
-    /// for an event cannot read it, and the kernel denies the open.
-    #[schemars(rename = "Descriptors")]
-    "`descriptors`" RawDescriptors {
-        /// Whom: a client or a daemon by its ID, a client's helper (`alpha.helper-1`), or `driver`.
-        on: String,
-        /// When, counted from the start of the storm.
-        at: Span,
-        /// To how many. What is open already stays open.
-        limit: Bounded<0, 1_000_000>,
-        /// For how long.
-        r#for: Span,
     }
 
     /// A condition in its long form; exactly one of `text` and `sometimes`.

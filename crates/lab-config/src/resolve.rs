@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use lab_model::{
-    AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, ExecProgram, ExecStorm, Helpers, Lab, Mute,
-    NotifyEvents, OpenStorm, Phases, Rate, Reaction, Safety, Signature, Span, Via, Workload, file_bytes,
+    AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, Helpers, Lab, Mute, NotifyEvents, Phases,
+    Reaction, Safety, Signature, Span, Via,
 };
 
 use crate::{
@@ -13,11 +13,11 @@ use crate::{
     expectations::expectations,
     external::externals,
     faults::faults,
-    loads::{RawKnee, hold, rate, resolve_exec_tree, resolve_file_mix, resolve_open_list, resolve_run},
+    loads::{knee_holds, workloads},
     nearest::nearest,
     raw::{
-        BehaviorEntry, RawBehavior, RawClients, RawDenyRule, RawExecStorm, RawLab, RawMute, RawOpenStorm,
-        RawPhases, RawReaction, RawSafety, RawWorkload,
+        BehaviorEntry, RawBehavior, RawClients, RawDenyRule, RawLab, RawMute, RawPhases, RawReaction,
+        RawSafety,
     },
     read::{At, Field, List, Problems},
     sizes,
@@ -30,9 +30,6 @@ const NAME_BYTES_MAX: usize = 64;
 
 /// The longest a single phase may last: a day.
 const PHASE_MAX: Span = Span::from_secs(86_400);
-
-/// The bytes a file takes up in the arena at least, and is rounded up to.
-const ARENA_PAGE_BYTES: u64 = 4096;
 
 /// Resolves a lab; `None` when there are mistakes, all of which are then in `problems`.
 pub(crate) fn resolve(
@@ -76,7 +73,7 @@ pub(crate) fn resolve(
         (Some(clients), Some(daemons)) => faults(&raw.faults, (clients, daemons), &phases, problems),
         _ => Vec::new(),
     };
-    let hold = knee(raw).map_or_else(Vec::new, |knee| hold(knee, client_ids.as_deref(), problems));
+    let hold = knee_holds(raw, client_ids.as_deref(), problems);
     let expect = expectations(&raw.expect, client_ids.as_deref(), problems);
     let deadline = deadline(&raw.deadline, problems);
     let lab = Lab {
@@ -428,128 +425,6 @@ fn phases(
         problems.add(diagnostic);
     }
     phases
-}
-
-fn workloads(
-    field: &Field<List<RawWorkload>>,
-    safety: &Safety,
-    beside: &Beside<'_>,
-    problems: &mut Problems<'_>,
-) -> Vec<Workload> {
-    let Some(list) = field.given() else { return Vec::new() };
-    if list.value.items.is_empty() && list.value.complete {
-        let diagnostic = Diagnostic::new(list.place.clone(), "a lab has at least one load")
-            .label("nothing drives the lab")
-            .help("add for example `- open_storm: {}`");
-        problems.add(diagnostic);
-    }
-    let workload: Vec<Workload> =
-        list.value.items.iter().filter_map(|at| one_workload(at, beside, problems)).collect();
-    let knees = workload.iter().filter(|load| matches!(load.rate(), Rate::Knee(_))).count();
-    if knees > 1 {
-        let diagnostic = Diagnostic::new(list.place.clone(), "one lab looks for one knee")
-            .label("two loads have `find_knee`")
-            .help("give the others a fixed `rate`");
-        problems.add(diagnostic);
-    }
-    let bytes = workload.iter().map(arena_bytes).fold(0, u64::saturating_add);
-    if bytes > safety.arena_bytes_max {
-        let message = format!("the files take {bytes} bytes, the arena holds {}", safety.arena_bytes_max);
-        let diagnostic = Diagnostic::new(list.place.clone(), message)
-            .label("more than `safety.arena_bytes_max`")
-            .help("fewer or smaller files, or raise `arena_bytes_max` under `safety`");
-        problems.add(diagnostic);
-    }
-    workload
-}
-
-/// The knee that the lab looks for.
-fn knee(raw: &RawLab) -> Option<&RawKnee> {
-    let loads = raw.workload.value().into_iter().flat_map(|list| &list.items);
-    let mut knees = loads.filter_map(|load| {
-        let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree, run: _ } = &load.value;
-        let of_opens = || open_storm.value().and_then(|storm| storm.find_knee.value());
-        let of_mix = || file_mix.value().and_then(|mix| mix.find_knee.value());
-        let of_list = || open_list.value().and_then(|list| list.find_knee.value());
-        let of_execs = || exec_storm.value().and_then(|storm| storm.find_knee.value());
-        let of_trees = || exec_tree.value().and_then(|tree| tree.find_knee.value());
-        of_opens().or_else(of_mix).or_else(of_list).or_else(of_execs).or_else(of_trees)
-    });
-    knees.next()
-}
-
-fn arena_bytes(workload: &Workload) -> u64 {
-    (0..workload.files())
-        .map(|file| u64::from(file_bytes(workload, file)).next_multiple_of(ARENA_PAGE_BYTES))
-        .fold(0, u64::saturating_add)
-}
-
-fn one_workload(at: &At<RawWorkload>, beside: &Beside<'_>, problems: &mut Problems<'_>) -> Option<Workload> {
-    let RawWorkload { open_storm, file_mix, open_list, exec_storm, exec_tree, run } = &at.value;
-    let given = [
-        open_storm.given().is_some(),
-        file_mix.given().is_some(),
-        open_list.given().is_some(),
-        exec_storm.given().is_some(),
-        exec_tree.given().is_some(),
-        run.given().is_some(),
-    ];
-    let bad = matches!(open_storm, Field::Bad)
-        || matches!(file_mix, Field::Bad)
-        || matches!(open_list, Field::Bad)
-        || matches!(exec_storm, Field::Bad)
-        || matches!(exec_tree, Field::Bad)
-        || matches!(run, Field::Bad);
-    let message = match given.iter().filter(|given| **given).count() {
-        _ if bad => return None,
-        0 => "a load names what it does",
-        1 => {
-            return if let Some(storm) = open_storm.given() {
-                Some(Workload::OpenStorm(resolve_open_storm(&storm.value, problems)))
-            } else if let Some(mix) = file_mix.given() {
-                Some(Workload::FileMix(resolve_file_mix(&mix.value, problems)))
-            } else if let Some(list) = open_list.given() {
-                resolve_open_list(list, beside, problems).map(Workload::OpenList)
-            } else if let Some(run) = run.given() {
-                Some(Workload::Run(resolve_run(&run.value, problems)))
-            } else if let Some(tree) = exec_tree.given() {
-                Some(Workload::ExecTree(resolve_exec_tree(tree, problems)))
-            } else {
-                exec_storm
-                    .given()
-                    .map(|storm| Workload::ExecStorm(resolve_exec_storm(&storm.value, problems)))
-            };
-        }
-        _ => "one load cannot be two",
-    };
-    let diagnostic = Diagnostic::new(at.place.clone(), message)
-        .label("expected one of `open_storm`, `file_mix`, `open_list`, `exec_storm`, `exec_tree` and `run`")
-        .help("give each load an item of its own: `- open_storm: {}`");
-    problems.add(diagnostic);
-    None
-}
-
-fn resolve_open_storm(raw: &RawOpenStorm, problems: &mut Problems<'_>) -> OpenStorm {
-    if let Some(at) = raw.directory.given() {
-        check_path(at, problems);
-    }
-    OpenStorm {
-        workers: raw.workers.value().map_or(2, |workers| workers.get()),
-        files: raw.files.value().map_or(500, |files| files.get()),
-        directory: raw.directory.value().cloned().unwrap_or_else(|| "files".to_owned()),
-        file_bytes: raw.file_bytes.value().map_or(4096, |bytes| bytes.get()),
-        rate: rate(&raw.rate, &raw.find_knee, problems),
-        operations_max: raw.operations_max.value().map(|max| max.0),
-    }
-}
-
-fn resolve_exec_storm(raw: &RawExecStorm, problems: &mut Problems<'_>) -> ExecStorm {
-    ExecStorm {
-        workers: raw.workers.value().map_or(1, |workers| workers.get()),
-        program: raw.program.value().copied().unwrap_or(ExecProgram::Static),
-        rate: rate(&raw.rate, &raw.find_knee, problems),
-        operations_max: raw.operations_max.value().map(|max| max.0),
-    }
 }
 
 /// What keeps a path from staying below a folder: it has to be relative and of plain names only.

@@ -19,7 +19,7 @@ pub(crate) fn check(lab: &Lab, loads: Range<usize>, clients: Range<usize>, probl
     let add = |problems: &mut Problems<'_>, place: &Range<usize>, message: String, help: &str| {
         problems.add(Diagnostic::new(place.clone(), message).help(help));
     };
-    let workers: usize = lab.workload.iter().map(|load| usize::from(load.workers())).sum();
+    let workers: usize = lab.workload.iter().map(|load| usize::from(load.workers)).sum();
     let most = Workload::WORKERS_MAX;
     if workers > most {
         let message = format!("the loads have {workers} workers together, a driver at most {most}");
@@ -67,13 +67,7 @@ fn helpers_of(lab: &Lab, client: &Client) -> usize {
 }
 
 fn files(lab: &Lab) -> u64 {
-    let of = |load: &Workload| match load {
-        Workload::OpenStorm(storm) => u64::from(storm.files),
-        Workload::FileMix(mix) => u64::from(mix.files),
-        Workload::OpenList(list) => u64::try_from(list.paths.len()).unwrap_or(u64::MAX),
-        Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_) => 0,
-    };
-    lab.workload.iter().map(of).fold(0, u64::saturating_add)
+    lab.workload.iter().map(|load| u64::from(load.files())).fold(0, u64::saturating_add)
 }
 
 /// The bytes that something takes in a message.

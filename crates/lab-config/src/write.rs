@@ -1,11 +1,15 @@
 use std::fmt::{self, Write};
 
 use lab_model::{
-    AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, External, FaultAction, Helpers,
-    Knee, Lab, Mute, NotifyEvent, PhaseKind, PlannedFault, Rate, Reaction, Ready, When, Workload,
+    AskedDaemon, Behavior, Client, Daemon, DenyRule, Errand, Expectation, External, Helpers, Lab, Mute,
+    NotifyEvent, PhaseKind, Reaction, Ready, When,
 };
 
-use crate::scalar::{Choice, RawSpawn};
+use crate::{
+    faults::write_fault,
+    loads::write_workload,
+    scalar::{Choice, RawSpawn},
+};
 
 /// The lab as a lab file with every default written out; reads back as the same lab.
 #[must_use]
@@ -88,7 +92,7 @@ fn write_client(out: &mut String, client: &Client) -> fmt::Result {
     write_behavior(out, &client.behavior, "      ")
 }
 
-fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::Result {
+pub(crate) fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::Result {
     writeln!(out, "{indent}subscribe: {}", word(behavior.subscribe))?;
     let told: Vec<&str> = behavior.notify.iter().map(NotifyEvent::name).collect();
     writeln!(out, "{indent}notify: [{}]", told.join(", "))?;
@@ -149,32 +153,6 @@ fn write_rule(out: &mut String, rule: &DenyRule, indent: &str) -> fmt::Result {
     writeln!(out, "on: {} }}", word(rule.on))
 }
 
-fn write_fault(out: &mut String, fault: &PlannedFault) -> fmt::Result {
-    writeln!(out, "  - {}:", fault.action.name())?;
-    if !matches!(fault.action, FaultAction::CpuLoad { .. }) {
-        writeln!(out, "      on: {}", Scalar(&fault.on))?;
-    }
-    writeln!(out, "      at: {}", fault.at)?;
-    if let Some(span) = fault.action.span() {
-        writeln!(out, "      for: {span}")?;
-    }
-    match &fault.action {
-        FaultAction::Restart { after } => writeln!(out, "      after: {after}"),
-        FaultAction::Slow { by, .. } => writeln!(out, "      by: {by}"),
-        FaultAction::Deny { path: Some(path), .. } => writeln!(out, "      path: {}", Scalar(path)),
-        FaultAction::CpuLoad { threads, .. } => writeln!(out, "      threads: {threads}"),
-        FaultAction::Descriptors { limit, .. } => writeln!(out, "      limit: {limit}"),
-        FaultAction::Behave { behavior, .. } => {
-            writeln!(out, "      set:")?;
-            write_behavior(out, behavior, "        ")
-        }
-        FaultAction::Serve { service, .. } => {
-            writeln!(out, "      errand: {{ workers: {}, {} }}", service.workers, Doing(&service.errand))
-        }
-        FaultAction::Stall { .. } | FaultAction::Kill | FaultAction::Deny { path: None, .. } => Ok(()),
-    }
-}
-
 fn write_external(out: &mut String, external: &External) -> fmt::Result {
     writeln!(out, "  - id: {}", Scalar(external.id.as_str()))?;
     writeln!(out, "    start: {}", Names(&external.start))?;
@@ -223,74 +201,6 @@ fn write_texts(out: &mut String, key: &str, texts: &[(String, String)]) -> fmt::
         .try_for_each(|(name, text)| writeln!(out, "{:indent$}{}: {}", "", Scalar(name), Scalar(text)))
 }
 
-fn write_workload(out: &mut String, workload: &Workload, hold: &[Expectation]) -> fmt::Result {
-    let name = match workload {
-        Workload::OpenStorm(_) => "open_storm",
-        Workload::FileMix(_) => "file_mix",
-        Workload::OpenList(_) => "open_list",
-        Workload::ExecStorm(_) => "exec_storm",
-        Workload::ExecTree(_) => "exec_tree",
-        Workload::Run(_) => "run",
-    };
-    writeln!(out, "  - {name}:")?;
-    writeln!(out, "      workers: {}", workload.workers())?;
-    match workload {
-        Workload::OpenStorm(storm) => {
-            writeln!(out, "      files: {}", storm.files)?;
-            writeln!(out, "      directory: {}", Scalar(&storm.directory))?;
-            writeln!(out, "      file_bytes: {}", storm.file_bytes)?;
-        }
-        Workload::FileMix(mix) => {
-            writeln!(out, "      files: {}", mix.files)?;
-            writeln!(out, "      directory: {}", Scalar(&mix.directory))?;
-            writeln!(out, "      directories: {}", mix.directories)?;
-            writeln!(out, "      depth: {}", mix.depth)?;
-            writeln!(out, "      file_bytes: {}", mix.file_bytes)?;
-            writeln!(out, "      extensions: {}", Names(&mix.extensions))?;
-            writeln!(out, "      read: {}", mix.read)?;
-            writeln!(out, "      write: {}", mix.write)?;
-            writeln!(out, "      create: {}", mix.create)?;
-        }
-        Workload::OpenList(list) => {
-            writeln!(out, "      directory: {}", Scalar(&list.directory))?;
-            writeln!(out, "      file_bytes: {}", list.file_bytes)?;
-            writeln!(out, "      paths:")?;
-            list.paths.iter().try_for_each(|path| writeln!(out, "        - {}", Scalar(path)))?;
-        }
-        Workload::ExecStorm(storm) => writeln!(out, "      program: {}", word(storm.program))?,
-        Workload::ExecTree(tree) => {
-            writeln!(out, "      fanout: {}", tree.fanout)?;
-            writeln!(out, "      depth: {}", tree.depth)?;
-        }
-        Workload::Run(run) => {
-            writeln!(out, "      command: {}", Names(&run.command))?;
-            if let Some(directory) = &run.directory {
-                writeln!(out, "      directory: {}", Scalar(directory))?;
-            }
-        }
-    }
-    if !matches!(workload, Workload::Run(_)) {
-        write_rate(out, workload.rate(), hold)?;
-    }
-    workload.operations_max().map_or(Ok(()), |max| writeln!(out, "      operations_max: {max}"))
-}
-
-fn write_rate(out: &mut String, rate: Rate, hold: &[Expectation]) -> fmt::Result {
-    match rate {
-        Rate::Max => writeln!(out, "      rate: max"),
-        Rate::PerSecond(rate) => writeln!(out, "      rate: {rate}"),
-        Rate::Burst { operations, every } => {
-            writeln!(out, "      rate: {{ burst: {operations}, every: {every} }}")
-        }
-        Rate::Ramp { from, to } => writeln!(out, "      rate: {{ ramp: [{from}, {to}] }}"),
-        Rate::Knee(Knee { from, to, steps }) => {
-            let hold: Vec<String> = hold.iter().map(|condition| condition.text.clone()).collect();
-            let hold = Names(&hold);
-            writeln!(out, "      find_knee: {{ from: {from}, to: {to}, steps: {steps}, hold: {hold} }}")
-        }
-    }
-}
-
 fn write_expectation(out: &mut String, expectation: &Expectation) -> fmt::Result {
     let text = Scalar(&expectation.text);
     if expectation.sometimes {
@@ -308,7 +218,7 @@ fn write_expectation(out: &mut String, expectation: &Expectation) -> fmt::Result
 }
 
 /// The word for a value in lab files.
-fn word<T: Choice + PartialEq>(value: T) -> &'static str {
+pub(crate) fn word<T: Choice + PartialEq>(value: T) -> &'static str {
     T::WORDS.iter().find(|(_, meaning)| *meaning == value).map_or("", |(word, _)| word)
 }
 
@@ -335,7 +245,7 @@ impl fmt::Display for Deed<'_> {
 }
 
 /// An errand as fields of a mapping on one line.
-struct Doing<'a>(&'a Errand);
+pub(crate) struct Doing<'a>(pub(crate) &'a Errand);
 
 impl fmt::Display for Doing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -347,7 +257,7 @@ impl fmt::Display for Doing<'_> {
 }
 
 /// Texts as a list on one line.
-struct Names<'a>(&'a [String]);
+pub(crate) struct Names<'a>(pub(crate) &'a [String]);
 
 impl fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -361,7 +271,7 @@ impl fmt::Display for Names<'_> {
 }
 
 /// A text as a YAML scalar: as it is when it can be nothing else, else in double quotes.
-struct Scalar<'a>(&'a str);
+pub(crate) struct Scalar<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Scalar<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,8 +5,9 @@ use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
     ArenaKind, AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon,
     DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FaultAction, FileMix,
-    Helpers, Lab, Mute, NotifyEvents, OpenList, OpenStorm, Phases, PlannedFault, PrivateFolder, Rate,
-    ReactTo, Reaction, Ready, Recognized, Run, Safety, Service, Signature, Span, Via, When, Workload,
+    Helpers, Lab, LoadKind, Mute, NotifyEvents, OpenList, OpenStorm, PhaseKind, Phases, PlannedFault,
+    PrivateFolder, Rate, ReactTo, Reaction, Ready, Recognized, Run, Safety, Service, Signature, Span, Via,
+    When, Workload,
 };
 use proptest::prelude::*;
 
@@ -170,10 +171,7 @@ prop_compose! {
         rate in rate(),
         operations_max in proptest::option::of(1..=u64::MAX),
     ) -> Workload {
-        Workload::FileMix(FileMix {
-            workers, files, directory, directories, depth, file_bytes, extensions, read, write, create, rate,
-            operations_max,
-        })
+        Workload { workers, rate, operations_max, ..Workload::of(LoadKind::FileMix(FileMix { files, directory, directories, depth, file_bytes, extensions, read, write, create })) }
     }
 }
 
@@ -188,9 +186,7 @@ prop_compose! {
         // No path may be the folder of another.
         let number = |(nth, path): (usize, String)| format!("{nth}{path}");
         let paths = paths.into_iter().enumerate().map(number).collect();
-        Workload::OpenList(OpenList {
-            workers, paths, directory: "list".to_owned(), file_bytes, rate, operations_max,
-        })
+        Workload { workers, rate, operations_max, ..Workload::of(LoadKind::OpenList(OpenList { paths, directory: "list".to_owned(), file_bytes })) }
     }
 }
 
@@ -201,7 +197,7 @@ prop_compose! {
         directory in proptest::option::of("[a-z]{1,5}"),
         operations_max in 1..=u64::MAX,
     ) -> Workload {
-        Workload::Run(Run { workers, command, directory, operations_max: Some(operations_max) })
+        Workload { workers, operations_max: Some(operations_max), ..Workload::of(LoadKind::Run(Run { command, directory })) }
     }
 }
 
@@ -212,7 +208,7 @@ prop_compose! {
         rate in rate(),
         operations_max in proptest::option::of(1..=u64::MAX),
     ) -> Workload {
-        Workload::ExecTree(ExecTree { workers, fanout, depth, rate, operations_max })
+        Workload { workers, rate, operations_max, ..Workload::of(LoadKind::ExecTree(ExecTree { fanout, depth })) }
     }
 }
 
@@ -224,8 +220,9 @@ prop_compose! {
         file_bytes in 0..=65_536_u32,
         rate in rate(),
         operations_max in proptest::option::of(1..=u64::MAX),
-    ) -> OpenStorm {
-        OpenStorm { workers, files, directory, file_bytes, rate, operations_max }
+    ) -> Workload {
+        let kind = LoadKind::OpenStorm(OpenStorm { files, directory, file_bytes });
+        Workload { workers, rate, operations_max, ..Workload::of(kind) }
     }
 }
 
@@ -235,20 +232,25 @@ prop_compose! {
         program in program(),
         rate in rate(),
         operations_max in proptest::option::of(1..=u64::MAX),
-    ) -> ExecStorm {
-        ExecStorm { workers, program, rate, operations_max }
+    ) -> Workload {
+        let kind = LoadKind::ExecStorm(ExecStorm { program });
+        Workload { workers, rate, operations_max, ..Workload::of(kind) }
     }
 }
 
 fn workload() -> impl Strategy<Value = Workload> {
-    prop_oneof![
-        open_storm().prop_map(Workload::OpenStorm),
-        exec_storm().prop_map(Workload::ExecStorm),
-        file_mix(),
-        open_list(),
-        exec_tree(),
-        command(),
-    ]
+    let load = prop_oneof![open_storm(), exec_storm(), file_mix(), open_list(), exec_tree(), command()];
+    // One load at least runs in the storm, so each does.
+    (load, any::<[bool; 3]>()).prop_map(|(load, [baseline, control, external])| {
+        let named = [
+            (PhaseKind::Baseline, baseline),
+            (PhaseKind::Control, control),
+            (PhaseKind::External, external),
+            (PhaseKind::Storm, true),
+        ];
+        let phases = named.into_iter().filter(|(_, runs)| *runs).map(|(phase, _)| phase).collect();
+        Workload { phases, ..load }
+    })
 }
 
 /// Expectations come from the reader itself: only it knows what a condition's text means.

@@ -12,7 +12,7 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-use lab_model::{Role, ThreadId, Workload};
+use lab_model::{LoadKind, Role, ThreadId, Workload};
 use lab_process::{
     GROW_EVERY, clock,
     privileges::{self, Capability, Kept, Programs},
@@ -246,7 +246,7 @@ struct Rights {
 impl Rights {
     fn of(welcome: &Welcome, workload: &[Workload]) -> Result<Rights, ServeError> {
         let reach = privileges::needed_to_reach(&[Path::new(&welcome.arena)], &[]);
-        let commands = workload.iter().any(|load| matches!(load, Workload::Run(_)));
+        let commands = workload.iter().any(|load| matches!(load.kind, LoadKind::Run(_)));
         Ok(Rights { reach: reach.map_err(ServeError::Privileges)?, commands })
     }
 
@@ -300,16 +300,16 @@ fn start_workers(
     let mut started = Vec::with_capacity(wanted);
     // In the order of the schedules: load by load.
     for load in workload {
-        for place in 0..load.workers() {
+        for place in 0..load.workers {
             let number = u16::try_from(started.len()).unwrap_or(u16::MAX);
             let launcher =
                 load.runs_programs().then(Launcher::new).transpose().map_err(ServeError::Thread)?;
-            let grove = match load {
-                Workload::ExecTree(tree) => Some(Grove::new(tree)),
+            let grove = match &load.kind {
+                LoadKind::ExecTree(tree) => Some(Grove::new(tree)),
                 _ => None,
             };
-            let command = match load {
-                Workload::Run(run) => Some((run.clone(), arena.to_owned())),
+            let command = match &load.kind {
+                LoadKind::Run(run) => Some((run.clone(), arena.to_owned())),
                 _ => None,
             };
             let (jobs, receiver) = mpsc::channel();

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use lab_model::Workload;
+use lab_model::{LoadKind, Workload};
 use lab_trace::{Target, TraceWriter};
 use lab_workload::{created_path, file_path, program_path, tree_path};
 use nix::sys::stat::{FileStat, fstat, stat};
@@ -85,22 +85,22 @@ impl Sites {
         let mut created = Vec::with_capacity(workload.len());
         for (place, load) in workload.iter().enumerate() {
             let own_files = || (0..load.files()).map(|index| file_path(load, index)).collect();
-            let (name, paths) = match load {
-                Workload::OpenStorm(storm) => {
+            let (name, paths) = match &load.kind {
+                LoadKind::OpenStorm(storm) => {
                     let files = 0..most_files(workload, &storm.directory);
                     (storm.directory.clone(), files.map(|index| file_path(load, index)).collect())
                 }
-                Workload::FileMix(_) | Workload::OpenList(_) => (format!("load {place}"), own_files()),
-                Workload::ExecStorm(storm) => {
+                LoadKind::FileMix(_) | LoadKind::OpenList(_) => (format!("load {place}"), own_files()),
+                LoadKind::ExecStorm(storm) => {
                     let path = program_path(storm.program);
                     (path.clone(), vec![path])
                 }
-                Workload::ExecTree(_) => (tree_path(), vec![tree_path()]),
-                Workload::Run(_) => (format!("load {place}"), Vec::new()),
+                LoadKind::ExecTree(_) => (tree_path(), vec![tree_path()]),
+                LoadKind::Run(_) => (format!("load {place}"), Vec::new()),
             };
-            let new: Result<Vec<Site>, String> = match load {
-                Workload::FileMix(mix) => {
-                    (0..mix.workers).map(|worker| Site::new(arena, &created_path(mix, worker))).collect()
+            let new: Result<Vec<Site>, String> = match &load.kind {
+                LoadKind::FileMix(mix) => {
+                    (0..load.workers).map(|worker| Site::new(arena, &created_path(mix, worker))).collect()
                 }
                 _ => Ok(Vec::new()),
             };
@@ -131,8 +131,8 @@ impl Sites {
 }
 
 fn most_files(workload: &[Workload], directory: &str) -> u32 {
-    let files = workload.iter().filter_map(|load| match load {
-        Workload::OpenStorm(storm) if storm.directory == directory => Some(storm.files),
+    let files = workload.iter().filter_map(|load| match &load.kind {
+        LoadKind::OpenStorm(storm) if storm.directory == directory => Some(storm.files),
         _ => None,
     });
     files.max().unwrap_or(0)

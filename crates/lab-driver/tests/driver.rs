@@ -180,9 +180,7 @@ fn a_lost_connection_ends_the_driver_and_keeps_what_it_recorded() {
 fn an_overloaded_open_loop_says_what_it_left_out() {
     // A program takes far longer than the 10 us that this rate leaves for it.
     let mut workload = exec(1, ExecProgram::Static, None);
-    if let lab_model::Workload::ExecStorm(storm) = &mut workload {
-        storm.rate = Rate::PerSecond(100_000);
-    }
+    workload.rate = Rate::PerSecond(100_000);
     let mut rig = Rig::new("overloaded", vec![workload]);
     rig.ready();
     let made = rig.drive(order(PhaseKind::Storm, Span::from_secs(1), None));

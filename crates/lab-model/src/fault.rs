@@ -1,4 +1,11 @@
+//! Planned faults: what can be done to a lab while it runs, and what each comes down to.
+//!
+//! A kind of fault is a row of [`PlannedKind`] (its number in traces, its word in lab files and reports), a variant of
+//! [`FaultAction`] (its numbers), and an [`Effect`]. Whoever brings a fault about, live or simulated, knows effects
+//! only; the order of events is `lab-workload`'s.
+
 use serde::{Deserialize, Serialize};
+use strum::{FromRepr, IntoStaticStr, VariantArray};
 
 use crate::{AuthEvents, Behavior, DenyRule, Service, Span};
 
@@ -21,6 +28,15 @@ impl PlannedFault {
     pub const MACHINE: &'static str = "machine";
     /// What stands between a client's ID and the number of a helper, which counts from 1.
     const HELPER: &'static str = ".helper-";
+
+    /// True when it is done to the participant of this name.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        match &self.action {
+            FaultAction::Freeze { names, .. } => names.is_empty() || names.iter().any(|one| one == name),
+            _ => self.on == name,
+        }
+    }
 
     /// The name of a client's helper: its number counts from 1.
     #[must_use]
@@ -95,21 +111,168 @@ pub enum FaultAction {
         /// For so long.
         span: Span,
     },
+    /// Makes participants stand still together, with all the processes that they have started.
+    Freeze {
+        /// Their names; none for all the lab's participants. [`PlannedFault::on`] is the name if it is one, else
+        /// [`PlannedFault::MACHINE`].
+        names: Vec<String>,
+        /// For so long.
+        span: Span,
+    },
+}
+
+/// The kinds of planned faults, by their number in traces. A number never changes, and none is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRepr, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+#[repr(u16)]
+pub enum PlannedKind {
+    /// Stops a process for a while.
+    Stall = 16,
+    /// Kills it.
+    Kill = 17,
+    /// Kills a client and starts it again.
+    Restart = 18,
+    /// Makes a client, a helper or a daemon work longer.
+    Slow = 19,
+    /// Makes a client deny.
+    Deny = 20,
+    /// Gives a client another behaviour, or a helper or a daemon another errand.
+    Behave = 21,
+    /// Keeps processors busy.
+    CpuLoad = 22,
+    /// Lowers a process's limit on open files.
+    Descriptors = 23,
+    /// Makes several processes, or all, stand still at once.
+    Freeze = 24,
+}
+
+impl PlannedKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: &'static [PlannedKind] = PlannedKind::VARIANTS;
+
+    /// The word in lab files and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// The number in traces.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The kind of this number; `None` for a number that this version does not know.
+    #[must_use]
+    pub const fn from_code(code: u16) -> Option<PlannedKind> {
+        PlannedKind::from_repr(code)
+    }
+}
+
+/// What a fault comes down to for whoever brings it about: an operating system, or the simulator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The participant works otherwise: it is told so, and says when it follows. [`behavior_under`] and
+    /// [`service_under`] say how.
+    Behavior,
+    /// All threads of the target stand still until the fault is over.
+    Standstill(Standstill),
+    /// The process is killed (`SIGKILL`).
+    Death {
+        /// It is started again so long after its death; `None` leaves that to the lab file's `restart`.
+        returns: Option<Span>,
+    },
+    /// Threads of a process of the lab's own keep processors busy until the fault is over.
+    Load {
+        /// How many.
+        threads: u16,
+    },
+    /// The process can have fewer files open (`RLIMIT_NOFILE`) until the fault is over.
+    Descriptors {
+        /// At most this many.
+        limit: u32,
+    },
+}
+
+impl Standstill {
+    /// The other means.
+    #[must_use]
+    pub const fn other(self) -> Standstill {
+        match self {
+            Standstill::Signal => Standstill::Freezer,
+            Standstill::Freezer => Standstill::Signal,
+        }
+    }
+}
+
+impl Effect {
+    /// True for what ends with the process that it is done to, and is not done to the next one of that name.
+    #[must_use]
+    pub const fn ends_with_target(self) -> bool {
+        matches!(self, Effect::Standstill(_) | Effect::Descriptors { .. })
+    }
+}
+
+/// By which means a target is made to stand still. What one means has stopped, another does not let go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standstill {
+    /// `SIGSTOP` and `SIGCONT`.
+    Signal,
+    /// The freezer of Linux's control groups, which stops all of its targets at once and their children with them.
+    Freezer,
 }
 
 impl FaultAction {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> PlannedKind {
+        match self {
+            FaultAction::Stall { .. } => PlannedKind::Stall,
+            FaultAction::Kill => PlannedKind::Kill,
+            FaultAction::Restart { .. } => PlannedKind::Restart,
+            FaultAction::Slow { .. } => PlannedKind::Slow,
+            FaultAction::Deny { .. } => PlannedKind::Deny,
+            FaultAction::Behave { .. } | FaultAction::Serve { .. } => PlannedKind::Behave,
+            FaultAction::CpuLoad { .. } => PlannedKind::CpuLoad,
+            FaultAction::Descriptors { .. } => PlannedKind::Descriptors,
+            FaultAction::Freeze { .. } => PlannedKind::Freeze,
+        }
+    }
+
     /// The name in lab files and reports.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    /// What it comes down to.
+    #[must_use]
+    pub const fn effect(&self) -> Effect {
         match self {
-            FaultAction::Stall { .. } => "stall",
-            FaultAction::Kill => "kill",
-            FaultAction::Restart { .. } => "restart",
-            FaultAction::Slow { .. } => "slow",
-            FaultAction::Deny { .. } => "deny",
-            FaultAction::Behave { .. } | FaultAction::Serve { .. } => "behave",
-            FaultAction::CpuLoad { .. } => "cpu_load",
-            FaultAction::Descriptors { .. } => "descriptors",
+            FaultAction::Stall { .. } => Effect::Standstill(Standstill::Signal),
+            FaultAction::Freeze { .. } => Effect::Standstill(Standstill::Freezer),
+            FaultAction::Kill => Effect::Death { returns: None },
+            FaultAction::Restart { after } => Effect::Death { returns: Some(*after) },
+            FaultAction::Slow { .. }
+            | FaultAction::Deny { .. }
+            | FaultAction::Behave { .. }
+            | FaultAction::Serve { .. } => Effect::Behavior,
+            FaultAction::CpuLoad { threads, .. } => Effect::Load { threads: *threads },
+            FaultAction::Descriptors { limit, .. } => Effect::Descriptors { limit: *limit },
+        }
+    }
+
+    /// How long it lasts, to be changed; `None` when it is over at once, or never.
+    pub const fn span_mut(&mut self) -> Option<&mut Span> {
+        match self {
+            FaultAction::Kill | FaultAction::Restart { .. } => None,
+            FaultAction::Behave { span, .. } | FaultAction::Serve { span, .. } => span.as_mut(),
+            FaultAction::Stall { span }
+            | FaultAction::Slow { span, .. }
+            | FaultAction::Deny { span, .. }
+            | FaultAction::CpuLoad { span, .. }
+            | FaultAction::Descriptors { span, .. }
+            | FaultAction::Freeze { span, .. } => Some(span),
         }
     }
 
@@ -123,20 +286,33 @@ impl FaultAction {
             | FaultAction::Slow { span, .. }
             | FaultAction::Deny { span, .. }
             | FaultAction::CpuLoad { span, .. }
-            | FaultAction::Descriptors { span, .. } => Some(*span),
+            | FaultAction::Descriptors { span, .. }
+            | FaultAction::Freeze { span, .. } => Some(*span),
         }
     }
 
     /// True when it is a change of how a process works that the process is told of.
     #[must_use]
     pub const fn is_behavior(&self) -> bool {
-        matches!(
-            self,
-            FaultAction::Slow { .. }
-                | FaultAction::Deny { .. }
-                | FaultAction::Behave { .. }
-                | FaultAction::Serve { .. }
-        )
+        matches!(self.effect(), Effect::Behavior)
+    }
+
+    /// True when who dies of it is started again.
+    #[must_use]
+    pub const fn brings_back(&self) -> bool {
+        matches!(self.effect(), Effect::Death { returns: Some(_) })
+    }
+
+    /// True when it can change how many decisions an operation leads to, in a lab with this deadline; false when it
+    /// only takes time.
+    #[must_use]
+    pub fn changes_counts(&self, deadline: Span) -> bool {
+        match self.effect() {
+            Effect::Standstill(_) => self.span().is_none_or(|span| span >= deadline),
+            Effect::Behavior => !matches!(self, FaultAction::Slow { .. }),
+            Effect::Load { .. } => false,
+            Effect::Death { .. } | Effect::Descriptors { .. } => true,
+        }
     }
 
     /// A sentence's worth of its numbers, such as `by 5ms`; empty where there are none.
@@ -148,12 +324,33 @@ impl FaultAction {
             FaultAction::Deny { path, .. } => path.clone().unwrap_or_else(|| "everything".into()),
             FaultAction::CpuLoad { threads, .. } => format!("{threads} threads"),
             FaultAction::Descriptors { limit, .. } => format!("at most {limit}"),
+            FaultAction::Freeze { names, .. } if names.is_empty() => "everything".into(),
+            FaultAction::Freeze { names, .. } => names.join(", "),
             FaultAction::Stall { .. }
             | FaultAction::Kill
             | FaultAction::Behave { .. }
             | FaultAction::Serve { .. } => String::new(),
         }
     }
+}
+
+/// What happened to a planned fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultStage {
+    /// It was done, or a client was told so.
+    Begins,
+    /// The client has said that it follows.
+    InForce,
+    /// It was taken back, or a client was told so, or its target has died.
+    Ends,
+    /// The client has said that it follows again.
+    Over,
+    /// Its time came, and its target was gone.
+    NoTarget,
+    /// Its time never came.
+    TooLate,
+    /// Another, by number.
+    Other(u32),
 }
 
 /// A client's behaviour while these faults of its own are in effect, the earliest first.
@@ -175,7 +372,8 @@ pub fn behavior_under<'a>(base: &Behavior, faults: impl Iterator<Item = &'a Faul
             | FaultAction::Restart { .. }
             | FaultAction::Serve { .. }
             | FaultAction::CpuLoad { .. }
-            | FaultAction::Descriptors { .. } => {}
+            | FaultAction::Descriptors { .. }
+            | FaultAction::Freeze { .. } => {}
         }
     }
     behavior.delay = behavior.delay.shifted(delay);

@@ -1,16 +1,16 @@
-use crate::{Distribution, FileMix, Workload};
+use crate::{Distribution, FileMix, LoadKind, Workload};
 
 /// The path of a load's file, relative to the arena: `files/f000017`. Empty for a load that opens none.
 #[must_use]
 pub fn file_path(load: &Workload, index: u32) -> String {
-    match load {
-        Workload::OpenStorm(storm) => format!("{}/f{index:06}", storm.directory),
-        Workload::FileMix(mix) => mixed_path(mix, index),
-        Workload::OpenList(list) => {
+    match &load.kind {
+        LoadKind::OpenStorm(storm) => format!("{}/f{index:06}", storm.directory),
+        LoadKind::FileMix(mix) => mixed_path(mix, index),
+        LoadKind::OpenList(list) => {
             let path = list.paths.get(index as usize).map_or("", String::as_str);
             format!("{}/{path}", list.directory)
         }
-        Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_) => String::new(),
+        LoadKind::ExecStorm(_) | LoadKind::ExecTree(_) | LoadKind::Run(_) => String::new(),
     }
 }
 
@@ -20,11 +20,11 @@ pub fn file_bytes(load: &Workload, index: u32) -> u32 {
     /// The largest file, whatever is drawn.
     const BYTES_MAX: u32 = 1 << 30;
     let drawn = |bytes: &Distribution<u32>| bytes.draw(path_seed(&file_path(load, index))).min(BYTES_MAX);
-    match load {
-        Workload::OpenStorm(storm) => storm.file_bytes,
-        Workload::FileMix(mix) => drawn(&mix.file_bytes),
-        Workload::OpenList(list) => drawn(&list.file_bytes),
-        Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_) => 0,
+    match &load.kind {
+        LoadKind::OpenStorm(storm) => storm.file_bytes,
+        LoadKind::FileMix(mix) => drawn(&mix.file_bytes),
+        LoadKind::OpenList(list) => drawn(&list.file_bytes),
+        LoadKind::ExecStorm(_) | LoadKind::ExecTree(_) | LoadKind::Run(_) => 0,
     }
 }
 
@@ -65,20 +65,22 @@ mod tests {
     use crate::Rate;
 
     fn mix(files: u32, directories: u32, depth: u8) -> Workload {
-        Workload::FileMix(FileMix {
+        Workload {
             workers: 1,
-            files,
-            directory: "mix".to_owned(),
-            directories,
-            depth,
-            file_bytes: Distribution::HeavyTail(1000, 50_000),
-            extensions: vec!["txt".to_owned(), "so".to_owned()],
-            read: 1,
-            write: 0,
-            create: 0,
             rate: Rate::Max,
             operations_max: None,
-        })
+            ..Workload::of(LoadKind::FileMix(FileMix {
+                files,
+                directory: "mix".to_owned(),
+                directories,
+                depth,
+                file_bytes: Distribution::HeavyTail(1000, 50_000),
+                extensions: vec!["txt".to_owned(), "so".to_owned()],
+                read: 1,
+                write: 0,
+                create: 0,
+            }))
+        }
     }
 
     #[test]

@@ -35,7 +35,9 @@ pub use expectation::{
     METRICS, Metric, MetricUnit, OUTCOMES,
 };
 pub use external::{ArenaKind, External, FIRST_EXTERNAL, PrivateFolder, ProcessFacts, Ready, Recognized};
-pub use fault::{FaultAction, PlannedFault, behavior_under, service_under};
+pub use fault::{
+    Effect, FaultAction, FaultStage, PlannedFault, PlannedKind, Standstill, behavior_under, service_under,
+};
 pub use files::{file_bytes, file_path, path_seed};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
@@ -46,5 +48,6 @@ pub use span::{InvalidSpan, Span};
 pub use time::{Ticks, Timebase};
 pub use visible::Visible;
 pub use workload::{
-    ExecProgram, ExecStorm, ExecTree, FileMix, Knee, OpenList, OpenStorm, Rate, Run, Workload,
+    ExecProgram, ExecStorm, ExecTree, FileMix, Knee, LoadKind, LoadPhases, OpenList, OpenStorm, Rate, Run,
+    Workload,
 };

@@ -1,47 +1,183 @@
-use serde::{Deserialize, Serialize};
+//! The loads: what each kind opens or runs ([`LoadKind`]), and what all of them have in common ([`Workload`]).
+//!
+//! A kind is a struct of its own numbers and a line in [`LoadKind`]; its word in lab files and reports, and its form in
+//! what is handed to processes and kept in traces, follow from that line.
 
-use crate::{Distribution, Span};
+use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantNames};
+
+use crate::{Distribution, PhaseKind, Span};
 
 /// One load on the lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Workload {
+#[serde(from = "Written", into = "Written")]
+pub struct Workload {
+    /// Threads that make its operations, each one at a time: 1 to 256.
+    pub workers: u16,
+    /// Closed loop or planned schedule. A command ([`LoadKind::Run`]) is always a closed loop.
+    pub rate: Rate,
+    /// Stops after this many operations in a phase; `None` goes on until the phase ends.
+    pub operations_max: Option<u64>,
+    /// The phases in which it runs.
+    pub phases: LoadPhases,
+    /// What it does.
+    pub kind: LoadKind,
+}
+
+/// Declares the kinds of loads, and how each is written with what all have in common.
+macro_rules! kinds {
+    ($( $(#[$meta:meta])* $kind:ident, )*) => {
+        /// What a load does.
+        #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+        #[strum(serialize_all = "snake_case")]
+        pub enum LoadKind {
+            $( $(#[$meta])* $kind($kind), )*
+        }
+
+        /// A load as processes are told of it and as traces keep it: the numbers of its kind among the common ones.
+        #[derive(Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Written {
+            $( $kind(WrittenLoad<$kind>), )*
+        }
+
+        impl From<Workload> for Written {
+            fn from(load: Workload) -> Written {
+                let Workload { workers, rate, operations_max, phases, kind } = load;
+                match kind {
+                    $( LoadKind::$kind(own) => {
+                        let rate = own.has_rate().then_some(rate);
+                        Written::$kind(WrittenLoad { workers, own, rate, operations_max, phases })
+                    } )*
+                }
+            }
+        }
+
+        impl From<Written> for Workload {
+            fn from(written: Written) -> Workload {
+                match written {
+                    $( Written::$kind(WrittenLoad { workers, own, rate, operations_max, phases }) => {
+                        let (rate, kind) = (rate.unwrap_or(Rate::Max), LoadKind::$kind(own));
+                        Workload { workers, rate, operations_max, phases, kind }
+                    } )*
+                }
+            }
+        }
+    };
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenLoad<T> {
+    workers: u16,
+    #[serde(flatten)]
+    own: T,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate>,
+    operations_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "LoadPhases::is_all")]
+    phases: LoadPhases,
+}
+
+kinds! {
     /// Opens files that are all alike.
-    OpenStorm(OpenStorm),
+    OpenStorm,
     /// Opens, writes to and creates files of many kinds.
-    FileMix(FileMix),
+    FileMix,
     /// Opens the files of a recorded list, in its order.
-    OpenList(OpenList),
+    OpenList,
     /// Runs programs.
-    ExecStorm(ExecStorm),
+    ExecStorm,
     /// Runs programs that run programs.
-    ExecTree(ExecTree),
+    ExecTree,
     /// Runs a command of the user's.
-    Run(Run),
+    Run,
+}
+
+/// What the kinds of loads tell of themselves. What is not said holds for all but a few.
+trait Load {
+    /// True unless its pace is its own.
+    fn has_rate(&self) -> bool {
+        true
+    }
+}
+
+impl Load for OpenStorm {}
+impl Load for FileMix {}
+impl Load for OpenList {}
+impl Load for ExecStorm {}
+impl Load for ExecTree {}
+impl Load for Run {
+    fn has_rate(&self) -> bool {
+        false
+    }
+}
+
+/// The phases in which a load runs: all but the drain, or some of them. The drain has no workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<PhaseKind>", into = "Vec<PhaseKind>")]
+pub struct LoadPhases(u8);
+
+impl LoadPhases {
+    /// Every phase that has a workload.
+    pub const ALL: LoadPhases = LoadPhases(0b1111);
+
+    /// True when it is every phase that has a workload.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        self.0 == LoadPhases::ALL.0
+    }
+
+    /// True when the load runs in this phase.
+    #[must_use]
+    pub const fn contains(self, phase: PhaseKind) -> bool {
+        LoadPhases::ALL.0 & self.0 & 1 << phase.place() != 0
+    }
+
+    /// The phases, in the order of a run.
+    pub fn iter(self) -> impl Iterator<Item = PhaseKind> {
+        PhaseKind::ALL.into_iter().filter(move |phase| self.contains(*phase))
+    }
+}
+
+impl Default for LoadPhases {
+    fn default() -> LoadPhases {
+        LoadPhases::ALL
+    }
+}
+
+impl FromIterator<PhaseKind> for LoadPhases {
+    fn from_iter<I: IntoIterator<Item = PhaseKind>>(phases: I) -> LoadPhases {
+        let bits = phases.into_iter().fold(0, |bits, phase| bits | 1 << phase.place());
+        LoadPhases(bits & LoadPhases::ALL.0)
+    }
+}
+
+impl From<Vec<PhaseKind>> for LoadPhases {
+    fn from(phases: Vec<PhaseKind>) -> LoadPhases {
+        phases.into_iter().collect()
+    }
+}
+
+impl From<LoadPhases> for Vec<PhaseKind> {
+    fn from(phases: LoadPhases) -> Vec<PhaseKind> {
+        phases.iter().collect()
+    }
 }
 
 /// Opens and closes files of the arena.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenStorm {
-    /// Threads that open, each one file at a time: 1 to 256.
-    pub workers: u16,
     /// Files in the arena: 1 to 1,000,000.
     pub files: u32,
     /// The folder below the arena that holds them; relative, without `..`.
     pub directory: String,
     /// Bytes in each file.
     pub file_bytes: u32,
-    /// Closed loop or planned schedule.
-    pub rate: Rate,
-    /// Stops after this many operations in a phase; `None` goes on until the phase ends.
-    pub operations_max: Option<u64>,
 }
 
 /// Opens files of a tree of folders: to read, to write, or to create a new one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileMix {
-    /// Threads that open, each one file at a time: 1 to 256.
-    pub workers: u16,
     /// Files in the arena: 1 to 1,000,000.
     pub files: u32,
     /// The folder below the arena that holds them all; relative, without `..`.
@@ -60,55 +196,33 @@ pub struct FileMix {
     pub write: u32,
     /// How many create a new file, which is removed again at once.
     pub create: u32,
-    /// Closed loop or planned schedule.
-    pub rate: Rate,
-    /// Stops after this many operations in a phase; `None` goes on until the phase ends.
-    pub operations_max: Option<u64>,
 }
 
 /// Opens files one after the other as a list has them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenList {
-    /// Threads that open; they take turns in the list: 1 to 256.
-    pub workers: u16,
     /// The paths, relative, in the order in which they are opened; at least one, and one may come again.
     pub paths: Vec<String>,
     /// The folder below the arena in which they are made again; relative, without `..`.
     pub directory: String,
     /// Bytes in a file, drawn for each; at most 1 GiB.
     pub file_bytes: Distribution<u32>,
-    /// Closed loop or planned schedule.
-    pub rate: Rate,
-    /// Stops after this many operations in a phase; `None` goes on until the phase ends.
-    pub operations_max: Option<u64>,
 }
 
 /// Runs programs from the arena.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecStorm {
-    /// Threads that run programs, each one at a time: 1 to 256.
-    pub workers: u16,
     /// The program to run.
     pub program: ExecProgram,
-    /// Closed loop or planned schedule.
-    pub rate: Rate,
-    /// Stops after this many operations in a phase; `None` goes on until the phase ends.
-    pub operations_max: Option<u64>,
 }
 
 /// Runs trees of processes: each runs `fanout` more, `depth` levels deep, and waits for them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecTree {
-    /// Threads that run trees, each one at a time: 1 to 256.
-    pub workers: u16,
     /// Programs that each program runs: 1 to 100.
     pub fanout: u32,
     /// Levels below the root: 0 to 8.
     pub depth: u32,
-    /// Closed loop or planned schedule, of trees.
-    pub rate: Rate,
-    /// Stops after this many trees in a phase; `None` goes on until the phase ends.
-    pub operations_max: Option<u64>,
 }
 
 impl ExecTree {
@@ -126,98 +240,59 @@ impl ExecTree {
 /// Runs a command of the user's own inside the lab's namespaces. Linux only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// Threads that run it, each once at a time: 1 to 256.
-    pub workers: u16,
     /// The program, found as a shell finds it, and its arguments; at least the program.
     pub command: Vec<String>,
     /// Its working directory below the arena, made before anything watches it; `None` for the arena itself.
     pub directory: Option<String>,
-    /// Runs it this many times in a phase; `None` goes on until the phase ends.
-    pub operations_max: Option<u64>,
+}
+
+impl LoadKind {
+    /// The words of all kinds, in the order of the documentation.
+    pub const NAMES: &'static [&'static str] = LoadKind::VARIANTS;
+
+    /// The word in lab files and reports.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
 }
 
 impl Workload {
     /// The threads of all loads of a lab together: what the board of the driver's trace has room for.
     pub const WORKERS_MAX: usize = 1024;
 
-    /// Threads that make its operations.
+    /// A load of one worker in a closed loop that goes on until each phase ends.
     #[must_use]
-    pub const fn workers(&self) -> u16 {
-        match self {
-            Workload::OpenStorm(storm) => storm.workers,
-            Workload::FileMix(mix) => mix.workers,
-            Workload::OpenList(list) => list.workers,
-            Workload::ExecStorm(storm) => storm.workers,
-            Workload::ExecTree(tree) => tree.workers,
-            Workload::Run(run) => run.workers,
-        }
-    }
-
-    /// The same, to be changed.
-    pub const fn workers_mut(&mut self) -> &mut u16 {
-        match self {
-            Workload::OpenStorm(storm) => &mut storm.workers,
-            Workload::FileMix(mix) => &mut mix.workers,
-            Workload::OpenList(list) => &mut list.workers,
-            Workload::ExecStorm(storm) => &mut storm.workers,
-            Workload::ExecTree(tree) => &mut tree.workers,
-            Workload::Run(run) => &mut run.workers,
-        }
-    }
-
-    /// How fast it runs.
-    #[must_use]
-    pub const fn rate(&self) -> Rate {
-        match self {
-            Workload::OpenStorm(storm) => storm.rate,
-            Workload::FileMix(mix) => mix.rate,
-            Workload::OpenList(list) => list.rate,
-            Workload::ExecStorm(storm) => storm.rate,
-            Workload::ExecTree(tree) => tree.rate,
-            Workload::Run(_) => Rate::Max,
-        }
-    }
-
-    /// Its limit on operations in a phase.
-    #[must_use]
-    pub const fn operations_max(&self) -> Option<u64> {
-        match self {
-            Workload::OpenStorm(storm) => storm.operations_max,
-            Workload::FileMix(mix) => mix.operations_max,
-            Workload::OpenList(list) => list.operations_max,
-            Workload::ExecStorm(storm) => storm.operations_max,
-            Workload::ExecTree(tree) => tree.operations_max,
-            Workload::Run(run) => run.operations_max,
-        }
-    }
-
-    /// The same, to be changed.
-    pub const fn operations_max_mut(&mut self) -> &mut Option<u64> {
-        match self {
-            Workload::OpenStorm(storm) => &mut storm.operations_max,
-            Workload::FileMix(mix) => &mut mix.operations_max,
-            Workload::OpenList(list) => &mut list.operations_max,
-            Workload::ExecStorm(storm) => &mut storm.operations_max,
-            Workload::ExecTree(tree) => &mut tree.operations_max,
-            Workload::Run(run) => &mut run.operations_max,
-        }
+    pub const fn of(kind: LoadKind) -> Workload {
+        Workload { workers: 1, rate: Rate::Max, operations_max: None, phases: LoadPhases::ALL, kind }
     }
 
     /// Files that it opens, by their place; 0 for a load that runs programs.
     #[must_use]
     pub fn files(&self) -> u32 {
-        match self {
-            Workload::OpenStorm(storm) => storm.files,
-            Workload::FileMix(mix) => mix.files,
-            Workload::OpenList(list) => u32::try_from(list.paths.len()).unwrap_or(u32::MAX),
-            Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_) => 0,
+        match &self.kind {
+            LoadKind::OpenStorm(storm) => storm.files,
+            LoadKind::FileMix(mix) => mix.files,
+            LoadKind::OpenList(list) => u32::try_from(list.paths.len()).unwrap_or(u32::MAX),
+            LoadKind::ExecStorm(_) | LoadKind::ExecTree(_) | LoadKind::Run(_) => 0,
+        }
+    }
+
+    /// The folder that its files lie in, relative to the arena; `None` for a load that opens none.
+    #[must_use]
+    pub fn directory(&self) -> Option<&str> {
+        match &self.kind {
+            LoadKind::OpenStorm(storm) => Some(&storm.directory),
+            LoadKind::FileMix(mix) => Some(&mix.directory),
+            LoadKind::OpenList(list) => Some(&list.directory),
+            LoadKind::ExecStorm(_) | LoadKind::ExecTree(_) | LoadKind::Run(_) => None,
         }
     }
 
     /// True for a load that runs programs.
     #[must_use]
     pub const fn runs_programs(&self) -> bool {
-        matches!(self, Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_))
+        matches!(self.kind, LoadKind::ExecStorm(_) | LoadKind::ExecTree(_) | LoadKind::Run(_))
     }
 }
 
@@ -313,10 +388,33 @@ mod tests {
 
     #[test]
     fn a_tree_is_the_sum_of_its_levels() {
-        let tree = |fanout, depth| {
-            ExecTree { workers: 1, fanout, depth, rate: Rate::Max, operations_max: None }.execs()
-        };
+        let tree = |fanout, depth| ExecTree { fanout, depth }.execs();
         assert_eq!([tree(3, 0), tree(3, 2), tree(1, 4), tree(2, 3)], [1, 13, 5, 15]);
         assert!(tree(100, 8) > ExecTree::EXECS_MAX);
+    }
+
+    #[test]
+    fn a_load_is_kept_as_it_always_was() {
+        let tree = |load: Workload| Workload { workers: 3, operations_max: Some(7), ..load };
+        let load = tree(Workload::of(LoadKind::ExecTree(ExecTree { fanout: 2, depth: 1 })));
+        let kept = r#"{"exec_tree":{"workers":3,"fanout":2,"depth":1,"rate":"max","operations_max":7}}"#;
+        assert_eq!(serde_json::to_string(&load).unwrap(), kept);
+        assert_eq!(serde_json::from_str::<Workload>(kept).unwrap(), load);
+        let run = Run { command: vec!["true".to_owned()], directory: None };
+        let kept = r#"{"run":{"workers":1,"command":["true"],"directory":null,"operations_max":null}}"#;
+        assert_eq!(serde_json::to_string(&Workload::of(LoadKind::Run(run))).unwrap(), kept);
+    }
+
+    #[test]
+    fn a_load_runs_in_the_phases_that_it_names_and_never_in_the_drain() {
+        let phases: LoadPhases =
+            [PhaseKind::Storm, PhaseKind::Control, PhaseKind::Drain].into_iter().collect();
+        let named: Vec<PhaseKind> = phases.iter().collect();
+        assert_eq!(named, [PhaseKind::Control, PhaseKind::Storm]);
+        assert!(!LoadPhases::ALL.contains(PhaseKind::Drain) && !phases.is_all());
+        let kind = LoadKind::ExecTree(ExecTree { fanout: 2, depth: 1 });
+        let text = serde_json::to_string(&Workload { phases, ..Workload::of(kind) }).unwrap();
+        assert!(text.ends_with(r#""phases":["control","storm"]}}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Workload>(&text).unwrap().phases, phases);
     }
 }

@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     Active, ClientsAre, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, Runs, SigningFile,
-    abort::AbortWatch, interrupts, owner::Owner, preflight, products::require_products,
+    abort::AbortWatch, freezer::LabGroup, interrupts, owner::Owner, preflight, products::require_products,
 };
 
 /// What is to be launched.
@@ -78,14 +78,18 @@ pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>),
     // Nothing but a path says which program the kernel is to execute, but no folder on its way is others' to write.
     crate::trusted_program(request.program, trusted)?;
     let programs = OpenPrograms::of(request.programs, request.lab, trusted)?;
+    let freezer = LabGroup::of(request.lab)?;
     let folder = RunFolder::create(request.runs, &request.lab.name)?;
     mark_active(&folder, None);
-    let prepared = preflight::executes(folder.root()).and_then(|()| prepare(request, &programs, &folder));
+    let prepared = preflight::executes(folder.root())
+        .and_then(|()| prepare(request, &programs, &folder, freezer.as_ref()));
     let outcome = prepared.and_then(|plan| runtime.block_on(confined(request, &plan, &folder, &mut signals)));
     // The conductor has done so already, unless it was killed.
     if let Some(error) = daemons.and_then(|daemons| daemons.uninstall().err()) {
         tracing::warn!("`lab down` has to take the clients away: {error}");
     }
+    // The conductor has thawed what it froze, or the kernel has ended it with the conductor.
+    drop(freezer);
     folder.uninstall();
     if let Err(error) = folder.hand_over() {
         tracing::warn!("the run stays root's: {error}");
@@ -128,7 +132,12 @@ impl OpenPrograms {
 }
 
 /// Writes the resolved lab, installs the bundles and says what the conductor is to do.
-fn prepare(request: &Request<'_>, programs: &OpenPrograms, folder: &RunFolder) -> Result<Vec<u8>, Failure> {
+fn prepare(
+    request: &Request<'_>,
+    programs: &OpenPrograms,
+    folder: &RunFolder,
+    freezer: Option<&LabGroup>,
+) -> Result<Vec<u8>, Failure> {
     let output = |what: &'static str| move |error: io::Error| Failure::output(what, &error);
     let of_run = folder.folder();
     folder
@@ -165,6 +174,7 @@ fn prepare(request: &Request<'_>, programs: &OpenPrograms, folder: &RunFolder) -
         terminal: request.terminal,
         cpus: Vec::new(),
         clients_are: request.clients_are.clone(),
+        freezer: freezer.map_or_else(PathBuf::new, |group| group.path().to_owned()),
         caller: request.runs.trusted().caller(),
     };
     serde_json::to_vec(&plan)

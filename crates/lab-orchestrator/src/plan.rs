@@ -33,6 +33,9 @@ pub struct Plan {
     /// How the clients are started.
     #[serde(default)]
     pub clients_are: ClientsAre,
+    /// The control group in which processes are frozen; empty when the lab freezes none.
+    #[serde(default)]
+    pub freezer: PathBuf,
     /// The user who called sudo: what lies in the run's folder may be theirs.
     #[serde(default)]
     pub caller: Option<u32>,

@@ -1,6 +1,6 @@
 //! What a lab asks for and cannot have here, found out before anything is written.
 
-use lab_model::{BackendChoice, Client, Lab, Run, Workload};
+use lab_model::{BackendChoice, Client, Lab, LoadKind, Run};
 use lab_workload::{Ground, elf::Machine};
 
 use crate::{Failure, FailureKind};
@@ -61,8 +61,8 @@ fn mute_what_is_there(lab: &Lab) -> Result<(), Failure> {
     let ground = Ground { root: "/".to_owned(), machine: Machine::this() };
     let entries = lab_workload::arena(&lab.workload, &lab.programs_of_clients(), &ground)
         .map_err(|error| Failure::new(FailureKind::Bug, format!("the arena cannot be filled: {error}")))?;
-    let folders = lab.workload.iter().filter_map(|load| match load {
-        Workload::Run(Run { directory, .. }) => directory.clone(),
+    let folders = lab.workload.iter().filter_map(|load| match &load.kind {
+        LoadKind::Run(Run { directory, .. }) => directory.clone(),
         _ => None,
     });
     let paths: Vec<String> = entries.into_iter().map(|entry| entry.path).chain(folders).collect();

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lab_model::{External, Lab, Run, Workload};
+use lab_model::{External, Lab, LoadKind, Run, Workload};
 
 use crate::{Failure, FailureKind};
 
@@ -20,7 +20,7 @@ pub fn missing_products(lab: &Lab) -> Vec<Failure> {
 /// A command that cannot be run because there is no such program. One that is named by its place below the working
 /// directory is not looked for: that is in the arena, which is not there yet.
 fn absent_command(load: &Workload) -> Option<Failure> {
-    let Workload::Run(Run { command, .. }) = load else { return None };
+    let LoadKind::Run(Run { command, .. }) = &load.kind else { return None };
     let program = command.first()?;
     let (there, lack) = if program.starts_with('/') {
         (is_program(Path::new(program)), "there is no such program")

@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use lab_model::{
-    BackendChoice, Behavior, Client, Lab, OpenStorm, Phases, Preset, Rate, Safety, Span, Workload,
+    BackendChoice, Behavior, Client, Lab, LoadKind, OpenStorm, Phases, Preset, Rate, Safety, Span, Workload,
 };
 use lab_sim::{Counting, Kernel, Options, simulate};
 
@@ -43,14 +43,16 @@ fn lab(clients: usize, behavior: &Behavior) -> Lab {
             storm: Span::from_secs(100_000),
             drain: Span::from_secs(10),
         },
-        workload: vec![Workload::OpenStorm(OpenStorm {
+        workload: vec![Workload {
             workers: 2,
-            files: 500,
-            directory: "files".to_owned(),
-            file_bytes: 4096,
             rate: Rate::Max,
             operations_max: None,
-        })],
+            ..Workload::of(LoadKind::OpenStorm(OpenStorm {
+                files: 500,
+                directory: "files".to_owned(),
+                file_bytes: 4096,
+            }))
+        }],
         expect: Vec::new(),
         safety: Safety { run_max: Span::from_secs(1_000_000), ..Safety::default() },
     }

@@ -1,6 +1,6 @@
 //! What the simulator cannot do: such a lab is refused, because a run without it would be another lab.
 
-use lab_model::{Lab, Workload};
+use lab_model::{Lab, LoadKind, Workload};
 
 use crate::course::faults::is_strange_to_workers;
 
@@ -18,7 +18,7 @@ pub fn not_simulated(lab: &Lab) -> Option<String> {
     let strange = lab.faults.iter().any(is_strange_to_workers);
     part(strange, "helpers that are restarted by themselves");
     let loads = |wanted: fn(&Workload) -> bool| lab.workload.iter().any(wanted);
-    part(loads(|load| matches!(load, Workload::Run(_))), "a command of the user's (`run`)");
+    part(loads(|load| matches!(load.kind, LoadKind::Run(_))), "a command of the user's (`run`)");
     match parts.as_slice() {
         [] => None,
         [one] => Some(one.clone()),

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{KERNELS, exec_storm, lab, open_storm, scanner};
-use lab_model::{ExecProgram, ExecStorm, ExecTree, Lab, PhaseKind, Rate, Span, Workload};
+use lab_model::{ExecProgram, ExecStorm, ExecTree, Lab, LoadKind, PhaseKind, Rate, Span, Workload};
 use lab_sim::{
     Calibration, Costs, Evidence, Kernel, Measured, Options, Traces, calibrate, measure, simulate,
 };
@@ -87,18 +87,18 @@ fn what_is_cold_and_how_long_programs_take_comes_from_labs_that_show_it() {
     let mut many = lab(24, &lab_model::Preset::Noop.behavior(), 300);
     many.workload = vec![open_storm(1, Rate::Max, Some(300))];
     let mut paced = lab(2, &scanner(), 300);
-    let short = Workload::ExecStorm(ExecStorm {
+    let short = Workload {
         workers: 1,
-        program: ExecProgram::Static,
         rate: Rate::PerSecond(50),
         operations_max: Some(50),
-    });
+        ..Workload::of(LoadKind::ExecStorm(ExecStorm { program: ExecProgram::Static }))
+    };
     paced.workload = vec![open_storm(1, Rate::PerSecond(200), Some(200)), short];
     let mut programs = lab(1, &scanner(), 100);
     programs.workload = vec![exec_storm(ExecProgram::Static, 50)];
     let mut trees = lab(1, &scanner(), 100);
-    let tree = ExecTree { workers: 1, fanout: 3, depth: 1, rate: Rate::Max, operations_max: Some(20) };
-    trees.workload = vec![Workload::ExecTree(tree)];
+    let tree = LoadKind::ExecTree(ExecTree { fanout: 3, depth: 1 });
+    trees.workload = vec![Workload { operations_max: Some(20), ..Workload::of(tree) }];
     let machine = Costs {
         sleep_exit: 30_000,
         cold: 20_000,

@@ -7,8 +7,8 @@ mod common;
 use common::{KERNELS, lab, open_storm, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
-    AskedDaemon, AuthEvents, Behavior, Cache, Daemon, Errand, FaultAction, Helpers, Lab, Mute, PhaseKind,
-    PlannedFault, Rate, ReactTo, Service, Span, Workload,
+    AskedDaemon, AuthEvents, Behavior, Cache, Daemon, Errand, FaultAction, Helpers, Lab, LoadKind, Mute,
+    PhaseKind, PlannedFault, Rate, ReactTo, Service, Span,
 };
 use lab_sim::{Kernel, Options, Summary, Traces, check_determinism, not_simulated, simulate};
 use lab_trace::Trace;
@@ -172,6 +172,46 @@ fn a_stall_shorter_than_the_deadline_costs_no_client() {
 }
 
 #[test]
+fn a_frozen_lab_stands_still_and_goes_on() {
+    let all = FaultAction::Freeze { names: Vec::new(), span: ms(500) };
+    let some = FaultAction::Freeze { names: vec!["driver".into(), "c1".into()], span: ms(500) };
+    for (kernel, action) in
+        KERNELS.into_iter().flat_map(|kernel| [(kernel, all.clone()), (kernel, some.clone())])
+    {
+        let lab = noops(600, vec![fault(PlannedFault::MACHINE, 300, action)]);
+        let (_, report) = run(&lab, kernel);
+        assert_eq!((ways(&report, 0, "rule"), ways(&report, 1, "rule")), (600, 600), "nobody was killed");
+        assert_eq!(lasted(the_fault(&report, "freeze")), 500_000_000);
+        let slowest = number(storm(&report), "/op_latency_ns/max");
+        assert!((490_000_000..510_000_000).contains(&slowest), "planned opens came late: {slowest}");
+    }
+}
+
+#[test]
+fn what_is_stalled_and_frozen_goes_on_after_the_longer_of_the_two() {
+    for (kernel, (stall, freeze)) in
+        KERNELS.into_iter().flat_map(|kernel| [(kernel, (600, 200)), (kernel, (200, 600))])
+    {
+        let freeze = FaultAction::Freeze { names: vec!["c1".into()], span: ms(freeze) };
+        let faults = vec![fault("c1", 300, FaultAction::Stall { span: ms(stall) }), fault("c1", 300, freeze)];
+        let (_, report) = run(&noops(600, faults), kernel);
+        let slowest = number(storm(&report), "/op_latency_ns/max");
+        assert!((590_000_000..610_000_000).contains(&slowest), "{kernel:?}: {slowest}");
+    }
+}
+
+#[test]
+fn a_client_that_is_frozen_past_the_deadline_is_killed() {
+    for kernel in KERNELS {
+        let freeze = FaultAction::Freeze { names: vec!["c1".into()], span: ms(10_000) };
+        let lab = noops(1500, vec![fault("c1", 300, freeze)]);
+        let (_, report) = run(&lab, kernel);
+        assert_eq!(ends(&report, 0), ["clean"]);
+        assert_ne!(ends(&report, 1), ["clean"], "{kernel:?}");
+    }
+}
+
+#[test]
 fn a_stalled_driver_makes_no_operations() {
     for kernel in KERNELS {
         let lab = noops(600, vec![fault("driver", 300, FaultAction::Stall { span: ms(500) })]);
@@ -299,7 +339,7 @@ fn whoever_comes_back_answers_at_once_until_it_is_known() {
     for kernel in KERNELS {
         let mut lab = noops(800, vec![fault("c1", 300, FaultAction::Restart { after: ms(50) })]);
         lab.clients[1].behavior = Behavior { cache: Cache::On, ..Behavior::noop() };
-        let Workload::OpenStorm(storm) = &mut lab.workload[0] else { unreachable!() };
+        let LoadKind::OpenStorm(storm) = &mut lab.workload[0].kind else { unreachable!() };
         storm.files = 1;
         let (summary, _) = run(&lab, kernel);
         let asked: u64 = summary.seen[1].iter().sum();

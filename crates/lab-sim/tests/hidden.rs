@@ -5,14 +5,16 @@ mod common;
 
 use common::{KERNELS, exec_storm, lab, run, run_with, scanner};
 use lab_model::{
-    AuthEvents, Behavior, Cache, Concurrency, DenyRule, ExecProgram, Lab, Mute, PhaseKind, Rate, Reaction,
-    Span, Via, Workload,
+    AuthEvents, Behavior, Cache, Concurrency, DenyRule, ExecProgram, Lab, LoadKind, Mute, PhaseKind, Rate,
+    Reaction, Span, Via, Workload,
 };
 use lab_sim::{Costs, Counting, EsCache, Kernel, Options, Outcome, Size, Summary, plan, simulate};
 
 fn storm(directory: &str, files: u32) -> Workload {
-    let Workload::OpenStorm(storm) = common::open_storm(1, Rate::Max, Some(100)) else { unreachable!() };
-    Workload::OpenStorm(lab_model::OpenStorm { directory: directory.to_owned(), files, ..storm })
+    let load = common::open_storm(1, Rate::Max, Some(100));
+    let LoadKind::OpenStorm(storm) = load.kind.clone() else { unreachable!() };
+    let storm = lab_model::OpenStorm { directory: directory.to_owned(), files, ..storm };
+    Workload { kind: LoadKind::OpenStorm(storm), ..load }
 }
 
 /// Decisions of each client in storm and drain.
@@ -61,8 +63,7 @@ fn opens_and_execs_are_kept_apart() {
     let mut lab = lab(1, &Behavior { cache: Cache::On, ..Behavior::noop() }, 1);
     lab.workload = vec![exec_storm(ExecProgram::Static, 50)];
     // One opener at a time: two would both ask before the first answer is kept.
-    let Workload::ExecStorm(storm) = &mut lab.workload[0] else { unreachable!() };
-    storm.workers = 1;
+    lab.workload[0].workers = 1;
     assert_eq!(seen(&run(&lab, Kernel::Fanotify)), [2]);
     assert_eq!(seen(&run(&lab, Kernel::EndpointSecurity)), [1]);
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use common::{KERNELS, lab, mix, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
-    Behavior, Cache, Concurrency, ExecTree, Lab, PhaseKind, Rate, Reaction, Span, Via, Workload,
+    Behavior, Cache, Concurrency, ExecTree, Lab, LoadKind, PhaseKind, Rate, Reaction, Span, Via, Workload,
 };
 use lab_sim::{
     Costs, Kernel, Options, Outcome, Size, Summary, Traces, check_determinism, not_simulated, plan, simulate,
@@ -83,7 +83,12 @@ fn a_kept_answer_is_asked_for_again_after_a_write() {
 }
 
 fn tree(workers: u16, fanout: u32, depth: u32, trees: u64) -> Workload {
-    Workload::ExecTree(ExecTree { workers, fanout, depth, rate: Rate::Max, operations_max: Some(trees) })
+    Workload {
+        workers,
+        rate: Rate::Max,
+        operations_max: Some(trees),
+        ..Workload::of(LoadKind::ExecTree(ExecTree { fanout, depth }))
+    }
 }
 
 #[test]

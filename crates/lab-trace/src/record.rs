@@ -16,7 +16,8 @@ use lab_model::ProcessLife;
 
 pub use decision::{Decision, DecisionBegin, DecisionEnd, Target};
 pub use external::{GroupMark, MarkOn, Outlook, Sighting};
-pub use fault::{Fault, FaultKind, FaultStage, PlannedKind, PlannedStep};
+pub use fault::{Fault, FaultKind, PlannedStep};
+pub use lab_model::{FaultStage, PlannedKind};
 pub use loss::{Loss, LossKind};
 pub use mark::{PhaseMark, ProcessMark, ProcessMarkKind, ThreadMark, ThreadPurpose, Unwatched};
 pub use notice::Notice;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use lab_model::{ExecProgram, Workload, file_bytes, file_path, path_seed};
+use lab_model::{ExecProgram, LoadKind, Workload, file_bytes, file_path, path_seed};
 
 use crate::{
     elf::{self, Machine},
@@ -115,14 +115,14 @@ pub fn arena(
         add_program(*program, ground, &mut entries)?;
     }
     for load in workload {
-        match load {
-            Workload::OpenStorm(storm) => add_files(load, &storm.directory, &mut entries)?,
-            Workload::FileMix(mix) => add_files(load, &mix.directory, &mut entries)?,
-            Workload::OpenList(list) => add_files(load, &list.directory, &mut entries)?,
-            Workload::ExecStorm(storm) => add_program(storm.program, ground, &mut entries)?,
+        match &load.kind {
+            LoadKind::OpenStorm(storm) => add_files(load, &storm.directory, &mut entries)?,
+            LoadKind::FileMix(mix) => add_files(load, &mix.directory, &mut entries)?,
+            LoadKind::OpenList(list) => add_files(load, &list.directory, &mut entries)?,
+            LoadKind::ExecStorm(storm) => add_program(storm.program, ground, &mut entries)?,
             // Its command is the user's, and so is what that needs.
-            Workload::Run(_) => {}
-            Workload::ExecTree(_) => {
+            LoadKind::Run(_) => {}
+            LoadKind::ExecTree(_) => {
                 // What records its own children is more than a few hundred bytes can do.
                 entries.insert(tree_path(), (MODE_PROGRAM, Content::HostFile(HostFile::Driver)));
             }
@@ -242,18 +242,25 @@ mod tests {
     use crate::files::target;
 
     fn storm(directory: &str, files: u32, file_bytes: u32) -> Workload {
-        Workload::OpenStorm(OpenStorm {
+        Workload {
             workers: 1,
-            files,
-            directory: directory.to_owned(),
-            file_bytes,
             rate: Rate::Max,
             operations_max: None,
-        })
+            ..Workload::of(LoadKind::OpenStorm(OpenStorm {
+                files,
+                directory: directory.to_owned(),
+                file_bytes,
+            }))
+        }
     }
 
     fn exec(program: ExecProgram) -> Workload {
-        Workload::ExecStorm(ExecStorm { workers: 1, program, rate: Rate::Max, operations_max: None })
+        Workload {
+            workers: 1,
+            rate: Rate::Max,
+            operations_max: None,
+            ..Workload::of(LoadKind::ExecStorm(ExecStorm { program }))
+        }
     }
 
     fn ground(machine: Machine) -> Ground {

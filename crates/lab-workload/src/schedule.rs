@@ -1,4 +1,4 @@
-use lab_model::{ExecProgram, PhaseKind, Span, Workload};
+use lab_model::{ExecProgram, LoadKind, PhaseKind, Span, Workload};
 
 use crate::{
     pace::{Pace, planned},
@@ -123,33 +123,36 @@ impl Iterator for Schedule {
 }
 
 fn work(load: &Workload) -> Work {
-    match load {
-        Workload::OpenStorm(storm) => Work::Open { files: storm.files },
-        Workload::FileMix(mix) => {
+    match &load.kind {
+        LoadKind::OpenStorm(storm) => Work::Open { files: storm.files },
+        LoadKind::FileMix(mix) => {
             let (read, write, create) = (mix.read, mix.write, mix.create);
             Work::Mix { files: mix.files, read, write, create }
         }
-        Workload::OpenList(_) => Work::List { files: load.files(), next: 0, stride: 0 },
-        Workload::ExecStorm(storm) => Work::Exec(storm.program),
-        Workload::ExecTree(_) => Work::Tree,
-        Workload::Run(_) => Work::Run,
+        LoadKind::OpenList(_) => Work::List { files: load.files(), next: 0, stride: 0 },
+        LoadKind::ExecStorm(storm) => Work::Exec(storm.program),
+        LoadKind::ExecTree(_) => Work::Tree,
+        LoadKind::Run(_) => Work::Run,
     }
 }
 
-/// The most operations a load may make in a phase of this length; `u64::MAX` for no limit.
-fn most(load: &Workload, span: Span) -> u64 {
-    let own = load.operations_max().unwrap_or(u64::MAX);
+/// The most operations a load may make in a phase: none in one in which it does not run, `u64::MAX` for no limit.
+fn most(load: &Workload, limits: &PhaseLimits) -> u64 {
+    if !load.phases.contains(limits.phase) {
+        return 0;
+    }
+    let own = load.operations_max.unwrap_or(u64::MAX);
     if !load.runs_programs() && load.files() == 0 {
         return 0;
     }
     // A plan that is longer than can be counted still ends.
-    planned(load.rate(), span).map_or(own, |planned| own.min(planned.min(u64::MAX - 1)))
+    planned(load.rate, limits.span).map_or(own, |planned| own.min(planned.min(u64::MAX - 1)))
 }
 
 /// The workers of all loads together.
 #[must_use]
 pub fn workers(workload: &[Workload]) -> usize {
-    workload.iter().map(|load| usize::from(load.workers())).sum()
+    workload.iter().map(|load| usize::from(load.workers)).sum()
 }
 
 /// The schedule of each worker, load by load. The same arguments give the same schedules.
@@ -158,7 +161,7 @@ pub fn schedules(workload: &[Workload], seed: u64, limits: &PhaseLimits) -> Vec<
     let shares = shares(workload, limits);
     let mut schedules = Vec::with_capacity(workers(workload));
     for (load, (settings, share)) in workload.iter().zip(shares).enumerate() {
-        let workers = u64::from(settings.workers());
+        let workers = u64::from(settings.workers);
         for place in 0..workers {
             let stream = [u64::from(limits.phase.code()), schedules.len() as u64];
             let mut work = work(settings);
@@ -169,7 +172,7 @@ pub fn schedules(workload: &[Workload], seed: u64, limits: &PhaseLimits) -> Vec<
             schedules.push(Schedule {
                 load,
                 work,
-                pace: Pace::of(settings.rate(), limits.span, place, workers),
+                pace: Pace::of(settings.rate, limits.span, place, workers),
                 remaining: part(share, workers, place),
                 random: Random::new(seed, &stream),
             });
@@ -189,12 +192,12 @@ const fn part(whole: u64, parts: u64, place: u64) -> u64 {
 /// How many operations each load may make: never more together than the phase allows, and exactly as many
 /// if the loads have that many. What one load does not need goes to the others, evenly by worker.
 fn shares(loads: &[Workload], limits: &PhaseLimits) -> Vec<u64> {
-    let most: Vec<u64> = loads.iter().map(|load| most(load, limits.span)).collect();
+    let most: Vec<u64> = loads.iter().map(|load| most(load, limits)).collect();
     let Some(mut left) = limits.operations_max else { return most };
     // Worker by worker, the least needy first, each taking no more than an even share of what is left.
     let mut needs: Vec<(u64, usize)> = Vec::new();
     for (load, (settings, &most)) in loads.iter().zip(&most).enumerate() {
-        let workers = u64::from(settings.workers());
+        let workers = u64::from(settings.workers);
         needs.extend((0..workers).map(|place| (part(most, workers, place), load)));
     }
     needs.sort_unstable();
@@ -216,14 +219,16 @@ mod tests {
     use super::*;
 
     fn open(workers: u16, files: u32, rate: Rate, operations_max: Option<u64>) -> Workload {
-        Workload::OpenStorm(OpenStorm {
+        Workload {
             workers,
-            files,
-            directory: "files".to_owned(),
-            file_bytes: 1,
             rate,
             operations_max,
-        })
+            ..Workload::of(LoadKind::OpenStorm(OpenStorm {
+                files,
+                directory: "files".to_owned(),
+                file_bytes: 1,
+            }))
+        }
     }
 
     fn limits(milliseconds: u64, operations_max: Option<u64>) -> PhaseLimits {
@@ -281,20 +286,22 @@ mod tests {
 
     #[test]
     fn a_mix_keeps_its_shares() {
-        let mix = Workload::FileMix(FileMix {
+        let mix = Workload {
             workers: 2,
-            files: 50,
-            directory: "mix".to_owned(),
-            directories: 5,
-            depth: 2,
-            file_bytes: Distribution::Fixed(10),
-            extensions: vec!["c".to_owned()],
-            read: 7,
-            write: 2,
-            create: 1,
             rate: Rate::Max,
             operations_max: Some(20_000),
-        });
+            ..Workload::of(LoadKind::FileMix(FileMix {
+                files: 50,
+                directory: "mix".to_owned(),
+                directories: 5,
+                depth: 2,
+                file_bytes: Distribution::Fixed(10),
+                extensions: vec!["c".to_owned()],
+                read: 7,
+                write: 2,
+                create: 1,
+            }))
+        };
         let all: Vec<Action> =
             schedules(&[mix], 42, &limits(1, None)).into_iter().flatten().map(|one| one.action).collect();
         let count = |wanted: fn(&Action) -> bool| all.iter().filter(|action| wanted(action)).count();
@@ -312,14 +319,16 @@ mod tests {
 
     #[test]
     fn workers_take_turns_in_a_list() {
-        let list = Workload::OpenList(OpenList {
+        let list = Workload {
             workers: 2,
-            paths: ["a", "b", "a", "c", "d"].map(str::to_owned).to_vec(),
-            directory: "list".to_owned(),
-            file_bytes: Distribution::Fixed(10),
             rate: Rate::Max,
             operations_max: Some(12),
-        });
+            ..Workload::of(LoadKind::OpenList(OpenList {
+                paths: ["a", "b", "a", "c", "d"].map(str::to_owned).to_vec(),
+                directory: "list".to_owned(),
+                file_bytes: Distribution::Fixed(10),
+            }))
+        };
         let files = |worker: usize| {
             let made = plan(std::slice::from_ref(&list), 1, &limits(1, None));
             made[worker].iter().map(|one| one.action).collect::<Vec<_>>()
@@ -331,13 +340,9 @@ mod tests {
 
     #[test]
     fn a_slow_load_leaves_its_share_to_the_others() {
-        let exec = ExecStorm {
-            workers: 1,
-            program: ExecProgram::Static,
-            rate: Rate::PerSecond(10),
-            operations_max: None,
-        };
-        let workload = [open(1, 5, Rate::Max, None), Workload::ExecStorm(exec)];
+        let exec = Workload::of(LoadKind::ExecStorm(ExecStorm { program: ExecProgram::Static }));
+        let exec = Workload { rate: Rate::PerSecond(10), ..exec };
+        let workload = [open(1, 5, Rate::Max, None), exec];
         let remaining: Vec<u64> =
             schedules(&workload, 1, &limits(1000, Some(200))).iter().map(Schedule::remaining).collect();
         assert_eq!(remaining, [190, 10]);
@@ -364,5 +369,20 @@ mod tests {
                 prop_assert!(of_load(load) <= most.unwrap_or(u64::MAX));
             }
         }
+    }
+
+    #[test]
+    fn a_load_runs_in_its_phases_only_and_leaves_its_share_to_the_others() {
+        let storm_only =
+            Workload { phases: [PhaseKind::Storm].into_iter().collect(), ..open(2, 5, Rate::Max, Some(100)) };
+        let workload = [storm_only, open(1, 5, Rate::Max, Some(100))];
+        let made = |phase| {
+            let limits = PhaseLimits { phase, span: Span::from_secs(1), operations_max: Some(80) };
+            let left = schedules(&workload, 1, &limits).into_iter().map(|schedule| schedule.remaining());
+            left.collect::<Vec<u64>>()
+        };
+        assert_eq!(made(PhaseKind::Baseline), [0, 0, 80]);
+        assert_eq!(made(PhaseKind::Storm).iter().sum::<u64>(), 80);
+        assert!(made(PhaseKind::Storm)[0] > 0);
     }
 }

@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use lab_model::{ExecProgram, ExecStorm, Rate, Workload};
+use lab_model::{ExecProgram, ExecStorm, LoadKind, Rate, Workload};
 use lab_workload::{ArenaEntry, Content, Ground, HostFile, arena, elf::Machine, fill, program_path};
 
 fn create(root: &Path, entry: &ArenaEntry) {
@@ -37,8 +37,11 @@ fn all_programs_end_with_status_0() {
     let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("images");
     drop(fs::remove_dir_all(&root));
     let programs = [ExecProgram::Static, ExecProgram::Dynamic, ExecProgram::Script];
-    let workload = programs.map(|program| {
-        Workload::ExecStorm(ExecStorm { workers: 1, program, rate: Rate::Max, operations_max: None })
+    let workload = programs.map(|program| Workload {
+        workers: 1,
+        rate: Rate::Max,
+        operations_max: None,
+        ..Workload::of(LoadKind::ExecStorm(ExecStorm { program }))
     });
     let ground = Ground { root: root.to_str().unwrap().to_owned(), machine: Machine::this() };
     for entry in arena(&workload, &[], &ground).unwrap() {

@@ -1,7 +1,7 @@
 //! Disturbances: what the lab file planned and what became of it, and what the warden did.
 
 use lab_model::PlannedFault;
-use lab_trace::{FaultKind, FaultStage, PlannedKind, PlannedStep};
+use lab_trace::{FaultKind, FaultStage, PlannedStep};
 
 use super::Assembly;
 use crate::{
@@ -45,7 +45,7 @@ impl Assembly<'_> {
                     actor: planned.map_or_else(actor, |planned| planned.on.clone()),
                     detail: planned.map(|planned| planned.action.detail()).unwrap_or_default(),
                     planned: true,
-                    ..mark(name(kind))
+                    ..mark(kind.name())
                 }
             }
         })
@@ -98,19 +98,5 @@ impl Assembly<'_> {
             (None, "not known".to_owned())
         };
         Expectation { text, held, observed }
-    }
-}
-
-/// The name of a kind in reports, as in lab files.
-const fn name(kind: PlannedKind) -> &'static str {
-    match kind {
-        PlannedKind::Stall => "stall",
-        PlannedKind::Kill => "kill",
-        PlannedKind::Restart => "restart",
-        PlannedKind::Slow => "slow",
-        PlannedKind::Deny => "deny",
-        PlannedKind::Behave => "behave",
-        PlannedKind::CpuLoad => "cpu_load",
-        PlannedKind::Descriptors => "descriptors",
     }
 }

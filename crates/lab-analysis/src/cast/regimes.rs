@@ -1,6 +1,6 @@
 //! Which behaviour a client had when: that of the lab file, and those that planned faults gave it for a while.
 
-use lab_model::{Behavior, FaultAction, Lab, behavior_under};
+use lab_model::{Behavior, Effect, FaultAction, Lab, behavior_under};
 use lab_trace::{FaultKind, FaultStage, PlannedStep};
 
 use crate::cast::timeline::Timeline;
@@ -61,8 +61,8 @@ pub(crate) fn regimes(lab: &Lab, client: usize, timeline: &Timeline) -> Vec<Regi
 pub(crate) fn limited(lab: &Lab, client: usize, timeline: &Timeline) -> Vec<(u64, u64)> {
     let id = lab.clients[client].id.as_str();
     let faults = (0_u32..).zip(&lab.faults);
-    let mine =
-        faults.filter(|(_, fault)| fault.on == id && matches!(fault.action, FaultAction::Descriptors { .. }));
+    let mine = faults
+        .filter(|(_, fault)| fault.on == id && matches!(fault.action.effect(), Effect::Descriptors { .. }));
     let at = |place: u32, stage: FaultStage| {
         let step = PlannedStep { place, stage };
         let mut faults = timeline.faults.iter();

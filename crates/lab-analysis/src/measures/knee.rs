@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use lab_model::{Bounded, Expectation, Knee, Lab, PhaseKind, Rate, Role, Workload};
+use lab_model::{Bounded, Expectation, Knee, Lab, PhaseKind, Rate, Role};
 use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
 
 use crate::{
@@ -44,30 +44,22 @@ impl KneeTally {
     /// A tally for the lab's load that looks for a knee, if it has one and its storm has begun.
     pub(crate) fn of(lab: &Lab, traces: &[Trace<'_>]) -> Option<KneeTally> {
         let mut first = 0_u16;
-        let (load, knee) = lab.workload.iter().find_map(|load| match load.rate() {
+        let (load, knee) = lab.workload.iter().find_map(|load| match load.rate {
             Rate::Knee(knee) => Some((load, knee)),
             _ => {
-                first = first.saturating_add(load.workers());
+                first = first.saturating_add(load.workers);
                 None
             }
         })?;
-        let workers = first..first.saturating_add(load.workers());
+        let workers = first..first.saturating_add(load.workers);
         let began = traces
             .iter()
             .filter(|trace| trace.header.role == Role::Driver)
             .filter_map(|trace| first_planned(trace, &workers))
             .min()?;
-        let name = match load {
-            Workload::OpenStorm(_) => "open_storm",
-            Workload::FileMix(_) => "file_mix",
-            Workload::OpenList(_) => "open_list",
-            Workload::ExecStorm(_) => "exec_storm",
-            Workload::ExecTree(_) => "exec_tree",
-            Workload::Run(_) => "run",
-        };
         Some(KneeTally {
             knee,
-            load: name,
+            load: load.kind.name(),
             hold: lab.hold.clone(),
             workers,
             began,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Bounded, Cause, Lab, OperationKind, PhaseKind, Total, Workload};
+use lab_model::{Bounded, Cause, Lab, LoadKind, OperationKind, PhaseKind, Total};
 use lab_trace::Operation;
 
 use crate::{
@@ -52,7 +52,7 @@ pub(crate) struct TreesTally {
 impl TreesTally {
     /// A tally for a lab that grows trees.
     pub(crate) fn of(lab: &Lab) -> Option<TreesTally> {
-        let grows = lab.workload.iter().any(|load| matches!(load, Workload::ExecTree(_)));
+        let grows = lab.workload.iter().any(|load| matches!(load.kind, LoadKind::ExecTree(_)));
         grows.then(TreesTally::default)
     }
 

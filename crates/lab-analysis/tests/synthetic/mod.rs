@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use lab_analysis::{Context, findings::Findings};
 use lab_model::{
-    Actor, Approval, BackendChoice, Behavior, Cause, Client, Concurrency, EventKind, Lab, NotifyEvent,
-    OpenStorm, OperationKind, PhaseKind, Phases, Preset, Rate, ReactTo, Reaction, Role, Safety, Span,
-    SubjectClass, ThreadId, Ticks, Timebase, Verdict, Workload,
+    Actor, Approval, BackendChoice, Behavior, Cause, Client, Concurrency, EventKind, Lab, LoadKind,
+    NotifyEvent, OpenStorm, OperationKind, PhaseKind, Phases, Preset, Rate, ReactTo, Reaction, Role, Safety,
+    Span, SubjectClass, ThreadId, Ticks, Timebase, Verdict, Workload,
 };
 use lab_trace::{
     DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, Notice, OperationBegin, OperationEnd,
@@ -51,14 +51,16 @@ pub(crate) fn lab(clients: usize) -> Lab {
             storm: Span::from_secs(1),
             drain: Span::from_secs(1),
         },
-        workload: vec![Workload::OpenStorm(OpenStorm {
+        workload: vec![Workload {
             workers: 1,
-            files: 10,
-            directory: "files".into(),
-            file_bytes: 0,
             rate: Rate::Max,
             operations_max: None,
-        })],
+            ..Workload::of(LoadKind::OpenStorm(OpenStorm {
+                files: 10,
+                directory: "files".into(),
+                file_bytes: 0,
+            }))
+        }],
         expect: Vec::new(),
         safety: Safety::default(),
     }

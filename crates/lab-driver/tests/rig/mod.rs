@@ -17,7 +17,7 @@ use std::{
 };
 
 use lab_model::{
-    Actor, Distribution, ExecProgram, ExecStorm, ExecTree, FileMix, OpenStorm, Rate, Run, Workload,
+    Actor, Distribution, ExecProgram, ExecStorm, ExecTree, FileMix, LoadKind, OpenStorm, Rate, Run, Workload,
 };
 use lab_protocol::{
     Assignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment, Welcome, receive, send,
@@ -38,39 +38,55 @@ fn writing() -> MutexGuard<'static, ()> {
 
 pub(crate) fn open(workers: u16, files: u32, rate: Rate, operations_max: Option<u64>) -> Workload {
     let directory = "files".to_owned();
-    Workload::OpenStorm(OpenStorm { workers, files, directory, file_bytes: 64, rate, operations_max })
+    Workload {
+        workers,
+        rate,
+        operations_max,
+        ..Workload::of(LoadKind::OpenStorm(OpenStorm { files, directory, file_bytes: 64 }))
+    }
 }
 
 pub(crate) fn exec(workers: u16, program: ExecProgram, operations_max: Option<u64>) -> Workload {
-    Workload::ExecStorm(ExecStorm { workers, program, rate: Rate::Max, operations_max })
+    Workload {
+        workers,
+        rate: Rate::Max,
+        operations_max,
+        ..Workload::of(LoadKind::ExecStorm(ExecStorm { program }))
+    }
 }
 
 pub(crate) fn mix(workers: u16, operations_max: u64) -> Workload {
-    Workload::FileMix(FileMix {
+    Workload {
         workers,
-        files: 40,
-        directory: "mix".to_owned(),
-        directories: 4,
-        depth: 2,
-        file_bytes: Distribution::Uniform(10, 5000),
-        extensions: vec!["txt".to_owned(), "so".to_owned()],
-        read: 2,
-        write: 1,
-        create: 1,
         rate: Rate::Max,
         operations_max: Some(operations_max),
-    })
+        ..Workload::of(LoadKind::FileMix(FileMix {
+            files: 40,
+            directory: "mix".to_owned(),
+            directories: 4,
+            depth: 2,
+            file_bytes: Distribution::Uniform(10, 5000),
+            extensions: vec!["txt".to_owned(), "so".to_owned()],
+            read: 2,
+            write: 1,
+            create: 1,
+        }))
+    }
 }
 
 pub(crate) fn command(words: &[&str], operations_max: u64) -> Workload {
     let command = words.iter().map(|word| (*word).to_owned()).collect();
     let directory = Some("work".to_owned());
-    Workload::Run(Run { workers: 1, command, directory, operations_max: Some(operations_max) })
+    Workload {
+        workers: 1,
+        operations_max: Some(operations_max),
+        ..Workload::of(LoadKind::Run(Run { command, directory }))
+    }
 }
 
 pub(crate) fn tree(workers: u16, fanout: u32, depth: u32, operations_max: u64) -> Workload {
     let (rate, operations_max) = (Rate::Max, Some(operations_max));
-    Workload::ExecTree(ExecTree { workers, fanout, depth, rate, operations_max })
+    Workload { workers, rate, operations_max, ..Workload::of(LoadKind::ExecTree(ExecTree { fanout, depth })) }
 }
 
 /// A driver and its arena.

@@ -3,8 +3,8 @@
 use lab_model::{
     AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Comparison, Daemon, Decimal, DenyRule,
     Errand, ExecProgram, ExecStorm, ExecTree, Expectation, Expected, External, FaultAction, Helpers, Knee,
-    Lab, METRICS, NotifyEvent, OpenStorm, Phases, PlannedFault, Preset, Rate, ReactTo, Reaction, Ready,
-    Recognized, Run, Safety, Span, Workload,
+    Lab, LoadKind, LoadPhases, METRICS, NotifyEvent, OpenStorm, Phases, PlannedFault, Preset, Rate, ReactTo,
+    Reaction, Ready, Recognized, Run, Safety, Span, Workload,
 };
 
 use super::bytes::Bytes;
@@ -68,19 +68,14 @@ fn load(bytes: &mut Bytes<'_>) -> Workload {
         }),
     };
     let operations_max = bytes.flag().then(|| bytes.number());
-    match bytes.below(4) {
-        0 => Workload::OpenStorm(OpenStorm {
-            workers,
-            files: 10,
-            directory,
-            file_bytes: 0,
-            rate,
-            operations_max,
-        }),
-        1 => Workload::ExecStorm(ExecStorm { workers, program: ExecProgram::Static, rate, operations_max }),
-        2 => Workload::ExecTree(ExecTree { workers, fanout: 2, depth: 2, rate, operations_max }),
-        _ => Workload::Run(Run { workers, command: vec!["make".into()], directory: None, operations_max }),
-    }
+    let kind = match bytes.below(4) {
+        0 => LoadKind::OpenStorm(OpenStorm { files: 10, directory, file_bytes: 0 }),
+        1 => LoadKind::ExecStorm(ExecStorm { program: ExecProgram::Static }),
+        2 => LoadKind::ExecTree(ExecTree { fanout: 2, depth: 2 }),
+        _ => LoadKind::Run(Run { command: vec!["make".into()], directory: None }),
+    };
+    let rate = if matches!(kind, LoadKind::Run(_)) { Rate::Max } else { rate };
+    Workload { workers, rate, operations_max, phases: LoadPhases::ALL, kind }
 }
 
 fn expectation(bytes: &mut Bytes<'_>) -> Expectation {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lab_model::{Lab, Run, Workload};
+use lab_model::{Lab, LoadKind, Run};
 use lab_workload::{Content, Ground, HostFile, elf::Machine};
 
 /// Creates the files of the workload and the programs of the clients in the arena.
@@ -16,7 +16,7 @@ pub(super) fn fill(arena: &Path, lab: &Lab, driver: &Path) -> io::Result<()> {
     let ground = Ground { root: arena.display().to_string(), machine };
     let programs = lab.programs_of_clients();
     for load in &lab.workload {
-        if let Workload::Run(Run { directory: Some(directory), .. }) = load {
+        if let LoadKind::Run(Run { directory: Some(directory), .. }) = &load.kind {
             fs::create_dir_all(arena.join(directory))?;
         }
     }

@@ -12,14 +12,14 @@ use lab_model::{Actor, Phase, PhaseKind, Role, Span, Ticks};
 use lab_process::{clock, host_facts, process_id};
 use lab_protocol::{Order, PhaseOrder};
 use lab_trace::{Header, Identity, PhaseMark, ProcessMark, ProcessMarkKind, TraceWriter, WriterOptions};
+use lab_workload::Restarts;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Event, arena,
-    comeback::Comebacks,
     ending::describe,
     external::Externals,
-    faults::Faults,
+    faults::{Faults, Stopwatch},
     give_up_privileges,
     happening::Waited,
     helpers::{HelperTable, first_free},
@@ -63,7 +63,8 @@ pub(super) struct Conductor {
     pub(super) externals: Externals,
     pub(super) progress: Progress,
     pub(super) faults: Faults,
-    pub(super) comebacks: Comebacks,
+    pub(super) restarts: Restarts,
+    pub(super) stopwatch: Stopwatch,
     /// The clients behave as the lab file says, no longer as the control does.
     pub(super) behaving: bool,
     pub(super) next_actor: u16,
@@ -105,7 +106,7 @@ impl Conductor {
         }
         let progress = Progress::new(plan.terminal);
         let (processes, warden) = (BTreeMap::new(), Warden::default());
-        let (faults, comebacks) = (Faults::of(&plan.lab), Comebacks::default());
+        let (faults, restarts) = (Faults::of(&plan.lab), Restarts::default());
         let next_actor = first_free(&plan.lab);
         Ok(Conductor {
             plan,
@@ -119,7 +120,8 @@ impl Conductor {
             externals,
             progress,
             faults,
-            comebacks,
+            restarts,
+            stopwatch: Stopwatch::start(),
             behaving: false,
             next_actor,
             standstill: None,
@@ -182,7 +184,7 @@ impl Conductor {
             self.drive(phase).await?;
         }
         self.end_faults().await?;
-        self.comebacks.stop();
+        self.restarts.stop();
         self.calm().await
     }
 
@@ -197,7 +199,7 @@ impl Conductor {
         let began = clock::now();
         self.mark_phase(phase.kind, true, began);
         if phase.kind == PhaseKind::Storm {
-            self.faults.storm_begins();
+            self.faults.planned.storm_begins(self.stopwatch.now());
         }
         let order = Order::Drive(PhaseOrder { phase: phase.kind, span: phase.span, operations_max });
         self.order(DRIVER, &order).await?;
@@ -243,7 +245,7 @@ impl Conductor {
             let waited = self.until(Some(left), Some(span), |_| false).await;
             let now = self.warden.glance();
             // What is planned for the drain takes place in it.
-            let expected = self.faults.go_on() || !self.comebacks.is_empty();
+            let expected = self.faults.planned.go_on() || !self.restarts.is_empty();
             let still = now.events == before.events && now.is_idle() && left == QUIET_FOR;
             let quiet = still && !expected;
             if quiet || waited == Waited::Stopped || Instant::now() >= until {
@@ -262,7 +264,7 @@ impl Conductor {
     pub(super) fn deserted(&self) -> bool {
         let mut clients = self.processes.values().filter(|process| process.role == Role::Client).peekable();
         let dead = clients.peek().is_some() && clients.all(|process| !process.alive());
-        dead && self.comebacks.is_empty()
+        dead && self.restarts.is_empty()
     }
 
     /// The clients that have not ended.

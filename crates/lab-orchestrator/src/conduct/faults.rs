@@ -1,13 +1,13 @@
-//! Planned faults, done to the lab while the storm goes on and taken back again.
+//! Planned faults, done to the lab while the storm goes on and taken back again. When each begins and ends, and who is
+//! told what, [`lab_workload::Faults`] says; this is what an operating system does for it.
 
-use std::{path::Path, process::Stdio};
+use std::{collections::BTreeMap, path::Path, process::Stdio};
 
-use lab_model::{
-    Actor, Behavior, Client, FaultAction, Lab, PlannedFault, Service, behavior_under, service_under,
-};
+use lab_model::{Actor, Behavior, Effect, FaultAction, FaultStage, Lab, PlannedFault, Standstill};
 use lab_process::clock;
 use lab_protocol::Order;
-use lab_trace::{Fault, FaultKind, FaultStage, PlannedKind, PlannedStep};
+use lab_trace::{Fault, FaultKind, PlannedStep};
+use lab_workload::{FaultStep, Participant, Target, Told};
 use nix::sys::signal::Signal;
 use tokio::{
     process::{Child, Command},
@@ -15,147 +15,69 @@ use tokio::{
 };
 
 use super::{
-    comeback::Returning,
     conductor::Conductor,
     ending::{end, send},
+    freezer::{Freezer, Meant},
     process::State,
 };
-use crate::Failure;
+use crate::{Failure, freezer};
 
-/// What has become of a planned fault.
-#[derive(Debug)]
-enum Course {
-    /// Its time has not come.
-    Waiting,
-    /// It is in effect, on this process.
-    Active { actor: Actor, until: Option<Instant>, undo: Undo },
-    /// It is over, or was over at once.
-    Over,
-}
-
-/// What takes a fault back.
+/// What takes an effect back.
 #[derive(Debug)]
 enum Undo {
-    /// Nothing does.
-    Nothing,
     /// The process goes on.
     Continue(u32),
-    /// The client gets the behaviour that is then due, or the worker its service.
-    Behave,
+    /// The processes go on.
+    Thaw(Freezer),
     /// The load ends.
     Load(Box<Child>),
     /// The limit is what it was.
     Limit(u32, limit::Before),
 }
 
-/// Somebody was told of a change, and has not said yet that it is followed.
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    place: usize,
-    /// Whom the change is about.
-    actor: Actor,
-    /// Who says so: a helper's client answers for it.
-    by: Actor,
-    then: FaultStage,
-}
-
-/// All planned faults.
+/// All planned faults, and what takes those back that are in effect.
 #[derive(Debug)]
 pub(super) struct Faults {
-    planned: Vec<PlannedFault>,
-    courses: Vec<Course>,
-    told: Vec<Told>,
-    /// When the storm began, while it goes on.
-    storm: Option<Instant>,
+    pub(super) planned: lab_workload::Faults,
+    undo: BTreeMap<usize, Undo>,
+}
+
+/// The time since the conductor began, in the nanoseconds of plans.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub(super) fn start() -> Stopwatch {
+        Stopwatch(Instant::now())
+    }
+
+    pub(super) fn now(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The instant at which it shows this.
+    pub(super) fn at(self, nanos: u64) -> Instant {
+        self.0 + std::time::Duration::from_nanos(nanos)
+    }
 }
 
 impl Faults {
     pub(super) fn of(lab: &Lab) -> Faults {
-        let courses = lab.faults.iter().map(|_| Course::Waiting).collect();
-        Faults { planned: lab.faults.clone(), courses, told: Vec::new(), storm: None }
-    }
-
-    /// The storm begins: times count from now.
-    pub(super) fn storm_begins(&mut self) {
-        self.storm = Some(Instant::now());
-    }
-
-    /// When the next fault begins or ends.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        let due = |(fault, course): (&PlannedFault, &Course)| match course {
-            Course::Waiting => Some(self.storm? + fault.at.duration()),
-            Course::Active { until, .. } => *until,
-            Course::Over => None,
-        };
-        self.planned.iter().zip(&self.courses).filter_map(due).min()
-    }
-
-    /// True while a fault that will end is in effect.
-    pub(super) fn go_on(&self) -> bool {
-        self.courses.iter().any(|course| matches!(course, Course::Active { until: Some(_), .. }))
-    }
-
-    /// True while this process is stopped on purpose.
-    pub(super) fn stalls(&self, process: Actor) -> bool {
-        self.courses.iter().any(|course| {
-            matches!(course, Course::Active { actor, undo: Undo::Continue(_), .. } if *actor == process)
-        })
-    }
-
-    /// How long after its death a process that a fault killed is to come back; asked once.
-    pub(super) fn comes_back(&mut self, name: &str) -> Option<lab_model::Span> {
-        let both = self.planned.iter().zip(&mut self.courses);
-        both.filter(|(fault, _)| fault.on == name).find_map(|(fault, course)| {
-            match (&fault.action, &*course) {
-                (FaultAction::Restart { after }, Course::Active { .. }) => {
-                    *course = Course::Over;
-                    Some(*after)
-                }
-                _ => None,
-            }
-        })
-    }
-
-    /// A client's behaviour under the faults that are in effect.
-    pub(super) fn behavior(&self, lab: &Lab, client: &Client) -> Behavior {
-        behavior_under(&client.behavior, self.active(lab, client.id.as_str()))
-    }
-
-    /// How a helper or a daemon serves under the faults that are in effect.
-    pub(super) fn service(&self, lab: &Lab, worker: &str) -> Option<Service> {
-        Some(service_under(lab.service_of(worker)?, self.active(lab, worker)))
-    }
-
-    /// What is in effect on this participant.
-    fn active<'a>(&'a self, lab: &'a Lab, on: &'a str) -> impl Iterator<Item = &'a FaultAction> {
-        let both = lab.faults.iter().zip(&self.courses);
-        both.filter(move |(fault, course)| matches!(course, Course::Active { .. }) && fault.on == on)
-            .map(|(fault, _)| &fault.action)
-    }
-
-    fn due(&self, now: Instant) -> Vec<(usize, bool)> {
-        let places = 0..self.planned.len();
-        let due = |place: usize| match &self.courses[place] {
-            Course::Waiting => {
-                let at = self.storm? + self.planned[place].at.duration();
-                (at <= now).then_some((place, true))
-            }
-            Course::Active { until: Some(until), .. } if *until <= now => Some((place, false)),
-            Course::Active { .. } | Course::Over => None,
-        };
-        places.filter_map(due).collect()
+        Faults { planned: lab_workload::Faults::of(lab), undo: BTreeMap::new() }
     }
 }
 
 impl Conductor {
     /// Begins and ends the faults whose time has come, and notes who follows what it was told.
     pub(super) async fn disturb(&mut self) -> Result<(), Failure> {
-        for (place, begins) in self.faults.due(Instant::now()) {
-            if begins {
-                self.begin_fault(place).await?;
+        for (place, begins) in self.faults.planned.all_due(self.stopwatch.now()) {
+            let steps = if begins {
+                let target = self.fault_target(place);
+                self.faults.planned.begin(place, self.stopwatch.now(), target)
             } else {
-                self.end_fault(place).await?;
-            }
+                self.faults.planned.end(place)
+            };
+            self.take_fault_steps(steps).await?;
         }
         self.note_followers();
         Ok(())
@@ -163,116 +85,112 @@ impl Conductor {
 
     /// The storm is over: what has not begun never will.
     pub(super) fn storm_ends(&mut self) {
-        self.faults.storm = None;
-        for place in 0..self.faults.planned.len() {
-            if matches!(self.faults.courses[place], Course::Waiting) {
-                self.record(place, Actor::UNKNOWN, FaultStage::TooLate);
-                self.faults.courses[place] = Course::Over;
-            }
-        }
+        let steps = self.faults.planned.storm_ends();
+        self.record_fault_steps(&steps);
     }
 
     /// Takes back whatever is still in effect.
     pub(super) async fn end_faults(&mut self) -> Result<(), Failure> {
-        for place in 0..self.faults.planned.len() {
-            self.end_fault(place).await?;
+        for place in 0..self.plan.lab.faults.len() {
+            let steps = self.faults.planned.end(place);
+            self.take_fault_steps(steps).await?;
         }
         Ok(())
     }
 
     /// A process has died: what was done to it is over.
     pub(super) fn fault_target_died(&mut self, process: Actor) {
-        self.faults.told.retain(|told| told.actor != process && told.by != process);
-        for place in 0..self.faults.planned.len() {
-            let bound = matches!(
-                &self.faults.courses[place],
-                Course::Active { actor, undo: Undo::Continue(_) | Undo::Limit(..), .. } if *actor == process
-            );
-            if bound {
-                self.record(place, process, FaultStage::Ends);
-                self.faults.courses[place] = Course::Over;
+        let steps = self.faults.planned.target_died(process);
+        self.record_fault_steps(&steps);
+    }
+
+    /// Whether the one whom a fault is about is there.
+    fn fault_target(&self, place: usize) -> Target {
+        let on = &self.faults.planned.planned(place).on;
+        match self.alive_by_name(on) {
+            Some((actor, _)) => Target::Present(actor),
+            None => {
+                let whom = Participant::named(&self.plan.lab, on);
+                let returns = whom.is_some_and(|whom| self.restarts.expects(whom));
+                if returns { Target::Returning } else { Target::Gone }
             }
         }
     }
 
-    async fn begin_fault(&mut self, place: usize) -> Result<(), Failure> {
-        let fault = self.faults.planned[place].clone();
-        let target = self.alive_by_name(&fault.on);
-        let returns = Returning::named(&self.plan.lab, &fault.on);
-        let returns = returns.is_some_and(|whom| self.comebacks.expects(whom));
-        let (actor, pid) = match target {
-            Some(target) => target,
-            None if fault.on == PlannedFault::MACHINE => (Actor::UNKNOWN, 0),
-            // Who is on its way back gets the behaviour when it is there.
-            None if fault.action.is_behavior() && returns => (Actor::UNKNOWN, 0),
-            None => {
-                self.record(place, Actor::UNKNOWN, FaultStage::NoTarget);
-                self.faults.courses[place] = Course::Over;
-                return Ok(());
+    async fn take_fault_steps(&mut self, steps: Vec<FaultStep>) -> Result<(), Failure> {
+        for step in steps {
+            match step {
+                FaultStep::Record { place, actor, stage } => {
+                    self.record(place, actor, stage);
+                    if stage == FaultStage::Begins {
+                        self.progress.note(&said(self.faults.planned.planned(place)));
+                    }
+                }
+                FaultStep::Begin { place, effect, .. } => self.begin_effect(place, effect)?,
+                FaultStep::End { place, .. } => self.end_effect(place).await,
+                FaultStep::Tell { place, then } => self.tell(place, then).await?,
             }
-        };
-        let began = Instant::now();
-        self.record(place, actor, FaultStage::Begins);
-        let undo = match &fault.action {
-            FaultAction::Stall { .. } => {
-                send(pid, Signal::SIGSTOP);
-                Undo::Continue(pid)
-            }
-            FaultAction::Kill | FaultAction::Restart { .. } => {
-                end(pid);
-                Undo::Nothing
-            }
-            FaultAction::Slow { .. }
-            | FaultAction::Deny { .. }
-            | FaultAction::Behave { .. }
-            | FaultAction::Serve { .. } => Undo::Behave,
-            FaultAction::CpuLoad { threads, .. } => Undo::Load(Box::new(self.load(*threads)?)),
-            FaultAction::Descriptors { limit, .. } => {
-                let before = limit::lower(pid, *limit)
-                    .map_err(|error| Failure::output("cannot limit the descriptors of a process", &error))?;
-                Undo::Limit(pid, before)
-            }
-        };
-        let until = fault.action.span().map(|span| began + span.duration());
-        self.faults.courses[place] = match fault.action {
-            FaultAction::Kill => Course::Over,
-            _ => Course::Active { actor, until, undo },
-        };
-        if fault.action.is_behavior() {
-            self.tell(place, FaultStage::InForce).await?;
         }
-        self.progress.note(&said(&fault));
         Ok(())
     }
 
-    async fn end_fault(&mut self, place: usize) -> Result<(), Failure> {
-        let course = std::mem::replace(&mut self.faults.courses[place], Course::Over);
-        let Course::Active { actor, undo, .. } = course else {
-            self.faults.courses[place] = course;
-            return Ok(());
+    /// Of faults that nothing else is to be done for. What is to take them back is gone with their target.
+    fn record_fault_steps(&mut self, steps: &[FaultStep]) {
+        for step in steps {
+            if let FaultStep::Record { place, actor, stage } = *step {
+                self.record(place, actor, stage);
+                self.faults.undo.remove(&place);
+            }
+        }
+    }
+
+    fn begin_effect(&mut self, place: usize, effect: Effect) -> Result<(), Failure> {
+        let on = self.faults.planned.planned(place).on.clone();
+        let pid = self.alive_by_name(&on).map(|(_, pid)| pid);
+        let undo = match (effect, pid) {
+            (Effect::Standstill(Standstill::Signal), Some(pid)) => {
+                send(pid, Signal::SIGSTOP);
+                Undo::Continue(pid)
+            }
+            (Effect::Standstill(Standstill::Freezer), _) => Undo::Thaw(self.freeze(place)?),
+            (Effect::Load { threads }, _) => Undo::Load(Box::new(self.load(threads)?)),
+            (Effect::Descriptors { limit }, Some(pid)) => {
+                let before = limit::lower(pid, limit)
+                    .map_err(|error| Failure::output("cannot limit the descriptors of a process", &error))?;
+                Undo::Limit(pid, before)
+            }
+            (Effect::Death { .. }, Some(pid)) => {
+                end(pid);
+                return Ok(());
+            }
+            // Nothing is done to whoever is gone; a behaviour is told.
+            (_, None) | (Effect::Behavior, _) => return Ok(()),
         };
-        self.record(place, actor, FaultStage::Ends);
-        match undo {
-            Undo::Nothing => {}
-            Undo::Continue(pid) => send(pid, Signal::SIGCONT),
-            Undo::Behave => self.tell(place, FaultStage::Over).await?,
-            Undo::Load(mut child) => {
+        self.faults.undo.insert(place, undo);
+        Ok(())
+    }
+
+    async fn end_effect(&mut self, place: usize) {
+        match self.faults.undo.remove(&place) {
+            None => {}
+            Some(Undo::Continue(pid)) => send(pid, Signal::SIGCONT),
+            Some(Undo::Thaw(freezer)) => drop(freezer),
+            Some(Undo::Load(mut child)) => {
                 if let Err(error) = child.kill().await {
                     tracing::debug!("the load has just ended: {error}");
                 }
             }
-            Undo::Limit(pid, before) => {
+            Some(Undo::Limit(pid, before)) => {
                 if let Err(error) = limit::restore(pid, before) {
                     tracing::debug!("the process has just ended: {error}");
                 }
             }
         }
-        Ok(())
     }
 
     /// Tells whom a fault is about how to behave, or to serve, now.
     async fn tell(&mut self, place: usize, then: FaultStage) -> Result<(), Failure> {
-        let on = self.faults.planned[place].on.clone();
+        let on = self.faults.planned.planned(place).on.clone();
         let Some((actor, _)) = self.alive_by_name(&on) else { return Ok(()) };
         let client = self.plan.lab.clients.iter().position(|client| client.id.as_str() == on);
         let by = if let Some(client) = client {
@@ -282,13 +200,19 @@ impl Conductor {
         } else {
             self.order_service(actor, &on).await?
         };
-        self.faults.told.push(Told { place, actor, by, then });
+        self.faults.planned.told(Told { place, actor, by, then });
         Ok(())
+    }
+
+    /// How a client is to behave now.
+    pub(super) fn behavior_due(&self, client: usize) -> Behavior {
+        let base = || self.plan.lab.clients[client].behavior.clone();
+        self.faults.planned.behavior(&self.plan.lab, client).unwrap_or_else(base)
     }
 
     /// Tells a helper, through its client, or a daemon how to serve now; returns who is to say that it is so.
     pub(super) async fn order_service(&mut self, actor: Actor, name: &str) -> Result<Actor, Failure> {
-        let Some(service) = self.faults.service(&self.plan.lab, name) else { return Ok(actor) };
+        let Some(service) = self.faults.planned.service(&self.plan.lab, name) else { return Ok(actor) };
         let client = self.helpers.get(actor).map(|helper| helper.client);
         let order = Order::Work { helper: client.map(|_| actor), service };
         let by = client.unwrap_or(actor);
@@ -297,14 +221,11 @@ impl Conductor {
     }
 
     fn note_followers(&mut self) {
-        let told = std::mem::take(&mut self.faults.told);
-        let (follow, wait): (Vec<Told>, Vec<Told>) = told.into_iter().partition(|told| {
-            self.processes.get(&told.by).is_some_and(|process| process.state == State::Idle)
-        });
-        for told in follow {
+        let processes = &self.processes;
+        let idle = |by: Actor| processes.get(&by).is_some_and(|process| process.state == State::Idle);
+        for told in self.faults.planned.following(idle) {
             self.record(told.place, told.actor, told.then);
         }
-        self.faults.told = wait;
     }
 
     /// The living process of this name.
@@ -314,6 +235,30 @@ impl Conductor {
         let helpers = self.helpers.living().map(|(actor, helper)| (helper.name.as_str(), actor, helper.pid));
         let (_, actor, pid) = processes.chain(helpers).find(|(of, ..)| *of == name)?;
         Some((actor, pid))
+    }
+
+    /// Makes whom a fault names stand still, with the processes that they have started; else all but the conductor and
+    /// the loads on the processors.
+    fn freeze(&self, place: usize) -> Result<Freezer, Failure> {
+        let fault = self.faults.planned.planned(place);
+        let FaultAction::Freeze { names, .. } = &fault.action else {
+            unreachable!("only such a fault has this effect")
+        };
+        let named: Vec<u32> =
+            names.iter().filter_map(|name| self.alive_by_name(name)).map(|(_, pid)| pid).collect();
+        let loads: Vec<u32> = self
+            .faults
+            .undo
+            .values()
+            .filter_map(|undo| match undo {
+                Undo::Load(child) => child.id(),
+                _ => None,
+            })
+            .collect();
+        let meant = if names.is_empty() { Meant::AllBut(&loads) } else { Meant::Families(&named) };
+        let group = self.plan.freezer.join(place.to_string());
+        Freezer::freeze(&meant, group)
+            .map_err(|error| Failure::output("cannot freeze processes", &error).mend(freezer::MEND))
     }
 
     fn load(&self, threads: u16) -> Result<Child, Failure> {
@@ -330,7 +275,7 @@ impl Conductor {
     }
 
     fn record(&self, place: usize, actor: Actor, stage: FaultStage) {
-        let kind = FaultKind::Planned(PlannedKind::of(&self.faults.planned[place].action));
+        let kind = FaultKind::Planned(self.faults.planned.planned(place).action.kind());
         let step = PlannedStep { place: u32::try_from(place).unwrap_or(u32::MAX), stage };
         self.trace.fault(&Fault { at: clock::now(), kind, actor, detail: step.detail() });
     }

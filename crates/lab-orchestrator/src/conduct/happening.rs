@@ -7,11 +7,11 @@ use lab_model::{Actor, Span, Ticks};
 use lab_process::clock;
 use lab_protocol::Reply;
 use lab_trace::{Fault, FaultKind, ProcessMarkKind, Unwatched};
+use lab_workload::Participant;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{
     Event,
-    comeback::Returning,
     conductor::Conductor,
     daemon::Daemon,
     ending::{describe, end, last_line, process_failure},
@@ -102,7 +102,8 @@ impl Conductor {
             if within.is_some_and(|within| began.elapsed() >= within) {
                 return Waited::TimedOut;
             }
-            let due = [self.faults.next_due(), self.comebacks.next_due()].into_iter().flatten().min();
+            let due = [self.faults.planned.next_due(), self.restarts.next_due()].into_iter().flatten().min();
+            let due = due.map(|due| self.stopwatch.at(due));
             tokio::select! {
                 event = self.events.recv() => self.take(event),
                 () = sleep_until(due.unwrap_or(began)), if due.is_some() => {}
@@ -188,9 +189,9 @@ impl Conductor {
         }
         self.mark(actor, ProcessMarkKind::Ended, pid, status);
         self.fault_target_died(actor);
-        let back = self.faults.comes_back(&name).filter(|_| alone);
-        if let (Some(after), Some(whom)) = (back, Returning::named(&self.plan.lab, &name)) {
-            self.comebacks.plan(whom, after);
+        let back = self.faults.planned.comes_back(&name).filter(|_| alone);
+        if let (Some(after), Some(whom)) = (back, Participant::named(&self.plan.lab, &name)) {
+            self.restarts.plan(whom, after, self.stopwatch.now());
         }
     }
 
@@ -229,16 +230,16 @@ impl Conductor {
             self.ask_why(actor, daemon, pid);
         }
         self.fault_target_died(actor);
-        let Some(whom) = Returning::named(&self.plan.lab, &name) else { return };
+        let Some(whom) = Participant::named(&self.plan.lab, &name) else { return };
         let of_itself = match whom {
-            Returning::Client(place) => {
-                self.comebacks.client_died(place);
+            Participant::Client(place) => {
+                self.restarts.client_died(place);
                 self.plan.lab.clients[place].restart
             }
-            Returning::Daemon(_) | Returning::Helper(..) => None,
+            Participant::Daemon(_) | Participant::Helper(..) => None,
         };
-        if let Some(after) = self.faults.comes_back(&name).or(of_itself) {
-            self.comebacks.plan(whom, after);
+        if let Some(after) = self.faults.planned.comes_back(&name).or(of_itself) {
+            self.restarts.plan(whom, after, self.stopwatch.now());
         }
     }
 

@@ -9,6 +9,7 @@ mod external;
 mod family;
 mod faults;
 mod finishing;
+mod freezer;
 mod groups;
 mod happening;
 mod helpers;
@@ -25,7 +26,7 @@ use std::{io, os::fd::AsFd};
 
 use lab_bundle::Death;
 use lab_files::{PassError, Trusted};
-use lab_model::{Actor, Workload};
+use lab_model::{Actor, LoadKind};
 use lab_process::privileges::{self, Capability, Kept, Programs};
 use lab_protocol::Reply;
 
@@ -104,7 +105,7 @@ fn require_own_namespaces() -> Result<(), Failure> {
 /// Gives up what leading the lab does not need. To be called when everything is mounted and the products' folders are
 /// filled, before there is another thread.
 fn give_up_privileges(plan: &Plan) -> Result<(), Failure> {
-    let commands = plan.lab.workload.iter().any(|load| matches!(load, Workload::Run(_)));
+    let commands = plan.lab.workload.iter().any(|load| matches!(load.kind, LoadKind::Run(_)));
     let mut used =
         privileges::needed_to_reach(&[&plan.run], &[]).map_err(|error| privileges_failure(&error))?;
     // Where a client waits, and what waits for it.

@@ -56,7 +56,7 @@ impl Conductor {
         }
         self.announce().await?;
         self.open_daemons().await?;
-        self.comebacks.allowed = true;
+        self.restarts.allow();
         Ok(())
     }
 

@@ -11,9 +11,9 @@ use lab_protocol::{
     Assignment, CHANNELS_MAX, HelperReady, HelpersAssignment, Order, Welcome, WorkerAssignment,
 };
 use lab_trace::ProcessMarkKind;
+use lab_workload::Participant;
 
 use super::{
-    comeback::Returning,
     conductor::{ANSWER_WITHIN, Conductor, Part},
     helpers::{asked_daemons, channels_to, daemon_actors, first_helper, helper_file, helper_name},
     process::LabProcess,
@@ -145,14 +145,14 @@ impl Conductor {
         let helpers = client.behavior.helpers?;
         let (_, program) = self.plan.helpers.iter().find(|(id, _)| *id == client.id)?;
         let program = program.display().to_string();
-        let first = self.comebacks.incarnation(Returning::Client(place)) == 1;
+        let first = self.restarts.process(Participant::Client(place)) == 1;
         let first = first.then(|| first_helper(&self.plan.lab, &client.id).0);
         let welcome = |number: u16| {
             // Those that come back with their client have numbers that nobody has had.
             let helper = match first {
                 Some(first) => Actor(first + number),
                 None => {
-                    self.comebacks.count_one_more(Returning::Helper(place, number));
+                    self.restarts.next_process(Participant::Helper(place, number));
                     self.new_actor()
                 }
             };
@@ -170,7 +170,7 @@ impl Conductor {
             errand: behavior.helpers?.errand,
             workload: self.plan.lab.workload.clone(),
         });
-        let nth = self.comebacks.incarnation(Returning::Helper(place, number));
+        let nth = self.restarts.process(Participant::Helper(place, number));
         let (name, file) = (helper_name(id, number), helper_file(id, number, nth));
         let part = Part { actor: helper, name: &name, file: &file, role: Role::Helper };
         Some(self.welcome(part, assignment))
@@ -210,8 +210,10 @@ impl Conductor {
 
     fn helper_ready(&mut self, client: Actor, number: u16, ready: &HelperReady) {
         let Some(process) = self.processes.get(&client) else { return };
-        let Some(Returning::Client(place)) = Returning::named(&self.plan.lab, &process.name) else { return };
-        let nth = self.comebacks.incarnation(Returning::Helper(place, number));
+        let Some(Participant::Client(place)) = Participant::named(&self.plan.lab, &process.name) else {
+            return;
+        };
+        let nth = self.restarts.process(Participant::Helper(place, number));
         self.helpers.ready(client, &self.plan.lab.clients[place].id, (number, nth), ready);
         self.mark(ready.actor, ProcessMarkKind::Started, ready.pid, 0);
         self.mark(ready.actor, ProcessMarkKind::Ready, ready.pid, 0);

@@ -7,7 +7,7 @@
 //! storm that ends: from the clients' own operations, from how long a decision lies before a worker takes it up,
 //! and from how long it takes from the last answer to the return of the open.
 
-use lab_model::{Lab, PhaseKind, Rate, Span, Workload};
+use lab_model::{Lab, LoadKind, PhaseKind, Rate, Span, Workload};
 
 use lab_trace::Trace;
 
@@ -60,7 +60,7 @@ struct Labs<'a> {
 
 impl<'a> Labs<'a> {
     fn of(all: &'a [Evidence]) -> Option<Labs<'a>> {
-        let busy = |load: &Workload| !load.runs_programs() && load.rate() == Rate::Max;
+        let busy = |load: &Workload| !load.runs_programs() && load.rate == Rate::Max;
         let opens = |lab: &Lab| lab.workload.iter().all(busy);
         let acts = |lab: &Lab| lab.clients.iter().any(|client| !client.behavior.on_open.is_none());
         let crowd = |runs: &&Evidence| opens(&runs.lab) && runs.lab.clients.len() > 1 && acts(&runs.lab);
@@ -70,8 +70,8 @@ impl<'a> Labs<'a> {
         Some(Labs {
             first,
             many: find(&|lab| opens(lab) && lab.clients.len() > 2 * first.lab.clients.len()),
-            paced: find(&|lab| lab.workload.iter().all(|load| load.rate() != Rate::Max)),
-            trees: find(&|lab| lab.workload.iter().all(|load| matches!(load, Workload::ExecTree(_)))),
+            paced: find(&|lab| lab.workload.iter().all(|load| load.rate != Rate::Max)),
+            trees: find(&|lab| lab.workload.iter().all(|load| matches!(load.kind, LoadKind::ExecTree(_)))),
             all,
         })
     }
@@ -186,12 +186,11 @@ fn cooled(labs: &Labs<'_>) -> Option<(u64, u64)> {
     let more = |figure: fn(&Measured) -> Option<u64>| Some(figure(far)?.saturating_sub(figure(near)?));
     let soon = more(|found| found.control_nearby)? + more(|found| found.control_answer)?;
     let paced = labs.paced?;
-    let pace = paced.lab.workload.iter().filter(|load| !load.runs_programs()).find_map(|load| match load
-        .rate()
-    {
-        Rate::PerSecond(rate) => Some(1_000_000_000 / u64::from(rate.max(1))),
-        _ => None,
-    })?;
+    let pace =
+        paced.lab.workload.iter().filter(|load| !load.runs_programs()).find_map(|load| match load.rate {
+            Rate::PerSecond(rate) => Some(1_000_000_000 / u64::from(rate.max(1))),
+            _ => None,
+        })?;
     let late = paced.measured.baseline_open?.saturating_sub(labs.any(|found| found.baseline_open)?);
     halfway((far.control_open?, soon), (pace, late))
 }
@@ -360,8 +359,8 @@ fn short_run(
         short.workload.retain(opens);
     }
     for load in &mut short.workload {
-        let rate = load.rate();
-        let most = load.operations_max_mut();
+        let rate = load.rate;
+        let most = &mut load.operations_max;
         let limit = if rate == Rate::Max { OPERATIONS } else { OPERATIONS / 5 };
         *most = Some(most.unwrap_or(limit).min(limit));
     }

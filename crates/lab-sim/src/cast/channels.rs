@@ -7,13 +7,14 @@
 //! is opened again once that listens.
 
 use lab_client_core::{Input, Whom};
-use lab_model::{FaultAction, Service, Ticks};
+use lab_model::{Service, Ticks};
 use lab_trace::{ProcessMarkKind, RequestEnd};
+use lab_workload::Participant;
 
 use crate::{
     Sink,
     cast::deciders::By,
-    course::comebacks::{GETTING_KNOWN, PROCESSES_MAX},
+    course::comebacks::GETTING_KNOWN,
     hardware::{agenda::Happening, slab::Key},
     kernel::warden::KILLED,
     machine::{Machine, NONE, State},
@@ -30,10 +31,6 @@ const REGAIN_EVERY: u64 = 10_000_000;
 pub(crate) struct DaemonLife {
     /// Its latest process, among the outsiders.
     pub(crate) place: u32,
-    /// How many it has had.
-    processes: u32,
-    /// Another is to come or is starting.
-    pub(crate) returning: bool,
     /// The lab file brings it back at some time, so that its clients look for it.
     returns: bool,
 }
@@ -42,12 +39,12 @@ impl<S: Sink> Machine<'_, S> {
     /// The daemons of the lab, each with its first process.
     pub(crate) fn daemon_lives(&self) -> Vec<DaemonLife> {
         let returns = |id: &str| {
-            let restarts = |action: &FaultAction| matches!(action, FaultAction::Restart { .. });
-            self.lab.faults.iter().any(|fault| fault.on == id && restarts(&fault.action))
+            let mut faults = self.lab.faults.iter();
+            faults.any(|fault| fault.on == id && fault.action.brings_back())
         };
         let life = |(place, daemon): (u32, &lab_model::Daemon)| {
             let returns = returns(daemon.id.as_str());
-            DaemonLife { place, processes: 1, returning: false, returns }
+            DaemonLife { place, returns }
         };
         (0_u32..).zip(&self.lab.daemons).map(life).collect()
     }
@@ -66,18 +63,18 @@ impl<S: Sink> Machine<'_, S> {
         }
         self.mark_end(actor, pid, KILLED);
         self.target_gone(actor);
-        self.outsider_hears_no_more(place);
         let number = u32::try_from(place).unwrap_or(NONE);
         let carried = self.requests.iter().filter(|(_, request)| request.outsider == number);
         for key in carried.map(|(key, _)| key).collect::<Vec<Key>>() {
             self.fail_on_channel(key);
         }
         let daemon = self.daemons.iter().position(|daemon| daemon.place == number);
-        let after = daemon.and_then(|_| self.comes_back(&name));
-        if let (Some(daemon), Some(after)) = (daemon, after) {
-            self.daemons[daemon].returning = self.daemons[daemon].processes < PROCESSES_MAX;
+        let after = daemon.and_then(|_| self.faults.comes_back(&name));
+        if let (Some(daemon), Some(after)) = (daemon, after)
+            && let Some(due) = self.faults.restarts.plan(Participant::Daemon(daemon), after, self.now)
+        {
             let daemon = u32::try_from(daemon).unwrap_or(NONE);
-            self.agenda.enter(self.now.saturating_add(after.nanos()), Happening::DaemonAgain { daemon });
+            self.agenda.enter(due, Happening::DaemonAgain { daemon });
         }
     }
 
@@ -146,7 +143,7 @@ impl<S: Sink> Machine<'_, S> {
 
     /// A daemon that has died is started again, under a number of its own.
     pub(crate) fn daemon_again(&mut self, daemon: usize) {
-        if !self.daemons[daemon].returning {
+        if !self.faults.restarts.expects(Participant::Daemon(daemon)) {
             return;
         }
         let described = &self.lab.daemons[daemon];
@@ -154,8 +151,8 @@ impl<S: Sink> Machine<'_, S> {
         let pid = self.driver.new_process();
         let service = Service { errand: described.errand, workers: described.workers };
         self.add_outsider(name, NONE, service, pid);
-        let life = &mut self.daemons[daemon];
-        (life.place, life.processes) = (u32::try_from(place).unwrap_or(NONE), life.processes + 1);
+        self.faults.restarts.next_process(Participant::Daemon(daemon));
+        self.daemons[daemon].place = u32::try_from(place).unwrap_or(NONE);
         let header = self.outside_header(place);
         self.sink.join(&header);
         self.outsiders[place].alive = true;
@@ -175,8 +172,11 @@ impl<S: Sink> Machine<'_, S> {
 
     /// It does now.
     pub(crate) fn daemon_serves(&mut self, outsider: u32) {
-        let Some(daemon) = self.daemons.iter_mut().find(|daemon| daemon.place == outsider) else { return };
-        if !std::mem::take(&mut daemon.returning) || !self.outsiders[outsider as usize].alive {
+        let Some(daemon) = self.daemons.iter().position(|daemon| daemon.place == outsider) else { return };
+        let whom = Participant::Daemon(daemon);
+        let returns = self.faults.restarts.expects(whom);
+        self.faults.restarts.is_back(whom);
+        if !returns || !self.outsiders[outsider as usize].alive {
             return;
         }
         self.introduce_all();

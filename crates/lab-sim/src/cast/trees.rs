@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Cause, OperationKind, Ticks, Workload};
+use lab_model::{Cause, LoadKind, OperationKind, Ticks};
 use lab_trace::{OperationBegin, OperationEnd};
 
 use crate::{
@@ -60,7 +60,9 @@ impl Trees {
 impl<S: Sink> Machine<'_, S> {
     /// A driver's thread begins a tree of this load.
     pub(crate) fn plant(&mut self, thread: u32, load: usize, begin: &OperationBegin) {
-        let Some(Workload::ExecTree(tree)) = self.lab.workload.get(load) else { return };
+        let Some(LoadKind::ExecTree(tree)) = self.lab.workload.get(load).map(|load| &load.kind) else {
+            return;
+        };
         let begin = OperationBegin { planned: None, ..*begin };
         let root = Process { parent: None, load, begin, levels: tree.depth, to_start: 0, running: 0 };
         self.trees.processes.insert(thread, root);
@@ -102,8 +104,8 @@ impl<S: Sink> Machine<'_, S> {
     pub(crate) fn rooted(&mut self, thread: u32, key: Key) -> Next {
         let denied = self.operations.get(key).is_some_and(|operation| operation.denied);
         let Some(process) = self.trees.processes.get_mut(&thread) else { return Next::Block };
-        let fanout = match self.lab.workload.get(process.load) {
-            Some(Workload::ExecTree(tree)) if process.levels > 0 && !denied => tree.fanout,
+        let fanout = match self.lab.workload.get(process.load).map(|load| &load.kind) {
+            Some(LoadKind::ExecTree(tree)) if process.levels > 0 && !denied => tree.fanout,
             _ => 0,
         };
         process.to_start = fanout;

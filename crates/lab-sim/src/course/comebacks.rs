@@ -2,15 +2,13 @@
 //! brings it.
 
 use lab_trace::ProcessMarkKind;
+use lab_workload::Participant;
 
 use crate::{
     Sink,
     hardware::agenda::Happening,
     machine::{Machine, NONE},
 };
-
-/// The processes that one client or daemon may have in a run, as in a live one.
-pub(crate) const PROCESSES_MAX: u32 = 1000;
 
 /// From a client's first read to its behaviour: the conductor tells everybody of it first. Nanoseconds. Measured, on
 /// a busy machine: three opens at 500 a second.
@@ -19,28 +17,28 @@ pub(crate) const GETTING_KNOWN: u64 = 5_000_000;
 impl<S: Sink> Machine<'_, S> {
     /// A killed client has gone, and may come back.
     pub(crate) fn client_gone(&mut self, client: usize) {
-        self.client_hears_no_more(client);
         self.target_gone(self.clients[client].actor);
         let described = &self.lab.clients[client];
-        let after = self.comes_back(described.id.as_str()).or(described.restart);
-        self.faults.returning[client] = after.is_some() && self.faults.processes[client] < PROCESSES_MAX;
-        if let Some(after) = after.filter(|_| self.faults.returning[client]) {
+        let after = self.faults.comes_back(described.id.as_str()).or(described.restart);
+        let whom = Participant::Client(client);
+        self.faults.restarts.is_back(whom);
+        let due = after.and_then(|after| self.faults.restarts.plan(whom, after, self.now));
+        if let Some(due) = due {
             let client = u32::try_from(client).unwrap_or(NONE);
-            self.agenda.enter(self.now.saturating_add(after.nanos()), Happening::StartAgain { client });
+            self.agenda.enter(due, Happening::StartAgain { client });
         }
         let deserted = self.clients.iter().all(|client| !client.alive);
-        if deserted && !self.faults.returning.contains(&true) {
+        if deserted && !self.faults.restarts.expects_a_client() {
             self.halt();
         }
     }
 
     /// A new process of a client begins: it sets itself up, and nothing is asked of it yet.
     pub(crate) fn start_again(&mut self, client: usize) {
-        if !self.faults.returning[client] {
+        if !self.faults.restarts.expects(Participant::Client(client)) {
             return;
         }
-        self.faults.processes[client] += 1;
-        let process = self.faults.processes[client];
+        let process = self.faults.restarts.next_process(Participant::Client(client));
         self.renew(client);
         let number = u32::try_from(client).unwrap_or(NONE);
         let ready = self.now.saturating_add(self.costs.start_client);
@@ -48,8 +46,8 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn is_current(&self, client: usize, process: u32) -> bool {
-        let current = self.faults.processes[client] == process && self.clients[client].alive;
-        current && self.faults.returning[client]
+        let (whom, restarts) = (Participant::Client(client), &self.faults.restarts);
+        restarts.process(whom) == process && self.clients[client].alive && restarts.expects(whom)
     }
 
     /// It reads events, and answers them at once until the others know it: what it opened before that would look
@@ -69,7 +67,7 @@ impl<S: Sink> Machine<'_, S> {
         if !self.is_current(client, process) {
             return;
         }
-        self.faults.returning[client] = false;
+        self.faults.restarts.is_back(Participant::Client(client));
         self.introduce_all();
         if self.faults.behaving {
             self.behave(client);

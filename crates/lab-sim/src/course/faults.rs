@@ -7,10 +7,10 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use lab_model::{
-    Actor, Behavior, Expectation, FaultAction, Lab, PhaseKind, PlannedFault, Span, Ticks, Verdict,
-    behavior_under, service_under,
+    Actor, Behavior, Effect, Expectation, FaultAction, FaultStage, Lab, PlannedFault, Ticks, Verdict,
 };
-use lab_trace::{Fault, FaultKind, FaultStage, Loss, LossKind, PlannedKind, PlannedStep};
+use lab_trace::{Fault, FaultKind, Loss, LossKind, PlannedStep};
+use lab_workload::{FaultStep, Participant, Restarts, Told};
 
 use crate::{
     Kernel, Sink,
@@ -22,15 +22,6 @@ use crate::{
 /// kernel's queue. Assumed.
 const DESCRIPTORS_OPEN: usize = 12;
 
-/// What has become of a planned fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Course {
-    Waiting,
-    /// It is in effect, on this process.
-    Active(Actor),
-    Over,
-}
-
 /// To whom a fault is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
@@ -38,29 +29,15 @@ enum Target {
     Driver,
     /// A helper or a daemon.
     Outsider(usize),
-    Machine,
 }
 
-/// Somebody is to behave otherwise, and does not hear of it before it goes on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Told {
-    place: usize,
-    target: Target,
-    /// Who hears of it: a helper's client tells the helper.
-    by: Target,
-    then: FaultStage,
-}
-
-/// All planned faults, and the clients on their way back.
+/// All planned faults, the clients and daemons on their way back, and what the faults do to the machine.
 #[derive(Debug)]
 pub(crate) struct Faults {
-    courses: Vec<Course>,
-    pub(crate) told: Vec<Told>,
+    planned: lab_workload::Faults,
+    pub(crate) restarts: Restarts,
     /// The threads of the loads on the processors, by the fault that they are.
     loads: BTreeMap<usize, Range<u32>>,
-    /// How many processes each client has had, and whether another is to come or is starting.
-    pub(crate) processes: Vec<u32>,
-    pub(crate) returning: Vec<bool>,
     /// The clients behave as the lab file says, no longer as the control does.
     pub(crate) behaving: bool,
     /// How many files a process may have open, while that is limited.
@@ -69,35 +46,47 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn of(lab: &Lab) -> Faults {
+        let mut restarts = Restarts::default();
+        restarts.allow();
         Faults {
-            courses: vec![Course::Waiting; lab.faults.len()],
-            told: Vec::new(),
+            planned: lab_workload::Faults::of(lab),
+            restarts,
             loads: BTreeMap::new(),
-            processes: vec![1; lab.clients.len()],
-            returning: vec![false; lab.clients.len()],
             behaving: false,
             descriptors_max: BTreeMap::new(),
         }
     }
 
-    fn is_active(&self, place: usize) -> bool {
-        matches!(self.courses[place], Course::Active(_))
+    /// How long after its death somebody whom a fault has killed is to come back; asked once.
+    pub(crate) fn comes_back(&mut self, name: &str) -> Option<lab_model::Span> {
+        self.planned.comes_back(name)
     }
 }
 
 /// True for a fault on a helper or a daemon that is not modelled: a helper that comes back without its client.
 pub(crate) fn is_strange_to_workers(fault: &PlannedFault) -> bool {
-    PlannedFault::helper_of(&fault.on).is_some() && matches!(fault.action, FaultAction::Restart { .. })
+    PlannedFault::helper_of(&fault.on).is_some() && fault.action.brings_back()
 }
 
 /// Drops the faults on whoever no longer takes part in a lab that has lost clients, and what is expected of them.
 pub(crate) fn drop_strangers(lab: &mut Lab) {
     let mut faults = std::mem::take(&mut lab.faults);
-    faults.retain(|fault| {
-        let client = PlannedFault::helper_of(&fault.on).map_or(fault.on.as_str(), |(client, _)| client);
-        let daemon = lab.daemons.iter().any(|daemon| daemon.id.as_str() == fault.on);
+    let takes_part = |name: &str| {
+        let client = PlannedFault::helper_of(name).map_or(name, |(client, _)| client);
+        let daemon = lab.daemons.iter().any(|daemon| daemon.id.as_str() == name);
         let clients = lab.clients.iter().any(|one| one.id.as_str() == client);
         daemon || clients || [PlannedFault::DRIVER, PlannedFault::MACHINE].contains(&client)
+    };
+    faults.retain_mut(|fault| match &mut fault.action {
+        // Without a name it would be everybody's.
+        FaultAction::Freeze { names, .. } if !names.is_empty() => {
+            names.retain(|name| takes_part(name));
+            if let [one] = names.as_slice() {
+                fault.on = one.clone();
+            }
+            !names.is_empty()
+        }
+        _ => takes_part(&fault.on),
     });
     lab.faults = faults;
     let clients: Vec<&str> = lab.clients.iter().map(|client| client.id.as_str()).collect();
@@ -112,45 +101,32 @@ pub(crate) fn drop_strangers(lab: &mut Lab) {
 impl<S: Sink> Machine<'_, S> {
     /// The storm begins: times count from now.
     pub(crate) fn plan_faults(&mut self) {
-        for (place, fault) in (0_u32..).zip(&self.lab.faults) {
-            let at = self.now.saturating_add(fault.at.nanos());
-            self.agenda.enter(at, Happening::FaultBegins { place });
+        self.faults.planned.storm_begins(self.now);
+        for place in 0..self.lab.faults.len() {
+            if let Some(at) = self.faults.planned.due(place) {
+                let place = u32::try_from(place).unwrap_or(NONE);
+                self.agenda.enter(at, Happening::FaultBegins { place });
+            }
         }
     }
 
     /// The storm is over: what has not begun never will.
     pub(crate) fn no_more_faults(&mut self) {
-        for place in 0..self.faults.courses.len() {
-            if self.faults.courses[place] == Course::Waiting {
-                self.faults.courses[place] = Course::Over;
-                self.record_step(place, Actor::UNKNOWN, FaultStage::TooLate);
-            }
-        }
+        let steps = self.faults.planned.storm_ends();
+        self.take_fault_steps(steps);
     }
 
     /// The run ends: takes back what is still in effect, and nobody comes back any more.
     pub(crate) fn end_faults(&mut self) {
-        for place in 0..self.faults.courses.len() {
+        for place in 0..self.lab.faults.len() {
             self.fault_ends(place);
         }
-        self.faults.returning.fill(false);
-        self.daemons.iter_mut().for_each(|daemon| daemon.returning = false);
+        self.faults.restarts.stop();
     }
 
-    /// True while something is still planned to happen: a fault's end, or a client's return.
+    /// True while something is still planned to happen: a fault's end, or somebody's return.
     pub(crate) fn more_is_planned(&self) -> bool {
-        let ends = |place: usize| self.lab.faults[place].action.span().is_some();
-        let mut places = 0..self.faults.courses.len();
-        places.any(|place| self.faults.is_active(place) && ends(place))
-            || self.faults.returning.contains(&true)
-            || self.daemons.iter().any(|daemon| daemon.returning)
-    }
-
-    fn record_step(&mut self, place: usize, actor: Actor, stage: FaultStage) {
-        let kind = FaultKind::Planned(PlannedKind::of(&self.lab.faults[place].action));
-        let step = PlannedStep { place: u32::try_from(place).unwrap_or(u32::MAX), stage };
-        let fault = Fault { at: Ticks(self.now), kind, actor, detail: step.detail() };
-        self.sink.fault(Actor::ORCHESTRATOR, &fault);
+        self.faults.planned.go_on() || !self.faults.restarts.is_empty()
     }
 
     fn client_named(&self, name: &str) -> Option<usize> {
@@ -159,91 +135,124 @@ impl<S: Sink> Machine<'_, S> {
 
     /// The living process of this name.
     fn target(&self, name: &str) -> Option<(Target, Actor)> {
-        match name {
-            PlannedFault::MACHINE => Some((Target::Machine, Actor::UNKNOWN)),
-            PlannedFault::DRIVER => Some((Target::Driver, self.driver.actor)),
-            name => {
-                if let Some(client) = self.client_named(name) {
-                    let state = &self.clients[client];
-                    return state.alive.then_some((Target::Client(client), state.actor));
-                }
-                // The latest of this name: a client that came back has brought others.
-                let place = self.outsiders.iter().rposition(|one| one.name == name && one.alive)?;
-                Some((Target::Outsider(place), self.outsiders[place].actor))
-            }
+        if name == PlannedFault::DRIVER {
+            return Some((Target::Driver, self.driver.actor));
         }
+        if let Some(client) = self.client_named(name) {
+            let state = &self.clients[client];
+            return state.alive.then_some((Target::Client(client), state.actor));
+        }
+        // The latest of this name: a client that came back has brought others.
+        let place = self.outsiders.iter().rposition(|one| one.name == name && one.alive)?;
+        Some((Target::Outsider(place), self.outsiders[place].actor))
+    }
+
+    /// The living process with this number.
+    fn process(&self, actor: Actor) -> Option<Target> {
+        if actor == self.driver.actor {
+            return Some(Target::Driver);
+        }
+        let client = self.clients.iter().position(|client| client.actor == actor && client.alive);
+        let outsider = || self.outsiders.iter().position(|one| one.actor == actor && one.alive);
+        client.map(Target::Client).or_else(|| outsider().map(Target::Outsider))
     }
 
     pub(crate) fn fault_begins(&mut self, place: usize) {
-        if self.faults.courses[place] != Course::Waiting || self.script.phase != Some(PhaseKind::Storm) {
-            return;
-        }
-        let fault = &self.lab.faults[place];
-        let client = self.client_named(&fault.on);
-        let returns = match client {
-            Some(client) => self.faults.returning[client],
-            None => self.daemon_named(&fault.on).is_some_and(|daemon| self.daemons[daemon].returning),
-        };
-        let (target, actor) = match self.target(&fault.on) {
-            Some((target, actor)) => (Some(target), actor),
-            // Who is on its way back gets the behaviour when it is there.
-            None if fault.action.is_behavior() && returns => (None, Actor::UNKNOWN),
+        let on = &self.lab.faults[place].on;
+        let target = match self.target(on) {
+            Some((_, actor)) => lab_workload::Target::Present(actor),
             None => {
-                self.faults.courses[place] = Course::Over;
-                self.record_step(place, Actor::UNKNOWN, FaultStage::NoTarget);
-                return;
+                let whom = Participant::named(self.lab, on);
+                let returns = whom.is_some_and(|whom| self.faults.restarts.expects(whom));
+                if returns { lab_workload::Target::Returning } else { lab_workload::Target::Gone }
             }
         };
-        self.record_step(place, actor, FaultStage::Begins);
-        self.faults.courses[place] = match fault.action {
-            FaultAction::Kill => Course::Over,
-            _ => Course::Active(actor),
-        };
-        if let Some(span) = fault.action.span() {
-            let place = u32::try_from(place).unwrap_or(NONE);
-            self.agenda.enter(self.now.saturating_add(span.nanos()), Happening::FaultEnds { place });
-        }
-        match (&fault.action, target) {
-            (FaultAction::Stall { .. }, Some(target)) => self.stop(target),
-            (FaultAction::Kill | FaultAction::Restart { .. }, Some(Target::Client(client))) => {
-                self.kill(client);
-            }
-            (FaultAction::Kill | FaultAction::Restart { .. }, Some(Target::Outsider(place))) => {
-                self.kill_outsider(place);
-            }
-            (FaultAction::CpuLoad { threads, .. }, _) => self.load(place, *threads),
-            (FaultAction::Descriptors { limit, .. }, Some(_)) => {
-                self.faults.descriptors_max.insert(actor, *limit);
-            }
-            (action, Some(target)) if action.is_behavior() => {
-                let by = self.teller(target);
-                self.tell(Told { place, target, by, then: FaultStage::InForce });
-            }
-            _ => {}
-        }
+        let steps = self.faults.planned.begin(place, self.now, target);
+        self.take_fault_steps(steps);
     }
 
     pub(crate) fn fault_ends(&mut self, place: usize) {
-        let Course::Active(actor) = self.faults.courses[place] else { return };
-        self.faults.courses[place] = Course::Over;
-        self.record_step(place, actor, FaultStage::Ends);
+        let steps = self.faults.planned.end(place);
+        self.take_fault_steps(steps);
+    }
+
+    fn take_fault_steps(&mut self, steps: Vec<FaultStep>) {
+        for step in steps {
+            match step {
+                FaultStep::Record { place, actor, stage } => {
+                    self.record_step(place, actor, stage);
+                    if stage == FaultStage::Begins
+                        && let Some(until) = self.faults.planned.due(place)
+                    {
+                        let place = u32::try_from(place).unwrap_or(NONE);
+                        self.agenda.enter(until, Happening::FaultEnds { place });
+                    }
+                }
+                FaultStep::Begin { place, actor, effect } => self.begin_effect(place, actor, effect),
+                FaultStep::End { place, actor, effect } => self.end_effect(place, actor, effect),
+                FaultStep::Tell { place, then } => self.tell(place, then),
+            }
+        }
+    }
+
+    fn record_step(&mut self, place: usize, actor: Actor, stage: FaultStage) {
+        let kind = FaultKind::Planned(self.lab.faults[place].action.kind());
+        let step = PlannedStep { place: u32::try_from(place).unwrap_or(u32::MAX), stage };
+        let fault = Fault { at: Ticks(self.now), kind, actor, detail: step.detail() };
+        self.sink.fault(Actor::ORCHESTRATOR, &fault);
+    }
+
+    fn begin_effect(&mut self, place: usize, actor: Actor, effect: Effect) {
+        match (effect, self.process(actor)) {
+            (Effect::Standstill(_), _) => {
+                for (target, _) in self.standing(place, actor) {
+                    self.stop(target);
+                }
+            }
+            (Effect::Death { .. }, Some(Target::Client(client))) => self.kill(client),
+            (Effect::Death { .. }, Some(Target::Outsider(place))) => self.kill_outsider(place),
+            (Effect::Load { threads }, _) => self.load(place, threads),
+            (Effect::Descriptors { limit }, _) => {
+                self.faults.descriptors_max.insert(actor, limit);
+            }
+            // Nobody kills the driver, and who is gone is past everything.
+            (Effect::Death { .. } | Effect::Behavior, _) => {}
+        }
+    }
+
+    /// Whom a fault makes stand still, with their names: one process, or all living ones that it covers.
+    fn standing(&self, place: usize, actor: Actor) -> Vec<(Target, String)> {
         let fault = &self.lab.faults[place];
-        let target = self.target(&fault.on).map(|(target, _)| target);
-        match (&fault.action, target) {
-            (FaultAction::Stall { .. }, Some(target)) => self.go_on(target),
-            (FaultAction::CpuLoad { .. }, _) => {
+        if actor != Actor::UNKNOWN {
+            return self.process(actor).into_iter().map(|target| (target, fault.on.clone())).collect();
+        }
+        let clients = self.lab.clients.iter().enumerate().filter(|(place, _)| self.clients[*place].alive);
+        let clients = clients.map(|(place, client)| (Target::Client(place), client.id.to_string()));
+        let outsiders = self.outsiders.iter().enumerate().filter(|(_, outsider)| outsider.alive);
+        let outsiders = outsiders.map(|(place, outsider)| (Target::Outsider(place), outsider.name.clone()));
+        let driver = [(Target::Driver, PlannedFault::DRIVER.to_owned())];
+        clients.chain(outsiders).chain(driver).filter(|(_, name)| fault.covers(name)).collect()
+    }
+
+    fn end_effect(&mut self, place: usize, actor: Actor, effect: Effect) {
+        match effect {
+            Effect::Standstill(means) => {
+                for (target, name) in self.standing(place, actor) {
+                    // What the other means has stopped stays so.
+                    if !self.faults.planned.stands_still(&name, Some(means.other())) {
+                        self.go_on(target);
+                    }
+                }
+            }
+            Effect::Load { .. } => {
                 for thread in self.faults.loads.remove(&place).into_iter().flatten() {
                     self.threads[thread as usize].state = State::Dead;
                 }
             }
-            (FaultAction::Descriptors { .. }, _) => {
+            Effect::Descriptors { .. } => {
                 self.faults.descriptors_max.remove(&actor);
             }
-            (action, Some(target)) if action.is_behavior() => {
-                let by = self.teller(target);
-                self.tell(Told { place, target, by, then: FaultStage::Over });
-            }
-            _ => {}
+            Effect::Death { .. } | Effect::Behavior => {}
         }
     }
 
@@ -260,7 +269,6 @@ impl<S: Sink> Machine<'_, S> {
                 let (first, count) = self.outsiders[place].threads;
                 (first..first + u32::from(count)).collect()
             }
-            Target::Machine => Vec::new(),
         }
     }
 
@@ -272,14 +280,16 @@ impl<S: Sink> Machine<'_, S> {
     }
 
     fn go_on(&mut self, target: Target) {
+        let actor = match target {
+            Target::Client(client) => self.clients[client].actor,
+            Target::Driver => self.driver.actor,
+            Target::Outsider(place) => self.outsiders[place].actor,
+        };
         let threads = self.threads_of(target);
         for &thread in &threads {
             self.threads[thread as usize].stopped = false;
         }
-        let (heard, wait) =
-            std::mem::take(&mut self.faults.told).into_iter().partition(|told| told.by == target);
-        self.faults.told = wait;
-        for told in heard {
+        for told in self.faults.planned.following(|by| by == actor) {
             self.follow(told);
         }
         for thread in threads {
@@ -291,87 +301,58 @@ impl<S: Sink> Machine<'_, S> {
         }
     }
 
-    fn is_stopped(&self, target: Target) -> bool {
-        let thread = match target {
-            Target::Client(client) => self.clients[client].reader,
-            Target::Outsider(place) => self.outsiders[place].threads.0,
-            Target::Driver | Target::Machine => return false,
+    fn is_stopped(&self, actor: Actor) -> bool {
+        let thread = match self.process(actor) {
+            Some(Target::Client(client)) => self.clients[client].reader,
+            Some(Target::Outsider(place)) => self.outsiders[place].threads.0,
+            Some(Target::Driver) | None => return false,
         };
         self.threads[thread as usize].stopped
     }
 
-    /// Who hears of a change of this process.
-    fn teller(&self, target: Target) -> Target {
-        match target {
+    /// Tells a participant how to work now, if it is there. A stopped one does not hear of it before it goes on.
+    fn tell(&mut self, place: usize, then: FaultStage) {
+        let Some((target, actor)) = self.target(&self.lab.faults[place].on) else { return };
+        // A helper's client tells the helper.
+        let by = match target {
             Target::Outsider(place) if self.outsiders[place].client != NONE => {
-                Target::Client(self.outsiders[place].client as usize)
+                self.clients[self.outsiders[place].client as usize].actor
             }
-            other => other,
-        }
-    }
-
-    fn tell(&mut self, told: Told) {
-        if self.is_stopped(told.by) {
-            self.faults.told.push(told);
+            _ => actor,
+        };
+        let told = Told { place, actor, by, then };
+        if self.is_stopped(by) {
+            self.faults.planned.told(told);
         } else {
             self.follow(told);
         }
     }
 
     fn follow(&mut self, told: Told) {
-        let actor = match told.target {
-            Target::Client(client) => {
-                // A process that is not ready yet gets the behaviour that is due when it is.
-                if self.clients[client].listening {
-                    self.behave(client);
-                }
-                self.clients[client].actor
-            }
-            Target::Outsider(place) => {
-                self.serve_as_due(place);
-                self.outsiders[place].actor
-            }
-            Target::Driver | Target::Machine => return,
-        };
-        self.record_step(told.place, actor, told.then);
-    }
-
-    /// A client has died: it hears of nothing any more, nor do its helpers.
-    pub(crate) fn client_hears_no_more(&mut self, client: usize) {
-        self.faults.told.retain(|told| told.by != Target::Client(client));
-    }
-
-    /// A helper or a daemon has died.
-    pub(crate) fn outsider_hears_no_more(&mut self, place: usize) {
-        self.faults.told.retain(|told| told.target != Target::Outsider(place));
-    }
-
-    fn daemon_named(&self, name: &str) -> Option<usize> {
-        self.lab.daemons.iter().position(|daemon| daemon.id.as_str() == name)
+        match self.process(told.actor) {
+            // A process that is not ready yet gets the behaviour that is due when it is.
+            Some(Target::Client(client)) if self.clients[client].listening => self.behave(client),
+            Some(Target::Client(_)) => {}
+            Some(Target::Outsider(place)) => self.serve_as_due(place),
+            Some(Target::Driver) | None => return,
+        }
+        self.record_step(told.place, told.actor, told.then);
     }
 
     /// A helper or a daemon serves as is due from the next request on.
     pub(crate) fn serve_as_due(&mut self, place: usize) {
         let name = self.outsiders[place].name.clone();
-        let Some(base) = self.lab.service_of(&name) else { return };
-        self.outsiders[place].service = service_under(base, self.active_on(&name));
+        let Some(service) = self.faults.planned.service(self.lab, &name) else { return };
+        self.outsiders[place].service = service;
         for _ in 0..self.outsiders[place].taken_in.len() {
             self.rouse(place);
         }
     }
 
-    /// What is in effect on this participant.
-    fn active_on<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b FaultAction> {
-        let faults = self.lab.faults.iter().enumerate();
-        faults
-            .filter(move |(place, fault)| fault.on == name && self.faults.is_active(*place))
-            .map(|(_, fault)| &fault.action)
-    }
-
     /// How a client is to behave now.
     pub(crate) fn behavior_due(&self, client: usize) -> Behavior {
-        let described = &self.lab.clients[client];
-        behavior_under(&described.behavior, self.active_on(described.id.as_str()))
+        let base = || self.lab.clients[client].behavior.clone();
+        self.faults.planned.behavior(self.lab, client).unwrap_or_else(base)
     }
 
     /// Lets threads that never rest compete for the processors.
@@ -424,30 +405,10 @@ impl<S: Sink> Machine<'_, S> {
         }
     }
 
-    /// A process has gone: what was done to it is over.
+    /// A process has gone: what was done to it is over, and it hears of nothing any more.
     pub(crate) fn target_gone(&mut self, actor: Actor) {
         self.faults.descriptors_max.remove(&actor);
-        for place in 0..self.faults.courses.len() {
-            let action = &self.lab.faults[place].action;
-            let bound = matches!(action, FaultAction::Stall { .. } | FaultAction::Descriptors { .. });
-            if bound && self.faults.courses[place] == Course::Active(actor) {
-                self.faults.courses[place] = Course::Over;
-                self.record_step(place, actor, FaultStage::Ends);
-            }
-        }
-    }
-
-    /// How long after its death a client or daemon that a fault killed is to come back; asked once.
-    pub(crate) fn comes_back(&mut self, id: &str) -> Option<Span> {
-        let faults = self.lab.faults.iter().enumerate().filter(|(_, fault)| fault.on == id);
-        for (place, fault) in faults {
-            if let FaultAction::Restart { after } = fault.action
-                && self.faults.is_active(place)
-            {
-                self.faults.courses[place] = Course::Over;
-                return Some(after);
-            }
-        }
-        None
+        let steps = self.faults.planned.target_died(actor);
+        self.take_fault_steps(steps);
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use lab_model::{ExecProgram, Workload};
+use lab_model::{ExecProgram, LoadKind, Workload};
 use lab_workload::{Action, created_path, file_bytes, file_path, interpreter_path, program_path, tree_path};
 
 /// The bytes of the loader and of the C library, as found on the machine of the default costs.
@@ -37,8 +37,8 @@ struct Folder {
 
 /// Two storms in one folder share its files.
 fn share(one: &Workload, other: &Workload) -> bool {
-    match (one, other) {
-        (Workload::OpenStorm(one), Workload::OpenStorm(other)) => one.directory == other.directory,
+    match (&one.kind, &other.kind) {
+        (LoadKind::OpenStorm(one), LoadKind::OpenStorm(other)) => one.directory == other.directory,
         _ => false,
     }
 }
@@ -74,7 +74,7 @@ impl Files {
     pub fn new(workload: &[Workload]) -> Files {
         let mut sizes: BTreeMap<&str, u32> = BTreeMap::new();
         for load in workload {
-            if let Workload::OpenStorm(storm) = load {
+            if let LoadKind::OpenStorm(storm) = &load.kind {
                 let size = sizes.entry(&storm.directory).or_default();
                 *size = storm.files.max(*size);
             }
@@ -89,8 +89,8 @@ impl Files {
             let known = folders.iter().find(|folder| share(&folder.load, load));
             let first = known.map_or(next, |folder| folder.first);
             if known.is_none() {
-                let files = match load {
-                    Workload::OpenStorm(storm) => sizes.get(storm.directory.as_str()).copied().unwrap_or(0),
+                let files = match &load.kind {
+                    LoadKind::OpenStorm(storm) => sizes.get(storm.directory.as_str()).copied().unwrap_or(0),
                     _ => load.files(),
                 };
                 folders.push(Folder { first, load: load.clone() });
@@ -102,8 +102,8 @@ impl Files {
         let mut created = Vec::with_capacity(workload.len());
         let mut first = next + PROGRAMS;
         for load in workload {
-            let creates = matches!(load, Workload::FileMix(mix) if mix.create > 0);
-            let count = if creates { u32::from(load.workers()) } else { 0 };
+            let creates = matches!(&load.kind, LoadKind::FileMix(mix) if mix.create > 0);
+            let count = if creates { u32::from(load.workers) } else { 0 };
             created.push((first, count));
             first = first.saturating_add(count);
         }
@@ -200,8 +200,8 @@ impl Files {
     fn created_path(&self, file: u32) -> String {
         let mut loads = self.workload.iter().zip(&self.created);
         let found = loads.find(|(_, (first, count))| (*first..first + count).contains(&file));
-        match found {
-            Some((Workload::FileMix(mix), (first, _))) => {
+        match found.map(|(load, created)| (&load.kind, created)) {
+            Some((LoadKind::FileMix(mix), (first, _))) => {
                 created_path(mix, u16::try_from(file - first).unwrap_or(0))
             }
             _ => String::new(),
@@ -221,21 +221,22 @@ mod tests {
     use super::*;
 
     fn storm(directory: &str, files: u32) -> Workload {
-        Workload::OpenStorm(OpenStorm {
+        Workload {
             workers: 1,
-            files,
-            directory: directory.to_owned(),
-            file_bytes: 9,
             rate: Rate::Max,
             operations_max: None,
-        })
+            ..Workload::of(LoadKind::OpenStorm(OpenStorm {
+                files,
+                directory: directory.to_owned(),
+                file_bytes: 9,
+            }))
+        }
     }
 
     #[test]
     fn clients_and_workload_agree_on_the_files() {
-        let exec =
-            ExecStorm { workers: 1, program: ExecProgram::Dynamic, rate: Rate::Max, operations_max: None };
-        let workload = [storm("a", 2), Workload::ExecStorm(exec), storm("b", 3), storm("a", 4)];
+        let exec = Workload::of(LoadKind::ExecStorm(ExecStorm { program: ExecProgram::Dynamic }));
+        let workload = [storm("a", 2), exec, storm("b", 3), storm("a", 4)];
         let files = Files::new(&workload);
         for number in 0..20 {
             assert_eq!(
@@ -258,8 +259,7 @@ mod tests {
 
     #[test]
     fn without_an_open_storm_there_are_no_other_files() {
-        let exec =
-            ExecStorm { workers: 1, program: ExecProgram::Static, rate: Rate::Max, operations_max: None };
-        assert_eq!(Files::new(&[Workload::ExecStorm(exec)]).other(7), None);
+        let exec = Workload::of(LoadKind::ExecStorm(ExecStorm { program: ExecProgram::Static }));
+        assert_eq!(Files::new(&[exec]).other(7), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Shrinks a lab that shows something to the smallest one that still does.
 
-use lab_model::{Behavior, Concurrency, FaultAction, Lab, NotifyEvents, Reaction, Span, Workload};
+use lab_model::{Behavior, Concurrency, FaultAction, Lab, LoadKind, NotifyEvents, Reaction, Span};
 
 use crate::{Counting, Options, Summary, course::faults::drop_strangers, simulate};
 
@@ -96,20 +96,20 @@ fn candidates(lab: &Lab) -> Vec<(String, Lab)> {
     offer("without baseline".to_owned(), &|lab| lab.phases.baseline = Span::default());
     offer("without control".to_owned(), &|lab| lab.phases.control = Span::default());
     for place in 0..lab.workload.len() {
-        offer(format!("load {}: one worker", place + 1), &|lab| *lab.workload[place].workers_mut() = 1);
+        offer(format!("load {}: one worker", place + 1), &|lab| lab.workload[place].workers = 1);
         offer(format!("load {}: half the workers", place + 1), &|lab| {
-            let workers = lab.workload[place].workers_mut();
+            let workers = &mut lab.workload[place].workers;
             *workers = workers.div_ceil(2);
         });
         offer(format!("load {}: one operation", place + 1), &|lab| {
-            *lab.workload[place].operations_max_mut() = Some(1);
+            lab.workload[place].operations_max = Some(1);
         });
         offer(format!("load {}: half the operations", place + 1), &|lab| {
-            let operations = lab.workload[place].operations_max_mut();
+            let operations = &mut lab.workload[place].operations_max;
             *operations = Some(operations.map_or(OPERATIONS_FIRST, |most| most.div_ceil(2)));
         });
         offer(format!("load {}: one small file", place + 1), &|lab| {
-            if let Workload::OpenStorm(storm) = &mut lab.workload[place] {
+            if let LoadKind::OpenStorm(storm) = &mut lab.workload[place].kind {
                 (storm.files, storm.file_bytes) = (1, storm.file_bytes.min(1));
             }
         });
@@ -193,18 +193,8 @@ fn forget_the_absent(lab: &mut Lab) {
 /// The same for half as long, but no shorter than the shortest storm.
 fn halved(action: &FaultAction) -> FaultAction {
     let mut action = action.clone();
-    match &mut action {
-        FaultAction::Stall { span }
-        | FaultAction::Slow { span, .. }
-        | FaultAction::Deny { span, .. }
-        | FaultAction::CpuLoad { span, .. }
-        | FaultAction::Descriptors { span, .. }
-        | FaultAction::Behave { span: Some(span), .. }
-        | FaultAction::Serve { span: Some(span), .. } => halve(span),
-        FaultAction::Kill
-        | FaultAction::Restart { .. }
-        | FaultAction::Behave { span: None, .. }
-        | FaultAction::Serve { span: None, .. } => {}
+    if let Some(span) = action.span_mut() {
+        halve(span);
     }
     action
 }

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use lab_model::{
-    Cache, EventKind, ExecProgram, FaultAction, Lab, NotifyEvent, OperationKind, PhaseKind, PlannedFault,
-    Span, Workload,
+    Cache, EventKind, ExecProgram, Lab, LoadKind, NotifyEvent, OperationKind, PhaseKind, PlannedFault, Span,
+    Workload,
 };
 use lab_workload::Action;
 
@@ -117,15 +117,15 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
     names.dedup();
     let files = Files::new(&lab.workload);
     let root = |(place, load): (usize, &Workload)| {
-        let (kind, linkage, action) = match load {
-            Workload::OpenStorm(_) | Workload::FileMix(_) | Workload::OpenList(_) => {
+        let (kind, linkage, action) = match &load.kind {
+            LoadKind::OpenStorm(_) | LoadKind::FileMix(_) | LoadKind::OpenList(_) => {
                 (OperationKind::Open, Linkage::Static, Action::Open { file: 0 })
             }
-            Workload::ExecStorm(storm) => {
+            LoadKind::ExecStorm(storm) => {
                 (OperationKind::Exec, Linkage::of(storm.program), Action::Exec(storm.program))
             }
-            Workload::ExecTree(_) => (OperationKind::Exec, Linkage::Static, Action::Tree),
-            Workload::Run(_) => (OperationKind::Exec, Linkage::Static, Action::Run),
+            LoadKind::ExecTree(_) => (OperationKind::Exec, Linkage::Static, Action::Tree),
+            LoadKind::Run(_) => (OperationKind::Exec, Linkage::Static, Action::Run),
         };
         let passes = passes(kernel, kind, linkage);
         let asked = |pass: &Pass| {
@@ -191,11 +191,11 @@ fn in_a_circle(makers: &Makers<'_>, place: usize) -> String {
 fn varies(lab: &Lab, load: &Workload, makers: &Makers<'_>) -> bool {
     let kept_or_denied =
         |client: &lab_model::Client| client.behavior.cache == Cache::On || !client.behavior.deny.is_empty();
-    if lab.faults.iter().any(|fault| changes_sizes(lab, fault)) {
+    if lab.faults.iter().any(|fault| fault.action.changes_counts(lab.deadline)) {
         return true;
     }
     // A script is opened twice by one thread.
-    let script = matches!(load, Workload::ExecStorm(storm) if storm.program == ExecProgram::Script);
+    let script = matches!(&load.kind, LoadKind::ExecStorm(storm) if storm.program == ExecProgram::Script);
     let uncertain = |client| makers.merges(client) || (script && makers.acts(client));
     if (0..lab.clients.len()).any(uncertain) {
         return true;
@@ -205,16 +205,10 @@ fn varies(lab: &Lab, load: &Workload, makers: &Makers<'_>) -> bool {
         return true;
     }
     let paths = || lab.clients.iter().flat_map(|client| &client.behavior.mute.paths);
-    let directory = match load {
-        Workload::OpenStorm(storm) => &storm.directory,
-        Workload::FileMix(mix) => &mix.directory,
-        Workload::OpenList(list) => &list.directory,
-        Workload::ExecStorm(_) | Workload::ExecTree(_) | Workload::Run(_) => {
-            return paths().next().is_some() && makers.open_others();
-        }
+    let Some(directory) = load.directory() else {
+        return paths().next().is_some() && makers.open_others();
     };
-    let inside =
-        |path: &&String| path.strip_prefix(directory.as_str()).is_some_and(|rest| rest.starts_with('/'));
+    let inside = |path: &&String| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
     paths().any(|path| inside(&path)) || (paths().next().is_some() && makers.open_others())
 }
 
@@ -222,12 +216,12 @@ fn on_workload(lab: &Lab, kernel: Kernel, makers: &Makers<'_>) -> Vec<OnWorkload
     let rounds: Vec<&[Pass]> = lab
         .workload
         .iter()
-        .map(|load| match load {
-            Workload::OpenStorm(_) | Workload::FileMix(_) | Workload::OpenList(_) => {
+        .map(|load| match &load.kind {
+            LoadKind::OpenStorm(_) | LoadKind::FileMix(_) | LoadKind::OpenList(_) => {
                 passes(kernel, OperationKind::Open, Linkage::Static)
             }
-            Workload::ExecStorm(storm) => passes(kernel, OperationKind::Exec, Linkage::of(storm.program)),
-            Workload::ExecTree(_) | Workload::Run(_) => passes(kernel, OperationKind::Exec, Linkage::Static),
+            LoadKind::ExecStorm(storm) => passes(kernel, OperationKind::Exec, Linkage::of(storm.program)),
+            LoadKind::ExecTree(_) | LoadKind::Run(_) => passes(kernel, OperationKind::Exec, Linkage::Static),
         })
         .collect();
     let events: BTreeSet<EventKind> =
@@ -241,7 +235,7 @@ fn on_workload(lab: &Lab, kernel: Kernel, makers: &Makers<'_>) -> Vec<OnWorkload
         // Both about one operation: what the one sets off comes on top of the other.
         let operations = asked.unwrap_or(0) + told.unwrap_or(0);
         // Of what only some opens of a mix do it is told, too.
-        let mixed = lab.workload.iter().any(|load| matches!(load, Workload::FileMix(_)));
+        let mixed = lab.workload.iter().any(|load| matches!(load.kind, LoadKind::FileMix(_)));
         let of_some = [NotifyEvent::Write, NotifyEvent::Create, NotifyEvent::Unlink];
         let of_some = mixed && of_some.into_iter().any(|event| client.behavior.notify.contains(event));
         OnWorkload { asked: asked.is_some(), told: told.is_some() || of_some, operations }
@@ -376,20 +370,6 @@ fn disturbed_for(lab: &Lab) -> Span {
     let last = lab.faults.iter().map(end).max();
     let beyond = lab.deadline.nanos().saturating_add(REHEARSAL.nanos());
     last.map_or(Span::default(), |last| Span::from_nanos(last.saturating_add(beyond)))
-}
-
-/// True for a fault that changes how many decisions a root operation leads to.
-fn changes_sizes(lab: &Lab, fault: &PlannedFault) -> bool {
-    match &fault.action {
-        FaultAction::Stall { span } => *span >= lab.deadline,
-        FaultAction::Slow { .. } | FaultAction::CpuLoad { .. } => false,
-        FaultAction::Kill
-        | FaultAction::Restart { .. }
-        | FaultAction::Deny { .. }
-        | FaultAction::Behave { .. }
-        | FaultAction::Serve { .. }
-        | FaultAction::Descriptors { .. } => true,
-    }
 }
 
 fn rehearse(lab: &Lab, kernel: Kernel, costs: Costs) -> Rehearsal {

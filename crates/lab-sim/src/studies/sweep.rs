@@ -101,7 +101,7 @@ impl Axis {
             }
             Axis::Workers(values) => {
                 for load in &mut lab.workload {
-                    *load.workers_mut() = values[place].max(1);
+                    load.workers = values[place].max(1);
                 }
                 values[place].to_string()
             }

@@ -3,7 +3,7 @@
 
 use lab_model::{
     BackendChoice, Behavior, Client, Concurrency, Distribution, ExecProgram, ExecStorm, FileMix, Lab,
-    OpenStorm, Phases, Preset, Rate, ReactTo, Safety, Span, When, Workload,
+    LoadKind, OpenStorm, Phases, Preset, Rate, ReactTo, Safety, Span, When, Workload,
 };
 use lab_sim::{Costs, Counting, Kernel, Options, Summary, simulate};
 
@@ -42,23 +42,25 @@ pub(crate) fn lab(clients: usize, behavior: &Behavior, operations: u64) -> Lab {
 }
 
 pub(crate) fn open_storm(workers: u16, rate: Rate, operations_max: Option<u64>) -> Workload {
-    Workload::OpenStorm(OpenStorm {
+    Workload {
         workers,
-        files: 50,
-        directory: "files".to_owned(),
-        file_bytes: 4096,
         rate,
         operations_max,
-    })
+        ..Workload::of(LoadKind::OpenStorm(OpenStorm {
+            files: 50,
+            directory: "files".to_owned(),
+            file_bytes: 4096,
+        }))
+    }
 }
 
 pub(crate) fn exec_storm(program: ExecProgram, operations_max: u64) -> Workload {
-    Workload::ExecStorm(ExecStorm {
+    Workload {
         workers: 2,
-        program,
         rate: Rate::Max,
         operations_max: Some(operations_max),
-    })
+        ..Workload::of(LoadKind::ExecStorm(ExecStorm { program }))
+    }
 }
 
 pub(crate) fn scanner() -> Behavior {
@@ -83,18 +85,20 @@ pub(crate) fn run_with(lab: &Lab, kernel: Kernel, costs: Costs) -> Summary {
 }
 
 pub(crate) fn mix(read: u32, write: u32, create: u32) -> Workload {
-    Workload::FileMix(FileMix {
+    Workload {
         workers: 1,
-        files: 9,
-        directory: "mix".to_owned(),
-        directories: 2,
-        depth: 1,
-        file_bytes: Distribution::Fixed(4096),
-        extensions: vec!["txt".to_owned()],
-        read,
-        write,
-        create,
         rate: Rate::Max,
         operations_max: Some(300),
-    })
+        ..Workload::of(LoadKind::FileMix(FileMix {
+            files: 9,
+            directory: "mix".to_owned(),
+            directories: 2,
+            depth: 1,
+            file_bytes: Distribution::Fixed(4096),
+            extensions: vec!["txt".to_owned()],
+            read,
+            write,
+            create,
+        }))
+    }
 }

@@ -1,6 +1,6 @@
 //! Disturbances: planned ones, and the warden's acts.
 
-use lab_model::{Actor, FaultAction, Ticks};
+use lab_model::{Actor, FaultStage, PlannedKind, Ticks};
 
 use super::words::u16_at;
 
@@ -44,66 +44,6 @@ impl FaultKind {
     }
 }
 
-/// What a planned fault does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlannedKind {
-    /// Stops a process for a while.
-    Stall,
-    /// Kills it.
-    Kill,
-    /// Kills a client and starts it again.
-    Restart,
-    /// Makes a client, a helper or a daemon work longer.
-    Slow,
-    /// Makes a client deny.
-    Deny,
-    /// Gives a client another behaviour, or a helper or a daemon another errand.
-    Behave,
-    /// Keeps processors busy.
-    CpuLoad,
-    /// Lowers a process's limit on open files.
-    Descriptors,
-}
-
-impl PlannedKind {
-    /// What a fault of a lab file is here.
-    #[must_use]
-    pub const fn of(action: &FaultAction) -> PlannedKind {
-        match action {
-            FaultAction::Stall { .. } => PlannedKind::Stall,
-            FaultAction::Kill => PlannedKind::Kill,
-            FaultAction::Restart { .. } => PlannedKind::Restart,
-            FaultAction::Slow { .. } => PlannedKind::Slow,
-            FaultAction::Deny { .. } => PlannedKind::Deny,
-            FaultAction::Behave { .. } | FaultAction::Serve { .. } => PlannedKind::Behave,
-            FaultAction::CpuLoad { .. } => PlannedKind::CpuLoad,
-            FaultAction::Descriptors { .. } => PlannedKind::Descriptors,
-        }
-    }
-
-    /// All of them, by their numbers in the trace from [`PlannedKind::FIRST`] on.
-    pub const ALL: [PlannedKind; 8] = [
-        PlannedKind::Stall,
-        PlannedKind::Kill,
-        PlannedKind::Restart,
-        PlannedKind::Slow,
-        PlannedKind::Deny,
-        PlannedKind::Behave,
-        PlannedKind::CpuLoad,
-        PlannedKind::Descriptors,
-    ];
-
-    const FIRST: u16 = 16;
-
-    pub(super) const fn code(self) -> u16 {
-        PlannedKind::FIRST.saturating_add(self as u16)
-    }
-
-    pub(super) fn from_code(code: u16) -> Option<PlannedKind> {
-        PlannedKind::ALL.into_iter().find(|kind| kind.code() == code)
-    }
-}
-
 /// A step in a planned fault: its place in the lab's list of faults, and what happened to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannedStep {
@@ -117,7 +57,7 @@ impl PlannedStep {
     /// The `detail` of a fault's record.
     #[must_use]
     pub const fn detail(self) -> u64 {
-        (self.stage.code() as u64) << 32 | self.place as u64
+        (stage_code(self.stage) as u64) << 32 | self.place as u64
     }
 
     /// The step that a record's `detail` stands for.
@@ -126,53 +66,33 @@ impl PlannedStep {
         let [a, b, c, d, e, f, g, h] = detail.to_le_bytes();
         PlannedStep {
             place: u32::from_le_bytes([a, b, c, d]),
-            stage: FaultStage::from_code(u32::from_le_bytes([e, f, g, h])),
+            stage: stage_of(u32::from_le_bytes([e, f, g, h])),
         }
     }
 }
 
-/// What happened to a planned fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultStage {
-    /// It was done, or a client was told so.
-    Begins,
-    /// The client has said that it follows.
-    InForce,
-    /// It was taken back, or a client was told so, or its target has died.
-    Ends,
-    /// The client has said that it follows again.
-    Over,
-    /// Its time came, and its target was gone.
-    NoTarget,
-    /// Its time never came.
-    TooLate,
-    /// Another, by number.
-    Other(u32),
+/// The number of a stage in a [`PlannedStep`].
+const fn stage_code(stage: FaultStage) -> u32 {
+    match stage {
+        FaultStage::Begins => 1,
+        FaultStage::InForce => 2,
+        FaultStage::Ends => 3,
+        FaultStage::Over => 4,
+        FaultStage::NoTarget => 5,
+        FaultStage::TooLate => 6,
+        FaultStage::Other(code) => code,
+    }
 }
 
-impl FaultStage {
-    pub(super) const fn code(self) -> u32 {
-        match self {
-            FaultStage::Begins => 1,
-            FaultStage::InForce => 2,
-            FaultStage::Ends => 3,
-            FaultStage::Over => 4,
-            FaultStage::NoTarget => 5,
-            FaultStage::TooLate => 6,
-            FaultStage::Other(code) => code,
-        }
-    }
-
-    pub(super) const fn from_code(code: u32) -> FaultStage {
-        match code {
-            1 => FaultStage::Begins,
-            2 => FaultStage::InForce,
-            3 => FaultStage::Ends,
-            4 => FaultStage::Over,
-            5 => FaultStage::NoTarget,
-            6 => FaultStage::TooLate,
-            other => FaultStage::Other(other),
-        }
+const fn stage_of(code: u32) -> FaultStage {
+    match code {
+        1 => FaultStage::Begins,
+        2 => FaultStage::InForce,
+        3 => FaultStage::Ends,
+        4 => FaultStage::Over,
+        5 => FaultStage::NoTarget,
+        6 => FaultStage::TooLate,
+        other => FaultStage::Other(other),
     }
 }
 

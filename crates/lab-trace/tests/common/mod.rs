@@ -215,7 +215,7 @@ fn mark() -> impl Strategy<Value = Record> {
         Just(FaultKind::RunTooLong),
         Just(FaultKind::Interrupted),
         Just(FaultKind::Aborted),
-        prop::sample::select(&PlannedKind::ALL[..]).prop_map(FaultKind::Planned),
+        prop::sample::select(PlannedKind::ALL).prop_map(FaultKind::Planned),
         other().prop_map(FaultKind::Other)
     ];
     let loss = prop_oneof![

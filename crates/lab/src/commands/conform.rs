@@ -280,7 +280,7 @@ fn shorten(lab: &mut Lab) {
     // A deadline of minutes is not what such a storm is about.
     let needed = if needed > Span::from_secs(3) { SHORT } else { needed.max(SHORT) };
     // A storm that ends with its operations takes no longer than they do, and its law counts all of them.
-    if !lab.workload.iter().all(|load| load.operations_max().is_some()) {
+    if !lab.workload.iter().all(|load| load.operations_max.is_some()) {
         phases.storm = phases.storm.min(needed);
     }
 }

@@ -29,7 +29,8 @@ pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
             lab_orchestrator::down_daemons(&clients_are, &places.trusted, living, &mut say)
         });
     let taken = daemons.as_ref().map(|taken| taken.ended.is_some() || !taken.removed.is_empty());
-    if found.is_empty() && taken == Ok(false) {
+    let freezers = lab_orchestrator::down_freezers();
+    if found.is_empty() && taken == Ok(false) && freezers.is_empty() {
         terminal::print("nothing was left behind\n")?;
     }
     let up: Vec<String> = found.iter().filter_map(still_up).collect();
@@ -42,6 +43,9 @@ pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
             text.push_str(&format!("  removed {}\n", relative(&path).display()));
         }
         terminal::print(&text)?;
+    }
+    for group in freezers {
+        terminal::print(&format!("removed the control group {}\n", group.display()))?;
     }
     if !up.is_empty() {
         return Err(Stop::usage(up.join("; "), HOW_TO_END));

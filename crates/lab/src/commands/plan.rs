@@ -2,7 +2,7 @@
 
 use lab_bundle::Bundle;
 use lab_doctor::{Finding, Outcome, Weight};
-use lab_model::{BackendChoice, Lab, NotifyEvent, OperationKind, Run, Visible, Workload};
+use lab_model::{BackendChoice, Lab, LoadKind, NotifyEvent, OperationKind, Run, Visible, Workload};
 use lab_report::units;
 use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
@@ -186,16 +186,17 @@ fn commands(lab: &Lab) -> String {
         return String::new();
     }
     let mut text = "\nThe workload would run commands, with everything that root may do\n".to_owned();
-    for run in runs {
-        let workers = units::counted(u64::from(run.workers), "worker");
+    for (load, run) in runs {
+        let workers = units::counted(u64::from(load.workers), "worker");
         text.push_str(&format!("  as root, by {workers}: {}\n", command_line(&run.command)));
     }
     text
 }
 
-const fn run_of(load: &Workload) -> Option<&Run> {
-    match load {
-        Workload::Run(run) => Some(run),
+/// A load with the command that it runs, if it runs one.
+const fn run_of(load: &Workload) -> Option<(&Workload, &Run)> {
+    match &load.kind {
+        LoadKind::Run(run) => Some((load, run)),
         _ => None,
     }
 }
@@ -273,7 +274,7 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         .workload
         .iter()
         .filter_map(run_of)
-        .map(|run| json!({ "command": run.command, "workers": run.workers, "as": "root" }))
+        .map(|(load, run)| json!({ "command": run.command, "workers": load.workers, "as": "root" }))
         .collect();
     let missing: Vec<Value> = missing.iter().map(|finding| machine::json(finding)).collect();
     let rehearsal = &plan.rehearsal;

@@ -152,7 +152,7 @@ impl Comparison {
             outcomes: live.iter().map(|findings| findings.outcome).collect(),
             simulated_outcomes: simulated.iter().map(|findings| findings.outcome).collect(),
             not_modelled: None,
-            overdriven: lab.workload.iter().any(|load| matches!(load.rate(), Rate::Knee(_))),
+            overdriven: lab.workload.iter().any(|load| matches!(load.rate, Rate::Knee(_))),
             law: law_of(live, simulated, &sizes),
             sizes,
             amplification: figure(&|findings| findings.amplification),
