@@ -11,13 +11,13 @@ use std::{
     fs::{self, File},
     os::unix::fs::symlink,
     path::Path,
-    process::{Command, ExitCode},
+    process::ExitCode,
 };
 
 use lab_model::PhaseKind;
 use libtest_mimic::Arguments;
 use nix::{sys::stat::Mode, unistd::mkfifo};
-use rig::{Finished, Live, PROMPTLY, QUICK_OF_EIGHT as QUICK, Rig, Running, anywhere, live};
+use rig::{Finished, Live, PROMPTLY, QUICK_OF_EIGHT as QUICK, Rig, Running, anywhere, limited, live};
 use serde_json::Value;
 
 fn main() -> ExitCode {
@@ -40,19 +40,6 @@ fn rig(name: &str) -> Rig {
 fn prompt(rig: &Rig, arguments: &[&str]) -> Finished {
     let seconds = PROMPTLY.nanos() / 1_000_000_000;
     limited(rig, "timeout", &["--signal=KILL".to_owned(), seconds.to_string()], arguments)
-}
-
-/// Runs a command below a program that limits it.
-fn limited(rig: &Rig, program: &str, options: &[String], arguments: &[&str]) -> Finished {
-    let lab = rig.command(arguments);
-    let mut command = Command::new(program);
-    command
-        .args(options)
-        .arg(lab.get_program())
-        .args(lab.get_args())
-        .env("NO_COLOR", "1")
-        .env_remove("RUST_LOG");
-    Finished::of(&command.output().unwrap())
 }
 
 fn no_lab_file() {

@@ -11,6 +11,7 @@
 
 mod control_group;
 mod interrupting;
+mod lacking;
 mod machine;
 mod running;
 
@@ -25,11 +26,17 @@ use serde_json::Value;
 
 pub use control_group::ControlGroup;
 pub use interrupting::{PROMPTLY, interrupted, listens};
+pub use lacking::{limited, nothing_was_made, on_tmpfs};
 pub use machine::{host_opens_are_free, obstacle, remains, wait_until};
 pub use running::{Running, descendants, send, send_to_group};
 
 /// The program under test.
 pub const LAB: &str = env!("CARGO_BIN_EXE_lab");
+
+/// A lab of two clients that takes under a second.
+pub const QUICK_OF_TWO: &str = "clients: { count: 2, behavior: noop }\n\
+                                phases: { baseline: 50ms, control: 50ms, storm: 200ms, drain: 1s }\n\
+                                workload:\n  - open_storm: { workers: 1, files: 5 }\n";
 
 /// A lab of eight clients that takes under a second.
 pub const QUICK_OF_EIGHT: &str = "clients: { count: 8, behavior: noop }\n\
