@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         anywhere("what_is_no_lab_file_is_refused_at_once", no_lab_file),
         anywhere("a_list_lies_beside_the_lab_file_or_below", lists),
         anywhere("a_report_without_descriptors_overwrites_nothing", no_descriptors),
+        anywhere("a_store_has_more_runs_than_a_process_has_descriptors", many_runs),
         anywhere("a_report_without_memory_overwrites_nothing", no_memory),
         anywhere("what_lies_in_a_run_is_read_as_a_regular_file", odd_files_in_a_run),
         live("the_report_of_a_running_lab_says_so", running),
@@ -128,6 +129,20 @@ fn no_descriptors() {
         }
     }
     assert!(lacked >= 5, "only {lacked} of these limits were too low for nine traces");
+}
+
+fn many_runs() {
+    let rig = rig("many-runs");
+    for run in 0..200 {
+        fs::create_dir_all(rig.runs().join(format!("quick/2026-01-01T00-00-{run:03}Z/traces"))).unwrap();
+    }
+    for arguments in [&["status"][..], &["report"], &["down"]] {
+        let finished = limited(&rig, "prlimit", &["--nofile=64".to_owned()], arguments);
+        assert!(!finished.stderr.contains("Too many open files"), "{arguments:?}: {}", finished.stderr);
+        // The newest has no lab that a report could be of.
+        let expected = if arguments == ["report"] { 74 } else { 0 };
+        assert_eq!(finished.code, Some(expected), "{arguments:?}: {}", finished.stderr);
+    }
 }
 
 fn no_memory() {
