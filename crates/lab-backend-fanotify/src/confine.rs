@@ -70,20 +70,31 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
+/// What of [`enter`] failed. The kernel's own error tells a want of memory from a mistake.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {source}")]
+pub struct EnterError {
+    /// What was tried.
+    pub what: &'static str,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
 /// Sets the namespaces up, from their first process: makes every mount private, mounts a `/proc` that shows
 /// this PID namespace, and mounts the arena.
 ///
 /// # Errors
 /// Those of `mount`, with what was tried.
-pub fn enter(arena: &Path, kind: ArenaKind, bytes_max: u64) -> io::Result<()> {
+pub fn enter(arena: &Path, kind: ArenaKind, bytes_max: u64) -> Result<(), EnterError> {
     let none: Option<&str> = None;
-    let failed = |what: &'static str| move |error: nix::Error| io::Error::other(format!("{what}: {error}"));
+    let failed =
+        |what: &'static str| move |error: nix::Error| EnterError { what, source: io::Error::from(error) };
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
         .map_err(failed("making mounts private"))?;
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("proc"), "/proc", Some("proc"), quiet | MsFlags::MS_NOEXEC, none)
         .map_err(failed("mounting /proc"))?;
-    fs::create_dir_all(arena)?;
+    fs::create_dir_all(arena).map_err(|source| EnterError { what: "making the arena's folder", source })?;
     let options = match kind {
         ArenaKind::Tmpfs => format!("size={bytes_max},mode=755"),
         // It knows no size: the workload's files are all that is written there.

@@ -117,7 +117,10 @@ impl Daemons {
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "ips"))
             .filter(is_recent)
-            .filter_map(|path| CrashReport::parse(&fs::read_to_string(path).ok()?))
+            .filter_map(|path| {
+                let text = lab_files::read(&path, CRASH_REPORT_BYTES_MAX).ok()?;
+                CrashReport::parse(&String::from_utf8(text).ok()?)
+            })
             .find(|report| report.pid == pid)
             .map(|report| report.death)
     }

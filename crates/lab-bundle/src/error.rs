@@ -77,6 +77,22 @@ impl BundleError {
     }
 }
 
+/// The largest program, property list or seal that is read whole, in bytes: a client with all of its symbols is a tenth.
+const PART_BYTES_MAX: u64 = 1 << 30;
+
+/// Reads a part of a bundle: a regular file of at most [`PART_BYTES_MAX`] bytes.
+pub(crate) fn read_part(path: &Path) -> Result<Vec<u8>, BundleError> {
+    lab_files::read(path, PART_BYTES_MAX).map_err(|error| BundleError::io("read", path)(error.into()))
+}
+
+/// As [`read_part`]; `None` when there is no such file.
+pub(crate) fn read_part_if_there(path: &Path) -> Result<Option<Vec<u8>>, BundleError> {
+    match read_part(path) {
+        Err(BundleError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
 /// What is wrong with a template.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {

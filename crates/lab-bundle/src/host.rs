@@ -13,6 +13,7 @@ use plist::Value;
 
 use crate::{
     Bundle, BundleError, Check, Subject, Template,
+    error::read_part,
     package::{self, move_into_place},
     property_list, seal, signature,
 };
@@ -158,7 +159,7 @@ fn collect(folder: &Path, contents: &Path, files: &mut Vec<(String, [u8; 32])>) 
             collect(&path, contents, files)?;
             continue;
         }
-        let bytes = fs::read(&path).map_err(BundleError::io("read", &path))?;
+        let bytes = read_part(&path)?;
         let name = path.strip_prefix(contents).unwrap_or(&path).to_string_lossy().into_owned();
         files.push((name, signature::sha256(&bytes)));
     }
@@ -183,7 +184,7 @@ fn sealed(app: &Bundle) -> Result<(bool, String), BundleError> {
 
 /// Checks what tells a system extension from another bundle: its type, its folder's name, what it says to the user.
 fn is_extension(extension: &Bundle) -> (bool, String) {
-    let info = match fs::read(extension.info_plist()).map(|bytes| property_list(&bytes)) {
+    let info = match read_part(&extension.info_plist()).map(|bytes| property_list(&bytes)) {
         Ok(Ok(info)) => info,
         _ => return (false, "Info.plist cannot be read".to_owned()),
     };

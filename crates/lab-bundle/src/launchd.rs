@@ -200,6 +200,7 @@ fn lab_job(plist: &Path, places: &Places) -> Result<Option<InstalledJob>, Bundle
     if !metadata.is_file() || metadata.len() > JOB_BYTES_MAX {
         return Ok(None);
     }
-    let bytes = fs::read(plist).map_err(BundleError::io("read", plist))?;
+    let bytes = lab_files::read(plist, JOB_BYTES_MAX)
+        .map_err(|error| BundleError::io("read", plist)(error.into()))?;
     Ok(InstalledJob::parse(&bytes, plist).filter(|job| job.executable.starts_with(&places.bundles)))
 }

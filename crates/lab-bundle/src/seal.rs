@@ -8,6 +8,7 @@ use plist::{Dictionary, Value};
 
 use crate::{
     Bundle, BundleError, Check, Subject, TemplateError,
+    error::{read_part, read_part_if_there},
     package::EXECUTABLE_MODE,
     property_list,
     signature::{self, AdHoc, Signature, SignatureError},
@@ -47,14 +48,14 @@ pub fn sign_ad_hoc(bundles: &[Bundle]) -> Result<(), BundleError> {
 
 /// Signs one bundle around a seal, with these entitlements.
 pub(crate) fn sign_bundle(bundle: &Bundle, resources: &[u8], entitlements: &str) -> Result<(), BundleError> {
-    let info = read(&bundle.info_plist())?;
+    let info = read_part(&bundle.info_plist())?;
     let adhoc = AdHoc {
         identifier: bundle.bundle_id.as_str(),
         info: &info,
         resources,
         entitlements: entitlements.as_bytes(),
     };
-    let signed = signature::sign(&read(&bundle.executable)?, &adhoc)
+    let signed = signature::sign(&read_part(&bundle.executable)?, &adhoc)
         .map_err(|source| BundleError::Signature { path: bundle.executable.clone(), source })?;
     let seal = seal_path(bundle);
     if let Some(folder) = seal.parent() {
@@ -101,7 +102,7 @@ fn sign_helpers(bundle: &Bundle) -> Result<Vec<Nested>, BundleError> {
         let identifier = helper_identifier(bundle, &helper);
         let adhoc =
             AdHoc { identifier: &identifier, info: b"", resources: b"", entitlements: NO_ENTITLEMENTS };
-        let signed = signature::sign(&read(&helper)?, &adhoc).map_err(failed)?;
+        let signed = signature::sign(&read_part(&helper)?, &adhoc).map_err(failed)?;
         nested.push((below_contents(&helper), signature::read_linked(&signed).map_err(failed)?.cdhash));
         replace_executable(&helper, &signed)?;
     }
@@ -118,7 +119,7 @@ fn helpers_hold(bundle: &Bundle) -> Result<(bool, String), BundleError> {
     let helpers = helpers(bundle)?;
     for helper in &helpers {
         let name = below_contents(helper);
-        let found = match signature::read_linked(&read(helper)?) {
+        let found = match signature::read_linked(&read_part(helper)?) {
             Ok(found) => found,
             Err(error) => return Ok((false, format!("{name}: {error}"))),
         };
@@ -134,10 +135,7 @@ fn helpers_hold(bundle: &Bundle) -> Result<(bool, String), BundleError> {
 
 /// The files that a bundle's seal names; `None` when there is no seal that can be read as one.
 pub(crate) fn sealed_files(bundle: &Bundle) -> Result<Option<Dictionary>, BundleError> {
-    let seal = match fs::read(seal_path(bundle)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(BundleError::io("read", &seal_path(bundle)))?,
-    };
+    let Some(seal) = read_part_if_there(&seal_path(bundle))? else { return Ok(None) };
     Ok(property_list(&seal).ok().and_then(|mut seal| seal.remove("files2")?.into_dictionary()))
 }
 
@@ -176,10 +174,9 @@ fn read_signature(bundle: &Bundle) -> Result<Result<Signature, String>, BundleEr
     let absent = |path: &Path| Ok(Err(format!("{} is absent", path.display())));
     let mut parts = Vec::new();
     for path in [bundle.executable.clone(), bundle.info_plist(), seal_path(bundle)] {
-        match fs::read(&path) {
-            Ok(bytes) => parts.push(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return absent(&path),
-            Err(error) => return Err(BundleError::io("read", &path)(error)),
+        match read_part_if_there(&path)? {
+            Some(bytes) => parts.push(bytes),
+            None => return absent(&path),
         }
     }
     Ok(signature::read(&parts[0], &parts[1], &parts[2]).map_err(|error: SignatureError| error.to_string()))
@@ -259,10 +256,6 @@ fn refuse_other_files(bundle: &Bundle) -> Result<(), BundleError> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, BundleError> {
-    fs::read(path).map_err(BundleError::io("read", path))
-}
-
 fn replace_executable(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
     // A crash leaves it behind; then the next signing refuses the bundle, and packaging makes a new one.
     let beside = path.with_extension("signing");
@@ -312,7 +305,7 @@ mod tests {
         sign_ad_hoc(std::slice::from_ref(&bundle)).unwrap();
         assert_eq!(failed(&bundle), []);
         let helper = helpers_folder(&bundle).join("lab-worker");
-        let found = signature::read_linked(&read(&helper).unwrap()).unwrap();
+        let found = signature::read_linked(&read_part(&helper).unwrap()).unwrap();
         assert_eq!(found.identifier, "com.example.alpha.lab-worker");
         assert!(!entitlement(&found, ENTITLEMENT).0, "a helper is no client");
         sign_ad_hoc(std::slice::from_ref(&bundle)).unwrap();
@@ -327,7 +320,7 @@ mod tests {
         };
         fs::write(&helper, signature::sign(&executable(8192), &adhoc).unwrap()).unwrap();
         assert_eq!(failed(&bundle), [Subject::Helpers]);
-        let mut bytes = read(&helper).unwrap();
+        let mut bytes = read_part(&helper).unwrap();
         bytes[1000] ^= 1;
         fs::write(&helper, bytes).unwrap();
         assert_eq!(failed(&bundle), [Subject::Helpers]);

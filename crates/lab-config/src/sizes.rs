@@ -3,13 +3,17 @@
 
 use std::ops::Range;
 
-use lab_model::{Client, Lab, Workload};
+use lab_model::{Client, Daemon, Lab, Workload};
 
 use crate::{SOURCE_BYTES_MAX, diagnostic::Diagnostic, read::Problems, to_yaml};
 
 /// The files that all loads of a lab have together. A simulated lab keeps each in memory, a live one makes each before it
 /// begins.
 const FILES_MAX: u64 = 2_000_000;
+
+/// The helpers of all clients of a lab together. Each is a process with a trace of at least a mebibyte, on disk or in the
+/// simulator's memory, and every client is told the threads of each.
+const HELPERS_MAX: usize = 1024;
 
 /// The bytes of what a process of the lab is told at once. A message has at most 4 MiB; what it holds beside is small.
 const ORDER_BYTES_MAX: usize = 3 << 20;
@@ -29,6 +33,24 @@ pub(crate) fn check(lab: &Lab, loads: Range<usize>, clients: Range<usize>, probl
     if files > FILES_MAX {
         let message = format!("the loads have {files} files together, a lab at most {FILES_MAX}");
         add(problems, &loads, message, "take fewer `files`, or fewer loads");
+    }
+    let helpers: usize = lab.clients.iter().map(|client| helpers_of(lab, client)).sum();
+    if helpers > HELPERS_MAX {
+        let message = format!("the clients have {helpers} helpers together, a lab at most {HELPERS_MAX}");
+        add(problems, &clients, message, "take fewer clients, or give each a smaller `count` of helpers");
+    }
+    for daemon in &lab.daemons {
+        let asking = lab.clients.iter().filter(|client| asks(lab, client, daemon)).count();
+        let channels = asking.saturating_mul(usize::from(daemon.workers));
+        let most = Daemon::CHANNELS_MAX;
+        if channels > most {
+            let message = format!(
+                "{} would have {channels} channels, one for each of its {} workers from each of the {asking} clients \
+                 that ask it; a daemon has at most {most}",
+                daemon.id, daemon.workers
+            );
+            add(problems, &clients, message, "give it fewer workers, or let fewer clients ask it");
+        }
     }
     let load = encoded(&lab.workload);
     for client in &lab.clients {
@@ -58,6 +80,12 @@ pub(crate) fn check(lab: &Lab, loads: Range<usize>, clients: Range<usize>, probl
             "each client has its own copy of what `defaults` say: take fewer clients, or shorter lists",
         );
     }
+}
+
+/// True when a client asks a daemon under any of its behaviours.
+fn asks(lab: &Lab, client: &Client, daemon: &Daemon) -> bool {
+    let mut asked = lab.behaviors_of(client).flat_map(|behavior| &behavior.daemons);
+    asked.any(|asked| asked.daemon == daemon.id)
 }
 
 /// The helpers that a client starts, under whichever behaviour it has most.

@@ -9,7 +9,11 @@ fn file(body: &str) -> String {
 
 /// The messages about a lab file; empty for a good one.
 fn mistakes(body: &str) -> Vec<String> {
-    match parse("sizes.yaml", file(body).as_bytes(), &Limits::default()) {
+    mistakes_within(body, &Limits::default())
+}
+
+fn mistakes_within(body: &str, limits: &Limits) -> Vec<String> {
+    match parse("sizes.yaml", file(body).as_bytes(), limits) {
         Ok(_) => Vec::new(),
         Err(report) => report.diagnostics.iter().map(|one| one.message.clone()).collect(),
     }
@@ -66,4 +70,31 @@ fn a_lab_written_out_in_full_can_be_read_again() {
     assert_eq!(parse("again.yaml", written.as_bytes(), &Limits::default()).unwrap(), good);
     let said = mistakes(&lab(128));
     assert!(said.len() == 1 && said[0].contains("bytes when it is written out in full"), "{said:?}");
+}
+
+#[test]
+fn the_helpers_of_all_clients_are_as_many_as_a_lab_has() {
+    let lab = |clients: usize, helpers: usize| {
+        format!("clients: {{ count: {clients}, behavior: {{ helpers: {{ count: {helpers} }} }} }}\n{LOAD}")
+    };
+    assert_eq!(mistakes(&lab(128, 8)), Vec::<String>::new());
+    assert_eq!(mistakes(&lab(16, 64)), Vec::<String>::new());
+    let expected = "the clients have 8192 helpers together, a lab at most 1024";
+    assert_eq!(mistakes(&lab(128, 64)), [expected]);
+}
+
+#[test]
+fn a_daemon_has_only_so_many_channels() {
+    let lab = |clients: usize| {
+        format!(
+            "daemons: [{{ id: indexer, workers: 64 }}]\n\
+             clients: {{ count: {clients}, behavior: {{ daemons: [{{ ask: indexer }}] }} }}\n{LOAD}"
+        )
+    };
+    // A machine whose kernel was told to allow more clients than usual.
+    let tuned = Limits { clients_max: 256 };
+    assert_eq!(mistakes_within(&lab(128), &tuned), Vec::<String>::new());
+    let expected = "indexer would have 8256 channels, one for each of its 64 workers from each of the 129 clients that \
+                    ask it; a daemon has at most 8192";
+    assert_eq!(mistakes_within(&lab(129), &tuned), [expected]);
 }

@@ -42,6 +42,15 @@ impl ReadError {
     }
 }
 
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> io::Error {
+        match error {
+            ReadError::Io(error) => error,
+            other => io::Error::new(io::ErrorKind::InvalidData, other),
+        }
+    }
+}
+
 /// True for an error that says what this process, or its whole machine, has not enough of: descriptors or memory.
 #[must_use]
 pub fn is_own_lack(error: &io::Error) -> bool {

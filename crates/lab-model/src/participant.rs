@@ -136,4 +136,7 @@ pub struct Daemon {
 impl Daemon {
     /// The most errands that a daemon does at once; each takes a thread.
     pub const WORKERS_MAX: u16 = 64;
+    /// The most channels that lead to one daemon, one for each of its workers from each client that asks it: a daemon
+    /// that works on as much as it may, asked by as many clients as a Linux kernel that nobody has tuned allows.
+    pub const CHANNELS_MAX: usize = 128 * Daemon::WORKERS_MAX as usize;
 }

@@ -29,8 +29,11 @@ pub struct Programs {
 pub fn trusted_program(program: &Path, trusted: &Trusted) -> Result<File, Failure> {
     Folder::trusted_file(program, trusted).map_err(|distrust| match distrust {
         Distrust::Io { .. } | Distrust::OtherKind { .. } => {
-            let kind = distrust.io().and_then(Lack::of).map_or(FailureKind::Bug, Lack::kind);
-            Failure::new(kind, format!("a program of the lab cannot be had: {distrust}"))
+            let message = format!("a program of the lab cannot be had: {distrust}");
+            match distrust.io().and_then(Lack::of) {
+                Some(lack) => Failure::new(lack.kind(), message).mend(lack.mend()),
+                None => Failure::new(FailureKind::Bug, message),
+            }
         }
         refusal => Failure::from(&refusal),
     })

@@ -59,10 +59,15 @@ pub enum Launcher {
 /// # Errors
 /// When others may write the store or a folder in it.
 pub fn down(runs: &Runs, living: LivingLabs, say: &mut dyn FnMut(&str)) -> Result<Vec<Found>, Failure> {
-    let each = RunFolder::all(runs)?.into_iter().map(|folder| down_one(&folder, living, say));
-    Ok(each
-        .filter(|found| !found.ended.is_empty() || !found.removed.is_empty() || found.up.is_some())
-        .collect())
+    let mut all = Vec::new();
+    for run in RunFolder::all(runs)? {
+        let Some(folder) = run.open()? else { continue };
+        let found = down_one(&folder, living, say);
+        if !found.ended.is_empty() || !found.removed.is_empty() || found.up.is_some() {
+            all.push(found);
+        }
+    }
+    Ok(all)
 }
 
 fn down_one(folder: &RunFolder, living: LivingLabs, say: &mut dyn FnMut(&str)) -> Found {

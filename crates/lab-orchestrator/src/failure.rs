@@ -93,6 +93,16 @@ impl Failure {
         failure.mend(OWN_LACK)
     }
 
+    /// A failure of what nothing stands in the way of but a want of the machine's or of this process's. Without one it is
+    /// a bug.
+    #[must_use]
+    pub fn system(what: &str, error: &std::io::Error) -> Failure {
+        if Lack::of(error).is_some() {
+            return Failure::output(what, error);
+        }
+        Failure::new(FailureKind::Bug, format!("{what}: {error}"))
+    }
+
     /// A failure to write the run's folder.
     #[must_use]
     pub fn output(what: &str, error: &std::io::Error) -> Failure {

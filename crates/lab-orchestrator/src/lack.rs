@@ -27,12 +27,13 @@ pub(crate) enum Lack {
 }
 
 /// Words of cargo, rustc and the linker, which hold the C library's text of an error or their own.
-const WORDS: [(&str, Lack); 23] = [
+const WORDS: [(&str, Lack); 24] = [
     ("Resource temporarily unavailable", Lack::Processes),
     ("failed to spawn thread", Lack::Processes),
     ("Cannot allocate memory", Lack::Own),
     ("memory allocation of", Lack::Own),
     ("out of memory", Lack::Own),
+    ("failed to map segment from shared object", Lack::Own),
     ("this process cannot have the memory", Lack::Own),
     ("Too many open files", Lack::Own),
     ("File too large", Lack::FileSize),
@@ -68,14 +69,15 @@ impl Lack {
         })
     }
 
-    /// What another program says is lacking. The first of its words counts: what it met first led to the rest. Where
-    /// the compiler found a mistake, that is the reason, whatever the mistake quotes.
+    /// What another program says is lacking. The first of its words counts: what it met first led to the rest, but for
+    /// the network, about which cargo complains also when it could not open a file that it has downloaded. Where the
+    /// compiler found a mistake, that is the reason, whatever the mistake quotes.
     pub(crate) fn of_words(words: &str) -> Option<Lack> {
         if words.contains("error[E") {
             return None;
         }
         let found = WORDS.iter().filter_map(|(word, lack)| Some((words.find(word)?, *lack)));
-        found.min_by_key(|(place, _)| *place).map(|(_, lack)| lack)
+        found.min_by_key(|(place, lack)| (*lack == Lack::Network, *place)).map(|(_, lack)| lack)
     }
 
     /// What a program lacked that a signal ended.
@@ -109,7 +111,8 @@ impl Lack {
     pub(crate) fn mend(self) -> &'static str {
         match self {
             Lack::Processes => {
-                "raise pids.max of the control group (TasksMax of a unit), or `ulimit -u` of this user"
+                "raise pids.max of the control group (TasksMax of a unit), `ulimit -u` of this user, or `ulimit -v`: a \
+                 thread takes address space as well"
             }
             Lack::Own => OWN_LACK,
             Lack::FileSize => "raise it: ulimit -f unlimited",
@@ -168,6 +171,19 @@ mod tests {
                 Some(Lack::ReadOnly),
                 74,
             ),
+            (
+                "error: failed to download from `x`\n\nCaused by:\n  unable to read .cargo-ok file: \
+                 Too many open files (os error 24)",
+                Some(Lack::Own),
+                74,
+            ),
+            (
+                "rustc: error while loading shared libraries: librustc_driver.so: \
+                 failed to map segment from shared object",
+                Some(Lack::Own),
+                74,
+            ),
+            ("the driver ended in the storm: signal 25 (SIGXFSZ)", Some(Lack::FileSize), 74),
             ("error: cannot open /dev/null: No such file or directory", Some(Lack::System), 69),
             (
                 "error: failed to download from `https://x`\n\nCaused by:\n  [6] Could not resolve hostname",
@@ -198,6 +214,8 @@ mod tests {
         for (number, lack) in errors {
             let error = io::Error::from_raw_os_error(number);
             assert_eq!(Lack::of(&error), lack, "{error}");
+            let failure = Failure::system("no event loop", &error);
+            assert_eq!(failure.kind, lack.map_or(FailureKind::Bug, Lack::kind), "{error}");
             let failure = Failure::output("cannot start the driver", &error);
             assert_eq!(failure.kind, lack.map_or(FailureKind::Output, Lack::kind), "{error}");
         }

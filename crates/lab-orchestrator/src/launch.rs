@@ -21,7 +21,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     Active, ClientsAre, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, Runs, SigningFile,
-    abort::AbortWatch, freezer::LabGroup, interrupts, owner::Owner, preflight, products::require_products,
+    abort::AbortWatch, freezer::LabGroup, interrupts, lack::Lack, owner::Owner, preflight,
+    products::require_products,
 };
 
 /// What is to be launched.
@@ -66,11 +67,10 @@ pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>),
         signing.check(&bundles.collect::<Vec<_>>())?;
     }
     // One thread, as cloning the conductor demands. Signals are listened for before there is anything to end.
-    let _hold = interrupts::hold_for_a_lab()
-        .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot listen for signals: {error}")))?;
+    let _hold =
+        interrupts::hold_for_a_lab().map_err(|error| Failure::system("cannot listen for signals", &error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Failure::new(FailureKind::Bug, format!("no event loop: {error}")))?;
+    let runtime = runtime.map_err(|error| Failure::system("no event loop", &error))?;
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     let daemons = request.clients_are.daemons();
     let _owner = daemons.as_ref().map(|daemons| Owner::take(daemons, request.runs.trusted())).transpose()?;
@@ -211,19 +211,14 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn bundle_failure(error: &lab_bundle::BundleError) -> Failure {
     let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
-    let mut full = false;
+    let mut lack = None;
     while let Some(cause) = source {
-        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        full |= kind == Some(std::io::ErrorKind::StorageFull);
+        lack = lack.or_else(|| cause.downcast_ref::<io::Error>().and_then(Lack::of));
         message = format!("{message}: {cause}");
         source = cause.source();
     }
-    let failure = Failure::new(FailureKind::Output, message);
-    if full {
-        failure.mend("free some space, or name another folder with --runs")
-    } else {
-        failure.mend("name a folder that can be written with --runs")
-    }
+    let kind = lack.map_or(FailureKind::Output, Lack::kind);
+    Failure::new(kind, message).mend(lack.map_or("name a folder that can be written with --runs", Lack::mend))
 }
 
 /// Runs the conductor in namespaces of its own and waits for its end.
@@ -259,8 +254,7 @@ fn spawn_conductor(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<Co
             Failure::new(FailureKind::Privilege, "a lab needs namespaces of its own (CAP_SYS_ADMIN)")
                 .mend("run it as root")
         }
-        _ if crate::lack::Lack::of(&error).is_some() => Failure::output("cannot start the conductor", &error),
-        _ => Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}")),
+        _ => Failure::system("cannot start the conductor", &error),
     };
     let plan = lab_files::sealed("lab-plan", plan).map_err(failed)?;
     // The conductor inherits standard input. This process has one thread, so nobody reads the plan instead.
@@ -280,8 +274,7 @@ fn spawn_conductor(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<Co
 #[cfg(not(target_os = "linux"))]
 fn spawn_conductor(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<ConductorProcess, Failure> {
     use std::{io::Write, os::unix::process::CommandExt};
-    let failed =
-        |error: io::Error| Failure::new(FailureKind::Bug, format!("cannot start the conductor: {error}"));
+    let failed = |error: io::Error| Failure::system("cannot start the conductor", &error);
     let mut command = std::process::Command::new(program);
     let started = command.args(arguments).process_group(0).stdin(std::process::Stdio::piped()).spawn();
     let mut child = started.map_err(failed)?;
@@ -302,11 +295,8 @@ struct Signals {
 
 impl Signals {
     fn listen() -> Result<Signals, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::new(FailureKind::Bug, format!("cannot listen for signals: {error}"))
-            })
-        };
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::system("cannot listen for signals", &error));
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

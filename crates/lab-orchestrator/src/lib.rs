@@ -43,4 +43,4 @@ pub use reading::give_up_to_read;
 pub use recorded::Recorded;
 pub use review::{REPORT_BYTES_MAX, Review, findings_of, lab_of, review, write_pages};
 pub use signing::{ProbedClient, SigningFile, probe};
-pub use store::{RunFolder, Runs};
+pub use store::{RunFolder, Runs, StoredRun};

@@ -104,6 +104,50 @@ pub struct RunFolder {
     trusted: Trusted,
 }
 
+/// A run of the store that nobody has opened yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRun {
+    root: PathBuf,
+    trusted: Trusted,
+}
+
+impl StoredRun {
+    /// Its folder's path.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Its name: its time.
+    #[must_use]
+    pub fn name(&self) -> String {
+        name_of(&self.root)
+    }
+
+    /// The name of its lab.
+    #[must_use]
+    pub fn lab(&self) -> String {
+        self.root.parent().map(name_of).unwrap_or_default()
+    }
+
+    /// Opens it; `None` when it is not there any more.
+    ///
+    /// # Errors
+    /// As [`Runs::open`].
+    pub fn open(&self) -> Result<Option<RunFolder>, Failure> {
+        match Folder::trusted(&self.root, &self.trusted) {
+            Ok(folder) => Ok(Some(RunFolder::of(folder, &self.trusted))),
+            Err(distrust) if is_missing(&distrust) => Ok(None),
+            Err(distrust) => Err(distrusted(&distrust)),
+        }
+    }
+}
+
+/// The last part of a path.
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The arena's folder. On Linux it marks a mount point, empty on the outside; on macOS the files lie in it, and the
 /// ending keeps Spotlight from opening them.
 const ARENA: &str = if cfg!(target_os = "macos") { "arena.noindex" } else { "arena" };
@@ -251,8 +295,8 @@ impl RunFolder {
     /// True when any process of the lab has recorded an operation.
     #[must_use]
     pub fn has_operations(&self) -> bool {
-        let driver = lab_trace::Board::attach(&self.trace("driver"));
-        driver.is_ok_and(|board| board.get(lab_trace::Counter::OperationsBegun) > 0)
+        let begun = lab_trace::Board::read(&self.trace("driver"), lab_trace::Counter::OperationsBegun);
+        begun.is_ok_and(|begun| begun > 0)
     }
 
     /// Removes the whole run, and points `latest` at the newest one that is left.
@@ -269,7 +313,7 @@ impl RunFolder {
         if !latest || of_lab.read_link(LATEST)? != Path::new(&self.name()) {
             return Ok(());
         }
-        match runs_in(of_lab.try_clone()?, &self.trusted)?.pop() {
+        match runs_in(&of_lab, &self.trusted)?.pop() {
             Some(newest) => of_lab.replace_link(LATEST, newest.name()),
             None => {
                 of_lab.remove_file(LATEST)?;
@@ -287,8 +331,8 @@ impl RunFolder {
     pub fn find(runs: &Runs, name: Option<&str>) -> Result<Option<RunFolder>, Failure> {
         let Some(name) = name else {
             let mut all = RunFolder::all(runs)?;
-            all.sort_by_key(|run| run.name());
-            return Ok(all.pop());
+            all.sort_by_key(StoredRun::name);
+            return all.pop().map_or(Ok(None), |newest| newest.open());
         };
         for path in [PathBuf::from(name), runs.path.join(name), runs.path.join(name).join(LATEST)] {
             match Folder::trusted(&path, &runs.trusted) {
@@ -302,16 +346,18 @@ impl RunFolder {
         Ok(None)
     }
 
-    /// Every run of the store, by path.
+    /// Every run of the store, by path. None of them stays open: a store may have more than this process descriptors.
     ///
     /// # Errors
     /// As [`Runs::open`], for the store and for each folder in it. A folder that cannot be opened is left out.
-    pub fn all(runs: &Runs) -> Result<Vec<RunFolder>, Failure> {
+    pub fn all(runs: &Runs) -> Result<Vec<StoredRun>, Failure> {
         let Some(store) = runs.open()? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for of_lab in folders_in(&store, &runs.trusted).map_err(|distrust| distrusted(&distrust))? {
-            found.extend(runs_in(of_lab, &runs.trusted).map_err(|distrust| distrusted(&distrust))?);
-        }
+        each_folder(&store, &runs.trusted, |of_lab| {
+            found.extend(runs_in(&of_lab, &runs.trusted)?);
+            Ok(())
+        })
+        .map_err(|distrust| distrusted(&distrust))?;
         Ok(found)
     }
 
@@ -324,7 +370,7 @@ impl RunFolder {
     /// The run's name: its time.
     #[must_use]
     pub fn name(&self) -> String {
-        self.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        name_of(&self.root)
     }
 
     /// The resolved lab.
@@ -405,24 +451,34 @@ fn is_run(folder: &Folder) -> bool {
 }
 
 /// The runs in the folder of a lab, the newest last.
-fn runs_in(of_lab: Folder, trusted: &Trusted) -> Result<Vec<RunFolder>, Distrust> {
-    let folders = folders_in(&of_lab, trusted)?;
-    Ok(folders.into_iter().filter(is_run).map(|folder| RunFolder::of(folder, trusted)).collect())
+fn runs_in(of_lab: &Folder, trusted: &Trusted) -> Result<Vec<StoredRun>, Distrust> {
+    let mut found = Vec::new();
+    each_folder(of_lab, trusted, |folder| {
+        if is_run(&folder) {
+            found.push(StoredRun { root: folder.path().to_owned(), trusted: trusted.clone() });
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
-/// The folders in a folder, by name. Those that cannot be opened are left out, and in a sticky folder those of others.
-fn folders_in(folder: &Folder, trusted: &Trusted) -> Result<Vec<Folder>, Distrust> {
+/// Looks at the folders in a folder, by name, one after the other. Those that cannot be opened are left out, and in a
+/// sticky folder those of others.
+fn each_folder(
+    folder: &Folder,
+    trusted: &Trusted,
+    mut look: impl FnMut(Folder) -> Result<(), Distrust>,
+) -> Result<(), Distrust> {
     let entries = folder.entries().unwrap_or_default();
     let shared = folder.is_shared().unwrap_or(false);
-    let mut found = Vec::new();
     for entry in entries.into_iter().filter(|entry| entry.kind == Kind::Folder) {
         match folder.trusted_folder(&entry.name, trusted) {
-            Ok(folder) => found.push(folder),
+            Ok(folder) => look(folder)?,
             Err(distrust) if distrust.is_refusal() && shared => tracing::warn!("left out: {distrust}"),
             Err(distrust) if distrust.is_refusal() => return Err(distrust),
             Err(distrust) if is_own_lack(&distrust) => return Err(distrust),
             Err(distrust) => tracing::debug!("left out: {distrust}"),
         }
     }
-    Ok(found)
+    Ok(())
 }

@@ -1,4 +1,4 @@
-use std::{io, path::Path, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use lab_model::{Actor, Role};
 use lab_protocol::{Assignment, TraceAssignment, Welcome};
@@ -14,6 +14,9 @@ pub const GROW_EVERY: Duration = Duration::from_millis(1);
 /// # Errors
 /// Those of creating the file: a full disk, a read-only folder, a file that is already there.
 pub fn create_trace(welcome: &Welcome, role: Role, version: &str) -> io::Result<TraceWriter> {
+    // Handled, so that a file that may not grow is an error (EFBIG), which the trace counts as a full disk, and no death
+    // that is blamed on this process. Programs that it starts do not inherit a handler.
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
     let bundle_id = match &welcome.assignment {
         Assignment::Client(client) => Some(client.bundle_id.clone()),
         Assignment::Driver(_) | Assignment::Worker(_) => None,

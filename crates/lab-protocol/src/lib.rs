@@ -26,6 +26,5 @@ pub const PROTOCOL: u32 = 5;
 
 /// The most channels that one order brings: as many as a daemon works on requests at once.
 pub const CHANNELS_PER_ORDER_MAX: usize = lab_model::Daemon::WORKERS_MAX as usize;
-/// The most channels that one worker reads: a daemon that works on as much as it may, asked by as many clients as a
-/// Linux kernel that nobody has tuned allows.
-pub const CHANNELS_MAX: usize = 128 * CHANNELS_PER_ORDER_MAX;
+/// The most channels that one worker reads.
+pub const CHANNELS_MAX: usize = lab_model::Daemon::CHANNELS_MAX;

@@ -5,8 +5,6 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
-use lab_files::ReadError;
-
 use crate::{
     header::Header,
     layout::{BOARD_OFFSET, RECORD_BYTES, RECORDS_OFFSET},
@@ -27,10 +25,7 @@ impl AttachedTrace {
     /// Those of opening and reading the file, and [`io::ErrorKind::InvalidData`] when it is no regular one or its header
     /// cannot be believed.
     pub fn open(path: &Path) -> io::Result<AttachedTrace> {
-        let file = lab_files::open_regular(path).map_err(|error| match error {
-            ReadError::Io(error) => error,
-            other => io::Error::new(io::ErrorKind::InvalidData, other),
-        })?;
+        let file = lab_files::open_regular(path)?;
         let mut head = vec![0; BOARD_OFFSET];
         file.read_exact_at(&mut head, 0)?;
         let (header, _) = Header::decode(&head).map_err(io::Error::other)?;

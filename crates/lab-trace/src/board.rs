@@ -8,7 +8,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering, fence},
 };
-use std::{fs::OpenOptions, io, path::Path};
+use std::{fs::OpenOptions, io, os::unix::fs::FileExt, path::Path};
 
 use lab_model::{Actor, Ticks};
 
@@ -200,7 +200,12 @@ impl Board {
 }
 
 impl Board {
-    /// Maps the board of another process's trace, to watch it.
+    /// Maps the board of another process's trace, to watch it while that process lives.
+    ///
+    /// A mapped page that is cut off its file ends whoever touches it. The writer never cuts the board, which lies before
+    /// its records; a trace is its owner's alone (mode 0600, in folders of mode 0700), and whoever else could shorten it
+    /// is root or the caller of sudo, who may end this process anyway. Whoever looks once takes [`Board::read`], to which
+    /// a short file is an error.
     ///
     /// # Errors
     /// Those of opening and mapping the file, and [`io::ErrorKind::UnexpectedEof`] when it is too short.
@@ -211,5 +216,43 @@ impl Board {
         }
         let region = Region::map(&file, BOARD_OFFSET, RECORDS_OFFSET - BOARD_OFFSET)?;
         Ok(Board::new(Arc::new(region)))
+    }
+
+    /// Reads one counter of a trace on disk, as it is now. Nothing is mapped.
+    ///
+    /// # Errors
+    /// Those of opening and reading the file, and [`io::ErrorKind::UnexpectedEof`] when it is too short.
+    pub fn read(trace: &Path, counter: Counter) -> io::Result<u64> {
+        let file = lab_files::open_regular(trace)?;
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, (BOARD_OFFSET + counter as usize * 8) as u64)?;
+        Ok(u64::from_ne_bytes(word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_counter_of_a_file_that_is_cut_is_an_error() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tmp");
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("board-that-is-cut.trace");
+        let mut bytes = vec![0; RECORDS_OFFSET];
+        let at = BOARD_OFFSET + Counter::OperationsBegun as usize * 8;
+        bytes[at..at + 8].copy_from_slice(&7_u64.to_ne_bytes());
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(Board::read(&path, Counter::OperationsBegun).unwrap(), 7);
+        let board = Board::attach(&path).unwrap();
+        assert_eq!(board.get(Counter::OperationsBegun), 7, "what is mapped says the same");
+        drop(board);
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(at as u64 + 3).unwrap();
+        let error = Board::read(&path, Counter::OperationsBegun).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(Board::attach(&path).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        fs::remove_file(&path).unwrap();
     }
 }

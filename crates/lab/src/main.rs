@@ -56,7 +56,7 @@ fn end_at_once(arguments: &Arguments) -> Result<(), Stop> {
         return Ok(());
     }
     lab_orchestrator::interrupts::end_at_once()
-        .map_err(|error| Stop::bug(format!("cannot listen for signals: {error}")))
+        .map_err(|error| lab_orchestrator::Failure::system("cannot listen for signals", &error).into())
 }
 
 /// What this program says and does when memory ends, which no part of it can go on without.

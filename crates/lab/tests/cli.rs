@@ -98,7 +98,8 @@ impl Bench {
 /// The runs of a bench's store.
 fn runs_of(bench: &Bench) -> Vec<RunFolder> {
     let trusted = lab_files::Trusted::of_this_process(None);
-    RunFolder::all(&Runs::at(bench.root.join("runs"), trusted)).unwrap()
+    let all = RunFolder::all(&Runs::at(bench.root.join("runs"), trusted)).unwrap();
+    all.iter().map(|run| run.open().unwrap().unwrap()).collect()
 }
 
 /// Takes out what differs from run to run: times, the version, and where the bench lies.

@@ -12,17 +12,14 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::ExitCode,
 };
 
 use libtest_mimic::Arguments;
-use rig::{Finished, LAB, Live, Rig, anywhere, live, number};
+use rig::{
+    Finished, Live, QUICK_OF_TWO as QUICK, Rig, anywhere, limited, live, nothing_was_made, number, on_tmpfs,
+};
 use serde_json::Value;
-
-/// A lab that takes under a second.
-const QUICK: &str = "clients: { count: 2, behavior: noop }\n\
-                     phases: { baseline: 50ms, control: 50ms, storm: 200ms, drain: 1s }\n\
-                     workload:\n  - open_storm: { workers: 1, files: 5 }\n";
 
 fn main() -> ExitCode {
     let tests: Vec<Live> = vec![
@@ -47,9 +44,7 @@ fn main() -> ExitCode {
 
 /// A rig with one lab that would run.
 fn rig(name: &str) -> Rig {
-    let rig = Rig::new(name);
-    rig.lab("quick", QUICK);
-    rig
+    Rig::with_lab(name, "quick", QUICK)
 }
 
 /// Checks the exit code, that standard error is the expected text with the rig's folder as `RIG`, and that nothing
@@ -60,13 +55,6 @@ fn fails(rig: &Rig, finished: &Finished, code: i32, expected: &str) {
     assert_eq!(finished.code, Some(code), "{said}");
     assert_eq!(finished.stdout, "");
     nothing_was_made(rig);
-}
-
-fn nothing_was_made(rig: &Rig) {
-    assert_eq!(rig.remains(), Vec::<String>::new());
-    let runs: Vec<PathBuf> = fs::read_dir(rig.runs())
-        .map_or_else(|_| Vec::new(), |runs| runs.map(|run| run.unwrap().path()).collect());
-    assert_eq!(runs, Vec::<PathBuf>::new(), "no half-made run folder");
 }
 
 fn unknown_lab() {
@@ -141,22 +129,6 @@ fn no_run() {
     assert_eq!((down.code, down.stdout.as_str()), (Some(0), "nothing was left behind\n"));
 }
 
-/// Runs `lab up quick` in a mount namespace of its own, with a tmpfs as its run store that is first prepared by a
-/// shell command. What is in the store afterwards is listed on standard output behind a line `--`.
-fn on_tmpfs(rig: &Rig, options: &str, prepare: &str, lab: &str) -> Finished {
-    let runs = rig.runs();
-    let runs = runs.to_str().unwrap();
-    let script = format!(
-        "mkdir -p {runs} && mount -t tmpfs -o {options} none {runs} && {prepare} || exit 99\n\
-         {LAB} --configs {} --runs {runs} up {lab} --json; code=$?\n\
-         echo --; find {runs} -mindepth 1 | sort\nexit $code\n",
-        rig.configs().display()
-    );
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", &script]).env("NO_COLOR", "1").env_remove("RUST_LOG");
-    Finished::of(&command.output().unwrap())
-}
-
 fn read_only() {
     let rig = rig("read-only");
     let prepare = format!("mount -o remount,ro {}", rig.runs().display());
@@ -207,13 +179,10 @@ fn disk_fills_up() {
 
 fn no_privilege() {
     let rig = rig("no-privilege");
-    let mut command = Command::new("setpriv");
-    command.args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]);
-    let lab = rig.command(&["up", "quick"]);
-    command.arg(lab.get_program()).args(lab.get_args()).env("NO_COLOR", "1").env_remove("RUST_LOG");
+    let options = ["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"].map(str::to_owned);
     let expected = "error: fanotify permission events need CAP_SYS_ADMIN in the initial user namespace\n  \
                     help: run it as root: sudo -E cargo lab …\n";
-    fails(&rig, &Finished::of(&command.output().unwrap()), 77, expected);
+    fails(&rig, &limited(&rig, "setpriv", &options, &["up", "quick"]), 77, expected);
 }
 
 /// A folder with a `cargo` that builds nothing: the driver is the real one, the client this program.

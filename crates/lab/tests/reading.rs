@@ -1,4 +1,4 @@
-//! What `lab` reads is regular and bounded, what it lacks itself is no finding, and a signal ends it.
+//! What `lab` reads is regular and bounded, and what it lacks itself is no finding.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -9,62 +9,38 @@ mod rig;
 
 use std::{
     fs::{self, File},
-    os::{fd::OwnedFd, unix::fs::symlink},
+    os::unix::fs::symlink,
     path::Path,
-    process::{Command, ExitCode, Stdio},
+    process::ExitCode,
 };
 
-use lab_model::{PhaseKind, Span};
+use lab_model::PhaseKind;
 use libtest_mimic::Arguments;
-use nix::{sys::signal::Signal, sys::stat::Mode, unistd::mkfifo};
-use rig::{Finished, Live, Rig, Running, anywhere, live, wait_until};
+use nix::{sys::stat::Mode, unistd::mkfifo};
+use rig::{Finished, Live, PROMPTLY, QUICK_OF_EIGHT as QUICK, Rig, Running, anywhere, limited, live};
 use serde_json::Value;
-
-/// A lab that takes under a second.
-const QUICK: &str = "clients: { count: 8, behavior: noop }\n\
-                     phases: { baseline: 50ms, control: 50ms, storm: 300ms, drain: 1s }\n\
-                     workload:\n  - open_storm: { workers: 1, files: 5, rate: 200 }\n";
-
-/// How long a command may take that has nothing to do; far more than it needs on a busy machine.
-const PROMPTLY: Span = Span::from_secs(20);
 
 fn main() -> ExitCode {
     let tests: Vec<Live> = vec![
         anywhere("what_is_no_lab_file_is_refused_at_once", no_lab_file),
         anywhere("a_list_lies_beside_the_lab_file_or_below", lists),
         anywhere("a_report_without_descriptors_overwrites_nothing", no_descriptors),
+        anywhere("a_store_has_more_runs_than_a_process_has_descriptors", many_runs),
         anywhere("a_report_without_memory_overwrites_nothing", no_memory),
         anywhere("what_lies_in_a_run_is_read_as_a_regular_file", odd_files_in_a_run),
-        anywhere("a_signal_ends_whatever_runs", signals),
-        live("a_signal_after_the_lab_ends_its_launcher", signal_after_the_lab),
         live("the_report_of_a_running_lab_says_so", running),
     ];
     rig::main(Arguments::from_args(), tests)
 }
 
 fn rig(name: &str) -> Rig {
-    let rig = Rig::new(name);
-    rig.lab("quick", QUICK);
-    rig
+    Rig::with_lab(name, "quick", QUICK)
 }
 
 /// Runs a command, which must not take long.
 fn prompt(rig: &Rig, arguments: &[&str]) -> Finished {
     let seconds = PROMPTLY.nanos() / 1_000_000_000;
     limited(rig, "timeout", &["--signal=KILL".to_owned(), seconds.to_string()], arguments)
-}
-
-/// Runs a command below a program that limits it.
-fn limited(rig: &Rig, program: &str, options: &[String], arguments: &[&str]) -> Finished {
-    let lab = rig.command(arguments);
-    let mut command = Command::new(program);
-    command
-        .args(options)
-        .arg(lab.get_program())
-        .args(lab.get_args())
-        .env("NO_COLOR", "1")
-        .env_remove("RUST_LOG");
-    Finished::of(&command.output().unwrap())
 }
 
 fn no_lab_file() {
@@ -137,16 +113,9 @@ fn lists() {
     assert_eq!(prompt(&rig, &["validate", "listed"]).code, Some(0));
 }
 
-/// A simulated run, and its report.json.
-fn simulated(rig: &Rig) -> Vec<u8> {
-    let finished = rig.run(&["up", "quick", "--backend", "sim"]);
-    assert!(matches!(finished.code, Some(0..=2)), "{finished:?}");
-    fs::read(rig.latest("quick").join("report.json")).unwrap()
-}
-
 fn no_descriptors() {
     let rig = rig("no-descriptors");
-    let good = simulated(&rig);
+    let good = rig.simulated("quick");
     let mut lacked = 0;
     for limit in 4..24 {
         let options = [format!("--nofile={limit}")];
@@ -162,9 +131,23 @@ fn no_descriptors() {
     assert!(lacked >= 5, "only {lacked} of these limits were too low for nine traces");
 }
 
+fn many_runs() {
+    let rig = rig("many-runs");
+    for run in 0..200 {
+        fs::create_dir_all(rig.runs().join(format!("quick/2026-01-01T00-00-{run:03}Z/traces"))).unwrap();
+    }
+    for arguments in [&["status"][..], &["report"], &["down"]] {
+        let finished = limited(&rig, "prlimit", &["--nofile=64".to_owned()], arguments);
+        assert!(!finished.stderr.contains("Too many open files"), "{arguments:?}: {}", finished.stderr);
+        // The newest has no lab that a report could be of.
+        let expected = if arguments == ["report"] { 74 } else { 0 };
+        assert_eq!(finished.code, Some(expected), "{arguments:?}: {}", finished.stderr);
+    }
+}
+
 fn no_memory() {
     let rig = rig("no-memory");
-    let good = simulated(&rig);
+    let good = rig.simulated("quick");
     let mut lacked = 0;
     for mebibytes in 4..80 {
         let options = [format!("--as={}", mebibytes << 20)];
@@ -183,7 +166,7 @@ fn no_memory() {
 
 fn odd_files_in_a_run() {
     let rig = rig("odd-files");
-    simulated(&rig);
+    rig.simulated("quick");
     let run = rig.latest("quick");
     let replaced = |name: &str, make: &dyn Fn(&Path)| {
         let (path, kept) = (run.join(name), run.join("kept"));
@@ -207,85 +190,6 @@ fn odd_files_in_a_run() {
         replaced(name, &|path| mkfifo(path, Mode::S_IRUSR).unwrap());
         replaced(name, &|path| symlink("/dev/zero", path).unwrap());
         replaced(name, &|path| File::create(path).unwrap().set_len(64 << 30).unwrap());
-    }
-}
-
-/// A pipe that takes nothing more: who writes to it waits.
-fn full_pipe() -> (OwnedFd, OwnedFd) {
-    let (reader, writer) = nix::unistd::pipe().unwrap();
-    let flags = nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_GETFL).unwrap();
-    let flags = nix::fcntl::OFlag::from_bits_retain(flags);
-    let set = |flags| nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(flags)).unwrap();
-    set(flags | nix::fcntl::OFlag::O_NONBLOCK);
-    while nix::unistd::write(&writer, &[b'x'; 512]).is_ok() {}
-    while nix::unistd::write(&writer, b"x").is_ok() {}
-    set(flags);
-    (reader, writer)
-}
-
-/// True once the process has its own way with SIGTERM.
-fn listens(pid: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    caught & (1 << (Signal::SIGTERM as i32 - 1)) != 0
-}
-
-/// Starts a command that cannot get rid of its output, waits until it is `ready`, and sends a signal.
-fn interrupted(rig: &Rig, arguments: &[&str], signal: Signal, ready: impl Fn(u32) -> bool) {
-    let (_reader, writer) = full_pipe();
-    let mut command = rig.command(arguments);
-    let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null()).spawn().unwrap();
-    drop(command);
-    let is_ready = wait_until(Span::from_secs(300), || ready(child.id()));
-    assert!(is_ready && child.try_wait().unwrap().is_none(), "{arguments:?} is under way");
-    rig::send(child.id(), signal);
-    let mut status = None;
-    let ended = wait_until(PROMPTLY, || {
-        status = child.try_wait().unwrap();
-        status.is_some()
-    });
-    if !ended {
-        rig::send(child.id(), Signal::SIGKILL);
-        child.wait().unwrap();
-        panic!("{arguments:?} goes on after {signal}");
-    }
-    assert_eq!(status.unwrap().code(), Some(130), "{arguments:?} after {signal}");
-}
-
-fn signals() {
-    let rig = rig("signals");
-    simulated(&rig);
-    let long = QUICK.replace("storm: 300ms", "storm: 590s").replace("rate: 200", "rate: max");
-    rig.lab("long", &long);
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        for arguments in [
-            &["report", "quick"][..],
-            &["report", "quick", "--json"],
-            &["diff", "quick", "quick"],
-            &["sim", "long"],
-            &["sim", "quick", "--seeds", "1..90000"],
-            &["ladder", "long"],
-            &["up", "long", "--backend", "sim"],
-        ] {
-            interrupted(&rig, arguments, signal, listens);
-        }
-    }
-    assert!(!rig.runs().join("long").exists(), "no half-made run");
-    let left = fs::read(rig.latest("quick").join("report.json")).unwrap();
-    serde_json::from_slice::<Value>(&left).unwrap();
-}
-
-fn signal_after_the_lab() {
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let rig = rig(&format!("signal-after-{}", signal as i32));
-        let page = rig.runs().join("quick/latest/report.html");
-        interrupted(&rig, &["up", "quick", "--json"], signal, |_| page.exists());
-        assert_eq!(rig.remains(), Vec::<String>::new());
-        let files = fs::read_dir(rig.latest("quick")).unwrap().map(|entry| entry.unwrap().file_name());
-        let mut names: Vec<String> = files.map(|name| name.to_string_lossy().into_owned()).collect();
-        names.retain(|name| name.starts_with('.') || name.ends_with(".new"));
-        assert_eq!(names, Vec::<String>::new(), "whole files only");
     }
 }
 

@@ -15,14 +15,16 @@ use std::{
 };
 
 use libtest_mimic::Arguments;
-use rig::{Finished, LAB, Live, Rig, anywhere, live};
-
-/// A lab that takes under a second.
-const QUICK: &str = "clients: { count: 2, behavior: noop }\n\
-                     phases: { baseline: 50ms, control: 50ms, storm: 200ms, drain: 1s }\n\
-                     workload:\n  - open_storm: { workers: 1, files: 5 }\n";
+use rig::{
+    ControlGroup, Finished, LAB, Live, QUICK_OF_TWO as QUICK, Rig, anywhere, limited, live, number, on_tmpfs,
+    sums_add_up,
+};
 
 fn main() -> ExitCode {
+    let few_processes = Live {
+        lacks: ControlGroup::of_processes("probe", 100).err(),
+        ..live("a_control_group_of_few_processes", few_processes)
+    };
     let tests: Vec<Live> = vec![
         anywhere("a_working_directory_that_is_gone", no_working_directory),
         anywhere("a_build_that_lacks_something", lacking_builds),
@@ -30,14 +32,15 @@ fn main() -> ExitCode {
         anywhere("names_longer_than_the_kernel_takes", long_names),
         live("a_run_store_that_executes_nothing", noexec),
         live("closed_standard_streams", closed_streams),
+        live("no_address_space_for_the_threads_of_a_lab", no_address_space),
+        live("a_trace_that_may_not_grow_in_the_storm", no_larger_file),
+        few_processes,
     ];
     rig::main(Arguments::from_args(), tests)
 }
 
 fn rig(name: &str) -> Rig {
-    let rig = Rig::new(name);
-    rig.lab("quick", QUICK);
-    rig
+    Rig::with_lab(name, "quick", QUICK)
 }
 
 /// Runs a shell script, which ends in the `lab` under test.
@@ -137,18 +140,8 @@ fn long_names() {
 
 fn noexec() {
     let rig = rig("noexec");
-    let runs = rig.runs();
-    let runs = runs.display();
-    let script = format!(
-        "mkdir -p {runs} && mount -t tmpfs -o noexec,mode=700 none {runs} || exit 99\n\
-         {LAB} --configs {} --runs {runs} up quick; code=$?\n\
-         find {runs} -mindepth 1\nexit $code\n",
-        rig.configs().display()
-    );
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", &script]).env("NO_COLOR", "1").env_remove("RUST_LOG");
-    let finished = Finished::of(&command.output().unwrap());
-    assert_eq!((finished.code, finished.stdout.as_str()), (Some(74), ""), "{}", finished.stderr);
+    let finished = on_tmpfs(&rig, "noexec,mode=700", "true", "quick");
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(74), "--\n"), "{}", finished.stderr);
     assert!(finished.stderr.contains("is mounted noexec"), "{}", finished.stderr);
     assert!(finished.stderr.contains("with --runs"), "{}", finished.stderr);
     assert_eq!(rig.remains(), Vec::<String>::new());
@@ -168,4 +161,63 @@ fn closed_streams() {
     rig::sums_add_up(&serde_json::from_str(&report.stdout).unwrap());
     let page = fs::read_to_string(rig.latest("quick").join("report.html")).unwrap();
     assert!(page.trim_start().to_lowercase().starts_with("<!doctype html"), "the page begins as a page");
+}
+
+/// A lab with so many threads in each process that their stacks are what takes most of its address space.
+const MANY_THREADS: &str = "clients: { count: 2, behavior: { preset: scanner, react_to: workload, concurrency: 64 } }\n\
+                            phases: { baseline: 50ms, control: 50ms, storm: 200ms, drain: 1s }\n\
+                            workload:\n  - open_storm: { workers: 64, files: 5 }\n";
+
+/// The limit is that of each process: cargo, which has nothing to do, gets along with it, and the lab does not.
+fn no_address_space() {
+    let rig = Rig::with_lab("no-address-space", "wide", MANY_THREADS);
+    // What is packaged has been built, and without a limit all goes well.
+    rig.report("wide");
+    fs::remove_dir_all(rig.runs()).unwrap();
+    for mebibytes in [100, 140, 180] {
+        let options = [format!("--as={}", mebibytes << 20)];
+        let finished = limited(&rig, "prlimit", &options, &["up", "wide"]);
+        assert!(matches!(finished.code, Some(74 | 75)), "{mebibytes} MiB: {finished:#?}");
+        let help = finished.stderr.split_once("\n  help: ").unwrap().1;
+        assert!(help.contains("ulimit -v"), "{mebibytes} MiB: {}", finished.stderr);
+        assert_eq!(rig.remains(), Vec::<String>::new());
+    }
+}
+
+/// Enough for the programs and the first pieces of the traces, and not for all that a storm records: what may not be
+/// written is lost and said to be, as on a full disk, and nobody dies of it.
+fn no_larger_file() {
+    let rig = Rig::with_lab(
+        "no-larger-file",
+        "busy",
+        "clients: { count: 2, behavior: noop }\n\
+         phases: { baseline: 50ms, control: 50ms, storm: 10s, drain: 1s }\n\
+         workload:\n  - open_storm: { workers: 2, files: 5, operations_max: 200000 }\n",
+    );
+    let finished = limited(&rig, "prlimit", &[format!("--fsize={}", 6 << 20)], &["up", "busy", "--json"]);
+    assert!(matches!(finished.code, Some(0 | 1 | 2 | 74)), "{finished:#?}");
+    assert!(!finished.stderr.contains("signal 25"), "{}", finished.stderr);
+    let report = serde_json::from_str(&finished.stdout).unwrap();
+    sums_add_up(&report);
+    assert!(number(&report, "/totals/lost") > 0);
+    assert_eq!(rig.remains(), Vec::<String>::new());
+}
+
+/// From too few for the build to too few for the last client's threads.
+fn few_processes() {
+    let rig = Rig::with_lab("few-processes", "wide", MANY_THREADS);
+    rig.report("wide");
+    fs::remove_dir_all(rig.runs()).unwrap();
+    for processes in [1, 2, 4, 8, 20, 80, 100, 150] {
+        let group = ControlGroup::of_processes("few", processes).unwrap();
+        let finished = Finished::of(&group.command(&rig.command(&["up", "wide"])).output().unwrap());
+        assert!(group.met() > 0, "{processes} are too few: {}", finished.stderr);
+        assert_eq!(finished.code, Some(75), "{processes}: {}", finished.stderr);
+        let (said, help) = finished.stderr.split_once("\n  help: ").unwrap();
+        let said = said.rsplit("error: ").next().unwrap();
+        let want = ["no further process or thread can be had", "Resource temporarily unavailable"];
+        assert!(want.iter().any(|want| said.contains(want)), "{processes}: {said}");
+        assert!(help.contains("pids.max"), "{processes}: {help}");
+        assert_eq!(rig.remains(), Vec::<String>::new());
+    }
 }

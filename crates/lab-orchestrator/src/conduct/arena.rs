@@ -10,6 +10,9 @@ use std::{
 use lab_model::{Lab, LoadKind, Run};
 use lab_workload::{Content, Ground, HostFile, elf::Machine};
 
+/// The largest program that is copied into the arena, in bytes.
+const PROGRAM_BYTES_MAX: u64 = 256 << 20;
+
 /// Creates the files of the workload and the programs of the clients in the arena.
 pub(super) fn fill(arena: &Path, lab: &Lab, driver: &Path) -> io::Result<()> {
     let machine = Machine::this();
@@ -28,8 +31,8 @@ pub(super) fn fill(arena: &Path, lab: &Lab, driver: &Path) -> io::Result<()> {
         let content = match entry.content {
             Content::Fill { bytes, seed } => lab_workload::fill(bytes, seed),
             Content::Image(image) => image,
-            Content::HostFile(HostFile::Driver) => fs::read(driver)?,
-            Content::HostFile(file) => fs::read(find(file, machine)?)?,
+            Content::HostFile(HostFile::Driver) => lab_files::read(driver, PROGRAM_BYTES_MAX)?,
+            Content::HostFile(file) => lab_files::read(&find(file, machine)?, PROGRAM_BYTES_MAX)?,
         };
         let mut file = OpenOptions::new().write(true).create_new(true).mode(entry.mode).open(&path)?;
         file.write_all(&content)?;

@@ -17,7 +17,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Event, arena,
-    ending::describe,
+    ending::{describe, driver_failure},
     external::Externals,
     faults::{Faults, Stopwatch},
     give_up_privileges,
@@ -226,10 +226,7 @@ impl Conductor {
                     _ => "its trace is closed".to_owned(),
                 };
                 let why = driver.and_then(|driver| driver.failure.clone()).unwrap_or(status);
-                let message = format!("the driver ended in the {}: {why}", phase.kind.name());
-                let log = self.folder.logs().join("driver.log");
-                Err(Failure::new(FailureKind::Bug, message)
-                    .mend(format!("what was recorded until then is kept; {} may say more", log.display())))
+                Err(driver_failure(phase.kind, &why, &self.folder.logs().join("driver.log")))
             }
         }
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use lab_backend_es::NewClientResult;
+use lab_model::PhaseKind;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -33,7 +34,7 @@ const LOG_END_BYTES_MAX: u64 = 64 * 1024;
 /// How much of the beginning of a log is looked at for what a product says when it is ready, in bytes.
 const LOG_BEGIN_BYTES_MAX: u64 = 16 << 20;
 
-/// The last line that a process wrote to its log.
+/// The line of a process's log that says why it ended: the first near its end that names a want, or else the last.
 pub(super) fn last_line(log: &Path) -> Option<String> {
     let mut file = lab_files::open_regular(log).ok()?;
     let size = file.metadata().ok()?.len();
@@ -41,7 +42,8 @@ pub(super) fn last_line(log: &Path) -> Option<String> {
     let mut text = Vec::new();
     file.take(LOG_END_BYTES_MAX).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text);
-    text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
+    let last = || text.lines().rfind(|line| !line.trim().is_empty());
+    text.lines().find(|line| Lack::of_words(line).is_some()).or_else(last).map(str::to_owned)
 }
 
 /// True when a text stands at the beginning of a process's log, as far as that is looked at.
@@ -56,6 +58,7 @@ pub(super) fn has_said(log: &Path, text: &str) -> bool {
 pub(super) fn describe(status: i32) -> String {
     match (status & 0x7f, (status >> 8) & 0xff) {
         (0, code) => format!("exit {code}"),
+        (nix::libc::SIGXFSZ, _) => format!("signal {} (SIGXFSZ)", nix::libc::SIGXFSZ),
         (signal, _) => format!("signal {signal}"),
     }
 }
@@ -90,8 +93,21 @@ pub(super) fn process_failure(name: &str, message: &str) -> Failure {
     }
 }
 
+/// The driver's end in the middle of a phase, without which nothing is left to be shown.
+pub(super) fn driver_failure(phase: PhaseKind, why: &str, log: &Path) -> Failure {
+    let message = format!("the driver ended in the {}: {why}", phase.name());
+    let words = last_line(log).unwrap_or_default();
+    match Lack::of_words(why).or_else(|| Lack::of_words(&words)) {
+        Some(lack) => Failure::new(lack.kind(), format!("{message}: {}", lack.words())).mend(lack.mend()),
+        None => Failure::new(FailureKind::Bug, message)
+            .mend(format!("what was recorded until then is kept; {} may say more", log.display())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -111,5 +127,31 @@ mod tests {
             assert!(failure.message.starts_with("alpha: es_new_client refused"), "{failure}");
         }
         assert_eq!(process_failure("alpha", "it fell over").kind, FailureKind::Bug);
+    }
+
+    /// What the C library and Rust's standard library say comes before their traces, and a signal may say it alone.
+    #[test]
+    fn a_driver_that_lacked_something_is_no_bug() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tmp");
+        fs::create_dir_all(&folder).unwrap();
+        let log = folder.join("driver-that-lacked.log");
+        let ends = [
+            ("", 25, FailureKind::Output, "(SIGXFSZ): a file would be larger"),
+            (
+                "memory allocation of 96 bytes failed\nstack backtrace:\n",
+                6,
+                FailureKind::Output,
+                "little memory",
+            ),
+            ("thread 'main' panicked at x\n", 6, FailureKind::Bug, "signal 6"),
+            ("", 9, FailureKind::Bug, "signal 9"),
+        ];
+        for (said, status, kind, words) in ends {
+            fs::write(&log, said).unwrap();
+            let failure = driver_failure(PhaseKind::Storm, &describe(status), &log);
+            assert_eq!(failure.kind, kind, "{failure}");
+            assert!(failure.message.starts_with("the driver ended in the storm: signal "), "{failure}");
+            assert!(failure.message.contains(words), "{failure}");
+        }
     }
 }

@@ -115,9 +115,8 @@ impl Externals {
         if !externals.products.is_empty() {
             let folders = plan.lab.external.iter().flat_map(|external| &external.private);
             let folders: Vec<&Path> = folders.map(|folder| Path::new(&folder.path)).collect();
-            externals.ground = Ground::of(&arena, &folders).map_err(|error| {
-                Failure::new(FailureKind::Bug, format!("the arena is not mounted: {error}"))
-            })?;
+            externals.ground = Ground::of(&arena, &folders)
+                .map_err(|error| Failure::system("the arena is not mounted", &error))?;
         }
         Ok(externals)
     }

@@ -80,12 +80,6 @@ pub(super) fn asked_daemons(lab: &Lab, client: &Client) -> Vec<AskedDaemon> {
     client.behavior.daemons.iter().filter_map(|one| asked(&one.daemon)).collect()
 }
 
-/// How many channels lead to a daemon while all who ask it live.
-pub(super) fn channels_to(lab: &Lab, daemon: &Daemon) -> usize {
-    let asks = |client: &&Client| client.behavior.daemons.iter().any(|asked| asked.daemon == daemon.id);
-    lab.clients.iter().filter(asks).count() * usize::from(daemon.workers)
-}
-
 impl HelperTable {
     /// A client is told to start a helper again.
     pub(super) fn expect(&mut self, helper: Actor, number: u16) {
@@ -195,9 +189,6 @@ mod tests {
         lab.clients[0].behavior.daemons = vec![asked];
         let asked = asked_daemons(&lab, &lab.clients[0]);
         assert_eq!(asked, [AskedDaemon { actor: Actor(6), name: "logger".to_owned() }]);
-        lab.daemons[1].workers = 3;
-        lab.clients[2].behavior.daemons = lab.clients[0].behavior.daemons.clone();
-        assert_eq!(lab.daemons.iter().map(|daemon| channels_to(&lab, daemon)).collect::<Vec<_>>(), [0, 6]);
     }
 
     #[test]

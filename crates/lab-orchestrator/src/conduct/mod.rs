@@ -64,6 +64,7 @@ pub fn conduct() -> Result<(), Failure> {
             Failure::new(FailureKind::Usage, "a lab is conducted by what `lab up` starts, and by nobody else")
                 .mend("run `lab up NAME`")
         }
+        PassError::Io(error) => Failure::system("cannot read the plan", &error),
         error => bug(format!("cannot read the plan: {error}")),
     })?;
     let plan: Plan =
@@ -74,7 +75,7 @@ pub fn conduct() -> Result<(), Failure> {
     let folder = RunFolder::at(&plan.run, &Trusted::of_this_process(plan.caller))?;
     enter(&plan, &folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| bug(format!("cannot start the event loop: {error}")))?;
+    let runtime = runtime.map_err(|error| Failure::system("cannot start the event loop", &error))?;
     // A warden that is kept waiting kills late.
     if let Err(error) = lab_process::take_precedence() {
         tracing::debug!("deadlines are kept as well as the load on this machine allows: {error}");
@@ -135,7 +136,7 @@ fn enter(plan: &Plan, folder: &RunFolder) -> Result<(), Failure> {
         plan.lab.arena_kind(),
         plan.lab.safety.arena_bytes_max,
     )
-    .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot confine the lab: {error}")))
+    .map_err(|error| Failure::system(&format!("cannot confine the lab: {}", error.what), &error.source))
 }
 
 /// Nothing to enter: on macOS each client confines itself to the arena, which is a folder, and standard input ends

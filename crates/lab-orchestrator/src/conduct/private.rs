@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use lab_files::ReadError;
 use lab_model::PrivateFolder;
 
 /// The most that one private folder holds, in bytes.
@@ -68,12 +69,17 @@ fn read(root: &Path, below: &Path, bytes: &mut u64, content: &mut Content) -> io
             let target = fs::read_link(entry.path())?;
             content.push((path, facts, Copied::Link(target)));
         } else if facts.is_file() {
-            *bytes = bytes.saturating_add(facts.len());
-            if *bytes > COPIED_BYTES_MAX {
-                let message = format!("{} holds more than {COPIED_BYTES_MAX} bytes", root.display());
-                return Err(io::Error::other(message));
-            }
-            content.push((path, facts, Copied::File(fs::read(entry.path())?)));
+            // What is there when it is read counts: a size is a promise of somebody else's.
+            let text =
+                lab_files::read(&entry.path(), COPIED_BYTES_MAX - *bytes).map_err(|error| match error {
+                    ReadError::TooLarge { .. } => io::Error::other(format!(
+                        "{} holds more than {COPIED_BYTES_MAX} bytes",
+                        root.display()
+                    )),
+                    error => error.into(),
+                })?;
+            *bytes = bytes.saturating_add(text.len() as u64);
+            content.push((path, facts, Copied::File(text)));
         }
         // Sockets, pipes and devices belong to whoever made them.
     }

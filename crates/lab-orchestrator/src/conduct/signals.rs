@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::Event;
-use crate::{Failure, FailureKind};
+use crate::Failure;
 
 pub(super) fn listen_for_signals(report: &mpsc::Sender<Event>) -> Result<(), Failure> {
     let ending: [(SignalKind, fn() -> Event); 4] = [
@@ -20,8 +20,8 @@ pub(super) fn listen_for_signals(report: &mpsc::Sender<Event>) -> Result<(), Fai
         (SignalKind::user_defined1(), || Event::Aborted),
     ];
     for (kind, event) in ending {
-        let mut signals = signal(kind)
-            .map_err(|error| Failure::new(FailureKind::Bug, format!("cannot listen for signals: {error}")))?;
+        let mut signals =
+            signal(kind).map_err(|error| Failure::system("cannot listen for signals", &error))?;
         let report = report.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
@@ -38,9 +38,9 @@ pub(super) fn listen_for_signals(report: &mpsc::Sender<Event>) -> Result<(), Fai
 /// kernel does that, and standard input is no pipe.
 pub(super) fn listen_for_the_launcher(report: &mpsc::Sender<Event>) -> Result<(), Failure> {
     let input = std::io::stdin().as_fd().try_clone_to_owned();
-    let mut input = input.and_then(pipe::Receiver::from_owned_fd).map_err(|error| {
-        Failure::new(FailureKind::Bug, format!("the launcher's end would go unnoticed: {error}"))
-    })?;
+    let mut input = input
+        .and_then(pipe::Receiver::from_owned_fd)
+        .map_err(|error| Failure::system("the launcher's end would go unnoticed", &error))?;
     let report = report.clone();
     tokio::spawn(async move {
         // Nothing is ever written: this returns at the end, or with an error that means the same.

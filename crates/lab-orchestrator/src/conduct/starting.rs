@@ -8,7 +8,7 @@ use std::{
 use lab_bundle::Daemons;
 use lab_model::{Actor, Role};
 use lab_protocol::{
-    Assignment, ClientAssignment, DriverAssignment, Order, PROTOCOL, TraceAssignment, Welcome,
+    Assignment, ClientAssignment, DriverAssignment, FrameError, Order, PROTOCOL, TraceAssignment, Welcome,
 };
 use lab_trace::ProcessMarkKind;
 
@@ -185,7 +185,7 @@ impl Conductor {
         let welcome = self.welcome(part, assignment);
         let sent = process.order(&Order::Welcome(Box::new(welcome))).await;
         self.processes.insert(actor, process);
-        sent.map_err(|error| Failure::new(FailureKind::Bug, format!("cannot talk to {name}: {error}")))
+        sent.map_err(|error| untold(name, &error))
     }
 
     pub(super) fn welcome(&self, part: Part<'_>, assignment: Assignment) -> Welcome {
@@ -226,7 +226,16 @@ impl Conductor {
         let Some(process) = self.processes.get_mut(&actor) else { return Ok(()) };
         let name = process.name.clone();
         let sent = process.hand_over(order, descriptors).await;
-        sent.map_err(|error| Failure::new(FailureKind::Bug, format!("cannot talk to {name}: {error}")))
+        sent.map_err(|error| untold(&name, &error))
+    }
+}
+
+/// An order that could not be given.
+fn untold(name: &str, error: &FrameError) -> Failure {
+    let what = format!("cannot talk to {name}");
+    match error {
+        FrameError::Io(error) => Failure::system(&what, error),
+        error => Failure::new(FailureKind::Bug, format!("{what}: {error}")),
     }
 }
 

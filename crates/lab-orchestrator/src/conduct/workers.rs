@@ -7,23 +7,20 @@ use std::{
 };
 
 use lab_model::{Actor, Client, Role};
-use lab_protocol::{
-    Assignment, CHANNELS_MAX, HelperReady, HelpersAssignment, Order, Welcome, WorkerAssignment,
-};
+use lab_protocol::{Assignment, HelperReady, HelpersAssignment, Order, Welcome, WorkerAssignment};
 use lab_trace::ProcessMarkKind;
 use lab_workload::Participant;
 
 use super::{
     conductor::{ANSWER_WITHIN, Conductor, Part},
-    helpers::{asked_daemons, channels_to, daemon_actors, first_helper, helper_file, helper_name},
+    helpers::{asked_daemons, daemon_actors, first_helper, helper_file, helper_name},
     process::LabProcess,
 };
-use crate::{Failure, FailureKind};
+use crate::Failure;
 
 impl Conductor {
     /// Starts the daemons: they are there before any client is.
     pub(super) async fn start_daemons(&mut self) -> Result<(), Failure> {
-        self.check_channels()?;
         let daemons: Vec<(String, Actor)> =
             daemon_actors(&self.plan.lab).map(|(daemon, actor)| (daemon.id.to_string(), actor)).collect();
         for (place, (id, actor)) in daemons.iter().enumerate() {
@@ -35,23 +32,6 @@ impl Conductor {
             self.connect_daemon(place, actor).await?;
         }
         Ok(())
-    }
-
-    fn check_channels(&self) -> Result<(), Failure> {
-        let lab = &self.plan.lab;
-        let channels = |daemon| (daemon, channels_to(lab, daemon));
-        match lab.daemons.iter().map(channels).find(|&(_, channels)| channels > CHANNELS_MAX) {
-            None => Ok(()),
-            Some((daemon, channels)) => {
-                let message = format!(
-                    "the daemon {} would have {channels} channels, one for each of its {} workers from each client \
-                     that asks it, and has at most {CHANNELS_MAX}",
-                    daemon.id, daemon.workers
-                );
-                Err(Failure::new(FailureKind::Usage, message)
-                    .mend("give it fewer workers, or let fewer clients ask it"))
-            }
-        }
     }
 
     /// Hands a client that has just been started its channels to the daemons that it asks and that run.

@@ -12,7 +12,7 @@ use std::{
 
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{BackendChoice, Lab, Span, Workload};
-use lab_orchestrator::{RunFolder, Runs};
+use lab_orchestrator::{RunFolder, Runs, StoredRun};
 use lab_sim::{Costs, Kernel, Options, Size, Traces};
 use lab_trace::Trace;
 
@@ -109,10 +109,9 @@ type Compared = (Vec<Ran>, Vec<Skipped>);
 fn recorded(places: &Places, store: &Path, arguments: &Conform) -> Result<Compared, Stop> {
     let names = &arguments.names;
     let nothing = |message: String| Stop::usage(message, "name a run store: it holds LAB/TIME/traces");
-    let mut of_lab: BTreeMap<String, Vec<RunFolder>> = BTreeMap::new();
-    for folder in RunFolder::all(&Runs::at(store.to_owned(), places.trusted.clone()))? {
-        let lab = folder.root().parent().and_then(Path::file_name).unwrap_or_default();
-        of_lab.entry(lab.to_string_lossy().into_owned()).or_default().push(folder);
+    let mut of_lab: BTreeMap<String, Vec<StoredRun>> = BTreeMap::new();
+    for run in RunFolder::all(&Runs::at(store.to_owned(), places.trusted.clone()))? {
+        of_lab.entry(run.lab()).or_default().push(run);
     }
     if let Some(name) = names.iter().find(|name| !of_lab.contains_key(*name)) {
         return Err(nothing(format!("{} holds no run of {name}", store.display())));
@@ -122,18 +121,20 @@ fn recorded(places: &Places, store: &Path, arguments: &Conform) -> Result<Compar
         let calibrates = arguments.from.is_none() && is_for_calibration(name);
         names.is_empty() || names.contains(name) || calibrates || arguments.from.as_ref() == Some(name)
     };
-    for (name, folders) in of_lab.into_iter().filter(|(name, _)| wanted(name)) {
-        let live = |folder: &RunFolder| {
-            let lab = lab_orchestrator::lab_of(folder).ok()?;
+    for (name, stored) in of_lab.into_iter().filter(|(name, _)| wanted(name)) {
+        let live = |run: &StoredRun| {
+            let lab = lab_orchestrator::lab_of(&run.open().ok()??).ok()?;
             (lab.backend == BackendChoice::Fanotify).then_some(lab)
         };
-        let Some(newest) = folders.iter().rev().find_map(live) else {
+        let Some(newest) = stored.iter().rev().find_map(live) else {
             skipped.push((name, "none of its runs is a live one on fanotify".to_owned()));
             continue;
         };
         let progress = terminal::Progress::new(&format!("reading the runs of {name}"));
-        let alike = folders.into_iter().filter(|folder| live(folder).as_ref() == Some(&newest));
-        let runs = alike.map(reviewed).collect::<Result<Vec<_>, _>>()?;
+        let mut runs = Vec::new();
+        for run in stored.iter().filter(|run| live(run).as_ref() == Some(&newest)) {
+            runs.extend(run.open()?.map(reviewed).transpose()?);
+        }
         progress.end();
         compared.push((newest, runs));
     }

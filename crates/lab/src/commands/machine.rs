@@ -97,9 +97,12 @@ struct Expected {
 }
 
 pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, Stop> {
-    let mut runs: Vec<RunFolder> = RunFolder::all(&places.runs)?;
+    let mut runs = RunFolder::all(&places.runs)?;
     runs.sort_by_key(|run| std::cmp::Reverse((run.name(), run.root().to_owned())));
-    let seen: Vec<Seen> = runs.iter().map(look).collect();
+    let mut seen: Vec<Seen> = Vec::new();
+    for run in runs {
+        seen.extend(run.open()?.as_ref().map(look));
+    }
     let (up, over): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(|run| run.up);
     let last: Vec<Seen> = over.into_iter().take(arguments.last).collect();
     if arguments.json {

@@ -1,6 +1,6 @@
 //! `lab sim`: a lab in virtual time, summed up; and the search for a seed that shows something.
 
-use std::{ops::RangeInclusive, path::Path};
+use std::ops::RangeInclusive;
 
 use lab_model::{Lab, PhaseKind};
 use lab_orchestrator::{Recorded, RunFolder};
@@ -386,12 +386,10 @@ fn calibrated(places: &Places, runs: &[String], rules: Option<Rules>) -> Result<
 
 /// All runs that the store holds of labs that only show what this machine costs.
 fn calibration_runs(places: &Places) -> Result<Vec<RunFolder>, Stop> {
-    let is_one = |folder: &RunFolder| {
-        let lab = folder.root().parent().and_then(Path::file_name).and_then(|name| name.to_str());
-        lab.is_some_and(is_for_calibration)
-    };
-    let mut folders = RunFolder::all(&places.runs)?;
-    folders.retain(is_one);
+    let mut folders = Vec::new();
+    for run in RunFolder::all(&places.runs)?.into_iter().filter(|run| is_for_calibration(&run.lab())) {
+        folders.extend(run.open()?);
+    }
     if folders.is_empty() {
         let files: Vec<String> =
             places.calibration_labs()?.iter().map(|file| relative(file).display().to_string()).collect();

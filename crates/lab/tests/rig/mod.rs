@@ -9,6 +9,9 @@
     reason = "a helper of several test programs; tests read files, start programs and wait"
 )]
 
+mod control_group;
+mod interrupting;
+mod lacking;
 mod machine;
 mod running;
 
@@ -21,11 +24,24 @@ use std::{
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::Value;
 
+pub use control_group::ControlGroup;
+pub use interrupting::{PROMPTLY, interrupted, listens};
+pub use lacking::{limited, nothing_was_made, on_tmpfs};
 pub use machine::{host_opens_are_free, obstacle, remains, wait_until};
 pub use running::{Running, descendants, send, send_to_group};
 
 /// The program under test.
 pub const LAB: &str = env!("CARGO_BIN_EXE_lab");
+
+/// A lab of two clients that takes under a second.
+pub const QUICK_OF_TWO: &str = "clients: { count: 2, behavior: noop }\n\
+                                phases: { baseline: 50ms, control: 50ms, storm: 200ms, drain: 1s }\n\
+                                workload:\n  - open_storm: { workers: 1, files: 5 }\n";
+
+/// A lab of eight clients that takes under a second.
+pub const QUICK_OF_EIGHT: &str = "clients: { count: 8, behavior: noop }\n\
+                                  phases: { baseline: 50ms, control: 50ms, storm: 300ms, drain: 1s }\n\
+                                  workload:\n  - open_storm: { workers: 1, files: 5, rate: 200 }\n";
 
 /// The clients of most tests: scanners that react to the workload.
 pub fn scanners(count: usize) -> String {
@@ -49,6 +65,13 @@ impl Rig {
         }
         fs::create_dir_all(root.join("configs")).unwrap();
         Rig { root }
+    }
+
+    /// One with a lab.
+    pub fn with_lab(name: &str, lab: &str, body: &str) -> Rig {
+        let rig = Rig::new(name);
+        rig.lab(lab, body);
+        rig
     }
 
     pub fn configs(&self) -> PathBuf {
@@ -85,6 +108,13 @@ impl Rig {
         assert!(matches!(finished.code, Some(0..=2)), "lab up {name} ended well: {finished:#?}");
         assert_eq!(self.remains(), Vec::<String>::new(), "nothing is left of {name}");
         serde_json::from_str(&finished.stdout).unwrap()
+    }
+
+    /// Simulates a lab, and returns its report as it is stored.
+    pub fn simulated(&self, name: &str) -> Vec<u8> {
+        let finished = self.run(&["up", name, "--backend", "sim"]);
+        assert!(matches!(finished.code, Some(0..=2)), "{finished:?}");
+        fs::read(self.latest(name).join("report.json")).unwrap()
     }
 
     /// The folder of a lab's latest run.

@@ -40,10 +40,14 @@ impl Running {
 
     /// Starts a lab with further arguments.
     pub fn start_with(rig: &Rig, name: &str, arguments: &[&str]) -> Running {
+        Running::start_command(rig, name, &[&["up", name, "--json"], arguments].concat())
+    }
+
+    /// Starts a command that runs a lab, maybe among others.
+    pub fn start_command(rig: &Rig, name: &str, arguments: &[&str]) -> Running {
         let output = |stream: &str| Stdio::from(File::create(rig.root.join(stream)).unwrap());
         let child = rig
-            .command(&["up", name, "--json"])
-            .args(arguments)
+            .command(arguments)
             .stdin(Stdio::null())
             .stdout(output("stdout"))
             .stderr(output("stderr"))
