@@ -10,6 +10,7 @@ mod config;
 mod kernel;
 mod mac;
 mod run;
+mod sweep;
 mod traced;
 
 pub use config::{condition, lab_file, signing_yaml};
@@ -20,6 +21,7 @@ pub use mac::{crash_report, mac_tools, mach_o, plist, profile, signature};
 #[cfg(feature = "run-files")]
 pub use run::run_files;
 pub use run::{frames, requests};
+pub use sweep::sweep_files;
 pub use traced::{analysis, eslogger, exports, report_json, seed, trace};
 
 /// Reads something for no other reason than to have it read.
@@ -52,5 +54,6 @@ pub const TARGETS: &[Target] = &[
     ("run_files", run_files),
     ("signature", signature),
     ("signing_yaml", signing_yaml),
+    ("sweep_files", sweep_files),
     ("trace", trace),
 ];

@@ -85,6 +85,11 @@ fn section(body: &mut String, heading: &str, content: &str) {
     body.push_str(&format!("<h2>{heading}</h2>{content}"));
 }
 
+/// A cell's value on an axis; none is an empty one.
+fn setting(cell: &Cell, axis: usize) -> &str {
+    cell.settings.get(axis).map_or("", String::as_str)
+}
+
 /// Groups cells by all settings but some, in the order in which the groups first come.
 fn groups<'a>(sweep: &'a Sweep, without: &[usize]) -> Vec<(String, Vec<&'a Cell>)> {
     let mut groups: Vec<(String, Vec<&Cell>)> = Vec::new();
@@ -103,7 +108,7 @@ fn groups<'a>(sweep: &'a Sweep, without: &[usize]) -> Vec<(String, Vec<&'a Cell>
 
 /// The median open over the number of clients, a line for each combination of the other settings.
 fn price(sweep: &Sweep, axis: usize) -> String {
-    let count = |cell: &Cell| cell.settings[axis].parse::<f64>().ok();
+    let count = |cell: &Cell| setting(cell, axis).parse::<f64>().ok();
     let groups = groups(sweep, &[axis]);
     let shown = &groups[..groups.len().min(LINES_MAX)];
     let figures = || shown.iter().flat_map(|(_, cells)| cells).filter_map(|cell| cell.open_p50_ns);
@@ -121,9 +126,9 @@ fn price(sweep: &Sweep, axis: usize) -> String {
     svg.text(left + width / 2.0, top + height + 40.0, Anchor::Middle, "s", "clients");
     let mut marked: Vec<&str> = Vec::new();
     for cell in &sweep.cells {
-        if let Some(clients) = count(cell).filter(|_| !marked.contains(&cell.settings[axis].as_str())) {
-            svg.text(across(clients), top + height + 20.0, Anchor::Middle, "s", &cell.settings[axis]);
-            marked.push(&cell.settings[axis]);
+        if let Some(clients) = count(cell).filter(|_| !marked.contains(&setting(cell, axis))) {
+            svg.text(across(clients), top + height + 20.0, Anchor::Middle, "s", setting(cell, axis));
+            marked.push(setting(cell, axis));
         }
     }
     let (mut slopes, mut labels) = (String::new(), Vec::new());
@@ -178,13 +183,16 @@ fn nth(name: &str, points: &[(f64, Figure)]) -> String {
 
 /// The outcomes over the first two axes, a map for each combination of the others.
 fn boundary(sweep: &Sweep) -> String {
+    if sweep.axes.is_empty() {
+        return String::new();
+    }
     let across = 0;
     let down = (sweep.axes.len() > 1).then_some(1);
     let values = |axis: usize| {
         let mut values: Vec<&str> = Vec::new();
         for cell in &sweep.cells {
-            if !values.contains(&cell.settings[axis].as_str()) {
-                values.push(&cell.settings[axis]);
+            if !values.contains(&setting(cell, axis)) {
+                values.push(setting(cell, axis));
             }
         }
         values
@@ -209,7 +217,7 @@ fn boundary(sweep: &Sweep) -> String {
             svg.text(left - 8.0, top + row * (y as f64 + 0.65), Anchor::End, "s", &name);
             for (x, column) in columns.iter().enumerate() {
                 let is_here = |cell: &&&Cell| {
-                    cell.settings[across] == *column && down.is_none_or(|axis| cell.settings[axis] == *value)
+                    setting(cell, across) == *column && down.is_none_or(|axis| setting(cell, axis) == *value)
                 };
                 let Some(cell) = cells.iter().find(is_here) else { continue };
                 let at = [left + side * x as f64 + 1.0, top + row * y as f64 + 1.0, side - 2.0, row - 2.0];

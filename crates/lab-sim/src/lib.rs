@@ -51,6 +51,7 @@ pub use simulation::{
     Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
 };
 pub use studies::ladder::{Ladder, Mitigation, Rung, change, ladder};
+pub use studies::left::{CELLS_MAX, Manifest, ManifestCell, ManifestError, Row, rows};
 pub use studies::minimize::{Minimized, minimize};
 pub use studies::plan::{OnWorkload, Plan, Rehearsal, RootPlan, Size, plan};
 pub use studies::swarm::{SwarmHit, search_swarm, swarm};

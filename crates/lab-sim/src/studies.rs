@@ -1,6 +1,7 @@
 //! Questions that take more than one run, or none.
 
 pub(crate) mod ladder;
+pub(crate) mod left;
 pub(crate) mod makers;
 pub(crate) mod minimize;
 pub(crate) mod plan;

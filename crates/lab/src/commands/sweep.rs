@@ -13,10 +13,10 @@ use lab_analysis::findings::{self, Findings};
 use lab_model::{BackendChoice, Lab, PhaseKind};
 use lab_orchestrator::RunFolder;
 use lab_report::{sweep as picture, units};
-use lab_sim::{Cell, Kernel, Options, Outcome, Trial, Trials};
+use lab_sim::{Cell, Kernel, Options, Outcome, Row, Trial, Trials};
 use serde_json::{Value, json};
 
-use self::results::{Cells, Results, Row};
+use self::results::{Cells, Results};
 use super::{
     Stop,
     trials::{HEADINGS, figures, seeds, storm_only, trials_json},
@@ -29,9 +29,6 @@ use crate::{
     table::Table,
     terminal,
 };
-
-/// The most combinations of one sweep.
-const CELLS_MAX: usize = 10_000;
 
 /// Where the cells run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +146,7 @@ fn trial_of(findings: &Findings) -> Trial {
 /// Reads what the jobs of an emitted sweep have left.
 pub(super) fn merge(places: &Places, arguments: &Merge) -> Result<u8, Stop> {
     let (manifest, folder) = emit::manifest(&arguments.folders)?;
-    let mut cells = manifest.cells();
+    let mut cells = manifest.rows();
     let mut foreign = 0;
     let mut runs = Vec::new();
     for folder in &arguments.folders {

@@ -3,11 +3,10 @@
 use std::ops::RangeInclusive;
 
 use lab_model::{Concurrency, ReactTo, Span, When};
-use lab_sim::Axis;
+use lab_sim::{Axis, CELLS_MAX};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::CELLS_MAX;
 use crate::Stop;
 
 /// What a setting may be called: its name, and where a lab file has it.

@@ -7,13 +7,9 @@ use std::path::{Path, PathBuf};
 
 use lab_model::{BackendChoice, Lab};
 use lab_orchestrator::{Failure, interrupts};
-use lab_sim::Cell;
-use serde::{Deserialize, Serialize};
+use lab_sim::{Cell, Manifest, ManifestCell};
 
-use super::{
-    Ground,
-    results::{Cells, Row, key},
-};
+use super::{Ground, results::key};
 use crate::{
     Stop,
     arguments::Engine,
@@ -30,47 +26,20 @@ const MANIFEST: &str = "sweep.json";
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 
 /// What `lab merge` needs to know of a sweep.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Manifest {
-    schema: u32,
-    pub(super) lab: String,
-    pub(super) ground: String,
-    pub(super) axes: Vec<String>,
-    pub(super) seeds: Vec<u64>,
-    cells: Vec<Entry>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    file: String,
-    key: u64,
-    settings: Vec<(String, String)>,
-}
-
-impl Manifest {
-    fn of(lab: &Lab, ground: &str, cells: &[Cell], seeds: &[u64]) -> Manifest {
-        let axes = cells.first().map_or(&[][..], |cell| &cell.settings);
-        let entry = |(place, cell): (usize, &Cell)| Entry {
-            file: file_name(place),
-            key: key(&cell.lab, ground),
-            settings: cell.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-        };
-        Manifest {
-            schema: 1,
-            lab: lab.name.clone(),
-            ground: ground.to_owned(),
-            axes: axes.iter().map(|(name, _)| (*name).to_owned()).collect(),
-            seeds: seeds.to_vec(),
-            cells: cells.iter().enumerate().map(entry).collect(),
-        }
-    }
-
-    /// The cells, without any run yet.
-    pub(super) fn cells(&self) -> Cells {
-        let row = |entry: &Entry| Row { key: entry.key, settings: entry.settings.clone(), runs: Vec::new() };
-        self.cells.iter().map(row).collect()
+fn manifest_of(lab: &Lab, ground: &str, cells: &[Cell], seeds: &[u64]) -> Manifest {
+    let axes = cells.first().map_or(&[][..], |cell| &cell.settings);
+    let entry = |(place, cell): (usize, &Cell)| ManifestCell {
+        file: file_name(place),
+        key: key(&cell.lab, ground),
+        settings: cell.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+    };
+    Manifest {
+        schema: 1,
+        lab: lab.name.clone(),
+        ground: ground.to_owned(),
+        axes: axes.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        seeds: seeds.to_vec(),
+        cells: cells.iter().enumerate().map(entry).collect(),
     }
 }
 
@@ -88,7 +57,7 @@ pub(super) fn manifest(folders: &[PathBuf]) -> Result<(Manifest, PathBuf), Stop>
         ));
     };
     let text = lab_files::read(&path, MANIFEST_BYTES_MAX).map_err(|error| Failure::unread(&path, &error))?;
-    let manifest = serde_json::from_slice(&text).map_err(|error| {
+    let manifest = Manifest::parse(&text).map_err(|error| {
         Stop::usage(format!("{} is damaged: {error}", path.display()), "emit the sweep again")
     })?;
     Ok((manifest, path.parent().unwrap_or(Path::new(".")).to_owned()))
@@ -108,7 +77,7 @@ pub(super) fn emit(
         Ground::Fanotify => BackendChoice::Fanotify,
         Ground::Sim(_) => BackendChoice::Sim,
     };
-    let manifest = Manifest::of(lab, &ground.name(), cells, seeds);
+    let manifest = manifest_of(lab, &ground.name(), cells, seeds);
     let labs: Vec<(String, String)> = cells
         .iter()
         .enumerate()

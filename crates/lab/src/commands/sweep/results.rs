@@ -10,8 +10,7 @@ use std::{
 use lab_files::{Folder, ReadError};
 use lab_model::{BackendChoice, Lab};
 use lab_orchestrator::{Failure, interrupts};
-use lab_sim::{Cell, Trial};
-use serde::{Deserialize, Serialize};
+use lab_sim::{Cell, Row, Trial};
 
 use crate::{Stop, labs::Places, output};
 
@@ -23,26 +22,22 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 /// The rows of a sweep, in the order of its cells.
 pub(super) type Cells = Vec<Row>;
 
-/// One cell and its runs: a line of the file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Row {
-    /// What the runs depend on beside their seed: the resolved lab, where it ran, and the version.
-    pub(super) key: u64,
-    /// The settings by name, in the order of the axes.
-    pub(super) settings: Vec<(String, String)>,
-    /// The runs, one a seed.
-    pub(super) runs: Vec<Trial>,
-}
-
 /// The file, and what is in it.
 #[derive(Debug)]
 pub(super) struct Results {
     folder: Folder,
     ground: String,
-    order: Vec<u64>,
+    /// The key and the settings of each cell: a file may say anything of the latter.
+    order: Vec<(u64, Settings)>,
     seeds: Vec<u64>,
     rows: Mutex<BTreeMap<u64, Row>>,
+}
+
+/// The settings of a cell by name.
+type Settings = Vec<(String, String)>;
+
+fn settings(cell: &Cell) -> Settings {
+    cell.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 /// FNV-1a: the same on every machine and with every compiler.
@@ -79,11 +74,10 @@ impl Results {
             Err(error) => return Err(Failure::unread(&folder.path().join(FILE), &error).into()),
         };
         let mut rows = BTreeMap::new();
-        // A line that was cut off by a kill, or is of another version, counts as not there.
-        for row in text.lines().filter_map(|line| serde_json::from_str::<Row>(line).ok()) {
+        for row in lab_sim::rows(&text) {
             rows.insert(row.key, row);
         }
-        let order = cells.iter().map(|cell| key(&cell.lab, ground)).collect();
+        let order = cells.iter().map(|cell| (key(&cell.lab, ground), settings(cell))).collect();
         let (ground, seeds) = (ground.to_owned(), seeds.to_vec());
         let results = Results { folder, ground, order, seeds, rows: Mutex::new(rows) };
         // What came after a line without its end would be one line with it.
@@ -108,9 +102,7 @@ impl Results {
         }
         runs.extend(run(&missing)?);
         runs.sort_by_key(|run| run.seed);
-        let settings =
-            cell.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let row = Row { key, settings, runs };
+        let row = Row { key, settings: settings(cell), runs };
         let line = serde_json::to_string(&row).map_err(|error| Stop::bug(error.to_string()))?;
         let mut rows = self.rows();
         self.append(&format!("{line}\n"))?;
@@ -121,9 +113,10 @@ impl Results {
     /// The rows of the sweep's cells, with the runs of its seeds only.
     pub(super) fn cells(&self) -> Result<Cells, Stop> {
         let rows = self.rows();
-        let row = |key: &u64| {
+        let row = |(key, settings): &(u64, Settings)| {
             let mut row = rows.get(key).cloned().ok_or_else(|| Stop::bug("a cell has no result"))?;
             row.runs.retain(|run| self.seeds.contains(&run.seed));
+            row.settings.clone_from(settings);
             Ok(row)
         };
         self.order.iter().map(row).collect()
