@@ -29,7 +29,7 @@ pub use unwatched::{Unwatched, UnwatchedGap};
 pub const SCHEMA: u32 = 1;
 
 /// Everything that a run showed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Findings {
     /// The version of this structure: 1.
     pub schema: u32,
@@ -163,7 +163,7 @@ pub struct Machine {
 }
 
 /// How a storm ended up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Every cascade ended and the queues stayed bounded.
@@ -175,6 +175,7 @@ pub enum Outcome {
     /// Clients waited for each other in a circle.
     Deadlocked,
     /// Too little evidence.
+    #[default]
     Unknown,
 }
 

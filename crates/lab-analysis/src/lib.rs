@@ -20,5 +20,6 @@ mod verdict;
 
 pub use assemble::{Context, analyse};
 pub use cast::admission::{Admitted, admit};
-pub use verdict::expect::{Measured, metric, metric_paths};
+pub use measures::{Listed, MEASURES, Page};
+pub use verdict::expect::{Measured, VERDICT, metric, metric_of, metric_paths};
 pub use verdict::live;

@@ -7,12 +7,14 @@ use crate::{
     cast::roster::Roster,
     findings::{Call, CascadeNode, CascadeTree},
     measures::{
+        cascades::Kept,
         latency::headroom,
         ledger::{Ranked, Step},
         pipeline::kind_name,
     },
     pass::{
-        cascade::{Kept, Node},
+        cascade::Node,
+        flame::Flame,
         merge::{Merge, Side},
         slots::Table,
     },
@@ -31,6 +33,8 @@ pub(crate) struct Show<'a> {
     pub(crate) roster: &'a Roster,
     pub(crate) merge: &'a Merge<'a>,
     pub(crate) known_paths: &'a Table<(u64, u32), (u16, u32)>,
+    /// Cause chains over all cascades.
+    pub(crate) flame: &'a Flame,
     pub(crate) origin: u64,
 }
 

@@ -494,8 +494,15 @@ fn every_metric_of_the_lab_file_is_known_to_a_full_run() {
     let findings = builder.finish().analyse();
     let paths = lab_analysis::metric_paths("client-1", "control");
     assert!(paths.len() >= lab_model::METRICS.len(), "{paths:?}");
-    for (path, unit) in paths {
+    for (path, metric) in paths {
+        let unit = metric.unit;
         let measured = lab_analysis::metric(&findings, &path);
+        let owners = lab_analysis::MEASURES.iter().map(|measure| measure.name);
+        for owner in owners.chain([lab_analysis::VERDICT]) {
+            let own = lab_analysis::metric_of(owner, &findings, &path);
+            let expected = if owner == metric.measure { measured.clone() } else { None };
+            assert_eq!(own, expected, "{path} belongs to {}, and {owner} was asked", metric.measure);
+        }
         let fits = matches!(
             (&measured, unit),
             (Some(Measured::Word(_)), MetricUnit::Word(_))

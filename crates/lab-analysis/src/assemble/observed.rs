@@ -1,23 +1,19 @@
 //! What was lost, and what the traces cannot show.
 
-use lab_model::{Bounded, Role, Total};
+use lab_model::{Bounded, Role};
 
 use super::Assembly;
-use crate::{
-    findings::{Findings, Unwatched},
-    measures::unwatched::sentence,
-    pass::merge::WINDOW,
-};
+use crate::{findings::Findings, measures::unwatched::sentence, pass::merge::WINDOW};
 
 /// What is missing from the traces.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Losses {
+pub(crate) struct Losses {
     /// Records that did not fit, events that the kernel dropped, damaged places.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// Places with damage, damaged parts of records and cut tails included.
-    pub(super) damaged: u64,
+    pub(crate) damaged: u64,
     /// By client.
-    pub(super) by_client: Vec<u64>,
+    pub(crate) by_client: Vec<u64>,
 }
 
 impl Assembly<'_> {
@@ -72,7 +68,7 @@ impl Assembly<'_> {
                     .into(),
             );
         }
-        let unsigned = self.engine.processes.unsigned;
+        let unsigned = self.engine.measures.programs.unsigned;
         if unsigned > 0 {
             notes.push(format!(
                 "{unsigned} decisions were about processes whose program no client was told of; no program counts them."
@@ -86,16 +82,6 @@ impl Assembly<'_> {
             );
         }
         notes
-    }
-
-    /// When nobody watched, and what may have passed meanwhile.
-    pub(super) fn unwatched(&self) -> Option<Unwatched> {
-        let mut unwatched = self.timeline.gaps.finish(self.timeline, !self.engine.keeps_deadlines())?;
-        for account in &self.engine.accounts {
-            unwatched.late = unwatched.late.saturating_add(account.let_pass);
-            unwatched.doubtful = unwatched.doubtful.saturating_add(account.doubtful);
-        }
-        Some(unwatched)
     }
 
     fn missing_traces(&self, notes: &mut Vec<String>) {
@@ -175,7 +161,7 @@ impl Assembly<'_> {
     }
 
     fn join_notes(&self, findings: &Findings, notes: &mut Vec<String>) {
-        let counts = &self.engine.counts;
+        let counts = &self.engine.unjoined;
         let mut note = |count: u64, text: &str| {
             if count > 0 {
                 notes.push(format!("{count} {text}."));
@@ -223,8 +209,10 @@ impl Assembly<'_> {
             engine.waiting.looks_left_out,
             "moments at which clients might have waited in a circle were not looked at",
         );
-        let left_out: u64 = engine.accounts.iter().map(|account| account.files_left_out).total();
-        note(left_out, "decisions were about files beyond the 65,536 that are counted for each client");
+        note(
+            engine.measures.clients.files_left_out(),
+            "decisions were about files beyond the 65,536 that are counted for each client",
+        );
         if self.roster.clients.len() > 128 {
             notes.push(
                 "What followed from the decisions of clients beyond the 128th is not counted inclusively."

@@ -1,11 +1,9 @@
 //! Who descends from whom and who signed what, as a kernel told of it: Endpoint Security only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use lab_model::{Bounded, External, LifeStep, ProcessFacts, ProcessId, SignedBy, Total};
+use lab_model::{External, LifeStep, ProcessFacts, ProcessId, SignedBy};
 use lab_trace::Trace;
-
-use crate::{cast::roster::Roster, findings::Program};
 
 /// The most generations that are looked back.
 const ANCESTORS_MAX: usize = 64;
@@ -20,13 +18,6 @@ struct Known {
     forked: bool,
 }
 
-/// What was counted about one program.
-#[derive(Clone, Debug, Default)]
-struct Counted {
-    processes: BTreeSet<ProcessId>,
-    by_column: Vec<u64>,
-}
-
 /// All processes that any client was told of.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Processes {
@@ -34,9 +25,6 @@ pub(crate) struct Processes {
     programs: Vec<SignedBy>,
     /// The product beside the clients that each program is of.
     products: Vec<Option<usize>>,
-    counted: BTreeMap<usize, Counted>,
-    /// Decisions about processes whose program nobody told of.
-    pub(crate) unsigned: u64,
 }
 
 impl Processes {
@@ -88,7 +76,7 @@ impl Processes {
     }
 
     /// The program that a process runs.
-    fn program(&self, process: ProcessId) -> Option<usize> {
+    pub(crate) fn program(&self, process: ProcessId) -> Option<usize> {
         let known = self.known.get(&process)?;
         let inherited = || self.program_of_parent(process);
         known.program.or_else(|| if known.forked { inherited() } else { None })
@@ -98,64 +86,13 @@ impl Processes {
         self.ancestors(process).find_map(|ancestor| self.known.get(&ancestor)?.program)
     }
 
-    /// Counts a decision about a process, in the column of its cause.
-    pub(crate) fn count(&mut self, process: ProcessId, column: usize) {
-        if self.is_empty() {
-            return;
-        }
-        let Some(program) = self.program(process) else {
-            self.unsigned.raise(1);
-            return;
-        };
-        let counted = self.counted.entry(program).or_default();
-        counted.processes.insert(process);
-        if counted.by_column.len() <= column {
-            counted.by_column.resize(column.saturating_add(1), 0);
-        }
-        counted.by_column[column].raise(1);
+    /// The facts of a program.
+    pub(crate) fn signed(&self, program: usize) -> &SignedBy {
+        &self.programs[program]
     }
 
-    /// The programs that were asked about, those of the most decisions first. With records missing, what looks external
-    /// may be the lab's, as in the cause matrix.
-    pub(crate) fn finish(&self, roster: &Roster, lossy: bool) -> Vec<Program> {
-        let mut programs: Vec<Program> = self
-            .counted
-            .iter()
-            .map(|(&place, counted)| {
-                let signed = &self.programs[place];
-                let mut under: BTreeMap<usize, u64> = BTreeMap::new();
-                for (column, &decisions) in counted.by_column.iter().enumerate().filter(|&(_, &n)| n > 0) {
-                    let column =
-                        if lossy && column == roster.external() { roster.unexplained() } else { column };
-                    under.entry(column).or_default().raise(decisions);
-                }
-                Program {
-                    signing_id: signed.signing_id(),
-                    team_id: signed.team_id(),
-                    cdhash: signed.cdhash.iter().map(|byte| format!("{byte:02x}")).collect(),
-                    is_es_client: signed.is_es_client,
-                    processes: counted.processes.len() as u64,
-                    decisions: counted.by_column.iter().total(),
-                    under: under
-                        .into_iter()
-                        .map(|(column, decisions)| (roster.columns[column].name.clone(), decisions))
-                        .collect(),
-                    started_by: self.starters(place, counted),
-                }
-            })
-            .collect();
-        programs.sort_by(|a, b| b.decisions.cmp(&a.decisions).then_with(|| a.cdhash.cmp(&b.cdhash)));
-        programs
-    }
-
-    /// The other programs whose processes started this one's.
-    fn starters(&self, program: usize, counted: &Counted) -> Vec<String> {
-        let starter = |process: &ProcessId| {
-            let of = |ancestor: ProcessId| self.program(ancestor).filter(|&other| other != program);
-            self.ancestors(*process).find_map(of)
-        };
-        let starters: BTreeSet<usize> = counted.processes.iter().filter_map(starter).collect();
-        let name = |place: usize| self.programs[place].signing_id().unwrap_or_else(|| "unsigned".into());
-        starters.into_iter().map(name).collect()
+    /// The name of a program in lists of names.
+    pub(crate) fn name(&self, program: usize) -> String {
+        self.programs[program].signing_id().unwrap_or_else(|| "unsigned".into())
     }
 }

@@ -63,6 +63,14 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
+    /// The traces of a client, as their places.
+    pub(crate) fn traces_of(&self, client: usize) -> impl Iterator<Item = usize> {
+        let participants = self.participants.iter().enumerate();
+        participants
+            .filter(move |(_, participant)| participant.client.map(usize::from) == Some(client))
+            .map(|(trace, _)| trace)
+    }
+
     pub(crate) fn new(lab: &Lab, traces: &[Trace<'_>]) -> Roster {
         let mut roster = Roster {
             participants: Vec::with_capacity(traces.len()),

@@ -15,7 +15,7 @@ pub struct Prediction {
 }
 
 /// The cause matrix.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Causes {
     /// The approving clients.
     pub rows: Vec<String>,

@@ -47,7 +47,7 @@ pub struct Told {
 }
 
 /// What one client did.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Client {
     /// Its ID.
     pub id: String,

@@ -13,8 +13,7 @@ use super::{
 };
 use crate::{
     findings::{
-        Approvals, Blame, Cascades, CauseColumn, Causes, Client, Cost, Finding, Findings, Headroom,
-        KernelRules, Latency, Machine, Outcome, Pipeline, SCHEMA, Series, Totals,
+        Blame, CauseColumn, Causes, Client, Finding, Findings, Machine, Outcome, SCHEMA, Series, Totals,
     },
     show::duration,
 };
@@ -37,11 +36,8 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         lab: import.source.name.clone(),
         about: "Events that eslogger was told about, imported.".into(),
         run: run.into(),
-        still_running: false,
         replay: replay.into(),
         backend: BACKEND.into(),
-        seed: 0,
-        deadline_ns: 0,
         machine: Machine { version: import.source.version.clone(), ..Machine::default() },
         outcome: Outcome::Unknown,
         outcome_rule:
@@ -49,34 +45,14 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
                        said about stability."
                 .into(),
         findings: sentences(import),
-        expectations: Vec::new(),
-        phases: Vec::new(),
         storm: totals.clone(),
         totals,
-        amplification: None,
-        loop_gain: None,
-        gain: Vec::new(),
-        drive: Vec::new(),
-        prediction: None,
         causes: causes(import),
-        cascades: Cascades::default(),
-        pipeline: Pipeline::default(),
-        rules: KernelRules::default(),
-        wait_cycles: Vec::new(),
-        drain: None,
-        latency_ns: Latency::default(),
-        headroom: Headroom::default(),
         clients: vec![client(import)],
-        approvals: Approvals::default(),
         series: series(import),
-        faults: Vec::new(),
-        programs: Vec::new(),
-        knee: None,
-        trees: None,
-        outside: None,
-        unwatched: None,
-        cost: Cost::default(),
         not_observed: not_observed(import),
+        // All else only somebody can know who is asked.
+        ..Findings::default()
     }
 }
 
@@ -153,37 +129,14 @@ fn client(import: &Import) -> Client {
     Client {
         id: BACKEND.into(),
         bundle_id: "com.apple.eslogger".into(),
-        behavior: BTreeMap::new(),
         decisions: import.events,
-        own_process: 0,
-        unanswered: 0,
         by_approval: notify(import),
-        approvals: Approvals::default(),
-        operations: 0,
-        told: None,
-        latency_ns: Latency::default(),
-        latency_others_ns: Latency::default(),
-        latency_by_event_ns: BTreeMap::new(),
-        spectrum: Vec::new(),
-        control_spectrum: Vec::new(),
-        queue_ns: Latency::default(),
-        work_ns: Latency::default(),
-        blocked_ns: Latency::default(),
-        headroom: Headroom::default(),
-        deadline_misses: 0,
-        deadline_misses_possible: 0,
-        closest_calls: Vec::new(),
         blame_in: programs.map(|program| blame(&(name(program), program.events), kind(program))).collect(),
         top_paths: import.files.iter().map(|file| blame(file, "file")).collect(),
         top_extensions: import.extensions.iter().map(|extension| blame(extension, "extension")).collect(),
-        blame_out: Vec::new(),
-        costliest: Vec::new(),
-        peers: Vec::new(),
-        avoidable: Vec::new(),
         lost: lost(import),
-        requests: Vec::new(),
-        lives: Vec::new(),
         end: "unknown".into(),
+        ..Client::default()
     }
 }
 

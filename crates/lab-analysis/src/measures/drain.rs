@@ -2,7 +2,15 @@
 
 use lab_model::Bounded;
 
-use crate::{cast::timeline::Timeline, findings::Drain, measures::latency::Times};
+use crate::{
+    cast::timeline::Timeline,
+    findings::{Drain, Findings},
+    measures::{Closing, Measure, latency::Times},
+    pass::facts::{
+        Answered, BegunOperation, EndedOperation, Noticed, OrphanedOperation, ReadDecision, Scope,
+    },
+    verdict::expect::Measured,
+};
 
 /// The decisions after the storm that a half-life takes.
 const DECISIONS_MIN: u64 = 20;
@@ -18,13 +26,17 @@ pub(crate) struct DrainTally {
     times: Times,
     last: u64,
     /// Decisions read in the last part of the drain or after it.
-    pub(crate) late: u64,
+    late: u64,
+    /// Operations of the storm's cascades that are open now.
+    open: u64,
+    /// Operations that were caused and are still to come.
+    reactions: u64,
     /// What was open when the drain ended.
-    pub(crate) in_flight: u64,
+    in_flight: u64,
 }
 
 impl DrainTally {
-    pub(crate) fn new(storm_end: u64, closing: u64) -> DrainTally {
+    fn new(storm_end: u64, closing: u64) -> DrainTally {
         DrainTally { storm_end, closing, ..DrainTally::default() }
     }
 
@@ -32,7 +44,7 @@ impl DrainTally {
         self.closing.saturating_sub(self.storm_end)
     }
 
-    pub(crate) fn read(&mut self, at: u64) {
+    fn read(&mut self, at: u64) {
         if at <= self.storm_end {
             return;
         }
@@ -44,11 +56,11 @@ impl DrainTally {
     }
 
     /// Whether nothing was open at the drain's end and nothing was read in its last part.
-    pub(crate) fn quiet(&self) -> bool {
+    fn quiet(&self) -> bool {
         self.in_flight == 0 && self.late == 0
     }
 
-    pub(crate) fn finish(&self, timeline: &Timeline) -> Option<Drain> {
+    fn section(&self, timeline: &Timeline) -> Option<Drain> {
         timeline.storm_end()?;
         let count = self.times.count();
         let told = count >= DECISIONS_MIN && self.quiet();
@@ -59,5 +71,57 @@ impl DrainTally {
             in_flight: self.in_flight,
             quiet: self.quiet(),
         })
+    }
+}
+
+impl Measure for DrainTally {
+    fn of(scope: &Scope<'_>) -> Self {
+        let timeline = scope.timeline;
+        DrainTally::new(timeline.storm_end().unwrap_or(timeline.last), timeline.closing)
+    }
+
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+        self.reactions.lower(u64::from(begun.awaited));
+        self.open.raise(u64::from(begun.in_storm));
+    }
+
+    fn operation_orphaned(&mut self, orphaned: &OrphanedOperation, _: &Scope<'_>) {
+        self.open.lower(u64::from(orphaned.in_storm));
+    }
+
+    fn operation_ended(&mut self, ended: &EndedOperation<'_>, _: &Scope<'_>) {
+        self.open.lower(u64::from(ended.in_storm && ended.op.orphaned.is_none()));
+    }
+
+    fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
+        if read.counted {
+            self.read(read.at);
+        }
+    }
+
+    fn decision_answered(&mut self, answered: &Answered<'_>, _: &Scope<'_>) {
+        self.reactions.raise(answered.reactions);
+    }
+
+    fn noticed(&mut self, noticed: &Noticed<'_>, _: &Scope<'_>) {
+        if noticed.reactions > 0 {
+            self.reactions.raise(noticed.reactions);
+            self.read(noticed.at);
+        }
+    }
+
+    fn drain_over(&mut self, _: &Scope<'_>) {
+        self.in_flight = self.open.saturating_add(self.reactions);
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        findings.drain = self.section(closing.scope.timeline);
+    }
+
+    fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
+        match parts {
+            ["drain", "half_life"] => Some(Measured::Time(findings.drain.as_ref()?.half_life_ns?)),
+            _ => None,
+        }
     }
 }

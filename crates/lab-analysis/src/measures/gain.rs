@@ -2,7 +2,16 @@
 
 use lab_model::{Bounded, mix};
 
-use crate::{findings::Interval, pass::cascade::Cascade};
+use crate::{
+    findings::{Findings, Interval, Prediction},
+    measures::{Closing, Measure},
+    pass::{
+        cascade::Cascade,
+        facts::{ClosedCascade, Noticed, ReadDecision, Scope},
+        slots::By,
+    },
+    verdict::expect::Measured,
+};
 
 /// The cascades whose counts are kept for the bootstrap.
 const SAMPLES_MAX: usize = 4096;
@@ -48,6 +57,15 @@ struct Sample {
     landed: Box<[u32]>,
 }
 
+/// The counts of a cascade in which something is open.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    /// Per type of event: client-caused ones that were handled, then those of the root operation.
+    handled: Vec<u32>,
+    /// Per pair: events landing on i by reactions of j to client-caused events; empty while all are zero.
+    landed: Vec<u32>,
+}
+
 /// Counts over the storm's cascades. Pairs lie as `landed on i` times types plus `by j`. The types are the clients as
 /// those who decide, and, in a lab in which some are told, the clients again as those who are told: what a client does
 /// when it decides and what it does when it is told are two things, and a loop may go through either.
@@ -67,10 +85,12 @@ pub(crate) struct Gain {
     samples_max: usize,
     seen: u64,
     draw: Draw,
+    /// By the cascade's place.
+    open: Vec<Open>,
 }
 
 impl Gain {
-    pub(crate) fn new(clients: usize, told: bool, seed: u64) -> Gain {
+    fn new(clients: usize, told: bool, seed: u64) -> Gain {
         let types = if told { clients.saturating_mul(2) } else { clients };
         let each = types.saturating_mul(types).saturating_add(types);
         Gain {
@@ -86,69 +106,87 @@ impl Gain {
             samples_max: SAMPLES_MAX.min(SAMPLE_COUNTS_MAX.checked_div(each.max(1)).unwrap_or(0)),
             seen: 0,
             draw: Draw::new(seed ^ 0x6761_696E),
+            open: Vec::new(),
         }
     }
 
-    /// The types of events there are.
-    pub(crate) const fn types(&self) -> usize {
-        self.types
-    }
-
     /// The type of what a client is told.
-    pub(crate) fn told(&self, client: u16) -> u16 {
+    fn told(&self, client: u16) -> u16 {
         client.saturating_add(u16::try_from(self.types.saturating_sub(self.clients)).unwrap_or(0))
     }
 
-    /// Counts an event of type `on` that was handled.
-    pub(crate) fn event(&mut self, cascade: &mut Cascade, on: u16, about_client: bool, judged: bool) {
+    /// The type of event that brought an operation about.
+    fn kind(&self, by: By) -> u16 {
+        if by.is_notice() { self.told(by.client) } else { by.client }
+    }
+
+    /// Counts an event of type `on` in a cascade, and by what it came about. It counts as handled when its trace is
+    /// complete enough to have the reactions to it.
+    fn count(&mut self, slot: u32, on: u16, about_client: bool, complete: bool, by: Option<By>) {
+        let place = usize::try_from(slot).unwrap_or(usize::MAX);
+        if self.open.len() <= place {
+            self.open.resize(place.saturating_add(1), Open::default());
+        }
+        if self.open[place].handled.is_empty() {
+            self.open[place].handled = vec![0; self.types.saturating_mul(2)];
+        }
+        self.event(place, on, about_client, complete);
+        if let Some(by) = by {
+            self.landing(place, on, self.kind(by), by.about_client);
+        }
+    }
+
+    fn event(&mut self, place: usize, on: u16, about_client: bool, complete: bool) {
         let on = usize::from(on);
+        let handled = &mut self.open[place].handled;
         if about_client {
-            if judged {
+            if complete {
                 self.handled[on].raise(1);
-                cascade.handled[on].raise(1);
+                handled[on].raise(1);
             }
         } else {
-            cascade.handled[self.types.saturating_add(on)].raise(1);
-            if judged {
+            handled[self.types.saturating_add(on)].raise(1);
+            if complete {
                 self.handled_workload[on].raise(1);
             }
         }
     }
 
     /// Counts that an event of type `on` came of a reaction to one of type `by`.
-    pub(crate) fn landing(&mut self, cascade: &mut Cascade, on: u16, by: u16, to_client_caused: bool) {
+    fn landing(&mut self, place: usize, on: u16, by: u16, to_client_caused: bool) {
         let pair = usize::from(on).saturating_mul(self.types).saturating_add(usize::from(by));
         if to_client_caused {
             self.landed[pair].raise(1);
-            if cascade.landed.is_empty() {
-                cascade.landed = vec![0; self.types.saturating_mul(self.types)];
+            let landed = &mut self.open[place].landed;
+            if landed.is_empty() {
+                landed.resize(self.types.saturating_mul(self.types), 0);
             }
-            cascade.landed[pair].raise(1);
+            landed[pair].raise(1);
         } else {
             self.driven[pair].raise(1);
         }
     }
 
     /// Takes a closed cascade into the sample (reservoir sampling) and into the first decisions.
-    pub(crate) fn sample(&mut self, cascade: &Cascade) {
+    fn sample(&mut self, cascade: &Cascade, open: &Open) {
         if cascade.root_completed && !cascade.cut {
             self.completed.raise(1);
-            for (first, &count) in self.first.iter_mut().zip(&cascade.handled[self.types..]) {
+            for (first, &count) in self.first.iter_mut().zip(open.handled.iter().skip(self.types)) {
                 first.raise(u64::from(count));
             }
         }
         self.seen.raise(1);
-        let sample = |cascade: &Cascade| Sample {
-            handled: cascade.handled[..self.types].into(),
-            landed: cascade.landed.as_slice().into(),
+        let sample = || Sample {
+            handled: open.handled.iter().copied().take(self.types).collect(),
+            landed: open.landed.as_slice().into(),
         };
         if self.samples.len() < self.samples_max {
-            self.samples.push(sample(cascade));
+            self.samples.push(sample());
             return;
         }
         let place = self.draw.below(self.seen);
-        if let Some(old) = usize::try_from(place).ok().and_then(|place| self.samples.get_mut(place)) {
-            *old = sample(cascade);
+        if let Some(place) = usize::try_from(place).ok().filter(|&place| place < self.samples.len()) {
+            self.samples[place] = sample();
         }
     }
 
@@ -167,7 +205,7 @@ impl Gain {
     }
 
     /// `gain[i][j]` of decisions.
-    pub(crate) fn gain(&self) -> Vec<Vec<f64>> {
+    fn gain(&self) -> Vec<Vec<f64>> {
         self.shown(self.gain_of_all())
     }
 
@@ -176,7 +214,7 @@ impl Gain {
     }
 
     /// `drive[i][j]` of decisions.
-    pub(crate) fn drive(&self) -> Vec<Vec<f64>> {
+    fn drive(&self) -> Vec<Vec<f64>> {
         self.shown(self.drive_of_all())
     }
 
@@ -185,7 +223,7 @@ impl Gain {
     }
 
     /// The spectral radius and the interval that holds 95 % of the bootstrap's; `None` without any event.
-    pub(crate) fn loop_gain(&self) -> Option<Interval> {
+    fn loop_gain(&self) -> Option<Interval> {
         if self.handled.iter().chain(&self.handled_workload).all(|&count| count == 0) {
             return None;
         }
@@ -222,7 +260,7 @@ impl Gain {
 
     /// First decisions plus drive times (I - G) inverse; `None` when that does not exist or the gain may be 1 or
     /// more.
-    pub(crate) fn predicted_size(&self, loop_gain: f64) -> Option<f64> {
+    fn predicted_size(&self, loop_gain: f64) -> Option<f64> {
         if self.completed == 0 || loop_gain >= 1.0 {
             return None;
         }
@@ -235,6 +273,66 @@ impl Gain {
         // Of all events only decisions count towards a size.
         let decisions = |events: &[f64]| events.iter().take(self.clients).sum::<f64>();
         Some(decisions(&first) + decisions(&solve(&self.gain_of_all(), &second)?))
+    }
+}
+
+impl Measure for Gain {
+    fn of(scope: &Scope<'_>) -> Self {
+        let clients = scope.roster.clients.len();
+        let told = scope.lab.clients.iter().take(clients).any(|client| scope.lab.notifies(client));
+        Gain::new(clients, told, scope.lab.seed)
+    }
+
+    fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
+        if let Some(hung) = read.hung.filter(|hung| hung.cascade.in_storm()) {
+            self.count(hung.slot, read.client, hung.about_client, hung.complete, hung.by);
+        }
+    }
+
+    fn noticed(&mut self, noticed: &Noticed<'_>, _: &Scope<'_>) {
+        if let Some(op) = noticed.hung().filter(|op| op.in_storm) {
+            self.count(op.cascade, self.told(noticed.client), !op.root, noticed.complete, op.by);
+        }
+    }
+
+    fn cascade_closed(&mut self, closed: &ClosedCascade<'_>, _: &Scope<'_>) {
+        if !closed.cascade.in_storm() {
+            return;
+        }
+        let place = usize::try_from(closed.slot).unwrap_or(usize::MAX);
+        let mut open = self.open.get_mut(place).map(std::mem::take).unwrap_or_default();
+        self.sample(closed.cascade, &open);
+        // Emptied, its memory serves the next cascade in this place.
+        if let Some(place) = self.open.get_mut(place) {
+            open.handled.fill(0);
+            open.landed.clear();
+            *place = open;
+        }
+    }
+
+    fn finish(&self, _: &Closing<'_>, findings: &mut Findings) {
+        let loop_gain = self.loop_gain();
+        let size = &findings.cascades.size;
+        findings.prediction = (findings.cascades.count > 0).then(|| Prediction {
+            predicted_size: self.predicted_size(loop_gain.map_or(0.0, |gain| gain.high)),
+            observed_size: size.mean,
+        });
+        findings.loop_gain = loop_gain;
+        findings.gain = self.gain();
+        findings.drive = self.drive();
+    }
+
+    fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
+        Some(Measured::Number(match parts {
+            ["loop_gain"] => findings.loop_gain?.value,
+            ["loop_gain", "low"] => findings.loop_gain?.low,
+            ["loop_gain", "high"] => findings.loop_gain?.high,
+            ["gain", on, by] => {
+                let place = |id: &str| findings.clients.iter().position(|client| client.id == id);
+                *findings.gain.get(place(on)?)?.get(place(by)?)?
+            }
+            _ => return None,
+        }))
     }
 }
 

@@ -15,8 +15,13 @@ use crate::{
         regimes::{Regime, limited, regimes},
         timeline::Timeline,
     },
-    findings::Approvals,
-    pass::slots::Table,
+    findings::{Approvals, Findings},
+    measures::{Closing, Measure},
+    pass::{
+        facts::{Answered, AskedAs, EndedOperation, Ending, ReadDecision, Scope},
+        slots::Table,
+    },
+    verdict::expect::Measured,
 };
 
 /// The kept answers that are remembered for each client.
@@ -140,7 +145,7 @@ enum Explained {
 }
 
 impl Sides {
-    pub(crate) fn new(lab: &Lab, timeline: &Timeline, clients: usize, lives: Lives, serial: bool) -> Sides {
+    fn new(lab: &Lab, timeline: &Timeline, clients: usize, lives: Lives, serial: bool) -> Sides {
         let mut sides = vec![Side::default(); clients];
         for (client, side) in sides.iter_mut().enumerate().take(lab.clients.len()) {
             side.regimes = regimes(lab, client, timeline);
@@ -149,31 +154,25 @@ impl Sides {
         Sides { lives, sides, serial, products: !lab.external.is_empty() }
     }
 
-    /// True when a path is needed to tell what was muted.
-    pub(crate) fn mutes_paths(&self) -> bool {
-        let regimes = self.sides.iter().flat_map(|side| &side.regimes);
-        regimes.into_iter().any(|regime| !regime.behavior.mute.paths.is_empty())
-    }
-
     /// Counts a decision: the first of a client about an operation, a further one, or one about no operation.
-    pub(crate) fn decided(&mut self, client: u16, place: Place, approval: Option<Approval>) {
+    fn decided(&mut self, client: u16, place: AskedAs, approval: Option<Approval>) {
         let side = &mut self.sides[usize::from(client)];
         match place {
-            Place::First => side.asked[slot(approval)].raise(1),
-            Place::Further => side.further.raise(1),
-            Place::Elsewhere => side.elsewhere.raise(1),
+            AskedAs::First => side.asked[slot(approval)].raise(1),
+            AskedAs::Further => side.further.raise(1),
+            AskedAs::Elsewhere => side.elsewhere.raise(1),
         }
     }
 
     /// A first decision that was never answered: the client died, and the kernel allowed it.
-    pub(crate) fn died(&mut self, client: u16) {
+    fn died(&mut self, client: u16) {
         let side = &mut self.sides[usize::from(client)];
         side.asked[slot(None)].lower(1);
         side.asked[slot(Some(Approval::DeadClient))].raise(1);
     }
 
     /// Remembers an answer that the kernel may have kept.
-    pub(crate) fn keep(&mut self, client: u16, trace: u16, file: (u64, u32), at: u64) {
+    fn keep(&mut self, client: u16, trace: u16, file: (u64, u32), at: u64) {
         let side = &mut self.sides[usize::from(client)];
         let caches = |regime: &Regime| regime.behavior.cache == Cache::On;
         if !side.regimes.iter().any(|regime| regime.from <= at && at <= regime.to && caches(regime)) {
@@ -187,7 +186,7 @@ impl Sides {
     }
 
     /// Counts an operation that is over, from every client's side. `asked_by` has a bit for each that decided.
-    pub(crate) fn ended(&mut self, looked: &Looked<'_>, asked_by: u128) {
+    fn ended(&mut self, looked: &Looked<'_>, asked_by: u128) {
         for client in 0..self.sides.len() {
             self.sides[client].operations.raise(1);
             let asked = u32::try_from(client).ok().and_then(|bit| asked_by.checked_shr(bit)).unwrap_or(0);
@@ -315,7 +314,7 @@ impl Sides {
 
     /// One client's counts. Where records of it are missing, one of them may be the decision that seems not to
     /// have been: then only what is certain stands.
-    pub(crate) fn approvals(&self, client: usize, lossy: bool) -> Approvals {
+    fn approvals(&self, client: usize, lossy: bool) -> Approvals {
         let side = &self.sides[client];
         let mut hidden: BTreeMap<String, u64> = BTreeMap::new();
         let mut unknown = side.unknown;
@@ -341,15 +340,70 @@ impl Sides {
     }
 }
 
-/// What a decision is to the operation that it is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// The client's first about it.
-    First,
-    /// One more: an exec raises several events.
-    Further,
-    /// It is about no recorded operation.
-    Elsewhere,
+impl Measure for Sides {
+    fn of(scope: &Scope<'_>) -> Self {
+        let Scope { lab, roster, timeline, traces, .. } = *scope;
+        let lives = Lives::new(roster, timeline, traces);
+        Sides::new(lab, timeline, roster.clients.len(), lives, scope.own_events)
+    }
+
+    /// Counts an operation that is over for every client: those that decided on it, and those that did not.
+    fn operation_ended(&mut self, ended: &EndedOperation<'_>, _: &Scope<'_>) {
+        let op = ended.op;
+        if !op.counted {
+            return;
+        }
+        let looked = Looked {
+            kind: op.kind,
+            owner: op.owner,
+            began: op.started,
+            ended: ended.at,
+            finished: ended.ending == Ending::Itself,
+            error: op.error,
+            asked: op.asked_by != 0,
+            // Beside a product, what fails like this and was denied by no client was denied by the product.
+            denied: op.denied || (self.products && op.error == DENIED),
+            file: op.target,
+            path: op.path.as_deref(),
+        };
+        self.ended(&looked, op.asked_by);
+    }
+
+    fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
+        let entry = read.entry;
+        if read.counted {
+            self.decided(read.client, read.asked, entry.approval);
+        }
+        let file = entry.file.or_else(|| read.op?.target);
+        if let Some(file) = file.filter(|_| entry.allowed && entry.approval == Some(Approval::Rule)) {
+            self.keep(read.client, read.trace, file, read.at);
+        }
+    }
+
+    fn decision_answered(&mut self, answered: &Answered<'_>, _: &Scope<'_>) {
+        let dec = answered.dec;
+        if dec.counted && dec.first_open && answered.ending == Ending::Process {
+            self.died(dec.client);
+        }
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        for (place, client) in findings.clients.iter_mut().enumerate() {
+            client.approvals = self.approvals(place, closing.losses.by_client[place] > 0);
+            findings.approvals.add(&client.approvals);
+        }
+    }
+
+    fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
+        let (approvals, way) = match parts {
+            ["approvals", way] => (&findings.approvals, way),
+            ["clients", id, "approvals", way] => {
+                (&findings.clients.iter().find(|client| client.id == *id)?.approvals, way)
+            }
+            _ => return None,
+        };
+        Some(Measured::Count(if *way == "unknown" { approvals.unknown } else { approvals.by(way) }))
+    }
 }
 
 fn slot(approval: Option<Approval>) -> usize {

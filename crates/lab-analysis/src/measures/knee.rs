@@ -7,9 +7,13 @@ use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
 
 use crate::{
     cast::timeline::Timeline,
-    findings::{Knee as Found, KneeStep},
-    measures::latency::{Times, Used},
-    verdict::expect::{Measured, holds},
+    findings::{Findings, Knee as Found, KneeStep},
+    measures::{
+        Closing, Measure,
+        latency::{Times, Used},
+    },
+    pass::facts::{BegunOperation, ReadDecision, Scope},
+    verdict::expect::{self, Measured, holds},
 };
 
 /// A step that achieves less than this share of its rate has not kept up with it.
@@ -75,7 +79,7 @@ impl KneeTally {
     }
 
     /// Counts an operation of the driver's. All times are in nanoseconds.
-    pub(crate) fn operation(&mut self, begin: &OperationBegin, end: Option<&OperationEnd>) {
+    fn operation(&mut self, begin: &OperationBegin, end: Option<&OperationEnd>) {
         let mine = begin.phase == Some(PhaseKind::Storm) && self.workers.contains(&begin.worker);
         let Some(planned) = begin.planned.filter(|_| mine) else { return };
         if let Some(step) = self.step(planned.0) {
@@ -91,7 +95,7 @@ impl KneeTally {
     }
 
     /// Counts a decision by when it was read: how much of its budget it took, or that it was late.
-    pub(crate) fn decision(&mut self, read: u64, took: Option<(u64, u64)>, missed: bool) {
+    fn decision(&mut self, read: u64, took: Option<(u64, u64)>, missed: bool) {
         let Some(step) = self.step(read) else { return };
         step.misses.raise(u64::from(missed));
         if let Some((took, budget)) = took {
@@ -99,7 +103,7 @@ impl KneeTally {
         }
     }
 
-    pub(crate) fn finish(&self, timeline: &Timeline) -> Found {
+    fn section(&self, timeline: &Timeline) -> Found {
         let steps: Vec<KneeStep> = (0..self.knee.steps)
             .zip(&self.steps)
             .map(|(place, step)| self.judge(place, step, timeline))
@@ -150,14 +154,42 @@ impl KneeTally {
     }
 }
 
+impl Measure for Option<KneeTally> {
+    fn of(scope: &Scope<'_>) -> Self {
+        KneeTally::of(scope.lab, scope.traces)
+    }
+
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+        let mine = begun.root && begun.participant.role == Role::Driver;
+        if let Some(knee) = self.as_mut().filter(|_| mine) {
+            knee.operation(&begun.operation.begin, begun.operation.end.present());
+        }
+    }
+
+    fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
+        if let (Some(knee), Some(judged)) = (self, read.judged) {
+            knee.decision(read.at, judged.used, judged.late || judged.killed);
+        }
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        findings.knee = self.as_ref().map(|knee| knee.section(closing.scope.timeline));
+    }
+
+    fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
+        match parts {
+            ["knee", "rate"] => Some(Measured::Count(findings.knee.as_ref()?.held.unwrap_or(0).into())),
+            _ => None,
+        }
+    }
+}
+
 /// What a step says of a metric that a lab file may name for it.
 fn measured(step: &KneeStep, metric: &str) -> Option<Measured> {
     let parts: Vec<&str> = metric.split('.').collect();
     Some(match parts[..] {
-        ["op_latency", "storm", which] => {
-            Measured::Time(crate::verdict::expect::latency(&step.op_latency_ns, which)?)
-        }
-        ["headroom", which] => Measured::Number(crate::verdict::expect::headroom(&step.headroom, which)?),
+        ["op_latency", "storm", which] => Measured::Time(expect::latency(&step.op_latency_ns, which)?),
+        ["headroom", which] => Measured::Number(expect::headroom(&step.headroom, which)?),
         ["deadline", "misses"] => Measured::Count(step.deadline_misses),
         _ => return None,
     })

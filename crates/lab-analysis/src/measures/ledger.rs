@@ -1,10 +1,24 @@
 //! What each client did and had done to it: counts, times, blame both ways.
 
-use lab_model::{Approval, Bounded, EventKind, SubjectClass};
+mod section;
+
+use std::collections::BTreeSet;
+
+use lab_model::{Approval, Bounded, EventKind, PhaseKind, SubjectClass, Total};
+use lab_trace::FaultKind;
 
 use crate::{
-    measures::latency::{Times, Used},
-    pass::slots::Table,
+    findings::{Client, Findings},
+    measures::{
+        Closing, Measure,
+        latency::{Times, Used},
+    },
+    pass::{
+        cascade::{Cascade, Node},
+        facts::{Answered, BegunOperation, ClosedCascade, Ending, Entry, ReadDecision, Scope, counts},
+        slots::{NOBODY, Table},
+    },
+    verdict::expect::{Measured, headroom, latency},
 };
 
 /// The entries of a ranking of decisions.
@@ -14,7 +28,7 @@ const RANKED_MAX: usize = 10;
 const FILES_MAX: usize = 65_536;
 
 /// The steps of a chain that are kept.
-pub(crate) const CHAIN_MAX: usize = 12;
+const CHAIN_MAX: usize = 12;
 
 /// A record that is shown: its trace, its place there, and whether it is a decision.
 pub(crate) type Step = (u16, u64, bool);
@@ -35,17 +49,17 @@ pub(crate) struct Ranked {
 
 /// The highest ten.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ranking {
-    pub(crate) entries: Vec<Ranked>,
+struct Ranking {
+    entries: Vec<Ranked>,
 }
 
 impl Ranking {
     /// True when a decision with this score belongs into the ranking.
-    pub(crate) fn wants(&self, score: f64) -> bool {
+    fn wants(&self, score: f64) -> bool {
         self.entries.len() < RANKED_MAX || self.entries.last().is_some_and(|last| score > last.score)
     }
 
-    pub(crate) fn insert(&mut self, ranked: Ranked) {
+    fn insert(&mut self, ranked: Ranked) {
         let place = self.entries.partition_point(|other| other.score >= ranked.score);
         self.entries.insert(place, ranked);
         self.entries.truncate(RANKED_MAX);
@@ -54,71 +68,48 @@ impl Ranking {
 
 /// Decisions about one file.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct FileTally {
-    pub(crate) decisions: u64,
-    pub(crate) allowed: u64,
-    pub(crate) total_ns: u64,
+struct FileTally {
+    decisions: u64,
+    allowed: u64,
+    total_ns: u64,
     /// The number of its path in the client's trace, and which trace; 0 when unknown.
-    pub(crate) path: (u16, u32),
+    path: (u16, u32),
 }
 
 /// One client's counts over storm and drain.
 #[derive(Clone, Debug)]
-pub(crate) struct Account {
-    pub(crate) decisions: u64,
-    pub(crate) own: u64,
-    pub(crate) unanswered: u64,
-    pub(crate) by_approval: [u64; Approval::ALL.len()],
-    pub(crate) operations: u64,
-    pub(crate) latency: Times,
-    pub(crate) others: Times,
-    pub(crate) by_event: Vec<(EventKind, Times)>,
-    pub(crate) control: Times,
-    pub(crate) queue: Times,
-    pub(crate) work: Times,
-    pub(crate) blocked: Times,
-    pub(crate) used: Used,
-    pub(crate) misses: u64,
-    /// Of those, answers for which nobody was killed, because nobody watched.
-    pub(crate) let_pass: u64,
-    /// Events that may have lain unread past the deadline while nobody watched.
-    pub(crate) doubtful: u64,
-    pub(crate) closest: Ranking,
-    pub(crate) costliest: Ranking,
+struct Account {
+    decisions: u64,
+    own: u64,
+    unanswered: u64,
+    by_approval: [u64; Approval::ALL.len()],
+    operations: u64,
+    latency: Times,
+    others: Times,
+    by_event: Vec<(EventKind, Times)>,
+    control: Times,
+    queue: Times,
+    work: Times,
+    blocked: Times,
+    used: Used,
+    misses: u64,
+    closest: Ranking,
+    costliest: Ranking,
     /// By column: decisions and nanoseconds.
-    pub(crate) causes: Vec<(u64, u64)>,
-    pub(crate) observed: [u64; 4],
+    causes: Vec<(u64, u64)>,
+    observed: [u64; 4],
     /// What each client had brought about, by how it looked.
-    pub(crate) brought_about: Vec<[u64; 4]>,
+    brought_about: Vec<[u64; 4]>,
     /// By client.
-    pub(crate) exclusive: Vec<u64>,
-    pub(crate) inclusive: Vec<u64>,
-    pub(crate) waited_ns: Vec<u64>,
-    pub(crate) files: Table<(u64, u32), FileTally>,
-    pub(crate) files_left_out: u64,
-}
-
-/// A decision as the ledger counts it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    pub(crate) column: usize,
-    /// The client that brought it about, through whatever process; [`NOBODY`] for the workload.
-    pub(crate) author: u16,
-    pub(crate) own: bool,
-    pub(crate) event: EventKind,
-    pub(crate) class: SubjectClass,
-    /// Nanoseconds from read to answer; `None` when never answered.
-    pub(crate) took: Option<u64>,
-    pub(crate) approval: Option<Approval>,
-    pub(crate) allowed: bool,
-    pub(crate) file: Option<(u64, u32)>,
-    pub(crate) path: (u16, u32),
-    /// Clients whose decisions lie above it.
-    pub(crate) above: u128,
+    exclusive: Vec<u64>,
+    inclusive: Vec<u64>,
+    waited_ns: Vec<u64>,
+    files: Table<(u64, u32), FileTally>,
+    files_left_out: u64,
 }
 
 impl Account {
-    pub(crate) fn new(clients: usize, columns: usize) -> Account {
+    fn new(clients: usize, columns: usize) -> Account {
         Account {
             decisions: 0,
             own: 0,
@@ -134,8 +125,6 @@ impl Account {
             blocked: Times::default(),
             used: Used::default(),
             misses: 0,
-            let_pass: 0,
-            doubtful: 0,
             closest: Ranking::default(),
             costliest: Ranking::default(),
             causes: vec![(0, 0); columns],
@@ -150,7 +139,7 @@ impl Account {
     }
 
     /// Counts a decision of this client.
-    pub(crate) fn decide(&mut self, entry: &Entry) {
+    fn decide(&mut self, entry: &Entry) {
         self.decisions.raise(1);
         self.own.raise(u64::from(entry.own));
         let took = entry.took.unwrap_or(0);
@@ -207,18 +196,229 @@ impl Account {
     }
 }
 
-/// Counts for those who brought a decision upon `on`: the operation's author, and every client above it.
-pub(crate) fn inflict(accounts: &mut [Account], on: u16, entry: &Entry) {
-    let on = usize::from(on);
-    if let Some(author) = accounts.get_mut(usize::from(entry.author)) {
-        author.exclusive[on].raise(1);
+/// What all clients did and had done to them.
+#[derive(Clone, Debug)]
+pub(crate) struct Ledger {
+    accounts: Vec<Account>,
+    /// The columns of the cause matrix in which any decision was read, control included.
+    seen: Vec<bool>,
+    /// The open cascades for whose counts a ranking waits, by serial number.
+    watched: BTreeSet<u64>,
+    /// Memory that is used again: decisions at or below each node of a cascade.
+    inclusive: Vec<u64>,
+}
+
+impl Ledger {
+    /// Decisions about files beyond those that are counted for each client.
+    pub(crate) fn files_left_out(&self) -> u64 {
+        self.accounts.iter().map(|account| account.files_left_out).total()
     }
-    let mut above = entry.above;
-    while above != 0 {
-        let client = above.trailing_zeros() as usize;
-        above &= above.saturating_sub(1);
-        if let Some(account) = accounts.get_mut(client) {
-            account.inclusive[on].raise(1);
+
+    /// Counts for those who brought a decision upon `on`: the operation's author, and every client above it.
+    fn inflict(&mut self, on: u16, entry: &Entry) {
+        let on = usize::from(on);
+        if let Some(author) = self.accounts.get_mut(usize::from(entry.author)) {
+            author.exclusive[on].raise(1);
+        }
+        let mut above = entry.above;
+        while above != 0 {
+            let client = above.trailing_zeros() as usize;
+            above &= above.saturating_sub(1);
+            if let Some(account) = self.accounts.get_mut(client) {
+                account.inclusive[on].raise(1);
+            }
         }
     }
+
+    /// Counts a decision against its deadline, and ranks it by how close it came.
+    fn judge(&mut self, read: &ReadDecision<'_>) {
+        let Some(judged) = read.judged else { return };
+        let account = &mut self.accounts[usize::from(read.client)];
+        account.misses.raise(u64::from(judged.late || judged.killed));
+        let score = match judged.used {
+            Some((took, budget)) => 1.0 - account.used.record(took, budget),
+            None if judged.killed => f64::INFINITY,
+            None => return,
+        };
+        if !account.closest.wants(score) {
+            return;
+        }
+        let hung = read.hung.as_ref();
+        let (mut chain, chain_cut) =
+            hung.map_or_else(Default::default, |hung| chain(&hung.cascade.nodes, hung.above));
+        chain.push((read.trace, read.record, true));
+        let node = hung.and_then(|hung| Some((hung.cascade.serial, hung.node?)));
+        if let Some((serial, _)) = node {
+            self.watched.insert(serial);
+        }
+        account.closest.insert(Ranked {
+            score,
+            trace: read.trace,
+            record: read.record,
+            chain,
+            chain_cut,
+            inflicted: 0,
+            node,
+        });
+    }
+
+    /// Counts that a client waited in an operation of its own for another's answer.
+    fn wait(&mut self, read: &ReadDecision<'_>) {
+        let (Some(op), Some(took)) = (read.op, read.entry.took) else { return };
+        if op.owner != NOBODY && op.owner != read.client {
+            let waited = &mut self.accounts[usize::from(op.owner)].waited_ns[usize::from(read.client)];
+            *waited = waited.saturating_add(took);
+        }
+    }
+
+    /// Ranks a closed cascade's decisions by what followed from them.
+    fn rank(&mut self, cascade: &Cascade, watched: bool, scope: &Scope<'_>) {
+        let mut inclusive = std::mem::take(&mut self.inclusive);
+        cascade.inclusive(&mut inclusive);
+        for (place, node) in (0_u32..).zip(&cascade.nodes) {
+            let followed = inclusive[place as usize].saturating_sub(1);
+            if !node.decision || followed == 0 {
+                continue;
+            }
+            let client = scope.roster.participants[usize::from(node.trace)].client.unwrap_or(NOBODY);
+            let Some(account) = self.accounts.get_mut(usize::from(client)) else { continue };
+            if account.costliest.wants(followed as f64) {
+                let (chain, chain_cut) = chain(&cascade.nodes, place);
+                account.costliest.insert(Ranked {
+                    score: followed as f64,
+                    trace: node.trace,
+                    record: node.record,
+                    chain,
+                    chain_cut,
+                    inflicted: followed,
+                    node: None,
+                });
+            }
+        }
+        if watched {
+            for ranked in self.accounts.iter_mut().flat_map(|account| &mut account.closest.entries) {
+                if let Some((_, node)) = ranked.node.filter(|(serial, _)| *serial == cascade.serial) {
+                    ranked.inflicted = inclusive[node as usize].saturating_sub(1);
+                }
+            }
+        }
+        self.inclusive = inclusive;
+    }
+}
+
+impl Measure for Ledger {
+    fn of(scope: &Scope<'_>) -> Self {
+        let Scope { roster, timeline, .. } = *scope;
+        let (clients, columns) = (roster.clients.len(), roster.columns.len());
+        let mut accounts = vec![Account::new(clients, columns); clients];
+        // Who is killed for an event that it has not even read has missed a deadline without a decision to show for it.
+        for kill in timeline.faults.iter().filter(|fault| fault.kind == FaultKind::DeadlineKill) {
+            let client =
+                roster.trace_of(kill.actor).and_then(|trace| roster.participants[usize::from(trace)].client);
+            if let Some(account) = client.and_then(|client| accounts.get_mut(usize::from(client))) {
+                account.misses.raise(u64::from(kill.detail == u64::MAX));
+            }
+        }
+        Ledger { accounts, seen: vec![false; columns], watched: BTreeSet::new(), inclusive: Vec::new() }
+    }
+
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+        let account = self.accounts.get_mut(usize::from(begun.owner()));
+        if let Some(account) = account.filter(|_| begun.counted()) {
+            account.operations.raise(1);
+        }
+    }
+
+    fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
+        let entry = read.entry;
+        self.seen[entry.column] = true;
+        if read.counted {
+            self.accounts[usize::from(read.client)].decide(entry);
+            self.inflict(read.client, entry);
+            self.judge(read);
+            self.wait(read);
+        } else if let (Some(PhaseKind::Control), Some(took), false) = (read.phase, entry.took, entry.own) {
+            self.accounts[usize::from(read.client)].control.record(took);
+        }
+    }
+
+    fn decision_answered(&mut self, answered: &Answered<'_>, _: &Scope<'_>) {
+        let dec = answered.dec;
+        if !dec.counted || dec.at_once || answered.ending != Ending::Itself {
+            return;
+        }
+        let account = &mut self.accounts[usize::from(dec.client)];
+        account.queue.record(answered.queued);
+        if dec.started.is_some() {
+            let held = dec.answered.saturating_sub(dec.read).saturating_sub(answered.queued);
+            account.work.record(held.saturating_sub(dec.blocked));
+            account.blocked.record(dec.blocked.min(held));
+        }
+    }
+
+    fn cascade_closed(&mut self, closed: &ClosedCascade<'_>, scope: &Scope<'_>) {
+        let cascade = closed.cascade;
+        let watched = self.watched.remove(&cascade.serial);
+        if counts(cascade.phase) && cascade.operations > 1 {
+            self.rank(cascade, watched, scope);
+        }
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        let (mut latency, mut used) = (Times::default(), Used::default());
+        for account in &self.accounts {
+            latency.add(&account.latency);
+            used.add(&account.used);
+        }
+        findings.latency_ns = latency.summary();
+        findings.headroom = used.headroom();
+        findings.causes = self.causes(closing);
+        findings.clients = self.clients(closing);
+    }
+
+    fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
+        Some(match parts {
+            ["deadline", "misses"] => {
+                Measured::Count(findings.clients.iter().map(|client| client.deadline_misses).total())
+            }
+            ["headroom", which] => Measured::Number(headroom(&findings.headroom, which)?),
+            ["latency", which] => Measured::Time(latency(&findings.latency_ns, which)?),
+            ["clients", id, rest @ ..] => {
+                of_client(findings.clients.iter().find(|client| client.id == *id)?, rest)?
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn of_client(client: &Client, rest: &[&str]) -> Option<Measured> {
+    Some(match rest {
+        ["decisions"] => Measured::Count(client.decisions),
+        ["own_process"] => Measured::Count(client.own_process),
+        ["operations"] => Measured::Count(client.operations),
+        ["restarts"] => Measured::Count(client.lives.len().saturating_sub(1) as u64),
+        ["deadline", "misses"] => Measured::Count(client.deadline_misses),
+        ["latency", which] => Measured::Time(latency(&client.latency_ns, which)?),
+        ["headroom", which] => Measured::Number(headroom(&client.headroom, which)?),
+        _ => return None,
+    })
+}
+
+/// The way from the root to a node, at most [`CHAIN_MAX`] steps: the root and the last ones.
+fn chain(nodes: &[Node], place: u32) -> (Vec<Step>, bool) {
+    let mut steps = Vec::new();
+    let mut at = place;
+    while let Some(node) = nodes.get(at as usize) {
+        if steps.len() == CHAIN_MAX {
+            if let (Some(last), Some(root)) = (steps.last_mut(), nodes.first()) {
+                *last = (root.trace, root.record, root.decision);
+            }
+            steps.reverse();
+            return (steps, true);
+        }
+        steps.push((node.trace, node.record, node.decision));
+        at = node.parent;
+    }
+    steps.reverse();
+    (steps, false)
 }

@@ -16,9 +16,13 @@ use lab_model::{Bounded, OperationKind, PhaseKind, Total};
 
 use crate::{
     cast::timeline::Timeline,
-    findings::{Denials, Gap, Outside as Found, Product, TimeInterval, Unaccounted},
-    measures::{gain::Draw, latency::Times},
-    pass::slots::{NEVER, Op},
+    findings::{Denials, Findings, Gap, Outside as Found, Product, TimeInterval, Unaccounted},
+    measures::{Closing, Measure, gain::Draw, latency::Times},
+    pass::{
+        facts::{EndedOperation, Ending, ReadDecision, Scope, bit},
+        slots::{NEVER, Op},
+    },
+    verdict::expect::Measured,
 };
 
 /// The equal parts of a phase whose medians are resampled.
@@ -32,7 +36,7 @@ const ORDERS_MAX: usize = 8;
 /// The gap that grew most shows the place when its growth is this many times that of any other.
 const CLEAR: f64 = 2.0;
 /// `EPERM`: what a denied operation fails with.
-pub(crate) const DENIED: u32 = 1;
+pub(super) const DENIED: u32 = 1;
 
 /// The phases that are compared.
 const PHASES: [PhaseKind; 3] = [PhaseKind::Control, PhaseKind::External, PhaseKind::Storm];
@@ -57,10 +61,12 @@ pub(crate) struct Outside {
     /// By client: denied operations that it was asked about, and that it was not.
     asked: Vec<u64>,
     not_asked: Vec<u64>,
+    /// By product: decisions of storm and drain about what its threads did.
+    generated: Vec<u64>,
 }
 
 impl Outside {
-    pub(crate) fn new(clients: usize) -> Outside {
+    fn new(clients: usize, products: usize) -> Outside {
         Outside {
             clients,
             sides: vec![Side::default(); PHASES.len()],
@@ -68,16 +74,17 @@ impl Outside {
             denied_roots: 0,
             asked: vec![0; clients],
             not_asked: vec![0; clients],
+            generated: vec![0; products],
         }
     }
 
     /// Counts an operation that has ended.
-    pub(crate) fn add(&mut self, op: &Op, phase: Option<PhaseKind>, timeline: &Timeline) {
+    fn add(&mut self, op: &Op, phase: Option<PhaseKind>, timeline: &Timeline) {
         if op.counted && op.error == DENIED && !op.denied {
             self.denied.raise(1);
             self.denied_roots.raise(u64::from(op.root));
             for client in 0..self.clients {
-                let bit = 1_u128.checked_shl(u32::try_from(client).unwrap_or(u32::MAX)).unwrap_or(0);
+                let bit = bit(u16::try_from(client).unwrap_or(u16::MAX));
                 let tally = if op.asked_by & bit == 0 { &mut self.not_asked } else { &mut self.asked };
                 tally[client].raise(1);
             }
@@ -95,7 +102,7 @@ impl Outside {
     }
 
     /// The findings, with the products' own part of them.
-    pub(crate) fn finish(&self, products: Vec<Product>, seed: u64, name: &impl Fn(usize) -> String) -> Found {
+    fn section(&self, products: Vec<Product>, seed: u64, name: &impl Fn(usize) -> String) -> Found {
         let unaccounted = PHASES.iter().zip(&self.sides).filter(|(_, side)| side.whole.count() > 0);
         let unaccounted = unaccounted.map(|(phase, side)| Unaccounted {
             phase: phase.name().into(),
@@ -171,6 +178,51 @@ impl Outside {
         };
         let (low, high) = (at(25).copied().unwrap_or(value), at(975).copied().unwrap_or(value));
         Some(TimeInterval { value, low: low.min(value), high: high.max(value) })
+    }
+}
+
+impl Measure for Option<Outside> {
+    /// Only in a lab with products beside its clients.
+    fn of(scope: &Scope<'_>) -> Self {
+        let products = scope.lab.external.len();
+        (products > 0).then(|| Outside::new(scope.roster.clients.len(), products))
+    }
+
+    fn operation_ended(&mut self, ended: &EndedOperation<'_>, scope: &Scope<'_>) {
+        if let (Some(outside), Ending::Itself) = (self, ended.ending) {
+            outside.add(ended.op, ended.phase, scope.timeline);
+        }
+    }
+
+    fn decision_read(&mut self, read: &ReadDecision<'_>, scope: &Scope<'_>) {
+        let Some(outside) = self.as_mut().filter(|_| read.counted) else { return };
+        let product = read.entry.column.checked_sub(scope.roster.product_column(0));
+        if let Some(generated) = product.and_then(|product| outside.generated.get_mut(product)) {
+            generated.raise(1);
+        }
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        let Scope { lab, roster, timeline, .. } = closing.scope;
+        findings.outside = self.as_ref().map(|outside| {
+            let products = lab.external.iter().enumerate().zip(&outside.generated);
+            let products = products.map(|((place, product), &generated)| {
+                timeline.products.finish(place, product, generated, timeline)
+            });
+            let name = |client: usize| roster.clients[client].id.clone();
+            outside.section(products.collect(), lab.seed, &name)
+        });
+    }
+
+    fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
+        let ["outside", which] = parts else { return None };
+        let outside = findings.outside.as_ref()?;
+        Some(match *which {
+            "denied" => Measured::Count(outside.denials.operations),
+            "generated" => Measured::Count(outside.products.iter().map(|product| product.generated).total()),
+            "added" => Measured::Time(outside.added_ns?.value.max(0).unsigned_abs()),
+            _ => return None,
+        })
     }
 }
 
@@ -292,7 +344,7 @@ mod tests {
     /// Without the product every gap is about 10; beside it the whole machine is `slower` times as slow, and the
     /// product takes `more` between bravo and alpha.
     fn tallied(slower: u64, more: u64) -> Outside {
-        let mut outside = Outside::new(2);
+        let mut outside = Outside::new(2, 0);
         for (side, times, product) in [(0, 1, 0), (1, slower, more)] {
             for nth in 0..160_u64 {
                 let gap = (100 + nth % 3) * times;
@@ -309,14 +361,14 @@ mod tests {
     fn the_gap_that_grows_beyond_the_others_is_the_products() {
         let name = |client: usize| ["alpha", "bravo"][client].to_owned();
         for slower in [1, 5] {
-            let found = tallied(slower, 1200).finish(Vec::new(), 1, &name);
+            let found = tallied(slower, 1200).section(Vec::new(), 1, &name);
             assert_eq!(found.place.as_deref(), Some("between bravo and alpha"));
             let added = found.added_ns.unwrap();
             assert!(added.low <= 1200 && 1200 <= added.high, "{added:?}");
             assert!(added.high - added.low < 60, "{added:?}");
         }
         // A machine that is slower for everybody is no product.
-        let found = tallied(5, 0).finish(Vec::new(), 1, &name);
+        let found = tallied(5, 0).section(Vec::new(), 1, &name);
         assert_eq!((found.place, found.added_ns), (None, None));
         let share = found.unaccounted[1].share.unwrap();
         assert!(share > 0.98, "{share}");
@@ -324,14 +376,14 @@ mod tests {
 
     #[test]
     fn a_denial_that_no_client_gave_is_counted_by_who_was_asked() {
-        let mut outside = Outside::new(2);
+        let mut outside = Outside::new(2, 0);
         let failed = |denied| Op { error: DENIED, denied, ..op(0, 9, vec![asked(1, 2, 3)]) };
         outside.add(&failed(false), Some(PhaseKind::Storm), &Timeline::default());
         outside.add(&failed(true), Some(PhaseKind::Storm), &Timeline::default());
         outside.add(&Op { error: 2, ..failed(false) }, Some(PhaseKind::Storm), &Timeline::default());
         outside.add(&Op { root: false, ..failed(false) }, Some(PhaseKind::Storm), &Timeline::default());
         let name = |client: usize| format!("c{client}");
-        let denials = outside.finish(Vec::new(), 1, &name).denials;
+        let denials = outside.section(Vec::new(), 1, &name).denials;
         assert_eq!((denials.operations, denials.root_ops), (2, 1));
         assert_eq!(denials.asked, [("c0".to_owned(), 0), ("c1".to_owned(), 2)]);
         assert_eq!(denials.not_asked, [("c0".to_owned(), 2), ("c1".to_owned(), 0)]);

@@ -7,9 +7,13 @@ use lab_trace::{OperationBegin, OperationEnd};
 
 use crate::{
     cast::timeline::{Marked, Timeline},
-    findings::{Lifetimes, Phase, PlannedOps},
-    measures::latency::Times,
-    pass::merge::NotBegun,
+    findings::{Cost, Findings, Lifetimes, Phase, PlannedOps},
+    measures::{Closing, Measure, latency::Times},
+    pass::{
+        facts::{BegunOperation, Scope},
+        merge::NotBegun,
+    },
+    verdict::expect::{Measured, latency},
 };
 
 #[derive(Clone, Debug, Default)]
@@ -39,14 +43,9 @@ pub(crate) struct PhaseTally([One; PhaseKind::ALL.len()]);
 
 impl PhaseTally {
     /// Counts a root operation.
-    pub(crate) fn begin(
-        &mut self,
-        phase: Option<PhaseKind>,
-        at: u64,
-        begin: &OperationBegin,
-        end: Option<&OperationEnd>,
-    ) {
-        let Some(one) = phase.and_then(|phase| self.0.get_mut(phase.place())) else { return };
+    fn begin(&mut self, begun: &BegunOperation<'_>) {
+        let (at, begin, end) = (begun.at, &begun.operation.begin, begun.operation.end.present());
+        let Some(one) = begun.phase.and_then(|phase| self.0.get_mut(phase.place())) else { return };
         one.first = Some(one.first.map_or(at, |first| first.min(at)));
         one.last = one.last.max(at).max(end.map_or(0, |end| end.ended.0));
         one.planned.raise(u64::from(begin.planned.is_some()));
@@ -64,13 +63,13 @@ impl PhaseTally {
         one.times.record(end.ended.0.saturating_sub(begin.planned.unwrap_or(begin.started).0));
     }
 
-    pub(crate) fn median(&self, phase: PhaseKind) -> Option<u64> {
+    fn median(&self, phase: PhaseKind) -> Option<u64> {
         self.0[phase.place()].times.median()
     }
 
     /// The phases that took place: as marked, or, where no mark is left, as their root operations show. What was not
     /// begun belongs to the phase in which the driver said so.
-    pub(crate) fn finish(&self, timeline: &Timeline, not_begun: &[NotBegun]) -> Vec<Phase> {
+    fn section<'a>(&self, timeline: &Timeline, not_begun: impl Iterator<Item = &'a NotBegun>) -> Vec<Phase> {
         let mut left = [(0_u64, 0_u64); PhaseKind::ALL.len()];
         for note in not_begun {
             let Some(phase) = timeline.phase_at(note.at) else { continue };
@@ -104,6 +103,41 @@ impl PhaseTally {
             });
         }
         phases
+    }
+}
+
+impl Measure for PhaseTally {
+    fn of(_: &Scope<'_>) -> Self {
+        PhaseTally::default()
+    }
+
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+        if begun.root {
+            self.begin(begun);
+        }
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        let sides = closing.show.merge.sides();
+        let not_begun = sides.iter().flat_map(|side| &side.not_begun);
+        findings.phases = self.section(closing.scope.timeline, not_begun);
+        findings.cost = Cost {
+            baseline_ns: self.median(PhaseKind::Baseline),
+            control_ns: self.median(PhaseKind::Control),
+            external_ns: self.median(PhaseKind::External),
+            storm_ns: self.median(PhaseKind::Storm),
+        };
+    }
+
+    fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
+        let named = |phase: &str| findings.phases.iter().find(|one| one.name == phase);
+        match parts {
+            ["op_latency", phase, which] => {
+                Some(Measured::Time(latency(&named(phase)?.op_latency_ns, which)?))
+            }
+            ["root_ops", phase] => Some(Measured::Count(named(phase)?.root_ops)),
+            _ => None,
+        }
     }
 }
 

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use lab_model::{Bounded, OperationKind};
 
 use crate::{
-    findings::{Pipeline, SlowOperation, Stage},
-    measures::latency::Times,
-    pass::slots::{Asked, NEVER, Op},
+    findings::{Findings, Pipeline, SlowOperation, Stage},
+    measures::{Closing, Measure, latency::Times},
+    pass::{
+        facts::{EndedOperation, Ending, Scope},
+        slots::{Asked, NEVER, Op},
+    },
 };
 
 /// The distinct orders that are counted.
@@ -47,7 +50,7 @@ pub(crate) struct Stages {
 }
 
 impl Stages {
-    pub(crate) fn new(clients: usize) -> Stages {
+    fn new(clients: usize) -> Stages {
         Stages {
             read: vec![Times::default(); clients],
             answered: vec![Times::default(); clients],
@@ -65,7 +68,7 @@ impl Stages {
     }
 
     /// Counts a completed root operation.
-    pub(crate) fn add(&mut self, op: &Op) {
+    fn add(&mut self, op: &Op) {
         if op.asked.is_empty() || op.asked.iter().any(|asked| asked.answered == NEVER) {
             return;
         }
@@ -127,7 +130,7 @@ impl Stages {
         self.slowest.truncate(SLOWEST_MAX);
     }
 
-    pub(crate) fn finish(
+    fn section(
         &self,
         origin: u64,
         name: &impl Fn(u16) -> String,
@@ -164,6 +167,25 @@ impl Stages {
             op_ns: self.op.quantile(0.5),
             slowest: self.slowest.iter().map(|slow| slow.show(origin, name, path)).collect(),
         }
+    }
+}
+
+impl Measure for Stages {
+    fn of(scope: &Scope<'_>) -> Self {
+        Stages::new(scope.roster.clients.len())
+    }
+
+    fn operation_ended(&mut self, ended: &EndedOperation<'_>, _: &Scope<'_>) {
+        let op = ended.op;
+        if op.root && ended.ending == Ending::Itself && ended.in_storm && op.kind != OperationKind::Process {
+            self.add(op);
+        }
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        let name = |client: u16| closing.client(client);
+        let path = |trace: u16, record: u64| closing.show.operation_path(trace, record);
+        findings.pipeline = self.section(closing.scope.timeline.origin, &name, &path);
     }
 }
 

@@ -6,8 +6,9 @@ use lab_model::{Bounded, Total};
 use lab_trace::{Part, Request, RequestEnd};
 
 use crate::{
-    findings::{Leg, RequestTimes, Requests},
-    measures::latency::Times,
+    findings::{Findings, Leg, RequestTimes, Requests},
+    measures::{Closing, Measure, latency::Times},
+    pass::facts::Scope,
 };
 
 /// The error of a request whose channel broke, or that had none (`EPIPE`): the same number on all systems.
@@ -99,7 +100,7 @@ impl Tally {
 }
 
 /// The requests of one client by whom it asked: its helpers first, then daemons by name.
-pub(crate) fn rows<'a>(tallies: impl Iterator<Item = (Option<String>, &'a Tally)>) -> Vec<Requests> {
+fn rows<'a>(tallies: impl Iterator<Item = (Option<String>, &'a Tally)>) -> Vec<Requests> {
     let mut all: BTreeMap<Option<String>, Tally> = BTreeMap::new();
     for (daemon, tally) in tallies {
         all.entry(daemon).or_default().add(tally);
@@ -120,6 +121,29 @@ pub(crate) fn rows<'a>(tallies: impl Iterator<Item = (Option<String>, &'a Tally)
         daemon,
     };
     all.into_iter().map(row).collect()
+}
+
+/// What clients asked of workers outside themselves. A request is joined to nothing, so each trace's are counted while it
+/// is read ([`crate::pass::merge::Side::requests`]) and put together here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked;
+
+impl Measure for Asked {
+    fn of(_: &Scope<'_>) -> Self {
+        Asked
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        let (roster, show) = (closing.scope.roster, closing.show);
+        let of_trace = |trace: usize| {
+            let own = show.traces[trace].header.actor.0;
+            let requests = show.merge.side(u16::try_from(trace).unwrap_or(u16::MAX)).requests.iter();
+            requests.map(move |(&whom, tally)| ((whom != own).then(|| roster.name_of(whom)), tally))
+        };
+        for (place, client) in findings.clients.iter_mut().enumerate() {
+            client.requests = rows(roster.traces_of(place).flat_map(of_trace));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,9 +9,13 @@ use lab_model::{Bounded, Cache, EventKind, Lab};
 use lab_trace::DecisionBegin;
 
 use crate::{
-    findings::{Approvals, DeadlineLength, KernelRules},
-    measures::latency::Used,
-    pass::slots::{NEVER, Op},
+    findings::{Approvals, DeadlineLength, Findings, KernelRules},
+    measures::{Closing, Measure, latency::Used},
+    pass::{
+        facts::{EndedOperation, Ending, ReadDecision, Scope},
+        slots::{NEVER, Op},
+    },
+    verdict::expect::{Measured, headroom},
 };
 
 /// Two clients tell how they were asked when the shorter of their holds is at least this part of the operation.
@@ -40,7 +44,7 @@ pub(crate) struct RulesTally {
 
 impl RulesTally {
     /// Looks at a root operation that has ended by itself. `alive` are the clients that could be asked, as bits.
-    pub(crate) fn operation(&mut self, op: &Op, ended: u64, alive: u128) {
+    fn operation(&mut self, op: &Op, ended: u64, alive: u128) {
         self.delivery(op, ended);
         if op.denied {
             self.denial(op, ended, alive);
@@ -93,7 +97,7 @@ impl RulesTally {
     }
 
     /// Looks at the deadline of a decision that was read at `read`.
-    pub(crate) fn deadline(&mut self, begin: &DecisionBegin, read: u64) {
+    fn deadline(&mut self, begin: &DecisionBegin, read: u64) {
         let Some(deadline) = begin.deadline.map(|deadline| deadline.0) else { return };
         let made = begin.kernel.map(|kernel| kernel.0);
         let length = deadline.saturating_sub(made.unwrap_or(read));
@@ -113,7 +117,7 @@ impl RulesTally {
 
     /// The rules as the report tells them. `approvals` has each client's in the lab's order; `lossy` says that
     /// records of decisions are missing, and then nothing is said about who was not asked.
-    pub(crate) fn finish(&self, lab: &Lab, approvals: &[Approvals], lossy: bool) -> KernelRules {
+    fn section(&self, lab: &Lab, approvals: &[Approvals], lossy: bool) -> KernelRules {
         let deadlines = self.lengths.iter().map(|(event, length)| {
             let shown = DeadlineLength {
                 decisions: length.decisions,
@@ -141,6 +145,58 @@ impl RulesTally {
             deadlines: deadlines.collect(),
         }
     }
+}
+
+impl Measure for RulesTally {
+    fn of(_: &Scope<'_>) -> Self {
+        RulesTally::default()
+    }
+
+    fn operation_ended(&mut self, ended: &EndedOperation<'_>, _: &Scope<'_>) {
+        if ended.op.root && ended.ending == Ending::Itself && ended.in_storm {
+            self.operation(ended.op, ended.at, ended.alive);
+        }
+    }
+
+    fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
+        if read.counted {
+            self.deadline(&read.decision.begin, read.at);
+        }
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        let approvals: Vec<Approvals> =
+            findings.clients.iter().map(|client| client.approvals.clone()).collect();
+        let lossy = closing.losses.by_client.iter().any(|&lost| lost > 0);
+        findings.rules = self.section(closing.scope.lab, &approvals, lossy);
+    }
+
+    fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
+        let rules = &findings.rules;
+        Some(match parts {
+            ["delivery", "order"] => Measured::Word(rules.delivery.clone()?),
+            ["delivery", "after_deny"] => Measured::Word(rules.after_deny.clone()?),
+            ["delivery", "kept_answers"] => Measured::Word(rules.kept_answers.clone()?),
+            ["delivery", "left", which] => Measured::Number(left_at_read(rules, which)?),
+            ["deadline", event @ ("open" | "exec"), which] => {
+                Measured::Time(deadline_length(rules, event, which)?)
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// The length of the deadlines of one kind of event.
+fn deadline_length(rules: &KernelRules, event: &str, which: &str) -> Option<u64> {
+    let kind = if event == "open" { EventKind::AuthOpen } else { EventKind::AuthExec };
+    let length = rules.deadlines.get(kind.name())?;
+    Some(if which == "min" { length.min_ns } else { length.max_ns })
+}
+
+/// What was left of the deadline at delivery, for the kind of event for which least was.
+fn left_at_read(rules: &KernelRules, which: &str) -> Option<f64> {
+    let shares = rules.deadlines.values().filter_map(|length| headroom(&length.left_at_read, which));
+    shares.min_by(f64::total_cmp)
 }
 
 /// The only one that occurred; `mixed` for several, nothing for none.

@@ -1,8 +1,13 @@
 //! Rates, queues and headroom over time, and whether the queues grew.
 
-use lab_model::Bounded;
+use lab_model::{Bounded, PhaseKind};
 
-use crate::{cast::timeline::Timeline, findings::Series};
+use crate::{
+    cast::timeline::Timeline,
+    findings::{Findings, Series},
+    measures::{Closing, Measure, latency::headroom},
+    pass::facts::{Answered, BegunOperation, EndedOperation, Ending, Noticed, ReadDecision, Scope},
+};
 
 /// The most buckets of a series.
 const BUCKETS_MAX: usize = 240;
@@ -12,7 +17,7 @@ pub(crate) const STORM_PARTS: usize = 4;
 
 /// Counts in equal stretches of the run.
 #[derive(Clone, Debug)]
-pub(crate) struct Buckets {
+struct Buckets {
     origin: u64,
     width: u64,
     current: usize,
@@ -24,7 +29,7 @@ pub(crate) struct Buckets {
 }
 
 impl Buckets {
-    pub(crate) fn new(timeline: &Timeline, columns: usize, clients: usize) -> Buckets {
+    fn new(timeline: &Timeline, columns: usize, clients: usize) -> Buckets {
         let length = timeline.last.saturating_sub(timeline.origin).max(1);
         let width = length.div_ceil(BUCKETS_MAX as u64).max(1);
         let count = usize::try_from(length.checked_div(width).unwrap_or(0).saturating_add(1))
@@ -58,7 +63,7 @@ impl Buckets {
         }
     }
 
-    pub(crate) fn read(&mut self, at: u64, client: u16, column: usize) {
+    fn read(&mut self, at: u64, client: u16, column: usize) {
         self.advance(at);
         let bucket = self.bucket(at);
         self.decisions[column][bucket].raise(1);
@@ -68,37 +73,37 @@ impl Buckets {
         *most = (*most).max(self.pending[client]);
     }
 
-    pub(crate) fn answered(&mut self, at: u64, client: u16) {
+    fn answered(&mut self, at: u64, client: u16) {
         self.advance(at);
         let pending = &mut self.pending[usize::from(client)];
         *pending = pending.saturating_sub(1);
     }
 
-    pub(crate) fn headroom(&mut self, at: u64, client: u16, headroom: f64) {
+    fn headroom(&mut self, at: u64, client: u16, headroom: f64) {
         let bucket = self.bucket(at);
         let lowest = &mut self.headroom_min[usize::from(client)][bucket];
         *lowest = Some(lowest.map_or(headroom, |lowest| lowest.min(headroom)));
     }
 
-    pub(crate) fn root_completed(&mut self, at: u64) {
+    fn root_completed(&mut self, at: u64) {
         let bucket = self.bucket(at);
         self.root_ops[bucket].raise(1);
     }
 
     /// Counts one column's decisions as another's.
-    pub(crate) fn fold(&mut self, from: usize, into: usize) {
+    fn fold(&mut self, from: usize, into: usize) {
         let counts = std::mem::take(&mut self.decisions[from]);
         self.decisions[from] = vec![0; counts.len()];
         self.decisions[into].iter_mut().zip(counts).for_each(|(sum, count)| sum.raise(count));
     }
 
     /// True when anything falls into a column.
-    pub(crate) fn has(&self, column: usize) -> bool {
+    fn has(&self, column: usize) -> bool {
         self.decisions[column].iter().any(|&count| count > 0)
     }
 
     /// The series, with the columns that are kept in a report.
-    pub(crate) fn finish(mut self, end: u64, keep: &[bool]) -> Series {
+    fn finish(mut self, end: u64, keep: &[bool]) -> Series {
         self.advance(end);
         let kept = self.decisions.into_iter().zip(keep).filter(|&(_, &keep)| keep);
         Series {
@@ -113,7 +118,7 @@ impl Buckets {
 
 /// The backlog over the storm: what was pending, and reactions still to come, in four parts of equal length.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Backlog {
+struct Backlog {
     began: u64,
     ended: u64,
     now: u64,
@@ -125,7 +130,7 @@ pub(crate) struct Backlog {
 }
 
 impl Backlog {
-    pub(crate) fn new(began: u64, ended: u64) -> Backlog {
+    fn new(began: u64, ended: u64) -> Backlog {
         Backlog { began, ended, now: began, ..Backlog::default() }
     }
 
@@ -152,17 +157,17 @@ impl Backlog {
         }
     }
 
-    pub(crate) fn more(&mut self, at: u64, count: u64) {
+    fn more(&mut self, at: u64, count: u64) {
         self.advance(at);
         self.level.raise(count);
     }
 
-    pub(crate) fn less(&mut self, at: u64, count: u64) {
+    fn less(&mut self, at: u64, count: u64) {
         self.advance(at);
         self.level = self.level.saturating_sub(count);
     }
 
-    pub(crate) fn started(&mut self, at: u64, planned: u64) {
+    fn started(&mut self, at: u64, planned: u64) {
         if (self.began..self.ended).contains(&at) {
             let lateness = &mut self.lateness[self.part(at)];
             lateness.0.raise(u128::from(at.saturating_sub(planned)));
@@ -171,16 +176,99 @@ impl Backlog {
     }
 
     /// The mean level in each part of the storm.
-    pub(crate) fn levels(&mut self) -> [f64; STORM_PARTS] {
+    fn levels(&mut self) -> [f64; STORM_PARTS] {
         self.advance(self.ended);
         let length = self.length().max(1);
         self.sums.map(|sum| sum as f64 / length as f64)
     }
 
     /// The mean lateness of planned starts in each part, in nanoseconds; `None` in a closed loop.
-    pub(crate) fn lateness(&self) -> Option<[f64; STORM_PARTS]> {
+    fn lateness(&self) -> Option<[f64; STORM_PARTS]> {
         let all = self.lateness.iter().all(|&(_, count)| count > 0);
         all.then(|| self.lateness.map(|(sum, count)| sum as f64 / count.max(1) as f64))
+    }
+}
+
+/// The run in equal stretches, and the backlog of the storm.
+#[derive(Clone, Debug)]
+pub(crate) struct OverTime {
+    buckets: Buckets,
+    backlog: Backlog,
+}
+
+impl OverTime {
+    /// The mean backlog in each part of the storm.
+    pub(crate) fn levels(&self) -> [f64; STORM_PARTS] {
+        self.backlog.clone().levels()
+    }
+
+    /// The mean lateness of planned starts in each part, in nanoseconds; `None` in a closed loop.
+    pub(crate) fn lateness(&self) -> Option<[f64; STORM_PARTS]> {
+        self.backlog.lateness()
+    }
+}
+
+impl Measure for OverTime {
+    fn of(scope: &Scope<'_>) -> Self {
+        let timeline = scope.timeline;
+        let began = timeline.marked(PhaseKind::Storm).map_or(timeline.origin, |storm| storm.began);
+        let ended = timeline.storm_end().unwrap_or(timeline.last);
+        let (columns, clients) = (scope.roster.columns.len(), scope.roster.clients.len());
+        OverTime { buckets: Buckets::new(timeline, columns, clients), backlog: Backlog::new(began, ended) }
+    }
+
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+        if begun.awaited {
+            self.backlog.less(begun.at, 1);
+        }
+        if let (Some(planned), true, Some(PhaseKind::Storm)) =
+            (begun.operation.begin.planned, begun.root, begun.phase)
+        {
+            self.backlog.started(begun.at, planned.0);
+        }
+    }
+
+    fn operation_ended(&mut self, ended: &EndedOperation<'_>, _: &Scope<'_>) {
+        if ended.op.root && ended.ending == Ending::Itself {
+            self.buckets.root_completed(ended.at);
+        }
+    }
+
+    fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
+        if let Some((took, budget)) = read.judged.and_then(|judged| judged.used) {
+            let answered = read.at.saturating_add(took);
+            self.buckets.headroom(answered, read.client, headroom(took, budget));
+        }
+        self.buckets.read(read.at, read.client, read.entry.column);
+        self.backlog.more(read.at, 1);
+    }
+
+    fn decision_answered(&mut self, answered: &Answered<'_>, _: &Scope<'_>) {
+        self.buckets.answered(answered.at, answered.dec.client);
+        self.backlog.less(answered.at, 1);
+        if answered.reactions > 0 {
+            self.backlog.more(answered.at, answered.reactions);
+        }
+    }
+
+    fn noticed(&mut self, noticed: &Noticed<'_>, _: &Scope<'_>) {
+        if noticed.reactions > 0 {
+            self.backlog.more(noticed.at, noticed.reactions);
+        }
+    }
+
+    /// The series, with the columns of the cause matrix that a report keeps.
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        let roster = closing.scope.roster;
+        let mut buckets = self.buckets.clone();
+        if closing.losses.lost > 0 {
+            // With records missing, an unknown thread may well be one of the lab's.
+            buckets.fold(roster.external(), roster.unexplained());
+        }
+        let keep: Vec<bool> = (0..roster.columns.len())
+            .map(|column| column <= roster.clients.len() || buckets.has(column))
+            .collect();
+        findings.series = buckets.finish(closing.scope.timeline.last, &keep);
     }
 }
 

@@ -1,45 +1,53 @@
 //! What clients were told of after it had happened (NOTIFY): counted apart from decisions, for nobody waited.
 
-use lab_model::{Lab, NotifyEvent};
+use lab_model::{Bounded, Lab, NotifyEvent, Total};
 
-use crate::measures::latency::Times;
+use crate::{
+    findings::{Findings, Told},
+    measures::{Closing, Measure, latency::Times},
+    pass::{
+        facts::{BegunOperation, Noticeable, Noticed, ReadDecision, Scope, bit},
+        merge::Side,
+        slots::NEVER,
+    },
+};
 
 /// One client's counts over storm and drain.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ToldTally {
+struct ToldTally {
     /// Some behaviour of the client has it told of something.
-    pub(crate) listens: bool,
-    pub(crate) notices: u64,
-    pub(crate) by_event: [u64; NotifyEvent::ALL.len()],
+    listens: bool,
+    notices: u64,
+    by_event: [u64; NotifyEvent::ALL.len()],
     /// Notices of more than one kind of event, which the kernel had merged.
-    pub(crate) mixed: u64,
+    mixed: u64,
     /// By column of the cause matrix.
-    pub(crate) by_author: Vec<u64>,
+    by_author: Vec<u64>,
     /// Notices that set the client's reaction off.
-    pub(crate) reacted: u64,
+    reacted: u64,
     /// Operations made because of them, in storm and drain.
-    pub(crate) operations: u64,
+    operations: u64,
     /// Decisions, anybody's, about those operations.
-    pub(crate) inflicted: u64,
+    inflicted: u64,
     /// From the operation's end to the read; nothing when it was read before that.
-    pub(crate) lag: Times,
-    pub(crate) opens: Coverage,
-    pub(crate) execs: Coverage,
+    lag: Times,
+    opens: Coverage,
+    execs: Coverage,
 }
 
 /// Operations that succeeded, and what a client was told of them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Coverage {
+struct Coverage {
     /// The client listens to these.
-    pub(crate) wanted: bool,
-    pub(crate) operations: u64,
+    wanted: bool,
+    operations: u64,
     /// Opens: notices of one, each of which stands for at least one. Execs: those of which there was a notice.
-    pub(crate) told: u64,
+    told: u64,
 }
 
 impl ToldTally {
     /// One for each client of the lab, then one for each that only a trace knows.
-    pub(crate) fn of(lab: &Lab, clients: usize, columns: usize) -> Vec<ToldTally> {
+    fn of(lab: &Lab, clients: usize, columns: usize) -> Vec<ToldTally> {
         let of_lab = lab.clients.iter().map(|client| {
             let wants = |event| lab.behaviors_of(client).any(|behavior| behavior.notify.contains(event));
             ToldTally {
@@ -52,42 +60,99 @@ impl ToldTally {
         let all = of_lab.chain(std::iter::repeat_with(ToldTally::default)).take(clients);
         all.map(|tally| ToldTally { by_author: vec![0; columns], ..tally }).collect()
     }
+
+    /// The part of one client; `None` for a client that is only asked.
+    fn section(&self, place: usize, closing: &Closing<'_>) -> Option<Told> {
+        if !self.listens && self.notices == 0 {
+            return None;
+        }
+        let roster = closing.scope.roster;
+        let sides = closing.show.merge.sides();
+        let sum = |count: fn(&Side) -> u64| roster.traces_of(place).map(|trace| count(sides[trace])).total();
+        let wanted = |coverage: Coverage, count: u64| coverage.wanted.then_some(count);
+        let (opens, execs) = (self.opens, self.execs);
+        let events = NotifyEvent::ALL.iter().zip(self.by_event).filter(|(_, count)| *count > 0);
+        let authors = roster.columns.iter().zip(&self.by_author).filter(|(_, count)| **count > 0);
+        let mut by_author: Vec<(String, u64)> =
+            authors.map(|(column, &count)| (column.name.clone(), count)).collect();
+        by_author.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        Some(Told {
+            notices: self.notices,
+            by_event: events.map(|(event, count)| (event.name().to_owned(), count)).collect(),
+            mixed: self.mixed,
+            by_author,
+            opens: wanted(opens, opens.operations),
+            opens_not_told_apart: wanted(opens, opens.operations.saturating_sub(opens.told)),
+            execs: wanted(execs, execs.operations),
+            execs_not_told: wanted(execs, execs.operations.saturating_sub(execs.told)),
+            lag_ns: self.lag.summary(),
+            reacted: self.reacted,
+            reactions_dropped: sum(|side| side.reactions_dropped),
+            operations: self.operations,
+            inflicted: self.inflicted,
+            lost: (sum(|side| side.notices_overflowed) == 0).then(|| sum(|side| side.notices_lost)),
+            unread: sum(|side| side.notices_unread),
+        })
+    }
 }
 
-/// An operation of which clients may still be told: a thread's latest on its file, for the kernel names both.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Noticeable {
-    pub(crate) column: u16,
-    pub(crate) exec: bool,
-    pub(crate) ended: u64,
-    /// It counts among the operations of storm and drain.
-    pub(crate) counted: bool,
-    /// It succeeded, so that whoever listens should be told.
-    pub(crate) succeeded: bool,
-    /// An exec: the clients that were told of it, as bits.
-    pub(crate) told: u128,
-    pub(crate) root: bool,
-    /// Held, so that reactions find it open; [`crate::pass::slots::NONE`] where no client reacts.
-    pub(crate) cascade: u32,
-    pub(crate) in_storm: bool,
-    pub(crate) node: u32,
-    pub(crate) depth: u32,
-    pub(crate) flame: u32,
-    pub(crate) above: u128,
-    /// Who brought it about, as a type of [`crate::measures::gain::Gain`], and whether that was about a client's operation.
-    pub(crate) by: Option<(u16, bool)>,
-}
+/// What every client was told.
+#[derive(Clone, Debug)]
+pub(crate) struct ToldTallies(Vec<ToldTally>);
 
-/// A notice whose reactions are still to come.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reacting {
-    pub(crate) client: u16,
-    pub(crate) cascade: u32,
-    pub(crate) node: u32,
-    pub(crate) depth: u32,
-    pub(crate) flame: u32,
-    pub(crate) above: u128,
-    pub(crate) about_client: bool,
-    /// Operations that it will still have caused; 255 stands for 255 or more.
-    pub(crate) children_left: u8,
+impl Measure for ToldTallies {
+    fn of(scope: &Scope<'_>) -> Self {
+        let roster = scope.roster;
+        ToldTallies(ToldTally::of(scope.lab, roster.clients.len(), roster.columns.len()))
+    }
+
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+        if let Some(by) = begun.by.filter(|by| by.is_notice() && begun.counted()) {
+            self.0[usize::from(by.client)].operations.raise(1);
+        }
+    }
+
+    fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
+        let by = read.op.and_then(|op| op.by).filter(|by| by.is_notice() && read.counted);
+        if let Some(tally) = by.and_then(|by| self.0.get_mut(usize::from(by.client))) {
+            tally.inflicted.raise(1);
+        }
+    }
+
+    fn noticed(&mut self, noticed: &Noticed<'_>, _: &Scope<'_>) {
+        let Some(tally) = self.0.get_mut(usize::from(noticed.client)) else { return };
+        let events = noticed.notice.events;
+        if noticed.counted {
+            tally.notices.raise(1);
+            for (place, event) in NotifyEvent::ALL.into_iter().enumerate() {
+                tally.by_event[place].raise(u64::from(events.contains(event)));
+            }
+            tally.mixed.raise(u64::from(events.bits().count_ones() > 1));
+            tally.by_author[noticed.column].raise(1);
+            tally.reacted.raise(u64::from(noticed.notice.reacts));
+            if let Some(op) = noticed.op.filter(|op| op.ended != NEVER) {
+                tally.lag.record(noticed.at.saturating_sub(op.ended));
+            }
+        }
+        if noticed.op.is_some_and(|op| !op.exec && op.counted) && events.contains(NotifyEvent::Open) {
+            tally.opens.told.raise(1);
+        }
+    }
+
+    fn notices_over(&mut self, op: &Noticeable, _: &Scope<'_>) {
+        if !op.counted || !op.succeeded {
+            return;
+        }
+        for (client, tally) in (0_u16..).zip(&mut self.0) {
+            let coverage = if op.exec { &mut tally.execs } else { &mut tally.opens };
+            coverage.operations.raise(1);
+            coverage.told.raise(u64::from(op.told & bit(client) != 0));
+        }
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        for ((place, client), tally) in findings.clients.iter_mut().enumerate().zip(&self.0) {
+            client.told = tally.section(place, closing);
+        }
+    }
 }

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use lab_model::{Approval, Bounded, PhaseKind, Verdict};
 
-use crate::{findings::Totals, measures::ledger::Entry};
+use crate::{
+    findings::{Findings, Totals},
+    measures::{Closing, Measure},
+    pass::facts::{BegunOperation, Noticed, ReadDecision, Scope},
+    verdict::expect::Measured,
+};
 
 #[derive(Clone, Debug, Default)]
 struct Sums {
@@ -27,14 +32,6 @@ struct Sums {
 pub(crate) struct Counts {
     run: Sums,
     storm: Sums,
-    /// Operations whose cause is not in the traces.
-    pub(crate) orphans: u64,
-    /// Decisions in the trace of a process that is no client.
-    pub(crate) misplaced: u64,
-    /// Decisions about another file than the operation their thread was in.
-    pub(crate) mismatched: u64,
-    /// Decisions about threads that were never seen, in a lab with products that may have had them.
-    pub(crate) unseen: u64,
 }
 
 impl Counts {
@@ -42,25 +39,28 @@ impl Counts {
         let storm = (phase == Some(PhaseKind::Storm)).then_some(&mut self.storm);
         [Some(&mut self.run), storm].into_iter().flatten()
     }
+}
 
-    pub(crate) fn operation(&mut self, root: bool, unfinished: bool, phase: Option<PhaseKind>) {
-        for sums in self.sums(phase) {
+impl Measure for Counts {
+    fn of(_: &Scope<'_>) -> Self {
+        Counts::default()
+    }
+
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+        let unfinished = begun.operation.end.present().is_none();
+        for sums in self.sums(begun.phase) {
             sums.operations.raise(1);
-            sums.root_ops.raise(u64::from(root));
+            sums.root_ops.raise(u64::from(begun.root));
             sums.operations_unfinished.raise(u64::from(unfinished));
         }
     }
 
-    pub(crate) fn decision(
-        &mut self,
-        entry: &Entry,
-        explained: bool,
-        verdict: Option<Verdict>,
-        phase: Option<PhaseKind>,
-    ) {
-        for sums in self.sums(phase) {
+    fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
+        let entry = read.entry;
+        let verdict = read.decision.end.present().map(|end| end.verdict);
+        for sums in self.sums(read.phase) {
             sums.decisions.raise(1);
-            sums.explained.raise(u64::from(explained));
+            sums.explained.raise(u64::from(read.explained));
             sums.own_process.raise(u64::from(entry.own));
             sums.denied.raise(u64::from(verdict == Some(Verdict::Deny)));
             sums.targets_unknown.raise(u64::from(entry.file.is_none()));
@@ -71,17 +71,32 @@ impl Counts {
         }
     }
 
-    /// Counts a notice, and whether it is known which operation it tells of.
-    pub(crate) fn notice(&mut self, explained: bool, phase: Option<PhaseKind>) {
-        for sums in self.sums(phase) {
+    fn noticed(&mut self, noticed: &Noticed<'_>, _: &Scope<'_>) {
+        for sums in self.sums(noticed.phase) {
             sums.notices.raise(1);
-            sums.notices_explained.raise(u64::from(explained));
+            sums.notices_explained.raise(u64::from(noticed.op.is_some()));
         }
     }
 
-    /// The run's totals and the storm's, with what was lost or damaged over the run.
-    pub(crate) fn finish(&self, lost: u64, damaged: u64) -> (Totals, Totals) {
-        (self.run.totals(lost, damaged), self.storm.totals(lost, damaged))
+    /// The run's totals and the storm's, both with what was lost or damaged over the run.
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        let (lost, damaged) = (closing.losses.lost, closing.losses.damaged);
+        findings.totals = self.run.totals(lost, damaged);
+        findings.storm = self.storm.totals(lost, damaged);
+    }
+
+    fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
+        let storm = &findings.storm;
+        Some(Measured::Count(match parts {
+            ["root_ops"] => storm.root_ops,
+            ["operations"] => storm.operations,
+            ["decisions"] => storm.decisions,
+            ["decisions", "explained"] => storm.explained,
+            ["decisions", "unexplained"] => storm.unexplained,
+            ["decisions", "own_process"] => storm.own_process,
+            ["lost"] => findings.totals.lost,
+            _ => return None,
+        }))
     }
 }
 

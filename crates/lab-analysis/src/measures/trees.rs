@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Bounded, Cause, Lab, LoadKind, OperationKind, PhaseKind, Total};
-use lab_trace::Operation;
+use lab_model::{Bounded, Cause, Lab, LoadKind, OperationKind, PhaseKind, Role, Total};
 
 use crate::{
-    findings::{TreeLevel, TreeStep, Trees},
-    measures::latency::Times,
+    findings::{Findings, TreeLevel, TreeStep, Trees},
+    measures::{Closing, Measure, latency::Times},
+    pass::facts::{BegunOperation, EndedOperation, Scope},
 };
 
 /// Trees have at most this many levels in a report: as many as a lab file allows, and what is damaged has no more.
@@ -57,10 +57,11 @@ impl TreesTally {
     }
 
     /// Takes note of an operation that the driver has begun.
-    pub(crate) fn begin(&mut self, trace: u16, record: u64, operation: &Operation, phase: Option<PhaseKind>) {
+    fn begin(&mut self, begun: &BegunOperation<'_>) {
+        let (trace, record, operation) = (begun.trace, begun.record, begun.operation);
         let begin = &operation.begin;
         let wanted = begin.kind == OperationKind::Exec && begin.cause == Cause::Workload;
-        if !wanted || phase != Some(PhaseKind::Storm) {
+        if !wanted || begun.phase != Some(PhaseKind::Storm) {
             return;
         }
         let (root, level) = match begin.parent {
@@ -88,7 +89,7 @@ impl TreesTally {
     }
 
     /// An operation is over; with a tree's root all of its tree is.
-    pub(crate) fn end(&mut self, trace: u16, record: u64, origin: u64) {
+    fn end(&mut self, trace: u16, record: u64, origin: u64) {
         let Some(members) = self.members.remove(&(trace, record)) else { return };
         let tree: BTreeMap<u64, Process> = members
             .iter()
@@ -119,7 +120,7 @@ impl TreesTally {
         self.lasted.record(took);
     }
 
-    pub(crate) fn finish(&self) -> Trees {
+    fn section(&self) -> Trees {
         let levels = (1_u32..).zip(&self.levels).map(|(number, level)| TreeLevel {
             level: number,
             execs: level.execs,
@@ -136,6 +137,28 @@ impl TreesTally {
             levels: levels.collect(),
             slowest: self.slowest.clone(),
         }
+    }
+}
+
+impl Measure for Option<TreesTally> {
+    fn of(scope: &Scope<'_>) -> Self {
+        TreesTally::of(scope.lab)
+    }
+
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+        if let Some(trees) = self.as_mut().filter(|_| begun.participant.role == Role::Driver) {
+            trees.begin(begun);
+        }
+    }
+
+    fn operation_ended(&mut self, ended: &EndedOperation<'_>, scope: &Scope<'_>) {
+        if let Some(trees) = self {
+            trees.end(ended.op.trace, ended.op.record, scope.timeline.origin);
+        }
+    }
+
+    fn finish(&self, _: &Closing<'_>, findings: &mut Findings) {
+        findings.trees = self.as_ref().map(TreesTally::section);
     }
 }
 

@@ -1,12 +1,18 @@
 //! When nobody watched the clients, and what may have passed unseen.
 
-use lab_model::PhaseKind;
+use lab_model::{Bounded, PhaseKind, Total};
+use lab_trace::FaultKind;
 
 use crate::{
     cast::timeline::Timeline,
-    findings::{Unwatched, UnwatchedGap},
+    findings::{Findings, Unwatched, UnwatchedGap},
+    measures::{Closing, Measure},
+    pass::facts::{ReadDecision, Scope},
     show::duration,
 };
+
+/// How soon after a gap in its looks the orchestrator has noticed who ended in it, in nanoseconds.
+const NOTICED_WITHIN_NS: u64 = 100_000_000;
 
 /// The gaps that are listed.
 const LISTED_MAX: usize = 16;
@@ -41,7 +47,7 @@ impl Gaps {
     }
 
     /// What a report says of them; `None` without any.
-    pub(crate) fn finish(&self, timeline: &Timeline, kept_by_kernel: bool) -> Option<Unwatched> {
+    fn section(&self, timeline: &Timeline, kept_by_kernel: bool) -> Option<Unwatched> {
         if self.is_empty() {
             return None;
         }
@@ -64,6 +70,92 @@ impl Gaps {
             late: 0,
             doubtful: 0,
         })
+    }
+}
+
+/// What may have passed while nobody watched, by client.
+#[derive(Clone, Debug)]
+pub(crate) struct Unseen {
+    /// Answers after the deadline for which nobody was killed.
+    let_pass: Vec<u64>,
+    /// Events that may have lain unread past the deadline.
+    doubtful: Vec<u64>,
+}
+
+impl Unseen {
+    /// Counts an event that may have lain unread past the deadline while nobody watched: a client is killed for that, too,
+    /// and no record shows it. An event is made when its operation begins, or when the client before has answered.
+    fn suspect(&mut self, read: &ReadDecision<'_>, scope: &Scope<'_>) {
+        let (gaps, deadline) = (&scope.timeline.gaps, scope.lab.deadline.nanos().max(1));
+        let overdue = match read.op {
+            Some(op) => op.started.max(op.answered).saturating_add(deadline),
+            // Made at any time; while the warden looked, it did not lie.
+            None => match gaps.within(read.at, read.at) {
+                Some((from, _)) => from.saturating_add(deadline),
+                None => return,
+            },
+        };
+        if overdue <= read.at && gaps.within(overdue, read.at).is_some() {
+            self.doubtful[usize::from(read.client)].raise(1);
+        }
+    }
+}
+
+/// By client: ends that were noticed when somebody looked again. Such a client may have been past a deadline before.
+fn suspect_ends(scope: &Scope<'_>) -> Vec<u64> {
+    let Scope { roster, timeline, .. } = *scope;
+    let deadline = scope.lab.deadline.nanos().max(1);
+    let mut suspects = vec![0_u64; roster.clients.len()];
+    for end in timeline.ends.iter().filter(|end| end.status != 0 && scope.own_events) {
+        let faults = &timeline.faults;
+        let killed =
+            faults.iter().any(|fault| fault.kind == FaultKind::DeadlineKill && fault.actor == end.actor);
+        let gap = timeline.gaps.within(end.at.saturating_sub(NOTICED_WITHIN_NS), end.at);
+        let long = gap.is_some_and(|(from, until)| until.saturating_sub(from) >= deadline);
+        let client =
+            roster.trace_of(end.actor).and_then(|trace| roster.participants[usize::from(trace)].client);
+        if let Some(client) = client.filter(|_| long && !killed) {
+            suspects[usize::from(client)].raise(1);
+        }
+    }
+    suspects
+}
+
+impl Measure for Unseen {
+    fn of(scope: &Scope<'_>) -> Self {
+        let clients = scope.roster.clients.len();
+        Unseen { let_pass: vec![0; clients], doubtful: vec![0; clients] }
+    }
+
+    fn decision_read(&mut self, read: &ReadDecision<'_>, scope: &Scope<'_>) {
+        // Elsewhere the kernel keeps the deadlines, and says when it made the event.
+        let gaps = &scope.timeline.gaps;
+        if !read.counted || gaps.is_empty() || !scope.own_events {
+            return;
+        }
+        let late = read.judged.is_some_and(|judged| judged.late);
+        if let (true, Some(deadline), Some(answered)) = (late, read.decision.begin.deadline, read.answered) {
+            let passed = gaps.within(deadline.0, answered).is_some();
+            self.let_pass[usize::from(read.client)].raise(u64::from(passed));
+        }
+        self.suspect(read, scope);
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        let scope = &closing.scope;
+        let mut doubtful = self.doubtful.clone();
+        for (sum, suspects) in doubtful.iter_mut().zip(suspect_ends(scope)) {
+            sum.raise(suspects);
+        }
+        for (client, doubtful) in findings.clients.iter_mut().zip(&doubtful) {
+            client.deadline_misses_possible = *doubtful;
+        }
+        let section = scope.timeline.gaps.section(scope.timeline, !scope.own_events);
+        findings.unwatched = section.map(|unwatched| Unwatched {
+            late: self.let_pass.iter().total(),
+            doubtful: doubtful.iter().total(),
+            ..unwatched
+        });
     }
 }
 

@@ -3,34 +3,22 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
-    rc::Rc,
+    collections::{BTreeSet, BinaryHeap},
 };
 
 use lab_model::{
-    Approval, Bounded, Cause, EventKind, Lab, OperationKind, PhaseKind, ProcessId, SubjectClass, Verdict,
+    Approval, Bounded, Cause, EventKind, OperationKind, PhaseKind, ProcessId, SubjectClass, Verdict,
 };
 use lab_trace::{Decision, FaultKind, Operation, Trace};
 
+use self::{notice::Notices, paths::Paths};
 use crate::{
-    cast::{lives::Lives, policies::Policies, processes::Processes, roster::Roster, timeline::Timeline},
-    measures::{
-        drain::DrainTally,
-        gain::Gain,
-        hidden::{Looked, Place as AskedAs, Sides},
-        knee::KneeTally,
-        ledger::{Account, CHAIN_MAX, Entry, Ranked, Step, inflict},
-        outside::Outside,
-        phases::PhaseTally,
-        pipeline::Stages,
-        rules::RulesTally,
-        series::{Backlog, Buckets},
-        told::{Noticeable, Reacting, ToldTally},
-        totals::Counts,
-        trees::TreesTally,
-    },
+    cast::{policies::Policies, roster::Roster},
+    measures::Measures,
     pass::{
-        cascade::{Flame, Forest, NOWHERE, Node, Origin, Tally},
+        cascade::{Forest, NOWHERE, Node, Origin},
+        facts::{Ending, Scope, bit},
+        flame::Flame,
         merge::{Body, Item, Merge},
         slots::{Asked, By, Dec, NEVER, NOBODY, NONE, Op, Slab, Table},
     },
@@ -40,21 +28,27 @@ use crate::{
 /// A wait that lasted this share of the deadline is worth a look at the wait-for graph when it ends.
 const LOOK_SHARE: u64 = 10;
 
-/// How soon after a gap in its looks the orchestrator has noticed who ended in it, in nanoseconds.
-const NOTICED_WITHIN_NS: u64 = 100_000_000;
-
 /// Marks a decision's place among the ends.
 const DECISION: u32 = 1 << 31;
 
-/// The files of which a path is remembered for traces that do not have it.
-const PATHS_KNOWN_MAX: usize = 65_536;
+/// What could not be joined.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unjoined {
+    /// Operations whose cause is not in the traces.
+    pub(crate) orphans: u64,
+    /// Decisions in the trace of a process that is no client.
+    pub(crate) misplaced: u64,
+    /// Decisions about another file than the operation their thread was in.
+    pub(crate) mismatched: u64,
+    /// Decisions about threads that were never seen, in a lab with products that may have had them.
+    pub(crate) unseen: u64,
+}
 
-/// Everything that the pass counts.
+/// The join of all records: what is open, the tables that find it, and the forest of cascades. What is measured on the
+/// way is none of its business: it says facts, and [`Measures`] listens.
 #[derive(Debug)]
 pub(crate) struct Engine<'a> {
-    pub(crate) roster: &'a Roster,
-    pub(crate) timeline: &'a Timeline,
-    traces: &'a [Trace<'a>],
+    scope: Scope<'a>,
     policies: Policies,
     deadline: u64,
     ops: Slab<Op>,
@@ -71,52 +65,17 @@ pub(crate) struct Engine<'a> {
     open: Vec<Vec<u32>>,
     workers: Vec<usize>,
     readers: Vec<usize>,
-    own_events: bool,
     next_end: usize,
     overdue: BTreeSet<(u16, u64)>,
     forest: Forest,
-    scratch: Vec<u64>,
+    pub(crate) flame: Flame,
     closing_seen: bool,
     finishing: bool,
-    open_in_storm: u64,
-    reactions_due: u64,
-    /// Operations that hung at the end with no decision pending, by the clients that had not read their event.
-    pub(crate) unread: BTreeMap<u128, u64>,
-    pub(crate) tally: Tally,
-    pub(crate) flame: Flame,
-    pub(crate) gain: Gain,
-    pub(crate) accounts: Vec<Account>,
     pub(crate) waiting: Waiting,
-    pub(crate) knee: Option<KneeTally>,
-    pub(crate) phases: PhaseTally,
-    /// Only in a lab that grows trees of programs.
-    pub(crate) trees: Option<TreesTally>,
-    pub(crate) stages: Stages,
-    pub(crate) rules: RulesTally,
-    pub(crate) buckets: Buckets,
-    pub(crate) backlog: Backlog,
-    pub(crate) drain: DrainTally,
-    pub(crate) counts: Counts,
-    /// What each client was told.
-    pub(crate) told: Vec<ToldTally>,
-    /// Some client reacts to what it is told.
-    reacts: bool,
-    listens: bool,
-    noticeable: Slab<Noticeable>,
-    by_file: Table<notice::NoticeKey, u32>,
-    reacting: Slab<Reacting>,
-    by_notice: Table<(u16, u64), u32>,
-    /// Only in a lab with products beside its clients.
-    pub(crate) outside: Option<Outside>,
-    /// What the kernel told of processes; nothing where it tells of none.
-    pub(crate) processes: Processes,
-    /// Every operation from every client's side.
-    pub(crate) sides: Sides,
-    /// The paths of files, kept where somebody mutes paths.
-    texts: Table<(u64, u32), Rc<str>>,
-    mutes_paths: bool,
-    /// A path for files, from whichever trace named one.
-    pub(crate) known_paths: Table<(u64, u32), (u16, u32)>,
+    pub(crate) unjoined: Unjoined,
+    notices: Notices,
+    pub(crate) paths: Paths,
+    pub(crate) measures: Measures,
 }
 
 /// How many operations each decision of each trace will have caused.
@@ -137,39 +96,14 @@ fn children(roster: &Roster, traces: &[Trace<'_>]) -> (Vec<Vec<u8>>, Vec<u64>) {
 }
 
 impl<'a> Engine<'a> {
-    pub(crate) fn new(
-        lab: &Lab,
-        roster: &'a Roster,
-        timeline: &'a Timeline,
-        traces: &'a [Trace<'a>],
-        own_events: bool,
-    ) -> Engine<'a> {
-        let (clients, columns) = (roster.clients.len(), roster.columns.len());
+    pub(crate) fn new(scope: Scope<'a>) -> Engine<'a> {
+        let Scope { lab, roster, timeline, traces, .. } = scope;
+        let clients = roster.clients.len();
         let (children, last_parent) = children(roster, traces);
         let kills = timeline.faults.iter().filter(|fault| fault.kind == FaultKind::DeadlineKill);
         let overdue = kills.filter_map(|kill| Some((roster.trace_of(kill.actor)?, kill.detail)));
-        let storm = timeline.marked(PhaseKind::Storm);
-        let began = storm.map_or(timeline.origin, |storm| storm.began);
-        let ended = timeline.storm_end().unwrap_or(timeline.last);
-        let sides = Sides::new(lab, timeline, clients, Lives::new(roster, timeline, traces), own_events);
-        let mut accounts = vec![Account::new(clients, columns); clients];
-        // Who is killed for an event that it has not even read has missed a deadline without a decision to show for it.
-        for kill in timeline.faults.iter().filter(|fault| fault.kind == FaultKind::DeadlineKill) {
-            let client =
-                roster.trace_of(kill.actor).and_then(|trace| roster.participants[usize::from(trace)].client);
-            if let Some(account) = client.and_then(|client| accounts.get_mut(usize::from(client))) {
-                account.misses.raise(u64::from(kill.detail == u64::MAX));
-            }
-        }
-        let told = ToldTally::of(lab, clients, columns);
-        let listens = told.iter().any(|tally| tally.listens);
-        let gain = Gain::new(clients, listens, lab.seed);
-        let mut behaviors = lab.clients.iter().flat_map(|client| lab.behaviors_of(client));
-        let reacts = behaviors.any(|behavior| !behavior.on_notify.is_none());
         Engine {
-            roster,
-            timeline,
-            traces,
+            scope,
             policies: Policies::new(lab, roster, timeline),
             deadline: lab.deadline.nanos().max(1),
             ops: Slab::default(),
@@ -183,43 +117,17 @@ impl<'a> Engine<'a> {
             open: vec![Vec::new(); clients],
             workers: roster.clients.iter().map(|member| member.workers).collect(),
             readers: vec![1; clients],
-            own_events,
             next_end: 0,
             overdue: overdue.collect(),
-            forest: Forest::new(gain.types()),
-            scratch: Vec::new(),
+            forest: Forest::default(),
+            flame: Flame::new(),
             closing_seen: false,
             finishing: false,
-            open_in_storm: 0,
-            reactions_due: 0,
-            unread: BTreeMap::new(),
-            tally: Tally::default(),
-            flame: Flame::new(),
-            gain,
-            accounts,
             waiting: Waiting::default(),
-            knee: KneeTally::of(lab, traces),
-            phases: PhaseTally::default(),
-            trees: TreesTally::of(lab),
-            stages: Stages::new(clients),
-            rules: RulesTally::default(),
-            buckets: Buckets::new(timeline, columns, clients),
-            backlog: Backlog::new(began, ended),
-            drain: DrainTally::new(ended, timeline.closing),
-            counts: Counts::default(),
-            processes: Processes::default(),
-            outside: (!lab.external.is_empty()).then(|| Outside::new(clients)),
-            mutes_paths: sides.mutes_paths(),
-            sides,
-            told,
-            reacts,
-            listens,
-            noticeable: Slab::default(),
-            by_file: Table::default(),
-            reacting: Slab::default(),
-            by_notice: Table::default(),
-            texts: Table::default(),
-            known_paths: Table::default(),
+            unjoined: Unjoined::default(),
+            notices: Notices::of(lab),
+            paths: Paths::of(lab),
+            measures: Measures::of(&scope),
         }
     }
 
@@ -236,37 +144,13 @@ impl<'a> Engine<'a> {
         self.finish();
     }
 
-    /// Whether the warden keeps the deadlines; elsewhere the kernel does.
-    pub(crate) const fn keeps_deadlines(&self) -> bool {
-        self.own_events
-    }
-
-    /// A client whose end was noticed when somebody looked again may have been past a deadline before.
-    fn suspect_ends(&mut self) {
-        let faults = &self.timeline.faults;
-        for end in self.timeline.ends.iter().filter(|end| end.status != 0 && self.own_events) {
-            let killed =
-                faults.iter().any(|fault| fault.kind == FaultKind::DeadlineKill && fault.actor == end.actor);
-            let noticed = end.at.saturating_sub(NOTICED_WITHIN_NS);
-            let gap = self.timeline.gaps.within(noticed, end.at);
-            let long = gap.is_some_and(|(from, until)| until.saturating_sub(from) >= self.deadline);
-            let client = self
-                .roster
-                .trace_of(end.actor)
-                .and_then(|trace| self.roster.participants[usize::from(trace)].client);
-            if let Some(client) = client.filter(|_| long && !killed) {
-                self.accounts[usize::from(client)].doubtful.raise(1);
-            }
-        }
-    }
-
     /// Lets everything end that ended before `at`.
     fn advance(&mut self, at: u64) {
         loop {
             let end = self.ends.peek().map_or(NEVER, |Reverse((end, _))| *end);
-            let death = self.timeline.ends.get(self.next_end).map_or(NEVER, |death| death.at);
+            let death = self.scope.timeline.ends.get(self.next_end).map_or(NEVER, |death| death.at);
             let next = end.min(death);
-            if !self.closing_seen && self.timeline.closing < at.min(next) {
+            if !self.closing_seen && self.scope.timeline.closing < at.min(next) {
                 self.close();
             }
             if next >= at {
@@ -288,27 +172,27 @@ impl<'a> Engine<'a> {
     /// Takes stock of what is still open at the end of the drain.
     fn close(&mut self) {
         self.closing_seen = true;
-        self.drain.in_flight = self.open_in_storm.saturating_add(self.reactions_due);
-        let (alive, closing) = (self.alive(), self.timeline.closing);
+        self.measures.drain_over(&self.scope);
+        let (alive, closing) = (self.alive(), self.scope.timeline.closing);
         for op in self.ops.used().into_iter().filter_map(|slot| self.ops.get(slot)) {
             let old =
                 closing.saturating_sub(op.started) >= self.deadline / LOOK_SHARE && op.orphaned.is_none();
             let unread = alive & !op.asked_by;
             if old && op.pending.is_empty() && unread != 0 {
-                self.unread.entry(unread).or_default().raise(1);
+                self.waiting.unread.entry(unread).or_default().raise(1);
             }
         }
     }
 
     /// The clients that have a trace and have not ended, as bits.
     fn alive(&self) -> u128 {
-        let ended = &self.timeline.ends[..self.next_end];
-        let gone = |trace: u16| ended.iter().any(|end| self.roster.trace_of(end.actor) == Some(trace));
-        let participants = (0_u16..).zip(&self.roster.participants);
+        let ended = &self.scope.timeline.ends[..self.next_end];
+        let gone = |trace: u16| ended.iter().any(|end| self.scope.roster.trace_of(end.actor) == Some(trace));
+        let participants = (0_u16..).zip(&self.scope.roster.participants);
         participants
             .filter(|&(trace, _)| !gone(trace))
             .filter_map(|(_, participant)| participant.client)
-            .fold(0, |bits, client| bits | operation::bit(client))
+            .fold(0, |bits, client| bits | bit(client))
     }
 
     fn finish(&mut self) {
@@ -317,7 +201,7 @@ impl<'a> Engine<'a> {
         if !self.closing_seen {
             self.close();
         }
-        let last = self.timeline.last;
+        let last = self.scope.timeline.last;
         for slot in self.decisions.used() {
             if self.decisions.get(slot).is_some_and(|decision| decision.pending) {
                 self.answer(slot, last, Ending::Run);
@@ -329,7 +213,6 @@ impl<'a> Engine<'a> {
                 None => self.end_operation(slot, last, Ending::Run),
             }
         }
-        self.suspect_ends();
         self.end_notices();
         self.finishing = true;
         // Decisions whose announced operations never came (damaged in between) still hold their cascades.
@@ -340,8 +223,8 @@ impl<'a> Engine<'a> {
 
     /// A process is gone: what it left unanswered or unfinished ends with it.
     fn process_ended(&mut self, place: usize) {
-        let death = self.timeline.ends[place];
-        let Some(trace) = self.roster.trace_of(death.actor) else { return };
+        let death = self.scope.timeline.ends[place];
+        let Some(trace) = self.scope.roster.trace_of(death.actor) else { return };
         self.look();
         for slot in self.decisions.used() {
             let decision = self.decisions.get(slot);
@@ -365,31 +248,27 @@ impl<'a> Engine<'a> {
             ops: &self.ops,
             decisions: &self.decisions,
             open: &self.open,
-            servers: &self.roster.servers,
+            servers: &self.scope.roster.servers,
             workers: &self.workers,
             readers: &self.readers,
-            own_events: self.own_events,
+            own_events: self.scope.own_events,
         };
         self.waiting.look(&scene);
     }
 
-    fn phase_of(&self, named: Option<PhaseKind>, at: u64) -> Option<PhaseKind> {
-        let unmarked = self.timeline.phases.is_empty().then_some(PhaseKind::Storm);
-        named.or_else(|| self.timeline.phase_at(at)).or(unmarked)
+    /// True when a trace reaches far enough that the reactions to this record would be in it.
+    fn is_complete(&self, trace: u16, record: u64) -> bool {
+        let last = self.last_parent[usize::from(trace)];
+        record <= last || last == 0
     }
-}
 
-/// Why something is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// It ended as recorded.
-    Itself,
-    /// Its process ended.
-    Process,
-    /// The run ended.
-    Run,
+    fn phase_of(&self, named: Option<PhaseKind>, at: u64) -> Option<PhaseKind> {
+        let unmarked = self.scope.timeline.phases.is_empty().then_some(PhaseKind::Storm);
+        named.or_else(|| self.scope.timeline.phase_at(at)).or(unmarked)
+    }
 }
 
 mod decision;
 mod notice;
 mod operation;
+mod paths;

@@ -21,13 +21,18 @@ pub(crate) const NOBODY: u16 = u16::MAX;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct By {
     pub(crate) client: u16,
-    /// What it was to the client, as a type of [`crate::measures::gain::Gain`]: a decision, or only a notice.
-    pub(crate) kind: u16,
     /// The decision; [`NONE`] for a notice.
     pub(crate) slot: u32,
     pub(crate) record: u64,
     /// The decision was about an operation that a client made.
     pub(crate) about_client: bool,
+}
+
+impl By {
+    /// True when the client was not asked but told after the fact.
+    pub(crate) const fn is_notice(&self) -> bool {
+        self.slot == NONE
+    }
 }
 
 /// One client's part in a root operation.

@@ -3,10 +3,11 @@
 //! Whether a condition is well formed was decided when the lab file was read; here a name that the findings do
 //! not offer, or a value that is not known, leaves the condition undecided.
 
-use lab_model::{Comparison, EventKind, Expectation, Expected, METRICS, MetricUnit, Total};
+use lab_model::{Comparison, Expectation, Expected, METRICS, Metric};
 
 use crate::{
-    findings::{Approvals, Client, Expectation as Checked, Findings, Headroom, Latency},
+    findings::{Expectation as Checked, Findings, Headroom, Latency},
+    measures::{MEASURES, Measures},
     show::duration,
 };
 
@@ -27,92 +28,22 @@ pub enum Measured {
 /// know it.
 #[must_use]
 pub fn metric(findings: &Findings, path: &str) -> Option<Measured> {
-    use Measured::{Count, Number, Time, Word};
+    let owners = MEASURES.iter().map(|measure| measure.name);
+    owners.chain([VERDICT]).find_map(|owner| metric_of(owner, findings, path))
+}
+
+/// The owner of the metrics that no single measure has: what the run comes to as a whole.
+pub const VERDICT: &str = "verdict";
+
+/// Looks a metric up in the one measure that should have it, or in the [`VERDICT`].
+#[must_use]
+pub fn metric_of(owner: &str, findings: &Findings, path: &str) -> Option<Measured> {
     let parts: Vec<&str> = path.split('.').collect();
-    let storm = &findings.storm;
-    Some(match parts[..] {
-        ["outcome"] => Word(findings.outcome.name().into()),
-        ["amplification"] => Number(findings.amplification?),
-        ["loop_gain"] => Number(findings.loop_gain?.value),
-        ["loop_gain", "low"] => Number(findings.loop_gain?.low),
-        ["loop_gain", "high"] => Number(findings.loop_gain?.high),
-        ["gain", on, by] => {
-            let place = |id: &str| findings.clients.iter().position(|client| client.id == id);
-            Number(*findings.gain.get(place(on)?)?.get(place(by)?)?)
-        }
-        ["delivery", "order"] => Word(findings.rules.delivery.clone()?),
-        ["delivery", "after_deny"] => Word(findings.rules.after_deny.clone()?),
-        ["delivery", "kept_answers"] => Word(findings.rules.kept_answers.clone()?),
-        ["delivery", "left", which] => Number(left_at_read(findings, which)?),
-        ["deadline", event @ ("open" | "exec"), which] => Time(deadline_length(findings, event, which)?),
-        ["deadline", "misses"] => Count(findings.clients.iter().map(|client| client.deadline_misses).total()),
-        ["headroom", which] => Number(headroom(&findings.headroom, which)?),
-        ["latency", which] => Time(latency(&findings.latency_ns, which)?),
-        ["op_latency", phase, which] => Time(latency(&named(findings, phase)?.op_latency_ns, which)?),
-        ["root_ops"] => Count(storm.root_ops),
-        ["root_ops", phase] => Count(named(findings, phase)?.root_ops),
-        ["operations"] => Count(storm.operations),
-        ["decisions"] => Count(storm.decisions),
-        ["decisions", "explained"] => Count(storm.explained),
-        ["decisions", "unexplained"] => Count(storm.unexplained),
-        ["decisions", "own_process"] => Count(storm.own_process),
-        ["approvals", way] => Count(approvals(&findings.approvals, way)),
-        ["knee", "rate"] => Count(findings.knee.as_ref()?.held.unwrap_or(0).into()),
-        ["lost"] => Count(findings.totals.lost),
-        ["cascade", "depth"] => Count(deepest(findings, |tree| tree.depth, findings.cascades.depth.max)),
-        ["cascade", "size"] => Count(deepest(findings, |tree| tree.size, findings.cascades.size.max)),
-        ["wait_cycles"] => Count(findings.wait_cycles.len() as u64),
-        ["drain", "half_life"] => Time(findings.drain.as_ref()?.half_life_ns?),
-        ["outside", "denied"] => Count(findings.outside.as_ref()?.denials.operations),
-        ["outside", "generated"] => {
-            Count(findings.outside.as_ref()?.products.iter().map(|product| product.generated).total())
-        }
-        ["outside", "added"] => Time(findings.outside.as_ref()?.added_ns?.value.max(0).unsigned_abs()),
-        ["clients", id, ref rest @ ..] => {
-            client(findings.clients.iter().find(|client| client.id == id)?, rest)?
-        }
-        _ => return None,
-    })
-}
-
-fn client(client: &Client, rest: &[&str]) -> Option<Measured> {
-    Some(match rest {
-        ["decisions"] => Measured::Count(client.decisions),
-        ["own_process"] => Measured::Count(client.own_process),
-        ["operations"] => Measured::Count(client.operations),
-        ["approvals", way] => Measured::Count(approvals(&client.approvals, way)),
-        ["restarts"] => Measured::Count(client.lives.len().saturating_sub(1) as u64),
-        ["deadline", "misses"] => Measured::Count(client.deadline_misses),
-        ["latency", which] => Measured::Time(latency(&client.latency_ns, which)?),
-        ["headroom", which] => Measured::Number(headroom(&client.headroom, which)?),
-        _ => return None,
-    })
-}
-
-fn approvals(approvals: &Approvals, way: &str) -> u64 {
-    if way == "unknown" { approvals.unknown } else { approvals.by(way) }
-}
-
-/// The length of the deadlines of one kind of event.
-fn deadline_length(findings: &Findings, event: &str, which: &str) -> Option<u64> {
-    let kind = if event == "open" { EventKind::AuthOpen } else { EventKind::AuthExec };
-    let length = findings.rules.deadlines.get(kind.name())?;
-    Some(if which == "min" { length.min_ns } else { length.max_ns })
-}
-
-/// What was left of the deadline at delivery, for the kind of event for which least was.
-fn left_at_read(findings: &Findings, which: &str) -> Option<f64> {
-    let shares = findings.rules.deadlines.values().filter_map(|length| headroom(&length.left_at_read, which));
-    shares.min_by(f64::total_cmp)
-}
-
-/// The largest over all cascades: completed ones, and the worst that did not complete.
-fn deepest(findings: &Findings, value: fn(&crate::findings::CascadeTree) -> u64, completed: u64) -> u64 {
-    findings.cascades.worst.iter().map(value).fold(completed, u64::max)
-}
-
-fn named<'a>(findings: &'a Findings, phase: &str) -> Option<&'a crate::findings::Phase> {
-    findings.phases.iter().find(|one| one.name == phase)
+    match (owner, &parts[..]) {
+        (VERDICT, ["outcome"]) => Some(Measured::Word(findings.outcome.name().into())),
+        (VERDICT, ["wait_cycles"]) => Some(Measured::Count(findings.wait_cycles.len() as u64)),
+        _ => Measures::metric_of(owner, findings, &parts),
+    }
 }
 
 pub(crate) fn latency(latency: &Latency, which: &str) -> Option<u64> {
@@ -223,9 +154,10 @@ fn show(path: &str, measured: &Measured) -> String {
 
 /// One concrete path for each alternative of every metric that lab files may name: what a test looks up.
 #[must_use]
-pub fn metric_paths(client: &str, phase: &str) -> Vec<(String, MetricUnit)> {
+pub fn metric_paths(client: &str, phase: &str) -> Vec<(String, &'static Metric)> {
     let mut paths = Vec::new();
-    for metric in METRICS {
+    static ALL: [Metric; METRICS.len()] = METRICS;
+    for metric in &ALL {
         let mut prefixes = vec![String::new()];
         for part in metric.pattern.split('.') {
             let words: Vec<&str> = match part {
@@ -240,7 +172,7 @@ pub fn metric_paths(client: &str, phase: &str) -> Vec<(String, MetricUnit)> {
             prefixes =
                 prefixes.iter().flat_map(|prefix| words.iter().map(move |word| join(prefix, word))).collect();
         }
-        paths.extend(prefixes.into_iter().map(|path| (path, metric.unit)));
+        paths.extend(prefixes.into_iter().map(|path| (path, metric)));
     }
     paths
 }

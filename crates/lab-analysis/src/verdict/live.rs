@@ -274,7 +274,7 @@ impl<'a> Graph<'a> {
         };
         let by = under_way.cause.map(|(client, record)| {
             let slot = by_record.get(&(client, record)).copied().unwrap_or(NONE);
-            By { client, kind: client, slot, record, about_client: false }
+            By { client, slot, record, about_client: false }
         });
         let parent = by.and_then(|by| self.decisions.get(by.slot));
         // A worker of the client's own is in it also when it has answered before.

@@ -7,6 +7,8 @@
 //! by itself; it takes a kill, a deadline fallback or the end of the run, so looking just before those is
 //! enough, and a wait that resolves by itself is never reported.
 
+use std::collections::BTreeMap;
+
 use lab_model::Bounded;
 
 use crate::pass::slots::{Dec, NEVER, NOBODY, NONE, Op, Slab, Table};
@@ -93,6 +95,8 @@ pub(crate) struct Scene<'a> {
 pub(crate) struct Waiting {
     pub(crate) cycles: Vec<Cycle>,
     pub(crate) more_cycles: u64,
+    /// Operations that hung at the end with no decision pending, by the clients that had not read their event.
+    pub(crate) unread: BTreeMap<u128, u64>,
     looks: u64,
     /// Looks that were not taken because there had been too many.
     pub(crate) looks_left_out: u64,

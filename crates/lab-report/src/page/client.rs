@@ -6,8 +6,8 @@ use lab_model::Total;
 use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, approvals,
     calls::{blame, calls},
-    notices, picture,
-    run::{STILL_RUNNING, end_mood, headroom_mood, origin, request_times, requests},
+    notify, picture,
+    run::{STILL_RUNNING, end_mood, headroom_mood, origin, requests},
     told::{is_told, told},
 };
 use crate::{
@@ -42,7 +42,7 @@ pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {
             approvals::of_client(client),
         ]
         .into_iter()
-        .chain(notices::of_client(client))
+        .chain(notify::of_client(client))
         .chain([avoidable(client), timeline(findings, client), switches(client), record(findings, client)])
         .collect(),
     })
@@ -219,8 +219,8 @@ fn spent(client: &Client) -> Section {
         blocks.push(picture(Drawing::TimeSpent, "All its decisions together", true));
     }
     blocks.push(Block::Table(table));
-    blocks.extend(requests([client]).map(Block::Table));
-    blocks.extend(request_times([client]).map(Block::Table));
+    blocks.extend(requests::requests([client]).map(Block::Table));
+    blocks.extend(requests::times([client]).map(Block::Table));
     Section { id: "spent", title: "Where its time went", lead, blocks }
 }
 

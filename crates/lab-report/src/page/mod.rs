@@ -6,7 +6,7 @@
 mod approvals;
 mod calls;
 mod client;
-mod notices;
+mod notify;
 mod run;
 mod tables;
 mod told;

@@ -4,21 +4,27 @@ mod cascades;
 mod causes;
 mod clients;
 mod cost;
-mod course;
+mod drain;
 mod gain;
-mod load;
+mod knee;
 mod outside;
+mod phases;
 mod pipeline;
 mod programs;
+pub(super) mod requests;
+mod rules;
+mod series;
+mod totals;
+mod trees;
 mod verdict;
+mod waiting;
 
 use lab_analysis::findings::Findings;
 
-pub(super) use clients::{request_times, requests};
 pub(super) use verdict::{STILL_RUNNING, end_mood, headroom_mood, origin, remark};
 
 use super::{
-    Page, approvals, notices,
+    Page, approvals, notify,
     told::{is_told, told},
 };
 use crate::visible::visible;
@@ -37,8 +43,8 @@ pub(crate) fn summary(findings: &Findings) -> Page {
     page.sections = vec![clients::clients(findings), causes::causes(findings)];
     page.sections.extend(findings.outside.as_ref().map(|seen| outside::outside(seen, findings)));
     page.sections.extend(hides.then(|| approvals::of_run(findings)));
-    page.sections.extend(notices::of_run(findings));
-    page.sections.extend(waits.then(|| course::waiting(findings)));
+    page.sections.extend(notify::of_run(findings));
+    page.sections.extend(waits.then(|| waiting::waiting(findings)));
     page.sections.push(cost::cost(findings));
     page
 }
@@ -50,20 +56,20 @@ pub(crate) fn run(findings: &Findings) -> Page {
     }
     let mut sections =
         vec![clients::clients(findings), causes::causes(findings), approvals::of_run(findings)];
-    sections.extend(notices::of_run(findings));
+    sections.extend(notify::of_run(findings));
     sections.extend([
         gain::gain(findings),
         cascades::cascades(findings),
-        course::over_time(findings),
+        series::over_time(findings),
         pipeline::pipeline(findings),
     ]);
     sections.extend(programs::programs(findings));
     sections.extend(findings.outside.as_ref().map(|seen| outside::outside(seen, findings)));
     sections.extend([
-        course::waiting(findings),
-        course::drain(findings),
+        waiting::waiting(findings),
+        drain::drain(findings),
         cost::cost(findings),
-        cost::record(findings),
+        totals::record(findings),
     ]);
     Page {
         title: visible(&findings.lab),

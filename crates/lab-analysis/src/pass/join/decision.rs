@@ -3,12 +3,13 @@
 use lab_model::Bounded;
 
 use super::*;
+use crate::pass::facts::{Answered, AskedAs, Entry, Hung, Judged, ReadDecision, counts};
 
 impl Engine<'_> {
     pub(super) fn decision(&mut self, item: &Item, decision: &Decision, merge: &Merge<'_>) {
         let trace = usize::from(item.trace);
-        let Some(client) = self.roster.participants[trace].client else {
-            self.counts.misplaced.raise(1);
+        let Some(client) = self.scope.roster.participants[trace].client else {
+            self.unjoined.misplaced.raise(1);
             return;
         };
         let op = self.find(item.at, decision);
@@ -18,45 +19,49 @@ impl Engine<'_> {
             None => self.phase_of(None, item.at),
         };
         let entry = self.entry(item, decision, op, &dec, merge);
-        dec.counted = matches!(phase, Some(PhaseKind::Storm | PhaseKind::Drain));
+        dec.counted = counts(phase);
         let end = decision.end.present();
-        let unseen = self.roster.products > 0
-            && entry.column == self.roster.unexplained()
+        let unseen = self.scope.roster.products > 0
+            && entry.column == self.scope.roster.unexplained()
             && !merge.is_lab_thread(decision.begin.subject.tid);
-        self.counts.unseen.raise(u64::from(unseen));
-        let explained = op.is_some() || self.roster.is_product(entry.column);
-        self.counts.decision(&entry, explained, end.map(|end| end.verdict), phase);
-        let again = op.and_then(|op| self.ops.get(op)).map(|op| op.asked_by & operation::bit(client) != 0);
-        dec.first_open = again == Some(false) && end.is_none();
-        if dec.counted {
-            let subject = &decision.begin.subject;
-            self.processes.count(ProcessId { pid: subject.pid, version: subject.generation }, entry.column);
-            let place = match again {
-                None => AskedAs::Elsewhere,
-                Some(false) => AskedAs::First,
-                Some(true) => AskedAs::Further,
-            };
-            self.sides.decided(client, place, entry.approval);
-            self.accounts[usize::from(client)].decide(&entry);
-            inflict(&mut self.accounts, client, &entry);
-            self.judge(item, decision, &mut dec);
-            self.suspect(item.at, client, op);
-            self.rules.deadline(&decision.begin, item.at);
-            self.drain.read(item.at);
-        } else if let (Some(PhaseKind::Control), Some(took), false) = (phase, entry.took, entry.own) {
-            self.accounts[usize::from(client)].control.record(took);
-        }
-        let file = entry.file.or_else(|| self.ops.get(op?)?.target);
-        if let Some(file) = file.filter(|_| entry.allowed && entry.approval == Some(Approval::Rule)) {
-            self.sides.keep(client, item.trace, file, item.at);
-        }
-        self.buckets.read(item.at, client, entry.column);
-        self.backlog.more(item.at, 1);
+        self.unjoined.unseen.raise(u64::from(unseen));
+        let asked = match op.and_then(|op| self.ops.get(op)) {
+            None => AskedAs::Elsewhere,
+            Some(op) if op.asked_by & bit(client) == 0 => AskedAs::First,
+            Some(_) => AskedAs::Further,
+        };
+        dec.first_open = asked == AskedAs::First && end.is_none();
+        let judged = dec.counted.then(|| self.judge(item, decision, &dec));
         let slot = self.decisions.insert(dec);
-        if let Some(op) = op {
-            let denied = end.is_some_and(|end| end.verdict == Verdict::Deny);
-            self.attribute(op, slot, &dec, denied);
-        }
+        let denied = end.is_some_and(|end| end.verdict == Verdict::Deny);
+        let node = op.and_then(|op| self.attach(op, slot, &dec, denied));
+        let complete = self.is_complete(item.trace, item.record);
+        let op = op.and_then(|op| self.ops.get(op));
+        let read = ReadDecision {
+            trace: item.trace,
+            record: item.record,
+            at: item.at,
+            decision,
+            client,
+            entry: &entry,
+            explained: op.is_some() || self.scope.roster.is_product(entry.column),
+            phase,
+            counted: dec.counted,
+            op,
+            asked,
+            hung: op.map(|op| Hung {
+                slot: dec.cascade,
+                cascade: self.forest.get(dec.cascade),
+                above: dec.node,
+                node,
+                about_client: dec.about_client,
+                complete,
+                by: op.by,
+            }),
+            judged,
+            answered: (dec.answered != NEVER).then_some(dec.answered),
+        };
+        self.measures.decision_read(&read, &self.scope);
         if dec.children_left > 0 {
             self.by_record.insert((item.trace, item.record), slot);
         }
@@ -73,7 +78,7 @@ impl Engine<'_> {
         // What a program starts in turn belongs to the same operation, as far as the kernel told of it.
         let of_ancestor = || {
             let process = ProcessId { pid: subject.pid, version: subject.generation };
-            self.processes.ancestors(process).find_map(|ancestor| self.by_process.get(&ancestor.pid))
+            self.scope.processes.ancestors(process).find_map(|ancestor| self.by_process.get(&ancestor.pid))
         };
         let &slot = self.by_thread.get(&subject.tid).or_else(of_process).or_else(of_ancestor)?;
         let op = self.ops.get(slot)?;
@@ -85,7 +90,7 @@ impl Engine<'_> {
         if let (OperationKind::Open, Some(mine), Some(target)) = (op.kind, op.target, target) {
             let devices = mine.1 != 0 && target.device != 0 && mine.1 != target.device;
             if mine.0 != target.inode || devices {
-                self.counts.mismatched.raise(1);
+                self.unjoined.mismatched.raise(1);
                 return None;
             }
         }
@@ -118,8 +123,8 @@ impl Engine<'_> {
             children_left,
             child: NONE,
             needs: match decision.begin.event {
-                EventKind::AuthExec => self.roster.clients[usize::from(client)].waits[1],
-                _ => self.roster.clients[usize::from(client)].waits[0],
+                EventKind::AuthExec => self.scope.roster.clients[usize::from(client)].waits[1],
+                _ => self.scope.roster.clients[usize::from(client)].waits[0],
             },
             asked: NONE,
             blocked: 0,
@@ -144,8 +149,8 @@ impl Engine<'_> {
     fn product(&self, decision: &Decision, at: u64) -> Option<usize> {
         let subject = &decision.begin.subject;
         let process = ProcessId { pid: subject.pid, version: subject.generation };
-        let by_thread = self.timeline.products.of_thread(subject.tid, at);
-        by_thread.or_else(|| self.processes.product(process))
+        let by_thread = self.scope.timeline.products.of_thread(subject.tid, at);
+        by_thread.or_else(|| self.scope.processes.product(process))
     }
 
     fn entry(
@@ -184,84 +189,33 @@ impl Engine<'_> {
     /// The column of a thread that is in no operation, and perhaps a product's.
     pub(super) fn column_outside(&self, tid: u64, product: Option<usize>, merge: &Merge<'_>) -> usize {
         if merge.is_lab_thread(tid) {
-            return self.roster.unexplained();
+            return self.scope.roster.unexplained();
         }
         match product {
-            Some(product) => self.roster.product_column(product),
+            Some(product) => self.scope.roster.product_column(product),
             // Beside a product, a thread that was never seen may be the product's.
-            None if self.roster.products > 0 => self.roster.unexplained(),
-            None => self.roster.external(),
+            None if self.scope.roster.products > 0 => self.scope.roster.unexplained(),
+            None => self.scope.roster.external(),
         }
     }
 
     /// Measures a decision against its deadline.
-    fn judge(&mut self, item: &Item, decision: &Decision, dec: &mut Dec) {
-        let killed = dec.answered == NEVER && self.overdue.contains(&(item.trace, item.record));
+    fn judge(&self, item: &Item, decision: &Decision, dec: &Dec) -> Judged {
+        let answered = dec.answered != NEVER;
         let deadline = decision.begin.deadline.map(|deadline| deadline.0);
-        let budget = deadline.map_or(self.deadline, |deadline| deadline.saturating_sub(item.at));
-        let took = dec.answered.saturating_sub(item.at);
-        let account = &mut self.accounts[usize::from(dec.client)];
-        let late = dec.answered != NEVER && deadline.is_some_and(|deadline| dec.answered > deadline);
-        account.misses.raise(u64::from(late || killed));
-        if let (true, Some(deadline)) = (late && self.own_events, deadline) {
-            account.let_pass.raise(u64::from(self.timeline.gaps.within(deadline, dec.answered).is_some()));
-        }
-        if let Some(knee) = &mut self.knee {
-            let answered = dec.answered != NEVER && deadline.is_some();
-            knee.decision(item.at, answered.then_some((took, budget)), late || killed);
-        }
-        let score = if dec.answered != NEVER && deadline.is_some() {
-            let headroom = account.used.record(took, budget);
-            self.buckets.headroom(dec.answered, dec.client, headroom);
-            1.0 - headroom
-        } else if killed {
-            f64::INFINITY
-        } else {
-            return;
-        };
-        if account.closest.wants(score) {
-            let (mut chain, mut chain_cut) = (Vec::new(), false);
-            if dec.cascade != NONE {
-                (chain, chain_cut) = operation::chain(&self.forest.get(dec.cascade).nodes, dec.node);
-            }
-            chain.push((item.trace, item.record, true));
-            account.closest.insert(Ranked {
-                score,
-                trace: item.trace,
-                record: item.record,
-                chain,
-                chain_cut,
-                inflicted: 0,
-                node: None,
-            });
+        let budget = deadline.map(|deadline| deadline.saturating_sub(item.at));
+        Judged {
+            late: answered && deadline.is_some_and(|deadline| dec.answered > deadline),
+            killed: !answered && self.overdue.contains(&(item.trace, item.record)),
+            used: budget.filter(|_| answered).map(|budget| (dec.answered.saturating_sub(item.at), budget)),
         }
     }
 
-    /// Counts an event that may have lain unread past the deadline while nobody watched: a client is killed for that, too,
-    /// and no record shows it. An event is made when its operation begins, or when the client before has answered.
-    fn suspect(&mut self, read: u64, client: u16, op: Option<u32>) {
-        // Elsewhere the kernel keeps the deadlines, and says when it made the event.
-        if self.timeline.gaps.is_empty() || !self.own_events {
-            return;
-        }
-        let overdue = match op.and_then(|op| self.ops.get(op)) {
-            Some(op) => op.started.max(op.answered).saturating_add(self.deadline),
-            // Made at any time; while the warden looked, it did not lie.
-            None => match self.timeline.gaps.within(read, read) {
-                Some((from, _)) => from.saturating_add(self.deadline),
-                None => return,
-            },
-        };
-        if overdue <= read && self.timeline.gaps.within(overdue, read).is_some() {
-            self.accounts[usize::from(client)].doubtful.raise(1);
-        }
-    }
-
-    /// Hangs a decision below its operation and counts what that means for others.
-    fn attribute(&mut self, op_slot: u32, slot: u32, dec: &Dec, denied: bool) {
-        let Some(op) = self.ops.get_mut(op_slot) else { return };
+    /// Hangs a decision below its operation, and returns its node if it was kept.
+    fn attach(&mut self, op_slot: u32, slot: u32, dec: &Dec, denied: bool) -> Option<u32> {
+        let op = self.ops.get_mut(op_slot)?;
         op.pending.push(slot);
-        op.asked_by |= operation::bit(dec.client);
+        op.asked_by |= bit(dec.client);
         op.denied |= denied;
         let mut asked_place = NONE;
         if op.root && op.kind != OperationKind::Process {
@@ -269,11 +223,6 @@ impl Engine<'_> {
             let queued = if dec.answered == NEVER { 0 } else { queued(dec) };
             let (client, read, answered) = (dec.client, dec.read, dec.answered);
             op.asked.push(Asked { client, read, answered, queued, blocked: 0, denied });
-        }
-        let (by, owner) = (op.by, op.owner);
-        let told = by.filter(|by| by.slot == NONE && dec.counted);
-        if let Some(tally) = told.and_then(|by| self.told.get_mut(usize::from(by.client))) {
-            tally.inflicted.raise(1);
         }
         self.forest.hold(dec.cascade);
         let parent = dec.node;
@@ -284,48 +233,16 @@ impl Engine<'_> {
         if dec.answered != NEVER {
             cascade.last = cascade.last.max(dec.answered);
         }
-        let mut flame = dec.flame;
-        if cascade.in_storm() {
-            flame = self.flame.count(dec.flame, dec.client);
-            let judged = dec.record <= self.last_parent[usize::from(dec.trace)]
-                || self.last_parent[usize::from(dec.trace)] == 0;
-            self.gain.event(cascade, dec.client, dec.about_client, judged);
-            if let Some(by) = by {
-                self.gain.landing(cascade, dec.client, by.kind, by.about_client);
-            }
-        }
-        let account = &mut self.accounts[usize::from(dec.client)];
-        let kept = self
-            .forest
-            .get(dec.cascade)
-            .nodes
-            .get(node as usize)
-            .is_some_and(|kept| kept.record == dec.record && kept.trace == dec.trace);
-        if let Some(ranked) = account
-            .closest
-            .entries
-            .iter_mut()
-            .find(|r| r.record == dec.record && r.trace == dec.trace && kept)
-        {
-            let cascade = self.forest.get_mut(dec.cascade);
-            ranked.node = Some((cascade.serial, node));
-            cascade.watched = true;
-        }
+        let in_storm = cascade.in_storm();
+        let flame = if in_storm { self.flame.count(dec.flame, dec.client) } else { dec.flame };
         if let Some(mine) = self.decisions.get_mut(slot) {
             (mine.op, mine.node, mine.flame, mine.asked) = (op_slot, node, flame, asked_place);
         }
-        if owner != NOBODY && owner != dec.client && dec.answered != NEVER {
-            self.wait(owner, dec);
-        }
-    }
-
-    /// Counts that a client waited in an operation of its own for another's answer.
-    fn wait(&mut self, owner: u16, dec: &Dec) {
-        if dec.counted {
-            let account = &mut self.accounts[usize::from(owner)];
-            let waited = &mut account.waited_ns[usize::from(dec.client)];
-            *waited = waited.saturating_add(dec.answered.saturating_sub(dec.read));
-        }
+        let nodes = &self.forest.get(dec.cascade).nodes;
+        let kept = nodes
+            .get(node as usize)
+            .is_some_and(|kept| kept.decision && kept.record == dec.record && kept.trace == dec.trace);
+        kept.then_some(node)
     }
 
     pub(super) fn answer(&mut self, slot: u32, at: u64, ending: Ending) {
@@ -347,29 +264,12 @@ impl Engine<'_> {
                 asked.blocked = dec.blocked;
             }
         }
-        if dec.counted && dec.first_open && ending == Ending::Process {
-            self.sides.died(dec.client);
-        }
-        if dec.counted && ending == Ending::Itself {
-            let account = &mut self.accounts[usize::from(dec.client)];
-            if !dec.at_once {
-                let queued = queued(&dec);
-                account.queue.record(queued);
-                if dec.started.is_some() {
-                    let held = dec.answered.saturating_sub(dec.read).saturating_sub(queued);
-                    account.work.record(held.saturating_sub(dec.blocked));
-                    account.blocked.record(dec.blocked.min(held));
-                }
-            }
-        }
-        self.buckets.answered(at, dec.client);
-        self.backlog.less(at, 1);
-        if dec.children_left > 0 && dec.children_left < u8::MAX && ending == Ending::Itself {
-            self.backlog.more(at, u64::from(dec.children_left));
-            self.reactions_due.raise(u64::from(dec.children_left));
-        }
+        let to_come = dec.children_left < u8::MAX && ending == Ending::Itself;
+        let reactions = if to_come { u64::from(dec.children_left) } else { 0 };
+        let answered = Answered { dec: &dec, at, ending, queued: queued(&dec), reactions };
+        self.measures.decision_answered(&answered, &self.scope);
         if dec.cascade != NONE && ending != Ending::Itself {
-            let closing = self.timeline.closing;
+            let closing = self.scope.timeline.closing;
             self.forest.get_mut(dec.cascade).cut |= ending == Ending::Run || at > closing;
         }
         self.forget(slot);

@@ -1,18 +1,22 @@
 //! What each client did.
 
-use lab_analysis::findings::{Client, Findings, Leg};
+use lab_analysis::findings::{Client, Findings};
 
-use super::verdict::{end_mood, headroom_mood};
+use super::{
+    requests,
+    verdict::{end_mood, headroom_mood},
+};
 use crate::{
     page::{Block, Cell, Column, Drawing, Mood, Section, Table, picture},
-    units::{count_of, counted, float, number},
+    units::{count_of, counted, number},
     visible::visible,
 };
 
 /// The clients whose restarts are told one by one.
 const RESTARTED_MAX: usize = 5;
 
-fn bad_above_zero(value: u64) -> Cell {
+/// A count that is bad when it is not zero.
+pub(super) fn bad_above_zero(value: u64) -> Cell {
     Cell::count(value).mood(if value > 0 { Mood::Bad } else { Mood::Plain })
 }
 
@@ -63,8 +67,8 @@ pub(super) fn clients(findings: &Findings) -> Section {
         Vec::new()
     } else {
         let mut blocks = vec![Block::Table(table)];
-        blocks.extend(requests(&findings.clients).map(Block::Table));
-        blocks.extend(request_times(&findings.clients).map(Block::Table));
+        blocks.extend(requests::requests(&findings.clients).map(Block::Table));
+        blocks.extend(requests::times(&findings.clients).map(Block::Table));
         blocks.push(picture(
             Drawing::ClientsSpectrum,
             "Time from read to answer, decisions about own processes left out",
@@ -73,82 +77,6 @@ pub(super) fn clients(findings: &Findings) -> Section {
         blocks
     };
     Section { id: "clients", title: "Clients", lead, blocks }
-}
-
-/// What clients asked of workers outside themselves; `None` when they asked nothing.
-pub(in crate::page) fn requests<'a>(clients: impl IntoIterator<Item = &'a Client>) -> Option<Table> {
-    let columns = vec![
-        Column::words("client"),
-        Column::words("asked"),
-        Column::numbers("requests"),
-        Column::numbers("carried out").hint("replied to"),
-        Column::numbers("failed").hint("who was asked was gone, or went before replying"),
-        Column::numbers("refused").hint("too many waited already"),
-        Column::numbers("unheard").hint("the client died, or the run ended, before the reply"),
-        Column::numbers("p50").hint("median time from request to reply"),
-        Column::numbers("p99"),
-    ];
-    let mut table = Table::new("What clients asked of their helpers and of daemons", columns);
-    for client in clients {
-        table.rows.extend(client.requests.iter().map(|row| {
-            let latency = &row.latency_ns;
-            vec![
-                Cell::client(&client.id),
-                Cell::words(row.daemon.as_deref().unwrap_or("its helpers")),
-                Cell::count(row.made),
-                Cell::count(row.carried_out),
-                bad_above_zero(row.failed),
-                bad_above_zero(row.refused),
-                bad_above_zero(row.unheard),
-                Cell::measured(latency, latency.p50),
-                Cell::measured(latency, latency.p99),
-            ]
-        }));
-    }
-    (!table.rows.is_empty()).then_some(table)
-}
-
-/// Where the time of requests went; `None` when no worker said so.
-pub(in crate::page) fn request_times<'a>(clients: impl IntoIterator<Item = &'a Client>) -> Option<Table> {
-    let columns = vec![
-        Column::words("client"),
-        Column::words("asked"),
-        Column::words("time"),
-        Column::numbers("in all"),
-        Column::numbers("share"),
-        Column::numbers("p50").hint("median of one request"),
-        Column::numbers("p99"),
-    ];
-    let mut table = Table::new("Where the time from request to reply went", columns);
-    for client in clients {
-        for row in client.requests.iter().filter(|row| row.times.told > 0) {
-            let times = &row.times;
-            let line = |name: &str, total: u64, leg: Option<&Leg>| {
-                vec![
-                    Cell::client(&client.id),
-                    Cell::words(row.daemon.as_deref().unwrap_or("its helpers")),
-                    Cell::words(name),
-                    Cell::time(total),
-                    Cell::share(float(total) / float(times.total_ns.max(1))),
-                    leg.map_or_else(Cell::unknown, |leg| Cell::time(leg.p50_ns)),
-                    leg.map_or_else(Cell::unknown, |leg| Cell::time(leg.p99_ns)),
-                ]
-            };
-            let legs = [
-                ("on the way to it", &times.to_worker),
-                ("in its queue", &times.queued),
-                ("at work", &times.working),
-                ("in its operations", &times.operating),
-                ("on the way back", &times.back),
-            ];
-            table.rows.extend(legs.map(|(name, leg)| line(name, leg.total_ns, Some(leg))));
-            table.rows.push(line("not told", times.not_told_ns, None));
-            let latency = &row.latency_ns;
-            let all = Leg { total_ns: times.total_ns, p50_ns: latency.p50, p99_ns: latency.p99 };
-            table.rows.push(line("all", all.total_ns, Some(&all)));
-        }
-    }
-    (!table.rows.is_empty()).then_some(table)
 }
 
 fn client_row(client: &Client) -> Vec<Cell> {

@@ -1,0 +1,147 @@
+//! What the storm's cascades came to: how deep, how large, how long, and the worst of them.
+
+use lab_model::Bounded;
+
+use crate::{
+    findings::{CascadeTree, Cascades, Findings},
+    measures::{
+        Closing, Measure,
+        latency::{Times, Whole},
+    },
+    pass::{
+        cascade::{Cascade, Node},
+        facts::{ClosedCascade, Scope},
+    },
+    verdict::expect::Measured,
+};
+
+/// A cascade that is kept to be shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) serial: u64,
+    pub(crate) size: u64,
+    pub(crate) depth: u64,
+    pub(crate) duration: u64,
+    pub(crate) began: u64,
+    pub(crate) total_nodes: u64,
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// What the storm's cascades came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    unfinished: u64,
+    depth: Whole,
+    size: Whole,
+    duration: Times,
+    /// Decisions in cascades whose root completed, and how many roots those are.
+    decisions_of_completed: u64,
+    completed_roots: u64,
+    largest: Option<Kept>,
+    deepest: Option<Kept>,
+    longest: Option<Kept>,
+}
+
+impl Tally {
+    /// Folds a closed cascade of the storm into the counts.
+    fn add(&mut self, cascade: &Cascade) {
+        if cascade.root_completed {
+            self.completed_roots.raise(1);
+            self.decisions_of_completed.raise(cascade.decisions);
+        }
+        let duration = cascade.last.saturating_sub(cascade.began);
+        if cascade.cut || !cascade.root_completed {
+            self.unfinished.raise(1);
+        } else {
+            self.depth.record(cascade.depth);
+            self.size.record(cascade.decisions);
+            self.duration.record(duration);
+        }
+        if cascade.decisions == 0 {
+            return;
+        }
+        let beats = |kept: &Option<Kept>, value: fn(&Kept) -> u64, mine: u64| {
+            kept.as_ref().is_none_or(|kept| mine > value(kept))
+        };
+        if beats(&self.largest, |kept| kept.size, cascade.decisions) {
+            self.largest = Some(Kept::of(cascade));
+        }
+        if beats(&self.deepest, |kept| kept.depth, cascade.depth) {
+            self.deepest = Some(Kept::of(cascade));
+        }
+        if beats(&self.longest, |kept| kept.duration, duration) {
+            self.longest = Some(Kept::of(cascade));
+        }
+    }
+}
+
+impl Kept {
+    fn of(cascade: &Cascade) -> Kept {
+        Kept {
+            serial: cascade.serial,
+            size: cascade.decisions,
+            depth: cascade.depth,
+            duration: cascade.last.saturating_sub(cascade.began),
+            began: cascade.began,
+            total_nodes: cascade.decisions.saturating_add(cascade.operations),
+            nodes: cascade.nodes.clone(),
+        }
+    }
+}
+
+impl Tally {
+    fn section(&self, closing: &Closing<'_>) -> Cascades {
+        let candidates = [("largest", &self.largest), ("deepest", &self.deepest), ("longest", &self.longest)];
+        // One cascade is often several of these; it is shown once.
+        let mut kept: Vec<(String, &Kept)> = Vec::new();
+        for (why, candidate) in candidates {
+            let Some(candidate) = candidate else { continue };
+            match kept.iter_mut().find(|(_, other)| other.serial == candidate.serial) {
+                Some((reasons, _)) => reasons.push_str(&format!(", {why}")),
+                None => kept.push((why.to_owned(), candidate)),
+            }
+        }
+        Cascades {
+            count: self.duration.count(),
+            unfinished: self.unfinished,
+            depth: self.depth.summary(),
+            size: self.size.summary(),
+            duration_ns: self.duration.summary(),
+            worst: kept.iter().map(|(why, kept)| closing.show.tree(why, kept)).collect(),
+            flame: closing.show.flame.frames(|client| closing.client(client)),
+        }
+    }
+}
+
+impl Measure for Tally {
+    fn of(_: &Scope<'_>) -> Self {
+        Tally::default()
+    }
+
+    fn cascade_closed(&mut self, closed: &ClosedCascade<'_>, _: &Scope<'_>) {
+        if closed.cascade.in_storm() {
+            self.add(closed.cascade);
+        }
+    }
+
+    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
+        let roots = self.completed_roots;
+        findings.cascades = self.section(closing);
+        findings.amplification = (roots > 0).then(|| self.decisions_of_completed as f64 / roots as f64);
+    }
+
+    fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
+        let cascades = &findings.cascades;
+        Some(match parts {
+            ["amplification"] => Measured::Number(findings.amplification?),
+            ["cascade", "depth"] => Measured::Count(most(cascades, |tree| tree.depth, cascades.depth.max)),
+            ["cascade", "size"] => Measured::Count(most(cascades, |tree| tree.size, cascades.size.max)),
+            _ => return None,
+        })
+    }
+}
+
+/// The largest over all cascades: completed ones, and the worst that did not complete.
+fn most(cascades: &Cascades, value: fn(&CascadeTree) -> u64, completed: u64) -> u64 {
+    cascades.worst.iter().map(value).fold(completed, u64::max)
+}

@@ -1,0 +1,103 @@
+//! Root operations by phase: how long they took, the processes of commands, and what never began.
+
+use lab_analysis::findings::{Findings, Phase};
+
+use crate::{
+    page::{Cell, Column, Table},
+    units::count,
+};
+
+/// What the workload had planned and never began, a sentence for each phase in which that happened.
+pub(super) fn not_begun(findings: &Findings) -> impl Iterator<Item = String> {
+    findings.phases.iter().filter_map(|phase| {
+        let planned = phase.planned?;
+        let missing = planned.not_begun_late.saturating_add(planned.not_begun_halted);
+        let why = [
+            (planned.not_begun_late, "because the driver was more than a second behind"),
+            (planned.not_begun_halted, "because the phase was halted"),
+        ];
+        let why: Vec<String> = why
+            .iter()
+            .filter(|(operations, _)| *operations > 0)
+            .map(|(operations, why)| format!("{} {why}", count(*operations)))
+            .collect();
+        (missing > 0).then(|| {
+            format!(
+                "Of {} operations that were planned for {}, {} never began: {}. No latency counts them.",
+                count(planned.planned),
+                phase.name,
+                count(missing),
+                why.join(", ")
+            )
+        })
+    })
+}
+
+/// Root operations, a row for each phase.
+pub(super) fn operations(findings: &Findings) -> Table {
+    let columns = vec![
+        Column::words("phase"),
+        Column::numbers("seconds"),
+        Column::numbers("root ops"),
+        Column::numbers("unfinished"),
+        Column::numbers("failed"),
+        Column::numbers("ops/s"),
+        Column::numbers("p50"),
+        Column::numbers("p99"),
+        Column::numbers("p99.9").wide(),
+        Column::numbers("max"),
+    ];
+    let mut table = Table::new("Root operations by phase", columns);
+    table.rows = findings
+        .phases
+        .iter()
+        .map(|phase| {
+            let measured = |value| Cell::measured(&phase.op_latency_ns, value);
+            vec![
+                Cell::words(&phase.name),
+                Cell::number(phase.seconds),
+                Cell::count(phase.root_ops),
+                Cell::count(phase.root_ops_unfinished),
+                Cell::count(phase.root_ops_failed),
+                Cell::number(phase.ops_per_second.round()),
+                measured(phase.op_latency_ns.p50),
+                measured(phase.op_latency_ns.p99),
+                measured(phase.op_latency_ns.p999),
+                measured(phase.op_latency_ns.max),
+            ]
+        })
+        .collect();
+    table
+}
+
+/// Processes and threads of commands, a row for each phase that has some; `None` when none has.
+pub(super) fn processes(phases: &[Phase]) -> Option<Table> {
+    let columns = vec![
+        Column::words("phase"),
+        Column::numbers("ended"),
+        Column::numbers("unfinished"),
+        Column::numbers("not started"),
+        Column::numbers("failed"),
+        Column::numbers("p50"),
+        Column::numbers("p99"),
+        Column::numbers("max"),
+    ];
+    let mut table = Table::new("Processes and threads of commands, from birth to end", columns);
+    let with = phases.iter().filter_map(|phase| Some((&phase.name, phase.processes.as_ref()?)));
+    table.rows = with
+        .map(|(name, processes)| {
+            let measured = |value| Cell::measured(&processes.lifetime_ns, value);
+            vec![
+                Cell::words(name),
+                Cell::count(processes.ended),
+                Cell::count(processes.unfinished),
+                Cell::count(processes.not_started),
+                Cell::count(processes.failed),
+                measured(processes.lifetime_ns.p50),
+                measured(processes.lifetime_ns.p99),
+                measured(processes.lifetime_ns.max),
+            ]
+        })
+        .collect();
+    (!table.rows.is_empty()).then_some(table)
+}

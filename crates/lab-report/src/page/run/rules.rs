@@ -1,0 +1,80 @@
+//! The kernel's own rules, as far as the run shows them.
+
+use lab_analysis::findings::Findings;
+
+use crate::{
+    page::{Cell, Column, Table},
+    units::{count, share},
+};
+
+/// What the run shows of the kernel's own rules, a sentence each; nothing where nothing tells.
+pub(super) fn sentences(findings: &Findings) -> Vec<String> {
+    let rules = &findings.rules;
+    let mut sentences = Vec::new();
+    if let Some(delivery) = &rules.delivery {
+        let how = match delivery.as_str() {
+            "serial" => "one client after the other",
+            "parallel" => "all clients at once",
+            _ => "now one client after the other, now several at once",
+        };
+        sentences.push(format!(
+            "The kernel asks {how}: {} operations held by several clients in turn, {} at once.",
+            count(rules.serial),
+            count(rules.parallel)
+        ));
+    }
+    if let Some(after) = &rules.after_deny {
+        let what = match after.as_str() {
+            "spared" => "is not asked any more",
+            "not-waited" => "is asked, and nobody waits for its answer",
+            "waited" => "is asked, and its answer is waited for",
+            _ => "is treated now so, now otherwise",
+        };
+        sentences.push(format!(
+            "After a denial a client that has not answered {what}: {} times not asked, {} not waited for, {} waited for.",
+            count(rules.spared),
+            count(rules.not_waited),
+            count(rules.waited)
+        ));
+    }
+    if let Some(kept) = &rules.kept_answers {
+        sentences.push(
+            match kept.as_str() {
+                "own" => "A kept answer serves only the client that gave it.",
+                "shared" => "A kept answer also serves clients that keep none.",
+                "not-kept" => "No answer was kept, although a client asked for it.",
+                _ => "Kept answers served other clients at times.",
+            }
+            .to_owned(),
+        );
+    }
+    sentences
+}
+
+/// How long the kernel waits for an answer, a row for each event.
+pub(super) fn deadlines(findings: &Findings) -> Table {
+    let columns = vec![
+        Column::words("event"),
+        Column::numbers("decisions"),
+        Column::numbers("shortest"),
+        Column::numbers("longest"),
+        Column::numbers("left when read")
+            .hint("the median share of it; unknown where the kernel gives an event no time"),
+    ];
+    let mut table = Table::new("How long the kernel waits for an answer", columns);
+    table.rows = findings
+        .rules
+        .deadlines
+        .iter()
+        .map(|(event, length)| {
+            vec![
+                Cell::words(event),
+                Cell::count(length.decisions),
+                Cell::time(length.min_ns),
+                Cell::time(length.max_ns),
+                length.left_at_read.p50.map_or_else(Cell::unknown, |left| Cell::words(&share(left))),
+            ]
+        })
+        .collect();
+    table
+}

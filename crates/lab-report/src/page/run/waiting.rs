@@ -1,0 +1,55 @@
+//! Clients that waited for each other in a circle.
+
+use lab_analysis::findings::Findings;
+
+use crate::{
+    page::{Block, Drawing, Picture, Section},
+    units::time,
+    visible::visible,
+};
+
+/// The most wait cycles that are drawn.
+const WAIT_CYCLES_MAX: usize = 4;
+
+/// Whose operations the clients of a circle wait in, beside their own.
+fn through(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| visible(name)).collect();
+    if names.is_empty() { String::new() } else { format!(", through {},", names.join(", ")) }
+}
+
+pub(super) fn waiting(findings: &Findings) -> Section {
+    let mut lead = Vec::new();
+    let mut blocks = Vec::new();
+    if findings.wait_cycles.is_empty() {
+        lead.push("No clients were seen waiting for each other in a circle.".to_owned());
+    } else {
+        lead.push(format!(
+            "Clients waited for each other in a circle, {}.",
+            times(findings.wait_cycles.len())
+        ));
+    }
+    for (place, cycle) in findings.wait_cycles.iter().enumerate().take(WAIT_CYCLES_MAX) {
+        let members: Vec<String> = cycle.members.iter().map(|member| visible(member)).collect();
+        let lasted = match cycle.lasted_ns {
+            Some(lasted) => format!("lasted {} and was ended by {}", time(lasted), visible(&cycle.ended_by)),
+            None => format!("never ended ({})", visible(&cycle.ended_by)),
+        };
+        let caption = format!(
+            "{} → {}{} closed at {}, {lasted}",
+            members.join(" → "),
+            members.first().map_or("", String::as_str),
+            through(&cycle.through),
+            time(cycle.began_ns)
+        );
+        blocks.push(Block::Picture(Picture { drawing: Drawing::WaitCycle(place), caption, wide: false }));
+        blocks.push(Block::List(cycle.evidence.iter().map(|line| visible(line)).collect()));
+    }
+    if findings.wait_cycles.len() > WAIT_CYCLES_MAX {
+        lead.push(format!("The first {WAIT_CYCLES_MAX} are shown."));
+    }
+    Section { id: "waiting", title: "Waiting for each other", lead, blocks }
+}
+
+fn times(value: usize) -> String {
+    if value == 1 { "once".to_owned() } else { format!("{value} times") }
+}
