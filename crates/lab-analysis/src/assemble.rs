@@ -11,7 +11,7 @@ use crate::{
         roster::Roster,
         timeline::Timeline,
     },
-    findings::{Findings, Machine, Outcome, SCHEMA, WaitCycle},
+    findings::{CycleEnd, Findings, Machine, Outcome, SCHEMA, WaitCycle},
     measures::Closing,
     pass::{facts::Scope, join::Engine, merge::Merge, slots::NEVER},
     show::Show,
@@ -190,20 +190,20 @@ impl Assembly<'_> {
         let closing = self.timeline.closing;
         let death = self.timeline.ends.iter().find(|end| member(end.actor) && within(end.at));
         let (ended_by, at) = if let Some(kill) = kill {
-            ("deadline kill", Some(kill.at.min(cycle.resolved)))
+            (CycleEnd::DeadlineKill, Some(kill.at.min(cycle.resolved)))
         } else if let Some(death) = death.filter(|death| death.at < closing) {
-            ("process end", Some(death.at.min(cycle.resolved)))
+            (CycleEnd::ProcessEnd, Some(death.at.min(cycle.resolved)))
         } else if cycle.resolved != NEVER && cycle.resolved <= closing {
-            ("answer", Some(cycle.resolved))
+            (CycleEnd::Answer, Some(cycle.resolved))
         } else {
-            ("end of run", None)
+            (CycleEnd::EndOfRun, None)
         };
         WaitCycle {
             members: self.members(cycle),
             through: self.through(cycle),
             began_ns: cycle.began.saturating_sub(self.timeline.origin),
             lasted_ns: at.map(|at| at.saturating_sub(cycle.began)),
-            ended_by: ended_by.into(),
+            ended_by,
             evidence: self.show.evidence(cycle),
         }
     }

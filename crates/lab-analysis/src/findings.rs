@@ -8,6 +8,7 @@ mod client;
 mod load;
 mod outside;
 mod unwatched;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ pub use client::{
 pub use load::{Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
 pub use outside::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
 pub use unwatched::{Unwatched, UnwatchedGap};
+pub use words::{AfterDeny, ColumnKind, CycleEnd, DeliveryOrder, KeptAnswers, ReportSection, Weight};
 
 /// The version of this structure. A reader refuses a higher one.
 pub const SCHEMA: u32 = 1;
@@ -200,11 +202,10 @@ pub struct Finding {
     pub text: String,
     /// What would mend it, if anything needs mending.
     pub advice: Option<String>,
-    /// The report section that shows it: `clients`, `causes`, `cascades`, `waiting`, `drain`, `cost`, `pipeline`,
-    /// `outside`.
-    pub section: String,
-    /// How bad: `bad`, `warn`, `info`.
-    pub weight: String,
+    /// The report section that shows it.
+    pub section: ReportSection,
+    /// How bad it is.
+    pub weight: Weight,
 }
 
 /// One expectation and what became of it.
@@ -417,8 +418,8 @@ pub struct WaitCycle {
     pub began_ns: u64,
     /// How long it lasted; `null` when it never ended.
     pub lasted_ns: Option<u64>,
-    /// What ended it: `deadline kill`, `answer`, `process end`, `end of run`.
-    pub ended_by: String,
+    /// What ended it.
+    pub ended_by: CycleEnd,
     /// The records that prove it, one sentence each, naming trace and record.
     pub evidence: Vec<String>,
 }
@@ -443,14 +444,14 @@ pub struct Drain {
 pub struct KernelRules {
     /// How several clients are asked about one operation: `serial` (one after the other), `parallel` (at once),
     /// `mixed`. Operations tell it that two clients held for a tenth of their time or longer.
-    pub delivery: Option<String>,
+    pub delivery: Option<DeliveryOrder>,
     /// Operations that several clients held one after the other.
     pub serial: u64,
     /// Operations that several clients held at once.
     pub parallel: u64,
     /// What a denial means for a client that has not answered yet: `spared` (it is not asked any more), `not-waited`
     /// (it is asked, and the operation ends without its answer), `waited` (its answer is waited for), `mixed`.
-    pub after_deny: Option<String>,
+    pub after_deny: Option<AfterDeny>,
     /// Times that a client was not asked, after another's denial.
     pub spared: u64,
     /// Times that a client's answer came after the operation had ended with another's denial.
@@ -459,7 +460,7 @@ pub struct KernelRules {
     pub waited: u64,
     /// Whom a kept answer serves: `own` (the client that gave it), `shared` (others too), `not-kept` (nobody), `mixed`.
     /// Only a lab tells it in which some clients keep answers and others do not.
-    pub kept_answers: Option<String>,
+    pub kept_answers: Option<KeptAnswers>,
     /// By event, how long the kernel waits for an answer.
     pub deadlines: BTreeMap<String, DeadlineLength>,
 }

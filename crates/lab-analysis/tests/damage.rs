@@ -50,7 +50,7 @@ fn damage_in_the_middle_is_counted_and_the_rest_still_read() {
     assert_eq!(after.clients[0].lost, 1);
     assert_eq!(after.totals.operations, before.totals.operations - 1);
     assert!(after.totals.unexplained > 0, "the driver's operation is missing");
-    assert!(after.causes.columns.iter().all(|column| column.kind != "external"), "nobody can say so");
+    assert!(after.causes.columns.iter().all(|column| column.kind.name() != "external"), "nobody can say so");
     let notes: Vec<&String> = after.not_observed.iter().filter(|note| note.contains("damaged")).collect();
     assert_eq!(notes.len(), 2, "{:?}", after.not_observed);
 }

@@ -134,7 +134,7 @@ fn what_no_operation_accounts_for_is_counted_apart() {
     check(&builder.finish(), |findings| {
         let totals = &findings.totals;
         assert_eq!((totals.decisions, totals.explained, totals.unexplained), (6, 2, 4));
-        let kinds: Vec<&str> = findings.causes.columns.iter().map(|column| column.kind.as_str()).collect();
+        let kinds: Vec<&str> = findings.causes.columns.iter().map(|column| column.kind.name()).collect();
         assert_eq!(kinds, ["workload", "client", "external", "unexplained"]);
         assert_eq!(findings.causes.decisions, [[1, 1, 3, 1]]);
         assert!(findings.not_observed.iter().any(|note| note.contains("another file")));
@@ -190,7 +190,7 @@ fn deadlock(mut builder: Builder) {
         assert_eq!(findings.wait_cycles.len(), 1, "{:?}", findings.wait_cycles);
         let cycle = &findings.wait_cycles[0];
         assert_eq!(cycle.members, ["client-1", "client-2"]);
-        assert_eq!(cycle.ended_by, "deadline kill");
+        assert_eq!(cycle.ended_by.name(), "deadline kill");
         assert_eq!(cycle.began_ns, 1031 - 500, "when the last edge closed");
         assert_eq!(cycle.lasted_ns, Some(kill - 1031));
         assert!(cycle.evidence[1].contains(&format!("record {}", of_second.0)), "{:?}", cycle.evidence);
@@ -243,7 +243,7 @@ fn a_deadlock_nobody_breaks_lasts_to_the_end() {
     }
     check(&builder.finish(), |findings| {
         assert_eq!(findings.outcome, Outcome::Deadlocked);
-        assert_eq!(findings.wait_cycles[0].ended_by, "end of run");
+        assert_eq!(findings.wait_cycles[0].ended_by.name(), "end of run");
         assert_eq!(findings.wait_cycles[0].lasted_ns, None);
         assert_eq!(findings.drain.as_ref().unwrap().in_flight, 4);
         assert_eq!(findings.cascades.unfinished, 2);
@@ -354,7 +354,7 @@ fn late_answers_are_misses() {
     check(&builder.finish(), |findings| {
         assert_eq!(findings.clients[0].deadline_misses, 1);
         assert!(findings.clients[0].headroom.min.unwrap() < -0.49);
-        assert_eq!(findings.findings[0].section, "clients");
+        assert_eq!(findings.findings[0].section.name(), "clients");
         assert!(findings.findings[0].text.starts_with("1 deadline was missed"));
     });
 }
@@ -442,7 +442,7 @@ fn a_fallback_that_breaks_a_circle_is_named_as_an_answer() {
     check(&builder.finish(), |findings| {
         assert_eq!(findings.outcome, Outcome::Deadlocked);
         assert_eq!(findings.wait_cycles.len(), 1);
-        assert_eq!(findings.wait_cycles[0].ended_by, "answer");
+        assert_eq!(findings.wait_cycles[0].ended_by.name(), "answer");
         assert_eq!(findings.wait_cycles[0].lasted_ns, Some(fallback + 300 - 1031));
         assert_eq!(findings.clients[0].deadline_misses, 0);
         assert_eq!(findings.clients[0].by_approval["deadline-fallback"], 2);

@@ -78,7 +78,7 @@ fn a_gap_in_which_nothing_happened_is_said_and_changes_nothing_else() {
             "{text}"
         );
     }
-    assert_eq!(findings.findings[0].weight, "bad");
+    assert_eq!(findings.findings[0].weight.name(), "bad");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use lab_model::Total;
 
 use crate::{
-    findings::{Finding, Findings, Outcome, Requests, Stage},
+    findings::{ColumnKind, CycleEnd, Finding, Findings, Outcome, ReportSection, Requests, Stage, Weight},
     measures::unwatched::sentence,
     show::duration,
     verdict::outcome::list,
@@ -46,8 +46,8 @@ pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec
     candidates.into_iter().flatten().take(FINDINGS_MAX).collect()
 }
 
-fn finding(weight: &str, section: &str, text: String, advice: Option<&str>) -> Finding {
-    Finding { text, advice: advice.map(str::to_owned), section: section.into(), weight: weight.into() }
+fn finding(weight: Weight, section: ReportSection, text: String, advice: Option<&str>) -> Finding {
+    Finding { text, advice: advice.map(str::to_owned), section, weight }
 }
 
 /// Nobody watched: for so long that a deadline may have passed, or for less.
@@ -59,13 +59,13 @@ fn unwatched(findings: &Findings, past_a_deadline: bool) -> Option<Finding> {
     }
     let text = sentence(unwatched, findings.deadline_ns);
     let advice = "Find out what stopped the lab's conductor, or the machine, and run the lab again.";
-    Some(finding(if bad { "bad" } else { "warn" }, "clients", text, Some(advice)))
+    Some(finding(if bad { Weight::Bad } else { Weight::Warn }, ReportSection::Clients, text, Some(advice)))
 }
 
 fn deadlock(findings: &Findings) -> Option<Finding> {
     let cycle = findings.wait_cycles.first()?;
     let lasted = match cycle.lasted_ns {
-        Some(lasted) => format!("for {}, until {} ended it", duration(lasted), article(&cycle.ended_by)),
+        Some(lasted) => format!("for {}, until {} ended it", duration(lasted), article(cycle.ended_by)),
         None => "until the end of the run".into(),
     };
     let who = if cycle.members.len() == 1 {
@@ -97,12 +97,12 @@ fn deadlock(findings: &Findings) -> Option<Finding> {
         ),
     };
     let advice = format!("{advice}: no number of workers removes the cycle.");
-    Some(finding("bad", "waiting", text, Some(&advice)))
+    Some(finding(Weight::Bad, ReportSection::Waiting, text, Some(&advice)))
 }
 
-fn article(ended_by: &str) -> String {
+fn article(ended_by: CycleEnd) -> String {
     match ended_by {
-        "answer" => "an answer".into(),
+        CycleEnd::Answer => "an answer".into(),
         other => format!("a {other}"),
     }
 }
@@ -119,8 +119,8 @@ fn divergence(findings: &Findings) -> Option<Finding> {
         gain.value
     );
     Some(finding(
-        "bad",
-        "drain",
+        Weight::Bad,
+        ReportSection::Drain,
         text,
         Some("Let the clients react to the workload only, or not to each other."),
     ))
@@ -135,8 +135,8 @@ fn hung(unread: &[(Vec<String>, u64)]) -> Option<Finding> {
     };
     let text = format!("{count} {noun} when the run ended: {who}.");
     Some(finding(
-        "bad",
-        "waiting",
+        Weight::Bad,
+        ReportSection::Waiting,
         text,
         Some("Look whether that client was stopped, or its reading thread busy."),
     ))
@@ -156,8 +156,8 @@ fn misses(findings: &Findings) -> Option<Finding> {
     let noun = if total == 1 { "deadline was" } else { "deadlines were" };
     let text = format!("{total} {noun} missed ({}).", list(&who));
     Some(finding(
-        "bad",
-        "clients",
+        Weight::Bad,
+        ReportSection::Clients,
         text,
         Some("Set a deadline budget: answer in time, finish the work later."),
     ))
@@ -171,7 +171,12 @@ fn unguarded(findings: &Findings) -> Option<Finding> {
     let count = dead(client);
     let noun = if count == 1 { "operation was" } else { "operations were" };
     let text = format!("{count} {noun} approved by {}'s death: nobody had looked at them for it.", client.id);
-    Some(finding("bad", "clients", text, Some("Find out what ended it, and what may pass while it is away.")))
+    Some(finding(
+        Weight::Bad,
+        ReportSection::Clients,
+        text,
+        Some("Find out what ended it, and what may pass while it is away."),
+    ))
 }
 
 /// A product that everything waits for.
@@ -192,8 +197,8 @@ fn waits_outside(findings: &Findings) -> Option<Finding> {
         duration(longest)
     );
     Some(finding(
-        "bad",
-        "outside",
+        Weight::Bad,
+        ReportSection::Outside,
         text,
         Some("Look what that product waits for; all it marks waits with it."),
     ))
@@ -212,7 +217,7 @@ fn denied_outside(findings: &Findings) -> Option<Finding> {
         format!("clients that come after never saw them ({})", list(&blind))
     };
     let text = format!("{} operations were denied, and by no client of the lab; {who}.", denials.operations);
-    Some(finding("warn", "outside", text, None))
+    Some(finding(Weight::Warn, ReportSection::Outside, text, None))
 }
 
 /// What the products cost an open.
@@ -229,7 +234,7 @@ fn added_outside(findings: &Findings) -> Option<Finding> {
         time(added.low),
         time(added.high)
     );
-    Some(finding("info", "outside", text, None))
+    Some(finding(Weight::Info, ReportSection::Outside, text, None))
 }
 
 fn lost(findings: &Findings) -> Option<Finding> {
@@ -237,15 +242,15 @@ fn lost(findings: &Findings) -> Option<Finding> {
     (lost > 0).then(|| {
         let text =
             format!("{lost} records were lost or damaged; the counts are too low by at least as much.");
-        finding("bad", "clients", text, None)
+        finding(Weight::Bad, ReportSection::Clients, text, None)
     })
 }
 
 fn saturation(findings: &Findings) -> Option<Finding> {
     (findings.outcome == Outcome::Saturated).then(|| {
         finding(
-            "warn",
-            "drain",
+            Weight::Warn,
+            ReportSection::Drain,
             findings.outcome_rule.clone(),
             Some("Lower the load, add workers, or open less."),
         )
@@ -266,7 +271,7 @@ fn unserved(findings: &Findings) -> Option<Finding> {
         row.made
     );
     let advice = "Decide what a client does when nobody looks for it: allow, deny, or look itself.";
-    Some(finding("warn", "clients", text, Some(advice)))
+    Some(finding(Weight::Warn, ReportSection::Clients, text, Some(advice)))
 }
 
 fn near_miss(findings: &Findings) -> Option<Finding> {
@@ -275,7 +280,7 @@ fn near_miss(findings: &Findings) -> Option<Finding> {
     let headroom = client.headroom.min.filter(|&headroom| (0.0..HEADROOM_LOW).contains(&headroom))?;
     let text =
         format!("{} came closest to its deadline: {:.1} % of it were left.", client.id, headroom * 100.0);
-    Some(finding("warn", "clients", text, None))
+    Some(finding(Weight::Warn, ReportSection::Clients, text, None))
 }
 
 fn own_making(findings: &Findings) -> Option<Finding> {
@@ -284,7 +289,9 @@ fn own_making(findings: &Findings) -> Option<Finding> {
         .columns
         .iter()
         .enumerate()
-        .filter(|(_, column)| matches!(column.kind.as_str(), "client" | "helper" | "daemon"))
+        .filter(|(_, column)| {
+            matches!(column.kind, ColumnKind::Client | ColumnKind::Helper | ColumnKind::Daemon)
+        })
         .map(|(place, _)| causes.decisions.iter().map(|row| row[place]).total())
         .total();
     if causes.total == 0 || by_clients == 0 {
@@ -308,11 +315,11 @@ fn own_making(findings: &Findings) -> Option<Finding> {
         };
         format!("{by_clients} of {} decisions ({percent:.1} %) were about {about}{each}.", causes.total)
     };
-    Some(finding("warn", "causes", text, Some(&what_mutes_it(findings))))
+    Some(finding(Weight::Warn, ReportSection::Causes, text, Some(&what_mutes_it(findings))))
 }
 
 /// Decisions about what clients, their helpers and daemons made, by who made it.
-fn made_by(findings: &Findings, kind: &str) -> u64 {
+fn made_by(findings: &Findings, kind: ColumnKind) -> u64 {
     let causes = &findings.causes;
     let columns = causes.columns.iter().enumerate().filter(|(_, column)| column.kind == kind);
     columns.map(|(place, _)| causes.decisions.iter().map(|row| row[place]).total()).total()
@@ -320,7 +327,7 @@ fn made_by(findings: &Findings, kind: &str) -> u64 {
 
 fn whose_making(findings: &Findings) -> &'static str {
     let made = |kind| made_by(findings, kind) > 0;
-    match (made("client"), made("helper"), made("daemon")) {
+    match (made(ColumnKind::Client), made(ColumnKind::Helper), made(ColumnKind::Daemon)) {
         (_, false, false) => "the clients' own operations",
         (true, true, false) => "the operations of clients and their helpers",
         (false, true, false) => "what helpers did for clients",
@@ -333,7 +340,7 @@ fn whose_making(findings: &Findings) -> &'static str {
 /// The advice: for each kind of maker the only thing that spares its decisions.
 fn what_mutes_it(findings: &Findings) -> String {
     let own: u64 = findings.clients.iter().map(|client| client.own_process).total();
-    let names = |kind: &str| -> Vec<String> {
+    let names = |kind: ColumnKind| -> Vec<String> {
         let columns = findings.causes.columns.iter().filter(|column| column.kind == kind);
         columns.map(|column| column.name.clone()).collect()
     };
@@ -341,16 +348,16 @@ fn what_mutes_it(findings: &Findings) -> String {
     if own > 0 {
         parts.push("mute the own process".to_owned());
     }
-    if made_by(findings, "client") > own {
+    if made_by(findings, ColumnKind::Client) > own {
         parts.push("answer other clients' events at once".to_owned());
     }
-    if made_by(findings, "helper") > 0 {
+    if made_by(findings, ColumnKind::Helper) > 0 {
         parts.push("mute the own helpers, and others' by their names".to_owned());
     }
-    if made_by(findings, "daemon") > 0 {
+    if made_by(findings, ColumnKind::Daemon) > 0 {
         parts.push(format!(
             "mute {} by name (no check of the subject tells for whom a daemon opens)",
-            list(&names("daemon"))
+            list(&names(ColumnKind::Daemon))
         ));
     }
     let mut advice = list(&parts);
@@ -381,7 +388,7 @@ fn waited_for(findings: &Findings) -> Option<Finding> {
         duration(findings.pipeline.op_ns),
         duration(others)
     );
-    Some(finding("info", "pipeline", text, None))
+    Some(finding(Weight::Info, ReportSection::Pipeline, text, None))
 }
 
 fn cost(findings: &Findings) -> Option<Finding> {
@@ -397,10 +404,11 @@ fn cost(findings: &Findings) -> Option<Finding> {
         duration(storm),
         storm as f64 / before as f64
     );
-    Some(finding("info", "cost", text, None))
+    Some(finding(Weight::Info, ReportSection::Cost, text, None))
 }
 
 fn nothing(findings: &Findings) -> Option<Finding> {
-    (findings.totals.decisions == 0)
-        .then(|| finding("bad", "clients", "No client was asked about anything.".into(), None))
+    (findings.totals.decisions == 0).then(|| {
+        finding(Weight::Bad, ReportSection::Clients, "No client was asked about anything.".into(), None)
+    })
 }

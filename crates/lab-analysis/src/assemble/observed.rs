@@ -3,7 +3,11 @@
 use lab_model::{Bounded, Role};
 
 use super::Assembly;
-use crate::{findings::Findings, measures::unwatched::sentence, pass::merge::WINDOW};
+use crate::{
+    findings::{ColumnKind, Findings},
+    measures::unwatched::sentence,
+    pass::merge::WINDOW,
+};
 
 /// What is missing from the traces.
 #[derive(Clone, Debug, Default)]
@@ -103,7 +107,7 @@ impl Assembly<'_> {
                 notes.push(format!("There is no trace of {}.", member.id));
             }
         }
-        for column in self.roster.columns.iter().filter(|column| column.kind == "external") {
+        for column in self.roster.columns.iter().filter(|column| column.kind == ColumnKind::External) {
             if column.name != "external" && column.name != "orchestrator" {
                 notes.push(format!(
                     "{} takes part, but the lab did not build it and it leaves no trace: what it was asked, and how \

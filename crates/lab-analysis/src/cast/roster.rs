@@ -7,7 +7,7 @@ use lab_model::{
 };
 use lab_trace::Trace;
 
-use crate::findings::CauseColumn;
+use crate::findings::{CauseColumn, ColumnKind};
 
 /// The column of the workload.
 pub(crate) const WORKLOAD: u16 = 0;
@@ -83,19 +83,19 @@ impl Roster {
             remarks: Vec::new(),
         };
         roster.name_clients(traces);
-        roster.columns.push(CauseColumn::new("workload", "workload"));
+        roster.columns.push(CauseColumn::new("workload", ColumnKind::Workload));
         for member in &roster.clients {
             let client = Some(member.id.clone());
-            roster.columns.push(CauseColumn { client, ..CauseColumn::new(&member.id, "client") });
+            roster.columns.push(CauseColumn { client, ..CauseColumn::new(&member.id, ColumnKind::Client) });
         }
         roster.find_helpers(traces);
         roster.group_workers(lab);
         roster.place_others();
         for name in &roster.product_names {
-            roster.columns.push(CauseColumn::new(name, "external"));
+            roster.columns.push(CauseColumn::new(name, ColumnKind::External));
         }
-        roster.columns.push(CauseColumn::new("external", "external"));
-        roster.columns.push(CauseColumn::new("unexplained", "unexplained"));
+        roster.columns.push(CauseColumn::new("external", ColumnKind::External));
+        roster.columns.push(CauseColumn::new("unexplained", ColumnKind::Unexplained));
         roster
     }
 
@@ -222,9 +222,11 @@ impl Roster {
                         None => participant.name.clone(),
                     };
                     let kind = match role {
-                        Role::Helper => "helper",
-                        Role::Daemon => "daemon",
-                        Role::Orchestrator | Role::Client | Role::Driver | Role::External => "external",
+                        Role::Helper => ColumnKind::Helper,
+                        Role::Daemon => ColumnKind::Daemon,
+                        Role::Orchestrator | Role::Client | Role::Driver | Role::External => {
+                            ColumnKind::External
+                        }
                     };
                     let known = self.columns.iter().position(|column| column.name == name);
                     let place = known.unwrap_or_else(|| {

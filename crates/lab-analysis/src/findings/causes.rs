@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Latency;
+use super::{ColumnKind, Latency};
 
 /// Cascade sizes: what the gain predicts and what was seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,8 +42,8 @@ pub struct Causes {
 pub struct CauseColumn {
     /// The heading: `workload`, a client's ID, `alpha's helpers`, a daemon's name, `external`, `unexplained`.
     pub name: String,
-    /// `workload`, `client`, `helper`, `daemon`, `external` or `unexplained`.
-    pub kind: String,
+    /// Whose operations it has.
+    pub kind: ColumnKind,
     /// The client whose process it is, or whose helpers these are.
     #[serde(default)]
     pub client: Option<String>,
@@ -52,8 +52,8 @@ pub struct CauseColumn {
 impl CauseColumn {
     /// A column of this name and kind that belongs to no client.
     #[must_use]
-    pub fn new(name: &str, kind: &str) -> CauseColumn {
-        CauseColumn { name: name.to_owned(), kind: kind.to_owned(), client: None }
+    pub fn new(name: &str, kind: ColumnKind) -> CauseColumn {
+        CauseColumn { name: name.to_owned(), kind, client: None }
     }
 }
 

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     findings::{
-        Blame, CauseColumn, Causes, Client, Finding, Findings, Machine, Outcome, SCHEMA, Series, Totals,
+        Blame, CauseColumn, Causes, Client, ColumnKind, Finding, Findings, Machine, Outcome, ReportSection,
+        SCHEMA, Series, Totals, Weight,
     },
     show::duration,
 };
@@ -83,7 +84,7 @@ fn totals(import: &Import) -> Totals {
 }
 
 fn causes(import: &Import) -> Causes {
-    let column = |name: &str| CauseColumn::new(name, "external");
+    let column = |name: &str| CauseColumn::new(name, ColumnKind::External);
     Causes {
         rows: vec![BACKEND.into()],
         columns: ["ES clients", "platform binaries", "other programs"].map(column).into(),
@@ -155,8 +156,8 @@ fn series(import: &Import) -> Series {
     }
 }
 
-fn finding(weight: &str, section: &str, text: String, advice: Option<&str>) -> Finding {
-    Finding { text, advice: advice.map(str::to_owned), section: section.into(), weight: weight.into() }
+fn finding(weight: Weight, section: ReportSection, text: String, advice: Option<&str>) -> Finding {
+    Finding { text, advice: advice.map(str::to_owned), section, weight }
 }
 
 fn sentences(import: &Import) -> Vec<Finding> {
@@ -165,8 +166,8 @@ fn sentences(import: &Import) -> Vec<Finding> {
     if import.events == 0 {
         let text = format!("No line of {} is an event of eslogger.", import.lines);
         list.push(finding(
-            "bad",
-            "record",
+            Weight::Bad,
+            ReportSection::Record,
             text,
             Some("Record with `eslogger open exec`; one JSON object a line."),
         ));
@@ -179,7 +180,7 @@ fn sentences(import: &Import) -> Vec<Finding> {
             import.lines
         );
         let advice = "Subscribe to fewer events, and write to a file on another volume than the one watched.";
-        list.push(finding("warn", "record", text, (missing > 0).then_some(advice)));
+        list.push(finding(Weight::Warn, ReportSection::Record, text, (missing > 0).then_some(advice)));
     }
     let share = |count: u64| count as f64 * 100.0 / import.events as f64;
     if let Some(first) = import.programs.first() {
@@ -195,10 +196,10 @@ fn sentences(import: &Import) -> Vec<Finding> {
         let advice =
             "A check of is_es_client would skip them, and whatever their helpers do would not be among them.";
         let advice = (import.by_es_clients > 0).then_some(advice);
-        list.push(finding("info", "causes", text, advice));
+        list.push(finding(Weight::Info, ReportSection::Causes, text, advice));
     }
     if let Some(text) = rates(import) {
-        list.push(finding("info", "time", text, None));
+        list.push(finding(Weight::Info, ReportSection::Time, text, None));
     }
     list
 }

@@ -9,7 +9,7 @@ use lab_model::{Bounded, Cache, EventKind, Lab};
 use lab_trace::DecisionBegin;
 
 use crate::{
-    findings::{Approvals, DeadlineLength, Findings, KernelRules},
+    findings::{AfterDeny, Approvals, DeadlineLength, DeliveryOrder, Findings, KeptAnswers, KernelRules},
     measures::{Closing, Measure, latency::Used},
     pass::{
         facts::{EndedOperation, Ending, ReadDecision, Scope},
@@ -128,15 +128,21 @@ impl RulesTally {
             (event.name().to_owned(), shown)
         });
         KernelRules {
-            delivery: word(&[("serial", self.serial), ("parallel", self.parallel)]),
+            delivery: word(
+                &[(DeliveryOrder::Serial, self.serial), (DeliveryOrder::Parallel, self.parallel)],
+                DeliveryOrder::Mixed,
+            ),
             serial: self.serial,
             parallel: self.parallel,
             after_deny: if lossy {
                 None
             } else {
-                let counts =
-                    [("spared", self.spared), ("not-waited", self.not_waited), ("waited", self.waited)];
-                word(&counts)
+                let counts = [
+                    (AfterDeny::Spared, self.spared),
+                    (AfterDeny::NotWaited, self.not_waited),
+                    (AfterDeny::Waited, self.waited),
+                ];
+                word(&counts, AfterDeny::Mixed)
             },
             spared: self.spared,
             not_waited: self.not_waited,
@@ -174,9 +180,9 @@ impl Measure for RulesTally {
     fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
         let rules = &findings.rules;
         Some(match parts {
-            ["delivery", "order"] => Measured::Word(rules.delivery.clone()?),
-            ["delivery", "after_deny"] => Measured::Word(rules.after_deny.clone()?),
-            ["delivery", "kept_answers"] => Measured::Word(rules.kept_answers.clone()?),
+            ["delivery", "order"] => Measured::Word(rules.delivery?.name().into()),
+            ["delivery", "after_deny"] => Measured::Word(rules.after_deny?.name().into()),
+            ["delivery", "kept_answers"] => Measured::Word(rules.kept_answers?.name().into()),
             ["delivery", "left", which] => Measured::Number(left_at_read(rules, which)?),
             ["deadline", event @ ("open" | "exec"), which] => {
                 Measured::Time(deadline_length(rules, event, which)?)
@@ -200,14 +206,14 @@ fn left_at_read(rules: &KernelRules, which: &str) -> Option<f64> {
 }
 
 /// The only one that occurred; `mixed` for several, nothing for none.
-fn word(counts: &[(&str, u64)]) -> Option<String> {
-    let mut occurred = counts.iter().filter(|(_, count)| *count > 0).map(|(name, _)| *name);
+fn word<W: Copy>(counts: &[(W, u64)], mixed: W) -> Option<W> {
+    let mut occurred = counts.iter().filter(|(_, count)| *count > 0).map(|&(word, _)| word);
     let first = occurred.next()?;
-    Some(if occurred.next().is_some() { "mixed".to_owned() } else { first.to_owned() })
+    Some(if occurred.next().is_some() { mixed } else { first })
 }
 
 /// Whether an answer that a client has kept also serves those that keep none. It takes clients of both kinds.
-fn kept_answers(lab: &Lab, approvals: &[Approvals]) -> Option<String> {
+fn kept_answers(lab: &Lab, approvals: &[Approvals]) -> Option<KeptAnswers> {
     let (mut hits, mut asked_again, mut bystanders, mut missed) = (0, 0, 0, 0);
     for (client, approvals) in lab.clients.iter().zip(approvals) {
         if client.behavior.cache == Cache::On {
@@ -224,17 +230,17 @@ fn kept_answers(lab: &Lab, approvals: &[Approvals]) -> Option<String> {
     }
     Some(match (hits, missed) {
         // As many questions as operations: no answer was kept at all.
-        (0, 0) if asked_again > 1 => "not-kept".to_owned(),
+        (0, 0) if asked_again > 1 => KeptAnswers::NotKept,
         (0, _) => return None,
-        (_, 0) => "own".to_owned(),
+        (_, 0) => KeptAnswers::Own,
         // As often for each bystander as for each keeper.
         (hits, missed)
             if missed.saturating_mul(keepers as u64).saturating_mul(2)
                 >= hits.saturating_mul(bystanders as u64) =>
         {
-            "shared".to_owned()
+            KeptAnswers::Shared
         }
-        _ => "mixed".to_owned(),
+        _ => KeptAnswers::Mixed,
     })
 }
 
@@ -244,8 +250,9 @@ mod tests {
 
     #[test]
     fn a_word_is_only_said_when_all_agree() {
-        assert_eq!(word(&[("serial", 0), ("parallel", 0)]), None);
-        assert_eq!(word(&[("serial", 3), ("parallel", 0)]).as_deref(), Some("serial"));
-        assert_eq!(word(&[("serial", 3), ("parallel", 1)]).as_deref(), Some("mixed"));
+        use DeliveryOrder::{Mixed, Parallel, Serial};
+        assert_eq!(word(&[(Serial, 0), (Parallel, 0)], Mixed), None);
+        assert_eq!(word(&[(Serial, 3), (Parallel, 0)], Mixed), Some(Serial));
+        assert_eq!(word(&[(Serial, 3), (Parallel, 1)], Mixed), Some(Mixed));
     }
 }

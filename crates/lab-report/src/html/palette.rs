@@ -1,6 +1,6 @@
 //! One colour for each cause, the same in all pictures: classes that the style sheet gives colours to.
 
-use lab_analysis::findings::{CauseColumn, Findings};
+use lab_analysis::findings::{CauseColumn, ColumnKind, Findings};
 
 const CLIENTS: [&str; 7] = ["k0", "k1", "k2", "k3", "k4", "k5", "k6"];
 /// The workload's class.
@@ -20,9 +20,9 @@ pub(super) fn named(findings: &Findings, id: &str) -> Option<&'static str> {
 
 /// The class of a column of the cause matrix.
 pub(super) fn cause(findings: &Findings, column: &CauseColumn) -> &'static str {
-    match column.kind.as_str() {
-        "workload" => WORKLOAD,
-        "client" | "helper" => {
+    match column.kind {
+        ColumnKind::Workload => WORKLOAD,
+        ColumnKind::Client | ColumnKind::Helper => {
             column.client.as_ref().and_then(|client| named(findings, client)).unwrap_or(OTHER)
         }
         _ => OTHER,

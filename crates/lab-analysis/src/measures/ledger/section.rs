@@ -144,7 +144,7 @@ fn blame_in(place: usize, account: &Account, roster: &Roster) -> Vec<Blame> {
     let lines = lines.filter(|(_, (decisions, _))| *decisions > 0);
     let lines = lines.map(|((column, heading), &(decisions, total_ns))| Blame {
         name: heading.name.clone(),
-        kind: if column == place.saturating_add(1) { "own".into() } else { heading.kind.clone() },
+        kind: if column == place.saturating_add(1) { "own".into() } else { heading.kind.name().into() },
         decisions,
         total_ns,
     });

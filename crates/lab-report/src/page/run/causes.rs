@@ -1,6 +1,6 @@
 //! Who made what each client had to approve.
 
-use lab_analysis::findings::{CauseColumn, Findings};
+use lab_analysis::findings::{CauseColumn, ColumnKind, Findings};
 use lab_model::{Bounded, Total};
 
 use crate::{
@@ -15,12 +15,12 @@ fn by_kind(findings: &Findings) -> [u64; 5] {
     let [mut workload, mut own, mut peers, mut daemons, mut other] = [0_u64; 5];
     for (row, counts) in causes.rows.iter().zip(&causes.decisions) {
         for (column, decisions) in causes.columns.iter().zip(counts) {
-            let sum = match column.kind.as_str() {
-                "workload" => &mut workload,
-                "client" | "helper" if column.client.as_ref() == Some(row) => &mut own,
-                "client" | "helper" => &mut peers,
-                "daemon" => &mut daemons,
-                _ => &mut other,
+            let sum = match column.kind {
+                ColumnKind::Workload => &mut workload,
+                ColumnKind::Client | ColumnKind::Helper if column.client.as_ref() == Some(row) => &mut own,
+                ColumnKind::Client | ColumnKind::Helper => &mut peers,
+                ColumnKind::Daemon => &mut daemons,
+                ColumnKind::External | ColumnKind::Unexplained => &mut other,
             };
             *sum = sum.saturating_add(*decisions);
         }
@@ -77,7 +77,7 @@ pub(super) fn causes(findings: &Findings) -> Section {
 /// A column's heading: a daemon's name says nothing about what it is.
 fn heading(column: &CauseColumn) -> String {
     let name = visible(&column.name);
-    if column.kind == "daemon" { format!("{name} (daemon)") } else { name }
+    if column.kind == ColumnKind::Daemon { format!("{name} (daemon)") } else { name }
 }
 
 /// What each client brought about, where some of it cannot be told from the workload.

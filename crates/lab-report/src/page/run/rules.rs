@@ -1,6 +1,6 @@
 //! The kernel's own rules, as far as the run shows them.
 
-use lab_analysis::findings::Findings;
+use lab_analysis::findings::{AfterDeny, DeliveryOrder, Findings, KeptAnswers};
 
 use crate::{
     page::{Cell, Column, Table},
@@ -11,11 +11,11 @@ use crate::{
 pub(super) fn sentences(findings: &Findings) -> Vec<String> {
     let rules = &findings.rules;
     let mut sentences = Vec::new();
-    if let Some(delivery) = &rules.delivery {
-        let how = match delivery.as_str() {
-            "serial" => "one client after the other",
-            "parallel" => "all clients at once",
-            _ => "now one client after the other, now several at once",
+    if let Some(delivery) = rules.delivery {
+        let how = match delivery {
+            DeliveryOrder::Serial => "one client after the other",
+            DeliveryOrder::Parallel => "all clients at once",
+            DeliveryOrder::Mixed => "now one client after the other, now several at once",
         };
         sentences.push(format!(
             "The kernel asks {how}: {} operations held by several clients in turn, {} at once.",
@@ -23,12 +23,12 @@ pub(super) fn sentences(findings: &Findings) -> Vec<String> {
             count(rules.parallel)
         ));
     }
-    if let Some(after) = &rules.after_deny {
-        let what = match after.as_str() {
-            "spared" => "is not asked any more",
-            "not-waited" => "is asked, and nobody waits for its answer",
-            "waited" => "is asked, and its answer is waited for",
-            _ => "is treated now so, now otherwise",
+    if let Some(after) = rules.after_deny {
+        let what = match after {
+            AfterDeny::Spared => "is not asked any more",
+            AfterDeny::NotWaited => "is asked, and nobody waits for its answer",
+            AfterDeny::Waited => "is asked, and its answer is waited for",
+            AfterDeny::Mixed => "is treated now so, now otherwise",
         };
         sentences.push(format!(
             "After a denial a client that has not answered {what}: {} times not asked, {} not waited for, {} waited for.",
@@ -37,13 +37,13 @@ pub(super) fn sentences(findings: &Findings) -> Vec<String> {
             count(rules.waited)
         ));
     }
-    if let Some(kept) = &rules.kept_answers {
+    if let Some(kept) = rules.kept_answers {
         sentences.push(
-            match kept.as_str() {
-                "own" => "A kept answer serves only the client that gave it.",
-                "shared" => "A kept answer also serves clients that keep none.",
-                "not-kept" => "No answer was kept, although a client asked for it.",
-                _ => "Kept answers served other clients at times.",
+            match kept {
+                KeptAnswers::Own => "A kept answer serves only the client that gave it.",
+                KeptAnswers::Shared => "A kept answer also serves clients that keep none.",
+                KeptAnswers::NotKept => "No answer was kept, although a client asked for it.",
+                KeptAnswers::Mixed => "Kept answers served other clients at times.",
             }
             .to_owned(),
         );

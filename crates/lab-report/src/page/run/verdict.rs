@@ -1,6 +1,6 @@
 //! The block that comes first: what held, how it ended, how close it was, what was lost.
 
-use lab_analysis::findings::{Expectation, Finding, Findings, Outcome, Unwatched};
+use lab_analysis::findings::{Expectation, Finding, Findings, Outcome, Unwatched, Weight};
 use lab_model::Total;
 
 use crate::{
@@ -162,26 +162,17 @@ fn lost_fact(findings: &Findings) -> Fact {
     Fact { label: "Lost", mood, value, rest, code: false }
 }
 
-/// The sections that findings lead to, by the names in the findings.
-fn section_of(name: &str) -> Option<&'static str> {
-    const SECTIONS: [&str; 11] = [
-        "clients", "causes", "gain", "cascades", "time", "pipeline", "outside", "waiting", "drain", "cost",
-        "record",
-    ];
-    SECTIONS.into_iter().find(|section| *section == name)
-}
-
 pub(in crate::page) fn remark(finding: &Finding) -> Remark {
-    let mood = match finding.weight.as_str() {
-        "bad" => Mood::Bad,
-        "warn" => Mood::Warn,
-        _ => Mood::Plain,
+    let mood = match finding.weight {
+        Weight::Bad => Mood::Bad,
+        Weight::Warn => Mood::Warn,
+        Weight::Info => Mood::Plain,
     };
     Remark {
         mood,
         text: visible(&finding.text),
         advice: finding.advice.as_deref().map(visible),
-        section: section_of(&finding.section),
+        section: Some(finding.section.name()),
     }
 }
 
@@ -206,12 +197,6 @@ pub(in crate::page) fn end_mood(end: &str) -> Mood {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_section_that_does_not_exist_is_no_link() {
-        assert_eq!(section_of("causes"), Some("causes"));
-        assert_eq!(section_of("javascript:alert(1)"), None);
-    }
 
     #[test]
     fn unknown_headroom_is_not_bad() {

@@ -31,8 +31,8 @@ pub(super) fn waiting(findings: &Findings) -> Section {
     for (place, cycle) in findings.wait_cycles.iter().enumerate().take(WAIT_CYCLES_MAX) {
         let members: Vec<String> = cycle.members.iter().map(|member| visible(member)).collect();
         let lasted = match cycle.lasted_ns {
-            Some(lasted) => format!("lasted {} and was ended by {}", time(lasted), visible(&cycle.ended_by)),
-            None => format!("never ended ({})", visible(&cycle.ended_by)),
+            Some(lasted) => format!("lasted {} and was ended by {}", time(lasted), cycle.ended_by),
+            None => format!("never ended ({})", cycle.ended_by),
         };
         let caption = format!(
             "{} → {}{} closed at {}, {lasted}",
