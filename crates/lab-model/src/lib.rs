@@ -15,6 +15,7 @@ mod files;
 mod identity;
 mod lab;
 mod life;
+mod metrics;
 mod notify;
 mod participant;
 mod span;
@@ -30,10 +31,7 @@ pub use distribution::{Distribution, Quantity, mix};
 pub use event::{
     Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict,
 };
-pub use expectation::{
-    AFTER_DENY, Comparison, DELIVERY_ORDERS, Decimal, Expectation, Expected, InvalidDecimal, KEPT_ANSWERS,
-    METRICS, Metric, MetricUnit, OUTCOMES,
-};
+pub use expectation::{Comparison, Decimal, Expectation, Expected, InvalidDecimal};
 pub use external::{ArenaKind, External, FIRST_EXTERNAL, PrivateFolder, ProcessFacts, Ready, Recognized};
 pub use fault::{
     Effect, FaultAction, FaultStage, PlannedFault, PlannedKind, Standstill, behavior_under, service_under,
@@ -42,6 +40,7 @@ pub use files::{file_bytes, file_path, path_seed};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
 pub use life::{LifeStep, ProcessId, ProcessLife, SIGNING_ID_BYTES, Signature, SignedBy, TEAM_ID_BYTES};
+pub use metrics::{AFTER_DENY, DELIVERY_ORDERS, KEPT_ANSWERS, METRICS, Metric, MetricUnit, OUTCOMES};
 pub use notify::{NotifyEvent, NotifyEvents};
 pub use participant::{AskedDaemon, Daemon, Errand, Helpers, Service};
 pub use span::{InvalidSpan, Span};
