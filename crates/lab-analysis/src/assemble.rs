@@ -5,14 +5,14 @@ use lab_trace::{FaultKind, Trace};
 
 pub(crate) use self::observed::Losses;
 use crate::{
-    cast::{
+    findings::{CycleEnd, Findings, Machine, Outcome, SCHEMA, WaitCycle},
+    measures::Closing,
+    participants::{
         admission::{Admitted, admit},
         processes::Processes,
         roster::Roster,
         timeline::Timeline,
     },
-    findings::{CycleEnd, Findings, Machine, Outcome, SCHEMA, WaitCycle},
-    measures::Closing,
     pass::{facts::Scope, join::Engine, merge::Merge, slots::NEVER},
     show::Show,
     verdict::{expect, outcome, waiting::Cycle},
@@ -105,7 +105,7 @@ impl Assembly<'_> {
         engine.measures.finish(&Closing { scope, show: self.show, losses: &losses }, &mut findings);
         (findings.outcome, findings.outcome_rule) = self.outcome(&findings);
         findings.expectations = expect::check(&lab.expect, &findings);
-        findings.expectations.extend(self.owed());
+        findings.expectations.extend(self.implicit_expectations());
         findings.findings = narrate::narrate(&findings, &self.unread());
         findings.not_observed = self.not_observed(&findings, &losses);
         findings

@@ -4,19 +4,19 @@
 
 pub(crate) mod cascades;
 pub(crate) mod drain;
+pub(crate) mod external;
 pub(crate) mod gain;
 pub(crate) mod hidden;
 pub(crate) mod knee;
 pub(crate) mod latency;
 pub(crate) mod ledger;
-pub(crate) mod outside;
+pub(crate) mod notify;
 pub(crate) mod phases;
 pub(crate) mod pipeline;
 pub(crate) mod programs;
 pub(crate) mod requests;
 pub(crate) mod rules;
 pub(crate) mod series;
-pub(crate) mod told;
 pub(crate) mod totals;
 pub(crate) mod trees;
 pub(crate) mod unwatched;
@@ -179,7 +179,7 @@ measures! {
     /// What each client did and had done to it. The measures of a client's part come after it.
     clients: ledger::Ledger, ["clients", "causes", "latency_ns", "headroom"], Page::Own;
     /// Operations from every client's side.
-    approvals: hidden::Sides, ["approvals", "clients.approvals"], Page::Own;
+    approvals: hidden::ApprovalsByClient, ["approvals", "clients.approvals"], Page::Own;
     /// The kernel's own rules. Whom a kept answer serves is read from `approvals`.
     rules: rules::RulesTally, ["rules"], Page::Own;
     /// What each client was told after the fact.
@@ -193,7 +193,7 @@ measures! {
     /// Calm after the storm.
     drain: drain::DrainTally, ["drain"], Page::Own;
     /// What products beside the clients did to operations.
-    outside: Option<outside::Outside>, ["outside"], Page::Own;
+    outside: Option<external::Outside>, ["outside"], Page::Own;
     /// The programs that were asked about.
     programs: programs::ProgramsTally, ["programs"], Page::Own;
     /// The steps of a load whose rate was raised.

@@ -26,7 +26,7 @@ pub const DEFAULT_MUTED_TARGET: &[u8] = b"/private/var/db/protected/";
 
 /// Something that happens on the fake machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happening {
+pub struct FakeEvent {
     /// Which event.
     pub kind: EventKind,
     /// The thread that acts.
@@ -92,7 +92,7 @@ struct State {
     /// The process that has the connection.
     owner: Option<u32>,
     subscribed: BTreeSet<EventKind>,
-    queue: VecDeque<(usize, Arc<Happening>)>,
+    queue: VecDeque<(usize, Arc<FakeEvent>)>,
     queue_max: usize,
     entries: Vec<Entry>,
     sequence: BTreeMap<EventKind, u64>,
@@ -119,7 +119,7 @@ pub struct FakeMessage {
     state: Arc<Mutex<State>>,
     index: usize,
     facts: Facts,
-    happening: Arc<Happening>,
+    happening: Arc<FakeEvent>,
     signing_id: String,
     made_signing_id: String,
     parent: Option<ProcessId>,
@@ -141,7 +141,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const fn acting(happening: &Happening) -> ProcessId {
+const fn acting(happening: &FakeEvent) -> ProcessId {
     ProcessId { pid: happening.subject.pid, version: happening.subject.generation }
 }
 
@@ -152,7 +152,7 @@ fn signing_id(executable: &[u8]) -> String {
 }
 
 /// A fork runs the same program, an exec its target.
-fn made_signing_id(happening: &Happening) -> String {
+fn made_signing_id(happening: &FakeEvent) -> String {
     signing_id(happening.target.as_ref().map_or(&happening.executable, |(path, _)| path))
 }
 
@@ -200,7 +200,7 @@ impl FakeMachine {
     }
 
     /// Lets something happen; its number when the client is asked or told, `None` when it is not to see it.
-    pub fn happen(&self, happening: Happening) -> Option<usize> {
+    pub fn happen(&self, happening: FakeEvent) -> Option<usize> {
         let mut state = lock(&self.state);
         state.bear(&happening);
         if !state.connected || state.suppresses(&happening) || state.answers_itself(&happening) {
@@ -270,7 +270,7 @@ impl FakeMachine {
 }
 
 impl State {
-    fn next_facts(&mut self, happening: &Happening) -> Facts {
+    fn next_facts(&mut self, happening: &FakeEvent) -> Facts {
         let sequence = self.sequence.entry(happening.kind).or_default();
         let facts = Facts {
             kind: happening.kind,
@@ -290,7 +290,7 @@ impl State {
     }
 
     /// Remembers who made whom: a new process is its maker's child, a new program its process's parent's.
-    fn bear(&mut self, happening: &Happening) {
+    fn bear(&mut self, happening: &FakeEvent) {
         let Some(made) = happening.made else { return };
         let maker = acting(happening);
         let parent = if made.pid == maker.pid { self.parents.get(&maker).copied() } else { Some(maker) };
@@ -300,7 +300,7 @@ impl State {
     }
 
     /// The framework's flow chart: own process (AUTH only), subscription, process, executable, target.
-    fn suppresses(&self, happening: &Happening) -> bool {
+    fn suppresses(&self, happening: &FakeEvent) -> bool {
         let process = acting(happening);
         if is_question(happening.kind) && self.owner == Some(process.pid) {
             return true;
@@ -319,7 +319,7 @@ impl State {
     }
 
     /// A kept answer serves as long as the file is not changed, which nothing here does.
-    fn answers_itself(&self, happening: &Happening) -> bool {
+    fn answers_itself(&self, happening: &FakeEvent) -> bool {
         let file = happening.target.as_ref().map(|(_, file)| *file);
         file.is_some_and(|file| self.kept.contains(&(happening.kind, file)))
     }

@@ -1,3 +1,5 @@
+//! Conditions on a run's report, and the metrics that they may name.
+
 use std::{cmp::Ordering, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};

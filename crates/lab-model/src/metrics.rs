@@ -70,9 +70,14 @@ pub const METRICS: [Metric; 36] = [
         "rules",
         "delivery.after_deny",
         MetricUnit::Word(&AFTER_DENY),
-        "what a denial means for who has not answered",
+        "what happens to clients that have not answered when another denies",
     ),
-    metric("rules", "delivery.kept_answers", MetricUnit::Word(&KEPT_ANSWERS), "whom a kept answer serves"),
+    metric(
+        "rules",
+        "delivery.kept_answers",
+        MetricUnit::Word(&KEPT_ANSWERS),
+        "which clients a cached result applies to",
+    ),
     metric(
         "rules",
         "delivery.left.min|p01|p50",

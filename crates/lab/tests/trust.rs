@@ -480,13 +480,13 @@ fn plan_without_a_name() {
     rig.lab("long", LONG);
     let mut running = Running::start(&rig, "long");
     let folder = running.reaches(PhaseKind::Storm, 1);
-    let conductor = running.conductor();
+    let controller = running.controller();
     assert!(!folder.join("plan.json").exists());
-    let plan = fs::read_link(format!("/proc/{conductor}/fd/0")).unwrap();
+    let plan = fs::read_link(format!("/proc/{controller}/fd/0")).unwrap();
     assert_eq!(plan, Path::new("/memfd:lab-plan (deleted)"));
-    let written = fs::OpenOptions::new().write(true).open(format!("/proc/{conductor}/fd/0"));
+    let written = fs::OpenOptions::new().write(true).open(format!("/proc/{controller}/fd/0"));
     assert!(written.and_then(|mut plan| plan.write_all(b"x")).is_err(), "it is sealed");
-    let words = fs::read(format!("/proc/{conductor}/cmdline")).unwrap();
+    let words = fs::read(format!("/proc/{controller}/cmdline")).unwrap();
     assert!(words.ends_with(b"\0conduct\0"), "{:?}", String::from_utf8_lossy(&words));
     let report: Value = serde_json::from_str(&running.finish().stdout).unwrap();
     assert_eq!(report["lab"], "long");

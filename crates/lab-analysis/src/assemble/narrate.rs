@@ -58,7 +58,7 @@ fn unwatched(findings: &Findings, past_a_deadline: bool) -> Option<Finding> {
         return None;
     }
     let text = sentence(unwatched, findings.deadline_ns);
-    let advice = "Find out what stopped the lab's conductor, or the machine, and run the lab again.";
+    let advice = "Find out what stopped the lab's controller, or the machine, and run the lab again.";
     Some(finding(if bad { Weight::Bad } else { Weight::Warn }, ReportSection::Clients, text, Some(advice)))
 }
 
@@ -170,7 +170,7 @@ fn unguarded(findings: &Findings) -> Option<Finding> {
         findings.clients.iter().max_by_key(|client| dead(client)).filter(|client| dead(client) > 0)?;
     let count = dead(client);
     let noun = if count == 1 { "operation was" } else { "operations were" };
-    let text = format!("{count} {noun} approved by {}'s death: nobody had looked at them for it.", client.id);
+    let text = format!("{count} {noun} allowed unchecked because {} had died.", client.id);
     Some(finding(
         Weight::Bad,
         ReportSection::Clients,

@@ -3,9 +3,9 @@
 use lab_model::Bounded;
 
 use crate::{
-    cast::timeline::Timeline,
     findings::{Drain, Findings},
     measures::{Closing, Measure, latency::Times},
+    participants::timeline::Timeline,
     pass::facts::{
         Answered, BegunOperation, EndedOperation, Noticed, OrphanedOperation, ReadDecision, Scope,
     },
@@ -63,11 +63,11 @@ impl DrainTally {
     fn section(&self, timeline: &Timeline) -> Option<Drain> {
         timeline.storm_end()?;
         let count = self.times.count();
-        let told = count >= DECISIONS_MIN && self.quiet();
+        let notified = count >= DECISIONS_MIN && self.quiet();
         Some(Drain {
             decisions: count,
             last_ns: (count > 0).then_some(self.last),
-            half_life_ns: told.then(|| self.times.quantile(0.5)),
+            half_life_ns: notified.then(|| self.times.quantile(0.5)),
             in_flight: self.in_flight,
             quiet: self.quiet(),
         })

@@ -90,8 +90,8 @@ pub(crate) struct Gain {
 }
 
 impl Gain {
-    fn new(clients: usize, told: bool, seed: u64) -> Gain {
-        let types = if told { clients.saturating_mul(2) } else { clients };
+    fn new(clients: usize, notified: bool, seed: u64) -> Gain {
+        let types = if notified { clients.saturating_mul(2) } else { clients };
         let each = types.saturating_mul(types).saturating_add(types);
         Gain {
             types,
@@ -111,13 +111,13 @@ impl Gain {
     }
 
     /// The type of what a client is told.
-    fn told(&self, client: u16) -> u16 {
+    fn of_notices(&self, client: u16) -> u16 {
         client.saturating_add(u16::try_from(self.types.saturating_sub(self.clients)).unwrap_or(0))
     }
 
     /// The type of event that brought an operation about.
     fn kind(&self, by: By) -> u16 {
-        if by.is_notice() { self.told(by.client) } else { by.client }
+        if by.is_notice() { self.notified(by.client) } else { by.client }
     }
 
     /// Counts an event of type `on` in a cascade, and by what it came about. It counts as handled when its trace is
@@ -279,8 +279,8 @@ impl Gain {
 impl Measure for Gain {
     fn of(scope: &Scope<'_>) -> Self {
         let clients = scope.roster.clients.len();
-        let told = scope.lab.clients.iter().take(clients).any(|client| scope.lab.notifies(client));
-        Gain::new(clients, told, scope.lab.seed)
+        let notified = scope.lab.clients.iter().take(clients).any(|client| scope.lab.notifies(client));
+        Gain::new(clients, notified, scope.lab.seed)
     }
 
     fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
@@ -291,7 +291,7 @@ impl Measure for Gain {
 
     fn noticed(&mut self, noticed: &Noticed<'_>, _: &Scope<'_>) {
         if let Some(op) = noticed.hung().filter(|op| op.in_storm) {
-            self.count(op.cascade, self.told(noticed.client), !op.root, noticed.complete, op.by);
+            self.count(op.cascade, self.notified(noticed.client), !op.root, noticed.complete, op.by);
         }
     }
 

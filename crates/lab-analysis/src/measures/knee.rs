@@ -6,12 +6,12 @@ use lab_model::{Bounded, Expectation, Knee, Lab, PhaseKind, Rate, Role};
 use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
 
 use crate::{
-    cast::timeline::Timeline,
     findings::{Findings, Knee as Found, KneeStep},
     measures::{
         Closing, Measure,
         latency::{Times, Used},
     },
+    participants::timeline::Timeline,
     pass::facts::{BegunOperation, ReadDecision, Scope},
     verdict::expect::{self, Measured, holds},
 };

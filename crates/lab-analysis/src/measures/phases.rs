@@ -6,9 +6,9 @@ use lab_model::{Bounded, OperationKind, PhaseKind};
 use lab_trace::{OperationBegin, OperationEnd};
 
 use crate::{
-    cast::timeline::{Marked, Timeline},
     findings::{Cost, Findings, Lifetimes, Phase, PlannedOps},
     measures::{Closing, Measure, latency::Times},
+    participants::timeline::{Marked, Timeline},
     pass::{
         facts::{BegunOperation, Scope},
         merge::NotBegun,

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use lab_model::{Bounded, ProcessId, Total};
 
 use crate::{
-    cast::processes::Processes,
     findings::{Findings, Program},
     measures::{Closing, Measure},
+    participants::processes::Processes,
     pass::facts::{ReadDecision, Scope},
 };
 

@@ -3,9 +3,9 @@
 use lab_model::{Bounded, PhaseKind};
 
 use crate::{
-    cast::timeline::Timeline,
     findings::{Findings, Series},
     measures::{Closing, Measure, latency::headroom},
+    participants::timeline::Timeline,
     pass::facts::{Answered, BegunOperation, EndedOperation, Ending, Noticed, ReadDecision, Scope},
 };
 

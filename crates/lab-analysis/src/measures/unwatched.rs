@@ -4,9 +4,9 @@ use lab_model::{Bounded, PhaseKind, Total};
 use lab_trace::FaultKind;
 
 use crate::{
-    cast::timeline::Timeline,
     findings::{Findings, Unwatched, UnwatchedGap},
     measures::{Closing, Measure},
+    participants::timeline::Timeline,
     pass::facts::{ReadDecision, Scope},
     show::duration,
 };

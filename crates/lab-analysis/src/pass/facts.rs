@@ -10,7 +10,7 @@ use super::{
     cascade::Cascade,
     slots::{By, Dec, NOBODY, NONE, Op},
 };
-use crate::cast::{processes::Processes, roster::Participant, roster::Roster, timeline::Timeline};
+use crate::participants::{processes::Processes, roster::Participant, roster::Roster, timeline::Timeline};
 
 /// What is known before the first record is joined, and does not change.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +76,7 @@ pub(crate) struct EndedOperation<'a> {
     pub(crate) ending: Ending,
     pub(crate) phase: Option<PhaseKind>,
     pub(crate) in_storm: bool,
-    /// The clients that could have been asked when it ended, as bits; looked up only for root operations of the storm
+    /// The clients that could have been asked when it ended, as bits; operation up only for root operations of the storm
     /// that a client denied, and 0 for all others.
     pub(crate) alive: u128,
 }
@@ -194,7 +194,7 @@ pub(crate) struct Noticeable {
     /// It succeeded, so that whoever listens should be told.
     pub(crate) succeeded: bool,
     /// An exec: the clients that were told of it, as bits.
-    pub(crate) told: u128,
+    pub(crate) notified: u128,
     pub(crate) root: bool,
     /// Held, so that reactions find it open; [`NONE`] where no client reacts.
     pub(crate) cascade: u32,

@@ -13,8 +13,8 @@ use lab_trace::{Decision, FaultKind, Operation, Trace};
 
 use self::{notice::Notices, paths::Paths};
 use crate::{
-    cast::{policies::Policies, roster::Roster},
     measures::Measures,
+    participants::{policies::Policies, roster::Roster},
     pass::{
         cascade::{Forest, NOWHERE, Node, Origin},
         facts::{Ending, Scope, bit},

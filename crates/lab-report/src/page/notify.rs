@@ -1,6 +1,6 @@
 //! What clients were told after it had happened. None of it is a decision.
 
-use lab_analysis::findings::{Client, Findings, Told};
+use lab_analysis::findings::{Client, Findings, NotifySummary};
 use lab_model::Total;
 
 use super::{Block, Cell, Column, Section, Table};
@@ -11,7 +11,7 @@ use crate::{
 
 /// All clients that are told of anything beside each other; `None` when there are none.
 pub(crate) fn of_run(findings: &Findings) -> Option<Section> {
-    let told: Vec<(&Client, &Told)> =
+    let told: Vec<(&Client, &NotifySummary)> =
         findings.clients.iter().filter_map(|client| Some((client, client.told.as_ref()?))).collect();
     if told.is_empty() {
         return None;
@@ -28,7 +28,7 @@ pub(crate) fn of_run(findings: &Findings) -> Option<Section> {
         Column::numbers("operations").hint("what it made because of them"),
         Column::numbers("decisions").hint("anybody's, about those operations"),
     ];
-    let mut table = Table::new("What clients were told in storm and drain, after it had happened", columns);
+    let mut table = Table::new("NOTIFY events of the clients in storm and drain", columns);
     table.rows = told
         .iter()
         .map(|(client, told)| {
@@ -55,12 +55,7 @@ pub(crate) fn of_run(findings: &Findings) -> Option<Section> {
         counted(notices, "notice"),
         counted(inflicted, "decision"),
     )];
-    Some(Section {
-        id: "notices",
-        title: "What was told after the fact",
-        lead,
-        blocks: vec![Block::Table(table)],
-    })
+    Some(Section { id: "notices", title: "NOTIFY events", lead, blocks: vec![Block::Table(table)] })
 }
 
 /// One client's.
@@ -78,10 +73,10 @@ pub(crate) fn of_client(client: &Client) -> Option<Section> {
     authors.footer = Some(vec![Cell::words("all"), Cell::count(told.notices)]);
     let tables = [events, authors].into_iter().filter(|table| !table.rows.is_empty());
     let blocks = tables.map(Block::Table).collect();
-    Some(Section { id: "notices", title: "What it was told after the fact", lead: sentences(told), blocks })
+    Some(Section { id: "notices", title: "NOTIFY events that it got", lead: sentences(told), blocks })
 }
 
-fn sentences(told: &Told) -> Vec<String> {
+fn sentences(told: &NotifySummary) -> Vec<String> {
     let mut lead = vec![format!(
         "It read {}, {} of which the kernel had merged from events of more than one kind. Nobody waited for it.",
         counted(told.notices, "notice"),
@@ -89,7 +84,7 @@ fn sentences(told: &Told) -> Vec<String> {
     )];
     if let (Some(opens), Some(not)) = (told.opens, told.opens_not_told_apart) {
         lead.push(format!(
-            "Of {} by processes of the lab it cannot tell {} apart: merged into another's notice, unread or lost.",
+            "Of {} by processes of the lab {} have no notice of their own: merged, unread or lost.",
             counted(opens, "open"),
             count(not)
         ));
@@ -115,7 +110,7 @@ fn sentences(told: &Told) -> Vec<String> {
     lead
 }
 
-fn lag(told: &Told) -> [Cell; 2] {
+fn lag(told: &NotifySummary) -> [Cell; 2] {
     match told.lag_ns.count {
         0 => [Cell::unknown(), Cell::unknown()],
         _ => [Cell::time(told.lag_ns.p50), Cell::time(told.lag_ns.max)],

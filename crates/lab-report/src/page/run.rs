@@ -24,8 +24,9 @@ use lab_analysis::findings::Findings;
 pub(super) use verdict::{STILL_RUNNING, end_mood, headroom_mood, origin, remark};
 
 use super::{
-    Page, approvals, notify,
-    told::{is_told, told},
+    Page, approvals,
+    eslogger::{self, is_told},
+    notify,
 };
 use crate::visible::visible;
 
@@ -52,7 +53,7 @@ pub(crate) fn summary(findings: &Findings) -> Page {
 /// Builds the run report.
 pub(crate) fn run(findings: &Findings) -> Page {
     if is_told(findings) {
-        return told(findings);
+        return eslogger::page(findings);
     }
     let mut sections =
         vec![clients::clients(findings), causes::causes(findings), approvals::of_run(findings)];

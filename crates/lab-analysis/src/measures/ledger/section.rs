@@ -7,9 +7,9 @@ use lab_trace::FaultKind;
 
 use super::{Account, Ledger, Ranking};
 use crate::{
-    cast::{roster::Roster, timeline::Timeline},
     findings::{Avoidable, Blame, Call, Causes, Client, Inflicted, Life, Peer},
     measures::{Closing, totals::by_approval},
+    participants::{roster::Roster, timeline::Timeline},
     pass::facts::Scope,
     show::Show,
 };

@@ -62,7 +62,7 @@ impl Engine<'_> {
             self.unjoined.misplaced.raise(1);
             return;
         };
-        let slot = self.told_of(notice);
+        let slot = self.operation_of(notice);
         let op = slot.and_then(|slot| self.notices.noticeable.get(slot)).copied();
         let column = match op {
             Some(op) => usize::from(op.column),
@@ -91,15 +91,15 @@ impl Engine<'_> {
             reactions,
         };
         self.measures.noticed(&noticed, &self.scope);
-        let told = op.is_some_and(|op| op.exec) && notice.events.contains(NotifyEvent::Exec);
-        if let Some(op) = slot.filter(|_| told).and_then(|slot| self.notices.noticeable.get_mut(slot)) {
+        let notified = op.is_some_and(|op| op.exec) && notice.events.contains(NotifyEvent::Exec);
+        if let Some(op) = slot.filter(|_| notified).and_then(|slot| self.notices.noticeable.get_mut(slot)) {
             // A script's exec is told of once for the script and once for each program below it.
-            op.told |= bit(client);
+            op.notified |= bit(client);
         }
     }
 
     /// The operation that a notice tells of: its thread's latest on its file.
-    fn told_of(&self, notice: &Notice) -> Option<u32> {
+    fn operation_of(&self, notice: &Notice) -> Option<u32> {
         let (tid, by_file) = (notice.subject.tid, &self.notices.by_file);
         let of_file = notice.target.and_then(|file| by_file.get(&(tid, file.inode, file.device)));
         of_file.or_else(|| by_file.get(&(tid, 0, 0))).copied()

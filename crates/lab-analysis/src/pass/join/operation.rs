@@ -151,7 +151,7 @@ impl Engine<'_> {
             ended: op.ended,
             counted: op.counted && op.kind != OperationKind::Process,
             succeeded,
-            told: 0,
+            notified: 0,
             root: op.root,
             cascade: op.cascade,
             in_storm: self.forest.get(op.cascade).in_storm(),

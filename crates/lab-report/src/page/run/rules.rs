@@ -15,7 +15,7 @@ pub(super) fn sentences(findings: &Findings) -> Vec<String> {
         let how = match delivery {
             DeliveryOrder::Serial => "one client after the other",
             DeliveryOrder::Parallel => "all clients at once",
-            DeliveryOrder::Mixed => "now one client after the other, now several at once",
+            DeliveryOrder::Mixed => "sometimes one client after the other, sometimes several at once",
         };
         sentences.push(format!(
             "The kernel asks {how}: {} operations held by several clients in turn, {} at once.",
@@ -28,7 +28,7 @@ pub(super) fn sentences(findings: &Findings) -> Vec<String> {
             AfterDeny::Spared => "is not asked any more",
             AfterDeny::NotWaited => "is asked, and nobody waits for its answer",
             AfterDeny::Waited => "is asked, and its answer is waited for",
-            AfterDeny::Mixed => "is treated now so, now otherwise",
+            AfterDeny::Mixed => "is handled in more than one way",
         };
         sentences.push(format!(
             "After a denial a client that has not answered {what}: {} times not asked, {} not waited for, {} waited for.",
