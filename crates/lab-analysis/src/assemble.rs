@@ -6,17 +6,17 @@ use lab_model::{Bounded, Lab, PhaseKind, Role, Total};
 use lab_trace::{FaultKind, Trace};
 
 use crate::{
-    cast::{
-        admission::{Admitted, admit},
-        processes::Processes,
-        roster::Roster,
-        timeline::Timeline,
-    },
     findings::{Approvals, Cascades, Causes, Cost, Findings, Machine, Prediction, SCHEMA, WaitCycle},
     measures::{
         latency::{Times, Used},
         series::Buckets,
         trees::TreesTally,
+    },
+    participants::{
+        admission::{Admitted, admit},
+        processes::Processes,
+        roster::Roster,
+        timeline::Timeline,
     },
     pass::{
         cascade::Kept,
@@ -178,7 +178,7 @@ impl Assembly<'_> {
             not_observed: Vec::new(),
         };
         findings.expectations = expect::check(&lab.expect, &findings);
-        findings.expectations.extend(self.owed());
+        findings.expectations.extend(self.implicit_expectations());
         findings.findings = narrate::narrate(&findings, &self.unread());
         findings.not_observed = self.not_observed(&findings, &losses);
         findings

@@ -5,8 +5,8 @@
 
 mod causes;
 mod client;
+mod external;
 mod load;
-mod outside;
 mod unwatched;
 
 use std::collections::BTreeMap;
@@ -18,11 +18,11 @@ pub use causes::{
     CascadeNode, CascadeTree, Cascades, CauseColumn, Causes, Distribution, FlameFrame, Prediction,
 };
 pub use client::{
-    Approvals, Avoidable, Blame, Call, Client, Headroom, Inflicted, Leg, Life, Peer, RequestTimes, Requests,
-    Told,
+    Approvals, Avoidable, Blame, Call, Client, Headroom, Inflicted, Leg, Life, NotifySummary, Peer,
+    RequestTimes, Requests,
 };
+pub use external::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
 pub use load::{Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
-pub use outside::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
 pub use unwatched::{Unwatched, UnwatchedGap};
 
 /// The version of this structure. A reader refuses a higher one.

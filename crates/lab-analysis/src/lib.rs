@@ -9,16 +9,16 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails"))]
 
 mod assemble;
-mod cast;
 pub mod compare;
 pub mod findings;
 pub mod import;
 mod measures;
+mod participants;
 mod pass;
 mod show;
 mod verdict;
 
 pub use assemble::{Context, analyse};
-pub use cast::admission::{Admitted, admit};
+pub use participants::admission::{Admitted, admit};
 pub use verdict::expect::{Measured, metric, metric_paths};
 pub use verdict::live;

@@ -1,16 +1,16 @@
 //! Turns places in traces back into what a person reads: paths, chains, trees, evidence.
 
 use lab_model::{Approval, NotifyEvent, OperationKind};
-use lab_trace::{Decision, Entry, Operation, Part, Record, Target, Trace};
+use lab_trace::{Decision, Entry, Operation, Record, RecordPart, Target, Trace};
 
 use crate::{
-    cast::roster::Roster,
     findings::{Call, CascadeNode, CascadeTree},
     measures::{
         latency::headroom,
         ledger::{Ranked, Step},
         pipeline::kind_name,
     },
+    participants::roster::Roster,
     pass::{
         cascade::{Kept, Node},
         merge::{Merge, Side},
@@ -100,7 +100,7 @@ impl Show<'_> {
         })
     }
 
-    fn target(&self, trace: u16, target: &Part<lab_trace::Target>) -> Option<String> {
+    fn target(&self, trace: u16, target: &RecordPart<lab_trace::Target>) -> Option<String> {
         let target = target.present()?;
         self.file(trace, target.path, (target.inode, target.device))
     }
@@ -298,20 +298,20 @@ pub(crate) fn milliseconds(nanoseconds: u64) -> String {
 
 fn approval(decision: &Decision) -> &'static str {
     match &decision.end {
-        Part::Present(end) => Approval::name(end.approval),
-        Part::Absent => "unanswered",
-        Part::Damaged => "damaged",
+        RecordPart::Present(end) => Approval::name(end.approval),
+        RecordPart::Absent => "unanswered",
+        RecordPart::Damaged => "damaged",
     }
 }
 
 fn operation_note(operation: &Operation) -> String {
     match &operation.end {
-        Part::Present(end) if end.error != 0 => format!("error {}", end.error),
-        Part::Present(end) if operation.begin.kind != OperationKind::Open && end.status != 0 => {
+        RecordPart::Present(end) if end.error != 0 => format!("error {}", end.error),
+        RecordPart::Present(end) if operation.begin.kind != OperationKind::Open && end.status != 0 => {
             format!("status {}", end.status)
         }
-        Part::Present(_) => String::new(),
-        Part::Absent => "never ended".into(),
-        Part::Damaged => "damaged".into(),
+        RecordPart::Present(_) => String::new(),
+        RecordPart::Absent => "never ended".into(),
+        RecordPart::Damaged => "damaged".into(),
     }
 }

@@ -12,7 +12,9 @@ use lab_analysis::{
     import::{APPLE_SILICON, Import, Importer, Options, Recorder, findings},
 };
 use lab_model::{EventKind, SubjectClass, Ticks, Timebase};
-use lab_trace::{Decision, Entry, LossKind, MemoryTrace, Part, Record, Trace, TraceWriter, WriterOptions};
+use lab_trace::{
+    Decision, Entry, LossKind, MemoryTrace, Record, RecordPart, Trace, TraceWriter, WriterOptions,
+};
 use proptest::prelude::*;
 use synthetic::{analyse_bytes, lab};
 
@@ -100,7 +102,9 @@ fn the_trace_holds_what_was_told_and_no_answer() {
     assert_eq!(trace.header.created_unix_ns, 1_770_112_800_000_000_000);
     let decisions = decisions(&bytes);
     assert!(
-        decisions.iter().all(|decision| decision.end == Part::Absent && decision.begin.deadline.is_none())
+        decisions
+            .iter()
+            .all(|decision| decision.end == RecordPart::Absent && decision.begin.deadline.is_none())
     );
     let first = &decisions[0];
     assert_eq!((first.begin.event, first.begin.class), (EventKind::NotifyOpen, SubjectClass::Peer));
@@ -109,7 +113,11 @@ fn the_trace_holds_what_was_told_and_no_answer() {
     assert_eq!((target.inode, target.device), (9000, 16_777_232));
     // An event type that has no name here keeps its number; a null thread is not known.
     assert!(decisions.iter().any(|decision| decision.begin.event == EventKind::Other(136)));
-    assert_eq!((import.untold.thread, import.untold.file), (1, 3), "exit; fork, exit and xpc_connect");
+    assert_eq!(
+        (import.missing_fields.thread, import.missing_fields.file),
+        (1, 3),
+        "exit; fork, exit and xpc_connect"
+    );
     let rename = import.types.iter().find(|kind| kind.code == 25).unwrap();
     assert_eq!((rename.name.as_str(), rename.events), ("rename", 1));
     assert_eq!(import.files[0], ("/Users/tester/Documents/notes-0.txt".to_owned(), 3));
@@ -207,7 +215,12 @@ fn what_is_not_as_expected_costs_only_itself() {
     let (import, trace) = import(line.as_bytes());
     add_up(&import, &trace);
     assert_eq!(
-        (import.events, import.untold.file, import.untold.thread, import.untold.is_es_client),
+        (
+            import.events,
+            import.missing_fields.file,
+            import.missing_fields.thread,
+            import.missing_fields.is_es_client
+        ),
         (1, 1, 1, 1)
     );
     assert_eq!((import.schema_unknown, import.types[0].sequence.seen), (1, 0));

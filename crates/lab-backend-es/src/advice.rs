@@ -1,3 +1,5 @@
+//! What Endpoint Security's refusals mean, and what fixes each.
+
 use std::fmt;
 
 /// What `es_new_client` said.

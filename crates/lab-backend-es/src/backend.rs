@@ -1,3 +1,5 @@
+//! Endpoint Security as the client core's kernel: events in batches, answers, mutes and cached results.
+
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::{
@@ -10,11 +12,11 @@ use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Inta
 use lab_model::{AuthEvents, EventKind, FileId, LifeStep, NotifyEvents, ProcessId, ProcessLife, Verdict};
 
 use crate::{
-    Answer, Arena, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, MuteStep, Observer, Question,
-    RespondError, Responder, StepFailed, change_of_selection,
+    Answer, Arena, Cache, Delivery, Facts, Gap, Grounds, Message, MessageHandler, MuteStep, Observer,
+    Question, RespondError, Responder, StepFailed, change_of_selection,
     message::{life_seen, life_told},
+    notify::{Missing, Notices, facts_of},
     places::{Places, Seat, lock},
-    told::{Missing, Notices, facts_of},
 };
 
 /// The most events handed over as one batch.
@@ -25,14 +27,14 @@ const LIVES_MAX: usize = 8_192;
 /// with each of their events.
 const KNOWN_MAX: usize = 65_536;
 
-/// A client's kernel, made of a [`Desk`] and the queue between the framework's thread and the client's own.
+/// A client's kernel, made of a [`MessageHandler`] and the queue between the framework's thread and the client's own.
 ///
 /// The framework calls its handler serially and must get it back at once, so the handler only files the
 /// question and wakes the thread in [`Backend::receive`]. Nothing is allocated for an event but the question.
 ///
 /// What the client is told of comes over a [second connection](EsBackend::told), with nothing in common with the first.
 pub struct EsBackend<R: Responder + 'static> {
-    desk: Arc<Desk<R, Counts>>,
+    handler: Arc<MessageHandler<R, Counts>>,
     questions: Places<Question<R, Counts>>,
     notices: Notices<R>,
     lives: Mutex<VecDeque<ProcessLife>>,
@@ -119,7 +121,7 @@ impl Observer for Counts {
 
 impl<R: Responder + 'static> EsBackend<R> {
     /// A backend for at most `pending_max` questions at a time; what comes beyond is allowed at once and
-    /// counted as lost. It has no connection until its [desk](EsBackend::desk) is opened.
+    /// counted as lost. It has no connection until its [handler](EsBackend::handler) is opened.
     #[must_use]
     pub fn new(pending_max: u32) -> Arc<EsBackend<R>> {
         EsBackend::observing(pending_max, 0)
@@ -130,7 +132,7 @@ impl<R: Responder + 'static> EsBackend<R> {
     #[must_use]
     pub fn observing(pending_max: u32, notices_max: u32) -> Arc<EsBackend<R>> {
         Arc::new(EsBackend {
-            desk: Desk::new(Counts::default()),
+            handler: MessageHandler::new(Counts::default()),
             questions: Places::new(pending_max),
             notices: Notices::new(notices_max),
             lives: Mutex::new(VecDeque::with_capacity(LIVES_MAX)),
@@ -147,27 +149,27 @@ impl<R: Responder + 'static> EsBackend<R> {
         seen.arena = Some(arena);
     }
 
-    /// The desk that answers.
+    /// The handler that answers.
     #[must_use]
-    pub fn desk(&self) -> &Arc<Desk<R, Counts>> {
-        &self.desk
+    pub fn handler(&self) -> &Arc<MessageHandler<R, Counts>> {
+        &self.handler
     }
 
-    /// The desk of the second connection, over which only notices come.
+    /// The handler of the second connection, over which only notices come.
     #[must_use]
-    pub fn told(&self) -> &Arc<Desk<R, Missing>> {
-        &self.notices.desk
+    pub fn notify_handler(&self) -> &Arc<MessageHandler<R, Missing>> {
+        &self.notices.handler
     }
 
     /// What was counted so far.
     #[must_use]
     pub fn counts(&self) -> &Counts {
-        self.desk.observer()
+        self.handler.observer()
     }
 
     /// Takes in one message, on the framework's thread.
     pub fn handle(&self, message: R::Message, cache: Cache) {
-        self.desk.handle(message, cache, |delivery| self.file_away(delivery));
+        self.handler.handle(message, cache, |delivery| self.file_away(delivery));
     }
 
     /// Takes in one message of the second connection, on the framework's thread.
@@ -175,7 +177,7 @@ impl<R: Responder + 'static> EsBackend<R> {
         self.notices.handle(message);
     }
 
-    /// Takes one delivery of the desk, on the framework's thread.
+    /// Takes one delivery of the handler, on the framework's thread.
     pub fn file_away(&self, delivery: Delivery<R, Counts>) {
         match delivery {
             Delivery::Notice(notice) => {
@@ -292,7 +294,7 @@ const fn kinds(events: AuthEvents) -> &'static [EventKind] {
 
 /// Changes what a connection is subscribed to. What is new comes first: for a moment too much is seen, never too little.
 pub(crate) fn resubscribe<R: Responder, O: Observer>(
-    desk: &Desk<R, O>,
+    handler: &MessageHandler<R, O>,
     before: &[EventKind],
     after: &[EventKind],
 ) -> Result<(), u32> {
@@ -303,7 +305,7 @@ pub(crate) fn resubscribe<R: Responder, O: Observer>(
     if new.is_empty() && gone.is_empty() {
         return Ok(());
     }
-    let changed = desk.with(|responder| {
+    let changed = handler.with(|responder| {
         if !new.is_empty() {
             responder.subscribe(&new)?;
         }
@@ -354,17 +356,17 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         self.send(token, verdict)
     }
 
-    fn keep(&self, token: Ticket, _: EventKind) -> Result<(), u32> {
+    fn cache_answer(&self, token: Ticket, _: EventKind) -> Result<(), u32> {
         let question = self.question(token).ok_or(RespondError::NotFound.code())?;
         question.keep();
         self.kept.store(true, Ordering::Release);
         Ok(())
     }
 
-    fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
+    fn mute(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
         let first = || paths.first().cloned().unwrap_or_default();
         if self.kept.swap(false, Ordering::AcqRel) {
-            let cleared = self.desk.with(Responder::clear_cache);
+            let cleared = self.handler.with(Responder::clear_cache);
             cleared.ok_or(NOT_CONNECTED).and_then(refused).map_err(|code| (first(), code))?;
         }
         let mut seen = lock(&self.seen);
@@ -373,10 +375,10 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         };
         let wanted = arena.selection(paths);
         for step in change_of_selection(&seen.selected, &wanted) {
-            let changed = self.desk.with(|responder| responder.mute(&step));
+            let changed = self.handler.with(|responder| responder.mute(&step));
             changed.ok_or(NOT_CONNECTED).and_then(refused).map_err(|code| (first(), code))?;
             // Most clients have no second connection.
-            let told = self.notices.desk.with(|responder| responder.mute(&step));
+            let told = self.notices.handler.with(|responder| responder.mute(&step));
             told.map_or(Ok(()), refused).map_err(|code| (first(), code))?;
         }
         seen.selected = wanted;
@@ -385,7 +387,7 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
 
     fn subscribe(&self, events: AuthEvents) -> Result<(), u32> {
         let mut seen = lock(&self.seen);
-        resubscribe(&self.desk, kinds(seen.events), kinds(events))?;
+        resubscribe(&self.handler, kinds(seen.events), kinds(events))?;
         seen.events = events;
         Ok(())
     }
@@ -463,12 +465,12 @@ impl<B: Backend> Backend for Shared<B> {
         self.0.answer(token, verdict)
     }
 
-    fn keep(&self, token: B::Token, event: EventKind) -> Result<(), u32> {
-        self.0.keep(token, event)
+    fn cache_answer(&self, token: B::Token, event: EventKind) -> Result<(), u32> {
+        self.0.cache_answer(token, event)
     }
 
-    fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
-        self.0.hide(paths)
+    fn mute(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
+        self.0.mute(paths)
     }
 
     fn subscribe(&self, events: AuthEvents) -> Result<(), u32> {

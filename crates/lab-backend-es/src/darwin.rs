@@ -201,7 +201,7 @@ pub struct EsResponder {
 }
 
 // SAFETY: the responding calls are made from concurrent queues by shipping products (Santa), although Apple does
-// not promise it; the desk keeps the connection from being deleted under them.
+// not promise it; the handler keeps the connection from being deleted under them.
 unsafe impl Send for EsResponder {}
 // SAFETY: as above.
 unsafe impl Sync for EsResponder {}
@@ -215,7 +215,7 @@ impl Responder for EsResponder {
             Verdict::Deny => sys::es_auth_result_t::ES_AUTH_RESULT_DENY,
         };
         let (client, message) = (self.client.as_ptr(), message.raw.as_ptr());
-        // SAFETY: the desk holds the connection open, and `message` is retained.
+        // SAFETY: the handler holds the connection open, and `message` is retained.
         RespondError::check(
             unsafe { sys::es_respond_auth_result(client, message, result, cache == Cache::On) }.0,
         )
@@ -223,7 +223,7 @@ impl Responder for EsResponder {
 
     fn respond_flags(&self, message: &EsMessage, flags: u32, cache: Cache) -> Result<(), RespondError> {
         let (client, message) = (self.client.as_ptr(), message.raw.as_ptr());
-        // SAFETY: the desk holds the connection open, and `message` is retained.
+        // SAFETY: the handler holds the connection open, and `message` is retained.
         RespondError::check(
             unsafe { sys::es_respond_flags_result(client, message, flags, cache == Cache::On) }.0,
         )
@@ -239,13 +239,13 @@ impl Responder for EsResponder {
 
     fn unsubscribe(&self, kinds: &[EventKind]) -> Result<(), StepFailed> {
         let (types, count) = types(kinds)?;
-        // SAFETY: the desk holds the connection open, and `types` has `count` elements.
+        // SAFETY: the handler holds the connection open, and `types` has `count` elements.
         let result = unsafe { sys::es_unsubscribe(self.client.as_ptr(), types.as_ptr(), count) };
         if succeeded(result) { Ok(()) } else { Err(StepFailed::Unsubscribe) }
     }
 
     fn clear_cache(&self) -> Result<(), StepFailed> {
-        // SAFETY: the desk holds the connection open.
+        // SAFETY: the handler holds the connection open.
         let result = unsafe { sys::es_clear_cache(self.client.as_ptr()) };
         let cleared = result == sys::es_clear_cache_result_t::ES_CLEAR_CACHE_RESULT_SUCCESS;
         if cleared { Ok(()) } else { Err(StepFailed::ClearCache) }
@@ -313,8 +313,8 @@ impl EsClient {
         match (NewClientResult::from_code(result.0), NonNull::new(connection)) {
             (NewClientResult::Success, Some(client)) => {
                 match purpose {
-                    Purpose::Questions => backend.desk().open(EsResponder { client }),
-                    Purpose::Notices => backend.told().open(EsResponder { client }),
+                    Purpose::Questions => backend.handler().open(EsResponder { client }),
+                    Purpose::Notices => backend.notify_handler().open(EsResponder { client }),
                 }
                 Ok(EsClient {
                     backend: Arc::clone(backend),
@@ -380,10 +380,10 @@ impl Drop for EsClient {
         // The order matters: no new events, then no answers on their way, then no connection.
         let _unsubscribed = self.unsubscribe_all();
         let _responder = match self.purpose {
-            Purpose::Questions => self.backend.desk().close(),
-            Purpose::Notices => self.backend.told().close(),
+            Purpose::Questions => self.backend.handler().close(),
+            Purpose::Notices => self.backend.notify_handler().close(),
         };
-        // SAFETY: this is the creating thread (the type is not Send), and the desk has given the connection back.
+        // SAFETY: this is the creating thread (the type is not Send), and the handler has given the connection back.
         let _deleted = unsafe { sys::es_delete_client(self.client.as_ptr()) };
     }
 }

@@ -9,14 +9,14 @@ mod advice;
 mod backend;
 #[cfg(target_os = "macos")]
 mod darwin;
-mod desk;
 pub mod fake;
 mod message;
+mod message_handler;
 mod mute;
+mod notify;
 mod places;
 mod probe;
 mod sequence;
-mod told;
 mod version;
 mod window;
 
@@ -24,14 +24,14 @@ pub use advice::{Advice, NewClientResult, RespondError};
 pub use backend::{Counts, EsBackend, Shared, Ticket};
 #[cfg(target_os = "macos")]
 pub use darwin::{ConnectError, EsClient, EsMessage, EsResponder, now, timebase};
-pub use desk::{Answer, Delivery, Desk, Grounds, Notice, Observer, Question, Watch};
 pub use lab_model::ProcessId;
 pub use message::{Cache, Facts, Message, Responder, Signer, Target};
+pub use message_handler::{Answer, Delivery, Grounds, MessageHandler, Notice, Observer, Question, Watch};
 pub use mute::{
     Arena, Connection, MutePlan, MuteStep, Refusal, Scope, StepFailed, change_of_selection, confine, start,
 };
+pub use notify::Missing;
 pub use probe::Probed;
 pub use sequence::{Gap, Sequences};
-pub use told::Missing;
 pub use version::{InvalidVersion, SystemVersion};
 pub use window::Window;

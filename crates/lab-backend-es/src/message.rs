@@ -1,3 +1,5 @@
+//! The facts of an `es_message_t` that are read before the answer leaves: fixed sizes, no allocation.
+
 use lab_model::{
     EventKind, FileId, LifeStep, ProcessId, ProcessLife, Signature, SignedBy, ThreadId, Ticks, Verdict,
 };

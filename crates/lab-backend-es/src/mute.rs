@@ -1,3 +1,5 @@
+//! Muting as Endpoint Security has it: which calls, in which order, confine a client to the arena.
+
 use std::collections::BTreeSet;
 
 use lab_model::EventKind;

@@ -1,3 +1,5 @@
+//! How many more Endpoint Security clients can connect now, found out by connecting.
+
 use std::{fmt, str::FromStr};
 
 use crate::NewClientResult;

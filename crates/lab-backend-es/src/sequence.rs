@@ -1,3 +1,5 @@
+//! Sequence numbers, whose jumps show which events the kernel dropped.
+
 use std::collections::BTreeMap;
 
 use lab_model::EventKind;

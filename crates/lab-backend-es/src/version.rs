@@ -1,3 +1,5 @@
+//! The version of the running macOS, which decides which fields of a message exist.
+
 use std::{fmt, str::FromStr};
 
 /// The version of the running macOS.

@@ -1,3 +1,5 @@
+//! How long an AUTH event can be answered, in raw ticks.
+
 use lab_model::Ticks;
 
 /// The time in which one AUTH event can be answered, in raw ticks of `mach_absolute_time`.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use lab_backend_es::{
     Arena, Cache, EsBackend, MutePlan, Scope, Ticket,
-    fake::{FakeMachine, FakeResponder, Happening},
+    fake::{FakeEvent, FakeMachine, FakeResponder},
     start,
 };
 use lab_client_core::{Backend, Disposition, Event, Intake};
@@ -13,8 +13,8 @@ use lab_model::{AuthEvents, EventKind, FileId, LifeStep, ProcessId, Signature, T
 
 const KINDS: [EventKind; 3] = [EventKind::AuthOpen, EventKind::AuthExec, EventKind::NotifyFork];
 
-fn happening(kind: EventKind, inode: u64) -> Happening {
-    Happening {
+fn fake_event(kind: EventKind, inode: u64) -> FakeEvent {
+    FakeEvent {
         kind,
         subject: ThreadId { pid: 7, tid: 70, generation: 1 },
         executable: b"/usr/local/bin/driver".to_vec(),
@@ -82,7 +82,7 @@ enum Reader {
 fn feed(machine: &FakeMachine, backend: &EsBackend<FakeResponder>, events: u64) {
     for number in 0..events {
         let kind = KINDS[usize::try_from(number % 3).unwrap()];
-        machine.happen(happening(kind, number)).unwrap();
+        machine.happen(fake_event(kind, number)).unwrap();
         backend.handle(machine.deliver().unwrap(), Cache::Off);
     }
 }
@@ -101,7 +101,7 @@ fn run(events: u64, pending_max: u32, panics_at: Option<u64>, reader: Reader) ->
     let machine = FakeMachine::new(usize::try_from(events).unwrap() + 1);
     let (mut connection, responder) = machine.connect();
     let backend = EsBackend::new(pending_max);
-    backend.desk().open(responder);
+    backend.handler().open(responder);
     start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
     let (worker, work) = mpsc::channel::<Event<Ticket>>();
     let (done, finished) = mpsc::channel::<Ticket>();
@@ -179,7 +179,7 @@ fn answered_and_released(reader: Reader) {
     // The forks of this schedule make nobody; one process asks everything, and is told of once.
     let told: Vec<_> = lives.iter().map(|life| (life.step, life.process)).collect();
     assert_eq!(told, [(LifeStep::Seen, ProcessId { pid: 7, version: 1 })]);
-    assert_eq!(outcome.backend.desk().outstanding(), 0);
+    assert_eq!(outcome.backend.handler().outstanding(), 0);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_panic_of_the_reader_leaves_no_question_unanswered() {
     assert!(!outcome.reader_survived, "the panic was planned");
     assert_eq!((tally.asked, tally.answered, tally.refused), (2_000, 2_000, 0));
     assert_eq!((tally.retained, tally.released), (3_000, 3_000));
-    assert_eq!(outcome.backend.desk().outstanding(), 0);
+    assert_eq!(outcome.backend.handler().outstanding(), 0);
 }
 
 /// A confined backend that sees opens and execs, and its machine.
@@ -213,7 +213,7 @@ fn confined(files: &[&str]) -> (FakeMachine, Arc<EsBackend<FakeResponder>>) {
     let machine = FakeMachine::new(64);
     let backend = EsBackend::new(64);
     let (mut connection, responder) = machine.connect();
-    backend.desk().open(responder);
+    backend.handler().open(responder);
     backend.confined_to(Arena::new(b"/arena", files.iter().map(|file| file.as_bytes().to_vec()).collect()));
     let plan = MutePlan::new(&Scope::Arena(b"/arena".to_vec()), &[], &[]).unwrap();
     start(&mut connection, &plan, &KINDS).unwrap();
@@ -228,7 +228,7 @@ fn asked(
     keep: Keep,
 ) -> bool {
     let target = Some((path.as_bytes().to_vec(), FileId { device: 1, inode }));
-    if machine.happen(Happening { target, ..happening(kind, inode) }).is_none() {
+    if machine.happen(FakeEvent { target, ..fake_event(kind, inode) }).is_none() {
         return false;
     }
     let (tokens, taken) = mpsc::channel();
@@ -248,7 +248,7 @@ fn asked(
     backend.receive_one(&mut One(tokens));
     let token = taken.recv().unwrap();
     if keep == Keep::Yes {
-        backend.keep(token, kind).unwrap();
+        backend.cache_answer(token, kind).unwrap();
     }
     backend.answer(token, Verdict::Allow).unwrap();
     backend.release(token);
@@ -269,11 +269,11 @@ fn hidden_paths_are_not_asked_about_and_can_be_shown_again() {
     let (machine, backend) = confined(&["files/0", "secret/0", "secret/1"]);
     let sees = |path: &str| asked(&machine, &backend, (OPEN, path, 1), Keep::No);
     assert!(sees("/arena/files/0") && sees("/arena/secret/0") && !sees("/elsewhere"));
-    backend.hide(&[b"/arena/secret".to_vec()]).unwrap();
+    backend.mute(&[b"/arena/secret".to_vec()]).unwrap();
     assert!(sees("/arena/files/0") && !sees("/arena/secret/0") && !sees("/arena/secret/1"));
-    backend.hide(&[b"/arena/secret/1".to_vec()]).unwrap();
+    backend.mute(&[b"/arena/secret/1".to_vec()]).unwrap();
     assert!(sees("/arena/files/0") && sees("/arena/secret/0") && !sees("/arena/secret/1"));
-    backend.hide(&[]).unwrap();
+    backend.mute(&[]).unwrap();
     assert!(sees("/arena/secret/1") && !sees("/elsewhere"), "never outside the arena");
 }
 
@@ -284,7 +284,7 @@ fn an_answer_is_kept_when_asked_and_forgotten_with_the_next_behaviour() {
     assert!(sees(1, Keep::No) && sees(1, Keep::No), "nothing is kept of itself");
     assert!(sees(1, Keep::Yes));
     assert!(!sees(1, Keep::No) && sees(2, Keep::No), "only this file");
-    backend.hide(&[]).unwrap();
+    backend.mute(&[]).unwrap();
     assert!(sees(1, Keep::No), "a change of behaviour forgets what was kept");
 }
 
@@ -306,7 +306,7 @@ fn a_file_is_signed_by_somebody_when_it_is_the_program_of_an_exec() {
     let (machine, backend) = confined(&["programs/tool"]);
     let signed = |kind, made| {
         let target = Some((b"/arena/programs/tool".to_vec(), FileId { device: 1, inode: 9 }));
-        machine.happen(Happening { target, made, ..happening(kind, 9) }).unwrap();
+        machine.happen(FakeEvent { target, made, ..fake_event(kind, 9) }).unwrap();
         backend.handle(machine.deliver().unwrap(), Cache::Off);
         let mut taken = TakeAll(Vec::new());
         backend.receive_one(&mut taken);
@@ -327,8 +327,8 @@ fn a_file_is_signed_by_somebody_when_it_is_the_program_of_an_exec() {
 fn nothing_is_hidden_or_kept_without_a_connection() {
     let backend = EsBackend::<FakeResponder>::new(4);
     assert!(backend.subscribe(AuthEvents::Open).is_err());
-    assert!(backend.hide(&[b"/arena/x".to_vec()]).is_err());
-    assert!(backend.hide(&[]).is_ok(), "there is nothing to do");
+    assert!(backend.mute(&[b"/arena/x".to_vec()]).is_err());
+    assert!(backend.mute(&[]).is_ok(), "there is nothing to do");
 }
 
 #[test]
@@ -336,16 +336,16 @@ fn a_process_tree_is_told_step_by_step_with_its_signers() {
     let machine = FakeMachine::new(64);
     let (mut connection, responder) = machine.connect();
     let backend = EsBackend::new(16);
-    backend.desk().open(responder);
+    backend.handler().open(responder);
     let kinds = [EventKind::AuthOpen, EventKind::NotifyFork, EventKind::NotifyExec, EventKind::NotifyExit];
     start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &kinds).unwrap();
     let id = |pid, version| ProcessId { pid, version };
-    let by = |kind, of: ProcessId, executable: &str, target: Option<&str>, made| Happening {
+    let by = |kind, of: ProcessId, executable: &str, target: Option<&str>, made| FakeEvent {
         subject: ThreadId { pid: of.pid, tid: 70, generation: of.version },
         executable: executable.as_bytes().to_vec(),
         target: target.map(|path| (path.as_bytes().to_vec(), FileId { device: 1, inode: 5 })),
         made,
-        ..happening(kind, 5)
+        ..fake_event(kind, 5)
     };
     let open = |of, executable| by(EventKind::AuthOpen, of, executable, Some("/arena/5"), None);
     let story = [
@@ -358,12 +358,12 @@ fn a_process_tree_is_told_step_by_step_with_its_signers() {
         by(EventKind::NotifyExit, id(9, 4), "/bin/tool", None, None),
     ];
     let mut lives = Vec::new();
-    for happening in story {
-        machine.happen(happening).unwrap();
+    for fake_event in story {
+        machine.happen(fake_event).unwrap();
         let message = machine.deliver().unwrap();
         backend.handle(message, Cache::Off);
         let mut taken = TakeAll(Vec::new());
-        if backend.desk().outstanding() > 0 {
+        if backend.handler().outstanding() > 0 {
             backend.receive_one(&mut taken);
         }
         for token in taken.0 {

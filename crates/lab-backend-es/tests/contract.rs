@@ -1,4 +1,4 @@
-//! Runs the desk against the fake machine under thousands of random schedules, and under real threads.
+//! Runs the handler against the fake machine under thousands of random schedules, and under real threads.
 //!
 //! The contract: every AUTH event that reaches the client is answered exactly once, in the right form; every
 //! retained message is released; an answer after the deadline leaves a record that says so; nothing that was
@@ -14,8 +14,9 @@ use std::{
 };
 
 use lab_backend_es::{
-    Answer, Cache, Delivery, Desk, Facts, Gap, Grounds, Message, MutePlan, Observer, Question, Scope, Watch,
-    fake::{DEFAULT_MUTED_EXECUTABLE, DEFAULT_MUTED_TARGET, FakeMachine, FakeResponder, Fate, Happening},
+    Answer, Cache, Delivery, Facts, Gap, Grounds, Message, MessageHandler, MutePlan, Observer, Question,
+    Scope, Watch,
+    fake::{DEFAULT_MUTED_EXECUTABLE, DEFAULT_MUTED_TARGET, FakeEvent, FakeMachine, FakeResponder, Fate},
     start,
 };
 use lab_model::{EventKind, FileId, ThreadId, Verdict};
@@ -70,9 +71,9 @@ const KINDS: [EventKind; 5] = [
     EventKind::NotifyExit,
 ];
 
-fn happening(kind: EventKind, path: &str, window: u64) -> Happening {
+fn fake_event(kind: EventKind, path: &str, window: u64) -> FakeEvent {
     let has_target = !matches!(kind, EventKind::NotifyFork | EventKind::NotifyExit);
-    Happening {
+    FakeEvent {
         kind,
         subject: ThreadId { pid: 100, tid: 1000, generation: 1 },
         executable: b"/usr/local/bin/driver".to_vec(),
@@ -106,8 +107,8 @@ fn run_schedule(seed: u64, totals: &mut Totals) {
     let mut dice = Dice(seed);
     let machine = FakeMachine::new(1 + dice.below(40));
     let (mut connection, responder) = machine.connect();
-    let desk = Desk::new(Book::default());
-    desk.open(responder);
+    let handler = MessageHandler::new(Book::default());
+    handler.open(responder);
     start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
 
     let mut open: Vec<(TestQuestion, Watch<FakeResponder, Book>)> = Vec::new();
@@ -118,7 +119,7 @@ fn run_schedule(seed: u64, totals: &mut Totals) {
             0..35 => {
                 let kind = KINDS[dice.below(KINDS.len())];
                 let window = 1 + dice.next() % 300;
-                let number = machine.happen(happening(kind, "/arena/file", window)).unwrap();
+                let number = machine.happen(fake_event(kind, "/arena/file", window)).unwrap();
                 let is_question = matches!(kind, EventKind::AuthOpen | EventKind::AuthExec);
                 dropped += u64::from(is_question && machine.fate(number) == Some(Fate::QueueFull));
             }
@@ -126,7 +127,7 @@ fn run_schedule(seed: u64, totals: &mut Totals) {
                 let Some(message) = machine.deliver() else { continue };
                 let panics = dice.below(12) == 0;
                 planned_panics += u64::from(panics);
-                desk.handle(message, Cache::Off, |delivery| {
+                handler.handle(message, Cache::Off, |delivery| {
                     if let Delivery::Question(question) = delivery {
                         questions += 1;
                         let watch = question.watch();
@@ -168,43 +169,43 @@ fn run_schedule(seed: u64, totals: &mut Totals) {
     for watch in fired {
         assert_eq!(watch.expire(Verdict::Allow), None, "seed {seed}: an abandoned question has its answer");
     }
-    let still_open = desk.outstanding();
+    let still_open = handler.outstanding();
     let closes_first = dice.below(3) == 0;
     if !closes_first {
         while let Some(message) = machine.deliver() {
-            desk.handle(message, Cache::Off, |delivery| {
+            handler.handle(message, Cache::Off, |delivery| {
                 questions += usize::from(matches!(delivery, Delivery::Question(_)));
             });
         }
         open.clear();
-        assert_eq!(desk.outstanding(), 0, "seed {seed}");
+        assert_eq!(handler.outstanding(), 0, "seed {seed}");
     }
-    let (responder, outstanding) = desk.close();
+    let (responder, outstanding) = handler.close();
     assert!(!closes_first || outstanding == still_open, "seed {seed}");
     connection.delete(responder);
     open.clear();
-    assert_eq!(desk.outstanding(), 0, "seed {seed}");
+    assert_eq!(handler.outstanding(), 0, "seed {seed}");
     assert_eq!(
-        desk.observer().answers.lock().unwrap().len(),
+        handler.observer().answers.lock().unwrap().len(),
         questions,
         "seed {seed}: a question without a record"
     );
-    check(seed, &machine, &desk, (planned_panics, dropped), totals);
+    check(seed, &machine, &handler, (planned_panics, dropped), totals);
     totals.lost_races += lost_races;
 }
 
 fn check(
     seed: u64,
     machine: &FakeMachine,
-    desk: &Arc<Desk<FakeResponder, Book>>,
+    handler: &Arc<MessageHandler<FakeResponder, Book>>,
     (planned_panics, dropped): (u64, u64),
     totals: &mut Totals,
 ) {
     let tally = machine.tally();
     assert_eq!(tally.retained, tally.released, "seed {seed}: a message leaked");
-    assert_eq!(*desk.observer().panics.lock().unwrap(), planned_panics, "seed {seed}");
+    assert_eq!(*handler.observer().panics.lock().unwrap(), planned_panics, "seed {seed}");
 
-    let answers = desk.observer().answers.lock().unwrap();
+    let answers = handler.observer().answers.lock().unwrap();
     let (mut arrived, mut refused) = (0, 0);
     for (number, answers) in answers.iter() {
         assert_eq!(answers.len(), 1, "seed {seed}: event {number} was answered {} times", answers.len());
@@ -258,13 +259,13 @@ fn threads_that_race_for_one_question_send_one_answer() {
     const ROUNDS: usize = 20_000;
     let machine = FakeMachine::new(1);
     let (mut connection, responder) = machine.connect();
-    let desk = Desk::new(Book::default());
-    desk.open(responder);
+    let handler = MessageHandler::new(Book::default());
+    handler.open(responder);
     start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
     let mut questions: Vec<TestQuestion> = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
-        machine.happen(happening(EventKind::AuthOpen, "/arena/file", 1_000)).unwrap();
-        desk.handle(machine.deliver().unwrap(), Cache::Off, |delivery| {
+        machine.happen(fake_event(EventKind::AuthOpen, "/arena/file", 1_000)).unwrap();
+        handler.handle(machine.deliver().unwrap(), Cache::Off, |delivery| {
             if let Delivery::Question(question) = delivery {
                 questions.push(question);
             }
@@ -296,7 +297,7 @@ fn threads_that_race_for_one_question_send_one_answer() {
     assert_eq!(wins, ROUNDS);
     drop(questions);
     let tally = machine.tally();
-    assert_eq!((tally.answered, tally.refused, desk.outstanding()), (ROUNDS as u64, 0, 0));
+    assert_eq!((tally.answered, tally.refused, handler.outstanding()), (ROUNDS as u64, 0, 0));
     assert_eq!(tally.retained, tally.released);
 }
 
@@ -305,13 +306,13 @@ fn a_connection_is_never_deleted_under_an_answer() {
     for _ in 0..500 {
         let machine = FakeMachine::new(64);
         let (mut connection, responder) = machine.connect();
-        let desk = Desk::new(Book::default());
-        desk.open(responder);
+        let handler = MessageHandler::new(Book::default());
+        handler.open(responder);
         start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
         let mut open: Vec<TestQuestion> = Vec::new();
         for _ in 0..32 {
-            machine.happen(happening(EventKind::AuthExec, "/arena/program", 1_000)).unwrap();
-            desk.handle(machine.deliver().unwrap(), Cache::Off, |delivery| {
+            machine.happen(fake_event(EventKind::AuthExec, "/arena/program", 1_000)).unwrap();
+            handler.handle(machine.deliver().unwrap(), Cache::Off, |delivery| {
                 if let Delivery::Question(question) = delivery {
                     open.push(question);
                 }
@@ -326,13 +327,13 @@ fn a_connection_is_never_deleted_under_an_answer() {
                 }
             });
             gate.wait();
-            let (responder, _) = desk.close();
+            let (responder, _) = handler.close();
             connection.delete(responder);
         });
         let tally = machine.tally();
         assert_eq!(tally.refused, 0, "an answer reached a deleted connection");
         assert_eq!(tally.answered + tally.orphaned, 32);
-        assert_eq!(desk.observer().answers.lock().unwrap().len(), 32);
+        assert_eq!(handler.observer().answers.lock().unwrap().len(), 32);
     }
 }
 
@@ -345,51 +346,55 @@ fn a_confined_client_sees_the_arena_and_the_process_tree_only() {
     let plan = MutePlan::new(&scope, &[b"/opt/lab/helper".to_vec()], &[words]).unwrap();
     start(&mut connection, &plan, &KINDS).unwrap();
 
-    let sees = |happening: Happening| machine.happen(happening).is_some();
-    assert!(sees(happening(EventKind::AuthOpen, "/private/lab/files/1", 10)));
-    assert!(sees(happening(EventKind::AuthExec, "/private/lab/program", 10)));
-    assert!(!sees(happening(EventKind::AuthOpen, "/private/lab-of-somebody-else/1", 10)));
-    assert!(!sees(happening(EventKind::AuthOpen, "/etc/passwd", 10)));
+    let sees = |fake_event: FakeEvent| machine.happen(fake_event).is_some();
+    assert!(sees(fake_event(EventKind::AuthOpen, "/private/lab/files/1", 10)));
+    assert!(sees(fake_event(EventKind::AuthExec, "/private/lab/program", 10)));
+    assert!(!sees(fake_event(EventKind::AuthOpen, "/private/lab-of-somebody-else/1", 10)));
+    assert!(!sees(fake_event(EventKind::AuthOpen, "/etc/passwd", 10)));
     let protected = String::from_utf8(DEFAULT_MUTED_TARGET.to_vec()).unwrap() + "x";
-    assert!(!sees(happening(EventKind::AuthOpen, &protected, 10)), "the default set would be selected");
-    assert!(sees(happening(EventKind::NotifyFork, "", 10)), "forks have no target to be muted by");
-    let helper = Happening {
+    assert!(!sees(fake_event(EventKind::AuthOpen, &protected, 10)), "the default set would be selected");
+    assert!(sees(fake_event(EventKind::NotifyFork, "", 10)), "forks have no target to be muted by");
+    let helper = FakeEvent {
         executable: b"/opt/lab/helper".to_vec(),
-        ..happening(EventKind::AuthOpen, "/private/lab/1", 10)
+        ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10)
     };
     assert!(!sees(helper));
-    let watchdog = Happening {
+    let watchdog = FakeEvent {
         executable: DEFAULT_MUTED_EXECUTABLE.to_vec(),
-        ..happening(EventKind::AuthOpen, "/private/lab/1", 10)
+        ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10)
     };
     assert!(!sees(watchdog), "the system's own watchdogs stay muted");
     let muted = ThreadId { pid: 555, tid: 1, generation: 2 };
-    assert!(!sees(Happening { subject: muted, ..happening(EventKind::AuthOpen, "/private/lab/1", 10) }));
+    assert!(!sees(FakeEvent { subject: muted, ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10) }));
     let reused = ThreadId { pid: 555, tid: 1, generation: 3 };
-    assert!(sees(Happening { subject: reused, ..happening(EventKind::AuthOpen, "/private/lab/1", 10) }));
+    assert!(sees(FakeEvent { subject: reused, ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10) }));
 }
 
 #[test]
 fn a_full_queue_shows_as_a_gap_and_a_dropped_tail_does_not() {
     let machine = FakeMachine::new(2);
     let (mut connection, responder) = machine.connect();
-    let desk = Desk::new(Book::default());
-    desk.open(responder);
+    let handler = MessageHandler::new(Book::default());
+    handler.open(responder);
     start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
     let deliver_all = || {
         while let Some(message) = machine.deliver() {
-            desk.handle(message, Cache::Off, |_| {});
+            handler.handle(message, Cache::Off, |_| {});
         }
     };
     for _ in 0..5 {
-        machine.happen(happening(EventKind::AuthOpen, "/arena/file", 10));
+        machine.happen(fake_event(EventKind::AuthOpen, "/arena/file", 10));
     }
     deliver_all();
-    assert_eq!(*desk.observer().gaps.lock().unwrap(), [], "three dropped at the tail: nothing shows it yet");
-    machine.happen(happening(EventKind::AuthOpen, "/arena/.lab-fence-storm-0", 10));
+    assert_eq!(
+        *handler.observer().gaps.lock().unwrap(),
+        [],
+        "three dropped at the tail: nothing shows it yet"
+    );
+    machine.happen(fake_event(EventKind::AuthOpen, "/arena/.lab-fence-storm-0", 10));
     deliver_all();
     let gap = Gap { before: EventKind::AuthOpen, of_this_kind: 3, of_all_kinds: 3 };
-    assert_eq!(*desk.observer().gaps.lock().unwrap(), [gap]);
+    assert_eq!(*handler.observer().gaps.lock().unwrap(), [gap]);
     assert_eq!(machine.tally().dropped, 3);
 }
 
@@ -397,15 +402,15 @@ fn a_full_queue_shows_as_a_gap_and_a_dropped_tail_does_not() {
 fn an_answer_carries_what_was_left() {
     let machine = FakeMachine::new(8);
     let (mut connection, responder) = machine.connect();
-    let desk = Desk::new(Book::default());
-    desk.open(responder);
+    let handler = MessageHandler::new(Book::default());
+    handler.open(responder);
     start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
-    machine.happen(happening(EventKind::AuthOpen, "/arena/file", 100)).unwrap();
+    machine.happen(fake_event(EventKind::AuthOpen, "/arena/file", 100)).unwrap();
     machine.advance(30);
     let message = machine.deliver().unwrap();
     assert_eq!(message.target().unwrap().path, b"/arena/file");
     let mut answer = None;
-    desk.handle(message, Cache::Off, |delivery| {
+    handler.handle(message, Cache::Off, |delivery| {
         let Delivery::Question(question) = delivery else { panic!("an AUTH event is a question") };
         machine.advance(50);
         answer = question.answer(Verdict::Allow).map(|answer| (answer, *question.facts()));

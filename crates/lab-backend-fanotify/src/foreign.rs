@@ -25,7 +25,7 @@ pub struct ForeignGroup {
 pub struct ForeignMark {
     /// What is marked.
     pub place: MarkedPlace,
-    /// The events that are asked about or told, `FAN_*`.
+    /// The events that are asked about or notification, `FAN_*`.
     pub mask: u64,
 }
 

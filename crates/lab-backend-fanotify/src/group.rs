@@ -253,7 +253,7 @@ impl Backend for Group {
     }
 
     #[doc(alias = "FAN_MARK_IGNORE")]
-    fn keep(&self, token: EventFd, event: EventKind) -> Result<(), u32> {
+    fn cache_answer(&self, token: EventFd, event: EventKind) -> Result<(), u32> {
         let mask = match event {
             EventKind::AuthExec => libc::FAN_OPEN_EXEC_PERM,
             EventKind::AuthOpen => libc::FAN_OPEN_PERM,
@@ -266,7 +266,7 @@ impl Backend for Group {
             .map_err(|error| error_number(&error))
     }
 
-    fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
+    fn mute(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)> {
         // Inode marks only: the mark on the file system is of another kind and stays.
         sys::fanotify_mark(self.fd.as_fd(), libc::FAN_MARK_FLUSH, 0, c"/")
             .and_then(|()| self.notices.as_ref().map_or(Ok(()), Notices::show_all))

@@ -19,7 +19,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use lab_client_core::{FileFacts, Told};
+use lab_client_core::{FileFacts, Notification};
 use lab_model::{FileId, NotifyEvent, NotifyEvents, ThreadId};
 
 use crate::{
@@ -58,7 +58,7 @@ struct Held {
     latest: i32,
     /// The folders of the arena by inode, as they were when one was last missing.
     folders: BTreeMap<u64, PathBuf>,
-    /// Of what is at or below these the client does not want to be told.
+    /// Of what is at or below these the client does not want to be notification.
     hidden: Vec<PathBuf>,
 }
 
@@ -85,13 +85,13 @@ impl Names {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The folders and files of which the client does not want to be told.
+    /// The folders and files of which the client does not want to be notification.
     pub(crate) fn hide(&self, paths: Vec<PathBuf>) {
         self.held().hidden = paths;
     }
 
     /// Takes in one event of which `bytes` are the whole; `None` when it is hidden.
-    pub(crate) fn told(&self, metadata: &Metadata, bytes: &[u8]) -> Option<Told<EventFd>> {
+    pub(crate) fn notification(&self, metadata: &Metadata, bytes: &[u8]) -> Option<Notification<EventFd>> {
         let named = Named::parse(bytes);
         let mut held = self.held();
         if !held.hidden.is_empty()
@@ -106,7 +106,7 @@ impl Names {
         held.events.insert(token, named);
         drop(held);
         let happened = MASKS.iter().filter(|(_, bits)| metadata.mask & bits != 0);
-        Some(Told {
+        Some(Notification {
             token: EventFd(token),
             events: happened.map(|&(event, _)| event).collect::<NotifyEvents>(),
             subject: ThreadId { pid: 0, tid: u64::from(metadata.tid.unsigned_abs()), generation: 0 },

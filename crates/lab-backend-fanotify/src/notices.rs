@@ -14,7 +14,7 @@ use std::{
     path::Path,
 };
 
-use lab_client_core::{BackendError, Listener, Told, Untold};
+use lab_client_core::{BackendError, DroppedNotifications, Listener, Notification};
 use lab_model::{NotifyEvent, NotifyEvents, ThreadId};
 
 use crate::{
@@ -159,7 +159,7 @@ impl Notices {
                     Some(libc::EINTR | libc::EAGAIN) => Ok(()),
                     // The kernel had no descriptor left for the event and has dropped it.
                     Some(libc::EMFILE | libc::ENFILE) => {
-                        listener.untold(Untold::Events(1));
+                        listener.on_dropped(DroppedNotifications::Events(1));
                         Ok(())
                     }
                     _ => Err(failure("read", &error)),
@@ -170,15 +170,15 @@ impl Notices {
         for event in events(&buffer[..bytes]) {
             let (metadata, event) = event.map_err(version_failure)?;
             if metadata.mask & libc::FAN_Q_OVERFLOW != 0 {
-                listener.untold(Untold::Overflow);
+                listener.on_dropped(DroppedNotifications::Overflow);
             } else if metadata.fd >= 0 {
-                listener.told(&told(&metadata));
+                listener.on_notify(&notification(&metadata));
             } else if let Some(names) = self.names().filter(|_| metadata.mask & NAMES != 0) {
-                if let Some(told) = names.told(&metadata, event) {
-                    listener.told(&told);
+                if let Some(notification) = names.notification(&metadata, event) {
+                    listener.on_notify(&notification);
                 }
             } else {
-                listener.untold(Untold::Events(1));
+                listener.on_dropped(DroppedNotifications::Events(1));
             }
         }
         listener.batch_over();
@@ -190,9 +190,9 @@ fn failure(operation: &'static str, error: &std::io::Error) -> BackendError {
     BackendError { operation, code: error.raw_os_error().unwrap_or(0) }
 }
 
-fn told(metadata: &Metadata) -> Told<EventFd> {
+fn notification(metadata: &Metadata) -> Notification<EventFd> {
     let happened = MASKS.iter().filter(|(_, bits)| metadata.mask & bits != 0);
-    Told {
+    Notification {
         token: EventFd(metadata.fd),
         events: happened.map(|&(event, _)| event).collect(),
         subject: ThreadId { pid: 0, tid: u64::from(metadata.tid.unsigned_abs()), generation: 0 },

@@ -1,3 +1,5 @@
+//! The machine an executable is for, from its first bytes.
+
 use std::fmt;
 
 /// Enough bytes of an executable's start to tell its architecture.

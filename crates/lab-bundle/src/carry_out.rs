@@ -1,3 +1,5 @@
+//! Carries out the steps of a plan on this machine, in order, and stops at the first that fails.
+
 use std::{
     fs, io,
     os::unix::fs::PermissionsExt,

@@ -1,3 +1,5 @@
+//! Clients as launchd daemons: installed, started, asked about, removed.
+
 use std::{
     fs,
     path::{Path, PathBuf},

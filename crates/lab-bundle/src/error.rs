@@ -1,3 +1,5 @@
+//! What goes wrong when bundles are built, signed or installed.
+
 use std::path::{Path, PathBuf};
 
 use lab_model::{BundleId, ClientId};

@@ -1,3 +1,5 @@
+//! The state of a launchd job, read from what `launchctl print` says.
+
 use serde_json::Value;
 
 /// The namespace in which the kernel ends an Endpoint Security client.

@@ -1,3 +1,5 @@
+//! The property list of a launchd daemon.
+
 use std::{
     fs, io,
     path::{Path, PathBuf},

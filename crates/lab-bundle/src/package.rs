@@ -1,3 +1,5 @@
+//! A client's bundle on disk: its folders, its executable, its property lists.
+
 use std::{
     fs::{self, File},
     io::{self, Seek},

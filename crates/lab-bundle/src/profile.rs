@@ -1,3 +1,5 @@
+//! Provisioning profiles: what one allows, read from its plist inside the signature.
+
 use std::time::SystemTime;
 
 use plist::{Dictionary, Value};

@@ -1,3 +1,5 @@
+//! Signs whole bundles: the resources, the helpers inside, and the executable last.
+
 use std::{
     fs, io,
     os::unix::fs::PermissionsExt,

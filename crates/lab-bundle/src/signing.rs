@@ -1,3 +1,5 @@
+//! `signing.yaml`: which identity and profile sign which client.
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},

@@ -1,3 +1,5 @@
+//! What signing and installing do, as values that can be shown before they are done.
+
 use std::{fmt, path::PathBuf};
 
 /// One thing that signing or installing does, as a value: planned anywhere, shown in a dry run, done on a Mac.

@@ -1,3 +1,5 @@
+//! The templates of `bundles/`, filled in for one client.
+
 use std::{io::Cursor, path::Path};
 
 use lab_model::{BundleId, ClientId};

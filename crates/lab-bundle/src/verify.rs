@@ -1,3 +1,5 @@
+//! What a built bundle must hold, looked at part by part.
+
 use std::{
     collections::BTreeMap,
     fmt,

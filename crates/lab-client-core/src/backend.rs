@@ -1,3 +1,5 @@
+//! What a client needs of a kernel, AUTH and NOTIFY, as traits that each backend implements.
+
 use lab_model::{
     AuthEvents, EventKind, FileId, NotifyEvents, ProcessLife, Signature, ThreadId, Ticks, Verdict,
 };
@@ -61,7 +63,7 @@ pub trait Intake<T> {
 
 /// What a kernel tells of after it has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told<T> {
+pub struct Notification<T> {
     /// Stands for what the kernel keeps until it is released.
     pub token: T,
     /// What happened: several where the kernel merges events that were not read yet.
@@ -78,7 +80,7 @@ pub struct Told<T> {
 
 /// What a kernel should have told of, and did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Untold {
+pub enum DroppedNotifications {
     /// So many events.
     Events(u64),
     /// Its queue was full; it does not say how many events it dropped.
@@ -91,13 +93,13 @@ pub trait Listener<T> {
     fn batch(&mut self);
 
     /// Takes one event of the batch; whoever takes it releases its token.
-    fn told(&mut self, told: &Told<T>);
+    fn on_notify(&mut self, notification: &Notification<T>);
 
     /// All events of the batch were taken.
     fn batch_over(&mut self);
 
     /// The kernel could not tell.
-    fn untold(&mut self, untold: Untold);
+    fn on_dropped(&mut self, dropped: DroppedNotifications);
 }
 
 /// What a kernel has to offer a client.
@@ -123,14 +125,14 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// The `errno` of asking; the client is then asked again.
-    fn keep(&self, token: Self::Token, event: EventKind) -> Result<(), u32>;
+    fn cache_answer(&self, token: Self::Token, event: EventKind) -> Result<(), u32>;
 
     /// Forgets every answer that was kept, and has the kernel hide what happens to exactly these files and
     /// folders (with all below them, as they are now) from now on. Never called on the path to an answer.
     ///
     /// # Errors
     /// The path and the `errno` with which the kernel refused it.
-    fn hide(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)>;
+    fn mute(&self, paths: &[Vec<u8>]) -> Result<(), (Vec<u8>, u32)>;
 
     /// Is asked about these events only, from now on.
     ///

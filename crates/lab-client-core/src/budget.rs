@@ -1,3 +1,5 @@
+//! The deadline budget: by when a client answers even if it has not finished.
+
 use lab_model::{Span, Ticks, Timebase};
 
 /// By when a client answers, whether it has finished or not.

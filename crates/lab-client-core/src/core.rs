@@ -1,3 +1,5 @@
+//! A client as one state machine without threads: what the simulator runs, and tests.
+
 use std::collections::{BTreeMap, VecDeque};
 
 use lab_model::{Approval, Span, SubjectClass, Ticks, Verdict};
@@ -16,9 +18,9 @@ pub enum Input {
         /// Seeds what the task draws.
         draw: u64,
     },
-    /// The client was told of an event, and its policy wants this done ([`Policy::told`]). Nobody waits, so there is
+    /// The client was told of an event, and its policy wants this done ([`Policy::on_notify`]). Nobody waits, so there is
     /// nothing to answer.
-    Told {
+    Notify {
         /// Its name.
         id: u64,
         /// Whose process has acted.
@@ -173,7 +175,7 @@ impl ClientCore {
     pub fn step(&mut self, _now: Ticks, input: Input, actions: &mut Vec<Action>) {
         match input {
             Input::Event { id, question, draw } => self.event(id, &question, draw, actions),
-            Input::Told { id, class, task } => self.told(id, class, task, actions),
+            Input::Notify { id, class, task } => self.on_notify(id, class, task, actions),
             Input::Finished { id } => self.advance(id, Outcome::Finished, actions),
             Input::Judged { id, verdict } => self.advance(id, Outcome::Judged(verdict), actions),
             Input::Timer { id } => self.fall_back(id, actions),
@@ -216,7 +218,7 @@ impl ClientCore {
 
     /// What is not asked waits for a worker like all else, in a queue of its own length: beyond that it is not begun,
     /// and settled at once.
-    fn told(&mut self, id: u64, class: SubjectClass, task: Task, actions: &mut Vec<Action>) {
+    fn on_notify(&mut self, id: u64, class: SubjectClass, task: Task, actions: &mut Vec<Action>) {
         if self.queue.len() >= 2 * self.queue_max {
             return actions.push(Action::Settled { id });
         }

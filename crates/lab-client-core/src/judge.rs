@@ -1,3 +1,5 @@
+//! A client's deny rules, and the verdict that they give on one event.
+
 use std::sync::Arc;
 
 use lab_model::{Actor, AuthEvents, DenyRule, Mute, Signature, SubjectClass, Verdict};

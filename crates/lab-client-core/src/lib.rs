@@ -20,7 +20,10 @@ mod rounds;
 mod task;
 
 pub use crate::core::{Action, ClientCore, Input};
-pub use backend::{Backend, BackendError, Disposition, Event, FileFacts, Intake, Listener, Told, Untold};
+pub use backend::{
+    Backend, BackendError, Disposition, DroppedNotifications, Event, FileFacts, Intake, Listener,
+    Notification,
+};
 pub use budget::Budget;
 pub use judge::{Found, Judge};
 pub use policy::{Admission, Policy, Question};

@@ -1,3 +1,5 @@
+//! What a client does with an event: answer at once, queue, react, before the answer or after.
+
 use std::sync::Arc;
 
 use lab_model::{
@@ -150,7 +152,7 @@ impl Policy {
     /// The work that being told of an event sets off, if any. What is muted or another client's is passed over as in
     /// [`Policy::admit`]. `draw` seeds what the task draws.
     #[must_use]
-    pub fn told(&self, question: &Question, draw: u64) -> Option<Task> {
+    pub fn on_notify(&self, question: &Question, draw: u64) -> Option<Task> {
         let reaction = self.behavior.on_notify;
         let ignored = self.behavior.ignore_es_clients && question.class == SubjectClass::Peer;
         let wanted = !ignored && !self.mutes(question) && self.behavior.reacts_to(question.class);
@@ -339,7 +341,7 @@ mod tests {
             (policy(Behavior { react_to: ReactTo::All, ..Behavior::noop() }), [false, false, false]),
         ];
         for (policy, expected) in rows {
-            let found = [Workload, Peer, Own].map(|class| policy.told(&question(class), 1).is_some());
+            let found = [Workload, Peer, Own].map(|class| policy.on_notify(&question(class), 1).is_some());
             assert_eq!(found, expected, "{:?}", policy.behavior());
         }
     }

@@ -1,3 +1,5 @@
+//! How often the housekeeper of a client gets up: as often as there is something to do.
+
 use lab_model::Span;
 
 /// The shortest nap: a housekeeper that has much to do, or that watches a deadline.

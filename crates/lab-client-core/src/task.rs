@@ -1,3 +1,5 @@
+//! The work on one decision, step by step and without I/O.
+
 use lab_model::{
     Approval, Behavior, Distribution, Errand, EventKind, ExecProgram, Reaction, Span, Verdict, When, mix,
 };

@@ -26,11 +26,11 @@ use crate::{
     housekeeper,
     intake::Reader,
     observer::Watcher,
-    outside::Outside,
     pending::PendingTable,
     queue::WorkQueue,
     settings::{Participants, Published, Settings},
     worker::{Job, Worker},
+    worker_processes::WorkerProcesses,
 };
 
 /// Events that may wait for the housekeeper to look at their file, each with an open descriptor.
@@ -66,7 +66,7 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) answered: ArrayQueue<(B::Token, RecordId)>,
     pub(crate) paths: Arc<Paths>,
     pub(crate) arena: Arena,
-    pub(crate) outside: Outside,
+    pub(crate) outside: WorkerProcesses,
     pub(crate) lost_events: AtomicU64,
     pub(crate) watches_time: AtomicBool,
     /// Answers that the kernel has refused to keep.
@@ -85,8 +85,8 @@ impl<B: Backend> Shared<B> {
     }
 
     /// Has the kernel keep the answer to an event. A refusal is counted, and the housekeeper tells of it.
-    pub(crate) fn keep(&self, token: B::Token, event: EventKind) {
-        if self.backend.keep(token, event).is_err() {
+    pub(crate) fn cache_answer(&self, token: B::Token, event: EventKind) {
+        if self.backend.cache_answer(token, event).is_err() {
             self.not_kept.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -118,7 +118,7 @@ pub(crate) fn run(control: &mut Control) -> Result<()> {
     privileges::keep(&Kept { used: &reach, reserve: &reserve, programs: Programs::Used })
         .context("cannot give up what a client does not need")?;
     // Children are started before there is a kernel queue whose descriptor could leak into them.
-    let outside = Outside::start(welcome.actor, &assignment, &trace, &control.writer())?;
+    let outside = WorkerProcesses::start(welcome.actor, &assignment, &trace, &control.writer())?;
     start(control, &welcome, &assignment, trace, outside)
 }
 
@@ -128,7 +128,7 @@ fn start(
     welcome: &Welcome,
     assignment: &ClientAssignment,
     trace: TraceWriter,
-    outside: Outside,
+    outside: WorkerProcesses,
 ) -> Result<()> {
     privileges::with(&[Capability::Resource], lab_backend_fanotify::confine::raise_descriptor_limit)?
         .context("cannot raise the limit on descriptors")?;
@@ -146,7 +146,7 @@ fn start(
     welcome: &Welcome,
     assignment: &ClientAssignment,
     trace: TraceWriter,
-    outside: Outside,
+    outside: WorkerProcesses,
 ) -> Result<()> {
     use lab_backend_es::{Cache, EsBackend, EsClient, Scope, Shared};
 
@@ -171,14 +171,20 @@ fn arena_files(welcome: &Welcome, assignment: &ClientAssignment) -> Result<Vec<V
     use lab_model::ExecProgram;
 
     let machine = lab_workload::elf::Machine::this();
-    let ground = lab_workload::Ground { root: welcome.arena.clone(), machine };
+    let host = lab_workload::ArenaHost { root: welcome.arena.clone(), machine };
     let programs = [ExecProgram::Static, ExecProgram::Dynamic, ExecProgram::Script];
-    let entries = lab_workload::arena(&assignment.workload, &programs, &ground)?;
+    let entries = lab_workload::arena(&assignment.workload, &programs, &host)?;
     Ok(entries.into_iter().map(|entry| entry.path.into_bytes()).collect())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn start(_: &mut Control, _: &Welcome, _: &ClientAssignment, _: TraceWriter, _: Outside) -> Result<()> {
+fn start(
+    _: &mut Control,
+    _: &Welcome,
+    _: &ClientAssignment,
+    _: TraceWriter,
+    _: WorkerProcesses,
+) -> Result<()> {
     bail!("this build has no kernel to ask")
 }
 
@@ -190,7 +196,7 @@ fn serve<B: Backend>(
     control: &mut Control,
     welcome: &Welcome,
     assignment: &ClientAssignment,
-    (trace, outside): (TraceWriter, Outside),
+    (trace, outside): (TraceWriter, WorkerProcesses),
     backend: B,
     queue: Option<i32>,
 ) -> Result<()> {
@@ -327,7 +333,7 @@ fn mark<B: Backend>(shared: &Shared<B>, behavior: &Behavior) -> Result<()> {
         .notify(behavior.notify)
         .map_err(|error| anyhow!("cannot be told of {:?}: {}", behavior.notify, description(error)))?;
     let muted = behavior.mute.paths.iter().map(|path| shared.arena.whole(path.as_bytes()));
-    shared.backend.hide(&muted.collect::<Vec<_>>()).map_err(|(path, error)| {
+    shared.backend.mute(&muted.collect::<Vec<_>>()).map_err(|(path, error)| {
         anyhow!("cannot mute {}: {}", String::from_utf8_lossy(&path), description(error))
     })
 }

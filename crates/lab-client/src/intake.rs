@@ -12,7 +12,7 @@ use lab_trace::{Counter, DecisionBegin, DecisionEnd, RecordId};
 use crate::{
     client::{READER_PLACE, Shared},
     settings::{Followed, Settings},
-    worker::{Job, Owed},
+    worker::{Job, PendingAnswer},
 };
 
 /// The most events of one batch, as the backends read them.
@@ -89,7 +89,7 @@ impl<B: Backend> Reader<B> {
         // On the board before the race opens: whoever wins the race takes it off again.
         shared.trace.board().pend(usize::from(slot), self.read, record.0, event.subject.tid);
         let ticket = shared.pending.open(slot, record, event.token, answer_by);
-        let owed = Some(Owed { ticket });
+        let owed = Some(PendingAnswer { ticket });
         let job =
             Job { token: event.token, record, task, event: event.event, judge, keep, resolved: false, owed };
         if shared.queue.push(job).is_ok() {
@@ -107,7 +107,7 @@ impl<B: Backend> Reader<B> {
 }
 
 /// Whose thread it is. A program that this client runs is on its board from before its first event to its end.
-pub(crate) fn whose<B: Backend>(
+pub(crate) fn classify_subject<B: Backend>(
     settings: &Settings,
     shared: &Shared<B>,
     subject: ThreadId,
@@ -135,7 +135,7 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         self.events += 1;
         self.enter();
         let settings = self.followed.settings(&self.shared.settings);
-        let (class, actor) = whose(settings, &self.shared, event.subject);
+        let (class, actor) = classify_subject(settings, &self.shared, event.subject);
         let question =
             Question { read: self.read, event: event.event, class, actor, deadline: event.deadline };
         let begin = DecisionBegin {
@@ -170,7 +170,7 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
             self.shared.trace.board().set(Counter::Answering, self.read.0);
         }
         if rules_keep && verdict == Verdict::Allow && approval == Approval::Rule {
-            self.shared.keep(event.token, event.event);
+            self.shared.cache_answer(event.token, event.event);
         }
         let (token, event) = (event.token, event.event);
         self.batch.push(Answered { token, record, event, verdict, approval, then });

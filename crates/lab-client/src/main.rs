@@ -11,11 +11,11 @@ mod client;
 mod housekeeper;
 mod intake;
 mod observer;
-mod outside;
 mod pending;
 mod queue;
 mod settings;
 mod worker;
+mod worker_processes;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use lab_client_core::{Backend, FileFacts, Listener, Question, Told, Untold};
+use lab_client_core::{Backend, DroppedNotifications, FileFacts, Listener, Notification, Question};
 use lab_model::{EventKind, Ticks};
 use lab_process::clock;
 use lab_trace::{Loss, LossKind, Notice};
 
-use crate::{client::Shared, intake::whose, settings::Followed, worker::Job};
+use crate::{client::Shared, intake::classify_subject, settings::Followed, worker::Job};
 
 /// Sets the observer's draws apart from the reader's.
 const DRAW: u64 = 0x6e6f_7469_6365;
@@ -44,29 +44,30 @@ impl<B: Backend> Listener<B::Token> for Watcher<B> {
         self.shared.gate.enter(self.place);
     }
 
-    fn told(&mut self, told: &Told<B::Token>) {
+    fn on_notify(&mut self, notification: &Notification<B::Token>) {
         self.told += 1;
         let shared = &self.shared;
         let settings = self.followed.settings(&shared.settings);
-        let (class, actor) = whose(settings, shared, told.subject);
-        let event = told.events.iter().next().map_or(EventKind::Other(0), lab_model::NotifyEvent::kind);
+        let (class, actor) = classify_subject(settings, shared, notification.subject);
+        let event =
+            notification.events.iter().next().map_or(EventKind::Other(0), lab_model::NotifyEvent::kind);
         let question = Question { read: self.read, event, class, actor, deadline: None };
-        let task = settings.policy.told(&question, (shared.seed ^ DRAW).wrapping_add(self.told));
-        let facts = shared.backend.file(told.token, &|file| shared.paths.wants(file));
+        let task = settings.policy.on_notify(&question, (shared.seed ^ DRAW).wrapping_add(self.told));
+        let facts = shared.backend.file(notification.token, &|file| shared.paths.wants(file));
         let target = |facts: FileFacts| shared.paths.target(&shared.trace, facts.file, facts.path.as_deref());
         let record = shared.trace.notice(&Notice {
             read: self.read,
-            subject: told.subject,
-            kernel: told.kernel,
-            sequence: told.sequence,
-            events: told.events,
+            subject: notification.subject,
+            kernel: notification.kernel,
+            sequence: notification.sequence,
+            events: notification.events,
             class,
             actor,
-            modified: told.modified,
+            modified: notification.modified,
             reacts: task.is_some(),
             target: facts.and_then(target),
         });
-        let token = told.token;
+        let token = notification.token;
         let Some(task) = task else { return self.done.push(token) };
         let job = Job { token, record, task, event, judge: None, keep: false, resolved: true, owed: None };
         if shared.queue.push(job).is_err() {
@@ -85,10 +86,10 @@ impl<B: Backend> Listener<B::Token> for Watcher<B> {
         self.done.clear();
     }
 
-    fn untold(&mut self, untold: Untold) {
-        match untold {
-            Untold::Events(count) => self.loss(LossKind::Notices, count),
-            Untold::Overflow => self.loss(LossKind::NoticesOverflowed, 1),
+    fn on_dropped(&mut self, dropped: DroppedNotifications) {
+        match dropped {
+            DroppedNotifications::Events(count) => self.loss(LossKind::Notices, count),
+            DroppedNotifications::Overflow => self.loss(LossKind::NoticesOverflowed, 1),
         }
     }
 }

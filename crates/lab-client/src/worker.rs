@@ -32,12 +32,12 @@ pub(crate) struct Job<T> {
     /// Its record has its file already.
     pub(crate) resolved: bool,
     /// What the worker still owes the subject; `None` when the reader has answered.
-    pub(crate) owed: Option<Owed>,
+    pub(crate) owed: Option<PendingAnswer>,
 }
 
 /// An answer that is still to be given.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Owed {
+pub(crate) struct PendingAnswer {
     pub(crate) ticket: Ticket,
 }
 
@@ -89,7 +89,7 @@ impl<B: Backend> Worker<B> {
             }
             last = Outcome::Finished;
         }
-        if let Some(Owed { ticket }) = job.owed {
+        if let Some(PendingAnswer { ticket }) = job.owed {
             self.shared.pending.give_back(ticket.slot);
         }
         if job.resolved {
@@ -106,12 +106,12 @@ impl<B: Backend> Worker<B> {
     }
 
     fn answer(&self, job: &Job<B::Token>, started: Ticks, verdict: Verdict, approval: Approval) {
-        let Some(Owed { ticket }) = job.owed else { return };
+        let Some(PendingAnswer { ticket }) = job.owed else { return };
         if !self.shared.pending.win(ticket) {
             return;
         }
         if job.keep && verdict == Verdict::Allow && approval == Approval::Rule {
-            self.shared.keep(job.token, job.event);
+            self.shared.cache_answer(job.token, job.event);
         }
         let answered = clock::now();
         let error = self.shared.backend.answer(job.token, verdict).err().unwrap_or(0);
@@ -172,7 +172,7 @@ impl<B: Backend> Worker<B> {
     /// Hands the event's file on to a worker outside the process.
     fn ask(&self, job: &Job<B::Token>, ask: Ask) {
         let shared = &*self.shared;
-        let Some(desk) = shared.outside.desk(ask.whom) else { return };
+        let Some(request_queue) = shared.outside.request_queue(ask.whom) else { return };
         // Nobody can be asked to open a file whose path is not known.
         let facts = shared.backend.file(job.token, &|_| true);
         let Some(path) = facts.and_then(|facts| facts.path) else { return };
@@ -182,7 +182,7 @@ impl<B: Backend> Worker<B> {
         let begin = RequestBegin {
             at: clock::now(),
             decision: job.record.0,
-            whom: desk.whom,
+            whom: request_queue.whom,
             worker: self.number,
             waits: ask.wait,
         };
@@ -190,12 +190,12 @@ impl<B: Backend> Worker<B> {
         shared.trace.board().add(Counter::Requests, 1);
         shared.gate.leave(self.place());
         if !ask.wait {
-            return desk.ask(request, record, false);
+            return request_queue.ask(request, record, false);
         }
         // The warden sees that the decision waits for somebody outside, however free the client is.
         let (board, slot) = (shared.trace.board(), usize::from(self.number));
-        board.ask(slot, begin.at, job.record.0, desk.whom);
-        desk.ask(request, record, true);
+        board.ask(slot, begin.at, job.record.0, request_queue.whom);
+        request_queue.ask(request, record, true);
         board.heard(slot);
     }
 }

@@ -1,3 +1,5 @@
+//! One mistake in a lab file: where it stands, and what fixes it.
+
 use std::{error::Error, fmt, ops::Range};
 
 use crate::{lines::Lines, render::render};

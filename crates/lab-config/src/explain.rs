@@ -1,3 +1,5 @@
+//! What a field of a lab file means, for `lab explain`.
+
 use std::fmt::Write;
 
 use lab_model::{METRICS, MetricUnit, Preset};

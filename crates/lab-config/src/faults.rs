@@ -82,7 +82,7 @@ macro_rules! fault {
             $($own)*
         } }
     };
-    (@on mortals $head:tt { $($own:tt)* } $lasts:ident) => {
+    (@on restartable $head:tt { $($own:tt)* } $lasts:ident) => {
         fault! { @for $lasts $head {
             /// Whom: a client or a daemon by its ID, or a client's helper (`alpha.helper-1`).
             on: String,
@@ -125,7 +125,7 @@ macro_rules! fault {
     (@whom machine $self:ident) => { None };
     (@whom $targets:ident $self:ident) => { Some(&$self.on) };
     (@targets clients) => { $crate::faults::Targets::Clients };
-    (@targets mortals) => { $crate::faults::Targets::Mortals };
+    (@targets restartable) => { $crate::faults::Targets::Restartable };
     (@targets processes) => { $crate::faults::Targets::Processes };
     (@targets machine) => { $crate::faults::Targets::Processes };
     (@lasts never $self:ident) => { $crate::faults::Lasts::Never };
@@ -238,7 +238,7 @@ enum Targets {
     /// What decides: a client.
     Clients,
     /// What can be missing, and started again: a client, a helper or a daemon.
-    Mortals,
+    Restartable,
     /// Any process.
     Processes,
 }
@@ -247,7 +247,9 @@ impl Targets {
     const fn help(self) -> &'static str {
         match self {
             Targets::Clients => "write a client's ID",
-            Targets::Mortals => "write the ID of a client or a daemon, or a helper as in `alpha.helper-1`",
+            Targets::Restartable => {
+                "write the ID of a client or a daemon, or a helper as in `alpha.helper-1`"
+            }
             Targets::Processes => {
                 "write the ID of a client or a daemon, a helper as in `alpha.helper-1`, or `driver`"
             }
@@ -342,10 +344,10 @@ impl Reader<'_, '_, '_> {
             Diagnostic::new(place, "this cannot be done to the driver")
                 .label("it decides nothing, and without it there is no storm")
                 .help("the driver can be stalled, and its descriptors limited")
-        } else if self.names(Targets::Mortals).iter().any(|known| known == name) {
+        } else if self.names(Targets::Restartable).iter().any(|known| known == name) {
             of_a_worker(name, place)
         } else {
-            let message = format!("`{}` takes no part in this lab", shortened(name));
+            let message = format!("`{}` is no client, helper or daemon of this lab", shortened(name));
             let diagnostic = Diagnostic::new(place, message);
             match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
@@ -363,7 +365,7 @@ impl Reader<'_, '_, '_> {
         if targets != Targets::Clients {
             names.extend(self.daemons.iter().map(|daemon| daemon.id.to_string()));
         }
-        if matches!(targets, Targets::Mortals | Targets::Processes) {
+        if matches!(targets, Targets::Restartable | Targets::Processes) {
             for client in self.clients {
                 let count = client.behavior.helpers.map_or(0, |helpers| helpers.count);
                 names.extend((1..=count).map(|number| PlannedFault::helper(client.id.as_str(), number)));
@@ -391,7 +393,7 @@ impl Reader<'_, '_, '_> {
     fn lasting(&mut self, span: &Field<Span>) -> Option<Span> {
         let span = span.given()?;
         if span.value.is_zero() {
-            let diagnostic = Diagnostic::new(span.place.clone(), "a fault that takes no time shows nothing")
+            let diagnostic = Diagnostic::new(span.place.clone(), "a fault must last longer than 0")
                 .label("expected more than 0s")
                 .help("write for example `for: 500ms`");
             self.problems.add(diagnostic);

@@ -198,10 +198,10 @@ records! {
         on_open [default]: RawReaction,
         /// The reaction to an AUTH exec.
         on_exec [default]: RawReaction,
-        /// The reaction to being told, which is after the fact: it has no `when`. Of the other fields only `react_to`,
+        /// The reaction to a NOTIFY event. NOTIFY arrives after the operation, so there is no `when`. Of the other fields only `react_to`,
         /// `ignore_es_clients`, `mute` and `concurrency` apply to it.
         on_notify [default]: RawReaction,
-        /// Whose events set a reaction off.
+        /// Which processes' events this client reacts to.
         react_to [default]: ReactTo,
         /// Allows at once what another client does, as Santa does with `is_es_client`; the report counts
         /// these answers apart. What a helper or a daemon does for that client is not recognised.

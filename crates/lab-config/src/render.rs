@@ -1,3 +1,5 @@
+//! Mistakes as a compiler shows them: the excerpt, the mark, the fix.
+
 use std::{borrow::Cow, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};

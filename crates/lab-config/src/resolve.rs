@@ -181,21 +181,21 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
 fn check_told(written: &RawBehavior, notify: NotifyEvents, on_notify: Reaction, problems: &mut Problems<'_>) {
     if let Some(at) = written.on_notify.value().and_then(|reaction| reaction.when.given()) {
         let diagnostic =
-            Diagnostic::new(at.place.clone(), "a reaction to being told is always after the fact")
+            Diagnostic::new(at.place.clone(), "a reaction to a NOTIFY event is always after the operation")
                 .label("a NOTIFY event has no answer that it could come before")
                 .help("remove `when`");
         problems.add(diagnostic);
     }
     if let (Some(at), true, false) = (written.on_notify.given(), notify.is_empty(), on_notify.is_none()) {
         let diagnostic = Diagnostic::new(at.place.clone(), "nothing ever sets this reaction off")
-            .label("the client is told of nothing")
+            .label("the client subscribes to no NOTIFY event")
             .help("add for example `notify: [open]`");
         problems.add(diagnostic);
     }
     let unasked = written.subscribe.given().filter(|at| at.value == AuthEvents::None);
     if let (Some(at), true) = (unasked, notify.is_empty()) {
         let diagnostic =
-            Diagnostic::new(at.place.clone(), "a client that is asked and told nothing does nothing")
+            Diagnostic::new(at.place.clone(), "a client that subscribes to nothing does nothing")
                 .label("asked about nothing")
                 .help("add for example `notify: [open]`, or write `subscribe: all`");
         problems.add(diagnostic);

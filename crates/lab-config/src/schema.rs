@@ -1,3 +1,5 @@
+//! The JSON Schema of a lab file.
+
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 

@@ -1,3 +1,5 @@
+//! A lab written out as a lab file that reads back as the same lab.
+
 use std::fmt::{self, Write};
 
 use lab_model::{

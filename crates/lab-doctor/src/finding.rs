@@ -1,3 +1,5 @@
+//! One check's result: what was looked at, how it stands, and what fixes it.
+
 use std::fmt;
 
 /// What the doctor found in one place.

@@ -1,3 +1,5 @@
+//! What a Linux machine must have before a lab can run on it: the checks, over facts gathered elsewhere.
+
 use crate::{Finding, Limit, LinuxFacts, PermissionEvents, Wanted, Weight};
 
 const OPTIONS: [&str; 2] = ["CONFIG_FANOTIFY", "CONFIG_FANOTIFY_ACCESS_PERMISSIONS"];

@@ -1,3 +1,5 @@
+//! What a Linux machine says of itself, read from `/proc`, `/boot` and the kernel's answers.
+
 use std::collections::BTreeMap;
 #[cfg(target_os = "linux")]
 use std::{fs, path::Path};

@@ -1,3 +1,5 @@
+//! What a Mac must have before a lab can run on it: the checks, over facts gathered elsewhere.
+
 use lab_backend_es::{NewClientResult, SystemVersion};
 use lab_bundle::property_list;
 

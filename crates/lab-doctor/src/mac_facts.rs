@@ -1,3 +1,5 @@
+//! What a Mac says of itself, read from the output of its own tools.
+
 use lab_backend_es::{NewClientResult, Probed};
 
 /// What a Mac says about itself: for most of it, what one of its tools printed. `None` means that it did not say.

@@ -26,7 +26,7 @@ use crate::{
     phase::{Job, Replies, Round},
     sites::Sites,
     thread,
-    worker::{Grove, Tools, Worker},
+    worker::{ProcessTrees, Tools, Worker},
 };
 
 /// How the conversation ended.
@@ -304,8 +304,8 @@ fn start_workers(
             let number = u16::try_from(started.len()).unwrap_or(u16::MAX);
             let launcher =
                 load.runs_programs().then(Launcher::new).transpose().map_err(ServeError::Thread)?;
-            let grove = match &load.kind {
-                LoadKind::ExecTree(tree) => Some(Grove::new(tree)),
+            let trees = match &load.kind {
+                LoadKind::ExecTree(tree) => Some(ProcessTrees::new(tree)),
                 _ => None,
             };
             let command = match &load.kind {
@@ -324,7 +324,7 @@ fn start_workers(
                 }
                 let tid = register(&writer, ThreadPurpose::Worker, number);
                 let subject = ThreadId { pid: std::process::id(), tid, generation: 0 };
-                let tools = Tools { place, launcher, grove, command };
+                let tools = Tools { place, launcher, trees, command };
                 let worker = Worker::new(number, subject, writer, sites, tools);
                 // Nobody receives only if the driver is ending already.
                 let _ending = registered.send(tid);

@@ -48,7 +48,7 @@ pub(crate) struct Round {
     start: Ticks,
     /// No operation of a closed loop begins after this.
     end: Ticks,
-    /// No operation at all begins after this.
+    /// No looked at all begins after this.
     give_up: Ticks,
     halted: AtomicBool,
     running: AtomicUsize,

@@ -61,12 +61,12 @@ impl Message {
 }
 
 /// What the processes of one tree tell, in the order in which they do.
-pub(crate) struct Told(PipeReader);
+pub(crate) struct TreeMessages(PipeReader);
 
-impl Told {
+impl TreeMessages {
     /// A new pipe: its end for the driver, and the one that the tree's root is given.
-    pub(crate) fn new() -> io::Result<(Told, PipeWriter)> {
-        io::pipe().map(|(reader, writer)| (Told(reader), writer))
+    pub(crate) fn new() -> io::Result<(TreeMessages, PipeWriter)> {
+        io::pipe().map(|(reader, writer)| (TreeMessages(reader), writer))
     }
 
     /// The next message; `None` when all processes of the tree have ended.

@@ -21,7 +21,7 @@ use nix::{
 use crate::{
     phase::{Job, Round},
     sites::{Site, Sites},
-    tree::{Message, Shape, Told},
+    tree::{Message, Shape, TreeMessages},
 };
 
 /// A worker's own things; it shares none of them but the trace and the board, which take no lock.
@@ -42,7 +42,7 @@ pub(crate) struct Tools {
     /// What starts programs, for a load that does.
     pub(crate) launcher: Option<Launcher>,
     /// The shape of its trees, for a load that has some.
-    pub(crate) grove: Option<Grove>,
+    pub(crate) trees: Option<ProcessTrees>,
     /// The command, for a load that runs one, and the arena.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "commands are followed with ptrace"))]
     pub(crate) command: Option<(Run, String)>,
@@ -52,16 +52,16 @@ pub(crate) struct Tools {
 type Member = (u32, RecordId);
 
 /// What growing one tree after the other needs, made beforehand.
-pub(crate) struct Grove {
+pub(crate) struct ProcessTrees {
     shape: Shape,
     /// The processes of the tree that run. Never more than the tree has.
     running: Vec<Member>,
 }
 
-impl Grove {
-    pub(crate) fn new(tree: &ExecTree) -> Grove {
+impl ProcessTrees {
+    pub(crate) fn new(tree: &ExecTree) -> ProcessTrees {
         let most = usize::try_from(tree.execs().min(ExecTree::EXECS_MAX)).unwrap_or(0);
-        Grove { shape: Shape::new(tree.depth, tree.fanout), running: Vec::with_capacity(most) }
+        ProcessTrees { shape: Shape::new(tree.depth, tree.fanout), running: Vec::with_capacity(most) }
     }
 }
 
@@ -278,12 +278,12 @@ impl Worker {
         let id = self.writer.claim_operation();
         self.birth.record = id;
         self.birth.begin = begin;
-        let (Some(launcher), Some(grove)) = (&mut self.tools.launcher, &mut self.tools.grove) else {
+        let (Some(launcher), Some(trees)) = (&mut self.tools.launcher, &mut self.tools.trees) else {
             unreachable!("a worker whose schedule holds trees was given what they need")
         };
         let (mut error, mut announced, mut root) = (0, false, None);
-        let told = Told::new().map(|(told, output)| {
-            let started = launcher.start(&grove.shape.launch(site.path(), &output), &self.birth);
+        let told = TreeMessages::new().map(|(told, output)| {
+            let started = launcher.start(&trees.shape.launch(site.path(), &output), &self.birth);
             (root, announced, error) = (started.pid, started.announced, started.error);
             told
         });
@@ -295,7 +295,7 @@ impl Worker {
             Ok(mut told) => {
                 let top = root.map(|pid| (pid, id));
                 while let Some(message) = told.next() {
-                    let running = (top, &mut grove.running);
+                    let running = (top, &mut trees.running);
                     more += record(message, (&inner, target), &self.writer, &self.board, running);
                 }
             }
@@ -312,7 +312,7 @@ impl Worker {
             self.writer.operation_target(id, &target);
         }
         // Who was killed told nobody of its children: they have ended, nobody knows when.
-        grove.running.clear();
+        trees.running.clear();
         (ended, more)
     }
 }

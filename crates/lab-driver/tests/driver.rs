@@ -13,7 +13,7 @@ use std::{
 
 use lab_model::{Cause, ExecProgram, OperationKind, PhaseKind, Rate, Role, Span};
 use lab_protocol::{Order, PhaseOrder, Reply};
-use lab_trace::{Part, ThreadPurpose};
+use lab_trace::{RecordPart, ThreadPurpose};
 use rig::{Rig, command, exec, mix, open, tree};
 
 fn order(phase: PhaseKind, span: Span, operations_max: Option<u64>) -> PhaseOrder {
@@ -113,7 +113,7 @@ fn failures_are_recorded_with_their_error() {
     assert_eq!(record.operations.len(), 5);
     for one in &record.operations {
         assert_eq!(one.end.present().unwrap().error, 2, "ENOENT: {one:?}");
-        assert_eq!(one.target, Part::Absent);
+        assert_eq!(one.target, RecordPart::Absent);
     }
 }
 
@@ -173,7 +173,7 @@ fn a_lost_connection_ends_the_driver_and_keeps_what_it_recorded() {
     assert!(!record.closed);
     assert!(record.operations.len() >= 1300);
     let ended = record.operations.iter().filter(|one| one.end.present().is_some()).count();
-    assert!(record.operations.len() - ended <= 3, "each of three workers was in one operation at the most");
+    assert!(record.operations.len() - ended <= 3, "each of three workers was in one looked at the most");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! What a client does with events: queue, concurrency, reactions, verdicts, caching.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -310,7 +312,7 @@ pub struct Behavior {
     /// Which events it is told of after they have happened; nobody waits for it.
     #[serde(default)]
     pub notify: NotifyEvents,
-    /// The reaction to being told; its [`Reaction::when`] means nothing.
+    /// The reaction to a NOTIFY event. NOTIFY arrives after the operation, so [`Reaction::when`] means nothing.
     #[serde(default = "Reaction::none")]
     pub on_notify: Reaction,
     /// Decisions worked on at once; 1 is one event at a time.
@@ -319,7 +321,7 @@ pub struct Behavior {
     pub on_open: Reaction,
     /// The reaction to an AUTH exec.
     pub on_exec: Reaction,
-    /// Whose events set a reaction off.
+    /// Which processes' events this client reacts to.
     pub react_to: ReactTo,
     /// Allows at once what another client does.
     #[serde(default)]

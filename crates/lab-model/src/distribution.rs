@@ -1,3 +1,5 @@
+//! Quantities that are fixed or drawn, to the bit the same on every machine.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

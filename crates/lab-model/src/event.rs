@@ -1,3 +1,5 @@
+//! Kinds of AUTH and NOTIFY events, verdicts, and how an operation came to be approved.
+
 use serde::{Deserialize, Serialize};
 
 /// What a kernel asks or tells a client about. The numbers are those of `es_event_type_t`; the fanotify

@@ -1,3 +1,5 @@
+//! Conditions on a run's report, and the metrics that they may name.
+
 use std::{cmp::Ordering, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
@@ -304,9 +306,13 @@ pub const METRICS: [Metric; 36] = [
     metric(
         "delivery.after_deny",
         MetricUnit::Word(&AFTER_DENY),
-        "what a denial means for who has not answered",
+        "what happens to clients that have not answered when another denies",
     ),
-    metric("delivery.kept_answers", MetricUnit::Word(&KEPT_ANSWERS), "whom a kept answer serves"),
+    metric(
+        "delivery.kept_answers",
+        MetricUnit::Word(&KEPT_ANSWERS),
+        "which clients a cached result applies to",
+    ),
     metric(
         "delivery.left.min|p01|p50",
         MetricUnit::Share,

@@ -1,3 +1,5 @@
+//! The files of a load: their paths and sizes, which follow from their number alone.
+
 use crate::{Distribution, FileMix, LoadKind, Workload};
 
 /// The path of a load's file, relative to the arena: `files/f000017`. Empty for a load that opens none.

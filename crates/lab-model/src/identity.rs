@@ -1,3 +1,5 @@
+//! The names of clients and bundles, checked once.
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! The lab as a whole, with every default filled in.
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -56,21 +58,24 @@ impl Lab {
     /// True for a client that is ever told of what has happened.
     #[must_use]
     pub fn notifies(&self, client: &Client) -> bool {
-        !self.told_of(client).is_empty()
+        !self.notify_events_of(client).is_empty()
     }
 
     /// Everything that a client is ever told of.
     #[must_use]
-    pub fn told_of(&self, client: &Client) -> NotifyEvents {
+    pub fn notify_events_of(&self, client: &Client) -> NotifyEvents {
         self.behaviors_of(client).flat_map(|behavior| behavior.notify.iter()).collect()
     }
 
     /// The first client that wants to be told of something that this backend tells nobody of, what, and why.
     #[must_use]
-    pub fn untold(&self, backend: BackendChoice) -> Option<(&ClientId, NotifyEvent, &'static str)> {
+    pub fn unsupported_notify(
+        &self,
+        backend: BackendChoice,
+    ) -> Option<(&ClientId, NotifyEvent, &'static str)> {
         self.clients.iter().find_map(|client| {
             let mut wanted = self.behaviors_of(client).flat_map(|behavior| behavior.notify.iter());
-            wanted.find_map(|event| event.untold_by(backend).map(|why| (&client.id, event, why)))
+            wanted.find_map(|event| event.unsupported_by(backend).map(|why| (&client.id, event, why)))
         })
     }
 

@@ -1,3 +1,5 @@
+//! Kinds of NOTIFY events and sets of them: what a client hears of after it has happened.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +90,7 @@ impl NotifyEvent {
     /// Why this backend tells nobody of such events; `None` when it does. `auto` and the simulator tell of everything
     /// until it is known whose rules they follow.
     #[must_use]
-    pub const fn untold_by(self, backend: BackendChoice) -> Option<&'static str> {
+    pub const fn unsupported_by(self, backend: BackendChoice) -> Option<&'static str> {
         match (backend, self) {
             (BackendChoice::Fanotify, NotifyEvent::Fork | NotifyEvent::Exit) => {
                 Some("fanotify tells of files, not of processes")

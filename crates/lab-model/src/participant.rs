@@ -1,3 +1,5 @@
+//! Helpers and daemons: who they are, and what they do for a request.
+
 use serde::{Deserialize, Serialize};
 
 use crate::{AuthEvents, Client, ClientId, Distribution, ExecProgram, PlannedFault, Reaction, Span};

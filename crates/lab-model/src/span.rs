@@ -1,3 +1,5 @@
+//! Lengths of time as people write them.
+
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

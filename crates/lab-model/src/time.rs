@@ -1,3 +1,5 @@
+//! Ticks of the machine's monotonic clock, and their timebase.
+
 use serde::{Deserialize, Serialize};
 
 /// A reading of the machine's monotonic clock, in raw ticks.

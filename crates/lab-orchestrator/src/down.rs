@@ -88,11 +88,11 @@ fn down_one(folder: &RunFolder, living: LivingLabs, say: &mut dyn FnMut(&str)) -
         }
     }
     // With it the kernel ends every process of the lab. It ends with its launcher, and may not have been told yet.
-    let conductor = active.as_ref().and_then(|active| active.conductor).and_then(Proven::conductor);
-    if let Some(conductor) = conductor
-        && kill(&conductor)
+    let controller = active.as_ref().and_then(|active| active.controller).and_then(Proven::controller);
+    if let Some(controller) = controller
+        && kill(&controller)
     {
-        found.ended.push(conductor.pid());
+        found.ended.push(controller.pid());
     }
     found.removed = folder.uninstall();
     // Without a marker nothing says that the folder is not somebody's archive.

@@ -1,3 +1,5 @@
+//! How a run fails: one sentence, what fixes it, and an exit code after `sysexits.h`.
+
 use std::{fmt, path::Path};
 
 use lab_files::ReadError;

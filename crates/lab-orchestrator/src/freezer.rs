@@ -22,7 +22,7 @@ pub(crate) const MEND: &str =
     "run it as root where cgroup v2 of Linux 5.2 or later is mounted, or use `stall`";
 
 /// The control group of a lab that freezes, in which each freeze makes one of its own. The launcher makes it: the root of
-/// all groups is nobody's to write without a privilege (`CAP_DAC_OVERRIDE`) that a conductor has given up. Taken away
+/// all groups is nobody's to write without a privilege (`CAP_DAC_OVERRIDE`) that a controller has given up. Taken away
 /// when this is dropped.
 #[derive(Debug)]
 pub(crate) struct LabGroup(PathBuf);

@@ -34,10 +34,10 @@ pub struct Request<'a> {
     pub runs: &'a Runs,
     /// What to package.
     pub programs: &'a Programs,
-    /// This program, which can become the conductor.
+    /// This program, which can become the controller.
     pub program: &'a Path,
-    /// The arguments that make it the conductor; the plan comes to it as standard input.
-    pub conductor_arguments: &'a [&'a str],
+    /// The arguments that make it the controller; the plan comes to it as standard input.
+    pub controller_arguments: &'a [&'a str],
     /// Whether progress can be drawn.
     pub terminal: bool,
     /// How the clients are started.
@@ -46,14 +46,14 @@ pub struct Request<'a> {
     pub signing: Option<&'a SigningFile>,
 }
 
-/// How long after asking the conductor to end it is asked again.
+/// How long after asking the controller to end it is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// How often a run is looked at for expectations that end it.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Packages the clients, runs the lab and takes everything away again except what it recorded. The calling
-/// process must have one thread. Returns the run's folder and how conducting it went.
+/// process must have one thread. Returns the run's folder and how controlling it went.
 ///
 /// # Errors
 /// [`Failure`] when nothing was started.
@@ -66,7 +66,7 @@ pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>),
         let bundles = request.lab.clients.iter().map(|client| lab_bundle::Bundle::at(client, Path::new("")));
         signing.check(&bundles.collect::<Vec<_>>())?;
     }
-    // One thread, as cloning the conductor demands. Signals are listened for before there is anything to end.
+    // One thread, as cloning the controller demands. Signals are listened for before there is anything to end.
     let _hold =
         interrupts::hold_for_a_lab().map_err(|error| Failure::system("cannot listen for signals", &error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -84,11 +84,11 @@ pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>),
     let prepared = preflight::executes(folder.root())
         .and_then(|()| prepare(request, &programs, &folder, freezer.as_ref()));
     let outcome = prepared.and_then(|plan| runtime.block_on(confined(request, &plan, &folder, &mut signals)));
-    // The conductor has done so already, unless it was killed.
+    // The controller has done so already, unless it was killed.
     if let Some(error) = daemons.and_then(|daemons| daemons.uninstall().err()) {
         tracing::warn!("`lab down` has to take the clients away: {error}");
     }
-    // The conductor has thawed what it froze, or the kernel has ended it with the conductor.
+    // The controller has thawed what it froze, or the kernel has ended it with the controller.
     drop(freezer);
     folder.uninstall();
     if let Err(error) = folder.hand_over() {
@@ -96,7 +96,7 @@ pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>),
     }
     match outcome {
         Ok(Err(failure)) if !folder.has_operations() => Err(abandon(&folder, failure)),
-        Ok(conducted) => Ok((folder, conducted)),
+        Ok(controlled) => Ok((folder, controlled)),
         Err(failure) => Err(abandon(&folder, failure)),
     }
 }
@@ -131,7 +131,7 @@ impl OpenPrograms {
     }
 }
 
-/// Writes the resolved lab, installs the bundles and says what the conductor is to do.
+/// Writes the resolved lab, installs the bundles and says what the controller is to do.
 fn prepare(
     request: &Request<'_>,
     programs: &OpenPrograms,
@@ -221,7 +221,7 @@ fn bundle_failure(error: &lab_bundle::BundleError) -> Failure {
     Failure::new(kind, message).mend(lack.map_or("name a folder that can be written with --runs", Lack::mend))
 }
 
-/// Runs the conductor in namespaces of its own and waits for its end.
+/// Runs the controller in namespaces of its own and waits for its end.
 async fn confined(
     request: &Request<'_>,
     plan: &[u8],
@@ -231,22 +231,22 @@ async fn confined(
     if signals.pending().await {
         return Err(Failure::new(FailureKind::Interrupted, "interrupted before the lab was started"));
     }
-    let conductor = spawn_conductor(request.program, request.conductor_arguments, plan)?;
-    let pid = conductor.pid;
+    let controller = spawn_controller(request.program, request.controller_arguments, plan)?;
+    let pid = controller.pid;
     mark_active(folder, Some(pid));
     Ok(watch(pid, signals, AbortWatch::of(request.lab, folder)).await)
 }
 
-/// The conductor, for as long as the launcher holds on to it.
-struct ConductorProcess {
+/// The controller, for as long as the launcher holds on to it.
+struct ControllerProcess {
     pid: u32,
-    /// Where nothing else ends the conductor with its launcher, the end of this pipe does.
+    /// Where nothing else ends the controller with its launcher, the end of this pipe does.
     _lifeline: Option<std::process::ChildStdin>,
 }
 
 /// The plan is in memory that nobody can write any more, and has no name that somebody else could use.
 #[cfg(target_os = "linux")]
-fn spawn_conductor(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<ConductorProcess, Failure> {
+fn spawn_controller(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<ControllerProcess, Failure> {
     use std::os::fd::AsFd;
 
     let failed = |error: io::Error| match error.raw_os_error() {
@@ -254,10 +254,10 @@ fn spawn_conductor(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<Co
             Failure::new(FailureKind::Privilege, "a lab needs namespaces of its own (CAP_SYS_ADMIN)")
                 .mend("run it as root")
         }
-        _ => Failure::system("cannot start the conductor", &error),
+        _ => Failure::system("cannot start the controller", &error),
     };
     let plan = lab_files::sealed("lab-plan", plan).map_err(failed)?;
-    // The conductor inherits standard input. This process has one thread, so nobody reads the plan instead.
+    // The controller inherits standard input. This process has one thread, so nobody reads the plan instead.
     let own = match io::stdin().as_fd().try_clone_to_owned() {
         Ok(own) => own,
         Err(_) => File::open("/dev/null").map_err(failed)?.into(),
@@ -266,15 +266,15 @@ fn spawn_conductor(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<Co
     rustix::stdio::dup2_stdin(&plan).map_err(replaced)?;
     let spawned = lab_backend_fanotify::confine::spawn_first_process(program, arguments);
     rustix::stdio::dup2_stdin(&own).map_err(replaced)?;
-    Ok(ConductorProcess { pid: spawned.map_err(failed)?, _lifeline: None })
+    Ok(ControllerProcess { pid: spawned.map_err(failed)?, _lifeline: None })
 }
 
-/// Elsewhere the conductor is a child in a process group of its own: a signal to the terminal's group reaches the
+/// Elsewhere the controller is a child in a process group of its own: a signal to the terminal's group reaches the
 /// launcher only, which passes it on.
 #[cfg(not(target_os = "linux"))]
-fn spawn_conductor(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<ConductorProcess, Failure> {
+fn spawn_controller(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<ControllerProcess, Failure> {
     use std::{io::Write, os::unix::process::CommandExt};
-    let failed = |error: io::Error| Failure::system("cannot start the conductor", &error);
+    let failed = |error: io::Error| Failure::system("cannot start the controller", &error);
     let mut command = std::process::Command::new(program);
     let started = command.args(arguments).process_group(0).stdin(std::process::Stdio::piped()).spawn();
     let mut child = started.map_err(failed)?;
@@ -282,8 +282,8 @@ fn spawn_conductor(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<Co
     if let Some(pipe) = &mut lifeline {
         pipe.write_all(plan).and_then(|()| pipe.write_all(b"\n")).map_err(failed)?;
     }
-    // Waited for by its ID, as on Linux.
-    Ok(ConductorProcess { pid: child.id(), _lifeline: lifeline })
+    // WaitOutcome for by its ID, as on Linux.
+    Ok(ControllerProcess { pid: child.id(), _lifeline: lifeline })
 }
 
 struct Signals {
@@ -324,21 +324,21 @@ impl Signals {
     }
 }
 
-/// Waits for the conductor's end. The first signal asks it to end the lab, the third ends it at once.
+/// Waits for the controller's end. The first signal asks it to end the lab, the third ends it at once.
 async fn watch(pid: u32, signals: &mut Signals, mut abort: Option<AbortWatch<'_>>) -> Result<(), Failure> {
-    let conductor = Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
+    let controller = Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
     let mut asked = 0;
     loop {
-        match waitpid(conductor, Some(nix::sys::wait::WaitPidFlag::WNOHANG)) {
+        match waitpid(controller, Some(nix::sys::wait::WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(_, 0)) => return Ok(()),
             Ok(WaitStatus::Exited(_, code)) => return Err(exit_failure(code)),
             Ok(WaitStatus::Signaled(_, signal, _)) => {
-                let message = format!("the conductor was ended by {signal}, and the lab with it");
+                let message = format!("the controller was ended by {signal}, and the lab with it");
                 return Err(Failure::new(FailureKind::Bug, message));
             }
             Ok(_) => {}
             Err(error) => {
-                return Err(Failure::new(FailureKind::Bug, format!("the conductor is gone: {error}")));
+                return Err(Failure::new(FailureKind::Bug, format!("the controller is gone: {error}")));
             }
         }
         let Signals { interrupt, terminate, hangup, child } = signals;
@@ -353,38 +353,38 @@ async fn watch(pid: u32, signals: &mut Signals, mut abort: Option<AbortWatch<'_>
                 if let Some(broken) = abort.as_ref().and_then(AbortWatch::broken) {
                     tracing::warn!("the run ends early, because this no longer holds: {broken}");
                     abort = None;
-                    send(conductor, Signal::SIGUSR1);
+                    send(controller, Signal::SIGUSR1);
                 }
                 continue;
             }
         }
         let signal = if asked < 3 { Signal::SIGTERM } else { Signal::SIGKILL };
-        send(conductor, signal);
+        send(controller, signal);
     }
 }
 
-/// One more signal, which the conductor is now told of; one that comes after its end is not heeded here.
+/// One more signal, which the controller is now told of; one that comes after its end is not heeded here.
 fn heeded() -> u32 {
     interrupts::heeded();
     1
 }
 
-fn send(conductor: Pid, signal: Signal) {
-    if let Err(error) = kill(conductor, signal) {
-        tracing::debug!("the conductor has just ended: {error}");
+fn send(controller: Pid, signal: Signal) {
+    if let Err(error) = kill(controller, signal) {
+        tracing::debug!("the controller has just ended: {error}");
     }
 }
 
-/// The conductor has said what was wrong; its exit code says what kind of thing.
+/// The controller has said what was wrong; its exit code says what kind of thing.
 fn exit_failure(code: i32) -> Failure {
     let kind = FailureKind::ALL.into_iter().find(|kind| i32::from(kind.exit_code()) == code);
     Failure::new(kind.unwrap_or(FailureKind::Bug), String::new())
 }
 
 /// Notes which processes the run consists of, for `lab down`.
-fn mark_active(folder: &RunFolder, conductor: Option<u32>) {
+fn mark_active(folder: &RunFolder, controller: Option<u32>) {
     let launcher = ProcessName::of(std::process::id());
-    let active = Active { launcher, conductor: conductor.map(ProcessName::of) };
+    let active = Active { launcher, controller: controller.map(ProcessName::of) };
     let written = serde_json::to_vec(&active)
         .map_err(io::Error::other)
         .and_then(|text| folder.write(RunFolder::ACTIVE, &text));

@@ -1,15 +1,14 @@
 //! One live experiment from plan to teardown.
 //!
 //! Two processes share the work. The *launcher* ([`launch`]) is what the user started: it builds, packages,
-//! starts the conductor, passes signals on, and when the lab is over hands its traces to analysis. The
-//! *conductor* ([`conduct`]) is the first process of the lab's own namespaces and its warden: it starts the
+//! starts the controller, passes signals on, and when the lab is over hands its traces to analysis. The
+//! *controller* ([`run`]) is the first process of the lab's own namespaces and its warden: it starts the
 //! driver and the clients, leads them through the phases and ends them. Whatever kills either of them ends
 //! the whole lab, because the kernel ends a PID namespace with its first process.
 #![forbid(unsafe_code)]
 
 mod abort;
 mod build;
-mod conduct;
 mod down;
 mod export;
 mod failure;
@@ -26,11 +25,11 @@ mod proven;
 mod reading;
 mod recorded;
 mod review;
+mod run;
 mod signing;
 mod store;
 
 pub use build::{Programs, client_for, helper_for, host_for, programs, trusted_program};
-pub use conduct::conduct;
 pub use down::{Found, FoundDaemons, HOW_TO_END, Launcher, LivingLabs, down, down_daemons};
 pub use export::{ExportFormat, export};
 pub use failure::{Failure, FailureKind, OWN_LACK};
@@ -42,5 +41,6 @@ pub use products::missing_products;
 pub use reading::give_up_to_read;
 pub use recorded::Recorded;
 pub use review::{REPORT_BYTES_MAX, Review, findings_of, lab_of, review, write_pages};
+pub use run::control;
 pub use signing::{ProbedClient, SigningFile, probe};
 pub use store::{RunFolder, Runs, StoredRun};

@@ -1,4 +1,4 @@
-//! What the conductor is told before it is confined.
+//! What the controller is told before it is confined.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Failure, RunFolder};
 
-/// Everything the conductor needs to run a lab.
+/// Everything the controller needs to run a lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The lab.
@@ -44,10 +44,10 @@ pub struct Plan {
 /// How the clients of a lab are started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientsAre {
-    /// As the conductor's children, each with a socket as standard input.
+    /// As the controller's children, each with a socket as standard input.
     #[default]
     Children,
-    /// As launchd daemons, each of which connects to the conductor.
+    /// As launchd daemons, each of which connects to the controller.
     Daemons {
         /// A folder with a program that stands in for `launchctl`; everything that is installed lies below it.
         stand_in: Option<PathBuf>,
@@ -87,7 +87,7 @@ pub struct Active {
     /// The process that the user started.
     pub launcher: ProcessName,
     /// The first process of the lab, as the outside names it; none while the lab is being prepared.
-    pub conductor: Option<ProcessName>,
+    pub controller: Option<ProcessName>,
 }
 
 /// The largest note of processes that is read, in bytes.
@@ -104,7 +104,7 @@ impl Active {
     /// True while one of them exists.
     #[must_use]
     pub fn lives(&self) -> bool {
-        self.launcher.lives() || self.conductor.is_some_and(|conductor| conductor.lives())
+        self.launcher.lives() || self.controller.is_some_and(|controller| controller.lives())
     }
 }
 

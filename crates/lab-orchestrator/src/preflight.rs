@@ -1,7 +1,7 @@
 //! What a lab asks for and cannot have here, found out before anything is written.
 
 use lab_model::{BackendChoice, Client, Lab, LoadKind, Run};
-use lab_workload::{Ground, elf::Machine};
+use lab_workload::{ArenaHost, elf::Machine};
 
 use crate::{Failure, FailureKind};
 
@@ -40,8 +40,8 @@ pub(crate) fn executes(_: &std::path::Path) -> Result<(), Failure> {
 fn tell_all(lab: &Lab) -> Result<(), Failure> {
     let live =
         if cfg!(target_os = "macos") { BackendChoice::EndpointSecurity } else { BackendChoice::Fanotify };
-    let Some((client, event, why)) = lab.untold(live) else { return Ok(()) };
-    let message = format!("{client} wants to be told of `{}` events, and {why}", event.name());
+    let Some((client, event, why)) = lab.unsupported_notify(live) else { return Ok(()) };
+    let message = format!("{client} subscribes to NOTIFY `{}` events, and {why}", event.name());
     Err(Failure::new(FailureKind::Usage, message)
         .mend(format!("take `{}` out of its `notify`", event.name())))
 }
@@ -58,7 +58,7 @@ fn say_who_signed(lab: &Lab) -> Result<(), Failure> {
 /// Refuses to mute a path that the arena will not have: a kernel hides files, not names.
 fn mute_what_is_there(lab: &Lab) -> Result<(), Failure> {
     // Only the content of programs depends on where the arena is.
-    let ground = Ground { root: "/".to_owned(), machine: Machine::this() };
+    let ground = ArenaHost { root: "/".to_owned(), machine: Machine::this() };
     let entries = lab_workload::arena(&lab.workload, &lab.programs_of_clients(), &ground)
         .map_err(|error| Failure::new(FailureKind::Bug, format!("the arena cannot be filled: {error}")))?;
     let folders = lab.workload.iter().filter_map(|load| match &load.kind {
@@ -91,7 +91,7 @@ fn mute_what_is_there(lab: &Lab) -> Result<(), Failure> {
 fn capacity(lab: &Lab) -> Result<(), Failure> {
     let capacity = lab_backend_fanotify::probe::capacity()?;
     // A product may have more groups than one; that it has none is unlikely.
-    let told: usize = lab.clients.iter().map(|client| lab.told_of(client).groups()).sum();
+    let told: usize = lab.clients.iter().map(|client| lab.notify_events_of(client).groups()).sum();
     let wanted = u32::try_from(lab.clients.len() + told + lab.external.len()).unwrap_or(u32::MAX);
     if wanted > capacity.groups_max {
         let message =

@@ -1,7 +1,7 @@
 //! A process of a lab, proven to be one before anything is done to it: a note in a folder may name any process.
 //!
 //! The proof is the kernel's: the process is held by a descriptor first, so that its ID cannot pass to another; it
-//! started when the note says; it runs this very program; and a conductor is the first process of a PID namespace
+//! started when the note says; it runs this very program; and a controller is the first process of a PID namespace
 //! just below this one. No word of a command line counts.
 
 use std::{io, time::Duration};
@@ -24,8 +24,8 @@ impl Proven {
         (name.lives() && system::runs_this_program(name.pid)).then_some(Proven { name, handle })
     }
 
-    /// The conductor of that name; `None` when it has ended, or when that is another process.
-    pub(crate) fn conductor(name: ProcessName) -> Option<Proven> {
+    /// The controller of that name; `None` when it has ended, or when that is another process.
+    pub(crate) fn controller(name: ProcessName) -> Option<Proven> {
         Proven::launcher(name).filter(|proven| system::leads_a_lab(proven.name.pid))
     }
 

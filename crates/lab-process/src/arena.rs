@@ -1,3 +1,5 @@
+//! The arena as a folder by descriptor: nothing outside it can be opened through it.
+
 use std::os::unix::ffi::OsStrExt;
 
 use lab_model::{ExecProgram, Workload};

@@ -1,3 +1,5 @@
+//! What the kernel says of this machine, this process and other processes.
+
 #![cfg_attr(target_os = "macos", expect(unsafe_code, reason = "thread IDs have no safe wrapper on macOS"))]
 
 use lab_trace::HostFacts;

@@ -1,3 +1,5 @@
+//! Precedence for the one thread that must run on a busy machine: the warden's.
+
 #![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "scheduling policies have no safe wrapper"))]
 
 use std::io;

@@ -1,3 +1,5 @@
+//! The trace of the calling process: made as the welcome says, and grown ahead of its records.
+
 use std::{io, path::Path, sync::Arc, time::Duration};
 
 use lab_model::{Actor, Role};

@@ -1,3 +1,5 @@
+//! Frames: how a message is laid on a stream, with a limit on its length.
+
 use std::io::{self, Read, Write};
 
 use serde::{Serialize, de::DeserializeOwned};

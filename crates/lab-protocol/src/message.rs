@@ -1,3 +1,5 @@
+//! The messages between the controller and the processes of a lab.
+
 use lab_model::{Actor, Behavior, Errand, NotifyEvents, PhaseKind, Service, Span, Ticks, Workload};
 use serde::{Deserialize, Serialize};
 

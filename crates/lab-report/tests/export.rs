@@ -181,7 +181,7 @@ fn damage_anywhere_is_no_panic() {
 
 /// Ten opens; the second client, who is asked about none, is told of them, of their closes, and of somebody unknown;
 /// it opens again what it is told of.
-fn told(name: &str) -> Run {
+fn with_notices(name: &str) -> Run {
     let mut lab = lab(2);
     lab.clients[1].behavior.notify = [NotifyEvent::Open, NotifyEvent::Close].into_iter().collect();
     let mut builder = Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), name, lab);
@@ -201,7 +201,7 @@ fn told(name: &str) -> Run {
 
 #[test]
 fn a_notice_is_a_moment_with_an_arrow_from_what_it_tells_of() {
-    let run = told("export-told");
+    let run = with_notices("export-told");
     let copies = run.copies();
     let bytes: Vec<&[u8]> = copies.iter().map(Vec::as_slice).collect();
     let findings = run.analyse();
@@ -217,7 +217,7 @@ fn a_notice_is_a_moment_with_an_arrow_from_what_it_tells_of() {
 
 #[test]
 fn a_notice_is_a_line_for_each_kind_of_event_and_its_reaction_names_it() {
-    let run = told("export-told-lines");
+    let run = with_notices("export-told-lines");
     let copies = run.copies();
     let bytes: Vec<&[u8]> = copies.iter().map(Vec::as_slice).collect();
     let lines = lines(&bytes);
@@ -244,7 +244,7 @@ fn a_notice_is_a_line_for_each_kind_of_event_and_its_reaction_names_it() {
 
 #[test]
 fn what_was_made_because_of_a_notice_says_so() {
-    let run = told("export-told-reaction");
+    let run = with_notices("export-told-reaction");
     let copies = run.copies();
     let bytes: Vec<&[u8]> = copies.iter().map(Vec::as_slice).collect();
     let mut builder = Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), "export-made", lab(2));
@@ -284,7 +284,7 @@ fn json_lines_read_back_have_the_same_decisions() {
     let written = jsonl(&traces, &mut text).unwrap();
     let (import, trace) = imported(&text);
     assert_eq!((import.events, import.damaged), (written, 0));
-    assert_eq!((import.events, import.untold.own_lines, import.missing()), (DECISIONS, DECISIONS, 0));
+    assert_eq!((import.events, import.missing_fields.own_lines, import.missing()), (DECISIONS, DECISIONS, 0));
     let clients: u64 = run.analyse().causes.observed.iter().map(|row| row[0] + row[2]).sum();
     assert_eq!(import.by_es_clients, clients, "own and peers' events are those of clients");
     assert_eq!(import.span_ns() > 0, import.ticks.unwrap().0 < import.ticks.unwrap().1);

@@ -23,17 +23,17 @@
 //!   of a live run.
 //! - **Hidden**: what a client has muted by path, what it lets the kernel keep, and what it has not subscribed to
 //!   is not asked of it ([`EsCache`]).
-//! - **Told**: what has happened is told to whoever listens, as each kernel does, and nobody waits for that ([`Told`]).
+//! - **NotifyTally**: what has happened is told to whoever listens, as each kernel does, and nobody waits for that ([`NotifyTally`]).
 #![forbid(unsafe_code)]
 
 mod calibration;
-mod cast;
-mod course;
 mod hardware;
 mod kernel;
 mod limits;
 mod machine;
+mod participants;
 mod records;
+mod scenario;
 mod simulation;
 mod studies;
 
@@ -46,7 +46,7 @@ pub use kernel::hiding::EsCache;
 pub use limits::not_simulated;
 pub use records::histogram::Histogram;
 pub use records::sink::{Counting, DEVICE, Sink, TraceFile, Traces};
-pub use records::tally::{Cut, Cycle, Heard, Told};
+pub use records::tally::{Cut, Cycle, Heard, NotifyTally};
 pub use simulation::{
     Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
 };

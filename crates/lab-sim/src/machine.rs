@@ -9,22 +9,22 @@ use lab_model::{Lab, Ticks};
 
 use crate::{
     Costs, EsCache, Files, Kernel, Options, Sink,
-    cast::{
-        channels::DaemonLife,
-        client::Client,
-        driver::Driver,
-        outside::{Outsider, Request},
-        trees::Trees,
-    },
-    course::{faults::Faults, script::Script},
     hardware::{
-        agenda::{Agenda, Happening},
+        agenda::{Agenda, SimEvent},
         processors::{Begin, Processors},
         random::Random,
         slab::{Key, Slab},
     },
     kernel::operation::Operation,
+    participants::{
+        channels::DaemonLife,
+        client::Client,
+        driver::Driver,
+        trees::Trees,
+        worker_processes::{Request, WorkerProcess},
+    },
     records::tally::Tally,
+    scenario::{faults::Faults, script::Script},
 };
 
 /// The first instant: not 0, because a time of 0 means *none* in a trace.
@@ -60,9 +60,9 @@ pub(crate) enum Step {
     Ask,
     /// A worker hears of the reply.
     Replied,
-    /// An outsider takes a request up.
+    /// A worker process takes a request up.
     Fetch,
-    /// An outsider replies.
+    /// A worker process replies.
     Reply,
     /// A process of a tree starts its next child.
     Grow,
@@ -90,7 +90,7 @@ pub(crate) enum State {
 /// A thread of a lab process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Thread {
-    /// Its client, or [`NONE`] for the driver and outsiders.
+    /// Its client, or [`NONE`] for the driver and worker processes.
     pub(crate) client: u32,
     /// Its helper or daemon, or [`NONE`].
     pub(crate) outside: u32,
@@ -149,7 +149,7 @@ pub(crate) struct Machine<'a, S> {
     pub(crate) operations: Slab<Operation>,
     pub(crate) clients: Vec<Client>,
     /// Helpers and daemons.
-    pub(crate) outsiders: Vec<Outsider>,
+    pub(crate) worker_processes: Vec<WorkerProcess>,
     /// The daemons, each through all of its processes.
     pub(crate) daemons: Vec<DaemonLife>,
     /// Requests to them.
@@ -201,7 +201,7 @@ impl<'a, S: Sink> Machine<'a, S> {
             threads: Vec::new(),
             operations: Slab::default(),
             clients: Vec::new(),
-            outsiders: Vec::new(),
+            worker_processes: Vec::new(),
             daemons: Vec::new(),
             requests: Slab::default(),
             order: Random::new(options.seed, 1).permutation(count),
@@ -245,27 +245,27 @@ impl<'a, S: Sink> Machine<'a, S> {
             debug_assert!(at >= self.now, "time does not run backwards");
             self.now = at;
             match what {
-                Happening::WorkDone { core } => self.work_done(core),
-                Happening::WaitOver { thread, wait } => {
+                SimEvent::WorkDone { core } => self.work_done(core),
+                SimEvent::WaitOver { thread, wait } => {
                     if self.threads[thread as usize].wait == wait {
                         self.wake(thread);
                     }
                 }
-                Happening::BudgetSpent { client } => self.budget_spent(client),
-                Happening::DeadlineCheck => self.check_deadlines(),
-                Happening::Released { client } => self.release_waiting(client),
-                Happening::FaultBegins { place } => self.fault_begins(place as usize),
-                Happening::FaultEnds { place } => self.fault_ends(place as usize),
-                Happening::StartAgain { client } => self.start_again(client as usize),
-                Happening::BackAgain { client, process } => self.back_again(client as usize, process),
-                Happening::KnownAgain { client, process } => self.known_again(client as usize, process),
-                Happening::DaemonAgain { daemon } => self.daemon_again(daemon as usize),
-                Happening::DaemonListens { outsider } => self.daemon_listens(outsider),
-                Happening::DaemonServes { outsider } => self.daemon_serves(outsider),
-                Happening::Regain { client, by, asked } => self.regain(client, by, asked),
-                Happening::Script { step } => self.script_step(step),
-                Happening::Quiet { calm } => self.calm_over(calm),
-                Happening::RunTooLong => self.run_too_long(),
+                SimEvent::BudgetSpent { client } => self.budget_spent(client),
+                SimEvent::DeadlineCheck => self.check_deadlines(),
+                SimEvent::Released { client } => self.release_waiting(client),
+                SimEvent::FaultBegins { place } => self.fault_begins(place as usize),
+                SimEvent::FaultEnds { place } => self.fault_ends(place as usize),
+                SimEvent::StartAgain { client } => self.start_again(client as usize),
+                SimEvent::BackAgain { client, process } => self.back_again(client as usize, process),
+                SimEvent::KnownAgain { client, process } => self.known_again(client as usize, process),
+                SimEvent::DaemonAgain { daemon } => self.daemon_again(daemon as usize),
+                SimEvent::DaemonListens { worker_process } => self.daemon_listens(worker_process),
+                SimEvent::DaemonServes { worker_process } => self.daemon_serves(worker_process),
+                SimEvent::Regain { client, by, asked } => self.regain(client, by, asked),
+                SimEvent::Script { step } => self.script_step(step),
+                SimEvent::Quiet { calm } => self.calm_over(calm),
+                SimEvent::RunTooLong => self.run_too_long(),
             }
             if self.script.draining() {
                 self.watch_for_calm();
@@ -341,7 +341,7 @@ impl<'a, S: Sink> Machine<'a, S> {
     /// Lets a thread sleep for `span`; it must block now.
     pub(crate) fn sleep(&mut self, thread: u32, until: u64) {
         let wait = self.threads[thread as usize].wait;
-        self.agenda.enter(until, Happening::WaitOver { thread, wait });
+        self.agenda.enter(until, SimEvent::WaitOver { thread, wait });
     }
 
     fn dispatch(&mut self, thread: u32, begin: Begin) {

@@ -4,7 +4,7 @@ use lab_model::{Approval, Lab, PhaseKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Costs, Counting, Cut, Cycle, EsCache, Histogram, Sink, Told, Traces, machine::Machine,
+    Costs, Counting, Cut, Cycle, EsCache, Histogram, NotifyTally, Sink, Traces, machine::Machine,
     records::tally::Tally,
 };
 
@@ -119,7 +119,7 @@ pub struct Summary {
     /// `fed_back[i][j]`: the same while it decided on events that clients had caused.
     pub fed_back: Vec<Vec<u64>>,
     /// What each client was told of, and what not.
-    pub told: Vec<Told>,
+    pub told: Vec<NotifyTally>,
     /// From read to answer, over all clients.
     pub decision_latency: Histogram,
     /// Answers by how they came about, in the order of [`Approval::ALL`].

@@ -2,8 +2,8 @@
 
 pub(crate) mod ladder;
 pub(crate) mod left;
-pub(crate) mod makers;
 pub(crate) mod minimize;
+pub(crate) mod originators;
 pub(crate) mod plan;
 pub(crate) mod swarm;
 pub(crate) mod sweep;

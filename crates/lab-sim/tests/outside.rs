@@ -134,7 +134,7 @@ fn labs_with_workers_outside_are_planned_as_they_run() {
                 Size::Exact(run(&lab, kernel).decisions / 20),
                 "{kernel:?} {n}"
             );
-            assert_eq!((planned.makers.len(), planned.makers[n].as_str()), (n + 1, "c0/helpers"));
+            assert_eq!((planned.originators.len(), planned.originators[n].as_str()), (n + 1, "c0/helpers"));
         }
         let planned = plan(&with_daemon(2, 2, true, 5), kernel, Costs::default());
         assert_eq!(planned.circle, ["indexer"]);

@@ -34,9 +34,9 @@ pub use memory::MemoryTrace;
 pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
 pub use record::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, FaultStage, GroupMark, Loss, LossKind, MarkOn,
-    Notice, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark, PlannedKind,
-    PlannedStep, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Served, Sighting,
-    Target, ThreadMark, ThreadPurpose, Unwatched,
+    Notice, Operation, OperationBegin, OperationEnd, PathFragment, PhaseMark, PlannedKind, PlannedStep,
+    ProcessMark, ProcessMarkKind, QueueSample, Record, RecordPart, Request, RequestBegin, RequestEnd, Served,
+    Target, ThreadMark, ThreadPurpose, ThreadSeen, Unwatched,
 };
 pub use stored::StoredTrace;
 pub use writer::{RecordId, TraceWriter, WriterOptions};

@@ -12,9 +12,9 @@ use crate::{
         commit,
     },
     record::{
-        DecisionBegin, DecisionEnd, Fault, GroupMark, Loss, Notice, OperationBegin, OperationEnd, Outlook,
-        PathFragment, PhaseMark, ProcessMark, RequestBegin, RequestEnd, Sighting, Target, ThreadMark,
-        Unwatched, kind, life,
+        DecisionBegin, DecisionEnd, Fault, GroupMark, Loss, Notice, OperationBegin, OperationEnd,
+        PathFragment, PhaseMark, ProcessMark, QueueSample, RequestBegin, RequestEnd, Target, ThreadMark,
+        ThreadSeen, Unwatched, kind, life,
     },
     writer::{RecordId, WriterOptions},
 };
@@ -151,8 +151,8 @@ impl MemoryTrace {
     }
 
     /// Records that an external product's thread came into sight or went out of it.
-    pub fn sighting(&mut self, sighting: &Sighting) {
-        self.whole(kind::SIGHTING, &sighting.words());
+    pub fn thread_seen(&mut self, thread_seen: &ThreadSeen) {
+        self.whole(kind::THREAD_SEEN, &thread_seen.words());
     }
 
     /// Records a mark of an external product's group.
@@ -171,8 +171,8 @@ impl MemoryTrace {
     }
 
     /// Records what waited for an external product.
-    pub fn outlook(&mut self, outlook: &Outlook) {
-        self.whole(kind::OUTLOOK, &outlook.words());
+    pub fn queue_sample(&mut self, queue_sample: &QueueSample) {
+        self.whole(kind::QUEUE_SAMPLE, &queue_sample.words());
     }
 
     /// Records a path, cut at [`PATH_BYTES_MAX`], and returns its number; 0 when it does not fit whole.

@@ -7,8 +7,8 @@ use crate::{
     header::{Header, LIVE_CLOSED, LIVE_LOST, LIVE_PLACES},
     layout::{BOARD_OFFSET, RECORD_BYTES, RECORD_WORDS, RECORDS_OFFSET, Span, commit, kind_of},
     record::{
-        Decision, DecisionBegin, DecisionEnd, Operation, OperationBegin, OperationEnd, Part, Record, Request,
-        RequestBegin, RequestEnd, Target, kind, life, whole,
+        Decision, DecisionBegin, DecisionEnd, Operation, OperationBegin, OperationEnd, Record, RecordPart,
+        Request, RequestBegin, RequestEnd, Target, kind, life, whole,
     },
     stored::PIECE_BYTES,
 };
@@ -251,8 +251,8 @@ impl<'a> Trace<'a> {
         let salt = self.header.salt;
         self.of_kind(kind::LIFE).filter_map(move |(index, words)| {
             match part(salt, index, kind::LIFE, Span::Whole, &words) {
-                Part::Present(whole) => Some(life::from_words(whole)),
-                Part::Absent | Part::Damaged => None,
+                RecordPart::Present(whole) => Some(life::from_words(whole)),
+                RecordPart::Absent | RecordPart::Damaged => None,
             }
         })
     }
@@ -263,8 +263,8 @@ impl<'a> Trace<'a> {
         let salt = self.header.salt;
         self.of_kind(kind::OPERATION).filter_map(move |(index, words)| {
             match part(salt, index, kind::OPERATION, Span::Begin, &words) {
-                Part::Present(begin) => OperationBegin::from_words(begin).map(|begin| begin.cause),
-                Part::Absent | Part::Damaged => None,
+                RecordPart::Present(begin) => OperationBegin::from_words(begin).map(|begin| begin.cause),
+                RecordPart::Absent | RecordPart::Damaged => None,
             }
         })
     }
@@ -383,25 +383,25 @@ fn words_of(record: &[u8]) -> [u64; RECORD_WORDS] {
 }
 
 /// A part's words if its commit holds.
-fn part(salt: u32, index: u64, kind: u8, span: Span, words: &[u64; RECORD_WORDS]) -> Part<&[u64]> {
+fn part(salt: u32, index: u64, kind: u8, span: Span, words: &[u64; RECORD_WORDS]) -> RecordPart<&[u64]> {
     let place = span.commit_word();
     let content = &words[place.saturating_add(1)..place.saturating_add(1).saturating_add(span.words())];
     if words[place] == 0 {
         // Words without a commit are an unfinished store; that part was never committed.
-        return Part::Absent;
+        return RecordPart::Absent;
     }
     if words[place] == commit(salt, index, span, kind, content) {
-        Part::Present(content)
+        RecordPart::Present(content)
     } else {
-        Part::Damaged
+        RecordPart::Damaged
     }
 }
 
-fn map<T>(part: Part<&[u64]>, decode: impl FnOnce(&[u64]) -> Option<T>) -> Part<T> {
+fn map<T>(part: RecordPart<&[u64]>, decode: impl FnOnce(&[u64]) -> Option<T>) -> RecordPart<T> {
     match part {
-        Part::Absent => Part::Absent,
-        Part::Damaged => Part::Damaged,
-        Part::Present(words) => decode(words).map_or(Part::Damaged, Part::Present),
+        RecordPart::Absent => RecordPart::Absent,
+        RecordPart::Damaged => RecordPart::Damaged,
+        RecordPart::Present(words) => decode(words).map_or(RecordPart::Damaged, RecordPart::Present),
     }
 }
 
@@ -411,9 +411,9 @@ fn decode(salt: u32, index: u64, words: &[u64; RECORD_WORDS]) -> Result<Record, 
     let span = if parted { Span::Begin } else { Span::Whole };
     let unknown = Damage::Unknown { kind };
     let begin = match part(salt, index, kind, span, words) {
-        Part::Absent => return Err(Damage::Uncommitted),
-        Part::Damaged => return Err(Damage::Check),
-        Part::Present(begin) => begin,
+        RecordPart::Absent => return Err(Damage::Uncommitted),
+        RecordPart::Damaged => return Err(Damage::Check),
+        RecordPart::Present(begin) => begin,
     };
     if !parted {
         return whole(kind, begin).ok_or(unknown);
@@ -506,7 +506,7 @@ mod tests {
             let Ok(Record::Decision(decision)) = committed(kind::DECISION, with(11, how)) else {
                 panic!("the record is lost with its end");
             };
-            assert_eq!(decision.end, Part::Damaged, "{how:#x}");
+            assert_eq!(decision.end, RecordPart::Damaged, "{how:#x}");
             assert!(decision.target.present().is_some());
         }
     }

@@ -15,7 +15,7 @@ mod words;
 use lab_model::ProcessLife;
 
 pub use decision::{Decision, DecisionBegin, DecisionEnd, Target};
-pub use external::{GroupMark, MarkOn, Outlook, Sighting};
+pub use external::{GroupMark, MarkOn, QueueSample, ThreadSeen};
 pub use fault::{Fault, FaultKind, PlannedStep};
 pub use lab_model::{FaultStage, PlannedKind};
 pub use loss::{Loss, LossKind};
@@ -47,11 +47,11 @@ pub enum Record {
     /// A file that this client handed on to a worker outside its process.
     Request(Request),
     /// A thread of a product that the lab did not build came into sight or went out of it.
-    Sighting(Sighting),
+    ThreadSeen(ThreadSeen),
     /// A mark of such a product's fanotify group.
     GroupMark(GroupMark),
     /// What waited for such a product at one moment.
-    Outlook(Outlook),
+    QueueSample(QueueSample),
     /// What this client was told after it had happened.
     Notice(Notice),
     /// A step in the life of a process, as this client's kernel told of it.
@@ -73,7 +73,7 @@ impl Record {
 
 /// A separately committed part of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part<T> {
+pub enum RecordPart<T> {
     /// It was never committed.
     Absent,
     /// It was committed, and its check does not hold, or it has a value that this version does not know.
@@ -82,12 +82,12 @@ pub enum Part<T> {
     Present(T),
 }
 
-impl<T> Part<T> {
+impl<T> RecordPart<T> {
     /// The part, if it is there and whole.
     pub const fn present(&self) -> Option<&T> {
         match self {
-            Part::Present(part) => Some(part),
-            Part::Absent | Part::Damaged => None,
+            RecordPart::Present(part) => Some(part),
+            RecordPart::Absent | RecordPart::Damaged => None,
         }
     }
 }
@@ -103,17 +103,30 @@ pub(crate) mod kind {
     pub(crate) const PROCESS: u8 = 7;
     pub(crate) const THREAD: u8 = 8;
     pub(crate) const REQUEST: u8 = 9;
-    pub(crate) const SIGHTING: u8 = 16;
+    pub(crate) const THREAD_SEEN: u8 = 16;
     pub(crate) const GROUP_MARK: u8 = 17;
-    pub(crate) const OUTLOOK: u8 = 18;
+    pub(crate) const QUEUE_SAMPLE: u8 = 18;
     pub(crate) const NOTICE: u8 = 19;
     pub(crate) const LIFE: u8 = 20;
     pub(crate) const UNWATCHED: u8 = 21;
 
     /// All of them; a test sees that what is not here is unknown, and what is here is not.
     pub(crate) const ALL: [u8; 15] = [
-        DECISION, OPERATION, PHASE, FAULT, LOSS, PATH, PROCESS, THREAD, REQUEST, SIGHTING, GROUP_MARK,
-        OUTLOOK, NOTICE, LIFE, UNWATCHED,
+        DECISION,
+        OPERATION,
+        PHASE,
+        FAULT,
+        LOSS,
+        PATH,
+        PROCESS,
+        THREAD,
+        REQUEST,
+        THREAD_SEEN,
+        GROUP_MARK,
+        QUEUE_SAMPLE,
+        NOTICE,
+        LIFE,
+        UNWATCHED,
     ];
 
     /// Whether a record of this kind comes in separately committed parts.
@@ -131,9 +144,9 @@ pub(crate) fn whole(kind: u8, words: &[u64]) -> Option<Record> {
         kind::PATH => Record::Path(PathFragment::from_words(words)?),
         kind::PROCESS => Record::Process(ProcessMark::from_words(words)),
         kind::THREAD => Record::Thread(ThreadMark::from_words(words)),
-        kind::SIGHTING => Record::Sighting(Sighting::from_words(words)?),
+        kind::THREAD_SEEN => Record::ThreadSeen(ThreadSeen::from_words(words)?),
         kind::GROUP_MARK => Record::GroupMark(GroupMark::from_words(words)?),
-        kind::OUTLOOK => Record::Outlook(Outlook::from_words(words)),
+        kind::QUEUE_SAMPLE => Record::QueueSample(QueueSample::from_words(words)),
         kind::NOTICE => Record::Notice(Notice::from_words(words)?),
         kind::LIFE => Record::Life(life::from_words(words)),
         kind::UNWATCHED => Record::Unwatched(Unwatched::from_words(words)),

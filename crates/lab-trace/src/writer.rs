@@ -22,9 +22,9 @@ use crate::{
     },
     mapped::Region,
     record::{
-        DecisionBegin, DecisionEnd, Fault, GroupMark, Loss, Notice, OperationBegin, OperationEnd, Outlook,
-        PathFragment, PhaseMark, ProcessMark, RequestBegin, RequestEnd, Sighting, Target, ThreadMark,
-        Unwatched, kind, life,
+        DecisionBegin, DecisionEnd, Fault, GroupMark, Loss, Notice, OperationBegin, OperationEnd,
+        PathFragment, PhaseMark, ProcessMark, QueueSample, RequestBegin, RequestEnd, Target, ThreadMark,
+        ThreadSeen, Unwatched, kind, life,
     },
 };
 
@@ -305,8 +305,8 @@ impl TraceWriter {
     }
 
     /// Records that an external product's thread came into sight or went out of it.
-    pub fn sighting(&self, sighting: &Sighting) {
-        self.shared.whole(kind::SIGHTING, &sighting.words());
+    pub fn thread_seen(&self, thread_seen: &ThreadSeen) {
+        self.shared.whole(kind::THREAD_SEEN, &thread_seen.words());
     }
 
     /// Records a mark of an external product's group.
@@ -325,8 +325,8 @@ impl TraceWriter {
     }
 
     /// Records what waited for an external product.
-    pub fn outlook(&self, outlook: &Outlook) {
-        self.shared.whole(kind::OUTLOOK, &outlook.words());
+    pub fn queue_sample(&self, queue_sample: &QueueSample) {
+        self.shared.whole(kind::QUEUE_SAMPLE, &queue_sample.words());
     }
 
     /// Records a path, cut at [`PATH_BYTES_MAX`], and returns its number; 0 when it did not fit as a whole,

@@ -15,8 +15,9 @@ use lab_model::{
 };
 use lab_trace::{
     Counter, Damage, Decision, DecisionBegin, DecisionEnd, Entry, Fault, FaultKind, Header, HostFacts,
-    Identity, Loss, LossKind, Operation, OperationBegin, OperationEnd, Part, PhaseMark, ProcessMark,
-    ProcessMarkKind, Record, Target, ThreadMark, ThreadPurpose, Trace, TraceWriter, Unwatched, WriterOptions,
+    Identity, Loss, LossKind, Operation, OperationBegin, OperationEnd, PhaseMark, ProcessMark,
+    ProcessMarkKind, Record, RecordPart, Target, ThreadMark, ThreadPurpose, Trace, TraceWriter, Unwatched,
+    WriterOptions,
 };
 
 const GOLDEN_1_0: &str = include_str!("golden/v1.0.trace.hex");
@@ -72,8 +73,12 @@ fn decisions() -> [Record; 2] {
         ..begin
     };
     [
-        Record::Decision(Decision { begin, end: Part::Present(end), target: Part::Present(target) }),
-        Record::Decision(Decision { begin: unanswered, end: Part::Absent, target: Part::Absent }),
+        Record::Decision(Decision {
+            begin,
+            end: RecordPart::Present(end),
+            target: RecordPart::Present(target),
+        }),
+        Record::Decision(Decision { begin: unanswered, end: RecordPart::Absent, target: RecordPart::Absent }),
     ]
 }
 
@@ -105,8 +110,16 @@ fn operations() -> [Record; 2] {
     };
     let killed = OperationEnd { error: 0, status: 9, finished: None, bytes: 0, ..end };
     [
-        Record::Operation(Operation { begin, end: Part::Present(end), target: Part::Present(target) }),
-        Record::Operation(Operation { begin: exec, end: Part::Present(killed), target: Part::Absent }),
+        Record::Operation(Operation {
+            begin,
+            end: RecordPart::Present(end),
+            target: RecordPart::Present(target),
+        }),
+        Record::Operation(Operation {
+            begin: exec,
+            end: RecordPart::Present(killed),
+            target: RecordPart::Absent,
+        }),
     ]
 }
 

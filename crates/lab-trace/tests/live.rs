@@ -15,8 +15,8 @@ use std::{
 use common::{header, scratch};
 use lab_model::{Actor, Approval, EventKind, SubjectClass, ThreadId, Ticks, Verdict};
 use lab_trace::{
-    CHUNK_RECORDS, Counter, Damage, Decision, DecisionBegin, DecisionEnd, Entry, Part, RECORD_BYTES,
-    RECORDS_OFFSET, Record, StoredTrace, Target, Trace, TraceWriter, WriterOptions,
+    CHUNK_RECORDS, Counter, Damage, Decision, DecisionBegin, DecisionEnd, Entry, RECORD_BYTES,
+    RECORDS_OFFSET, Record, RecordPart, StoredTrace, Target, Trace, TraceWriter, WriterOptions,
 };
 
 const SALT: u32 = 7;
@@ -40,14 +40,14 @@ fn decision(tid: u64, number: u64) -> Decision {
             class: SubjectClass::Workload,
             actor: Actor::UNKNOWN,
         },
-        end: Part::Present(DecisionEnd {
+        end: RecordPart::Present(DecisionEnd {
             started: None,
             answered: Ticks(!seed),
             verdict: Verdict::Allow,
             approval: Approval::Rule,
             error: 0,
         }),
-        target: Part::Present(Target { inode: seed, device: 1, path: 0 }),
+        target: RecordPart::Present(Target { inode: seed, device: 1, path: 0 }),
     }
 }
 
@@ -58,8 +58,8 @@ fn commit(writer: &TraceWriter, decision: &Decision) {
 }
 
 /// Asserts that a part is either not there yet or what it should be.
-fn as_written<T: PartialEq + std::fmt::Debug>(read: &Part<T>, written: &Part<T>) {
-    assert!(matches!(read, Part::Absent) || read == written, "{read:?} is not {written:?}");
+fn as_written<T: PartialEq + std::fmt::Debug>(read: &RecordPart<T>, written: &RecordPart<T>) {
+    assert!(matches!(read, RecordPart::Absent) || read == written, "{read:?} is not {written:?}");
 }
 
 /// Counts the whole decisions of each thread, after a look at every record of the trace.

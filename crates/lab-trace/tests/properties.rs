@@ -7,7 +7,7 @@ mod common;
 use common::{Places, closed_trace, header, item};
 use lab_model::{Role, Ticks, Timebase};
 use lab_trace::{
-    Damage, Entry, HEADER_BYTES, Header, Identity, Part, RECORD_BYTES, RECORDS_OFFSET, Record, Trace,
+    Damage, Entry, HEADER_BYTES, Header, Identity, RECORD_BYTES, RECORDS_OFFSET, Record, RecordPart, Trace,
     TraceError,
 };
 use proptest::{collection::vec, prelude::*};
@@ -40,9 +40,9 @@ fn after_flip(index: usize, record: Option<&Record>, word: usize) -> Entry {
     let Some(record) = record else {
         return if word == 0 { check } else { entry(index, None) };
     };
-    fn hit<T>(part: &mut Part<T>, at_commit: bool) {
+    fn hit<T>(part: &mut RecordPart<T>, at_commit: bool) {
         if at_commit || part.present().is_some() {
-            *part = Part::Damaged;
+            *part = RecordPart::Damaged;
         }
     }
     let mut record = record.clone();
@@ -54,7 +54,7 @@ fn after_flip(index: usize, record: Option<&Record>, word: usize) -> Entry {
         (Record::Request(request), 8..=12) => hit(&mut request.end, word == 8),
         // What the worker said is lost; the end is not.
         (Record::Request(request), 13..) => {
-            if let Part::Present(end) = &mut request.end {
+            if let RecordPart::Present(end) = &mut request.end {
                 end.served = None;
             }
         }

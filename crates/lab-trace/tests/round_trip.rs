@@ -7,8 +7,8 @@ use lab_model::{
     Timebase, Verdict,
 };
 use lab_trace::{
-    AttachedTrace, Board, Damage, DecisionBegin, DecisionEnd, Entry, Header, Identity, OperationBegin, Part,
-    PhaseMark, Record, RecordId, StoredTrace, Target, Trace, TraceWriter, WriterOptions,
+    AttachedTrace, Board, Damage, DecisionBegin, DecisionEnd, Entry, Header, Identity, OperationBegin,
+    PhaseMark, Record, RecordId, RecordPart, StoredTrace, Target, Trace, TraceWriter, WriterOptions,
 };
 
 fn scratch(name: &str) -> PathBuf {
@@ -85,8 +85,8 @@ fn what_is_written_is_read_back() {
     assert_eq!(entries.len(), 5, "one decision, three pieces of a path, one operation");
     let Entry::Record { record: Record::Decision(decision), .. } = &entries[0] else { panic!("{entries:?}") };
     assert_eq!(decision.begin, begin(100));
-    assert_eq!(decision.end, Part::Present(end(110)));
-    assert_eq!(decision.target, Part::Present(target));
+    assert_eq!(decision.end, RecordPart::Present(end(110)));
+    assert_eq!(decision.target, RecordPart::Present(target));
     let read: Vec<u8> = entries
         .iter()
         .filter_map(|entry| match entry {
@@ -98,7 +98,7 @@ fn what_is_written_is_read_back() {
     assert_eq!(read, name);
     let Entry::Record { record: Record::Operation(read), .. } = &entries[4] else { panic!("{entries:?}") };
     assert_eq!(read.begin, operation);
-    assert_eq!(read.end, Part::Absent);
+    assert_eq!(read.end, RecordPart::Absent);
 }
 
 #[test]

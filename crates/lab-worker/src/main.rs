@@ -1,6 +1,6 @@
 //! A worker outside the clients' processes: the helper of one client, or a daemon that several ask.
 //!
-//! Standard input is the connection to its owner: a helper's client, a daemon's conductor. It is told on it who it is
+//! Standard input is the connection to its owner: a helper's client, a daemon's controller. It is told on it who it is
 //! and how to serve, and is handed the channels over which it is asked; its end is the order to finish, so no helper
 //! outlives its client. It listens nowhere, and opens files below the arena only.
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! A daemon as its clients and its conductor see it: what it refuses, and whom that holds up.
+//! A daemon as its clients and its controller see it: what it refuses, and whom that holds up.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests start programs and wait for them")]
 
 #[cfg(target_os = "linux")]

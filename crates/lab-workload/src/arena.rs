@@ -1,3 +1,5 @@
+//! The files that a workload needs, as a plan: which, how large, with which mode.
+
 use std::collections::BTreeMap;
 
 use lab_model::{ExecProgram, LoadKind, Workload, file_bytes, file_path, path_seed};
@@ -20,7 +22,7 @@ const INTERPRETER: &str = "interpreter";
 
 /// The arena that a plan is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ground {
+pub struct ArenaHost {
     /// The arena's absolute path as the driver sees it: the dynamic program has it built in.
     pub root: String,
     /// The machine that runs the programs.
@@ -108,7 +110,7 @@ pub enum ArenaError {
 pub fn arena(
     workload: &[Workload],
     programs: &[ExecProgram],
-    ground: &Ground,
+    ground: &ArenaHost,
 ) -> Result<Vec<ArenaEntry>, ArenaError> {
     let mut entries = BTreeMap::new();
     for program in programs {
@@ -157,7 +159,7 @@ fn add_files(load: &Workload, directory: &str, entries: &mut Entries) -> Result<
     Ok(())
 }
 
-fn add_program(program: ExecProgram, ground: &Ground, entries: &mut Entries) -> Result<(), ArenaError> {
+fn add_program(program: ExecProgram, ground: &ArenaHost, entries: &mut Entries) -> Result<(), ArenaError> {
     let root = &ground.root;
     if !root.starts_with('/') || root.contains([':', '$', '\0']) {
         return Err(ArenaError::Root(root.clone()));
@@ -263,8 +265,8 @@ mod tests {
         }
     }
 
-    fn ground(machine: Machine) -> Ground {
-        Ground { root: "/arena".to_owned(), machine }
+    fn ground(machine: Machine) -> ArenaHost {
+        ArenaHost { root: "/arena".to_owned(), machine }
     }
 
     fn paths(workload: &[Workload], machine: Machine) -> Vec<String> {
@@ -323,7 +325,7 @@ mod tests {
             let refused = arena(&[storm(taken, 1, 1)], &[], &ground(Machine::Other));
             assert_eq!(refused, Err(ArenaError::Taken(taken.to_owned())));
         }
-        let relative = Ground { root: "arena".to_owned(), machine: Machine::LinuxX86_64 };
+        let relative = ArenaHost { root: "arena".to_owned(), machine: Machine::LinuxX86_64 };
         assert!(matches!(arena(&[exec(ExecProgram::Static)], &[], &relative), Err(ArenaError::Root(_))));
     }
 

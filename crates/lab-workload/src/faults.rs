@@ -51,7 +51,7 @@ pub enum FaultStep {
         effect: Effect,
     },
     /// Tell the fault's target how to work now ([`Faults::behavior`], [`Faults::service`]), if it is there, and say so
-    /// with [`Faults::told`].
+    /// with [`Faults::await_change`].
     Tell {
         /// Which fault.
         place: usize,
@@ -62,7 +62,7 @@ pub enum FaultStep {
 
 /// Somebody was told of a change, and does not follow yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct PendingChange {
     /// The fault's place.
     pub place: usize,
     /// Whom the change is about.
@@ -89,7 +89,7 @@ enum State {
 pub struct Faults {
     planned: Vec<PlannedFault>,
     states: Vec<State>,
-    told: Vec<Told>,
+    pending: Vec<PendingChange>,
     /// When the storm began, while it goes on.
     storm: Option<u64>,
 }
@@ -99,7 +99,7 @@ impl Faults {
     #[must_use]
     pub fn of(lab: &Lab) -> Faults {
         let planned = lab.faults.clone();
-        Faults { states: vec![State::Waiting; planned.len()], planned, told: Vec::new(), storm: None }
+        Faults { states: vec![State::Waiting; planned.len()], planned, pending: Vec::new(), storm: None }
     }
 
     /// The fault at this place in the lab's list.
@@ -193,7 +193,7 @@ impl Faults {
 
     /// A process has died: what was done to it is over, and it follows nothing any more.
     pub fn target_died(&mut self, process: Actor) -> Vec<FaultStep> {
-        self.told.retain(|told| told.actor != process && told.by != process);
+        self.pending.retain(|change| change.actor != process && change.by != process);
         let mut steps = Vec::new();
         for (place, state) in self.states.iter_mut().enumerate() {
             let bound = self.planned[place].action.effect().ends_with_target();
@@ -219,14 +219,15 @@ impl Faults {
     }
 
     /// Somebody was told of a change, and is still to say that it follows.
-    pub fn told(&mut self, told: Told) {
-        self.told.push(told);
+    pub fn await_change(&mut self, change: PendingChange) {
+        self.pending.push(change);
     }
 
     /// Takes those who follow out, in the order in which they were told.
-    pub fn following(&mut self, follows: impl Fn(Actor) -> bool) -> Vec<Told> {
-        let (follow, wait) = std::mem::take(&mut self.told).into_iter().partition(|told| follows(told.by));
-        self.told = wait;
+    pub fn following(&mut self, follows: impl Fn(Actor) -> bool) -> Vec<PendingChange> {
+        let (follow, wait) =
+            std::mem::take(&mut self.pending).into_iter().partition(|change| follows(change.by));
+        self.pending = wait;
         follow
     }
 
@@ -238,7 +239,7 @@ impl Faults {
 
     /// True while a fault that ends by itself is in effect.
     #[must_use]
-    pub fn go_on(&self) -> bool {
+    pub fn any_active(&self) -> bool {
         self.states.iter().any(|state| matches!(state, State::Active { until: Some(_), .. }))
     }
 
@@ -291,7 +292,7 @@ mod tests {
         };
         let planned: Vec<PlannedFault> = planned.into_iter().map(fault).collect();
         let states = vec![State::Waiting; planned.len()];
-        Faults { planned, states, told: Vec::new(), storm: Some(100) }
+        Faults { planned, states, pending: Vec::new(), storm: Some(100) }
     }
 
     fn nanos(span: u64) -> Span {
@@ -317,11 +318,11 @@ mod tests {
         assert_eq!(steps[1], FaultStep::Begin { place: 0, actor: ALPHA, effect });
         assert!(faults.stands_still("alpha", None) && !faults.stands_still("bravo", None));
         assert!(faults.begin(0, 111, Target::Present(ALPHA)).is_empty(), "it begins once");
-        assert_eq!((faults.next_due(), faults.go_on()), (Some(160), true));
+        assert_eq!((faults.next_due(), faults.any_active()), (Some(160), true));
         assert_eq!(faults.all_due(160), [(0, false)]);
         assert_eq!(faults.end(0)[1], FaultStep::End { place: 0, actor: ALPHA, effect });
         assert!(faults.end(0).is_empty(), "and ends once");
-        assert_eq!((faults.next_due(), faults.go_on()), (None, false));
+        assert_eq!((faults.next_due(), faults.any_active()), (None, false));
     }
 
     #[test]
@@ -332,7 +333,7 @@ mod tests {
         for place in [0, 1] {
             faults.begin(place, 110, Target::Present(ALPHA));
         }
-        faults.told(Told { place: 1, actor: ALPHA, by: ALPHA, then: FaultStage::InForce });
+        faults.await_change(PendingChange { place: 1, actor: ALPHA, by: ALPHA, then: FaultStage::InForce });
         assert_eq!(records(&faults.target_died(ALPHA)), [(ALPHA, FaultStage::Ends)]);
         assert_eq!([faults.is_active(0), faults.is_active(1)], [false, true]);
         assert!(faults.following(|_| true).is_empty(), "a dead process follows nothing");

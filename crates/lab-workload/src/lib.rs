@@ -15,10 +15,10 @@ mod restarts;
 mod schedule;
 
 pub use arena::{
-    ArenaEntry, ArenaError, Content, Ground, HostFile, MODE_FILE, MODE_PROGRAM, arena, fill,
+    ArenaEntry, ArenaError, ArenaHost, Content, HostFile, MODE_FILE, MODE_PROGRAM, arena, fill,
     interpreter_path, program_path, tree_path,
 };
-pub use faults::{FaultStep, Faults, Target, Told};
+pub use faults::{FaultStep, Faults, PendingChange, Target};
 pub use files::{created_path, target};
 pub use lab_model::{file_bytes, file_path};
 pub use restarts::{PROCESSES_MAX, Participant, Restart, RestartStage, Restarts};

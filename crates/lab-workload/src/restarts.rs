@@ -136,13 +136,13 @@ impl Restarts {
         self.list.iter().filter_map(due).min()
     }
 
-    /// Takes all out, to take each one step further and put it back with [`Restarts::go_on`].
+    /// Takes all out, to take each one step further and put it back with [`Restarts::put_back`].
     pub fn take(&mut self) -> Vec<Restart> {
         std::mem::take(&mut self.list)
     }
 
     /// Somebody is still on its way back.
-    pub fn go_on(&mut self, restart: Restart) {
+    pub fn put_back(&mut self, restart: Restart) {
         self.list.push(restart);
     }
 }

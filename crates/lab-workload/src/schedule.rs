@@ -1,3 +1,5 @@
+//! Which operations a driver's worker makes in a phase, and when: drawn from the lab's seed.
+
 use lab_model::{ExecProgram, LoadKind, PhaseKind, Span, Workload};
 
 use crate::{

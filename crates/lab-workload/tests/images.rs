@@ -11,7 +11,7 @@ use std::{
 };
 
 use lab_model::{ExecProgram, ExecStorm, LoadKind, Rate, Workload};
-use lab_workload::{ArenaEntry, Content, Ground, HostFile, arena, elf::Machine, fill, program_path};
+use lab_workload::{ArenaEntry, ArenaHost, Content, HostFile, arena, elf::Machine, fill, program_path};
 
 fn create(root: &Path, entry: &ArenaEntry) {
     let path = root.join(&entry.path);
@@ -43,7 +43,7 @@ fn all_programs_end_with_status_0() {
         operations_max: None,
         ..Workload::of(LoadKind::ExecStorm(ExecStorm { program }))
     });
-    let ground = Ground { root: root.to_str().unwrap().to_owned(), machine: Machine::this() };
+    let ground = ArenaHost { root: root.to_str().unwrap().to_owned(), machine: Machine::this() };
     for entry in arena(&workload, &[], &ground).unwrap() {
         create(&root, &entry);
     }

@@ -99,9 +99,9 @@ pub(crate) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Conducts a lab from inside its namespaces. The plan is what the launcher handed over as standard input.
+    /// Runs a lab from inside its namespaces. The plan is what the launcher handed over as standard input.
     #[command(hide = true)]
-    Conduct,
+    Control,
 }
 
 /// `lab up`.
@@ -313,7 +313,7 @@ pub(crate) struct Sim {
     /// of each figure, and from other labs what those show. `calibration`: all runs of the labs that are there for it.
     #[arg(long, value_name = "RUN")]
     pub(crate) from: Vec<String>,
-    /// Whom an answer that Endpoint Security keeps serves: nobody documents it.
+    /// Which clients a cached AUTH result applies to; Apple does not document it.
     #[arg(long, default_value = "own")]
     pub(crate) es_cache: EsCacheOf,
     /// Another seed than the lab file names.
@@ -325,7 +325,7 @@ pub(crate) struct Sim {
     /// Stops at the lowest seed that shows this.
     #[arg(long, requires = "seeds")]
     pub(crate) find: Option<Find>,
-    /// Throws every client's switches anew with each seed: concurrency, extra opens, budget, whom and when it
+    /// Draws every client's settings anew with each seed: concurrency, extra opens, budget, whom and when it
     /// reacts to, caching and the peer check.
     #[arg(long, requires = "find")]
     pub(crate) swarm: bool,

@@ -11,7 +11,7 @@ use lab_files::{Distrust, Folder, Kind, ReadError, Trusted};
 use lab_model::Lab;
 use lab_orchestrator::{Failure, FailureKind, OWN_LACK, Runs};
 
-use crate::{Stop, arguments::Arguments, terminal};
+use crate::{ExitError, arguments::Arguments, terminal};
 
 /// The folder of lab files.
 const CONFIGS: &str = "lab-configs";
@@ -39,7 +39,7 @@ pub(crate) struct Places {
 
 impl Places {
     /// Looks where the working directory is. Whether others may write what is found is looked at when it is used.
-    pub(crate) fn find(arguments: &Arguments, mask: u32) -> Result<Places, Stop> {
+    pub(crate) fn find(arguments: &Arguments, mask: u32) -> Result<Places, ExitError> {
         let here = match env::current_dir() {
             Ok(here) => here,
             // It is needed only for what is not said in full.
@@ -47,7 +47,7 @@ impl Places {
             Err(error) => {
                 let message = format!("this process has no working directory: {error}");
                 let mend = "go to a folder that exists (cd), or name whole paths with --configs and --runs";
-                return Err(Stop::usage(message, mend));
+                return Err(ExitError::usage(message, mend));
             }
         };
         // The folder this program was built from serves when it still exists, whatever the working directory.
@@ -63,7 +63,7 @@ impl Places {
     }
 
     /// The workspace, whose build scripts and programs are executed.
-    pub(crate) fn workspace(&self) -> Result<&Path, Stop> {
+    pub(crate) fn workspace(&self) -> Result<&Path, ExitError> {
         match Folder::trusted(&self.workspace, &self.trusted) {
             Err(distrust) if distrust.is_refusal() => Err(Failure::from(&distrust).into()),
             // cargo says better what is wrong with a workspace that is not there.
@@ -72,7 +72,7 @@ impl Places {
     }
 
     /// The lab files in the folder of lab files or in one below it; none when there is no such folder.
-    fn lab_files(&self, folder: &Path) -> Result<Vec<PathBuf>, Stop> {
+    fn lab_files(&self, folder: &Path) -> Result<Vec<PathBuf>, ExitError> {
         let folder = match Folder::trusted(folder, &self.trusted) {
             Ok(folder) => folder,
             Err(distrust) if distrust.is_refusal() => return Err(distrusted(&distrust)),
@@ -87,7 +87,7 @@ impl Places {
     }
 
     /// All lab files of the folder, by name.
-    pub(crate) fn labs(&self) -> Result<Vec<(String, PathBuf)>, Stop> {
+    pub(crate) fn labs(&self) -> Result<Vec<(String, PathBuf)>, ExitError> {
         let named = |path: PathBuf| Some((path.file_stem()?.to_str()?.to_owned(), path));
         let mut labs: Vec<(String, PathBuf)> =
             self.lab_files(&self.configs)?.into_iter().filter_map(named).collect();
@@ -96,19 +96,19 @@ impl Places {
     }
 
     /// The files of labs that only show what this machine costs.
-    pub(crate) fn calibration_labs(&self) -> Result<Vec<PathBuf>, Stop> {
+    pub(crate) fn calibration_labs(&self) -> Result<Vec<PathBuf>, ExitError> {
         self.lab_files(&self.configs.join(CALIBRATION))
     }
 
     /// The file that a name stands for.
-    pub(crate) fn lab_file(&self, name: &str) -> Result<PathBuf, Stop> {
+    pub(crate) fn lab_file(&self, name: &str) -> Result<PathBuf, ExitError> {
         let direct = PathBuf::from(name);
         if name.contains('/') || direct.extension().is_some_and(|extension| extension == "yaml") {
             let mend = "name a lab of `lab list`, or a path to a lab file";
             return match fs::metadata(&direct) {
                 Ok(facts) if facts.is_file() => Ok(direct),
-                Ok(_) => Err(Stop::usage(format!("{name} is not a regular file"), mend)),
-                Err(_) => Err(Stop::usage(format!("there is no lab file {name}"), mend)),
+                Ok(_) => Err(ExitError::usage(format!("{name} is not a regular file"), mend)),
+                Err(_) => Err(ExitError::usage(format!("there is no lab file {name}"), mend)),
             };
         }
         let file_name_bytes = name.len() + ".yaml".len();
@@ -118,7 +118,7 @@ impl Places {
                 name.len(),
                 NAME_BYTES_MAX - ".yaml".len()
             );
-            return Err(Stop::usage(message, "`lab list` shows the names"));
+            return Err(ExitError::usage(message, "`lab list` shows the names"));
         }
         // A folder that others may write is refused, whether or not it has a lab of that name.
         let labs = self.labs()?;
@@ -134,16 +134,16 @@ impl Places {
         } else {
             format!("there are: {}", names.join(", "))
         };
-        Err(Stop::usage(format!("there is no lab \"{name}\" in {}", self.configs.display()), mend))
+        Err(ExitError::usage(format!("there is no lab \"{name}\" in {}", self.configs.display()), mend))
     }
 
     /// The text of a lab file.
-    pub(crate) fn source(&self, name: &str) -> Result<Vec<u8>, Stop> {
+    pub(crate) fn source(&self, name: &str) -> Result<Vec<u8>, ExitError> {
         self.source_of(&self.lab_file(name)?)
     }
 
     /// The content of a lab file, which is a regular one within the limit of all lab files.
-    fn source_of(&self, file: &Path) -> Result<Vec<u8>, Stop> {
+    fn source_of(&self, file: &Path) -> Result<Vec<u8>, ExitError> {
         let opened = Folder::trusted_file(file, &self.trusted).map_err(|distrust| match distrust.io() {
             Some(error) if lab_files::is_own_lack(error) => Failure::from(&distrust).mend(OWN_LACK).into(),
             Some(error) => unread(file, error),
@@ -152,7 +152,7 @@ impl Places {
         let bytes_max = lab_config::SOURCE_BYTES_MAX as u64;
         lab_files::read_file(&opened, bytes_max).map_err(|error| match error {
             error if error.is_own_lack() => Failure::unread(file, &error).into(),
-            ReadError::TooLarge { bytes_max } => Stop {
+            ReadError::TooLarge { bytes_max } => ExitError {
                 code: 65,
                 message: format!(
                     "{} is larger than {bytes_max} bytes, the most that a lab file has",
@@ -165,7 +165,7 @@ impl Places {
     }
 
     /// Reads a lab; its mistakes go to standard error.
-    pub(crate) fn read(&self, name: &str) -> Result<Lab, Stop> {
+    pub(crate) fn read(&self, name: &str) -> Result<Lab, ExitError> {
         let file = self.lab_file(name)?;
         let source = self.source_of(&file)?;
         let label = relative(&file).display().to_string();
@@ -189,7 +189,7 @@ impl Places {
             (Err(_), Some(failure)) => Err(failure.into()),
             (Err(report), None) => {
                 terminal::eprint_mistakes(&report);
-                Err(Stop { code: 65, message: String::new(), mend: None })
+                Err(ExitError { code: 65, message: String::new(), mend: None })
             }
         }
     }
@@ -203,7 +203,7 @@ const STORE_BYTES_MAX: usize = 3072;
 const NAME_BYTES_MAX: usize = 255;
 
 /// Refuses a run store whose path is longer than the kernel takes one, with what a run puts below it.
-fn fits(runs: &Path) -> Result<(), Stop> {
+fn fits(runs: &Path) -> Result<(), ExitError> {
     let mend = "name a folder with a shorter path with --runs";
     let bytes = runs.as_os_str().len();
     let name = runs.iter().map(std::ffi::OsStr::len).max().unwrap_or(0);
@@ -216,15 +216,18 @@ fn fits(runs: &Path) -> Result<(), Stop> {
     } else {
         return Ok(());
     };
-    Err(Stop::usage(message, mend))
+    Err(ExitError::usage(message, mend))
 }
 
 fn is_absolute(path: &Option<PathBuf>) -> bool {
     path.as_ref().is_some_and(|path| path.is_absolute())
 }
 
-fn unread(file: &Path, error: &dyn std::fmt::Display) -> Stop {
-    Stop::usage(format!("cannot read {}: {error}", file.display()), "name a regular file that you may read")
+fn unread(file: &Path, error: &dyn std::fmt::Display) -> ExitError {
+    ExitError::usage(
+        format!("cannot read {}: {error}", file.display()),
+        "name a regular file that you may read",
+    )
 }
 
 /// The user who called sudo, when one did.
@@ -233,7 +236,7 @@ fn caller() -> Option<u32> {
 }
 
 /// Lab files that root does not take orders from.
-fn distrusted(distrust: &Distrust) -> Stop {
+fn distrusted(distrust: &Distrust) -> ExitError {
     let Failure { message, .. } = Failure::from(distrust);
     let mend = format!("{}; or name another folder with --configs", distrust.mend());
     Failure::new(FailureKind::Privilege, message).mend(mend).into()

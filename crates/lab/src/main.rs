@@ -50,9 +50,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// From now on signals end the program. The conductor, which is the first process of its lab, has its own way with them.
-fn end_at_once(arguments: &Arguments) -> Result<(), Stop> {
-    if matches!(arguments.command, arguments::Command::Conduct) {
+/// From now on signals end the program. The controller, which is the first process of its lab, has its own way with them.
+fn end_at_once(arguments: &Arguments) -> Result<(), ExitError> {
+    if matches!(arguments.command, arguments::Command::Control) {
         return Ok(());
     }
     lab_orchestrator::interrupts::end_at_once()
@@ -65,13 +65,13 @@ static MEMORY: lab_process::Memory = lab_process::Memory { exit_code: FailureKin
 
 /// Why a command ended early: what to say, and the exit code.
 #[derive(Debug)]
-struct Stop {
+struct ExitError {
     code: u8,
     message: String,
     mend: Option<String>,
 }
 
-impl Stop {
+impl ExitError {
     /// Says it on standard error, unless that was done where it happened.
     fn say(&self) {
         if !self.message.is_empty() {
@@ -80,23 +80,23 @@ impl Stop {
     }
 
     /// A wrong use of the command line.
-    fn usage(message: impl Into<String>, mend: impl Into<String>) -> Stop {
-        Stop { code: 64, message: message.into(), mend: Some(mend.into()) }
+    fn usage(message: impl Into<String>, mend: impl Into<String>) -> ExitError {
+        ExitError { code: 64, message: message.into(), mend: Some(mend.into()) }
     }
 
     /// The lab itself is at fault.
-    fn bug(message: impl Into<String>) -> Stop {
-        Stop { code: FailureKind::Bug.exit_code(), message: message.into(), mend: None }
+    fn bug(message: impl Into<String>) -> ExitError {
+        ExitError { code: FailureKind::Bug.exit_code(), message: message.into(), mend: None }
     }
 
     /// Standard output or a file cannot be written.
-    fn output(what: &str, error: &std::io::Error) -> Stop {
+    fn output(what: &str, error: &std::io::Error) -> ExitError {
         lab_orchestrator::Failure::output(what, error).into()
     }
 }
 
-impl From<lab_orchestrator::Failure> for Stop {
-    fn from(failure: lab_orchestrator::Failure) -> Stop {
-        Stop { code: failure.kind.exit_code(), message: failure.message, mend: failure.mend }
+impl From<lab_orchestrator::Failure> for ExitError {
+    fn from(failure: lab_orchestrator::Failure) -> ExitError {
+        ExitError { code: failure.kind.exit_code(), message: failure.message, mend: failure.mend }
     }
 }

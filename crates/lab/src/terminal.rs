@@ -20,7 +20,7 @@ use std::{
 use lab_model::Visible;
 use lab_report::text::{Painted, Style};
 
-use crate::Stop;
+use crate::ExitError;
 
 /// The width of plain text that goes to no terminal, in columns.
 const PLAIN_WIDTH: usize = 120;
@@ -77,11 +77,11 @@ fn color_length(text: &str) -> Option<usize> {
 }
 
 /// Writes to standard output. A closed pipe is no failure: the reader has seen enough.
-fn write(text: &str) -> Result<(), Stop> {
+fn write(text: &str) -> Result<(), ExitError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Stop::output("cannot write the output", &error))
+            Err(ExitError::output("cannot write the output", &error))
         }
         _ => Ok(()),
     }
@@ -93,12 +93,12 @@ fn write_error(text: &str) {
 }
 
 /// Writes plain text to standard output.
-pub(crate) fn print(text: &str) -> Result<(), Stop> {
+pub(crate) fn print(text: &str) -> Result<(), ExitError> {
     write(&plain(text))
 }
 
 /// Writes a script to standard output as it is: for a shell, and made of nothing but this program's own words.
-pub(crate) fn print_script(text: &str) -> Result<(), Stop> {
+pub(crate) fn print_script(text: &str) -> Result<(), ExitError> {
     write(text)
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn eprint(text: &str) {
 }
 
 /// Writes a report to standard output.
-pub(crate) fn print_painted(text: &Painted) -> Result<(), Stop> {
+pub(crate) fn print_painted(text: &Painted) -> Result<(), ExitError> {
     write(&painted(text, style().color))
 }
 
@@ -181,17 +181,17 @@ impl Progress {
 }
 
 /// Writes a text that is JSON to standard output.
-pub(crate) fn print_json_text(text: &str) -> Result<(), Stop> {
+pub(crate) fn print_json_text(text: &str) -> Result<(), ExitError> {
     write(&Visible::json(text).to_string())
 }
 
 /// Writes JSON to standard output, with a newline at its end.
-pub(crate) fn print_json(value: &serde_json::Value) -> Result<(), Stop> {
+pub(crate) fn print_json(value: &serde_json::Value) -> Result<(), ExitError> {
     print_json_text(&format!("{value:#}\n"))
 }
 
 /// Writes text for people to standard output: plain ASCII where that is no terminal.
-pub(crate) fn say(text: &str) -> Result<(), Stop> {
+pub(crate) fn say(text: &str) -> Result<(), ExitError> {
     write(&style().signs(text))
 }
 

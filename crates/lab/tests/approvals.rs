@@ -58,7 +58,7 @@ fn asked_again() {
     let folder = lab.reaches(PhaseKind::Storm, 50);
     let driver = lab.process("lab-driver");
     send(driver, Signal::SIGSTOP);
-    let arena = format!("/proc/{}/root{}", lab.conductor(), folder.join("arena").display());
+    let arena = format!("/proc/{}/root{}", lab.controller(), folder.join("arena").display());
     write_to_the_only_file(Path::new(&arena));
     send(driver, Signal::SIGCONT);
     let finished = lab.finish();

@@ -38,7 +38,7 @@ const EXIT_CODES: [i32; 7] = [0, 1, 2, 70, 72, 75, 130];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Victim {
     Launcher,
-    Conductor,
+    Controller,
     Driver,
     Client,
     /// A helper or a daemon.
@@ -46,7 +46,7 @@ enum Victim {
     Product,
 }
 
-use Victim::{Client, Conductor, Driver, Launcher, Product, Worker};
+use Victim::{Client, Controller, Driver, Launcher, Product, Worker};
 
 const PHASES: &str = "deadline: 1s\n\
                       phases: { baseline: 100ms, control: 200ms, storm: 1500ms, drain: 1s }\n\
@@ -63,10 +63,10 @@ fn main() -> ExitCode {
     let deadlock = "clients: [{ id: alpha, behavior: { concurrency: 2, react_to: all, \
                     helpers: { count: 2, wait: true } } }]\n";
     let labs: [(&'static str, &'static str, &'static [Victim]); 4] = [
-        ("scanners", scanners, &[Launcher, Conductor, Driver, Client]),
-        ("asking", asking, &[Launcher, Conductor, Driver, Client, Worker]),
-        ("product", product, &[Launcher, Conductor, Driver, Client, Product]),
-        ("deadlock", deadlock, &[Launcher, Conductor, Driver, Client, Worker]),
+        ("scanners", scanners, &[Launcher, Controller, Driver, Client]),
+        ("asking", asking, &[Launcher, Controller, Driver, Client, Worker]),
+        ("product", product, &[Launcher, Controller, Driver, Client, Product]),
+        ("deadlock", deadlock, &[Launcher, Controller, Driver, Client, Worker]),
     ];
     let tests: Vec<Live> = labs
         .into_iter()
@@ -134,13 +134,13 @@ fn process(running: &Running, victim: Victim, draw: u64) -> Option<u32> {
     }
     let below = descendants(launcher);
     let own = program(launcher);
-    let conductor = below.iter().copied().find(|&pid| program(pid) == own);
+    let controller = below.iter().copied().find(|&pid| program(pid) == own);
     let named = |name: &str| -> Vec<u32> {
         below.iter().copied().filter(|&pid| program(pid).to_string_lossy().contains(name)).collect()
     };
     let found = match victim {
         Launcher => Vec::new(),
-        Conductor => conductor.into_iter().collect(),
+        Controller => controller.into_iter().collect(),
         Driver => named("/bundles/lab-driver"),
         Client => named(".app/").into_iter().filter(|&pid| !is_worker(&program(pid))).collect(),
         Worker => named("lab-worker"),

@@ -1,6 +1,6 @@
 //! Labs whose clients are launchd daemons, as on a Mac: installed from property lists, started by label, connected by
 //! a socket, asked about when they die, and taken away. A program stands in for `launchctl`; the clients, their
-//! conductor and the kernel's events are real. What this cannot show is that macOS's own launchd does the same.
+//! controller and the kernel's events are real. What this cannot show is that macOS's own launchd does the same.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         live("a_refused_client_ends_the_run_with_its_own_exit_code", refused),
         live("a_daemon_that_dies_before_it_connects_is_noticed", dies_at_once),
         live("a_job_that_launchd_does_not_load_leaves_nothing", unloadable),
-        live("kill_9_of_the_conductor", conductor_killed),
+        live("kill_9_of_the_controller", controller_killed),
         live("kill_9_of_the_launcher_and_down_twice", launcher_killed),
         live("one_lab_at_a_time_has_the_daemons", one_at_a_time),
         live("an_interrupt_ends_the_run_in_order", interrupted),
@@ -92,7 +92,7 @@ impl Mac {
     }
 }
 
-/// The process of a client, from outside: its keeper, not the conductor, is its parent.
+/// The process of a client, from outside: its keeper, not the controller, is its parent.
 fn client(mac: &Mac, id: &str) -> u32 {
     let program = mac.folder.join("bundles").join(format!("{id}.app/Contents/MacOS/{id}"));
     let pids =
@@ -210,12 +210,12 @@ fn unloadable() {
     assert!(!mac.rig.runs().join("unloadable").exists(), "nothing was recorded, so nothing is kept");
 }
 
-fn conductor_killed() {
+fn controller_killed() {
     let mac = Mac::new("cond");
     mac.rig.lab("doomed", &(scanners(3) + LONG));
     let mut lab = mac.start("doomed");
     lab.reaches(PhaseKind::Storm, 200);
-    send(lab.conductor(), Signal::SIGKILL);
+    send(lab.controller(), Signal::SIGKILL);
     let finished = lab.finish();
     assert_eq!(finished.code, Some(70), "{}", finished.stderr);
     mac.nothing_remains();

@@ -95,7 +95,7 @@ fn slow() {
     assert_eq!(report["wait_cycles"], serde_json::json!([]));
     assert_ne!(text(&report, "/outcome"), "deadlocked");
     assert_eq!(said(&finished), Vec::<&str>::new(), "{}", finished.stderr);
-    let slow = finished.stderr.lines().filter(|line| line.contains("slow: bravo has kept an answer for "));
+    let slow = finished.stderr.lines().filter(|line| line.contains("slow: bravo has not answered for "));
     // Once a phase, and the storm's last answer may still be kept in the drain.
     assert!((1..=2).contains(&slow.count()), "{}", finished.stderr);
 }
@@ -151,7 +151,7 @@ fn alone() {
 }
 
 /// Two clients with four workers and nothing to do, until a fault leaves them one each and has them open what they are
-/// asked about: one operation at a time stands, which with four workers would be no deadlock.
+/// asked about: one looked at a time stands, which with four workers would be no deadlock.
 fn lowered() {
     let clients = "clients:\n  - { id: alpha, behavior: { concurrency: 4 } }\n  \
                    - { id: bravo, behavior: { concurrency: 4 } }\n\

@@ -14,7 +14,7 @@ mod rig;
 use std::{fs, path::Path, process::ExitCode};
 
 use lab_model::{PhaseKind, Span, mix};
-use lab_trace::{Board, Counter, Damage, Entry, Part, Record, StoredTrace, Trace};
+use lab_trace::{Board, Counter, Damage, Entry, Record, RecordPart, StoredTrace, Trace};
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
 use rig::{
@@ -41,7 +41,7 @@ const MOMENTS: u64 = 2000;
 enum Victim {
     Client,
     Driver,
-    Conductor,
+    Controller,
     Launcher,
 }
 
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     let tests: Vec<Live> = vec![
         kill("kill_9_of_a_client", Victim::Client),
         kill("kill_9_of_the_driver", Victim::Driver),
-        kill("kill_9_of_the_conductor", Victim::Conductor),
+        kill("kill_9_of_the_controller", Victim::Controller),
         kill("kill_9_of_the_launcher", Victim::Launcher),
         live("a_driver_that_dies_before_the_storm", driver_dies_early),
         live("an_interrupt_ends_the_run_in_order", || interrupted("sigint", Signal::SIGINT, send)),
@@ -108,7 +108,7 @@ fn kill_often(victim: Victim, kills: u64, seed: u64) {
         let pid = match victim {
             Victim::Client => lab.process(&format!("client-0{}.app", round % 3 + 1)),
             Victim::Driver => lab.process("lab-driver"),
-            Victim::Conductor => lab.conductor(),
+            Victim::Controller => lab.controller(),
             Victim::Launcher => lab.launcher(),
         };
         send(pid, Signal::SIGKILL);
@@ -134,9 +134,9 @@ fn ended_as(victim: Victim, rig: &Rig, finished: &Finished) {
             assert_eq!(finished.code, Some(70), "{}", finished.stderr);
             assert!(finished.stderr.contains("the driver ended in the storm"), "{}", finished.stderr);
         }
-        Victim::Conductor => {
+        Victim::Controller => {
             assert_eq!(finished.code, Some(70), "{}", finished.stderr);
-            assert!(finished.stderr.contains("the conductor was ended by SIGKILL"), "{}", finished.stderr);
+            assert!(finished.stderr.contains("the controller was ended by SIGKILL"), "{}", finished.stderr);
         }
         Victim::Launcher => {
             assert_eq!(finished.code, None, "{}", finished.stderr);
@@ -161,7 +161,7 @@ fn read_back(rig: &Rig, folder: &Path) -> Value {
     let mut traces: Vec<_> =
         fs::read_dir(folder.join("traces")).unwrap().map(|entry| entry.unwrap().path()).collect();
     traces.sort();
-    assert!(traces.len() == 5, "three clients, the driver and the conductor: {traces:?}");
+    assert!(traces.len() == 5, "three clients, the driver and the controller: {traces:?}");
     for path in &traces {
         let file = StoredTrace::open(path).unwrap();
         let trace = Trace::of(&file).unwrap();
@@ -172,11 +172,11 @@ fn read_back(rig: &Rig, folder: &Path) -> Value {
             match entry {
                 Entry::Record { record: Record::Decision(decision), .. } => {
                     decisions += 1;
-                    assert!(!matches!(decision.end, Part::Damaged), "{}", path.display());
-                    answers += u64::from(matches!(decision.end, Part::Present(_)));
+                    assert!(!matches!(decision.end, RecordPart::Damaged), "{}", path.display());
+                    answers += u64::from(matches!(decision.end, RecordPart::Present(_)));
                 }
                 Entry::Record { record: Record::Operation(operation), .. } => {
-                    operations += u64::from(matches!(operation.end, Part::Present(_)));
+                    operations += u64::from(matches!(operation.end, RecordPart::Present(_)));
                 }
                 Entry::Record { .. } | Entry::Damaged { damage: Damage::Uncommitted, .. } => {}
                 Entry::Damaged { index, damage } => panic!("{}: {damage:?} at {index}", path.display()),
@@ -209,7 +209,7 @@ fn reported_as(victim: Victim, report: &Value) {
             assert_eq!(ends.iter().filter(|end| **end == "clean").count(), 2, "{ends:?}");
         }
         Victim::Driver => assert_eq!(ends, ["clean"; 3]),
-        Victim::Conductor | Victim::Launcher => assert_eq!(ends, ["unknown"; 3]),
+        Victim::Controller | Victim::Launcher => assert_eq!(ends, ["unknown"; 3]),
     }
     if victim != Victim::Client {
         assert_ne!(text(report, "/outcome"), "deadlocked", "{}", report["outcome_rule"]);

@@ -66,7 +66,7 @@ fn remains_of_a_run(rig: &Rig) -> PathBuf {
 }
 
 fn mark(run: &Path, process: &Value) {
-    let marker = json!({ "launcher": process, "conductor": process });
+    let marker = json!({ "launcher": process, "controller": process });
     fs::write(run.join("active.json"), marker.to_string()).unwrap();
 }
 
@@ -212,7 +212,7 @@ fn named_process_lives() {
     // This program, but neither a launcher that holds the run nor the first process of a lab's namespaces.
     let run = remains_of_a_run(&rig);
     let mut lab = Command::new(rig::LAB).arg("completions").arg("bash").stdout(full_pipe()).spawn().unwrap();
-    let marker = json!({ "launcher": { "pid": u32::MAX, "started": 1 }, "conductor": named(lab.id()) });
+    let marker = json!({ "launcher": { "pid": u32::MAX, "started": 1 }, "controller": named(lab.id()) });
     fs::write(run.join("active.json"), marker.to_string()).unwrap();
     let finished = down(&rig, &["--force"]);
     assert_eq!(finished.code, Some(0), "{finished:#?}");
@@ -235,7 +235,7 @@ fn editor_lives() {
     let run = remains_of_a_run(&rig);
     let plan = run.join("plan.json");
     fs::write(&plan, "{}").unwrap();
-    let mut editor = sleeper(&rig, &["conduct", plan.to_str().unwrap()]);
+    let mut editor = sleeper(&rig, &["control", plan.to_str().unwrap()]);
     let finished = down(&rig, &[]);
     assert_eq!(finished.code, Some(0), "{finished:#?}");
     assert!(editor.try_wait().unwrap().is_none(), "{finished:#?}");

@@ -143,7 +143,7 @@ fn read_only() {
     nothing_was_made(&rig);
 }
 
-/// Wherever the space ends while a run is set up: in the bundles, in the conductor's trace, in the driver's.
+/// Wherever the space ends while a run is set up: in the bundles, in the controller's trace, in the driver's.
 fn full_disk() {
     for (size, place) in [("64k", "/bundles"), ("6m", "orchestrator.trace"), ("10m", "driver.trace")] {
         let rig = rig(&format!("full-{size}"));

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let tests: Vec<Live> = vec![
         live("everything_stands_still_and_goes_on", everything),
         live("a_frozen_client_is_killed_at_its_deadline", past_the_deadline),
-        live("kill_9_of_the_conductor_leaves_no_group", conductor_killed),
+        live("kill_9_of_the_controller_leaves_no_group", controller_killed),
         live("down_takes_away_what_kill_9_of_the_launcher_leaves", launcher_killed),
         live("without_a_freezer_nothing_is_started", none_here),
     ];
@@ -135,10 +135,10 @@ fn frozen(rig: &Rig) -> (Running, PathBuf) {
     (lab, group)
 }
 
-fn conductor_killed() {
-    let rig = Rig::new("freezer-conductor");
+fn controller_killed() {
+    let rig = Rig::new("freezer-controller");
     let (lab, group) = frozen(&rig);
-    send(lab.conductor(), Signal::SIGKILL);
+    send(lab.controller(), Signal::SIGKILL);
     let finished = lab.finish();
     assert_eq!(finished.code, Some(70), "{}", finished.stderr);
     assert!(!group.exists(), "the launcher takes {} away", group.display());

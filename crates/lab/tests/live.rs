@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         live("who_is_only_told_keeps_nobody_waiting", observer),
         live("what_is_done_when_told_is_work_for_all", observer_acts),
         live("names_that_come_and_go_are_told_once_each", names),
-        live("what_a_kernel_does_not_tell_is_refused", untold),
+        live("what_a_kernel_does_not_tell_is_refused", unsupported_notify),
         live("forty_eight_clients_work", forty_eight),
         live("two_labs_at_once_do_not_see_each_other", two_at_once),
         live("the_same_run_can_be_reported_again", reported_again),
@@ -71,7 +71,7 @@ fn observed(observer: &str, load: &str) -> String {
 }
 
 /// The part of the third client, and what must hold of it whatever it listens to.
-fn told_of_names(report: &Value) -> Value {
+fn notices_of_names(report: &Value) -> Value {
     let told = report["clients"][2]["told"].clone();
     let by_author = told["by_author"].as_array().unwrap();
     let sum: u64 = by_author.iter().map(|line| line[1].as_u64().unwrap()).sum();
@@ -81,8 +81,8 @@ fn told_of_names(report: &Value) -> Value {
 }
 
 /// The same of a client that listens to opens, and what must hold of it whatever was merged.
-fn told(report: &Value) -> Value {
-    let told = told_of_names(report);
+fn notices(report: &Value) -> Value {
+    let told = notices_of_names(report);
     // Every open is told of or known not to be told apart: none is missing from the sum.
     let opens = number(&told, "/by_event/open");
     assert_eq!(opens + number(&told, "/opens_not_told_apart"), number(&told, "/opens"), "{told}");
@@ -101,7 +101,7 @@ fn observer() {
         report["clients"][2]["approvals"]["hidden"],
         serde_json::json!({ "not-subscribed": 3 * 1000 })
     );
-    let told = told(&report);
+    let told = notices(&report);
     assert_eq!(number(&told, "/opens"), 3 * 1000, "the workload's and both scanners'");
     assert!(number(&told, "/notices") > 0);
     assert_eq!((number(&told, "/reacted"), number(&told, "/operations")), (0, 0));
@@ -120,7 +120,7 @@ fn observer_acts() {
     // Nobody waits for the observer, so on a busy machine its work may pile up as long as the storm lasts.
     let outcome = text(&report, "/outcome");
     assert!(["stable", "saturated"].contains(&outcome), "{outcome}");
-    let told = told(&report);
+    let told = notices(&report);
     let made = number(&told, "/operations");
     assert!(made > 0);
     assert_eq!(made, number(&told, "/reacted"), "one reopen for each notice that sets it off");
@@ -142,7 +142,7 @@ fn names() {
     rig.lab("names", &observed("notify: [create, rename, unlink]", load));
     let report = rig.report("names");
     nothing_went_wrong(&report);
-    let told = told_of_names(&report);
+    let told = notices_of_names(&report);
     let made = number(&report, "/storm/root_ops");
     assert!(made >= 300);
     assert_eq!(told["by_event"], serde_json::json!({ "create": made, "unlink": made }));
@@ -155,14 +155,14 @@ fn names() {
     assert_eq!(number(&report, "/clients/2/decisions"), 0);
 }
 
-fn untold() {
+fn unsupported_notify() {
     let rig = Rig::new("untold");
     rig.lab("untold", &observed("notify: [open, fork]", &open_storm(10)));
     let finished = rig.run(&["up", "untold"]);
     assert_eq!(finished.code, Some(64));
     let words = finished.stderr;
     assert!(
-        words.contains("observer wants to be told of `fork` events, and fanotify tells of files"),
+        words.contains("observer subscribes to NOTIFY `fork` events, and fanotify tells of files"),
         "{words}"
     );
     let judging = "clients: [{ id: alpha, behavior: { verdict: { deny: [{ team_id: T }] } } }]\n";

@@ -90,10 +90,10 @@ fn named() -> BTreeMap<String, String> {
     table.lines().skip(1).filter_map(row).collect()
 }
 
-/// The inodes of the sockets that the processes of a lab hold: of all that share the conductor's mounts.
-fn held(conductor: u32) -> BTreeSet<String> {
+/// The inodes of the sockets that the processes of a lab hold: of all that share the controller's mounts.
+fn held(controller: u32) -> BTreeSet<String> {
     let mounts = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-    let own = mounts(&conductor.to_string()).unwrap();
+    let own = mounts(&controller.to_string()).unwrap();
     let pids =
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
     let pids = pids
@@ -148,7 +148,7 @@ fn attacked(name: &str, body: &str, operations: u64) -> Value {
     let before = named();
     let mut lab = Running::start(&rig, name);
     lab.reaches(PhaseKind::Storm, operations);
-    let held = held(lab.conductor());
+    let held = held(lab.controller());
     let now = named();
     assert!(held.len() > 4, "each process has its connections: {held:?}");
     let with_names: Vec<_> = held.iter().filter_map(|inode| now.get(inode)).collect();

@@ -1,4 +1,4 @@
-//! A lab whose conductor stands still for a while: nobody watches then, no deadline is kept, and the report says so.
+//! A lab whose controller stands still for a while: nobody watches then, no deadline is kept, and the report says so.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -15,12 +15,12 @@ use nix::sys::signal::Signal;
 use rig::{Finished, Live, Rig, Running, live, number, sums_add_up, text, wait_until};
 use serde_json::Value;
 
-/// How long the conductor is stopped.
+/// How long the controller is stopped.
 const STOPPED: Span = Span::from_secs(3);
 
 fn main() -> ExitCode {
     let tests: Vec<Live> = vec![
-        live("a_conductor_that_was_stopped_says_that_nobody_watched", conductor_stopped),
+        live("a_controller_that_was_stopped_says_that_nobody_watched", controller_stopped),
         live("who_is_late_while_nobody_watches_is_known_to_be", late),
         live("a_lab_that_was_stopped_whole_says_so", all_stopped),
     ];
@@ -36,7 +36,7 @@ fn lab(behavior: &str, deadline: &str) -> String {
     )
 }
 
-/// The processes below the conductor.
+/// The processes below the controller.
 fn below(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let children = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("children")).unwrap());
@@ -67,14 +67,14 @@ fn run_stopped(rig: &Rig, operations: u64, whom: impl Fn(&Running) -> Vec<u32>) 
     (finished, report)
 }
 
-fn conductor_stopped() {
+fn controller_stopped() {
     let rig = Rig::new("unwatched");
     rig.lab("quick", &lab("noop", "1s"));
-    let (finished, report) = run_stopped(&rig, 200, |running| vec![running.conductor()]);
+    let (finished, report) = run_stopped(&rig, 200, |running| vec![running.controller()]);
     // The driver went on by itself, and its last operation ended the phase.
     let storm = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
     let seconds = storm["seconds"].as_f64().unwrap();
-    assert!((1.9..2.9).contains(&seconds), "two seconds as planned, not when the conductor looked: {storm}");
+    assert!((1.9..2.9).contains(&seconds), "two seconds as planned, not when the controller looked: {storm}");
     assert_eq!(number(&report, "/unwatched/doubtful"), 0, "what noop clients answer is never late");
     assert_eq!((finished.code, text(&report, "/outcome")), (Some(0), "stable"), "{}", finished.stderr);
 }
@@ -84,7 +84,7 @@ fn late() {
     let rig = Rig::new("unwatched-late");
     let behavior = "{ preset: noop, delay: 2500ms }";
     rig.lab("quick", &lab(behavior, "2s"));
-    let (finished, report) = run_stopped(&rig, 0, |running| vec![running.conductor()]);
+    let (finished, report) = run_stopped(&rig, 0, |running| vec![running.controller()]);
     assert!(number(&report, "/unwatched/late") > 0, "{}", report["unwatched"]);
     assert_eq!(report["expectations"][0]["held"], false, "the traces show it");
     assert_ne!(text(&report, "/outcome"), "stable");
@@ -95,8 +95,8 @@ fn all_stopped() {
     let rig = Rig::new("unwatched-all");
     rig.lab("quick", &lab("noop", "1s"));
     let whole = |running: &Running| {
-        let conductor = running.conductor();
-        std::iter::once(conductor).chain(below(conductor)).collect()
+        let controller = running.controller();
+        std::iter::once(controller).chain(below(controller)).collect()
     };
     let (finished, report) = run_stopped(&rig, 200, whole);
     // Whether an event was being read or answered just then is chance; that it is judged by what is known is not.

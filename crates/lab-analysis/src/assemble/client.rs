@@ -7,11 +7,11 @@ use lab_trace::FaultKind;
 
 use super::{Assembly, observed::Losses, ranked};
 use crate::{
-    findings::{Avoidable, Blame, Call, Client, Inflicted, Life, Peer, Requests, Told},
+    findings::{Avoidable, Blame, Call, Client, Inflicted, Life, NotifySummary, Peer, Requests},
     measures::{
         ledger::{Account, Ranking},
+        notify::Coverage,
         requests,
-        told::Coverage,
         totals::by_approval,
     },
     pass::merge::Side,
@@ -43,7 +43,7 @@ impl Assembly<'_> {
             by_approval: by_approval(&account.by_approval),
             approvals: self.engine.sides.approvals(place, losses.by_client[place] > 0),
             operations: account.operations,
-            told: self.told(place),
+            told: self.notify_summary(place),
             requests: self.requests(place),
             latency_ns: account.latency.summary(),
             latency_others_ns: account.others.summary(),
@@ -74,8 +74,8 @@ impl Assembly<'_> {
         }
     }
 
-    fn told(&self, place: usize) -> Option<Told> {
-        let tally = self.engine.told.get(place).filter(|tally| tally.listens || tally.notices > 0)?;
+    fn notify_summary(&self, place: usize) -> Option<NotifySummary> {
+        let tally = self.engine.notify.get(place).filter(|tally| tally.listens || tally.notices > 0)?;
         let sides = self.show.merge.sides();
         let sum = |count: fn(&Side) -> u64| self.of_client(place).map(|trace| count(sides[trace])).total();
         let wanted = |coverage: Coverage, count: u64| coverage.wanted.then_some(count);
@@ -85,15 +85,15 @@ impl Assembly<'_> {
         let mut by_author: Vec<(String, u64)> =
             authors.map(|(column, &count)| (column.name.clone(), count)).collect();
         by_author.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        Some(Told {
+        Some(NotifySummary {
             notices: tally.notices,
             by_event: events.map(|(event, count)| (event.name().to_owned(), count)).collect(),
             mixed: tally.mixed,
             by_author,
             opens: wanted(opens, opens.operations),
-            opens_not_told_apart: wanted(opens, opens.operations.saturating_sub(opens.told)),
+            opens_not_told_apart: wanted(opens, opens.operations.saturating_sub(opens.notified)),
             execs: wanted(execs, execs.operations),
-            execs_not_told: wanted(execs, execs.operations.saturating_sub(execs.told)),
+            execs_not_told: wanted(execs, execs.operations.saturating_sub(execs.notified)),
             lag_ns: tally.lag.summary(),
             reacted: tally.reacted,
             reactions_dropped: sum(|side| side.reactions_dropped),

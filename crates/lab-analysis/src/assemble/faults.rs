@@ -5,8 +5,8 @@ use lab_trace::{FaultKind, FaultStage, PlannedStep};
 
 use super::Assembly;
 use crate::{
-    cast::timeline::FaultAt,
     findings::{Expectation, FaultMark},
+    participants::timeline::FaultAt,
     show::duration,
 };
 
@@ -65,9 +65,9 @@ impl Assembly<'_> {
 
     /// What a run owes its lab file beside what the file expects: that every planned fault came, and that the run was
     /// not cut short.
-    pub(super) fn owed(&self) -> Vec<Expectation> {
+    pub(super) fn implicit_expectations(&self) -> Vec<Expectation> {
         let faults = (0_u32..).zip(&self.context.lab.faults);
-        let faults = faults.map(|(place, fault)| self.came(place, fault));
+        let faults = faults.map(|(place, fault)| self.fault_happened(place, fault));
         let cut = self.timeline.faults.iter().find(|fault| fault.kind == FaultKind::RunTooLong);
         let run_max = self.context.lab.safety.run_max;
         let cut = cut.map(|cut| Expectation {
@@ -78,7 +78,7 @@ impl Assembly<'_> {
         faults.chain(cut).collect()
     }
 
-    fn came(&self, place: u32, fault: &PlannedFault) -> Expectation {
+    fn fault_happened(&self, place: u32, fault: &PlannedFault) -> Expectation {
         let storm = self.timeline.marked(lab_model::PhaseKind::Storm);
         let into =
             |at: u64| duration(at.saturating_sub(storm.map_or(self.timeline.origin, |storm| storm.began)));

@@ -58,7 +58,7 @@ fn unwatched(findings: &Findings, past_a_deadline: bool) -> Option<Finding> {
         return None;
     }
     let text = sentence(unwatched, findings.deadline_ns);
-    let advice = "Find out what stopped the lab's conductor, or the machine, and run the lab again.";
+    let advice = "Find out what stopped the lab's controller, or the machine, and run the lab again.";
     Some(finding(if bad { "bad" } else { "warn" }, "clients", text, Some(advice)))
 }
 

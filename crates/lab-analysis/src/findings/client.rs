@@ -10,7 +10,7 @@ use super::Latency;
 
 /// What one client was told in storm and drain, after it had happened. None of it is a decision: nobody waited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Told {
+pub struct NotifySummary {
     /// Notices read. Where the kernel merges events before they are read (fanotify: one thread's on one file), one
     /// notice stands for several events, and how many is unknown.
     pub notices: u64,
@@ -70,7 +70,7 @@ pub struct Client {
     pub operations: u64,
     /// What it was told after it had happened (NOTIFY); `null` for a client that is only asked.
     #[serde(default)]
-    pub told: Option<Told>,
+    pub told: Option<NotifySummary>,
     /// What it asked of its helpers and of daemons.
     #[serde(default)]
     pub requests: Vec<Requests>,

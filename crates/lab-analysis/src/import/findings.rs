@@ -101,7 +101,7 @@ fn totals(import: &Import) -> Totals {
         by_approval: notify(import),
         lost: lost(import),
         damaged: import.damaged,
-        targets_unknown: import.untold.file,
+        targets_unknown: import.missing_fields.file,
         ..Totals::default()
     }
 }
@@ -315,15 +315,15 @@ fn not_observed(import: &Import) -> Vec<String> {
     }
     note(import.records_lost, "records did not fit the trace");
     note(import.schema_unknown, "events have another schema_version than 1 and may have been misread");
-    note(import.untold.thread, "events name no thread and cannot be joined with a client's trace");
-    note(import.untold.file, "events name no file that this version finds");
-    note(import.untold.path_truncated, "events have a path that the kernel cut");
+    note(import.missing_fields.thread, "events name no thread and cannot be joined with a client's trace");
+    note(import.missing_fields.file, "events name no file that this version finds");
+    note(import.missing_fields.path_truncated, "events have a path that the kernel cut");
     note(
-        import.untold.is_es_client,
+        import.missing_fields.is_es_client,
         "events do not say whether their process is an ES client; they count as others",
     );
     note(
-        import.untold.own_lines,
+        import.missing_fields.own_lines,
         "lines are of the lab's own export; their sequence numbers were not checked",
     );
     note(import.programs_left_out, "events are of programs beyond the 16,384 that are told apart");

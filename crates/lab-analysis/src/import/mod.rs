@@ -5,7 +5,7 @@
 //! what does not fit is counted. No line stops the import: a damaged one is counted with its number and reason.
 
 mod clock;
-mod course;
+mod event_rate;
 mod findings;
 mod line;
 mod lines;
@@ -19,5 +19,5 @@ pub use findings::findings;
 pub use read::{APPLE_SILICON, BACKEND, Importer, Options};
 pub use recorder::Recorder;
 pub use summary::{
-    Course, DamagedLine, EventType, Import, Program, Sequence, Source, Tokens, Untold, WallClock,
+    DamagedLine, EventRate, EventType, Import, MissingFields, Program, Sequence, Source, Tokens, WallClock,
 };

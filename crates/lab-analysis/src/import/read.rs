@@ -257,12 +257,12 @@ impl<R: BufRead> Importer<R> {
         };
         [&mut found.by_es_clients, &mut found.by_platform_binaries, &mut found.by_others][class].raise(1);
         found.denied.raise(u64::from(line.denied));
-        let untold = &mut found.untold;
-        untold.thread.raise(u64::from(!line.thread_known));
-        untold.file.raise(u64::from(line.file.is_none()));
-        untold.path_truncated.raise(u64::from(line.file.as_ref().is_some_and(|file| file.truncated)));
-        untold.is_es_client.raise(u64::from(line.is_es_client.is_none()));
-        untold.own_lines.raise(u64::from(line.is_own));
+        let missing_fields = &mut found.missing_fields;
+        missing_fields.thread.raise(u64::from(!line.thread_known));
+        missing_fields.file.raise(u64::from(line.file.is_none()));
+        missing_fields.path_truncated.raise(u64::from(line.file.as_ref().is_some_and(|file| file.truncated)));
+        missing_fields.is_es_client.raise(u64::from(line.is_es_client.is_none()));
+        missing_fields.own_lines.raise(u64::from(line.is_own));
         let (first, last) = found.ticks.get_or_insert((line.mach_time, line.mach_time));
         (*first, *last) = ((*first).min(line.mach_time), (*last).max(line.mach_time));
         if let Some(unix_ns) = line.unix_ns {

@@ -53,13 +53,14 @@ pub struct Import {
     /// Events whose operation was denied, by whichever client.
     pub denied: u64,
     /// What the lines did not say.
-    pub untold: Untold,
+    #[serde(rename = "untold")]
+    pub missing_fields: MissingFields,
     /// The earliest and the latest `mach_time`; `None` without an event.
     pub ticks: Option<(u64, u64)>,
     /// `time` of the first event that has one, and of the one with the latest `mach_time`.
     pub wall: Option<WallClock>,
     /// Events over time.
-    pub course: Course,
+    pub course: EventRate,
     /// Records that did not fit the trace.
     pub records_lost: u64,
 }
@@ -155,7 +156,7 @@ pub struct Program {
 
 /// Events for which something was not told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Untold {
+pub struct MissingFields {
     /// `thread` is null or missing: not joinable with the trace of a client.
     pub thread: u64,
     /// No file was found in the event.
@@ -179,7 +180,7 @@ pub struct WallClock {
 
 /// Events over time, in at most 240 stretches of equal length.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Course {
+pub struct EventRate {
     /// The tick at which the first stretch begins.
     pub origin: Option<u64>,
     /// How long one is, in ticks; 0 without an event.

@@ -2,7 +2,7 @@
 
 use lab_model::Bounded;
 
-use crate::{cast::timeline::Timeline, findings::Drain, measures::latency::Times};
+use crate::{findings::Drain, measures::latency::Times, participants::timeline::Timeline};
 
 /// The decisions after the storm that a half-life takes.
 const DECISIONS_MIN: u64 = 20;
@@ -51,11 +51,11 @@ impl DrainTally {
     pub(crate) fn finish(&self, timeline: &Timeline) -> Option<Drain> {
         timeline.storm_end()?;
         let count = self.times.count();
-        let told = count >= DECISIONS_MIN && self.quiet();
+        let notified = count >= DECISIONS_MIN && self.quiet();
         Some(Drain {
             decisions: count,
             last_ns: (count > 0).then_some(self.last),
-            half_life_ns: told.then(|| self.times.quantile(0.5)),
+            half_life_ns: notified.then(|| self.times.quantile(0.5)),
             in_flight: self.in_flight,
             quiet: self.quiet(),
         })

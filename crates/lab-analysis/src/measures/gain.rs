@@ -70,8 +70,8 @@ pub(crate) struct Gain {
 }
 
 impl Gain {
-    pub(crate) fn new(clients: usize, told: bool, seed: u64) -> Gain {
-        let types = if told { clients.saturating_mul(2) } else { clients };
+    pub(crate) fn new(clients: usize, notified: bool, seed: u64) -> Gain {
+        let types = if notified { clients.saturating_mul(2) } else { clients };
         let each = types.saturating_mul(types).saturating_add(types);
         Gain {
             types,
@@ -95,7 +95,7 @@ impl Gain {
     }
 
     /// The type of what a client is told.
-    pub(crate) fn told(&self, client: u16) -> u16 {
+    pub(crate) fn of_notices(&self, client: u16) -> u16 {
         client.saturating_add(u16::try_from(self.types.saturating_sub(self.clients)).unwrap_or(0))
     }
 

@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use lab_model::{Approval, Behavior, Bounded, Cache, EventKind, Lab, OperationKind};
 
 use crate::{
-    cast::{
+    findings::Approvals,
+    participants::{
+        behavior_periods::{BehaviorPeriod, limited, regimes},
         lives::{Lives, Presence},
-        regimes::{Regime, limited, regimes},
         timeline::Timeline,
     },
-    findings::Approvals,
     pass::slots::Table,
 };
 
@@ -83,7 +83,7 @@ impl Reason {
 
 /// An operation as this search sees it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Looked<'a> {
+pub(crate) struct OperationFacts<'a> {
     pub(crate) kind: OperationKind,
     pub(crate) owner: u16,
     pub(crate) began: u64,
@@ -102,8 +102,8 @@ pub(crate) struct Looked<'a> {
 
 /// What one client's side of the operations comes to.
 #[derive(Clone, Debug, Default)]
-struct Side {
-    regimes: Vec<Regime>,
+struct ClientApprovals {
+    regimes: Vec<BehaviorPeriod>,
     /// When its descriptors were limited.
     limited: Vec<(u64, u64)>,
     /// The files about which an answer was kept, by the trace of the process that gave it.
@@ -122,9 +122,9 @@ struct Side {
 
 /// Every operation from every client's side.
 #[derive(Clone, Debug)]
-pub(crate) struct Sides {
+pub(crate) struct ApprovalsByClient {
     lives: Lives,
-    sides: Vec<Side>,
+    sides: Vec<ClientApprovals>,
     /// A denial ends the pass, and a client is asked about its own process.
     serial: bool,
     /// Products take part that may deny, and of whose answers there is no trace.
@@ -139,14 +139,20 @@ enum Explained {
     Not,
 }
 
-impl Sides {
-    pub(crate) fn new(lab: &Lab, timeline: &Timeline, clients: usize, lives: Lives, serial: bool) -> Sides {
-        let mut sides = vec![Side::default(); clients];
+impl ApprovalsByClient {
+    pub(crate) fn new(
+        lab: &Lab,
+        timeline: &Timeline,
+        clients: usize,
+        lives: Lives,
+        serial: bool,
+    ) -> ApprovalsByClient {
+        let mut sides = vec![ClientApprovals::default(); clients];
         for (client, side) in sides.iter_mut().enumerate().take(lab.clients.len()) {
             side.regimes = regimes(lab, client, timeline);
             side.limited = limited(lab, client, timeline);
         }
-        Sides { lives, sides, serial, products: !lab.external.is_empty() }
+        ApprovalsByClient { lives, sides, serial, products: !lab.external.is_empty() }
     }
 
     /// True when a path is needed to tell what was muted.
@@ -175,7 +181,7 @@ impl Sides {
     /// Remembers an answer that the kernel may have kept.
     pub(crate) fn keep(&mut self, client: u16, trace: u16, file: (u64, u32), at: u64) {
         let side = &mut self.sides[usize::from(client)];
-        let caches = |regime: &Regime| regime.behavior.cache == Cache::On;
+        let caches = |regime: &BehaviorPeriod| regime.behavior.cache == Cache::On;
         if !side.regimes.iter().any(|regime| regime.from <= at && at <= regime.to && caches(regime)) {
             return;
         }
@@ -187,14 +193,14 @@ impl Sides {
     }
 
     /// Counts an operation that is over, from every client's side. `asked_by` has a bit for each that decided.
-    pub(crate) fn ended(&mut self, looked: &Looked<'_>, asked_by: u128) {
+    pub(crate) fn ended(&mut self, operation: &OperationFacts<'_>, asked_by: u128) {
         for client in 0..self.sides.len() {
             self.sides[client].operations.raise(1);
             let asked = u32::try_from(client).ok().and_then(|bit| asked_by.checked_shr(bit)).unwrap_or(0);
             if asked & 1 == 1 {
                 continue;
             }
-            let explained = self.explain(client, looked);
+            let explained = self.explain(client, operation);
             let side = &mut self.sides[client];
             match explained {
                 Explained::Certainly(reason) => side.certain.entry(reason).or_default().raise(1),
@@ -204,19 +210,19 @@ impl Sides {
         }
     }
 
-    fn explain(&self, client: usize, looked: &Looked<'_>) -> Explained {
+    fn explain(&self, client: usize, operation: &OperationFacts<'_>) -> Explained {
         use Explained::{Certainly, Not, Only};
-        let presence = self.lives.presence(client, looked.began, looked.ended);
+        let presence = self.lives.presence(client, operation.began, operation.ended);
         if presence == Presence::Absent {
             return Certainly(Reason::DeadClient);
         }
-        if looked.path.is_some_and(|path| path.starts_with('/')) {
+        if operation.path.is_some_and(|path| path.starts_with('/')) {
             return Certainly(Reason::OutOfScope);
         }
-        if !looked.asked && !matches!(looked.error, 0 | DENIED) {
+        if !operation.asked && !matches!(operation.error, 0 | DENIED) {
             return Certainly(Reason::Failed);
         }
-        let own = usize::from(looked.owner) == client && looked.kind == OperationKind::Open;
+        let own = usize::from(operation.owner) == client && operation.kind == OperationKind::Open;
         if !self.serial && own {
             return Certainly(Reason::OwnProcess);
         }
@@ -224,12 +230,12 @@ impl Sides {
             return Not;
         }
         // The kernel denies what a client cannot read, and nobody's trace has that answer.
-        let by_kernel = looked.error == DENIED && !looked.denied;
-        if by_kernel && presence == Presence::Whole && self.is_limited(client, looked) {
+        let by_kernel = operation.error == DENIED && !operation.denied;
+        if by_kernel && presence == Presence::Whole && self.is_limited(client, operation) {
             return Certainly(Reason::Exhausted);
         }
-        let hidden = self.hidden(client, looked);
-        if looked.kind == OperationKind::Process && looked.finished && !looked.asked {
+        let hidden = self.hidden(client, operation);
+        if operation.kind == OperationKind::Process && operation.finished && !operation.asked {
             // It opened nothing in the arena, unless what it opened was hidden from everybody.
             let caches = self.sides[client].regimes.iter().any(|regime| regime.behavior.cache == Cache::On);
             return if hidden.is_some() || caches { Not } else { Only(Reason::OutOfScope) };
@@ -238,16 +244,17 @@ impl Sides {
             if let Some((reason, true)) = hidden {
                 return Certainly(reason);
             }
-            if !looked.finished {
+            if !operation.finished {
                 return Certainly(Reason::Unfinished);
             }
         }
         let possible = [
             (presence == Presence::Partly).then_some(Reason::DeadClient),
             hidden.map(|(reason, _)| reason),
-            self.kept(client, looked).then_some(Reason::CacheHit),
-            (self.serial && (looked.denied || by_kernel && self.others_deny(looked))).then_some(Reason::Deny),
-            (!looked.finished).then_some(Reason::Unfinished),
+            self.kept(client, operation).then_some(Reason::CacheHit),
+            (self.serial && (operation.denied || by_kernel && self.others_deny(operation)))
+                .then_some(Reason::Deny),
+            (!operation.finished).then_some(Reason::Unfinished),
         ];
         let mut possible = possible.into_iter().flatten();
         match (possible.next(), possible.next()) {
@@ -256,31 +263,32 @@ impl Sides {
         }
     }
 
-    fn is_limited(&self, client: usize, looked: &Looked<'_>) -> bool {
+    fn is_limited(&self, client: usize, operation: &OperationFacts<'_>) -> bool {
         let limited = &self.sides[client].limited;
-        limited.iter().any(|&(from, to)| from <= looked.ended && looked.began <= to)
+        limited.iter().any(|&(from, to)| from <= operation.ended && operation.began <= to)
     }
 
     /// True when somebody may have denied whose answer is in no trace.
-    fn others_deny(&self, looked: &Looked<'_>) -> bool {
-        self.products || (0..self.sides.len()).any(|client| self.is_limited(client, looked))
+    fn others_deny(&self, operation: &OperationFacts<'_>) -> bool {
+        self.products || (0..self.sides.len()).any(|client| self.is_limited(client, operation))
     }
 
     /// What its behaviours keep from a client, and whether all that were in effect do.
-    fn hidden(&self, client: usize, looked: &Looked<'_>) -> Option<(Reason, bool)> {
+    fn hidden(&self, client: usize, operation: &OperationFacts<'_>) -> Option<(Reason, bool)> {
         let regimes = self.sides[client].regimes.iter();
-        let regimes = regimes.filter(|regime| regime.from <= looked.ended && looked.began <= regime.to);
+        let regimes = regimes.filter(|regime| regime.from <= operation.ended && operation.began <= regime.to);
         let mut found = None;
         let mut all = true;
         for regime in regimes {
             let behavior = &regime.behavior;
-            if !self.subscribes(behavior, looked.kind) {
+            if !self.subscribes(behavior, operation.kind) {
                 found = Some(Reason::NotSubscribed);
             } else if behavior.mute.paths.is_empty() {
                 all = false;
             } else {
                 // Without its path a file may lie in a muted folder or not.
-                let muted = looked.path.map(|path| behavior.mute.paths.iter().any(|mute| covers(mute, path)));
+                let muted =
+                    operation.path.map(|path| behavior.mute.paths.iter().any(|mute| covers(mute, path)));
                 all &= muted == Some(true);
                 found = if muted == Some(false) { found } else { found.or(Some(Reason::Mute)) };
             }
@@ -299,18 +307,20 @@ impl Sides {
         }
     }
 
-    fn kept(&self, client: usize, looked: &Looked<'_>) -> bool {
+    fn kept(&self, client: usize, operation: &OperationFacts<'_>) -> bool {
         let side = &self.sides[client];
-        let caches = |regime: &&Regime| {
-            regime.behavior.cache == Cache::On && regime.from <= looked.ended && looked.began <= regime.to
+        let caches = |regime: &&BehaviorPeriod| {
+            regime.behavior.cache == Cache::On
+                && regime.from <= operation.ended
+                && operation.began <= regime.to
         };
         if !side.regimes.iter().any(|regime| caches(&regime)) {
             return false;
         }
-        let Some(file) = looked.file else { return false };
+        let Some(file) = operation.file else { return false };
         let by = side.kept.get(&file);
         side.kept_more
-            || by.is_some_and(|&trace| self.lives.overlaps(client, trace, looked.began, looked.ended))
+            || by.is_some_and(|&trace| self.lives.overlaps(client, trace, operation.began, operation.ended))
     }
 
     /// One client's counts. Where records of it are missing, one of them may be the decision that seems not to

@@ -6,9 +6,9 @@ use lab_model::{Bounded, Expectation, Knee, Lab, PhaseKind, Rate, Role};
 use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
 
 use crate::{
-    cast::timeline::Timeline,
     findings::{Knee as Found, KneeStep},
     measures::latency::{Times, Used},
+    participants::timeline::Timeline,
     verdict::expect::{Measured, holds},
 };
 

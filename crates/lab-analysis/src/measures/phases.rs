@@ -6,9 +6,9 @@ use lab_model::{Bounded, OperationKind, PhaseKind};
 use lab_trace::{OperationBegin, OperationEnd};
 
 use crate::{
-    cast::timeline::{Marked, Timeline},
     findings::{Lifetimes, Phase, PlannedOps},
     measures::latency::Times,
+    participants::timeline::{Marked, Timeline},
     pass::merge::NotBegun,
 };
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lab_model::{Bounded, Total};
-use lab_trace::{Part, Request, RequestEnd};
+use lab_trace::{RecordPart, Request, RequestEnd};
 
 use crate::{
     findings::{Leg, RequestTimes, Requests},
@@ -60,8 +60,8 @@ impl Legs {
         let [to_worker, queued, working, operating, back] = self.legs.each_ref().map(leg);
         let known: u64 = self.legs.iter().map(Times::total).total();
         let not_told_ns = all.total().saturating_sub(known);
-        let (told, total_ns) = (self.legs[0].count(), all.total());
-        RequestTimes { told, total_ns, to_worker, queued, working, operating, back, not_told_ns }
+        let (notified, total_ns) = (self.legs[0].count(), all.total());
+        RequestTimes { told: notified, total_ns, to_worker, queued, working, operating, back, not_told_ns }
     }
 }
 
@@ -79,13 +79,13 @@ impl Tally {
     /// Counts a request whose times have been converted to nanoseconds.
     pub(crate) fn count(&mut self, request: &Request) {
         match &request.end {
-            Part::Present(end) if end.error == GONE => self.failed.raise(1),
-            Part::Present(end) if NO_ROOM.contains(&end.error) => self.refused.raise(1),
-            Part::Present(end) => {
+            RecordPart::Present(end) if end.error == GONE => self.failed.raise(1),
+            RecordPart::Present(end) if NO_ROOM.contains(&end.error) => self.refused.raise(1),
+            RecordPart::Present(end) => {
                 self.carried_out.record(end.at.since(request.begin.at));
                 self.legs.count(request.begin.at.0, end);
             }
-            Part::Absent | Part::Damaged => self.unheard.raise(1),
+            RecordPart::Absent | RecordPart::Damaged => self.unheard.raise(1),
         }
     }
 
@@ -132,9 +132,11 @@ mod tests {
     #[test]
     fn each_request_has_one_end() {
         let begin = RequestBegin { at: Ticks(100), decision: 1, whom: Actor(2), worker: 0, waits: true };
-        let ended = |error| Part::Present(RequestEnd { at: Ticks(350), error, served: None });
+        let ended = |error| RecordPart::Present(RequestEnd { at: Ticks(350), error, served: None });
         let mut tally = Tally::default();
-        for end in [ended(0), ended(2), ended(GONE), ended(11), ended(35), Part::Absent, Part::Damaged] {
+        for end in
+            [ended(0), ended(2), ended(GONE), ended(11), ended(35), RecordPart::Absent, RecordPart::Damaged]
+        {
             tally.count(&Request { begin, end });
         }
         let indexer = || Some("indexer".to_owned());
@@ -157,7 +159,7 @@ mod tests {
             let begin = RequestBegin { at: Ticks(at), decision: 1, whom: Actor(2), worker: 0, waits: true };
             let served = Served { read: Ticks(read), begun: Ticks(begun), ended: Ticks(ended), operations };
             let end = RequestEnd { at: Ticks(heard), error: 0, served: Some(served) };
-            Request { begin, end: Part::Present(end) }
+            Request { begin, end: RecordPart::Present(end) }
         };
         let mut tally = Tally::default();
         tally.count(&request([100, 110, 130, 190, 200], 40));

@@ -2,7 +2,7 @@
 
 use lab_model::Bounded;
 
-use crate::{cast::timeline::Timeline, findings::Series};
+use crate::{findings::Series, participants::timeline::Timeline};
 
 /// The most buckets of a series.
 const BUCKETS_MAX: usize = 240;

@@ -3,8 +3,8 @@
 use lab_model::PhaseKind;
 
 use crate::{
-    cast::timeline::Timeline,
     findings::{Unwatched, UnwatchedGap},
+    participants::timeline::Timeline,
     show::duration,
 };
 

@@ -13,21 +13,23 @@ use lab_model::{
 use lab_trace::{Decision, FaultKind, Operation, Trace};
 
 use crate::{
-    cast::{lives::Lives, policies::Policies, processes::Processes, roster::Roster, timeline::Timeline},
     measures::{
         drain::DrainTally,
+        external::Outside,
         gain::Gain,
-        hidden::{Looked, Place as AskedAs, Sides},
+        hidden::{ApprovalsByClient, OperationFacts, Place as AskedAs},
         knee::KneeTally,
         ledger::{Account, CHAIN_MAX, Entry, Ranked, Step, inflict},
-        outside::Outside,
+        notify::{Noticeable, NotifyTally, Reacting},
         phases::PhaseTally,
         pipeline::Stages,
         rules::RulesTally,
         series::{Backlog, Buckets},
-        told::{Noticeable, Reacting, ToldTally},
         totals::Counts,
         trees::TreesTally,
+    },
+    participants::{
+        lives::Lives, policies::Policies, processes::Processes, roster::Roster, timeline::Timeline,
     },
     pass::{
         cascade::{Flame, Forest, NOWHERE, Node, Origin, Tally},
@@ -98,7 +100,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) drain: DrainTally,
     pub(crate) counts: Counts,
     /// What each client was told.
-    pub(crate) told: Vec<ToldTally>,
+    pub(crate) notify: Vec<NotifyTally>,
     /// Some client reacts to what it is told.
     reacts: bool,
     listens: bool,
@@ -111,7 +113,7 @@ pub(crate) struct Engine<'a> {
     /// What the kernel told of processes; nothing where it tells of none.
     pub(crate) processes: Processes,
     /// Every operation from every client's side.
-    pub(crate) sides: Sides,
+    pub(crate) sides: ApprovalsByClient,
     /// The paths of files, kept where somebody mutes paths.
     texts: Table<(u64, u32), Rc<str>>,
     mutes_paths: bool,
@@ -151,7 +153,8 @@ impl<'a> Engine<'a> {
         let storm = timeline.marked(PhaseKind::Storm);
         let began = storm.map_or(timeline.origin, |storm| storm.began);
         let ended = timeline.storm_end().unwrap_or(timeline.last);
-        let sides = Sides::new(lab, timeline, clients, Lives::new(roster, timeline, traces), own_events);
+        let sides =
+            ApprovalsByClient::new(lab, timeline, clients, Lives::new(roster, timeline, traces), own_events);
         let mut accounts = vec![Account::new(clients, columns); clients];
         // Who is killed for an event that it has not even read has missed a deadline without a decision to show for it.
         for kill in timeline.faults.iter().filter(|fault| fault.kind == FaultKind::DeadlineKill) {
@@ -161,8 +164,8 @@ impl<'a> Engine<'a> {
                 account.misses.raise(u64::from(kill.detail == u64::MAX));
             }
         }
-        let told = ToldTally::of(lab, clients, columns);
-        let listens = told.iter().any(|tally| tally.listens);
+        let notify = NotifyTally::of(lab, clients, columns);
+        let listens = notify.iter().any(|tally| tally.listens);
         let gain = Gain::new(clients, listens, lab.seed);
         let mut behaviors = lab.clients.iter().flat_map(|client| lab.behaviors_of(client));
         let reacts = behaviors.any(|behavior| !behavior.on_notify.is_none());
@@ -211,7 +214,7 @@ impl<'a> Engine<'a> {
             outside: (!lab.external.is_empty()).then(|| Outside::new(clients)),
             mutes_paths: sides.mutes_paths(),
             sides,
-            told,
+            notify,
             reacts,
             listens,
             noticeable: Slab::default(),

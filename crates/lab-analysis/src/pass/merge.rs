@@ -11,7 +11,7 @@ use std::{
 
 use lab_model::{Bounded, Ticks, Timebase};
 use lab_trace::{
-    Damage, Decision, Entries, Entry, LossKind, Notice, Operation, Part, PathFragment, Record, Request,
+    Damage, Decision, Entries, Entry, LossKind, Notice, Operation, PathFragment, Record, RecordPart, Request,
     ThreadPurpose, Trace,
 };
 
@@ -220,14 +220,19 @@ impl Source<'_> {
     fn take(&mut self, record: u64, content: Record, threads: &mut BTreeMap<u64, bool>) {
         match content {
             Record::Decision(decision) => {
-                let parts = [matches!(decision.end, Part::Damaged), matches!(decision.target, Part::Damaged)];
+                let parts = [
+                    matches!(decision.end, RecordPart::Damaged),
+                    matches!(decision.target, RecordPart::Damaged),
+                ];
                 self.side.parts_damaged.raise(u64::from(parts[0]).saturating_add(u64::from(parts[1])));
                 let decision = in_nanoseconds(decision, self.timebase);
                 self.insert(decision.begin.read.0, record, Body::Decision(decision));
             }
             Record::Operation(operation) => {
-                let parts =
-                    [matches!(operation.end, Part::Damaged), matches!(operation.target, Part::Damaged)];
+                let parts = [
+                    matches!(operation.end, RecordPart::Damaged),
+                    matches!(operation.target, RecordPart::Damaged),
+                ];
                 self.side.parts_damaged.raise(u64::from(parts[0]).saturating_add(u64::from(parts[1])));
                 let operation = operation_in_nanoseconds(operation, self.timebase);
                 self.insert(operation.begin.started.0, record, Body::Operation(operation));
@@ -268,9 +273,9 @@ impl Source<'_> {
             Record::Phase(_)
             | Record::Fault(_)
             | Record::Process(_)
-            | Record::Sighting(_)
+            | Record::ThreadSeen(_)
             | Record::GroupMark(_)
-            | Record::Outlook(_)
+            | Record::QueueSample(_)
             | Record::Life(_)
             | Record::Unwatched(_) => {}
         }
@@ -301,7 +306,7 @@ fn in_nanoseconds(mut decision: Decision, timebase: Timebase) -> Decision {
     begin.read = convert(begin.read);
     begin.kernel = begin.kernel.map(convert);
     begin.deadline = begin.deadline.map(convert);
-    if let Part::Present(end) = &mut decision.end {
+    if let RecordPart::Present(end) = &mut decision.end {
         end.started = end.started.map(convert);
         end.answered = convert(end.answered);
     }
@@ -311,7 +316,7 @@ fn in_nanoseconds(mut decision: Decision, timebase: Timebase) -> Decision {
 fn request_in_nanoseconds(mut request: Request, timebase: Timebase) -> Request {
     let convert = |ticks: Ticks| Ticks(timebase.nanoseconds(ticks.0));
     request.begin.at = convert(request.begin.at);
-    if let Part::Present(end) = &mut request.end {
+    if let RecordPart::Present(end) = &mut request.end {
         end.at = convert(end.at);
         if let Some(served) = &mut end.served {
             let moments = [&mut served.read, &mut served.begun, &mut served.ended];
@@ -336,7 +341,7 @@ fn operation_in_nanoseconds(mut operation: Operation, timebase: Timebase) -> Ope
     let begin = &mut operation.begin;
     begin.started = convert(begin.started);
     begin.planned = begin.planned.map(convert);
-    if let Part::Present(end) = &mut operation.end {
+    if let RecordPart::Present(end) = &mut operation.end {
         end.ended = convert(end.ended);
         end.finished = end.finished.map(convert);
     }

@@ -47,7 +47,7 @@ pub struct Group {
 
 /// Whose process makes an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Maker {
+pub enum Originator {
     /// The workload's.
     Workload,
     /// A client, by its place.
@@ -68,7 +68,7 @@ pub struct UnderWay {
     /// The thread that makes it.
     pub tid: u64,
     /// Whose it is.
-    pub maker: Maker,
+    pub maker: Originator,
     /// The client and its decision that it is made for.
     pub cause: Option<(u16, u64)>,
     /// The thread is seen to wait in the kernel for somebody's answer.
@@ -169,7 +169,7 @@ impl Standstill {
     #[must_use]
     pub fn key(&self) -> String {
         match self {
-            Standstill::Deadlock { pairs, .. } => format!("deadlock {}", told(pairs)),
+            Standstill::Deadlock { pairs, .. } => format!("deadlock {}", in_words(pairs)),
             Standstill::Slow { client, .. } => format!("slow {client}"),
             Standstill::Unknown { .. } => "unknown".to_owned(),
         }
@@ -180,16 +180,16 @@ impl fmt::Display for Standstill {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Standstill::Deadlock { pairs, lasts, limit } => {
-                write!(out, "deadlock: {} ({}, ended at {limit})", told(pairs), seconds(*lasts))
+                write!(out, "deadlock: {} ({}, ended at {limit})", in_words(pairs), seconds(*lasts))
             }
             Standstill::Slow { client, lack, lasts, limit } => {
                 let lasts = seconds(*lasts);
                 match lack {
                     Lack::Answer { asks: None } => {
-                        write!(out, "slow: {client} has kept an answer for {lasts}")
+                        write!(out, "slow: {client} has not answered for {lasts}")
                     }
                     Lack::Answer { asks: Some(asked) } => {
-                        write!(out, "slow: {client} has kept an answer for {lasts} and waits for {asked}")
+                        write!(out, "slow: {client} has not answered for {lasts} and waits for {asked}")
                     }
                     Lack::Read => write!(out, "slow: {client} has not read its events for {lasts}"),
                     Lack::Run => write!(out, "slow: {client} is stopped, and events have waited for {lasts}"),
@@ -213,7 +213,7 @@ fn seconds(span: Span) -> String {
     format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
-fn told(pairs: &[Pair]) -> String {
+fn in_words(pairs: &[Pair]) -> String {
     let one = |Pair { waiter, through, decider }: &Pair| {
         let whom = if waiter == decider { "itself" } else { decider };
         let through = through.as_ref().map(|name| format!(" through {name}")).unwrap_or_default();
@@ -257,7 +257,7 @@ impl<'a> Graph<'a> {
         }
         for (slot, unanswered) in (0_u32..).zip(&moment.decisions) {
             let op = by_thread.get(&unanswered.tid).and_then(|&op| graph.ops.get_mut(op));
-            // A thread makes one operation at a time: what was read before it began is about another.
+            // A thread makes one looked at a time: what was read before it began is about another.
             if let Some(op) = op.filter(|op| op.started <= unanswered.since.0) {
                 op.pending.push(slot);
                 op.asked_by |= bit(unanswered.client);
@@ -268,9 +268,9 @@ impl<'a> Graph<'a> {
 
     fn add(&mut self, under_way: &UnderWay, by_record: &Table<(u16, u64), u32>) -> u32 {
         let (owner, group) = match under_way.maker {
-            Maker::Workload => (NOBODY, NOBODY),
-            Maker::Client(client) => (client, NOBODY),
-            Maker::Worker(group) => (NOBODY, group),
+            Originator::Workload => (NOBODY, NOBODY),
+            Originator::Client(client) => (client, NOBODY),
+            Originator::Worker(group) => (NOBODY, group),
         };
         let by = under_way.cause.map(|(client, record)| {
             let slot = by_record.get(&(client, record)).copied().unwrap_or(NONE);
@@ -332,14 +332,16 @@ impl<'a> Graph<'a> {
             readers: &vec![1; clients.len()],
             own_events: self.moment.own_events,
         });
-        waiting.cycles.iter().filter_map(|cycle| self.told(cycle)).max_by_key(|standstill| match standstill {
-            Standstill::Deadlock { lasts, .. } => *lasts,
-            _ => Span::default(),
+        waiting.cycles.iter().filter_map(|cycle| self.standstill(cycle)).max_by_key(|standstill| {
+            match standstill {
+                Standstill::Deadlock { lasts, .. } => *lasts,
+                _ => Span::default(),
+            }
         })
     }
 
     /// A circle in words, once it has lasted long enough to be worth them.
-    fn told(&self, cycle: &Cycle) -> Option<Standstill> {
+    fn standstill(&self, cycle: &Cycle) -> Option<Standstill> {
         // The first of its decisions to reach its limit ends it.
         let read = |link: &Link| match link.hold {
             Hold::Decision { read, .. } => Some((read, link.decider)),
@@ -359,8 +361,8 @@ impl<'a> Graph<'a> {
             };
             let through =
                 self.moment.operations.iter().find(made).and_then(|under_way| match under_way.maker {
-                    Maker::Worker(group) => Some(self.moment.groups[usize::from(group)].name.clone()),
-                    Maker::Workload | Maker::Client(_) => None,
+                    Originator::Worker(group) => Some(self.moment.groups[usize::from(group)].name.clone()),
+                    Originator::Workload | Originator::Client(_) => None,
                 });
             let pair = Pair { waiter: name(link.waiter), through, decider: name(link.decider) };
             if !pairs.contains(&pair) {

@@ -22,7 +22,7 @@ use std::{
 };
 
 use lab_backend_fanotify::{EventFd, Group};
-use lab_client_core::{Backend, Disposition, Event, Intake, Listener, Told, Untold};
+use lab_client_core::{Backend, Disposition, DroppedNotifications, Event, Intake, Listener, Notification};
 use lab_model::{AuthEvents, NotifyEvent, NotifyEvents, Verdict};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::{
@@ -46,7 +46,7 @@ impl Intake<EventFd> for Allowing {
     fn event(&mut self, event: &Event<EventFd>) -> Disposition {
         self.events.fetch_add(1, Ordering::SeqCst);
         if self.keeps.load(Ordering::SeqCst) {
-            self.group.keep(event.token, event.event).unwrap();
+            self.group.cache_answer(event.token, event.event).unwrap();
         }
         self.batch.push(event.token);
         Disposition::Answer(Verdict::Allow)
@@ -165,7 +165,7 @@ fn a_kept_answer_lasts_until_the_first_write() {
     assert_eq!(scene.questions(10, "kept/file"), 1);
 
     scene.keeps.store(false, Ordering::SeqCst);
-    scene.group.hide(&[]).unwrap();
+    scene.group.mute(&[]).unwrap();
     assert_eq!(scene.questions(10, "kept/file"), 10, "everything is forgotten");
 }
 
@@ -188,15 +188,15 @@ struct Hearing {
 impl Listener<EventFd> for Hearing {
     fn batch(&mut self) {}
 
-    fn told(&mut self, told: &Told<EventFd>) {
-        self.group.release(told.token);
-        self.said.send((told.events.iter().collect(), told.subject.tid)).unwrap();
+    fn on_notify(&mut self, notification: &Notification<EventFd>) {
+        self.group.release(notification.token);
+        self.said.send((notification.events.iter().collect(), notification.subject.tid)).unwrap();
     }
 
     fn batch_over(&mut self) {}
 
-    fn untold(&mut self, untold: Untold) {
-        panic!("{untold:?}");
+    fn on_dropped(&mut self, dropped: DroppedNotifications) {
+        panic!("{dropped:?}");
     }
 }
 
@@ -227,7 +227,7 @@ fn what_has_happened_is_told() {
     assert_eq!(heard.recv().unwrap(), (vec![Close], own));
 
     // What does not happen is not told: `nowhere` is no file, and the next that is told is the open after it.
-    scene.group.hide(&[scene.path("hidden")]).unwrap();
+    scene.group.mute(&[scene.path("hidden")]).unwrap();
     scene.group.notify([Open].into_iter().collect()).unwrap();
     drop(File::open(scene.arena.join("nowhere")).unwrap_err());
     drop(File::open(scene.arena.join("hidden/deep/file")).unwrap());
@@ -279,27 +279,30 @@ struct HearingNames {
 impl Listener<EventFd> for HearingNames {
     fn batch(&mut self) {}
 
-    fn told(&mut self, told: &Told<EventFd>) {
-        let facts = self.group.file(told.token, &|_| true).unwrap();
+    fn on_notify(&mut self, notification: &Notification<EventFd>) {
+        let facts = self.group.file(notification.token, &|_| true).unwrap();
         let mut again = Vec::new();
-        self.group.reopen_path(told.token, &mut again);
+        self.group.reopen_path(notification.token, &mut again);
         let path = facts.path.unwrap();
-        if told.events.has_names() {
+        if notification.events.has_names() {
             assert_eq!(again.split_last(), Some((&0, path.as_slice())));
-            assert!(self.group.read_content(told.token, 0, &mut [0]).is_err(), "there is no descriptor");
+            assert!(
+                self.group.read_content(notification.token, 0, &mut [0]).is_err(),
+                "there is no descriptor"
+            );
         }
         let path = String::from_utf8(path).unwrap();
-        let said = (told.events.iter().collect(), told.subject.tid, path, facts.file.inode);
-        self.group.release_all(&mut [told.token]);
-        assert!(!told.events.has_names() || self.group.file(told.token, &|_| true).is_none());
+        let said = (notification.events.iter().collect(), notification.subject.tid, path, facts.file.inode);
+        self.group.release_all(&mut [notification.token]);
+        assert!(!notification.events.has_names() || self.group.file(notification.token, &|_| true).is_none());
         // The test may have heard enough.
         drop(self.said.send(said));
     }
 
     fn batch_over(&mut self) {}
 
-    fn untold(&mut self, untold: Untold) {
-        panic!("{untold:?}");
+    fn on_dropped(&mut self, dropped: DroppedNotifications) {
+        panic!("{dropped:?}");
     }
 }
 
@@ -335,25 +338,26 @@ fn names_are_told() {
     let heard = listen_to(&group);
     let own = u64::from(nix::unistd::gettid().as_raw().unsigned_abs());
     let at = |path: &str| scene.arena.join(path);
-    let told = |event, path: &str, inode| (vec![event], own, at(path).to_str().unwrap().to_owned(), inode);
+    let notification =
+        |event, path: &str, inode| (vec![event], own, at(path).to_str().unwrap().to_owned(), inode);
 
     let inode = File::create(at("kept/new")).unwrap().metadata().unwrap().ino();
-    assert_eq!(heard.recv().unwrap(), told(Create, "kept/new", inode));
+    assert_eq!(heard.recv().unwrap(), notification(Create, "kept/new", inode));
     // Opened with O_CREAT, and there already: nothing was made.
     drop(File::create(at("kept/new")).unwrap());
     fs::rename(at("kept/new"), at("hidden/newer")).unwrap();
-    assert_eq!(heard.recv().unwrap(), told(Rename, "hidden/newer", inode), "under its new name");
+    assert_eq!(heard.recv().unwrap(), notification(Rename, "hidden/newer", inode), "under its new name");
     // A folder that was made later is found all the same; a rename over a file takes its name and is no unlink.
     fs::create_dir(at("late")).unwrap();
     let other = File::create(at("late/file")).unwrap().metadata().unwrap().ino();
-    assert_eq!(heard.recv().unwrap(), told(Create, "late/file", other));
+    assert_eq!(heard.recv().unwrap(), notification(Create, "late/file", other));
     fs::rename(at("hidden/newer"), at("late/file")).unwrap();
-    assert_eq!(heard.recv().unwrap(), told(Rename, "late/file", inode));
+    assert_eq!(heard.recv().unwrap(), notification(Rename, "late/file", inode));
     fs::remove_file(at("late/file")).unwrap();
-    assert_eq!(heard.recv().unwrap(), told(Unlink, "late/file", inode));
+    assert_eq!(heard.recv().unwrap(), notification(Unlink, "late/file", inode));
 
     // What is hidden is not told of, and neither is what nobody listens to; opens come from the other group.
-    group.hide(&[scene.path("hidden")]).unwrap();
+    group.mute(&[scene.path("hidden")]).unwrap();
     group.notify([Create, Open].into_iter().collect()).unwrap();
     drop(File::create(at("hidden/deep/unseen")).unwrap());
     fs::remove_file(at("hidden/deep/unseen")).unwrap();
@@ -384,7 +388,7 @@ fn names_are_merged() {
 
 fn a_hidden_folder_hides_all_below_it_and_nothing_beside_it() {
     let scene = Scene::set("hide");
-    scene.group.hide(&[scene.path("hidden"), scene.path("kept/file")]).unwrap();
+    scene.group.mute(&[scene.path("hidden"), scene.path("kept/file")]).unwrap();
     for path in ["hidden/file", "hidden/deep/file", "kept/file"] {
         assert_eq!(scene.questions(10, path), 0, "{path}");
     }
@@ -393,9 +397,9 @@ fn a_hidden_folder_hides_all_below_it_and_nothing_beside_it() {
     writer.write_all(b"more").unwrap();
     assert_eq!(scene.questions(10, "hidden/file"), 0, "a mute is no cache: it survives a write");
 
-    scene.group.hide(&[scene.path("hiddenly")]).unwrap();
+    scene.group.mute(&[scene.path("hiddenly")]).unwrap();
     assert_eq!((scene.questions(10, "hidden/file"), scene.questions(10, "hiddenly/file")), (10, 0));
-    let refused = scene.group.hide(&[scene.path("nowhere")]);
+    let refused = scene.group.mute(&[scene.path("nowhere")]);
     let not_there = u32::try_from(nix::libc::ENOENT).unwrap();
     assert_eq!(refused, Err((scene.path("nowhere"), not_there)));
 }

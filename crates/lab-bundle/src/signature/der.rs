@@ -1,3 +1,5 @@
+//! Entitlements in DER, the second of the two forms that macOS wants.
+
 use plist::Value;
 
 const TAG_BOOLEAN: u8 = 0x01;

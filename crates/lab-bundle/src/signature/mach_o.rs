@@ -1,3 +1,5 @@
+//! The places of a Mach-O file that a signature is about.
+
 use std::ops::Range;
 
 const MAGIC_64: u32 = 0xfeed_facf;

@@ -1,3 +1,5 @@
+//! Reads the code signature of a Mach-O file, trusting no length in it.
+
 use super::{
     FLAG_AD_HOC, FLAG_RUNTIME, HASH_BYTES, HASH_TYPE_SHA256, MAGIC_CODE_DIRECTORY, MAGIC_ENTITLEMENTS,
     MAGIC_ENTITLEMENTS_DER, MAGIC_SIGNATURE, MachOError, PAGE_BITS, PAGE_BYTES, SLOT_CODE_DIRECTORY,

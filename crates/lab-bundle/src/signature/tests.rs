@@ -1,3 +1,5 @@
+//! What is signed here reads back as what was signed.
+
 use super::*;
 
 /// A made-up executable as a linker leaves it: header, three load commands and the SDK's, some pages of code,

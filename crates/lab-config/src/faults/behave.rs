@@ -18,7 +18,7 @@ use crate::{
 fault! {
     /// Changes fields of a client's behaviour, or what a helper or a daemon does for each request.
     #[schemars(rename = "Behave")]
-    "`behave`" Behave on mortals {
+    "`behave`" Behave on restartable {
         /// Of a client, the fields that change: a preset, or fields that override its own.
         set [default]: BehaviorEntry,
         /// Of a helper or a daemon, the fields of its errand that change. What is under way goes on as it began.

@@ -10,7 +10,7 @@ fault! {
     /// for an event cannot read it, and the kernel denies the open.
     #[schemars(rename = "Descriptors")]
     "`descriptors`" Descriptors on processes {
-        /// To how many. What is open already stays open.
+        /// The new limit. Files that are already open stay open.
         limit: Bounded<0, 1_000_000>,
     } for span
 }

@@ -146,7 +146,10 @@ mod tests {
             "freeze: {on: alpha, at: 1s, for: 1s}}, {freeze: {on: [driver, alpha], at: 1s, for: 1s}",
             twice,
         );
-        refused("freeze: {on: nobody, at: 1s, for: 1s}", "`nobody` takes no part in this lab");
+        refused(
+            "freeze: {on: nobody, at: 1s, for: 1s}",
+            "`nobody` is no client, helper or daemon of this lab",
+        );
         let apart = "{on: alpha, at: 1s, for: 300ms}";
         check(&format!("freeze: {apart}"), "alpha", &freeze(&["alpha"]));
     }

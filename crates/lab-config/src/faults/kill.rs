@@ -8,7 +8,7 @@ fault! {
     /// Kills a process (`SIGKILL`). A client with `restart` comes back, with its helpers. Who asks a helper or a daemon
     /// that is gone goes on without it: its requests fail.
     #[schemars(rename = "Kill")]
-    "`kill`" Kill on mortals {} for never
+    "`kill`" Kill on restartable {} for never
 }
 
 impl Kind for Kill {

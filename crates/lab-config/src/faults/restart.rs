@@ -8,7 +8,7 @@ fault! {
     /// Kills a client, a helper or a daemon and starts it again, whatever a client's own `restart` says. A client's
     /// helpers come back with it; a helper by itself is started again by its client.
     #[schemars(rename = "Restart")]
-    "`restart`" Restart on mortals {
+    "`restart`" Restart on restartable {
         /// How long after its death it is started again.
         #[schemars(extend("default" = "500ms"))]
         after [default]: Span,

@@ -7,7 +7,7 @@ use super::{Kind, Planned, Reader};
 fault! {
     /// Makes a client work longer on every event that sets it off, or a helper or a daemon on every request.
     #[schemars(rename = "Slow")]
-    "`slow`" Slow on mortals {
+    "`slow`" Slow on restartable {
         /// By how much: comes on top of its `delay`.
         by: Span,
     } for span
@@ -34,6 +34,6 @@ mod tests {
     fn it_says_by_how_much_and_for_how_long() {
         let action = FaultAction::Slow { by: Span::from_millis(5), span: Span::from_secs(1) };
         check("slow: {on: alpha, at: 1s, by: 5ms, for: 1s}", "alpha", &action);
-        refused("slow: {on: alpha, at: 1s, by: 5ms, for: 0s}", "a fault that takes no time shows nothing");
+        refused("slow: {on: alpha, at: 1s, by: 5ms, for: 0s}", "a fault must last longer than 0");
     }
 }

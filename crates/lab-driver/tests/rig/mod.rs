@@ -23,7 +23,7 @@ use lab_protocol::{
     Assignment, DriverAssignment, Order, PROTOCOL, PhaseOrder, Reply, TraceAssignment, Welcome, receive, send,
 };
 use lab_trace::{Board, Counter, Entry, Header, LossKind, Operation, Record, StoredTrace, ThreadMark, Trace};
-use lab_workload::{ArenaEntry, Content, Ground, HostFile, arena, elf::Machine, fill, program_path};
+use lab_workload::{ArenaEntry, ArenaHost, Content, HostFile, arena, elf::Machine, fill, program_path};
 
 /// No driver is started while a program is being written: it would hold it open for writing for a moment,
 /// and running the program would fail.
@@ -103,7 +103,7 @@ impl Rig {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         drop(fs::remove_dir_all(&folder));
         let (root, trace) = (folder.join("arena"), folder.join("driver.trace"));
-        let ground = Ground { root: root.to_str().unwrap().to_owned(), machine: Machine::this() };
+        let ground = ArenaHost { root: root.to_str().unwrap().to_owned(), machine: Machine::this() };
         let guard = writing();
         fs::create_dir_all(root.join("work")).unwrap();
         for entry in arena(&workload, &[], &ground).unwrap() {

@@ -40,7 +40,7 @@ pub(super) struct By {
     /// The decision or the notice.
     pub(super) record: u64,
     /// It is a notice.
-    pub(super) told: bool,
+    pub(super) notified: bool,
     /// The operation that it is about.
     pub(super) op: Option<usize>,
 }
@@ -109,7 +109,7 @@ impl<'a> Index<'a> {
     }
 
     /// The operation that a notice tells of: its thread's latest on its file, or else its thread's program.
-    pub(super) fn told_of(&self, read: u64, notice: &Notice) -> Option<usize> {
+    pub(super) fn operation_of(&self, read: u64, notice: &Notice) -> Option<usize> {
         let tid = notice.subject.tid;
         let latest = |key: &NoticeKey| {
             let places = self.by_file.get(key)?;
@@ -135,9 +135,9 @@ impl<'a> Index<'a> {
             Record::Loss(loss) => (loss.at, None),
             Record::Process(mark) => (mark.at, None),
             Record::Thread(mark) => (mark.at, None),
-            Record::Sighting(sighting) => (sighting.at, None),
+            Record::ThreadSeen(thread_seen) => (thread_seen.at, None),
             Record::GroupMark(mark) => (mark.at, None),
-            Record::Outlook(outlook) => (outlook.at, None),
+            Record::QueueSample(queue_sample) => (queue_sample.at, None),
             Record::Notice(notice) => (notice.read, None),
             Record::Life(life) => (life.at, None),
             Record::Unwatched(unwatched) => (unwatched.from, Some(unwatched.until)),
@@ -188,21 +188,21 @@ impl<'a> Index<'a> {
         let Cause::Decision { client, record } = self.ops[op].cause else { return None };
         let &trace = self.by_actor.get(&client.0)?;
         let Entry::Record { record: content, .. } = self.traces[trace].entry(record)? else { return None };
-        let (told, op) = match content {
+        let (notified, op) = match content {
             Record::Decision(decision) => {
                 let read = self.nanoseconds(trace, decision.begin.read.0);
                 (false, self.cause_of(read, &decision))
             }
             Record::Notice(notice) => {
                 let read = self.nanoseconds(trace, notice.read.0);
-                (true, self.told_of(read, &notice))
+                (true, self.operation_of(read, &notice))
             }
             _ => return None,
         };
-        Some(By { trace, record, told, op })
+        Some(By { trace, record, notified, op })
     }
 
-    /// The operation at the root of each operation's cascade. Each link is followed once: a cascade that feeds
+    /// The looked at the root of each operation's cascade. Each link is followed once: a cascade that feeds
     /// itself is one chain as long as the run.
     pub(super) fn roots(&self) -> Vec<usize> {
         const UNSEEN: usize = usize::MAX;

@@ -176,7 +176,7 @@ pub(super) fn lines<'a>(index: &Index<'a>, trace: usize, record: u64, content: &
         Record::Decision(decision) => vec![line(index, trace, record, decision)],
         Record::Notice(notice) => {
             let kinds = NotifyEvent::ALL.into_iter().filter(|event| notice.events.contains(*event));
-            kinds.map(|kind| told(index, (trace, record), notice, kind.kind())).collect()
+            kinds.map(|kind| notice_line(index, (trace, record), notice, kind.kind())).collect()
         }
         _ => Vec::new(),
     }
@@ -198,7 +198,12 @@ fn process(subject: ThreadId, class: SubjectClass) -> Process {
 }
 
 /// What is known of one kind of event of a notice, named as `eslogger` names it.
-fn told<'a>(index: &Index<'a>, (trace, record): (usize, u64), notice: &Notice, kind: EventKind) -> Line<'a> {
+fn notice_line<'a>(
+    index: &Index<'a>,
+    (trace, record): (usize, u64),
+    notice: &Notice,
+    kind: EventKind,
+) -> Line<'a> {
     let read = index.nanoseconds(trace, notice.read.0);
     Line {
         schema_version: 1,
@@ -223,7 +228,7 @@ fn told<'a>(index: &Index<'a>, (trace, record): (usize, u64), notice: &Notice, k
             deadline_ns: None,
             approval: None,
             subject_class: notice.class,
-            cause: index.told_of(read, notice).map(|op| caused_by(index, op)),
+            cause: index.operation_of(read, notice).map(|op| caused_by(index, op)),
         },
     }
 }
@@ -307,8 +312,9 @@ fn event(
 fn caused_by<'a>(index: &Index<'a>, op: usize) -> CausedBy<'a> {
     let operation = &index.ops[op];
     let by = index.parent_of(op);
-    let of = |told: bool| {
-        by.filter(|by| by.told == told).map(|by| ByRecord { client: index.name(by.trace), record: by.record })
+    let of = |notified: bool| {
+        by.filter(|by| by.notified == notified)
+            .map(|by| ByRecord { client: index.name(by.trace), record: by.record })
     };
     CausedBy {
         actor: index.name(operation.trace),

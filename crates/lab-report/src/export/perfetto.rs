@@ -416,7 +416,7 @@ impl Export<'_> {
             else {
                 continue;
             };
-            let flow = match self.index.told_of(read, &notice) {
+            let flow = match self.index.operation_of(read, &notice) {
                 Some(op) => {
                     let flow = self.arrow(op);
                     self.tells_of.entry(op).or_default().extend(flow);
@@ -520,7 +520,7 @@ impl Export<'_> {
         let name_iid = Some(self.out.names.number(kind));
         let mut notes = vec![self.out.uint("record", op.record)];
         if let Some(by) = self.index.parent_of(place) {
-            let kind = if by.told { "notice" } else { "decision" };
+            let kind = if by.notified { "notice" } else { "decision" };
             let cause = format!("{kind} {} of {}", by.record, self.index.name(by.trace));
             notes.push(self.out.text("caused by", &cause));
         }

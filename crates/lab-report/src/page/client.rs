@@ -6,9 +6,9 @@ use lab_model::Total;
 use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, approvals,
     calls::{blame, calls},
+    eslogger::{self, is_told},
     notices, picture,
     run::{STILL_RUNNING, end_mood, headroom_mood, origin, request_times, requests},
-    told::{is_told, told},
 };
 use crate::{
     units::{count, counted, maybe_share, ratio, share, time},
@@ -20,7 +20,7 @@ pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {
     let place = findings.clients.iter().position(|client| client.id == id)?;
     if is_told(findings) {
         // It is the only one, and all there is to say about it.
-        return Some(told(findings));
+        return Some(eslogger::page(findings));
     }
     let client = &findings.clients[place];
     let mut origin_of_client =
@@ -74,7 +74,7 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
                 Mood::Plain => Mood::Good,
                 other => other,
             },
-            "it ended as told",
+            "it ended as the lab asked",
             visible(&client.end),
         ),
     ];
@@ -128,7 +128,7 @@ fn workload_and_rest(client: &Client) -> (String, String) {
     (
         format!("{} own, {} peers", part(client.own_process), part(received)),
         format!(
-            "{} it made brought {} upon other clients",
+            "{} it made led to {} of other clients",
             counted(client.operations, "operation"),
             counted(inflicted, "decision")
         ),
@@ -252,7 +252,7 @@ fn blame_out(client: &Client) -> Section {
     let exclusive: u64 = client.blame_out.iter().map(|line| line.exclusive).total();
     let inclusive: u64 = client.blame_out.iter().map(|line| line.inclusive).total();
     let lead = if inclusive == 0 {
-        vec!["Its decisions brought nothing upon others.".to_owned()]
+        vec!["Its decisions led to none of other clients.".to_owned()]
     } else {
         vec![format!(
             "Its own operations brought {} directly and {} with all that followed from them.",
@@ -279,7 +279,7 @@ fn blame_out(client: &Client) -> Section {
     }
     if !client.costliest.is_empty() {
         blocks.push(Block::Table(
-            calls("The decisions that brought most upon others", &client.costliest).first(5),
+            calls("The decisions that led to most decisions of others", &client.costliest).first(5),
         ));
     }
     Section { id: "blame-out", title: "What it did to the others", lead, blocks }

@@ -6,10 +6,10 @@
 mod approvals;
 mod calls;
 mod client;
+mod eslogger;
 mod notices;
 mod run;
 mod tables;
-mod told;
 
 pub(crate) use client::{client, total};
 pub(crate) use run::{run, summary};

@@ -18,8 +18,9 @@ pub(super) use clients::{request_times, requests};
 pub(super) use verdict::{STILL_RUNNING, end_mood, headroom_mood, origin, remark};
 
 use super::{
-    Page, approvals, notices,
-    told::{is_told, told},
+    Page, approvals,
+    eslogger::{self, is_told},
+    notices,
 };
 use crate::visible::visible;
 
@@ -46,7 +47,7 @@ pub(crate) fn summary(findings: &Findings) -> Page {
 /// Builds the run report.
 pub(crate) fn run(findings: &Findings) -> Page {
     if is_told(findings) {
-        return told(findings);
+        return eslogger::page(findings);
     }
     let mut sections =
         vec![clients::clients(findings), causes::causes(findings), approvals::of_run(findings)];

@@ -1,3 +1,5 @@
+//! What things cost on the simulated machine, in nanoseconds.
+
 use serde::{Deserialize, Serialize};
 
 /// What things cost on the simulated machine: the calibration of the model. Times are nanoseconds.

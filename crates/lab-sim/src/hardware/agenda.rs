@@ -1,10 +1,12 @@
+//! What is still to happen, in the order of time.
+
 use std::{cmp::Ordering, collections::BinaryHeap};
 
 use lab_model::Actor;
 
 /// What is to happen at a time. Its numbers are places in the machine's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Happening {
+pub(crate) enum SimEvent {
     /// The piece of work on this processor is done. Entered by [`Agenda::work`] only.
     WorkDone { core: u32 },
     /// A thread that let time pass goes on, unless it has a newer reason to wait.
@@ -28,9 +30,9 @@ pub(crate) enum Happening {
     /// A daemon that died is started again.
     DaemonAgain { daemon: u32 },
     /// It can be connected to.
-    DaemonListens { outsider: u32 },
+    DaemonListens { worker_process: u32 },
     /// It carries out what it is asked.
-    DaemonServes { outsider: u32 },
+    DaemonServes { worker_process: u32 },
     /// This process of a client looks for a daemon that it has lost, by its place in the client's behaviour.
     Regain { client: u32, by: Actor, asked: u8 },
     /// The next step of the run's script.
@@ -59,7 +61,7 @@ const NEVER: (u64, u64) = (u64::MAX, u64::MAX);
 struct Entry {
     at: u64,
     sequence: u64,
-    what: Happening,
+    what: SimEvent,
 }
 
 impl Ord for Entry {
@@ -87,13 +89,13 @@ impl Agenda {
         self.work[core as usize] = (at, self.sequence);
     }
 
-    pub(crate) fn enter(&mut self, at: u64, what: Happening) {
+    pub(crate) fn enter(&mut self, at: u64, what: SimEvent) {
         self.sequence += 1;
         self.heap.push(Entry { at, sequence: self.sequence, what });
     }
 
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<(u64, Happening)> {
+    pub(crate) fn next(&mut self) -> Option<(u64, SimEvent)> {
         let (mut first, mut core) = (NEVER, 0);
         for (&done, place) in self.work.iter().zip(0_u32..) {
             if done < first {
@@ -109,7 +111,7 @@ impl Agenda {
             return None;
         }
         self.work[core as usize] = NEVER;
-        Some((first.0, Happening::WorkDone { core }))
+        Some((first.0, SimEvent::WorkDone { core }))
     }
 }
 
@@ -122,11 +124,11 @@ mod tests {
         let mut agenda = Agenda::new(2);
         agenda.work(5, 0);
         for (at, step) in [(5, 10), (3, 11), (5, 12)] {
-            agenda.enter(at, Happening::Script { step });
+            agenda.enter(at, SimEvent::Script { step });
         }
         agenda.work(3, 1);
-        let step = |at, step| (at, Happening::Script { step });
-        let work = |at, core| (at, Happening::WorkDone { core });
+        let step = |at, step| (at, SimEvent::Script { step });
+        let work = |at, core| (at, SimEvent::WorkDone { core });
         let order: Vec<_> = std::iter::from_fn(|| agenda.next()).collect();
         assert_eq!(order, [step(3, 11), work(3, 1), work(5, 0), step(5, 10), step(5, 12)]);
     }

@@ -1,3 +1,5 @@
+//! The simulator's random numbers: streams that a seed determines.
+
 use lab_model::mix;
 
 /// A stream of numbers that its seed determines (SplitMix64, Steele et al. 2014).

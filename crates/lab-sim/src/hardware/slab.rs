@@ -1,3 +1,5 @@
+//! A table whose places are used again, with names that go stale for good.
+
 /// Things that come and go, each with a place that is used again. No allocation once it is as large as it gets.
 ///
 /// A place's generation is odd while something is there, so that one comparison tells whether a name is good.

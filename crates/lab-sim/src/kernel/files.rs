@@ -1,3 +1,5 @@
+//! The files of the simulated arena: which exist, how large, which program needs which.
+
 use std::collections::BTreeMap;
 
 use lab_model::{ExecProgram, LoadKind, Workload};

@@ -7,13 +7,13 @@ use lab_workload::Action;
 
 use crate::{
     Kernel, Sink,
-    cast::client::{Client, Decision, ES_QUEUE_MAX, Plan, Subject},
     hardware::slab::Key,
     kernel::{
         files::Program,
         operation::{Asked, Lineage, Linkage, Operation, passes},
     },
     machine::{Machine, NONE, Next, State, Step, Thread},
+    participants::client::{Client, Decision, ES_QUEUE_MAX, Plan, Subject},
 };
 
 /// `EPERM`, what a denied open fails with.
@@ -363,7 +363,7 @@ impl<S: Sink> Machine<'_, S> {
         let Thread { client, outside, request, .. } = self.threads[thread as usize];
         let actor = match (client, outside) {
             (NONE, NONE) => self.driver.actor,
-            (NONE, outside) => self.outsiders[outside as usize].actor,
+            (NONE, outside) => self.worker_processes[outside as usize].actor,
             (client, _) => self.clients[client as usize].actor,
         };
         self.sink.end_operation(actor, operation.record, &end);
@@ -403,7 +403,7 @@ impl<S: Sink> Machine<'_, S> {
         let file = file.expect("a worker does not begin to open a file that is not there");
         let (pid, actor, record) = (client.pid, client.actor, decision.record.0);
         let own = u16::try_from(state.client).unwrap_or(u16::MAX);
-        let of_client = decision.subject.maker() != NONE;
+        let of_client = decision.subject.originator() != NONE;
         let (kind, linkage, subject) = match plan.target {
             PlannedTarget::Program(program) => {
                 (OperationKind::Exec, Linkage::of(program), self.new_program(state.client))

@@ -3,7 +3,7 @@
 use lab_model::{EventKind, ExecProgram, OperationKind};
 use lab_trace::{OperationBegin, RecordId};
 
-use crate::{Files, Kernel, cast::client::Subject, kernel::files::Program};
+use crate::{Files, Kernel, kernel::files::Program, participants::client::Subject};
 
 /// An open or exec under way.
 #[derive(Clone, Copy, Debug)]

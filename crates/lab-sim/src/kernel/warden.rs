@@ -5,9 +5,9 @@ use lab_trace::{Fault, FaultKind};
 
 use crate::{
     Sink,
-    cast::client::Client,
-    hardware::{agenda::Happening, slab::Key},
+    hardware::{agenda::SimEvent, slab::Key},
     machine::{Machine, NONE, State, Step},
+    participants::client::Client,
 };
 
 /// The wait status of a killed process.
@@ -18,7 +18,7 @@ impl<S: Sink> Machine<'_, S> {
     pub(crate) fn watch_deadlines(&mut self, due: u64) {
         if !self.watching {
             self.watching = true;
-            self.agenda.enter(due, Happening::DeadlineCheck);
+            self.agenda.enter(due, SimEvent::DeadlineCheck);
         }
     }
 
@@ -46,7 +46,7 @@ impl<S: Sink> Machine<'_, S> {
         }
         self.watching = next.is_some();
         if let Some(next) = next {
-            self.agenda.enter(next, Happening::DeadlineCheck);
+            self.agenda.enter(next, SimEvent::DeadlineCheck);
         }
     }
 
@@ -75,7 +75,7 @@ impl<S: Sink> Machine<'_, S> {
         self.end_outside(Some(number));
         self.forget_requests(number);
         let at = self.now + self.cost(self.costs.kill_release);
-        self.agenda.enter(at, Happening::Released { client: number });
+        self.agenda.enter(at, SimEvent::Released { client: number });
     }
 
     /// The last descriptor of a killed client has gone: the kernel allows what waited for it.
@@ -185,7 +185,8 @@ impl<S: Sink> Machine<'_, S> {
             return thread.state != State::Dead;
         }
         if thread.step == Step::Replied {
-            return self.request_goes(thread.request, &|outsider| self.thread_goes(outsider, going));
+            return self
+                .request_goes(thread.request, &|worker_process| self.thread_goes(worker_process, going));
         }
         if self.operations.get(thread.operation).is_none() {
             return true;

@@ -1,3 +1,5 @@
+//! A histogram of bounded size and bounded relative error.
+
 /// Counts by size, each known to within 1/32 of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {

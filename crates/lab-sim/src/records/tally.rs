@@ -24,7 +24,7 @@ pub struct Cycle {
 
 /// What a client was to be told of, as the kernel knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct NotifyTally {
     /// Events of any kind; what a kernel raises as one counts as one.
     pub events: Heard,
     /// Of those, the opens.
@@ -46,7 +46,7 @@ pub struct Heard {
     pub unread: u64,
 }
 
-impl Told {
+impl NotifyTally {
     /// Takes note of as many events and opens.
     pub(crate) fn note(&mut self, of: fn(&mut Heard) -> &mut u64, (events, opens): (u64, u64)) {
         *of(&mut self.events) += events;
@@ -68,7 +68,7 @@ pub(crate) struct Tally {
     /// The same for decisions on events that clients had caused.
     pub(crate) fed_back: Vec<u64>,
     /// By client.
-    pub(crate) told: Vec<Told>,
+    pub(crate) told: Vec<NotifyTally>,
     pub(crate) decision_latency: Histogram,
     /// From the (planned) start to the end of the workload's operations, by phase.
     pub(crate) latency: [Histogram; PhaseKind::ALL.len()],
@@ -97,7 +97,7 @@ impl Tally {
             late_answers: 0,
             driven: vec![0; clients * clients],
             fed_back: vec![0; clients * clients],
-            told: vec![Told::default(); clients],
+            told: vec![NotifyTally::default(); clients],
             decision_latency: Histogram::default(),
             latency: std::array::from_fn(|_| Histogram::default()),
             roots_begun: 0,

@@ -2,7 +2,7 @@
 
 use lab_model::{Behavior, Concurrency, FaultAction, Lab, LoadKind, NotifyEvents, Reaction, Span};
 
-use crate::{Counting, Options, Summary, course::faults::drop_strangers, simulate};
+use crate::{Counting, Options, Summary, scenario::faults::drop_strangers, simulate};
 
 /// A lab from which nothing can be taken away without losing what it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ fn smaller_behaviors(behavior: &Behavior) -> Vec<(&'static str, Behavior)> {
         ("no reaction to execs", with(&|smaller| smaller.on_exec = Reaction::none())),
         ("no reaction to notices", with(&|smaller| smaller.on_notify = Reaction::none())),
         (
-            "told of nothing",
+            "no NOTIFY events",
             Behavior { notify: NotifyEvents::NONE, on_notify: Reaction::none(), ..behavior.clone() },
         ),
         ("no extra opens", with(&|smaller| smaller.on_open.extra_opens = 0)),

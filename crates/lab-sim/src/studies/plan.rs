@@ -17,7 +17,7 @@ use crate::{
     Costs, Counting, Files, Kernel, Options, Outcome, Summary,
     kernel::operation::{Linkage, Pass, passes},
     simulate,
-    studies::makers::{Maker, Makers},
+    studies::originators::{Originator, Originators},
 };
 
 /// The rehearsal's storm and drain last no longer than this, but for what planned faults need.
@@ -30,10 +30,10 @@ pub struct Plan {
     pub kernel: Kernel,
     /// Who makes opens beside the workload: the clients in their order, then those clients' helpers (`ID/helpers`)
     /// that have any, then the daemons.
-    pub makers: Vec<String>,
-    /// `sees[i][m]`: client i is asked about opens of maker m.
+    pub originators: Vec<String>,
+    /// `sees[i][m]`: client i is asked about opens of originator m.
     pub sees: Vec<Vec<bool>>,
-    /// `hears[i][m]`: client i is told of opens of maker m after the fact.
+    /// `hears[i][m]`: client i is told of opens of originator m after the fact.
     pub hears: Vec<Vec<bool>>,
     /// `reacts[i][m]`: and makes operations because of them, its helpers' and daemons' included, so many for each.
     pub reacts: Vec<Vec<u64>>,
@@ -43,7 +43,7 @@ pub struct Plan {
     /// How each client learns of the workload's operations, and what it makes for one, of the kind for which it makes
     /// most.
     pub on_workload: Vec<OnWorkload>,
-    /// Makers that set each other off in a circle; a client stands for the programs it runs. Empty when every cascade
+    /// Originators that set each other off in a circle; a client stands for the programs it runs. Empty when every cascade
     /// ends.
     pub circle: Vec<String>,
     /// The factor by which operations of clients and their workers multiply from one level of a cascade to the next: the spectral
@@ -109,11 +109,11 @@ pub struct Rehearsal {
 /// Says what a lab will do on this kernel.
 #[must_use]
 pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
-    let makers = Makers::of(lab, kernel);
-    let makes = makers.makes();
+    let originators = Originators::of(lab, kernel);
+    let makes = originators.makes();
     let around = circle(&makes);
     let loop_gain = if around.is_empty() { 0.0 } else { spectral_radius(&makes) };
-    let mut names: Vec<String> = around.iter().map(|&place| in_a_circle(&makers, place)).collect();
+    let mut names: Vec<String> = around.iter().map(|&place| in_a_circle(&originators, place)).collect();
     names.dedup();
     let files = Files::new(&lab.workload);
     let root = |(place, load): (usize, &Workload)| {
@@ -133,8 +133,8 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
             lab.clients.iter().filter(subscribed).count() as u64
         };
         let questions = passes.iter().map(asked).sum();
-        let cascade = Cascade { lab, makers: &makers };
-        let size = if varies(lab, load, &makers) {
+        let cascade = Cascade { lab, originators: &originators };
+        let size = if varies(lab, load, &originators) {
             Size::Varies
         } else if !around.is_empty() {
             Size::Endless
@@ -144,27 +144,31 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
             let muted = |client, pass: &Pass| muted(lab, client, &files, target(pass));
             let size = |pass: &Pass| cascade.size(pass.event, &|client| muted(client, pass));
             let sum = passes.iter().try_fold(0_u64, |sum, pass| sum.checked_add(size(pass)?));
-            let told = cascade.told(passes, &muted);
+            let told = cascade.on_notices(passes, &muted);
             sum.and_then(|sum| sum.checked_add(told?)).map_or(Size::Endless, Size::Exact)
         };
         RootPlan { kind, questions, size }
     };
     let roots = lab.workload.iter().enumerate().map(root).collect();
-    let on_workload = on_workload(lab, kernel, &makers);
-    let openers: Vec<usize> = (0..makers.list.len()).filter(|&place| opens(&makers, place)).collect();
+    let on_workload = on_workload(lab, kernel, &originators);
+    let openers: Vec<usize> =
+        (0..originators.list.len()).filter(|&place| opens(&originators, place)).collect();
     let row = |client: usize, cell: &dyn Fn(usize, usize) -> u64| -> Vec<u64> {
-        openers.iter().map(|&maker| cell(client, maker)).collect()
+        openers.iter().map(|&originator| cell(client, originator)).collect()
     };
     let clients = 0..lab.clients.len();
-    let sees = |client: usize| openers.iter().map(|&maker| makers.sees(client, maker)).collect();
-    let hears = |client: usize| openers.iter().map(|&maker| makers.hears(client, maker)).collect();
-    let reacts = |client: usize| row(client, &|client, maker| makers.because_of(client, maker).total());
+    let sees =
+        |client: usize| openers.iter().map(|&originator| originators.sees(client, originator)).collect();
+    let hears =
+        |client: usize| openers.iter().map(|&originator| originators.hears(client, originator)).collect();
+    let reacts =
+        |client: usize| row(client, &|client, originator| originators.because_of(client, originator).total());
     Plan {
         kernel,
-        makers: openers.iter().map(|&place| makers.name(place)).collect(),
+        originators: openers.iter().map(|&place| originators.name(place)).collect(),
         sees: clients.clone().map(sees).collect(),
         hears: clients.clone().map(hears).collect(),
-        merges: kernel == Kernel::Fanotify && clients.clone().any(|client| makers.acts(client)),
+        merges: kernel == Kernel::Fanotify && clients.clone().any(|client| originators.acts(client)),
         reacts: clients.map(reacts).collect(),
         on_workload,
         circle: names,
@@ -174,21 +178,21 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
     }
 }
 
-/// True for a maker of opens.
-fn opens(makers: &Makers<'_>, place: usize) -> bool {
-    !matches!(makers.list[place], Maker::Programs(_) | Maker::Strangers)
+/// True for an originator of opens.
+fn opens(originators: &Originators<'_>, place: usize) -> bool {
+    !matches!(originators.list[place], Originator::Programs(_) | Originator::Strangers)
 }
 
-/// What a maker is called in a circle: a client that sets itself off by its own programs does so itself.
-fn in_a_circle(makers: &Makers<'_>, place: usize) -> String {
-    match makers.list[place] {
-        Maker::Programs(client) => makers.name(client),
-        _ => makers.name(place),
+/// What an originator is called in a circle: a client that sets itself off by its own programs does so itself.
+fn in_a_circle(originators: &Originators<'_>, place: usize) -> String {
+    match originators.list[place] {
+        Originator::Programs(client) => originators.name(client),
+        _ => originators.name(place),
     }
 }
 
 /// True when the size of a cascade of this load depends on the file or on what came before.
-fn varies(lab: &Lab, load: &Workload, makers: &Makers<'_>) -> bool {
+fn varies(lab: &Lab, load: &Workload, originators: &Originators<'_>) -> bool {
     let kept_or_denied =
         |client: &lab_model::Client| client.behavior.cache == Cache::On || !client.behavior.deny.is_empty();
     if lab.faults.iter().any(|fault| fault.action.changes_counts(lab.deadline)) {
@@ -196,23 +200,23 @@ fn varies(lab: &Lab, load: &Workload, makers: &Makers<'_>) -> bool {
     }
     // A script is opened twice by one thread.
     let script = matches!(&load.kind, LoadKind::ExecStorm(storm) if storm.program == ExecProgram::Script);
-    let uncertain = |client| makers.merges(client) || (script && makers.acts(client));
+    let uncertain = |client| originators.merges(client) || (script && originators.acts(client));
     if (0..lab.clients.len()).any(uncertain) {
         return true;
     }
     // What a program of a client's sets off depends on which program it is and who may tell whose it is.
-    if makers.run_programs() || lab.clients.iter().any(kept_or_denied) {
+    if originators.run_programs() || lab.clients.iter().any(kept_or_denied) {
         return true;
     }
     let paths = || lab.clients.iter().flat_map(|client| &client.behavior.mute.paths);
     let Some(directory) = load.directory() else {
-        return paths().next().is_some() && makers.open_others();
+        return paths().next().is_some() && originators.open_others();
     };
     let inside = |path: &&String| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
-    paths().any(|path| inside(&path)) || (paths().next().is_some() && makers.open_others())
+    paths().any(|path| inside(&path)) || (paths().next().is_some() && originators.open_others())
 }
 
-fn on_workload(lab: &Lab, kernel: Kernel, makers: &Makers<'_>) -> Vec<OnWorkload> {
+fn on_workload(lab: &Lab, kernel: Kernel, originators: &Originators<'_>) -> Vec<OnWorkload> {
     let rounds: Vec<&[Pass]> = lab
         .workload
         .iter()
@@ -228,10 +232,11 @@ fn on_workload(lab: &Lab, kernel: Kernel, makers: &Makers<'_>) -> Vec<OnWorkload
         rounds.iter().flat_map(|passes| passes.iter()).map(|pass| pass.event).collect();
     let most = |(i, client): (usize, &lab_model::Client)| {
         let asked = events.iter().filter(|&&event| client.behavior.subscribe.contains(event));
-        let asked: Option<u64> = asked.map(|&event| makers.on_workload(i, event).total()).max();
+        let asked: Option<u64> = asked.map(|&event| originators.on_workload(i, event).total()).max();
         let told =
-            rounds.iter().map(|passes| makers.notices(i, passes)).filter(|notices| notices.total() > 0);
-        let told: Option<u64> = told.map(|notices| makers.on_notice_of_workload(i, notices).total()).max();
+            rounds.iter().map(|passes| originators.notices(i, passes)).filter(|notices| notices.total() > 0);
+        let told: Option<u64> =
+            told.map(|notices| originators.on_notice_of_workload(i, notices).total()).max();
         // Both about one operation: what the one sets off comes on top of the other.
         let operations = asked.unwrap_or(0) + told.unwrap_or(0);
         // Of what only some opens of a mix do it is told, too.
@@ -250,51 +255,54 @@ fn muted(lab: &Lab, client: usize, files: &Files, file: u32) -> bool {
 /// How the cascade below one question grows.
 struct Cascade<'a> {
     lab: &'a Lab,
-    makers: &'a Makers<'a>,
+    originators: &'a Originators<'a>,
 }
 
 impl Cascade<'_> {
     /// The decisions below one question about a file that these clients have muted; every cascade is known to
     /// end, and nobody runs programs. `None` when a number cannot say it.
     fn size(&self, event: EventKind, muted: &dyn Fn(usize) -> bool) -> Option<u64> {
-        let makers = self.makers;
+        let originators = self.originators;
         let hear: Vec<usize> = (0..self.lab.clients.len()).filter(|&client| !muted(client)).collect();
         let asked =
             hear.iter().filter(|&&client| self.lab.clients[client].behavior.subscribe.contains(event));
         let decisions = asked.clone().count() as u64;
         // What each makes because of the root operation, then because of that, and so on.
-        let none = vec![0; makers.list.len()];
-        let first = asked.map(|&client| (makers.on_workload(client, event).operations, 1));
+        let none = vec![0; originators.list.len()];
+        let first = asked.map(|&client| (originators.on_workload(client, event).operations, 1));
         decisions.checked_add(self.below(sum(none, first)?, &hear)?)
     }
 
     /// The decisions below what clients make when they are told of an operation with these passes.
-    fn told(&self, passes: &[Pass], muted: &dyn Fn(usize, &Pass) -> bool) -> Option<u64> {
-        let (makers, clients) = (self.makers, 0..self.lab.clients.len());
+    fn on_notices(&self, passes: &[Pass], muted: &dyn Fn(usize, &Pass) -> bool) -> Option<u64> {
+        let (originators, clients) = (self.originators, 0..self.lab.clients.len());
         let mut decisions = 0_u64;
         for (place, pass) in passes.iter().enumerate() {
             let hear: Vec<usize> = clients.clone().filter(|&client| !muted(client, pass)).collect();
-            let times = |client| makers.notices_of(client, passes, place);
+            let times = |client| originators.notices_of(client, passes, place);
             let made = hear
                 .iter()
-                .map(|&client| (makers.on_notice_of_workload(client, times(client)).operations, 1));
-            let made = sum(vec![0; makers.list.len()], made)?;
+                .map(|&client| (originators.on_notice_of_workload(client, times(client)).operations, 1));
+            let made = sum(vec![0; originators.list.len()], made)?;
             decisions = decisions.checked_add(self.below(made, &hear)?)?;
         }
         Some(decisions)
     }
 
-    /// The decisions in a cascade that begins with these operations, by maker, on a file that these clients hear of.
+    /// The decisions in a cascade that begins with these operations, by originator, on a file that these clients hear of.
     fn below(&self, mut made: Vec<u64>, hear: &[usize]) -> Option<u64> {
-        let makers = self.makers;
-        let (none, mut decisions) = (vec![0; makers.list.len()], 0_u64);
-        // A way without a circle has no more steps than there are makers.
-        for _ in 0..=makers.list.len() {
+        let originators = self.originators;
+        let (none, mut decisions) = (vec![0; originators.list.len()], 0_u64);
+        // A way without a circle has no more steps than there are originators.
+        for _ in 0..=originators.list.len() {
             let mut next = none.clone();
-            for (maker, &operations) in made.iter().enumerate().filter(|(_, operations)| **operations > 0) {
-                let seen = hear.iter().filter(|&&client| makers.sees(client, maker));
+            for (originator, &operations) in
+                made.iter().enumerate().filter(|(_, operations)| **operations > 0)
+            {
+                let seen = hear.iter().filter(|&&client| originators.sees(client, originator));
                 decisions = decisions.checked_add(operations.checked_mul(seen.clone().count() as u64)?)?;
-                let set_off = |&client: &usize| (makers.because_of(client, maker).operations, operations);
+                let set_off =
+                    |&client: &usize| (originators.because_of(client, originator).operations, operations);
                 next = sum(next, hear.iter().map(set_off))?;
             }
             made = next;

@@ -3,7 +3,7 @@
 use lab_model::{Actor, Approval, EventKind, SubjectClass, ThreadId, Ticks, Verdict};
 
 use super::{
-    Part,
+    RecordPart,
     words::{both, class_code, class_from, high, low, optional, ticks, u16_at},
 };
 
@@ -13,9 +13,9 @@ pub struct Decision {
     /// What was known when the event was read.
     pub begin: DecisionBegin,
     /// The answer; absent when the client died before it answered.
-    pub end: Part<DecisionEnd>,
+    pub end: RecordPart<DecisionEnd>,
     /// The file, resolved after the answer.
-    pub target: Part<Target>,
+    pub target: RecordPart<Target>,
 }
 
 /// What a client knows when it has read an event.

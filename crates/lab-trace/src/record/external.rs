@@ -6,7 +6,7 @@ use super::words::{both, high, low, u16_at};
 
 /// A thread of an external product was seen in `/proc` for the first time, or was no longer there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct ThreadSeen {
     /// When the orchestrator looked.
     pub at: Ticks,
     /// Whose thread it is.
@@ -75,7 +75,7 @@ pub struct GroupMark {
 
 /// What waits for an external product at one moment, seen from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outlook {
+pub struct QueueSample {
     /// When the orchestrator looked.
     pub at: Ticks,
     /// The product; [`Actor::UNKNOWN`] when there are several that it may be.
@@ -88,7 +88,7 @@ pub struct Outlook {
     pub since: Option<Ticks>,
 }
 
-impl Sighting {
+impl ThreadSeen {
     pub(crate) fn words(&self) -> [u64; 15] {
         let mut words = [0; 15];
         words[0] = self.at.0;
@@ -97,14 +97,14 @@ impl Sighting {
         words
     }
 
-    pub(crate) fn from_words(words: &[u64]) -> Option<Sighting> {
+    pub(crate) fn from_words(words: &[u64]) -> Option<ThreadSeen> {
         let there = match u16_at(words[1], 16) {
             0 => false,
             1 => true,
             _ => return None,
         };
         let actor = Actor(u16_at(words[1], 0));
-        Some(Sighting { at: Ticks(words[0]), actor, pid: high(words[1]), tid: words[2], there })
+        Some(ThreadSeen { at: Ticks(words[0]), actor, pid: high(words[1]), tid: words[2], there })
     }
 }
 
@@ -138,7 +138,7 @@ impl GroupMark {
     }
 }
 
-impl Outlook {
+impl QueueSample {
     pub(crate) fn words(&self) -> [u64; 15] {
         let mut words = [0; 15];
         words[0] = self.at.0;
@@ -148,8 +148,8 @@ impl Outlook {
         words
     }
 
-    pub(crate) fn from_words(words: &[u64]) -> Outlook {
-        Outlook {
+    pub(crate) fn from_words(words: &[u64]) -> QueueSample {
+        QueueSample {
             at: Ticks(words[0]),
             actor: Actor(u16_at(words[1], 0)),
             unread: words[2].checked_sub(1),

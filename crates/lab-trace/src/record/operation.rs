@@ -3,7 +3,7 @@
 use lab_model::{Actor, Cause, OperationKind, PhaseKind, ThreadId, Ticks};
 
 use super::{
-    Part, Target,
+    RecordPart, Target,
     words::{both, high, low, optional, ticks, u16_at},
 };
 
@@ -13,9 +13,9 @@ pub struct Operation {
     /// What was known when it began.
     pub begin: OperationBegin,
     /// How it ended; absent when the process died in it.
-    pub end: Part<OperationEnd>,
+    pub end: RecordPart<OperationEnd>,
     /// The file.
-    pub target: Part<Target>,
+    pub target: RecordPart<Target>,
 }
 
 /// What a process knows when it begins an operation.

@@ -3,7 +3,7 @@
 use lab_model::{Actor, Ticks};
 
 use super::{
-    Part,
+    RecordPart,
     words::{low, u16_at},
 };
 
@@ -13,7 +13,7 @@ pub struct Request {
     /// What was known when it was made.
     pub begin: RequestBegin,
     /// The reply; absent when none came.
-    pub end: Part<RequestEnd>,
+    pub end: RecordPart<RequestEnd>,
 }
 
 /// What a client knows when it asks a worker outside its process.

@@ -9,9 +9,9 @@ use lab_model::{
 };
 use lab_trace::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, GroupMark, Header, Identity, Loss, LossKind,
-    MarkOn, Notice, Operation, OperationBegin, OperationEnd, Outlook, Part, PathFragment, PhaseMark,
-    PlannedKind, ProcessMark, ProcessMarkKind, Record, Request, RequestBegin, RequestEnd, Served, Sighting,
-    Target, ThreadMark, ThreadPurpose, TraceWriter, Unwatched, WriterOptions,
+    MarkOn, Notice, Operation, OperationBegin, OperationEnd, PathFragment, PhaseMark, PlannedKind,
+    ProcessMark, ProcessMarkKind, QueueSample, Record, RecordPart, Request, RequestBegin, RequestEnd, Served,
+    Target, ThreadMark, ThreadPurpose, ThreadSeen, TraceWriter, Unwatched, WriterOptions,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -47,7 +47,7 @@ pub(crate) enum Item {
 /// The places of a trace as they are to be read back; `None` is a hole.
 pub(crate) type Places = Vec<Option<Record>>;
 
-fn present<T>(part: &Part<T>, write: impl FnOnce(&T)) {
+fn present<T>(part: &RecordPart<T>, write: impl FnOnce(&T)) {
     if let Some(part) = part.present() {
         write(part);
     }
@@ -101,9 +101,9 @@ fn record_one(writer: &TraceWriter, record: &Record) {
         Record::Loss(loss) => writer.loss(loss),
         Record::Process(mark) => writer.process(mark),
         Record::Thread(mark) => writer.thread(mark),
-        Record::Sighting(sighting) => writer.sighting(sighting),
+        Record::ThreadSeen(thread_seen) => writer.thread_seen(thread_seen),
         Record::GroupMark(mark) => writer.group_mark(mark),
-        Record::Outlook(outlook) => writer.outlook(outlook),
+        Record::QueueSample(queue_sample) => writer.queue_sample(queue_sample),
         Record::Notice(notice) => drop(writer.notice(notice)),
         Record::Life(life) => writer.life(life),
         Record::Unwatched(unwatched) => writer.unwatched(unwatched),
@@ -137,8 +137,8 @@ fn actor() -> impl Strategy<Value = Actor> {
     any::<u16>().prop_map(Actor)
 }
 
-fn part<T: Clone + std::fmt::Debug>(whole: impl Strategy<Value = T>) -> impl Strategy<Value = Part<T>> {
-    option::of(whole).prop_map(|part| part.map_or(Part::Absent, Part::Present))
+fn part<T: Clone + std::fmt::Debug>(whole: impl Strategy<Value = T>) -> impl Strategy<Value = RecordPart<T>> {
+    option::of(whole).prop_map(|part| part.map_or(RecordPart::Absent, RecordPart::Present))
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -262,7 +262,7 @@ fn mark() -> impl Strategy<Value = Record> {
             Record::Thread(ThreadMark { at, tid, purpose, number })
         }),
         (ticks(), actor(), any::<u32>(), any::<u64>(), any::<bool>()).prop_map(
-            |(at, actor, pid, tid, there)| Record::Sighting(Sighting { at, actor, pid, tid, there })
+            |(at, actor, pid, tid, there)| Record::ThreadSeen(ThreadSeen { at, actor, pid, tid, there })
         ),
         (ticks(), actor(), any::<[u32; 3]>(), 1..9_u16, any::<bool>(), any::<u64>()).prop_map(
             |(at, actor, [pid, descriptor, flags], on, arena, mask)| {
@@ -277,7 +277,7 @@ fn mark() -> impl Strategy<Value = Record> {
         ),
         (ticks(), actor(), option::of(0..u64::MAX), any::<u32>(), option::of(1..u64::MAX)).prop_map(
             |(at, actor, unread, waiting, since)| {
-                Record::Outlook(Outlook { at, actor, unread, waiting, since: since.map(Ticks) })
+                Record::QueueSample(QueueSample { at, actor, unread, waiting, since: since.map(Ticks) })
             }
         ),
         life().prop_map(Record::Life),
@@ -323,8 +323,9 @@ fn request() -> impl Strategy<Value = Record> {
         .prop_map(|(read, begun, ended, operations)| Served { read, begun, ended, operations });
     let end = prop::option::of((ticks(), any::<u32>(), prop::option::of(served)));
     (begin, end).prop_map(|((at, decision, whom, worker, waits), end)| {
-        let end =
-            end.map_or(Part::Absent, |(at, error, served)| Part::Present(RequestEnd { at, error, served }));
+        let end = end.map_or(RecordPart::Absent, |(at, error, served)| {
+            RecordPart::Present(RequestEnd { at, error, served })
+        });
         Record::Request(Request { begin: RequestBegin { at, decision, whom, worker, waits }, end })
     })
 }

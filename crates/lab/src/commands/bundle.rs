@@ -8,7 +8,7 @@ use lab_model::Lab;
 use lab_orchestrator::{Failure, FailureKind, SigningFile};
 use serde_json::{Value, json};
 
-use super::Stop;
+use super::ExitError;
 use crate::{
     arguments,
     labs::{Places, relative},
@@ -16,7 +16,7 @@ use crate::{
     terminal,
 };
 
-pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u8, Stop> {
+pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u8, ExitError> {
     let lab = places.read(&arguments.name)?;
     let target = arguments.target.as_deref();
     let into = folder(places, &lab, arguments.into.as_ref())?;
@@ -33,7 +33,7 @@ pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u
         signing.check(&bundles_at(&lab, &into))?;
     }
     let (client, helper) = programs(places, &lab, target)?;
-    let failed = |error: BundleError| Stop::from(failure(&error));
+    let failed = |error: BundleError| ExitError::from(failure(&error));
     let bundles = lab_bundle::package(&client, helper.as_deref(), &lab.clients, &into).map_err(failed)?;
     if let Some(signing) = &signing {
         signing.sign(&bundles, &work(&into))?;
@@ -46,14 +46,19 @@ pub(super) fn bundle(places: &Places, arguments: &arguments::Bundle) -> Result<u
 }
 
 /// The clients as system extensions in one host app.
-fn extensions(places: &Places, lab: &Lab, into: &Path, arguments: &arguments::Bundle) -> Result<u8, Stop> {
+fn extensions(
+    places: &Places,
+    lab: &Lab,
+    into: &Path,
+    arguments: &arguments::Bundle,
+) -> Result<u8, ExitError> {
     let target = arguments.target.as_deref();
     if arguments.sign && !signing_of(places, arguments.signing.signing.as_deref())?.is_ad_hoc() {
         let message = "the lab signs system extensions ad hoc only";
         let mend = "leave --sign out, and sign from the inside out as docs/guides/signing.md shows";
-        return Err(Stop::usage(message, mend));
+        return Err(ExitError::usage(message, mend));
     }
-    let failed = |error: BundleError| Stop::from(failure(&error));
+    let failed = |error: BundleError| ExitError::from(failure(&error));
     // Before anything is built: the names may not do.
     Host::at(&lab.clients, into).map_err(failed)?;
     let (client, helper) = programs(places, lab, target)?;
@@ -73,7 +78,11 @@ fn extensions(places: &Places, lab: &Lab, into: &Path, arguments: &arguments::Bu
 }
 
 /// The programs that the bundles are copies of: the client's, and that of helpers where a client has any.
-fn programs(places: &Places, lab: &Lab, target: Option<&str>) -> Result<(PathBuf, Option<PathBuf>), Stop> {
+fn programs(
+    places: &Places,
+    lab: &Lab,
+    target: Option<&str>,
+) -> Result<(PathBuf, Option<PathBuf>), ExitError> {
     let workspace = places.workspace()?;
     let client = lab_orchestrator::client_for(workspace, target)?;
     let has_helpers = lab.clients.iter().any(|client| client.behavior.helpers.is_some());
@@ -84,7 +93,7 @@ fn programs(places: &Places, lab: &Lab, target: Option<&str>) -> Result<(PathBuf
     Ok((client, helper))
 }
 
-fn tell(bundles: &[Bundle], checks: &[Check], json: bool) -> Result<u8, Stop> {
+fn tell(bundles: &[Bundle], checks: &[Check], json: bool) -> Result<u8, ExitError> {
     if json {
         terminal::print_json(&as_json(bundles, checks))?;
     } else {
@@ -94,7 +103,7 @@ fn tell(bundles: &[Bundle], checks: &[Check], json: bool) -> Result<u8, Stop> {
     Ok(if passed { 0 } else { FailureKind::Bug.exit_code() })
 }
 
-pub(super) fn sign(places: &Places, arguments: &arguments::Sign) -> Result<u8, Stop> {
+pub(super) fn sign(places: &Places, arguments: &arguments::Sign) -> Result<u8, ExitError> {
     let lab = places.read(&arguments.name)?;
     let into = folder(places, &lab, arguments.into.as_ref())?;
     let signing = signing_of(places, arguments.signing.signing.as_deref())?;
@@ -112,17 +121,20 @@ pub(super) fn sign(places: &Places, arguments: &arguments::Sign) -> Result<u8, S
     }
     if let Some(absent) = bundles.iter().find(|bundle| !bundle.executable.is_file()) {
         let message = format!("there is no bundle at {}", relative(&absent.root).display());
-        return Err(Stop::usage(message, format!("make the bundles first: lab bundle {}", arguments.name)));
+        return Err(ExitError::usage(
+            message,
+            format!("make the bundles first: lab bundle {}", arguments.name),
+        ));
     }
     signing.sign(&bundles, &work(&into))?;
-    let checks = lab_bundle::verify_signatures(&bundles).map_err(|error| Stop::from(failure(&error)))?;
+    let checks = lab_bundle::verify_signatures(&bundles).map_err(|error| ExitError::from(failure(&error)))?;
     terminal::say(&as_text(&bundles, &checks))?;
     let passed = checks.iter().all(|check| check.passed);
     Ok(if passed { 0 } else { FailureKind::Bug.exit_code() })
 }
 
 /// How bundles are signed: as the file says that is named, else as the workspace's own, else ad hoc.
-pub(super) fn signing_of(places: &Places, choice: Option<&Path>) -> Result<SigningFile, Stop> {
+pub(super) fn signing_of(places: &Places, choice: Option<&Path>) -> Result<SigningFile, ExitError> {
     let own = places.workspace()?.join("signing").join("signing.yaml");
     match choice {
         Some(path) => Ok(SigningFile::read(path, &places.trusted)?),
@@ -132,7 +144,7 @@ pub(super) fn signing_of(places: &Places, choice: Option<&Path>) -> Result<Signi
 }
 
 /// Where the bundles lie, or are to lie: root makes and signs programs only where nobody else may write.
-fn folder(places: &Places, lab: &Lab, into: Option<&PathBuf>) -> Result<PathBuf, Stop> {
+fn folder(places: &Places, lab: &Lab, into: Option<&PathBuf>) -> Result<PathBuf, ExitError> {
     let folder = match into {
         Some(into) => into.clone(),
         None => places.workspace()?.join("target").join("bundles").join(&lab.name),

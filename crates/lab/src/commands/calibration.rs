@@ -6,7 +6,7 @@ use lab_report::units;
 use lab_sim::{Calibration, Costs, Evidence, FigureSpread, Kernel, Measured};
 use serde_json::{Value, json};
 
-use super::Stop;
+use super::ExitError;
 use crate::{labs::relative, table::Table, terminal};
 
 /// A machine's costs and what they come from.
@@ -35,9 +35,9 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// Takes in the runs of one lab.
-    pub(super) fn add(&mut self, lab: &Lab, folders: &[&RunFolder]) -> Result<(), Stop> {
+    pub(super) fn add(&mut self, lab: &Lab, folders: &[&RunFolder]) -> Result<(), ExitError> {
         let measured =
-            folders.iter().map(|folder| measured_in(folder)).collect::<Result<Vec<Measured>, Stop>>()?;
+            folders.iter().map(|folder| measured_in(folder)).collect::<Result<Vec<Measured>, ExitError>>()?;
         let runs = folders.iter().map(|folder| folder.name()).collect();
         self.labs.push(LabRuns { lab: lab.name.clone(), runs, spread: Measured::spread(&measured) });
         self.evidence.push(Evidence { lab: lab.clone(), measured: Measured::median(&measured) });
@@ -108,9 +108,9 @@ impl Calibrated {
 }
 
 /// What the traces of a live run say of its machine.
-fn measured_in(folder: &RunFolder) -> Result<Measured, Stop> {
+fn measured_in(folder: &RunFolder) -> Result<Measured, ExitError> {
     let unreadable = |error: &dyn std::fmt::Display| {
-        Stop::usage(
+        ExitError::usage(
             format!("cannot take the machine's costs from {}: {error}", relative(folder.root()).display()),
             "name a live run that has ended",
         )

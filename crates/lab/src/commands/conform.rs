@@ -18,7 +18,7 @@ use lab_trace::Trace;
 
 use self::comparison::{Comparison, Conformance};
 use super::{
-    Stop,
+    ExitError,
     calibration::{Calibrated, Gathered},
     up,
 };
@@ -43,11 +43,11 @@ const CANNOT: [u8; 3] = [69, 75, 77];
 /// A lab and why it is not compared.
 type Skipped = (String, String);
 
-pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> {
+pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, ExitError> {
     if let Some(folder) = &arguments.output {
         // Minutes of runs must not end at a folder that is not there.
         let what = format!("cannot make {}", folder.display());
-        output::folder(places, folder).map_err(|error| Stop::output(&what, &error))?;
+        output::folder(places, folder).map_err(|error| ExitError::output(&what, &error))?;
     }
     let (ran, skipped) = match &arguments.recorded {
         Some(folder) => recorded(places, folder, arguments)?,
@@ -59,7 +59,7 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
     let calibrated = calibrated(&for_calibration, &compared, arguments.from.as_deref())?;
     let machine = compared.first().and_then(|(_, runs)| runs.first());
     let Some(machine) = machine.map(|run| run.findings.machine.clone()) else {
-        return Err(Stop::usage("there is no lab to compare", "name one: three-clients"));
+        return Err(ExitError::usage("there is no lab to compare", "name one: three-clients"));
     };
     let costs = calibrated.calibration.costs;
     let rows: Vec<Comparison> = compared
@@ -75,7 +75,7 @@ pub(super) fn conform(places: &Places, arguments: &Conform) -> Result<u8, Stop> 
             let law = plan.roots.iter().map(|root| exact(root.size).filter(|_| !plan.merges)).collect();
             Ok(Comparison::of(lab, &live, &simulated, law))
         })
-        .collect::<Result<_, Stop>>()?;
+        .collect::<Result<_, ExitError>>()?;
     let runs = match (&arguments.recorded, rounds(arguments)) {
         (Some(_), _) => "recorded live runs".to_owned(),
         (None, 1) => "1 live run".to_owned(),
@@ -106,9 +106,9 @@ type Compared = (Vec<Ran>, Vec<Skipped>);
 ///
 /// Runs of one lab that ran as different labs (an edited file, another seed) are not alike: those that are like the
 /// newest count.
-fn recorded(places: &Places, store: &Path, arguments: &Conform) -> Result<Compared, Stop> {
+fn recorded(places: &Places, store: &Path, arguments: &Conform) -> Result<Compared, ExitError> {
     let names = &arguments.names;
-    let nothing = |message: String| Stop::usage(message, "name a run store: it holds LAB/TIME/traces");
+    let nothing = |message: String| ExitError::usage(message, "name a run store: it holds LAB/TIME/traces");
     let mut of_lab: BTreeMap<String, Vec<StoredRun>> = BTreeMap::new();
     for run in RunFolder::all(&Runs::at(store.to_owned(), places.trusted.clone()))? {
         of_lab.entry(run.lab()).or_default().push(run);
@@ -145,13 +145,13 @@ fn recorded(places: &Places, store: &Path, arguments: &Conform) -> Result<Compar
     Ok((compared, skipped))
 }
 
-fn reviewed(folder: RunFolder) -> Result<LiveRun, Stop> {
+fn reviewed(folder: RunFolder) -> Result<LiveRun, ExitError> {
     let findings = lab_orchestrator::review(&folder)?.findings;
     Ok(LiveRun { folder, findings })
 }
 
 /// Runs every lab that this machine can, as often as asked.
-fn run_all(places: &Places, arguments: &Conform) -> Result<Compared, Stop> {
+fn run_all(places: &Places, arguments: &Conform) -> Result<Compared, ExitError> {
     let (labs, mut skipped) = chosen(places, arguments)?;
     // The simulator's costs are taken from fanotify's runs.
     let works = if cfg!(target_os = "linux") {
@@ -163,7 +163,11 @@ fn run_all(places: &Places, arguments: &Conform) -> Result<Compared, Stop> {
         skipped.extend(labs.iter().map(|lab| (lab.name.clone(), reason.clone())));
         say_skipped(&skipped);
         let message = "no lab can run on this machine's kernel".to_owned();
-        return Err(Stop { code: 77, message, mend: Some("`lab doctor` says what is missing".to_owned()) });
+        return Err(ExitError {
+            code: 77,
+            message,
+            mend: Some("`lab doctor` says what is missing".to_owned()),
+        });
     }
     let said = skipped.len();
     say_skipped(&skipped);
@@ -184,7 +188,7 @@ fn run_all(places: &Places, arguments: &Conform) -> Result<Compared, Stop> {
 
 /// The machine's costs: from the labs that are there for it, or from one that is compared. What starting a program costs
 /// then comes from the baselines of the labs that run some: no client takes part in those.
-fn calibrated(for_it: &[Ran], compared: &[Ran], from: Option<&str>) -> Result<Calibrated, Stop> {
+fn calibrated(for_it: &[Ran], compared: &[Ran], from: Option<&str>) -> Result<Calibrated, ExitError> {
     let runs_programs = |lab: &Lab| lab.workload.iter().any(Workload::runs_programs);
     let can_calibrate = |(lab, _): &&Ran| lab_sim::not_simulated(lab).is_none();
     let mut sources: Vec<&Ran> = match from {
@@ -198,7 +202,7 @@ fn calibrated(for_it: &[Ran], compared: &[Ran], from: Option<&str>) -> Result<Ca
         let usual = |(lab, _): &&Ran| lab.name == "three-clients";
         let first = compared.iter().filter(can_calibrate).find(usual);
         let Some(first) = first.or_else(|| compared.iter().find(can_calibrate)) else {
-            return Err(Stop::usage(
+            return Err(ExitError::usage(
                 "none of these labs can be simulated",
                 "name one that can: three-clients",
             ));
@@ -224,7 +228,7 @@ const fn exact(size: Size) -> Option<u64> {
 }
 
 /// The labs that only show what this machine costs, unless the costs come from another.
-fn calibrating(places: &Places, arguments: &Conform) -> Result<Vec<Lab>, Stop> {
+fn calibrating(places: &Places, arguments: &Conform) -> Result<Vec<Lab>, ExitError> {
     if arguments.from.is_some() {
         return Ok(Vec::new());
     }
@@ -237,7 +241,7 @@ fn calibrating(places: &Places, arguments: &Conform) -> Result<Vec<Lab>, Stop> {
 }
 
 /// The labs that are compared, and those that cannot be.
-fn chosen(places: &Places, arguments: &Conform) -> Result<(Vec<Lab>, Vec<Skipped>), Stop> {
+fn chosen(places: &Places, arguments: &Conform) -> Result<(Vec<Lab>, Vec<Skipped>), ExitError> {
     let names = match arguments.names.as_slice() {
         [] => places.labs()?.into_iter().map(|(name, _)| name).collect(),
         names => names.to_vec(),
@@ -291,18 +295,18 @@ struct LiveRun {
     findings: Findings,
 }
 
-fn live_round(places: &Places, lab: &Lab, round: u32, rounds: u32) -> Result<LiveRun, Stop> {
+fn live_round(places: &Places, lab: &Lab, round: u32, rounds: u32) -> Result<LiveRun, ExitError> {
     let of = if rounds > 1 { format!(", round {round} of {rounds}") } else { String::new() };
     terminal::eprint(&format!("{}{of}\n", lab.name));
-    let (folder, conducted) = up::live(places, lab, &up::Manner::USUAL)?;
-    conducted?;
+    let (folder, controlled) = up::live(places, lab, &up::LiveOptions::USUAL)?;
+    controlled?;
     let run = reviewed(folder)?;
     lab_orchestrator::write_pages(&run.folder, &run.findings)?;
     Ok(run)
 }
 
 /// The findings of the same lab in virtual time, by the same analysis: with the lab's own seed, and the next ones.
-fn simulated(lab: &Lab, costs: Costs) -> Result<Vec<Findings>, Stop> {
+fn simulated(lab: &Lab, costs: Costs) -> Result<Vec<Findings>, ExitError> {
     let seeds: Vec<u64> = (0..SEEDS).map(|number| lab.seed.wrapping_add(number)).collect();
     let progress = terminal::Progress::new(&format!("simulating {}", lab.name));
     let all = parallel::map(&seeds, parallel::threads(None), |_| (), |&seed| of_seed(lab, costs, seed));
@@ -310,22 +314,23 @@ fn simulated(lab: &Lab, costs: Costs) -> Result<Vec<Findings>, Stop> {
     all.into_iter().collect()
 }
 
-fn of_seed(lab: &Lab, costs: Costs, seed: u64) -> Result<Findings, Stop> {
+fn of_seed(lab: &Lab, costs: Costs, seed: u64) -> Result<Findings, ExitError> {
     let mut traces = Traces::new(lab.safety.trace_bytes_max.min(TRACE_BYTES_MAX));
     let options = Options { costs, seed, ..Options::new(lab, Kernel::Fanotify) };
     lab_sim::simulate(lab, &options, &mut traces);
     let files = traces.into_files();
     let parsed: Result<Vec<Trace<'_>>, _> = files.iter().map(|file| Trace::parse(&file.bytes)).collect();
-    let parsed = parsed.map_err(|error| Stop::bug(format!("a simulated trace cannot be read: {error}")))?;
+    let parsed =
+        parsed.map_err(|error| ExitError::bug(format!("a simulated trace cannot be read: {error}")))?;
     let context = Context { lab, run: "simulated", backend: "sim", replay: "", unreadable: &[] };
     Ok(analyse(&parsed, &context))
 }
 
-fn write(places: &Places, folder: &Path, whole: &Conformance) -> Result<(), Stop> {
+fn write(places: &Places, folder: &Path, whole: &Conformance) -> Result<(), ExitError> {
     let file = |name: &str, text: String| {
         let path = folder.join(name);
         let what = format!("cannot write {}", relative(&path).display());
-        output::replace(places, &path, &text).map_err(|error| Stop::output(&what, &error))
+        output::replace(places, &path, &text).map_err(|error| ExitError::output(&what, &error))
     };
     file("conformance.json", format!("{:#}\n", whole.json()))?;
     file("conformance.md", whole.markdown())

@@ -7,10 +7,10 @@ use lab_model::Lab;
 use lab_orchestrator::{Review, RunFolder};
 use serde_json::{Value, json};
 
-use super::{Stop, report, sim::simulated_rules};
+use super::{ExitError, report, sim::simulated_rules};
 use crate::{arguments::Diff, labs::Places, terminal};
 
-pub(super) fn diff(places: &Places, arguments: &Diff) -> Result<u8, Stop> {
+pub(super) fn diff(places: &Places, arguments: &Diff) -> Result<u8, ExitError> {
     let names = [&arguments.before, &arguments.after];
     let [before, after] = names.map(|name| report::find(places, Some(name)));
     let (before, after) = (before?, after?);

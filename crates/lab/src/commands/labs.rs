@@ -3,21 +3,21 @@
 use clap::CommandFactory;
 use lab_config::Heading;
 
-use super::Stop;
+use super::ExitError;
 use crate::{
     arguments::{Arguments, List, SchemaOf},
     labs::Places,
     terminal,
 };
 
-pub(super) fn list(places: &Places, list: &List) -> Result<u8, Stop> {
+pub(super) fn list(places: &Places, list: &List) -> Result<u8, ExitError> {
     if !list.names.is_empty() {
         return describe(places, &list.names);
     }
     let labs = places.labs()?;
     if labs.is_empty() {
         let message = format!("{} holds no lab files", places.configs.display());
-        return Err(Stop::usage(message, "name the folder with --configs"));
+        return Err(ExitError::usage(message, "name the folder with --configs"));
     }
     let width = labs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut code = 0;
@@ -55,12 +55,12 @@ fn chapter(name: &str, about: &str, Heading { what, why, expect }: &Heading) -> 
     )
 }
 
-fn heading_of(places: &Places, name: &str) -> Result<Heading, Stop> {
+fn heading_of(places: &Places, name: &str) -> Result<Heading, ExitError> {
     Ok(lab_config::heading(&String::from_utf8_lossy(&places.source(name)?)))
 }
 
 /// Says what each lab does, why, and what to expect of it.
-fn describe(places: &Places, names: &[String]) -> Result<u8, Stop> {
+fn describe(places: &Places, names: &[String]) -> Result<u8, ExitError> {
     for (place, name) in names.iter().enumerate() {
         let lab = places.read(name)?;
         let Heading { what, why, expect } = heading_of(places, name)?;
@@ -76,7 +76,7 @@ fn describe(places: &Places, names: &[String]) -> Result<u8, Stop> {
     Ok(0)
 }
 
-pub(super) fn validate(places: &Places, names: &[String]) -> Result<u8, Stop> {
+pub(super) fn validate(places: &Places, names: &[String]) -> Result<u8, ExitError> {
     let all: Vec<String>;
     let names = if names.is_empty() {
         all = places.labs()?.into_iter().map(|(name, _)| name).collect();
@@ -98,7 +98,7 @@ pub(super) fn validate(places: &Places, names: &[String]) -> Result<u8, Stop> {
     Ok(code)
 }
 
-pub(super) fn explain(field: Option<&str>) -> Result<u8, Stop> {
+pub(super) fn explain(field: Option<&str>) -> Result<u8, ExitError> {
     let Some(field) = field else {
         let mut fields = lab_config::field_paths().join("\n");
         fields.push('\n');
@@ -110,13 +110,13 @@ pub(super) fn explain(field: Option<&str>) -> Result<u8, Stop> {
             Some(nearest) => format!("did you mean {nearest}? `lab explain` lists all fields"),
             None => "`lab explain` lists all fields".to_owned(),
         };
-        return Err(Stop::usage(format!("a lab file has no field \"{field}\""), mend));
+        return Err(ExitError::usage(format!("a lab file has no field \"{field}\""), mend));
     };
     terminal::print(&text)?;
     Ok(0)
 }
 
-pub(super) fn schema(of: SchemaOf) -> Result<u8, Stop> {
+pub(super) fn schema(of: SchemaOf) -> Result<u8, ExitError> {
     match of {
         SchemaOf::Lab => terminal::print(&lab_config::schema_text())?,
         SchemaOf::Report => terminal::print(&lab_report::json::schema())?,
@@ -124,7 +124,7 @@ pub(super) fn schema(of: SchemaOf) -> Result<u8, Stop> {
     Ok(0)
 }
 
-pub(super) fn completions(shell: clap_complete::Shell) -> Result<u8, Stop> {
+pub(super) fn completions(shell: clap_complete::Shell) -> Result<u8, ExitError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "lab", &mut script);
     terminal::print_script(&String::from_utf8_lossy(&script))?;

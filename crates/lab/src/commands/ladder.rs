@@ -8,13 +8,13 @@ use lab_sim::{Ladder, Options, Range, Rung, Trials};
 use serde_json::{Value, json};
 
 use super::{
-    Stop,
+    ExitError,
     trials::{about, figures, nanoseconds, range, seeds, storm_only, trials_json},
     up::{refuse_what_is_not_simulated, rules_here},
 };
 use crate::{arguments, labs::Places, parallel, table::Table, terminal};
 
-pub(super) fn ladder(places: &Places, arguments: &arguments::Ladder) -> Result<u8, Stop> {
+pub(super) fn ladder(places: &Places, arguments: &arguments::Ladder) -> Result<u8, ExitError> {
     let lab = storm_only(places.read(&arguments.name)?);
     let kernel = rules_here(arguments.rules);
     refuse_what_is_not_simulated(&lab, kernel)?;

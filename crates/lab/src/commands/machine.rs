@@ -8,7 +8,7 @@ use lab_orchestrator::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Stop;
+use super::ExitError;
 use crate::{
     arguments::{Doctor, Down, Status},
     labs::{Places, relative},
@@ -19,11 +19,11 @@ use crate::{
 /// Without a lab's name the doctor looks for room for this many clients.
 const CLIENTS_USUAL: usize = 3;
 
-pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
+pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, ExitError> {
     let living = if arguments.force { LivingLabs::End } else { LivingLabs::Stay };
     let mut say = |what: &str| terminal::eprint(&format!("{what}\n"));
     let found = lab_orchestrator::down(&places.runs, living, &mut say)?;
-    // After the runs: their launchers and conductors may use the daemons to the last.
+    // After the runs: their launchers and controllers may use the daemons to the last.
     let daemons =
         ClientsAre::here(arguments.daemons.stand_in.clone(), &places.trusted).and_then(|clients_are| {
             lab_orchestrator::down_daemons(&clients_are, &places.trusted, living, &mut say)
@@ -48,7 +48,7 @@ pub(super) fn down(places: &Places, arguments: &Down) -> Result<u8, Stop> {
         terminal::print(&format!("removed the control group {}\n", group.display()))?;
     }
     if !up.is_empty() {
-        return Err(Stop::usage(up.join("; "), HOW_TO_END));
+        return Err(ExitError::usage(up.join("; "), HOW_TO_END));
     }
     let daemons = daemons?;
     if let Some(pid) = daemons.ended {
@@ -75,7 +75,7 @@ struct Seen {
     lab: String,
     run: String,
     folder: String,
-    /// True while its launcher or its conductor lives.
+    /// True while its launcher or its controller lives.
     up: bool,
     backend: Option<String>,
     outcome: Option<String>,
@@ -96,7 +96,7 @@ struct Expected {
     held: Option<bool>,
 }
 
-pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, Stop> {
+pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, ExitError> {
     let mut runs = RunFolder::all(&places.runs)?;
     runs.sort_by_key(|run| std::cmp::Reverse((run.name(), run.root().to_owned())));
     let mut seen: Vec<Seen> = Vec::new();
@@ -149,7 +149,7 @@ fn look(folder: &RunFolder) -> Seen {
     }
 }
 
-pub(super) fn doctor(places: &Places, arguments: &Doctor) -> Result<u8, Stop> {
+pub(super) fn doctor(places: &Places, arguments: &Doctor) -> Result<u8, ExitError> {
     let lab = arguments.name.as_ref().map(|name| places.read(name)).transpose()?;
     let clients = lab.as_ref().map_or(CLIENTS_USUAL, |lab| lab.clients.len());
     let findings = if arguments.probe {
@@ -239,7 +239,8 @@ fn wanted(clients: usize, lab: Option<&Lab>) -> Wanted {
     let queues = |events: NotifyEvents| {
         if cfg!(target_os = "macos") { usize::from(!events.is_empty()) } else { events.groups() }
     };
-    let told = lab.map_or(0, |lab| lab.clients.iter().map(|client| queues(lab.told_of(client))).sum());
+    let told =
+        lab.map_or(0, |lab| lab.clients.iter().map(|client| queues(lab.notify_events_of(client))).sum());
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Wanted { clients: number(clients), queues: number(clients + told) }
 }
@@ -258,7 +259,7 @@ fn machine(wanted: Wanted) -> Vec<Finding> {
 
 /// Looks at this machine and connects clients as signed as a lab's are.
 #[cfg(target_os = "macos")]
-fn probe(places: &Places, wanted: Wanted) -> Result<Vec<Finding>, Stop> {
+fn probe(places: &Places, wanted: Wanted) -> Result<Vec<Finding>, ExitError> {
     /// More slots than any machine has been seen to have.
     const SLOTS_MAX: u32 = 256;
     let signing = super::bundle::signing_of(places, None)?;
@@ -271,8 +272,11 @@ fn probe(places: &Places, wanted: Wanted) -> Result<Vec<Finding>, Stop> {
 
 /// What the doctor of another system asks anyway is all that can be asked.
 #[cfg(not(target_os = "macos"))]
-fn probe(_: &Places, _: Wanted) -> Result<Vec<Finding>, Stop> {
-    Err(Stop::usage("--probe connects Endpoint Security clients, which only a Mac has", "leave --probe out"))
+fn probe(_: &Places, _: Wanted) -> Result<Vec<Finding>, ExitError> {
+    Err(ExitError::usage(
+        "--probe connects Endpoint Security clients, which only a Mac has",
+        "leave --probe out",
+    ))
 }
 
 /// Of another system nothing is known.

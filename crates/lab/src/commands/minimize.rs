@@ -5,7 +5,7 @@ use lab_orchestrator::{FailureKind, RunFolder};
 use lab_sim::{Counting, Kernel, Options, Summary};
 
 use super::{
-    Stop,
+    ExitError,
     sim::{in_words, lab_of, shows, simulated_rules},
     up::{refuse_what_is_not_simulated, rules_here},
 };
@@ -15,7 +15,7 @@ use crate::{
     output, terminal,
 };
 
-pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop> {
+pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, ExitError> {
     let (mut lab, kernel) = given(places, arguments)?;
     refuse_what_is_not_simulated(&lab, kernel)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
@@ -24,7 +24,7 @@ pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop
     let Some(find) = arguments.find.or_else(|| first_shown(&lab, &options)) else {
         progress.end();
         let message = format!("{} with seed {} and {} rules goes well", lab.name, lab.seed, kernel.name());
-        return Err(Stop {
+        return Err(ExitError {
             code: 1,
             message,
             mend: Some(format!(
@@ -43,7 +43,7 @@ pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop
             kernel.name(),
             in_words(find)
         );
-        return Err(Stop { code: 1, message, mend: None });
+        return Err(ExitError { code: 1, message, mend: None });
     };
     let steps = found.steps.len();
     terminal::eprint(&format!(
@@ -61,7 +61,7 @@ pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop
         None => terminal::print(&yaml)?,
         Some(path) => {
             let what = format!("cannot write {}", path.display());
-            output::replace(places, path, &yaml).map_err(|error| Stop::output(&what, &error))?;
+            output::replace(places, path, &yaml).map_err(|error| ExitError::output(&what, &error))?;
             terminal::print(&format!("{}\n", relative(path).display()))?;
         }
     }
@@ -69,7 +69,7 @@ pub(super) fn minimize(places: &Places, arguments: &Minimize) -> Result<u8, Stop
 }
 
 /// The lab that is meant: a lab file, or what ran in a run.
-fn given(places: &Places, arguments: &Minimize) -> Result<(Lab, Kernel), Stop> {
+fn given(places: &Places, arguments: &Minimize) -> Result<(Lab, Kernel), ExitError> {
     let name = &arguments.lab;
     // A lab's name is also the name of its latest run: the lab file comes first.
     let lab_file = places.lab_file(name);

@@ -16,16 +16,16 @@ mod trials;
 mod up;
 
 use crate::{
-    Stop,
+    ExitError,
     arguments::{Arguments, Command},
     labs::Places,
 };
 
 /// Runs the command and returns the exit code.
 /// `mask` is the mask of modes that this process was started with.
-pub(crate) fn run(arguments: &Arguments, mask: u32) -> Result<u8, Stop> {
-    if matches!(arguments.command, Command::Conduct) {
-        lab_orchestrator::conduct()?;
+pub(crate) fn run(arguments: &Arguments, mask: u32) -> Result<u8, ExitError> {
+    if matches!(arguments.command, Command::Control) {
+        lab_orchestrator::control()?;
         return Ok(0);
     }
     // What needs no lab and no run needs no folder either.
@@ -59,6 +59,6 @@ pub(crate) fn run(arguments: &Arguments, mask: u32) -> Result<u8, Stop> {
         Command::Minimize(minimize) => minimize::minimize(&places, minimize),
         Command::Schema { of } => labs::schema(*of),
         Command::Completions { shell } => labs::completions(*shell),
-        Command::Conduct => Ok(0),
+        Command::Control => Ok(0),
     }
 }

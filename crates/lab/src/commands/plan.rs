@@ -7,7 +7,7 @@ use lab_report::units;
 use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
 
-use super::{Stop, machine, up::rules_here};
+use super::{ExitError, machine, up::rules_here};
 use crate::{
     arguments::Plan,
     labs::{Places, relative},
@@ -15,7 +15,7 @@ use crate::{
     terminal,
 };
 
-pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, Stop> {
+pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, ExitError> {
     let lab = places.read(&arguments.name)?;
     let kernel = rules_here(arguments.rules);
     let plan = lab_sim::plan(&lab, kernel, Costs::default());
@@ -71,9 +71,7 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         });
     }
     if plan.merges {
-        text.push_str(
-            "  at most, that is: what one thread does on one file is one notice while it lies unread\n",
-        );
+        text.push_str("  an upper bound: fanotify merges unread events of one thread on one file\n");
     }
     text.push_str(&format!("  loop gain {}", units::number(plan.loop_gain)));
     text.push_str(&match plan.circle.as_slice() {
@@ -103,9 +101,11 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
             "  who signed a program is not known here: a rule about it counts as denying nothing\n",
         );
     }
-    text.push_str("\nWho is asked about or told of whose operations, and how many it makes for each\n");
+    text.push_str(
+        "\nAUTH and NOTIFY events that each client gets, by originator, and its operations for each\n",
+    );
     text.push_str(&matrix(lab, plan));
-    text.push_str(&told(lab, plan.kernel));
+    text.push_str(&notify_table(lab, plan.kernel));
     text.push_str(&products(lab));
     text.push_str(&commands(lab));
     text.push_str("\nWould be installed for the run, and removed after it\n");
@@ -130,18 +130,18 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
 }
 
 /// Who hears of what after it has happened; and what the kernel would tell nobody, for which `lab up` refuses the lab.
-fn told(lab: &Lab, kernel: Kernel) -> String {
+fn notify_table(lab: &Lab, kernel: Kernel) -> String {
     let backend = match kernel {
         Kernel::Fanotify => BackendChoice::Fanotify,
         Kernel::EndpointSecurity => BackendChoice::EndpointSecurity,
     };
     let mut text = String::new();
     for client in lab.clients.iter().filter(|client| lab.notifies(client)) {
-        let events = lab.told_of(client);
+        let events = lab.notify_events_of(client);
         let names: Vec<&str> = events.iter().map(NotifyEvent::name).collect();
         text.push_str(&format!("  {}: {}\n", client.id, names.join(", ")));
         for event in events.iter() {
-            if let Some(why) = event.untold_by(backend) {
+            if let Some(why) = event.unsupported_by(backend) {
                 text.push_str(&format!("    not of `{}`: {why}; `lab up` refuses the lab\n", event.name()));
             }
         }
@@ -153,9 +153,7 @@ fn told(lab: &Lab, kernel: Kernel) -> String {
         Kernel::Fanotify => "group, and one more for names that come and go",
         Kernel::EndpointSecurity => "connection, and so another client slot",
     };
-    format!(
-        "\nWho is told after it has happened, and keeps nobody waiting (each takes another {queue})\n{text}"
-    )
+    format!("\nClients of NOTIFY events, for whom nobody waits (each takes another {queue})\n{text}")
 }
 
 /// The products that would be started beside the clients.
@@ -214,7 +212,7 @@ fn command_line(words: &[String]) -> String {
 }
 
 fn matrix(lab: &Lab, plan: &lab_sim::Plan) -> String {
-    let makers = plan.makers.iter().cloned();
+    let makers = plan.originators.iter().cloned();
     let headings = [String::new()].into_iter().chain(makers).chain(["workload".to_owned()]);
     let mut table = Table::with(headings.collect());
     for (place, client) in lab.clients.iter().enumerate() {
@@ -222,7 +220,7 @@ fn matrix(lab: &Lab, plan: &lab_sim::Plan) -> String {
             let (sees, hears) = (plan.sees[place][maker], plan.hears[place][maker]);
             said(sees, hears, plan.reacts[place][maker])
         };
-        let row = (0..plan.makers.len()).map(cell);
+        let row = (0..plan.originators.len()).map(cell);
         let workload = plan.on_workload[place];
         let workload = said(workload.asked, workload.told, workload.operations);
         table.row([client.id.to_string()].into_iter().chain(row).chain([workload]));
@@ -283,7 +281,7 @@ fn as_json(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         "lab": lab.name,
         "rules": plan.kernel.name(),
         "clients": clients,
-        "makers": plan.makers,
+        "makers": plan.originators,
         "sees": plan.sees,
         "hears": plan.hears,
         "reacts": plan.reacts,

@@ -6,7 +6,7 @@ use lab_analysis::findings::{Findings, Outcome};
 use lab_model::Timebase;
 use lab_orchestrator::{ExportFormat, Failure, FailureKind, RunFolder, interrupts};
 
-use super::Stop;
+use super::ExitError;
 use crate::{
     arguments::{Export, ExportTo, Format, Import, Report},
     labs::{Places, relative},
@@ -14,14 +14,14 @@ use crate::{
 };
 
 /// The run that a user means.
-pub(super) fn find(places: &Places, run: Option<&str>) -> Result<RunFolder, Stop> {
+pub(super) fn find(places: &Places, run: Option<&str>) -> Result<RunFolder, ExitError> {
     RunFolder::find(&places.runs, run)?.ok_or_else(|| {
         let runs = relative(places.runs.path());
         let message = match run {
             Some(run) => format!("there is no run \"{run}\" in {}", runs.display()),
             None => format!("there is no run in {}", runs.display()),
         };
-        Stop::usage(message, "`lab up three-clients` makes one; `lab status` lists the last ones")
+        ExitError::usage(message, "`lab up three-clients` makes one; `lab status` lists the last ones")
     })
 }
 
@@ -46,7 +46,7 @@ pub(super) fn exit_code(findings: &Findings) -> u8 {
     if unsure || findings.outcome == Outcome::Unknown { 2 } else { 0 }
 }
 
-pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, Stop> {
+pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, ExitError> {
     let client = arguments.client.as_deref();
     let format = if arguments.json { Format::Json } else { arguments.format };
     let folder = find(places, arguments.run.as_deref())?;
@@ -63,7 +63,7 @@ pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, Stop> {
         && !findings.clients.iter().any(|client| client.id == id)
     {
         let ids: Vec<&str> = findings.clients.iter().map(|client| client.id.as_str()).collect();
-        return Err(Stop::usage(
+        return Err(ExitError::usage(
             format!("the run has no client \"{id}\""),
             format!("there are: {}", ids.join(", ")),
         ));
@@ -88,13 +88,15 @@ pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, Stop> {
 }
 
 /// One client's part of report.json, with the versions of the whole.
-fn client_json(findings: &Findings, id: &str) -> Result<String, Stop> {
+fn client_json(findings: &Findings, id: &str) -> Result<String, ExitError> {
     let client = findings.clients.iter().find(|client| client.id == id);
     let part = serde_json::json!({ "schema": findings.schema, "lab": findings.lab, "run": findings.run, "client": client });
-    serde_json::to_string_pretty(&part).map(|text| text + "\n").map_err(|error| Stop::bug(error.to_string()))
+    serde_json::to_string_pretty(&part)
+        .map(|text| text + "\n")
+        .map_err(|error| ExitError::bug(error.to_string()))
 }
 
-pub(super) fn import(places: &Places, arguments: &Import) -> Result<u8, Stop> {
+pub(super) fn import(places: &Places, arguments: &Import) -> Result<u8, ExitError> {
     let timebase = arguments.timebase.as_deref().map(timebase).transpose()?;
     let (folder, findings) = lab_orchestrator::import(&arguments.file, &places.runs, timebase)?;
     terminal::print_painted(&lab_report::text::run(&findings, &terminal::style()))?;
@@ -103,11 +105,11 @@ pub(super) fn import(places: &Places, arguments: &Import) -> Result<u8, Stop> {
 }
 
 /// Nanoseconds for each tick, written as a fraction such as 125/3.
-fn timebase(text: &str) -> Result<Timebase, Stop> {
+fn timebase(text: &str) -> Result<Timebase, ExitError> {
     let part = |part: &str| part.parse::<u32>().ok().filter(|&part| part > 0);
     let fraction = text.split_once('/').and_then(|(numer, denom)| Some((part(numer)?, part(denom)?)));
     let (numer, denom) = fraction.ok_or_else(|| {
-        Stop::usage(
+        ExitError::usage(
             format!("\"{text}\" is no timebase"),
             "write a fraction: 125/3 on Apple silicon, 1/1 on Intel",
         )
@@ -115,7 +117,7 @@ fn timebase(text: &str) -> Result<Timebase, Stop> {
     Ok(Timebase { numer, denom })
 }
 
-pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
+pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, ExitError> {
     let folder = find(places, arguments.run.as_deref())?;
     let (format, name) = match arguments.to {
         ExportTo::Perfetto => (ExportFormat::Perfetto, "trace.pftrace"),
@@ -133,7 +135,7 @@ pub(super) fn export(places: &Places, arguments: &Export) -> Result<u8, Stop> {
         // The reader of a pipe may have seen enough.
         return match exported.and_then(|_| out.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Stop::output("cannot write the export", &error))
+                Err(ExitError::output("cannot write the export", &error))
             }
             _ => Ok(0),
         };

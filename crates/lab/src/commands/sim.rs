@@ -9,7 +9,7 @@ use lab_sim::{Costs, Counting, Histogram, Kernel, Options, Outcome, Summary};
 use serde_json::{Value, json};
 
 use super::{
-    Stop,
+    ExitError,
     calibration::{Calibrated, Gathered},
     report,
     up::{refuse_what_is_not_simulated, rules_here},
@@ -25,7 +25,7 @@ use crate::{
 /// The most runs of which each has a line.
 const SEEDS_MAX: u64 = 100_000;
 
-pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, Stop> {
+pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, ExitError> {
     let mut lab = places.read(&arguments.name)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
     let (kernel, measured) = match arguments.from.as_slice() {
@@ -90,7 +90,7 @@ fn search(
     options: &Options,
     (seeds, find): (&RangeInclusive<u64>, Find),
     arguments: &Sim,
-) -> Result<u8, Stop> {
+) -> Result<u8, ExitError> {
     let of_seed = |seed| if arguments.swarm { lab_sim::swarm(lab, seed) } else { lab.clone() };
     let decisions_max = arguments.decisions_max;
     let run = |lab: &Lab, seed| {
@@ -118,7 +118,7 @@ fn search(
     };
     let found = Lab { seed, ..of_seed(seed) };
     if run(&found, seed) != first {
-        return Err(Stop::bug(format!("seed {seed} did not show the same run again")));
+        return Err(ExitError::bug(format!("seed {seed} did not show the same run again")));
     }
     report_hit(places, &found, options, &first, (find, count), arguments)?;
     Ok(0)
@@ -132,12 +132,12 @@ fn report_hit(
     summary: &Summary,
     (find, count): (Find, usize),
     arguments: &Sim,
-) -> Result<(), Stop> {
+) -> Result<(), ExitError> {
     let (kernel, seed) = (options.kernel, found.seed);
     let yaml = arguments.swarm.then(|| lab_config::to_yaml(found));
     if let (Some(path), Some(yaml)) = (&arguments.output, &yaml) {
         let what = format!("cannot write {}", path.display());
-        output::replace(places, path, yaml).map_err(|error| Stop::output(&what, &error))?;
+        output::replace(places, path, yaml).map_err(|error| ExitError::output(&what, &error))?;
     }
     if arguments.json {
         let run = summary_json(found, kernel, summary, None);
@@ -197,10 +197,10 @@ fn many(
     seeds: &RangeInclusive<u64>,
     threads: usize,
     as_json: bool,
-) -> Result<u8, Stop> {
+) -> Result<u8, ExitError> {
     if seeds.end() - seeds.start() >= SEEDS_MAX {
         let message = format!("these are more than {SEEDS_MAX} seeds");
-        return Err(Stop::usage(message, "take fewer, or say with --find what to look for"));
+        return Err(ExitError::usage(message, "take fewer, or say with --find what to look for"));
     }
     let seeds: Vec<u64> = seeds.clone().collect();
     let progress = terminal::Progress::new(&format!("simulating {} with seed", lab.name));
@@ -351,7 +351,11 @@ fn summary_json(lab: &Lab, kernel: Kernel, summary: &Summary, measured: Option<&
 }
 
 /// Takes the costs from live runs: the median of each figure over the runs of one lab.
-fn calibrated(places: &Places, runs: &[String], rules: Option<Rules>) -> Result<(Kernel, Calibrated), Stop> {
+fn calibrated(
+    places: &Places,
+    runs: &[String],
+    rules: Option<Rules>,
+) -> Result<(Kernel, Calibrated), ExitError> {
     let mut groups: Vec<(Lab, Vec<RunFolder>)> = Vec::new();
     let mut folders = Vec::new();
     for run in runs {
@@ -385,7 +389,7 @@ fn calibrated(places: &Places, runs: &[String], rules: Option<Rules>) -> Result<
 }
 
 /// All runs that the store holds of labs that only show what this machine costs.
-fn calibration_runs(places: &Places) -> Result<Vec<RunFolder>, Stop> {
+fn calibration_runs(places: &Places) -> Result<Vec<RunFolder>, ExitError> {
     let mut folders = Vec::new();
     for run in RunFolder::all(&places.runs)?.into_iter().filter(|run| is_for_calibration(&run.lab())) {
         folders.extend(run.open()?);
@@ -393,7 +397,7 @@ fn calibration_runs(places: &Places) -> Result<Vec<RunFolder>, Stop> {
     if folders.is_empty() {
         let files: Vec<String> =
             places.calibration_labs()?.iter().map(|file| relative(file).display().to_string()).collect();
-        return Err(Stop::usage(
+        return Err(ExitError::usage(
             format!("{} holds no run of a lab for calibration", relative(places.runs.path()).display()),
             format!("run each of them once or more with `lab up`: {}", files.join(", ")),
         ));
@@ -402,7 +406,7 @@ fn calibration_runs(places: &Places) -> Result<Vec<RunFolder>, Stop> {
 }
 
 /// The lab as it ran.
-pub(super) fn lab_of(folder: &RunFolder) -> Result<Lab, Stop> {
+pub(super) fn lab_of(folder: &RunFolder) -> Result<Lab, ExitError> {
     Ok(lab_orchestrator::lab_of(folder)?)
 }
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::results::{Cells, Results};
 use super::{
-    Stop,
+    ExitError,
     trials::{HEADINGS, figures, seeds, storm_only, trials_json},
     up::{self, refuse_what_is_not_simulated, rules_here},
 };
@@ -32,25 +32,25 @@ use crate::{
 
 /// Where the cells run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ground {
+enum Execution {
     Fanotify,
     Sim(Kernel),
 }
 
-impl Ground {
+impl Execution {
     /// The words by which results say where they come from.
     fn name(self) -> String {
         match self {
-            Ground::Fanotify => "fanotify".to_owned(),
-            Ground::Sim(kernel) => format!("sim, {} rules", kernel.name()),
+            Execution::Fanotify => "fanotify".to_owned(),
+            Execution::Sim(kernel) => format!("sim, {} rules", kernel.name()),
         }
     }
 }
 
-pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
+pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, ExitError> {
     let lab = storm_only(places.read(&arguments.name)?);
     let ground = ground(arguments)?;
-    if let Ground::Sim(kernel) = ground {
+    if let Execution::Sim(kernel) = ground {
         refuse_what_is_not_simulated(&lab, kernel)?;
     }
     let axes = axes::axes(&arguments.vary)?;
@@ -68,7 +68,7 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
     let results = Results::open(places, &folder, &ground.name(), &cells, &seeds)?;
     let progress = terminal::Progress::new(&format!("sweeping {}", lab.name));
     match ground {
-        Ground::Sim(kernel) => {
+        Execution::Sim(kernel) => {
             parallel::map(
                 &cells,
                 parallel::threads(arguments.jobs),
@@ -81,9 +81,9 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
                 },
             )
             .into_iter()
-            .collect::<Result<(), Stop>>()?;
+            .collect::<Result<(), ExitError>>()?;
         }
-        Ground::Fanotify => {
+        Execution::Fanotify => {
             for (place, cell) in cells.iter().enumerate() {
                 results.complete(cell, |missing| {
                     missing.iter().map(|&seed| live_trial(places, cell, seed, (place, cells.len()))).collect()
@@ -96,28 +96,34 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, Stop> {
     show(places, &lab.name, &ground.name(), &names, &found, &folder, arguments.json)
 }
 
-fn ground(arguments: &Sweep) -> Result<Ground, Stop> {
+fn ground(arguments: &Sweep) -> Result<Execution, ExitError> {
     match arguments.backend {
-        None | Some(Backend::Sim) => Ok(Ground::Sim(rules_here(arguments.rules))),
+        None | Some(Backend::Sim) => Ok(Execution::Sim(rules_here(arguments.rules))),
         Some(_) if arguments.rules.is_some() => {
-            Err(Stop::usage("--rules is for the simulator", "leave --backend or --rules out"))
+            Err(ExitError::usage("--rules is for the simulator", "leave --backend or --rules out"))
         }
-        Some(Backend::EndpointSecurity) => {
-            Err(Stop::usage("a sweep on endpoint-security is not there yet", "use --rules endpoint-security"))
-        }
-        Some(Backend::Fanotify) => Ok(Ground::Fanotify),
-        Some(Backend::Auto) if up::live_works(lab_doctor::Consent::No).is_ok() => Ok(Ground::Fanotify),
-        Some(Backend::Auto) => Ok(Ground::Sim(rules_here(None))),
+        Some(Backend::EndpointSecurity) => Err(ExitError::usage(
+            "a sweep on endpoint-security is not there yet",
+            "use --rules endpoint-security",
+        )),
+        Some(Backend::Fanotify) => Ok(Execution::Fanotify),
+        Some(Backend::Auto) if up::live_works(lab_doctor::Consent::No).is_ok() => Ok(Execution::Fanotify),
+        Some(Backend::Auto) => Ok(Execution::Sim(rules_here(None))),
     }
 }
 
 /// One live run of a cell.
-fn live_trial(places: &Places, cell: &Cell, seed: u64, (place, of): (usize, usize)) -> Result<Trial, Stop> {
+fn live_trial(
+    places: &Places,
+    cell: &Cell,
+    seed: u64,
+    (place, of): (usize, usize),
+) -> Result<Trial, ExitError> {
     let lab = Lab { seed, backend: BackendChoice::Fanotify, ..cell.lab.clone() };
     let settings: Vec<String> = cell.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     terminal::eprint(&format!("cell {} of {of}: {}, seed {seed}\n", place + 1, settings.join(" ")));
-    let (folder, conducted) = up::live(places, &lab, &up::Manner::USUAL)?;
-    conducted?;
+    let (folder, controlled) = up::live(places, &lab, &up::LiveOptions::USUAL)?;
+    controlled?;
     Ok(trial_of(&lab_orchestrator::review(&folder)?.findings))
 }
 
@@ -144,7 +150,7 @@ fn trial_of(findings: &Findings) -> Trial {
 }
 
 /// Reads what the jobs of an emitted sweep have left.
-pub(super) fn merge(places: &Places, arguments: &Merge) -> Result<u8, Stop> {
+pub(super) fn merge(places: &Places, arguments: &Merge) -> Result<u8, ExitError> {
     let (manifest, folder) = emit::manifest(&arguments.folders)?;
     let mut cells = manifest.rows();
     let mut foreign = 0;
@@ -175,7 +181,11 @@ pub(super) fn merge(places: &Places, arguments: &Merge) -> Result<u8, Stop> {
 }
 
 /// All run folders in a folder, in the order of their paths.
-fn runs_below(places: &Places, folder: &std::path::Path, found: &mut Vec<RunFolder>) -> Result<(), Stop> {
+fn runs_below(
+    places: &Places,
+    folder: &std::path::Path,
+    found: &mut Vec<RunFolder>,
+) -> Result<(), ExitError> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
@@ -200,12 +210,12 @@ fn show(
     cells: &Cells,
     folder: &std::path::Path,
     as_json: bool,
-) -> Result<u8, Stop> {
+) -> Result<u8, ExitError> {
     let trials: Vec<Trials> = cells.iter().map(|row| Trials::of(row.runs.clone())).collect();
     let path = folder.join("sweep.html");
     let page = picture::page(&pictured(lab, ground, names, cells, &trials));
     output::replace(places, &path, &page)
-        .map_err(|error| Stop::output(&format!("cannot write {}", path.display()), &error))?;
+        .map_err(|error| ExitError::output(&format!("cannot write {}", path.display()), &error))?;
     if as_json {
         let rows: Vec<Value> = cells
             .iter()

@@ -8,7 +8,7 @@ use lab_model::{BackendChoice, Lab};
 use lab_orchestrator::{ClientsAre, ExportFormat, Failure, FailureKind, Request, RunFolder, interrupts};
 use lab_sim::{Kernel, Options, Traces};
 
-use super::{Stop, bundle::signing_of, machine, report};
+use super::{ExitError, bundle::signing_of, machine, report};
 use crate::{
     arguments::{Rules, Up},
     labs::Places,
@@ -22,7 +22,7 @@ const EXPORTED_DECISIONS_MAX: u64 = 1_500_000;
 
 /// Where a lab runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ground {
+enum Execution {
     /// A kernel of this machine.
     Live(BackendChoice),
     Sim(Kernel),
@@ -38,17 +38,17 @@ pub(super) const fn rules_here(rules: Option<Rules>) -> Kernel {
     }
 }
 
-pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, Stop> {
+pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
     let mut lab = places.read(&arguments.name)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
     lab.backend = arguments.backend.map_or(lab.backend, BackendChoice::from);
     let ground = ground(&lab, arguments)?;
-    let (folder, conducted) = match ground {
-        Ground::Live(kernel) => {
+    let (folder, controlled) = match ground {
+        Execution::Live(kernel) => {
             lab.backend = kernel;
-            live(places, &lab, &Manner::from(arguments))?
+            live(places, &lab, &LiveOptions::from(arguments))?
         }
-        Ground::Sim(kernel) => {
+        Execution::Sim(kernel) => {
             lab.backend = BackendChoice::Sim;
             (simulated(places, &lab, kernel)?, Ok(()))
         }
@@ -66,12 +66,12 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, Stop> {
         terminal::print(&report::pages(&folder))?;
     }
     written?;
-    conducted?;
+    controlled?;
     Ok(report::exit_code(findings))
 }
 
 /// Decides where the lab runs, and says so when nobody else did.
-fn ground(lab: &Lab, arguments: &Up) -> Result<Ground, Stop> {
+fn ground(lab: &Lab, arguments: &Up) -> Result<Execution, ExitError> {
     let kernel = rules_here(arguments.rules);
     // Whoever names rules means the simulator, unless another kernel was named as well.
     let choice = match (lab.backend, arguments.rules) {
@@ -80,12 +80,12 @@ fn ground(lab: &Lab, arguments: &Up) -> Result<Ground, Stop> {
     };
     if arguments.rules.is_some() && choice != BackendChoice::Sim {
         let message = format!("--rules is for the simulator; {} has its own", choice.name());
-        return Err(Stop::usage(message, "add --backend sim, or leave --rules out"));
+        return Err(ExitError::usage(message, "add --backend sim, or leave --rules out"));
     }
     match choice {
-        BackendChoice::Sim => Ok(Ground::Sim(kernel)),
+        BackendChoice::Sim => Ok(Execution::Sim(kernel)),
         BackendChoice::Fanotify | BackendChoice::EndpointSecurity if choice == LIVE => {
-            Ok(Ground::Live(choice))
+            Ok(Execution::Live(choice))
         }
         BackendChoice::Fanotify => {
             let mend = "use --backend sim --rules fanotify";
@@ -95,14 +95,14 @@ fn ground(lab: &Lab, arguments: &Up) -> Result<Ground, Stop> {
             let mend = "use --backend sim --rules endpoint-security";
             Err(Failure::new(FailureKind::BackendMissing, "Endpoint Security is macOS's").mend(mend).into())
         }
-        BackendChoice::Auto => Ok(match live_works(Manner::from(arguments).consent) {
+        BackendChoice::Auto => Ok(match live_works(LiveOptions::from(arguments).consent) {
             Ok(()) => {
                 terminal::eprint(&format!("auto: {}\n", LIVE.name()));
-                Ground::Live(LIVE)
+                Execution::Live(LIVE)
             }
             Err(reason) => {
                 terminal::eprint(&format!("auto: sim with {} rules, because {reason}\n", kernel.name()));
-                Ground::Sim(kernel)
+                Execution::Sim(kernel)
             }
         }),
     }
@@ -140,7 +140,7 @@ pub(super) fn live_works(_: Consent) -> Result<(), String> {
 /// Refuses to storm a Mac that may be somebody's own. A lab on Linux lives in namespaces of its own, and can freeze
 /// nothing outside.
 #[cfg(target_os = "macos")]
-fn refuse_bare_metal(consent: Consent) -> Result<(), Stop> {
+fn refuse_bare_metal(consent: Consent) -> Result<(), ExitError> {
     lab_doctor::may_storm(&lab_doctor::MacFacts::gather(None), consent).map_err(|finding| {
         let failure = Failure::new(FailureKind::Privilege, format!("this machine is {}", finding.found));
         failure.mend(finding.mend.unwrap_or_default()).into()
@@ -148,13 +148,13 @@ fn refuse_bare_metal(consent: Consent) -> Result<(), Stop> {
 }
 
 #[cfg(not(target_os = "macos"))]
-fn refuse_bare_metal(_: Consent) -> Result<(), Stop> {
+fn refuse_bare_metal(_: Consent) -> Result<(), ExitError> {
     Ok(())
 }
 
 /// How a live lab is started, beside what its file says.
 #[derive(Clone, Debug)]
-pub(super) struct Manner {
+pub(super) struct LiveOptions {
     /// Whether somebody took the risk for bare metal.
     pub(super) consent: Consent,
     /// The signing file; the workspace's own without one.
@@ -163,14 +163,14 @@ pub(super) struct Manner {
     pub(super) stand_in: Option<PathBuf>,
 }
 
-impl Manner {
+impl LiveOptions {
     /// As a machine does it of itself.
-    pub(super) const USUAL: Manner = Manner { consent: Consent::No, signing: None, stand_in: None };
+    pub(super) const USUAL: LiveOptions = LiveOptions { consent: Consent::No, signing: None, stand_in: None };
 }
 
-impl From<&Up> for Manner {
-    fn from(arguments: &Up) -> Manner {
-        Manner {
+impl From<&Up> for LiveOptions {
+    fn from(arguments: &Up) -> LiveOptions {
+        LiveOptions {
             consent: if arguments.i_know { Consent::IKnow } else { Consent::No },
             signing: arguments.signing.signing.clone(),
             stand_in: arguments.daemons.stand_in.clone(),
@@ -181,19 +181,19 @@ impl From<&Up> for Manner {
 pub(super) fn live(
     places: &Places,
     lab: &Lab,
-    manner: &Manner,
-) -> Result<(RunFolder, Result<(), Failure>), Stop> {
+    manner: &LiveOptions,
+) -> Result<(RunFolder, Result<(), Failure>), ExitError> {
     refuse_bare_metal(manner.consent)?;
     let signing = signing_of(places, manner.signing.as_deref())?;
     let programs = lab_orchestrator::programs(places.workspace()?)?;
     let program =
-        env::current_exe().map_err(|error| Stop::bug(format!("this program has no path: {error}")))?;
+        env::current_exe().map_err(|error| ExitError::bug(format!("this program has no path: {error}")))?;
     let request = Request {
         lab,
         runs: &places.runs,
         programs: &programs,
         program: &program,
-        conductor_arguments: &["conduct"],
+        controller_arguments: &["control"],
         terminal: std::io::stderr().is_terminal(),
         clients_are: ClientsAre::here(manner.stand_in.clone(), &places.trusted)?,
         // Nothing but a Mac looks at a signature.
@@ -201,29 +201,29 @@ pub(super) fn live(
     };
     // Before the lab keeps the machine busy.
     let seen = machine::sheet(lab.clients.len(), &machine::examine(lab.clients.len(), Some(lab)));
-    let (folder, conducted) = lab_orchestrator::launch(&request)?;
+    let (folder, controlled) = lab_orchestrator::launch(&request)?;
     folder
         .write(RunFolder::DOCTOR, format!("{seen:#}\n").as_bytes())
-        .map_err(|error| Stop::output("cannot keep what the doctor saw", &error))?;
-    Ok((folder, conducted))
+        .map_err(|error| ExitError::output("cannot keep what the doctor saw", &error))?;
+    Ok((folder, controlled))
 }
 
 /// A lab without some of its parts would be another lab.
-pub(super) fn refuse_what_is_not_simulated(lab: &Lab, kernel: Kernel) -> Result<(), Stop> {
+pub(super) fn refuse_what_is_not_simulated(lab: &Lab, kernel: Kernel) -> Result<(), ExitError> {
     let rules = match kernel {
         Kernel::Fanotify => BackendChoice::Fanotify,
         Kernel::EndpointSecurity => BackendChoice::Sim,
     };
-    if let Some((client, event, why)) = lab.untold(rules) {
+    if let Some((client, event, why)) = lab.unsupported_notify(rules) {
         let event = event.name();
-        return Err(Stop::usage(
-            format!("{client} wants to be told of `{event}` events, and {why}"),
+        return Err(ExitError::usage(
+            format!("{client} subscribes to NOTIFY `{event}` events, and {why}"),
             format!("take `{event}` out of its `notify`, or simulate it with endpoint-security rules"),
         ));
     }
     match lab_sim::not_simulated(lab) {
         None => Ok(()),
-        Some(parts) => Err(Stop::usage(
+        Some(parts) => Err(ExitError::usage(
             format!("the simulator does not model {parts}, which {} has", lab.name),
             "run it live, or take these parts out",
         )),
@@ -231,7 +231,7 @@ pub(super) fn refuse_what_is_not_simulated(lab: &Lab, kernel: Kernel) -> Result<
 }
 
 /// Runs the lab in virtual time. Nothing is written before it is over, so that an interrupted one leaves nothing.
-fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, Stop> {
+fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, ExitError> {
     refuse_what_is_not_simulated(lab, kernel)?;
     let progress = terminal::Progress::new(&format!("simulating {} with {} rules", lab.name, kernel.name()));
     let mut traces = Traces::new(lab.safety.trace_bytes_max.min(SIMULATED_TRACE_BYTES_MAX));
@@ -250,7 +250,7 @@ fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, St
         }
         Ok(true)
     };
-    let is_whole = write().map_err(|error| Stop::output("cannot write the run", &error))?;
+    let is_whole = write().map_err(|error| ExitError::output("cannot write the run", &error))?;
     folder.uninstall();
     if !is_whole && let Err(error) = folder.discard() {
         tracing::warn!("the unfinished run {} stays behind: {error}", folder.root().display());

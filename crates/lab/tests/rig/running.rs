@@ -68,7 +68,7 @@ impl Running {
         lab_process::process_state(self.launcher()).is_none()
     }
 
-    /// The run's folder, once its conductor was started: the one whose marker names this launcher.
+    /// The run's folder, once its controller was started: the one whose marker names this launcher.
     pub fn folder(&self) -> Option<PathBuf> {
         let below =
             |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -76,7 +76,7 @@ impl Running {
         runs.into_iter().find(|run| {
             let marker = fs::read(run.join("active.json")).unwrap_or_default();
             let marker: Value = serde_json::from_slice(&marker).unwrap_or_default();
-            marker["launcher"]["pid"] == self.launcher() && marker["conductor"]["pid"].is_u64()
+            marker["launcher"]["pid"] == self.launcher() && marker["controller"]["pid"].is_u64()
         })
     }
 
@@ -110,14 +110,14 @@ impl Running {
     }
 
     /// The first process of the lab's namespaces.
-    pub fn conductor(&self) -> u32 {
+    pub fn controller(&self) -> u32 {
         let found = children(self.launcher());
-        *found.first().unwrap_or_else(|| panic!("the launcher has a conductor: {}", self.stderr()))
+        *found.first().unwrap_or_else(|| panic!("the launcher has a controller: {}", self.stderr()))
     }
 
     /// The process whose program's path contains this text.
     pub fn process(&self, program: &str) -> u32 {
-        self.child_of(self.conductor(), program)
+        self.child_of(self.controller(), program)
     }
 
     /// The child of a process whose program's path contains this text.

@@ -271,8 +271,8 @@ impl Engine<'_> {
             op.asked.push(Asked { client, read, answered, queued, blocked: 0, denied });
         }
         let (by, owner) = (op.by, op.owner);
-        let told = by.filter(|by| by.slot == NONE && dec.counted);
-        if let Some(tally) = told.and_then(|by| self.told.get_mut(usize::from(by.client))) {
+        let notified = by.filter(|by| by.slot == NONE && dec.counted);
+        if let Some(tally) = notified.and_then(|by| self.notify.get_mut(usize::from(by.client))) {
             tally.inflicted.raise(1);
         }
         self.forest.hold(dec.cascade);

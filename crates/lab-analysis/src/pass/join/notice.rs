@@ -5,7 +5,7 @@ use lab_trace::Notice;
 
 use super::*;
 use crate::{
-    measures::told::{Noticeable, Reacting},
+    measures::notify::{Noticeable, Reacting},
     pass::slots::By,
 };
 
@@ -19,7 +19,7 @@ impl Engine<'_> {
             self.counts.misplaced.raise(1);
             return;
         };
-        let slot = self.told_of(notice);
+        let slot = self.operation_of(notice);
         let op = slot.and_then(|slot| self.noticeable.get(slot)).copied();
         let column = match op {
             Some(op) => usize::from(op.column),
@@ -37,7 +37,7 @@ impl Engine<'_> {
             Some(op) => op.counted,
             None => matches!(self.phase_of(None, item.at), Some(PhaseKind::Storm | PhaseKind::Drain)),
         };
-        if let (true, Some(tally)) = (counted, self.told.get_mut(usize::from(client))) {
+        if let (true, Some(tally)) = (counted, self.notify.get_mut(usize::from(client))) {
             tally.notices.raise(1);
             for (place, event) in NotifyEvent::ALL.into_iter().enumerate() {
                 tally.by_event[place].raise(u64::from(notice.events.contains(event)));
@@ -53,10 +53,10 @@ impl Engine<'_> {
         if op.exec && notice.events.contains(NotifyEvent::Exec) {
             // A script's exec is told of once for the script and once for each program below it.
             if let Some(op) = self.noticeable.get_mut(slot) {
-                op.told |= operation::bit(client);
+                op.notified |= operation::bit(client);
             }
         } else if !op.exec && op.counted && notice.events.contains(NotifyEvent::Open) {
-            self.told[usize::from(client)].opens.told.raise(1);
+            self.notify[usize::from(client)].opens.notified.raise(1);
         }
         if op.cascade != NONE {
             self.hang(item, client, &op);
@@ -64,7 +64,7 @@ impl Engine<'_> {
     }
 
     /// The operation that a notice tells of: its thread's latest on its file.
-    fn told_of(&self, notice: &Notice) -> Option<u32> {
+    fn operation_of(&self, notice: &Notice) -> Option<u32> {
         let tid = notice.subject.tid;
         let of_file = notice.target.and_then(|file| self.by_file.get(&(tid, file.inode, file.device)));
         of_file.or_else(|| self.by_file.get(&(tid, 0, 0))).copied()
@@ -74,7 +74,7 @@ impl Engine<'_> {
     fn hang(&mut self, item: &Item, client: u16, op: &Noticeable) {
         let place = usize::try_from(item.record).unwrap_or(usize::MAX);
         let children_left = self.children[usize::from(item.trace)].get(place).copied().unwrap_or(0);
-        let kind = self.gain.told(client);
+        let kind = self.gain.of_notices(client);
         if op.in_storm {
             let last = self.last_parent[usize::from(item.trace)];
             let judged = item.record <= last || last == 0;
@@ -130,7 +130,7 @@ impl Engine<'_> {
             self.reacting.remove(slot);
             self.release(parent.cascade);
         }
-        let kind = self.gain.told(parent.client);
+        let kind = self.gain.of_notices(parent.client);
         Some(operation::Place {
             cascade: parent.cascade,
             parent: parent.node,
@@ -163,10 +163,10 @@ impl Engine<'_> {
     fn past(&mut self, slot: u32) {
         let Some(op) = self.noticeable.remove(slot) else { return };
         if op.counted && op.succeeded {
-            for (client, tally) in (0_u16..).zip(&mut self.told) {
+            for (client, tally) in (0_u16..).zip(&mut self.notify) {
                 let coverage = if op.exec { &mut tally.execs } else { &mut tally.opens };
                 coverage.operations.raise(1);
-                coverage.told.raise(u64::from(op.told & operation::bit(client) != 0));
+                coverage.notified.raise(u64::from(op.notified & operation::bit(client) != 0));
             }
         }
         if op.cascade != NONE {

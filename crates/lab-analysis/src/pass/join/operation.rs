@@ -4,7 +4,7 @@ use lab_model::Bounded;
 use lab_trace::Target;
 
 use super::*;
-use crate::{measures::outside, show::path};
+use crate::{measures::external, show::path};
 
 /// Where an operation hangs.
 pub(super) struct Place {
@@ -139,7 +139,7 @@ impl Engine<'_> {
     fn may_be_told(&mut self, slot: u32, succeeded: bool) {
         let Some(op) = self.ops.get(slot) else { return };
         if let Some(by) = op.by.filter(|by| by.slot == NONE && op.counted) {
-            self.told[usize::from(by.client)].operations.raise(1);
+            self.notify[usize::from(by.client)].operations.raise(1);
         }
         let exec = op.kind != OperationKind::Open;
         let key = match op.target {
@@ -154,7 +154,7 @@ impl Engine<'_> {
             ended: op.ended,
             counted: op.counted && op.kind != OperationKind::Process,
             succeeded,
-            told: 0,
+            notified: 0,
             root: op.root,
             cascade: op.cascade,
             in_storm: self.forest.get(op.cascade).in_storm(),
@@ -318,7 +318,7 @@ impl Engine<'_> {
         if !op.counted {
             return;
         }
-        let looked = Looked {
+        let operation = OperationFacts {
             kind: op.kind,
             owner: op.owner,
             began: op.started,
@@ -327,11 +327,11 @@ impl Engine<'_> {
             error: op.error,
             asked: op.asked_by != 0,
             // Beside a product, what fails like this and was denied by no client was denied by the product.
-            denied: op.denied || (self.outside.is_some() && op.error == outside::DENIED),
+            denied: op.denied || (self.outside.is_some() && op.error == external::DENIED),
             file: op.target,
             path: op.path.as_deref(),
         };
-        self.sides.ended(&looked, op.asked_by);
+        self.sides.ended(&operation, op.asked_by);
     }
 
     /// Lets go of a cascade, and folds it into the counts when nothing in it is open any more.

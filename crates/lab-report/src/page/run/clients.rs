@@ -40,7 +40,7 @@ pub(super) fn clients(findings: &Findings) -> Section {
     let mut lead = Vec::new();
     if let Some(amplification) = findings.amplification.filter(|amplification| amplification.is_finite()) {
         lead.push(format!(
-            "Each of the workload's {} brought {} decisions upon {}.",
+            "Each of the workload's {} led to {} decisions of {}.",
             counted(findings.storm.root_ops, "operation"),
             number(amplification),
             counted(count_of(findings.clients.len()), "client")

@@ -47,14 +47,14 @@ pub(super) fn cost(findings: &Findings) -> Section {
     lead.extend(load::trees(findings));
     blocks.extend(load::blocks(findings));
     if let Some(knee) = &findings.knee {
-        lead.push(told(knee));
+        lead.push(sentence(knee));
         blocks.push(Block::Table(steps(knee)));
     }
     Section { id: "cost", title: "What it costs the user", lead, blocks }
 }
 
 /// The last rate that held, in a sentence.
-fn told(knee: &Knee) -> String {
+fn sentence(knee: &Knee) -> String {
     let rate = |rate: u32| format!("{} operations a second", count(rate.into()));
     let broke = knee.steps.iter().find(|step| step.held == Some(false));
     let why = broke.map_or_else(String::new, |step| step.broken.join(", "));

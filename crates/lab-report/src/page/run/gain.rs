@@ -45,9 +45,9 @@ pub(super) fn gain(findings: &Findings) -> Section {
             ),
         });
     }
-    let told = findings.clients.iter().filter_map(|client| client.told.as_ref());
-    let told_of = told.map(|told| told.operations).total() > 0;
-    if told_of {
+    let summaries = findings.clients.iter().filter_map(|client| client.told.as_ref());
+    let on_notify = summaries.map(|summary| summary.operations).total() > 0;
+    if on_notify {
         lead.push(
             "What clients do when they are told of an event (NOTIFY) counts in these; drive and gain below are about \
              decisions only."
@@ -66,7 +66,7 @@ pub(super) fn gain(findings: &Findings) -> Section {
         blocks.push(Block::Table(matrix(drive, findings, &findings.drive)));
         if findings.gain.iter().flatten().all(|value| *value == 0.0) {
             lead.push(
-                match told_of {
+                match on_notify {
                     true => "No client makes events when it decides about other clients' or its own.",
                     false => "No client makes events in answer to other clients' or its own: the gain is 0 everywhere.",
                 }

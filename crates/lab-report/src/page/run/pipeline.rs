@@ -61,7 +61,7 @@ fn rules(findings: &Findings) -> Vec<String> {
         let how = match delivery.as_str() {
             "serial" => "one client after the other",
             "parallel" => "all clients at once",
-            _ => "now one client after the other, now several at once",
+            _ => "sometimes one client after the other, sometimes several at once",
         };
         sentences.push(format!(
             "The kernel asks {how}: {} operations held by several clients in turn, {} at once.",
@@ -74,7 +74,7 @@ fn rules(findings: &Findings) -> Vec<String> {
             "spared" => "is not asked any more",
             "not-waited" => "is asked, and nobody waits for its answer",
             "waited" => "is asked, and its answer is waited for",
-            _ => "is treated now so, now otherwise",
+            _ => "is handled in more than one way",
         };
         sentences.push(format!(
             "After a denial a client that has not answered {what}: {} times not asked, {} not waited for, {} waited for.",

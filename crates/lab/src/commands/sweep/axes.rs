@@ -7,7 +7,7 @@ use lab_sim::{Axis, CELLS_MAX};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::Stop;
+use crate::ExitError;
 
 /// What a setting may be called: its name, and where a lab file has it.
 const SETTINGS: [(&str, &str); 7] = [
@@ -21,11 +21,11 @@ const SETTINGS: [(&str, &str); 7] = [
 ];
 
 /// Reads all of them; each setting is varied once, and the combinations are not too many.
-pub(super) fn axes(texts: &[String]) -> Result<Vec<Axis>, Stop> {
-    let axes = texts.iter().map(|text| axis(text)).collect::<Result<Vec<Axis>, Stop>>()?;
+pub(super) fn axes(texts: &[String]) -> Result<Vec<Axis>, ExitError> {
+    let axes = texts.iter().map(|text| axis(text)).collect::<Result<Vec<Axis>, ExitError>>()?;
     for (place, axis) in axes.iter().enumerate() {
         if axes[..place].iter().any(|other| other.name() == axis.name()) {
-            return Err(Stop::usage(
+            return Err(ExitError::usage(
                 format!("{} is varied twice", axis.name()),
                 "give all its values in one --vary",
             ));
@@ -33,7 +33,7 @@ pub(super) fn axes(texts: &[String]) -> Result<Vec<Axis>, Stop> {
     }
     let count = axes.iter().try_fold(1_usize, |count, axis| count.checked_mul(axis.len()));
     if count.is_none_or(|count| count > CELLS_MAX) {
-        return Err(Stop::usage(
+        return Err(ExitError::usage(
             format!("these are more than {CELLS_MAX} combinations"),
             "vary fewer settings, or fewer values of each",
         ));
@@ -42,19 +42,22 @@ pub(super) fn axes(texts: &[String]) -> Result<Vec<Axis>, Stop> {
 }
 
 /// Reads `SETTING=VALUES`.
-fn axis(text: &str) -> Result<Axis, Stop> {
+fn axis(text: &str) -> Result<Axis, ExitError> {
     let names = || SETTINGS.map(|(name, _)| name).join(", ");
     let Some((path, values)) = text.split_once('=') else {
-        return Err(Stop::usage(
+        return Err(ExitError::usage(
             format!("\"{text}\" names no values"),
             "write a setting and its values, such as clients=1..12 or concurrency=1,4,16",
         ));
     };
     let Some((name, _)) = SETTINGS.into_iter().find(|(name, long)| path == *name || path == *long) else {
-        return Err(Stop::usage(format!("\"{path}\" cannot be varied"), format!("these can: {}", names())));
+        return Err(ExitError::usage(
+            format!("\"{path}\" cannot be varied"),
+            format!("these can: {}", names()),
+        ));
     };
     let bad = |value: &str| {
-        Stop::usage(format!("\"{value}\" is no value of {name}"), "write numbers as 1,4,16 or 1..12")
+        ExitError::usage(format!("\"{value}\" is no value of {name}"), "write numbers as 1,4,16 or 1..12")
     };
     let numbers = |most: u64| numbers(values, most).map_err(|value| bad(&value));
     Ok(match name {
@@ -92,10 +95,11 @@ fn numbers(values: &str, most: u64) -> Result<Vec<u64>, String> {
 }
 
 /// Reads words as a lab file writes them.
-fn words<T: DeserializeOwned>(values: &str, good: &str, name: &str) -> Result<Vec<T>, Stop> {
+fn words<T: DeserializeOwned>(values: &str, good: &str, name: &str) -> Result<Vec<T>, ExitError> {
     let word = |value: &str| {
-        serde_json::from_value(Value::String(value.to_owned()))
-            .map_err(|_| Stop::usage(format!("\"{value}\" is no value of {name}"), format!("write {good}")))
+        serde_json::from_value(Value::String(value.to_owned())).map_err(|_| {
+            ExitError::usage(format!("\"{value}\" is no value of {name}"), format!("write {good}"))
+        })
     };
     values.split(',').map(word).collect()
 }

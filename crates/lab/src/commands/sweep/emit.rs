@@ -9,9 +9,9 @@ use lab_model::{BackendChoice, Lab};
 use lab_orchestrator::{Failure, interrupts};
 use lab_sim::{Cell, Manifest, ManifestCell};
 
-use super::{Ground, results::key};
+use super::{Execution, results::key};
 use crate::{
-    Stop,
+    ExitError,
     arguments::Engine,
     labs::{Places, relative},
     output, terminal,
@@ -48,17 +48,17 @@ fn file_name(place: usize) -> String {
 }
 
 /// Finds the manifest in one of these folders or directly below.
-pub(super) fn manifest(folders: &[PathBuf]) -> Result<(Manifest, PathBuf), Stop> {
+pub(super) fn manifest(folders: &[PathBuf]) -> Result<(Manifest, PathBuf), ExitError> {
     let path = folders.iter().map(|folder| folder.join(MANIFEST)).find(|path| path.is_file());
     let Some(path) = path else {
-        return Err(Stop::usage(
+        return Err(ExitError::usage(
             format!("none of these folders holds a {MANIFEST}"),
             "name the folder that `lab sweep --emit` wrote as well as those with the results",
         ));
     };
     let text = lab_files::read(&path, MANIFEST_BYTES_MAX).map_err(|error| Failure::unread(&path, &error))?;
     let manifest = Manifest::parse(&text).map_err(|error| {
-        Stop::usage(format!("{} is damaged: {error}", path.display()), "emit the sweep again")
+        ExitError::usage(format!("{} is damaged: {error}", path.display()), "emit the sweep again")
     })?;
     Ok((manifest, path.parent().unwrap_or(Path::new(".")).to_owned()))
 }
@@ -69,13 +69,13 @@ pub(super) fn emit(
     engine: Engine,
     folder: &Path,
     lab: &Lab,
-    ground: Ground,
+    ground: Execution,
     cells: &[Cell],
     seeds: &[u64],
-) -> Result<u8, Stop> {
+) -> Result<u8, ExitError> {
     let backend = match ground {
-        Ground::Fanotify => BackendChoice::Fanotify,
-        Ground::Sim(_) => BackendChoice::Sim,
+        Execution::Fanotify => BackendChoice::Fanotify,
+        Execution::Sim(_) => BackendChoice::Sim,
     };
     let manifest = manifest_of(lab, &ground.name(), cells, seeds);
     let labs: Vec<(String, String)> = cells
@@ -106,7 +106,7 @@ pub(super) fn emit(
         output::replace(places, &folder.join(name), &text)
     };
     write().map_err(|error: std::io::Error| {
-        Stop::output(&format!("cannot write {}", folder.display()), &error)
+        ExitError::output(&format!("cannot write {}", folder.display()), &error)
     })?;
     let shown = relative(folder);
     terminal::print(&format!(
@@ -119,26 +119,26 @@ pub(super) fn emit(
     Ok(0)
 }
 
-fn too_many(found: usize, most: usize, what: &str) -> Result<(), Stop> {
+fn too_many(found: usize, most: usize, what: &str) -> Result<(), ExitError> {
     if found <= most {
         return Ok(());
     }
-    Err(Stop::usage(
+    Err(ExitError::usage(
         format!("{found} are more than the {most} {what}"),
         "vary fewer settings or values, or fewer --trials",
     ))
 }
 
 /// What `lab up` is told beside the lab file and the seed.
-fn where_to(ground: Ground) -> String {
+fn where_to(ground: Execution) -> String {
     match ground {
-        Ground::Fanotify => "--backend fanotify".to_owned(),
-        Ground::Sim(kernel) => format!("--backend sim --rules {}", kernel.name()),
+        Execution::Fanotify => "--backend fanotify".to_owned(),
+        Execution::Sim(kernel) => format!("--backend sim --rules {}", kernel.name()),
     }
 }
 
 /// A workflow with one job for each run. Strings are written as JSON, which YAML includes.
-fn github_actions(manifest: &Manifest, folder: &Path, ground: Ground) -> String {
+fn github_actions(manifest: &Manifest, folder: &Path, ground: Execution) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut include = String::new();
     for (place, entry) in manifest.cells.iter().enumerate() {
@@ -152,7 +152,7 @@ fn github_actions(manifest: &Manifest, folder: &Path, ground: Ground) -> String 
             ));
         }
     }
-    let sudo = if ground == Ground::Fanotify { "sudo " } else { "" };
+    let sudo = if ground == Execution::Fanotify { "sudo " } else { "" };
     // The folder as the repository has it, where it lies in one.
     let folder = relative(folder);
     format!(
@@ -186,7 +186,7 @@ fn github_actions(manifest: &Manifest, folder: &Path, ground: Ground) -> String 
 }
 
 /// A `ConfigMap` with the cells and an indexed Job with one pod for each run.
-fn kubernetes(manifest: &Manifest, labs: &[(String, String)], ground: Ground) -> String {
+fn kubernetes(manifest: &Manifest, labs: &[(String, String)], ground: Execution) -> String {
     let name = format!("sweep-{}", manifest.lab);
     let mut data = String::new();
     for (file, text) in labs {
@@ -200,8 +200,8 @@ fn kubernetes(manifest: &Manifest, labs: &[(String, String)], ground: Ground) ->
     let jobs = manifest.cells.len() * manifest.seeds.len();
     // fanotify permission events need CAP_SYS_ADMIN in the initial user namespace, and the lab mounts its arena.
     let security = match ground {
-        Ground::Fanotify => "          securityContext: { privileged: true }\n",
-        Ground::Sim(_) => "",
+        Execution::Fanotify => "          securityContext: { privileged: true }\n",
+        Execution::Sim(_) => "",
     };
     format!(
         "# Written by `lab sweep --emit kubernetes`. Put in the image that has `lab`, and a claim for the results.\n\

@@ -12,7 +12,7 @@ use lab_model::{BackendChoice, Lab};
 use lab_orchestrator::{Failure, interrupts};
 use lab_sim::{Cell, Row, Trial};
 
-use crate::{Stop, labs::Places, output};
+use crate::{ExitError, labs::Places, output};
 
 /// The file of results.
 const FILE: &str = "results.jsonl";
@@ -65,9 +65,9 @@ impl Results {
         ground: &str,
         cells: &[Cell],
         seeds: &[u64],
-    ) -> Result<Results, Stop> {
+    ) -> Result<Results, ExitError> {
         let folder = output::folder(places, folder)
-            .map_err(|error| Stop::output(&format!("cannot make {}", folder.display()), &error))?;
+            .map_err(|error| ExitError::output(&format!("cannot make {}", folder.display()), &error))?;
         let text = match folder.read(FILE, FILE_BYTES_MAX) {
             Ok(text) => String::from_utf8_lossy(&text).into_owned(),
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -91,8 +91,8 @@ impl Results {
     pub(super) fn complete(
         &self,
         cell: &Cell,
-        run: impl FnOnce(&[u64]) -> Result<Vec<Trial>, Stop>,
-    ) -> Result<(), Stop> {
+        run: impl FnOnce(&[u64]) -> Result<Vec<Trial>, ExitError>,
+    ) -> Result<(), ExitError> {
         let key = key(&cell.lab, &self.ground);
         let mut runs = self.rows().get(&key).map_or_else(Vec::new, |row| row.runs.clone());
         let is_there = |seed: &u64| runs.iter().any(|run| run.seed == *seed);
@@ -103,7 +103,7 @@ impl Results {
         runs.extend(run(&missing)?);
         runs.sort_by_key(|run| run.seed);
         let row = Row { key, settings: settings(cell), runs };
-        let line = serde_json::to_string(&row).map_err(|error| Stop::bug(error.to_string()))?;
+        let line = serde_json::to_string(&row).map_err(|error| ExitError::bug(error.to_string()))?;
         let mut rows = self.rows();
         self.append(&format!("{line}\n"))?;
         rows.insert(key, row);
@@ -111,10 +111,10 @@ impl Results {
     }
 
     /// The rows of the sweep's cells, with the runs of its seeds only.
-    pub(super) fn cells(&self) -> Result<Cells, Stop> {
+    pub(super) fn cells(&self) -> Result<Cells, ExitError> {
         let rows = self.rows();
         let row = |(key, settings): &(u64, Settings)| {
-            let mut row = rows.get(key).cloned().ok_or_else(|| Stop::bug("a cell has no result"))?;
+            let mut row = rows.get(key).cloned().ok_or_else(|| ExitError::bug("a cell has no result"))?;
             row.runs.retain(|run| self.seeds.contains(&run.seed));
             row.settings.clone_from(settings);
             Ok(row)
@@ -126,13 +126,13 @@ impl Results {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn append(&self, text: &str) -> Result<(), Stop> {
+    fn append(&self, text: &str) -> Result<(), ExitError> {
         let _hold = interrupts::hold();
         let write = || {
             let mut file = self.folder.append_file(FILE, 0o600)?;
             file.write_all(text.as_bytes())
         };
         let path = self.folder.path().join(FILE);
-        write().map_err(|error| Stop::output(&format!("cannot write {}", path.display()), &error))
+        write().map_err(|error| ExitError::output(&format!("cannot write {}", path.display()), &error))
     }
 }

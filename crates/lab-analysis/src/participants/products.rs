@@ -1,0 +1,257 @@
+//! Products that the lab did not build, as the orchestrator saw them from outside.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lab_model::FIRST_EXTERNAL;
+use lab_trace::{
+    FaultKind, GroupMark, MarkOn, ProcessMark, ProcessMarkKind, QueueSample, Record, ThreadSeen,
+};
+
+use crate::{
+    findings::{Product, ProductGroup},
+    participants::{roster::Roster, timeline::Timeline},
+};
+
+/// The events of a fanotify mask by name (include/uapi/linux/fanotify.h).
+const EVENTS: [(u64, &str); 10] = [
+    (0x0001_0000, "ask: open"),
+    (0x0004_0000, "ask: exec"),
+    (0x0002_0000, "ask: access"),
+    (0x0010_0000, "ask: before access"),
+    (0x0000_0020, "tell: open"),
+    (0x0000_1000, "tell: exec"),
+    (0x0000_0001, "tell: access"),
+    (0x0000_0002, "tell: modify"),
+    (0x0000_0008, "tell: close after writing"),
+    (0x0000_0010, "tell: close"),
+];
+
+/// The events of a mask that wait for an answer.
+const ASKS: u64 = 0x0017_0000;
+
+/// A thread while it was in sight.
+#[derive(Clone, Copy, Debug)]
+struct InSight {
+    product: usize,
+    /// The end of being in sight; `None` for a thread that was there to the end.
+    until: Option<u64>,
+}
+
+/// What was seen of one product.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    started: Option<u64>,
+    ready: Option<u64>,
+    ended: Option<i32>,
+    processes: BTreeSet<u32>,
+    threads: BTreeSet<u64>,
+    /// By process and descriptor: the flags and the marks.
+    groups: BTreeMap<(u32, u32), (u32, Vec<GroupMark>)>,
+    unread_max: Option<u64>,
+    waiting_max: u32,
+    waited_longest: Option<u64>,
+}
+
+/// What was seen of all products.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Products {
+    seen: BTreeMap<usize, Seen>,
+    threads: BTreeMap<u64, Vec<InSight>>,
+}
+
+fn place(actor: u16) -> Option<usize> {
+    // The highest number stands for nobody.
+    (actor != u16::MAX).then(|| actor.checked_sub(FIRST_EXTERNAL).map(usize::from)).flatten()
+}
+
+impl Products {
+    /// Takes in a record of the orchestrator's; `at` is its time in nanoseconds, and so is what `time` makes.
+    pub(crate) fn read(&mut self, record: &Record, at: u64, time: impl Fn(u64) -> u64) {
+        match record {
+            Record::ThreadSeen(thread_seen) => self.thread_seen(thread_seen, at),
+            Record::GroupMark(mark) => {
+                let Some(place) = place(mark.actor.0) else { return };
+                let groups = &mut self.seen.entry(place).or_default().groups;
+                let group = groups.entry((mark.pid, mark.descriptor)).or_insert((mark.flags, Vec::new()));
+                group.1.push(*mark);
+            }
+            Record::QueueSample(QueueSample { actor, unread, waiting, since, .. }) => {
+                let Some(place) = place(actor.0) else { return };
+                let seen = self.seen.entry(place).or_default();
+                seen.unread_max = seen.unread_max.max(*unread);
+                seen.waiting_max = seen.waiting_max.max(*waiting);
+                let waited = since.map(|since| at.saturating_sub(time(since.0)));
+                seen.waited_longest = seen.waited_longest.max(waited);
+            }
+            Record::Process(ProcessMark { actor, kind, status, .. }) => {
+                let Some(place) = place(actor.0) else { return };
+                let seen = self.seen.entry(place).or_default();
+                match kind {
+                    ProcessMarkKind::Started => seen.started = Some(at),
+                    ProcessMarkKind::Ready => seen.ready = Some(at),
+                    ProcessMarkKind::Ended => seen.ended = Some(*status),
+                    ProcessMarkKind::Other(_) => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn thread_seen(&mut self, thread_seen: &ThreadSeen, at: u64) {
+        let Some(product) = place(thread_seen.actor.0) else { return };
+        let seen = self.seen.entry(product).or_default();
+        let times = self.threads.entry(thread_seen.tid).or_default();
+        if thread_seen.there {
+            seen.processes.insert(thread_seen.pid);
+            seen.threads.insert(thread_seen.tid);
+            times.push(InSight { product, until: None });
+        } else if let Some(last) = times.last_mut() {
+            last.until = Some(at);
+        }
+    }
+
+    /// The product whose thread this was at a time. A thread acts before it is first seen, so only the end of its
+    /// being there bounds it; thread IDs are given out in order and not again within a run.
+    pub(crate) fn of_thread(&self, tid: u64, at: u64) -> Option<usize> {
+        let times = self.threads.get(&tid)?;
+        let there = times.iter().find(|time| time.until.is_none_or(|until| at <= until))?;
+        Some(there.product)
+    }
+
+    /// What was seen of the product at a place of the lab's list, for the report.
+    pub(crate) fn finish(
+        &self,
+        place: usize,
+        wanted: &lab_model::External,
+        generated: u64,
+        timeline: &Timeline,
+    ) -> Product {
+        let unseen = Seen::default();
+        let seen = self.seen.get(&place).unwrap_or(&unseen);
+        let actor = lab_model::External::actor(place).0;
+        let kill = |fault: &&crate::participants::timeline::FaultAt| {
+            fault.actor == actor && fault.kind == FaultKind::DeadlineKill
+        };
+        let end = match (timeline.faults.iter().find(kill), seen.ended, seen.started) {
+            (Some(_), ..) => "deadline kill".to_owned(),
+            (None, Some(status), _) => in_words(status),
+            (None, None, Some(_)) => "not known".to_owned(),
+            (None, None, None) => "never started".to_owned(),
+        };
+        Product {
+            id: wanted.id.to_string(),
+            command: wanted.start.join(" "),
+            ready_ns: seen.started.zip(seen.ready).map(|(started, ready)| ready.saturating_sub(started)),
+            processes: seen.processes.len() as u64,
+            threads: seen.threads.len() as u64,
+            asked: seen
+                .groups
+                .values()
+                .flat_map(|(_, marks)| marks)
+                .any(|mark| mark.arena && mark.mask & ASKS != 0),
+            groups: seen.groups.values().map(|(flags, marks)| group(*flags, marks)).collect(),
+            generated,
+            unread_max: seen.unread_max,
+            waiting_max: u64::from(seen.waiting_max),
+            waited_longest_ns: seen.waited_longest,
+            end,
+        }
+    }
+}
+
+fn in_words(status: i32) -> String {
+    match (status & 0x7f, (status >> 8) & 0xff) {
+        (0, 0) => "clean".to_owned(),
+        (0, code) => format!("exit {code}"),
+        (signal, _) => format!("signal {signal}"),
+    }
+}
+
+fn group(flags: u32, marks: &[GroupMark]) -> ProductGroup {
+    let class = match flags & 0xc {
+        0 => "notify",
+        4 => "content",
+        8 => "pre-content",
+        _ => "unknown",
+    };
+    ProductGroup { class: class.into(), marks: marks.iter().map(mark).collect() }
+}
+
+fn mark(mark: &GroupMark) -> String {
+    let named = EVENTS.iter().filter(|(bit, _)| mark.mask & bit != 0).map(|(_, name)| *name);
+    let mut names: Vec<String> = named.map(str::to_owned).collect();
+    let rest = EVENTS.iter().fold(mark.mask, |mask, (bit, _)| mask & !bit);
+    if rest != 0 {
+        names.push(format!("others {rest:#x}"));
+    }
+    let on = match (mark.on, mark.arena) {
+        (MarkOn::Inode, true) => "a file of the arena".to_owned(),
+        (MarkOn::Inode, false) => "a file outside the arena".to_owned(),
+        (MarkOn::Mount, true) => "the arena's mount".to_owned(),
+        (MarkOn::Mount, false) => "another mount of the lab".to_owned(),
+        (MarkOn::FileSystem, true) => "the arena's file system".to_owned(),
+        (MarkOn::FileSystem, false) => "another file system".to_owned(),
+        (MarkOn::Other(kind), _) => format!("something of kind {kind}"),
+    };
+    format!("{on}: {}", names.join(", "))
+}
+
+impl Roster {
+    /// The column of a product's operations.
+    pub(crate) fn product_column(&self, place: usize) -> usize {
+        self.external().saturating_sub(self.products).saturating_add(place)
+    }
+
+    /// True for a column of a product.
+    pub(crate) fn is_product(&self, column: usize) -> bool {
+        (self.product_column(0)..self.external()).contains(&column)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_model::{External, Ticks};
+
+    use super::*;
+
+    fn thread_seen(tid: u64, there: bool) -> Record {
+        Record::ThreadSeen(ThreadSeen { at: Ticks(0), actor: External::actor(1), pid: 7, tid, there })
+    }
+
+    #[test]
+    fn a_thread_is_a_products_until_it_has_gone() {
+        let mut products = Products::default();
+        products.read(&thread_seen(7, true), 100, |ticks| ticks);
+        products.read(&thread_seen(8, true), 100, |ticks| ticks);
+        products.read(&thread_seen(8, false), 200, |ticks| ticks);
+        let check = |tid, at, product| assert_eq!(products.of_thread(tid, at), product, "{tid} at {at}");
+        check(7, 50, Some(1));
+        check(7, 900, Some(1));
+        check(8, 200, Some(1));
+        check(8, 201, None);
+        check(9, 150, None);
+    }
+
+    #[test]
+    fn a_group_is_named_as_the_kernel_showed_it() {
+        let seen = GroupMark {
+            at: Ticks(0),
+            actor: External::actor(0),
+            pid: 5,
+            descriptor: 7,
+            flags: 7,
+            on: MarkOn::Mount,
+            arena: true,
+            mask: 0x50000,
+        };
+        let group = group(seen.flags, &[seen, GroupMark { mask: 0x8000_0020, arena: false, ..seen }]);
+        assert_eq!(group.class, "content");
+        assert_eq!(
+            group.marks,
+            [
+                "the arena's mount: ask: open, ask: exec",
+                "another mount of the lab: tell: open, others 0x80000000"
+            ]
+        );
+    }
+}

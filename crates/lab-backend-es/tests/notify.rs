@@ -1,0 +1,389 @@
+//! What a client is told of over the second connection: in order, once each, with every loss counted, and without a
+//! question noticing.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use lab_backend_es::{
+    Arena, Cache, EsBackend, MutePlan, Scope, Ticket, confine,
+    fake::{FakeConnection, FakeEvent, FakeMachine, FakeResponder},
+    start,
+};
+use lab_client_core::{Backend, Disposition, DroppedNotifications, Event, Intake, Listener, Notification};
+use lab_model::{
+    AuthEvents, EventKind, FileId, NotifyEvent, NotifyEvents, ProcessId, Signature, ThreadId, Ticks, Verdict,
+};
+
+/// The process that has both connections.
+const OWN: u32 = 50;
+const QUESTIONS: [EventKind; 2] = [EventKind::AuthOpen, EventKind::AuthExec];
+
+fn fake_event(event: NotifyEvent, inode: u64) -> FakeEvent {
+    let has_target = !matches!(event, NotifyEvent::Fork | NotifyEvent::Exit);
+    FakeEvent {
+        kind: event.kind(),
+        subject: ThreadId { pid: 7, tid: 70, generation: 3 },
+        executable: b"/usr/local/bin/driver".to_vec(),
+        target: has_target.then(|| (format!("/arena/{inode}").into_bytes(), FileId { device: 1, inode })),
+        made: None,
+        modified: None,
+        window: 1_000,
+    }
+}
+
+/// A client with two connections of one process, each with its own queue.
+struct Rig {
+    asking: FakeMachine,
+    telling: FakeMachine,
+    backend: Arc<EsBackend<FakeResponder>>,
+    _connections: [FakeConnection; 2],
+}
+
+impl Rig {
+    /// Room for so many notices in the kernel's queue and in the client.
+    fn new(kernel_max: usize, notices_max: u32, events: &[NotifyEvent]) -> Rig {
+        let (asking, telling) = (FakeMachine::new(4_096), FakeMachine::new(kernel_max));
+        let backend = EsBackend::observing(4_096, notices_max);
+        let (mut asks, responder) = asking.connect();
+        backend.handler().open(responder);
+        let (mut tells, responder) = telling.connect();
+        backend.notify_handler().open(responder);
+        for machine in [&asking, &telling] {
+            machine.belongs_to(OWN);
+        }
+        let files = ["1", "2", "secret/1"].map(|file| file.as_bytes().to_vec());
+        backend.confined_to(Arena::new(b"/arena", files.to_vec()));
+        let plan = MutePlan::new(&Scope::Arena(b"/arena".to_vec()), &[], &[]).unwrap();
+        start(&mut asks, &plan, &QUESTIONS).unwrap();
+        confine(&mut tells, &plan).unwrap();
+        backend.notify(events.iter().copied().collect()).unwrap();
+        Rig { asking, telling, backend, _connections: [asks, tells] }
+    }
+
+    /// The same happens for both connections, each of which sees what it is to see.
+    fn happen(&self, fake_event: &FakeEvent) {
+        self.asking.happen(fake_event.clone());
+        self.telling.happen(fake_event.clone());
+    }
+
+    /// Lets the framework's handlers take what is queued.
+    fn deliver(&self) {
+        while let Some(message) = self.telling.deliver() {
+            self.backend.handle_told(message);
+        }
+        while let Some(message) = self.asking.deliver() {
+            self.backend.handle(message, Cache::Off);
+        }
+    }
+
+    /// Everything told so far, to the end.
+    fn heard(&self) -> Heard {
+        let mut heard = Heard::default();
+        self.backend.close();
+        self.backend.observe(&mut heard).unwrap();
+        heard
+    }
+
+    fn path(&self, token: Ticket) -> String {
+        let mut path = Vec::new();
+        self.backend.reopen_path(token, &mut path);
+        assert_eq!(path.pop(), Some(0));
+        String::from_utf8(path).unwrap()
+    }
+}
+
+#[derive(Default)]
+struct Heard {
+    notifications: Vec<Notification<Ticket>>,
+    untold: u64,
+    batches: Vec<usize>,
+}
+
+impl Heard {
+    fn events(&self) -> Vec<(NotifyEvents, u64)> {
+        self.notifications.iter().map(|notification| (notification.events, notification.sequence)).collect()
+    }
+}
+
+impl Listener<Ticket> for Heard {
+    fn batch(&mut self) {
+        self.batches.push(0);
+    }
+
+    fn on_notify(&mut self, notification: &Notification<Ticket>) {
+        *self.batches.last_mut().unwrap() += 1;
+        self.notifications.push(*notification);
+    }
+
+    fn batch_over(&mut self) {}
+
+    fn on_dropped(&mut self, dropped: DroppedNotifications) {
+        match dropped {
+            DroppedNotifications::Events(count) => self.untold += count,
+            DroppedNotifications::Overflow => panic!("Endpoint Security says how many"),
+        }
+    }
+}
+
+fn one(event: NotifyEvent) -> NotifyEvents {
+    NotifyEvents::NONE.with(event)
+}
+
+#[test]
+fn everything_is_told_once_in_order_with_who_did_it_to_what() {
+    let rig = Rig::new(64, 64, &NotifyEvent::ALL);
+    for (nth, event) in (0..).zip(NotifyEvent::ALL) {
+        rig.telling.advance(10);
+        rig.happen(&fake_event(event, nth));
+    }
+    rig.deliver();
+    assert_eq!(rig.backend.unread_notices(), 9);
+    let heard = rig.heard();
+    assert_eq!((rig.backend.unread_notices(), heard.untold), (0, 0));
+    let expected: Vec<_> = NotifyEvent::ALL.into_iter().map(one).zip(0..).collect();
+    assert_eq!(heard.events(), expected);
+    for (nth, notification) in (0..).zip(&heard.notifications) {
+        assert_eq!(notification.subject, ThreadId { pid: 7, tid: 70, generation: 3 });
+        assert_eq!(notification.kernel, Some(Ticks(1 + 10 * (nth + 1))), "the kernel's own time");
+        let facts = rig.backend.file(notification.token, &|_| true);
+        if notification.events.contains(NotifyEvent::Fork) || notification.events.contains(NotifyEvent::Exit)
+        {
+            assert_eq!((facts, rig.path(notification.token).as_str()), (None, ""), "there is no file");
+            continue;
+        }
+        let facts = facts.unwrap();
+        assert_eq!(facts.file, FileId { device: 1, inode: nth });
+        assert_eq!(facts.path.unwrap(), format!("/arena/{nth}").into_bytes());
+        assert_eq!(rig.path(notification.token), format!("/arena/{nth}"));
+        assert_eq!(
+            rig.backend.file(notification.token, &|_| false).unwrap().path,
+            None,
+            "names only when wanted"
+        );
+    }
+    let tokens: Vec<_> = heard.notifications.iter().map(|notification| notification.token).collect();
+    for &token in &tokens {
+        assert!(rig.backend.answer(token, Verdict::Deny).is_err(), "a notice is never answered");
+        assert!(rig.backend.cache_answer(token, EventKind::AuthOpen).is_err());
+        rig.backend.release(token);
+        rig.backend.release(token);
+        assert!(rig.backend.file(token, &|_| true).is_none(), "a released ticket still works");
+    }
+    let tally = rig.telling.tally();
+    assert_eq!((tally.retained, tally.released, tally.refused), (9, 9, 0));
+}
+
+#[test]
+fn the_program_of_an_exec_is_its_file_and_a_close_says_whether_there_was_a_change() {
+    let rig = Rig::new(64, 64, &[NotifyEvent::Exec, NotifyEvent::Close]);
+    let program = Some(ProcessId { pid: 7, version: 4 });
+    rig.happen(&FakeEvent { made: program, ..fake_event(NotifyEvent::Exec, 5) });
+    for modified in [Some(false), Some(true)] {
+        rig.happen(&FakeEvent { modified, ..fake_event(NotifyEvent::Close, 6) });
+    }
+    rig.deliver();
+    let heard = rig.heard();
+    let exec = heard.notifications[0];
+    // Who ran it is the process as it was before: its version is not that of the new program.
+    assert_eq!(exec.subject.generation, 3);
+    let facts = rig.backend.file(exec.token, &|_| true).unwrap();
+    assert_eq!((facts.file.inode, facts.path.as_deref()), (5, Some(&b"/arena/5"[..])));
+    let by =
+        Signature { signing_id: Some("com.example.5".to_owned()), team_id: Some("ABCDE12345".to_owned()) };
+    assert_eq!(facts.signature, Some(by), "the new program's, not that of whoever ran it");
+    let modified: Vec<_> = heard.notifications.iter().map(|notification| notification.modified).collect();
+    assert_eq!(modified, [None, Some(false), Some(true)]);
+}
+
+#[test]
+fn a_client_is_told_of_what_it_does_itself_and_not_asked() {
+    let rig = Rig::new(64, 64, &[NotifyEvent::Open]);
+    let own = |fake_event: FakeEvent| FakeEvent {
+        subject: ThreadId { pid: OWN, tid: 500, generation: 1 },
+        ..fake_event
+    };
+    rig.happen(&own(fake_event(NotifyEvent::Open, 1)));
+    rig.happen(&own(FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, 1) }));
+    rig.happen(&FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, 1) });
+    rig.deliver();
+    assert_eq!(rig.asking.tally().asked, 1, "only about the driver's open");
+    let heard = rig.heard();
+    assert_eq!(
+        heard.notifications.iter().map(|notification| notification.subject.pid).collect::<Vec<_>>(),
+        [OWN]
+    );
+}
+
+#[test]
+fn what_the_kernel_drops_is_counted_by_the_numbers_of_this_connection_alone() {
+    let rig = Rig::new(4, 64, &[NotifyEvent::Open, NotifyEvent::Close]);
+    for inode in 0..10 {
+        rig.happen(&fake_event(if inode % 2 == 0 { NotifyEvent::Open } else { NotifyEvent::Close }, inode));
+    }
+    rig.deliver();
+    // Six were dropped, which no number shows before the next event does.
+    assert_eq!(rig.backend.unread_notices(), 4);
+    rig.happen(&fake_event(NotifyEvent::Open, 10));
+    rig.deliver();
+    assert_eq!(rig.backend.unread_notices(), 5 + 6, "what is known to be lost is never silent");
+    let heard = rig.heard();
+    assert_eq!((heard.notifications.len(), heard.untold, rig.telling.tally().dropped), (5, 6, 6));
+    assert_eq!(heard.notifications.last().unwrap().sequence, 10);
+    let mut asked = Asked::default();
+    rig.backend.receive(&mut asked).unwrap();
+    assert_eq!((asked.questions, asked.lost), (0, 0), "no question was lost");
+}
+
+#[test]
+fn what_does_not_fit_is_counted_and_hinders_no_question() {
+    const EACH: u64 = 1_000;
+    let rig = Rig::new(4_096, 8, &[NotifyEvent::Open]);
+    let rounds = thread::scope(|scope| {
+        let (backend, asking) = (&rig.backend, &rig.asking);
+        let reader = scope.spawn(move || {
+            let mut asked = Asked { backend: Some(Arc::clone(backend)), ..Asked::default() };
+            backend.receive(&mut asked).unwrap();
+            (asked.questions, asked.lost)
+        });
+        for inode in 0..EACH {
+            rig.happen(&fake_event(NotifyEvent::Open, inode));
+            rig.happen(&FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, inode) });
+            rig.deliver();
+        }
+        // The observer has stood still all the time; every question has its answer nevertheless.
+        while asking.tally().answered < EACH {
+            thread::yield_now();
+        }
+        backend.close();
+        reader.join().unwrap()
+    });
+    assert_eq!(rounds, (EACH, 0));
+    let heard = rig.heard();
+    assert_eq!(
+        (heard.notifications.len(), heard.untold),
+        (8, EACH - 8),
+        "the first stay, the rest is counted"
+    );
+    for notification in &heard.notifications {
+        rig.backend.release(notification.token);
+    }
+    let tally = rig.telling.tally();
+    assert_eq!((tally.retained, tally.released, tally.dropped), (EACH, EACH, 0));
+}
+
+#[test]
+fn an_observer_takes_what_comes_while_it_works() {
+    const EVENTS: u64 = 20_000;
+    let rig = Rig::new(1, 32, &[NotifyEvent::Open, NotifyEvent::Write]);
+    let (done, finished) = mpsc::channel();
+    let heard = thread::scope(|scope| {
+        let backend = &rig.backend;
+        let observer = scope.spawn(move || {
+            let mut heard = Releasing { heard: Heard::default(), done };
+            backend.observe(&mut heard).unwrap();
+            heard.heard
+        });
+        // Reactions are let go of by other threads.
+        scope.spawn(move || finished.into_iter().for_each(|token| backend.release(token)));
+        for inode in 0..EVENTS {
+            let event = if inode % 3 == 0 { NotifyEvent::Write } else { NotifyEvent::Open };
+            rig.happen(&fake_event(event, inode));
+            rig.deliver();
+        }
+        backend.close();
+        observer.join().unwrap()
+    });
+    assert_eq!(heard.notifications.len() as u64 + heard.untold, EVENTS, "told or counted, and never both");
+    assert!(heard.notifications.windows(2).all(|pair| pair[0].sequence < pair[1].sequence), "in order");
+    assert!(heard.batches.iter().all(|&batch| batch <= 1_024));
+    let tally = rig.telling.tally();
+    assert_eq!((tally.retained, tally.released), (EVENTS, EVENTS));
+}
+
+#[test]
+fn a_client_is_told_of_what_it_listens_to_and_of_nothing_that_is_hidden() {
+    let rig = Rig::new(64, 64, &[NotifyEvent::Open]);
+    let tells = |event, path: &str| {
+        let target = Some((path.as_bytes().to_vec(), FileId { device: 1, inode: 1 }));
+        rig.telling.happen(FakeEvent { target, ..fake_event(event, 1) }).is_some()
+    };
+    assert!(tells(NotifyEvent::Open, "/arena/1") && !tells(NotifyEvent::Close, "/arena/1"));
+    assert!(!tells(NotifyEvent::Open, "/elsewhere/1"), "the second connection is confined as well");
+    rig.backend.notify([NotifyEvent::Close].into_iter().collect()).unwrap();
+    assert!(!tells(NotifyEvent::Open, "/arena/1") && tells(NotifyEvent::Close, "/arena/1"));
+    rig.backend.mute(&[b"/arena/secret".to_vec()]).unwrap();
+    assert!(tells(NotifyEvent::Close, "/arena/1") && !tells(NotifyEvent::Close, "/arena/secret/1"));
+    rig.backend.mute(&[]).unwrap();
+    assert!(tells(NotifyEvent::Close, "/arena/secret/1"));
+    rig.backend.notify(NotifyEvents::NONE).unwrap();
+    assert!(!tells(NotifyEvent::Close, "/arena/1"));
+    rig.backend.subscribe(AuthEvents::None).unwrap();
+    let question = FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, 1) };
+    assert!(rig.asking.happen(question).is_none(), "asked nothing");
+}
+
+#[test]
+fn a_client_without_a_second_connection_is_told_nothing() {
+    let backend = EsBackend::<FakeResponder>::new(4);
+    assert!(backend.notify(NotifyEvents::NONE).is_ok(), "there is nothing to do");
+    assert!(backend.notify(one(NotifyEvent::Open)).is_err());
+}
+
+/// Answers at once and lets go.
+#[derive(Default)]
+struct Asked {
+    backend: Option<Arc<EsBackend<FakeResponder>>>,
+    batch: Vec<Ticket>,
+    questions: u64,
+    lost: u64,
+}
+
+impl Intake<Ticket> for Asked {
+    fn batch(&mut self) {
+        self.batch.clear();
+    }
+
+    fn event(&mut self, event: &Event<Ticket>) -> Disposition {
+        self.questions += 1;
+        self.batch.push(event.token);
+        Disposition::Answer(Verdict::Allow)
+    }
+
+    fn answering(&mut self) {}
+
+    fn answered(&mut self, nth: usize, error: u32) {
+        assert_eq!(error, 0);
+        if let Some(backend) = &self.backend {
+            backend.release(self.batch[nth]);
+        }
+    }
+
+    fn lost(&mut self, events: u64) {
+        self.lost += events;
+    }
+}
+
+struct Releasing {
+    heard: Heard,
+    done: mpsc::Sender<Ticket>,
+}
+
+impl Listener<Ticket> for Releasing {
+    fn batch(&mut self) {
+        self.heard.batch();
+    }
+
+    fn on_notify(&mut self, notification: &Notification<Ticket>) {
+        self.heard.on_notify(notification);
+        self.done.send(notification.token).unwrap();
+    }
+
+    fn batch_over(&mut self) {}
+
+    fn on_dropped(&mut self, dropped: DroppedNotifications) {
+        self.heard.on_dropped(dropped);
+    }
+}

@@ -1,0 +1,483 @@
+//! The products under test of a running lab: started, watched from outside, and ended. They have no trace of their
+//! own, so what is seen of them goes into the orchestrator's.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use lab_model::{Actor, External, PrivateFolder, Ready, Ticks};
+use lab_process::{ProcessStat, clock, environment_value};
+use lab_trace::{
+    Fault, FaultKind, GroupMark, ProcessMark, ProcessMarkKind, QueueSample, ThreadSeen, TraceWriter,
+};
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
+    unistd::Pid,
+};
+use tokio::{process::Command, sync::mpsc};
+
+use super::{
+    Event,
+    ending::{describe, end, has_said, last_line},
+    family::{Change, Family, MARKER, Newcomer},
+    groups::{self, HeldMark, OwnMounts},
+    private,
+    process::create_log,
+    process::wait,
+    warden::Warden,
+};
+use crate::{Failure, FailureKind, Plan, RunFolder};
+
+/// How many looks at the processes come for one look at groups and queues.
+const QUEUES_EVERY: u32 = 20;
+/// An operation that has waited less than this is not asked after.
+const WAITING_NS: u64 = 20_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Unstarted,
+    Starting,
+    Ready,
+    Ended,
+}
+
+#[derive(Debug)]
+struct Product {
+    actor: Actor,
+    wanted: External,
+    log: PathBuf,
+    pid: u32,
+    state: State,
+    /// The groups that were recorded.
+    held: BTreeSet<HeldMark>,
+    killed: bool,
+}
+
+/// All products of a lab.
+#[derive(Debug, Default)]
+pub(super) struct Externals {
+    products: Vec<Product>,
+    wanted: Vec<External>,
+    family: Family,
+    own_mounts: OwnMounts,
+    rounds: u32,
+    failure: Option<Failure>,
+    /// Some client's behaviour names a product, so the clients are told of its threads.
+    named: bool,
+    /// Threads have come or gone since the clients were last told.
+    news: bool,
+}
+
+/// What the controller lends for a look.
+pub(super) struct PollContext<'a> {
+    pub(super) now: Ticks,
+    pub(super) deadline_ticks: u64,
+    pub(super) trace: &'a TraceWriter,
+    pub(super) warden: &'a Warden,
+}
+
+impl Externals {
+    /// Lays out the products' private folders. The arena must be mounted.
+    pub(super) fn prepare(plan: &Plan, folder: &RunFolder) -> Result<Externals, Failure> {
+        let arena = folder.arena();
+        let mut externals = Externals::default();
+        let fill_in = |text: &String| private::fill_in(text, &arena);
+        for (place, external) in plan.lab.external.iter().enumerate() {
+            for folder in &external.private {
+                private::make(folder, &arena).map_err(|error| private_failure(external, folder, &error))?;
+            }
+            let environment = external.environment.iter().map(|(name, text)| (name.clone(), fill_in(text)));
+            let wanted = External {
+                start: external.start.iter().map(fill_in).collect(),
+                environment: environment.collect(),
+                ..external.clone()
+            };
+            externals.wanted.push(wanted.clone());
+            externals.products.push(Product {
+                actor: External::actor(place),
+                wanted,
+                log: folder.logs().join(format!("{}.log", external.id)),
+                pid: 0,
+                state: State::Unstarted,
+                held: BTreeSet::new(),
+                killed: false,
+            });
+        }
+        externals.named = plan.lab.clients.iter().any(|client| {
+            let denied = client.behavior.deny.iter().filter_map(|rule| rule.process.as_ref());
+            let mut names = client.behavior.mute.processes.iter().chain(denied);
+            names.any(|name| externals.wanted.iter().any(|product| product.id.as_str() == name))
+        });
+        if !externals.products.is_empty() {
+            let folders = plan.lab.external.iter().flat_map(|external| &external.private);
+            let folders: Vec<&Path> = folders.map(|folder| Path::new(&folder.path)).collect();
+            externals.own_mounts = OwnMounts::of(&arena, &folders)
+                .map_err(|error| Failure::system("the arena is not mounted", &error))?;
+        }
+        Ok(externals)
+    }
+
+    /// The threads of products that are there, for clients whose behaviour names one.
+    pub(super) fn threads(&self) -> impl Iterator<Item = (u64, Actor)> {
+        let threads = self.family.threads().filter(|_| self.named);
+        threads.map(|(tid, product)| (tid, External::actor(product)))
+    }
+
+    /// The products by name, for the same.
+    pub(super) fn names(&self) -> impl Iterator<Item = (String, Actor)> {
+        let products = self.products.iter().filter(|_| self.named);
+        products.map(|product| (product.wanted.id.to_string(), product.actor))
+    }
+
+    /// True once after threads have come or gone that the clients want to know of; at most once a look at the
+    /// queues.
+    pub(super) fn has_news(&mut self) -> bool {
+        self.named && self.rounds.is_multiple_of(QUEUES_EVERY) && std::mem::take(&mut self.news)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.products.is_empty()
+    }
+
+    /// Starts every product that is not started; true when there was any.
+    pub(super) fn start(
+        &mut self,
+        trace: &TraceWriter,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<bool, Failure> {
+        let mut any = false;
+        for (place, product) in self.products.iter_mut().enumerate() {
+            if product.state == State::Unstarted {
+                product.start(trace, events)?;
+                self.family.adopt(product.pid, place);
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// True when every product is ready, or it is clear that one will not be.
+    pub(super) fn settled(&self) -> bool {
+        self.failure.is_some() || self.products.iter().all(|product| product.state != State::Starting)
+    }
+
+    /// The first product that has not become ready in time, or not at all, as the run's failure.
+    pub(super) fn require_ready(&mut self) -> Result<(), Failure> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let late = self.products.iter().find(|product| product.state == State::Starting);
+        late.map_or(Ok(()), |product| Err(product.never_ready()))
+    }
+
+    /// The longest that any product may take to become ready.
+    pub(super) fn ready_within(&self) -> std::time::Duration {
+        self.wanted.iter().map(|external| external.ready_within.duration()).max().unwrap_or_default()
+    }
+
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// What ended the run from here, if anything did.
+    pub(super) fn failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    /// Takes note that a product's first process has ended; says so when that was not asked for. `None` when the
+    /// number is nobody's here.
+    pub(super) fn ended(&mut self, actor: Actor, status: i32, trace: &TraceWriter) -> Option<String> {
+        let product = self.products.iter_mut().find(|product| product.actor == actor)?;
+        product.mark(trace, ProcessMarkKind::Ended, status);
+        let before = std::mem::replace(&mut product.state, State::Ended);
+        let words = last_line(&product.log).map(|line| format!(": {line}")).unwrap_or_default();
+        let how = describe(status);
+        match before {
+            State::Starting => {
+                let message = format!("{} ended before it was ready, {how}{words}", product.wanted.id);
+                // What it was ended for comes first.
+                let failure = product.failure(message);
+                self.failure.get_or_insert(failure);
+                Some(String::new())
+            }
+            State::Ready if !product.killed => Some(format!("{} has ended, {how}", product.wanted.id)),
+            _ => Some(String::new()),
+        }
+    }
+
+    /// Asks every product to end.
+    pub(super) fn ask_to_end(&mut self) {
+        for product in self.products.iter_mut().filter(|product| product.alive()) {
+            product.killed = true;
+            if let Err(error) = kill(as_pid(product.pid), Signal::SIGTERM) {
+                tracing::debug!("cannot ask {} to end: {error}", product.wanted.id);
+            }
+        }
+    }
+
+    /// Ends all that is left of the products; returns the names of those that had not ended when asked.
+    pub(super) fn end(&mut self) -> Vec<String> {
+        self.family.members().for_each(|(pid, _)| end(pid));
+        let alive = self.products.iter().filter(|product| product.alive());
+        alive.map(|product| product.wanted.id.to_string()).collect()
+    }
+
+    pub(super) fn gone(&self) -> bool {
+        !self.products.iter().any(Product::alive)
+    }
+
+    /// Looks at the products' processes and, less often, at their groups and at who waits for them. Returns what
+    /// the user should read.
+    pub(super) fn look(&mut self, context: &PollContext<'_>) -> Vec<String> {
+        if !self.products.iter().any(|product| product.state != State::Unstarted) {
+            return Vec::new();
+        }
+        self.rounds = self.rounds.wrapping_add(1);
+        self.look_at_processes(context);
+        let starting = self.products.iter().any(|product| product.state == State::Starting);
+        let looks_at_queues = self.rounds.is_multiple_of(QUEUES_EVERY);
+        if starting || looks_at_queues {
+            self.look_at_groups(context);
+        }
+        self.look_for_signs(context);
+        if looks_at_queues { self.look_at_queues(context) } else { Vec::new() }
+    }
+
+    fn look_at_processes(&mut self, context: &PollContext<'_>) {
+        let pids = process_ids();
+        for &pid in pids.iter().filter(|&&pid| pid > 1) {
+            if self.family.knows(pid) {
+                continue;
+            }
+            let Some((parent, _)) = parent_and_state(pid) else { continue };
+            let executable = fs::read_link(format!("/proc/{pid}/exe")).ok();
+            let marker = marker(pid);
+            let newcomer = Newcomer {
+                pid,
+                parent,
+                executable: executable.as_deref().and_then(Path::to_str),
+                marker: marker.as_deref(),
+            };
+            self.family.meet(&newcomer, &self.wanted);
+        }
+        let mut threads = BTreeSet::new();
+        for (pid, _) in self.family.members() {
+            threads.extend(numbers(&format!("/proc/{pid}/task")).map(|tid| (pid, u64::from(tid))));
+        }
+        for Change { product, pid, tid, there } in self.family.update(&pids, &threads) {
+            let actor = External::actor(product);
+            self.news = true;
+            context.trace.thread_seen(&ThreadSeen { at: context.now, actor, pid, tid, there });
+        }
+    }
+
+    /// Records the groups and marks that are new, and ends the run when one reaches out of the lab.
+    fn look_at_groups(&mut self, context: &PollContext<'_>) {
+        for (pid, place) in self.family.members() {
+            let product = &mut self.products[place];
+            for held in groups::of(pid, &self.own_mounts) {
+                if !product.held.insert(held) {
+                    continue;
+                }
+                context.trace.group_mark(&GroupMark {
+                    at: context.now,
+                    actor: product.actor,
+                    pid,
+                    descriptor: held.descriptor.unsigned_abs(),
+                    flags: held.flags,
+                    on: held.on,
+                    arena: held.arena,
+                    mask: held.mask,
+                });
+                if held.outside {
+                    end(pid);
+                    product.killed = true;
+                    let message = format!(
+                        "{} has marked a file system that is not the lab's ({}), and is ended before it holds up this \
+                         machine",
+                        product.wanted.id,
+                        held.device_name()
+                    );
+                    let mend =
+                        "let it mark mounts, or name the arena's kind of file system in its configuration";
+                    self.failure = Some(Failure::new(FailureKind::Product, message).mend(mend));
+                }
+            }
+        }
+    }
+
+    fn look_for_signs(&mut self, context: &PollContext<'_>) {
+        for product in self.products.iter_mut().filter(|product| product.state == State::Starting) {
+            let ready = match &product.wanted.ready {
+                Ready::Started => true,
+                Ready::Mark => product.held.iter().any(|held| held.asks_in_arena()),
+                Ready::File(path) => fs::symlink_metadata(path).is_ok(),
+                Ready::Line(text) => has_said(&product.log, text),
+            };
+            if ready {
+                product.state = State::Ready;
+                product.mark(context.trace, ProcessMarkKind::Ready, 0);
+            }
+        }
+    }
+
+    /// Records what waits for the products, and kills who has kept an operation waiting past the deadline.
+    fn look_at_queues(&mut self, context: &PollContext<'_>) -> Vec<String> {
+        self.reap();
+        let outside = context.warden.held_outside(context.now, clock::timebase().ticks(WAITING_NS));
+        let since = outside.iter().map(|&(_, since)| since).min_by_key(|since| since.0);
+        let asked: Vec<usize> = (0..self.products.len())
+            .filter(|&place| self.products[place].alive())
+            .filter(|&place| self.products[place].held.iter().any(HeldMark::asks_in_arena))
+            .collect();
+        let mut notes = Vec::new();
+        for &place in &asked {
+            let product = &mut self.products[place];
+            let unread = product.unread();
+            // With several products it is the one whose queue is not empty, or it is not known which.
+            let held_here = asked.len() == 1 || unread.is_some_and(|unread| unread > 0);
+            let (waiting, since) = if held_here { (outside.len(), since) } else { (0, None) };
+            context.trace.queue_sample(&QueueSample {
+                at: context.now,
+                actor: product.actor,
+                unread,
+                waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
+                since,
+            });
+            if since.is_some_and(|since| context.now.since(since) >= context.deadline_ticks)
+                && !product.killed
+            {
+                product.killed = true;
+                let (kind, actor) = (FaultKind::DeadlineKill, product.actor);
+                context.trace.fault(&Fault { at: context.now, kind, actor, detail: u64::MAX });
+                self.family.members().filter(|&(_, whose)| whose == place).for_each(|(pid, _)| end(pid));
+                notes.push(format!("{} missed the lab's deadline and is killed", product.wanted.id));
+            }
+        }
+        notes
+    }
+
+    /// Lets go of processes that have ended and whose parent has ended before them.
+    fn reap(&self) {
+        let own = lab_process::process_id();
+        for (pid, place) in self.family.members() {
+            if pid != self.products[place].pid && parent_and_state(pid) == Some((own, 'Z')) {
+                // What it ended with is nobody's business here; it may just be reaped by somebody else.
+                if let Err(error) = waitpid(as_pid(pid), Some(WaitPidFlag::WNOHANG)) {
+                    tracing::debug!("cannot reap {pid}: {error}");
+                }
+            }
+        }
+    }
+}
+
+impl Product {
+    fn start(&mut self, trace: &TraceWriter, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
+        let id = self.wanted.id.to_string();
+        let cannot = |error: std::io::Error| {
+            Failure::new(FailureKind::Product, format!("{id} cannot be started: {error}"))
+        };
+        let (program, arguments) = self
+            .wanted
+            .start
+            .split_first()
+            .ok_or_else(|| Failure::new(FailureKind::Bug, format!("{id} has no program")))?;
+        let log = create_log(&self.log).map_err(cannot)?;
+        let child = Command::new(program)
+            .args(arguments)
+            .envs(self.wanted.environment.iter().map(|(name, text)| (name, text)))
+            .env(MARKER, &id)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(cannot)?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .process_group(0)
+            .spawn()
+            .map_err(cannot)?;
+        self.pid = child.id().unwrap_or(0);
+        self.state = State::Starting;
+        self.mark(trace, ProcessMarkKind::Started, 0);
+        tokio::spawn(wait(self.actor, child, events.clone()));
+        Ok(())
+    }
+
+    const fn alive(&self) -> bool {
+        matches!(self.state, State::Starting | State::Ready)
+    }
+
+    fn mark(&self, trace: &TraceWriter, kind: ProcessMarkKind, status: i32) {
+        trace.process(&ProcessMark { at: clock::now(), actor: self.actor, kind, pid: self.pid, status });
+    }
+
+    /// The events that wait in its groups on the arena; `None` when none of them could be looked at.
+    fn unread(&self) -> Option<u64> {
+        let groups: BTreeSet<(u32, i32)> = self
+            .held
+            .iter()
+            .filter(|held| held.asks_in_arena())
+            .map(|held| (held.pid, held.descriptor))
+            .collect();
+        groups.into_iter().filter_map(|(pid, fd)| groups::unread(pid, fd)).reduce(u64::saturating_add)
+    }
+
+    fn never_ready(&self) -> Failure {
+        let External { id, ready, ready_within, .. } = &self.wanted;
+        let lacking = match ready {
+            Ready::Mark => self.lacking_mark().to_owned(),
+            Ready::Started => "it did not start".to_owned(),
+            Ready::File(path) => format!("there is no {path}"),
+            Ready::Line(text) => format!("it has not written \"{text}\""),
+        };
+        let words = last_line(&self.log).map(|line| format!("; its last words: {line}")).unwrap_or_default();
+        self.failure(format!("{id} was not ready after {ready_within}: {lacking}{words}"))
+    }
+
+    /// What its marks lack to ask about opens in the arena.
+    fn lacking_mark(&self) -> &'static str {
+        match (self.held.is_empty(), self.held.iter().any(|held| held.arena)) {
+            (true, _) => "it has set no fanotify mark on the arena",
+            (false, false) => "it has set fanotify marks, none of them on the arena",
+            (false, true) => "its fanotify marks on the arena are for no permission events",
+        }
+    }
+
+    fn failure(&self, message: String) -> Failure {
+        let mend = format!("run `{}` by hand and see what it says", self.wanted.start.join(" "));
+        Failure::new(FailureKind::Product, message).mend(mend)
+    }
+}
+
+fn private_failure(external: &External, folder: &PrivateFolder, error: &std::io::Error) -> Failure {
+    let message = format!("{} cannot have {} for itself: {error}", external.id, folder.path);
+    Failure::new(FailureKind::Product, message)
+}
+
+fn as_pid(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX))
+}
+
+/// The numbers that name entries of a folder of `/proc`; none when it is gone.
+fn numbers(folder: &str) -> impl Iterator<Item = u32> + use<> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn process_ids() -> BTreeSet<u32> {
+    numbers("/proc").collect()
+}
+
+fn parent_and_state(pid: u32) -> Option<(u32, char)> {
+    let stat = ProcessStat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
+    Some((stat.parent, stat.state))
+}
+
+fn marker(pid: u32) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    environment_value(&environment, MARKER).map(str::to_owned)
+}

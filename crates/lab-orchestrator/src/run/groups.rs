@@ -1,0 +1,137 @@
+//! Which fanotify groups a product's process holds, and whether their marks stay inside the lab.
+
+use std::{io, path::Path};
+
+use lab_trace::MarkOn;
+
+/// One mark of one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct HeldMark {
+    pub(super) pid: u32,
+    pub(super) descriptor: i32,
+    pub(super) flags: u32,
+    pub(super) mask: u64,
+    pub(super) on: MarkOn,
+    /// The marked device; `None` for a mount.
+    pub(super) device: Option<(u64, u64)>,
+    /// The mark is on the arena or in it.
+    pub(super) arena: bool,
+    /// Whoever opens something there waits for an answer.
+    pub(super) asks: bool,
+    /// Processes outside the lab may have to wait for an answer. A mark on a mount of the lab's own mount
+    /// namespace holds up nobody else; one on a file system does, wherever it is mounted.
+    pub(super) outside: bool,
+}
+
+impl HeldMark {
+    pub(super) const fn asks_in_arena(&self) -> bool {
+        self.asks && self.arena
+    }
+
+    pub(super) fn device_name(&self) -> String {
+        self.device.map_or_else(|| "a mount".to_owned(), |(major, minor)| format!("device {major}:{minor}"))
+    }
+}
+
+/// What is the lab's own to mark.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is mounted for a lab there"))]
+pub(super) struct OwnMounts {
+    arena_mount: u64,
+    arena_device: (u64, u64),
+    private_devices: Vec<(u64, u64)>,
+}
+
+#[cfg(target_os = "linux")]
+mod here {
+    use lab_backend_fanotify::{
+        confine::unread_events,
+        foreign::{ForeignGroup, ForeignMark, MarkedPlace, groups, mounted},
+    };
+
+    use super::*;
+
+    impl OwnMounts {
+        /// The arena and the private folders, all of them mounted.
+        pub(in super::super) fn of(arena: &Path, private: &[&Path]) -> io::Result<OwnMounts> {
+            let arena = mounted(arena)?;
+            let private = private.iter().map(|path| Ok(mounted(path)?.device)).collect::<io::Result<_>>()?;
+            Ok(OwnMounts { arena_mount: arena.mount, arena_device: arena.device, private_devices: private })
+        }
+
+        pub(super) fn hold(&self, pid: u32, group: &ForeignGroup, mark: &ForeignMark) -> HeldMark {
+            let (on, device, arena) = match mark.place {
+                MarkedPlace::Inode(device) => (MarkOn::Inode, Some(device), device == self.arena_device),
+                MarkedPlace::Mount(mount) => (MarkOn::Mount, None, mount == self.arena_mount),
+                MarkedPlace::FileSystem(device) => {
+                    (MarkOn::FileSystem, Some(device), device == self.arena_device)
+                }
+            };
+            let own = arena || device.is_none_or(|device| self.private_devices.contains(&device));
+            let (asks, mask) = (mark.asks(), mark.mask);
+            let ForeignGroup { descriptor, flags, .. } = *group;
+            HeldMark { pid, descriptor, flags, mask, on, device, arena, asks, outside: asks && !own }
+        }
+    }
+
+    /// The marks of a process's groups.
+    pub(in super::super) fn of(pid: u32, own_mounts: &OwnMounts) -> Vec<HeldMark> {
+        let groups = groups(pid).unwrap_or_default();
+        let held = |group: &ForeignGroup| -> Vec<HeldMark> {
+            group.marks.iter().map(|mark| own_mounts.hold(pid, group, mark)).collect()
+        };
+        groups.iter().flat_map(held).collect()
+    }
+
+    /// The events that a group has not read.
+    pub(in super::super) fn unread(pid: u32, descriptor: i32) -> Option<u64> {
+        unread_events(pid, descriptor).ok()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod here {
+    use super::*;
+
+    impl OwnMounts {
+        pub(in super::super) fn of(_: &Path, _: &[&Path]) -> io::Result<OwnMounts> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    pub(in super::super) fn of(_: u32, _: &OwnMounts) -> Vec<HeldMark> {
+        Vec::new()
+    }
+
+    pub(in super::super) fn unread(_: u32, _: i32) -> Option<u64> {
+        None
+    }
+}
+
+pub(super) use here::{of, unread};
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use lab_backend_fanotify::foreign::{ForeignGroup, ForeignMark, MarkedPlace};
+
+    use super::*;
+
+    /// A mark on a file system of the host freezes the host; a mark on a mount of the lab's namespace does not.
+    #[test]
+    fn a_mark_reaches_out_when_it_asks_about_a_file_system_of_others() {
+        let own_mounts = OwnMounts { arena_mount: 67, arena_device: (0, 43), private_devices: vec![(0, 44)] };
+        let group = ForeignGroup { descriptor: 7, flags: 7, marks: Vec::new() };
+        let check = |place, mask, arena, outside| {
+            let held = own_mounts.hold(5, &group, &ForeignMark { place, mask });
+            assert_eq!((held.arena, held.outside), (arena, outside), "{held:?}");
+        };
+        let (asks, tells) = (0x50000, 0x20);
+        check(MarkedPlace::Mount(67), asks, true, false);
+        check(MarkedPlace::Mount(21), asks, false, false);
+        check(MarkedPlace::FileSystem((0, 43)), asks, true, false);
+        check(MarkedPlace::FileSystem((0, 44)), asks, false, false);
+        check(MarkedPlace::FileSystem((8, 1)), asks, false, true);
+        check(MarkedPlace::Inode((8, 1)), asks, false, true);
+        check(MarkedPlace::FileSystem((8, 1)), tells, false, false);
+    }
+}

@@ -1,5 +1,0 @@
-//! The course of a run: phases, planned faults, and clients that come back.
-
-pub(crate) mod comebacks;
-pub(crate) mod faults;
-pub(crate) mod script;
