@@ -183,7 +183,7 @@ measures! {
     /// The kernel's own rules. Whom a kept answer serves is read from `approvals`.
     rules: rules::RulesTally, ["rules"], Page::Own;
     /// What each client was told after the fact.
-    notify: told::ToldTallies, ["clients.told"], Page::Own;
+    notify: notify::NotifyTallies, ["clients.told"], Page::Own;
     /// What each client asked of helpers and daemons.
     requests: requests::Asked, ["clients.requests"], Page::Own;
     /// In which order clients were asked.

@@ -119,7 +119,7 @@ pub struct FakeMessage {
     state: Arc<Mutex<State>>,
     index: usize,
     facts: Facts,
-    happening: Arc<FakeEvent>,
+    event: Arc<FakeEvent>,
     signing_id: String,
     made_signing_id: String,
     parent: Option<ProcessId>,
@@ -141,8 +141,8 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const fn acting(happening: &FakeEvent) -> ProcessId {
-    ProcessId { pid: happening.subject.pid, version: happening.subject.generation }
+const fn acting(event: &FakeEvent) -> ProcessId {
+    ProcessId { pid: event.subject.pid, version: event.subject.generation }
 }
 
 /// On the fake machine every program is signed under its file's name.
@@ -152,8 +152,8 @@ fn signing_id(executable: &[u8]) -> String {
 }
 
 /// A fork runs the same program, an exec its target.
-fn made_signing_id(happening: &FakeEvent) -> String {
-    signing_id(happening.target.as_ref().map_or(&happening.executable, |(path, _)| path))
+fn made_signing_id(event: &FakeEvent) -> String {
+    signing_id(event.target.as_ref().map_or(&event.executable, |(path, _)| path))
 }
 
 const fn is_question(kind: EventKind) -> bool {
@@ -200,20 +200,20 @@ impl FakeMachine {
     }
 
     /// Lets something happen; its number when the client is asked or told, `None` when it is not to see it.
-    pub fn happen(&self, happening: FakeEvent) -> Option<usize> {
+    pub fn happen(&self, event: FakeEvent) -> Option<usize> {
         let mut state = lock(&self.state);
-        state.bear(&happening);
-        if !state.connected || state.suppresses(&happening) || state.answers_itself(&happening) {
+        state.bear(&event);
+        if !state.connected || state.suppresses(&event) || state.answers_itself(&event) {
             return None;
         }
-        let facts = state.next_facts(&happening);
+        let facts = state.next_facts(&event);
         let index = state.entries.len();
-        if is_question(happening.kind) {
+        if is_question(event.kind) {
             state.tally.asked += 1;
         }
         if state.queue.len() < state.queue_max {
             state.entries.push(Entry { fate: Fate::Waiting, facts });
-            state.queue.push_back((index, Arc::new(happening)));
+            state.queue.push_back((index, Arc::new(event)));
         } else {
             state.tally.dropped += 1;
             state.entries.push(Entry { fate: Fate::QueueFull, facts });
@@ -225,14 +225,14 @@ impl FakeMachine {
     #[must_use]
     pub fn deliver(&self) -> Option<FakeMessage> {
         let mut state = lock(&self.state);
-        let (index, happening) = state.queue.pop_front()?;
+        let (index, event) = state.queue.pop_front()?;
         state.tally.retained += 1;
         let facts = state.entries[index].facts;
-        let parent = state.parents.get(&acting(&happening)).copied();
+        let parent = state.parents.get(&acting(&event)).copied();
         drop(state);
-        let (signing_id, made_signing_id) = (signing_id(&happening.executable), made_signing_id(&happening));
+        let (signing_id, made_signing_id) = (signing_id(&event.executable), made_signing_id(&event));
         let state = Arc::clone(&self.state);
-        Some(FakeMessage { state, index, facts, happening, signing_id, made_signing_id, parent })
+        Some(FakeMessage { state, index, facts, event, signing_id, made_signing_id, parent })
     }
 
     /// Lets time pass; AUTH events whose deadline passes are allowed and counted as missed.
@@ -270,17 +270,17 @@ impl FakeMachine {
 }
 
 impl State {
-    fn next_facts(&mut self, happening: &FakeEvent) -> Facts {
-        let sequence = self.sequence.entry(happening.kind).or_default();
+    fn next_facts(&mut self, event: &FakeEvent) -> Facts {
+        let sequence = self.sequence.entry(event.kind).or_default();
         let facts = Facts {
-            kind: happening.kind,
-            is_question: is_question(happening.kind),
-            window: Window { generated: self.now, deadline: self.now.plus(happening.window) },
-            subject: happening.subject,
+            kind: event.kind,
+            is_question: is_question(event.kind),
+            window: Window { generated: self.now, deadline: self.now.plus(event.window) },
+            subject: event.subject,
             subject_is_es_client: false,
-            target: happening.target.as_ref().map(|(_, file)| *file),
-            made: happening.made,
-            modified: happening.modified,
+            target: event.target.as_ref().map(|(_, file)| *file),
+            made: event.made,
+            modified: event.modified,
             sequence: Some(*sequence),
             sequence_of_all: Some(self.sequence_of_all),
         };
@@ -289,39 +289,39 @@ impl State {
         facts
     }
 
-    /// Remembers who made whom: a new process is its maker's child, a new program its process's parent's.
-    fn bear(&mut self, happening: &FakeEvent) {
-        let Some(made) = happening.made else { return };
-        let maker = acting(happening);
-        let parent = if made.pid == maker.pid { self.parents.get(&maker).copied() } else { Some(maker) };
+    /// Remembers who made whom: a new process is the child of who made it, a new program the child of its process's parent.
+    fn bear(&mut self, event: &FakeEvent) {
+        let Some(made) = event.made else { return };
+        let acting = acting(event);
+        let parent = if made.pid == acting.pid { self.parents.get(&acting).copied() } else { Some(acting) };
         if let Some(parent) = parent {
             self.parents.insert(made, parent);
         }
     }
 
     /// The framework's flow chart: own process (AUTH only), subscription, process, executable, target.
-    fn suppresses(&self, happening: &FakeEvent) -> bool {
-        let process = acting(happening);
-        if is_question(happening.kind) && self.owner == Some(process.pid) {
+    fn suppresses(&self, event: &FakeEvent) -> bool {
+        let process = acting(event);
+        if is_question(event.kind) && self.owner == Some(process.pid) {
             return true;
         }
-        if !self.subscribed.contains(&happening.kind)
+        if !self.subscribed.contains(&event.kind)
             || self.processes.contains(&process)
-            || self.executables.contains(&happening.executable)
+            || self.executables.contains(&event.executable)
         {
             return true;
         }
         // Forks and exits have no target: no target-path muting touches them.
-        let Some((path, _)) = &happening.target else { return false };
+        let Some((path, _)) = &event.target else { return false };
         let in_set = self.target_literals.contains(path)
             || self.target_prefixes.iter().any(|prefix| path.starts_with(prefix));
         in_set != self.target_inverted
     }
 
     /// A kept answer serves as long as the file is not changed, which nothing here does.
-    fn answers_itself(&self, happening: &FakeEvent) -> bool {
-        let file = happening.target.as_ref().map(|(_, file)| *file);
-        file.is_some_and(|file| self.kept.contains(&(happening.kind, file)))
+    fn answers_itself(&self, event: &FakeEvent) -> bool {
+        let file = event.target.as_ref().map(|(_, file)| *file);
+        file.is_some_and(|file| self.kept.contains(&(event.kind, file)))
     }
 
     /// One muting call; what a client is confined by can only be changed before it subscribes.
@@ -393,7 +393,7 @@ impl Message for FakeMessage {
     }
 
     fn target(&self) -> Option<Target<'_>> {
-        self.happening.target.as_ref().map(|(path, _)| Target { path, truncated: false })
+        self.event.target.as_ref().map(|(path, _)| Target { path, truncated: false })
     }
 
     fn signer(&self) -> Signer<'_> {
@@ -405,7 +405,7 @@ impl Message for FakeMessage {
     }
 
     fn made_signer(&self) -> Option<Signer<'_>> {
-        self.happening.made.map(|_| signed_as(&self.made_signing_id))
+        self.event.made.map(|_| signed_as(&self.made_signing_id))
     }
 
     fn exit_status(&self) -> Option<i32> {
@@ -413,7 +413,7 @@ impl Message for FakeMessage {
     }
 
     fn executable(&self) -> &[u8] {
-        &self.happening.executable
+        &self.event.executable
     }
 }
 

@@ -13,7 +13,7 @@ use lab_model::{AuthEvents, EventKind, FileId, LifeStep, ProcessId, Signature, T
 
 const KINDS: [EventKind; 3] = [EventKind::AuthOpen, EventKind::AuthExec, EventKind::NotifyFork];
 
-fn happening(kind: EventKind, inode: u64) -> FakeEvent {
+fn fake_event(kind: EventKind, inode: u64) -> FakeEvent {
     FakeEvent {
         kind,
         subject: ThreadId { pid: 7, tid: 70, generation: 1 },
@@ -82,7 +82,7 @@ enum Reader {
 fn feed(machine: &FakeMachine, backend: &EsBackend<FakeResponder>, events: u64) {
     for number in 0..events {
         let kind = KINDS[usize::try_from(number % 3).unwrap()];
-        machine.happen(happening(kind, number)).unwrap();
+        machine.happen(fake_event(kind, number)).unwrap();
         backend.handle(machine.deliver().unwrap(), Cache::Off);
     }
 }
@@ -228,7 +228,7 @@ fn asked(
     keep: Keep,
 ) -> bool {
     let target = Some((path.as_bytes().to_vec(), FileId { device: 1, inode }));
-    if machine.happen(FakeEvent { target, ..happening(kind, inode) }).is_none() {
+    if machine.happen(FakeEvent { target, ..fake_event(kind, inode) }).is_none() {
         return false;
     }
     let (tokens, taken) = mpsc::channel();
@@ -306,7 +306,7 @@ fn a_file_is_signed_by_somebody_when_it_is_the_program_of_an_exec() {
     let (machine, backend) = confined(&["programs/tool"]);
     let signed = |kind, made| {
         let target = Some((b"/arena/programs/tool".to_vec(), FileId { device: 1, inode: 9 }));
-        machine.happen(FakeEvent { target, made, ..happening(kind, 9) }).unwrap();
+        machine.happen(FakeEvent { target, made, ..fake_event(kind, 9) }).unwrap();
         backend.handle(machine.deliver().unwrap(), Cache::Off);
         let mut taken = TakeAll(Vec::new());
         backend.receive_one(&mut taken);
@@ -345,7 +345,7 @@ fn a_process_tree_is_told_step_by_step_with_its_signers() {
         executable: executable.as_bytes().to_vec(),
         target: target.map(|path| (path.as_bytes().to_vec(), FileId { device: 1, inode: 5 })),
         made,
-        ..happening(kind, 5)
+        ..fake_event(kind, 5)
     };
     let open = |of, executable| by(EventKind::AuthOpen, of, executable, Some("/arena/5"), None);
     let story = [
@@ -358,8 +358,8 @@ fn a_process_tree_is_told_step_by_step_with_its_signers() {
         by(EventKind::NotifyExit, id(9, 4), "/bin/tool", None, None),
     ];
     let mut lives = Vec::new();
-    for happening in story {
-        machine.happen(happening).unwrap();
+    for fake_event in story {
+        machine.happen(fake_event).unwrap();
         let message = machine.deliver().unwrap();
         backend.handle(message, Cache::Off);
         let mut taken = TakeAll(Vec::new());

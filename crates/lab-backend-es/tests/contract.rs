@@ -71,7 +71,7 @@ const KINDS: [EventKind; 5] = [
     EventKind::NotifyExit,
 ];
 
-fn happening(kind: EventKind, path: &str, window: u64) -> FakeEvent {
+fn fake_event(kind: EventKind, path: &str, window: u64) -> FakeEvent {
     let has_target = !matches!(kind, EventKind::NotifyFork | EventKind::NotifyExit);
     FakeEvent {
         kind,
@@ -119,7 +119,7 @@ fn run_schedule(seed: u64, totals: &mut Totals) {
             0..35 => {
                 let kind = KINDS[dice.below(KINDS.len())];
                 let window = 1 + dice.next() % 300;
-                let number = machine.happen(happening(kind, "/arena/file", window)).unwrap();
+                let number = machine.happen(fake_event(kind, "/arena/file", window)).unwrap();
                 let is_question = matches!(kind, EventKind::AuthOpen | EventKind::AuthExec);
                 dropped += u64::from(is_question && machine.fate(number) == Some(Fate::QueueFull));
             }
@@ -264,7 +264,7 @@ fn threads_that_race_for_one_question_send_one_answer() {
     start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
     let mut questions: Vec<TestQuestion> = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
-        machine.happen(happening(EventKind::AuthOpen, "/arena/file", 1_000)).unwrap();
+        machine.happen(fake_event(EventKind::AuthOpen, "/arena/file", 1_000)).unwrap();
         handler.handle(machine.deliver().unwrap(), Cache::Off, |delivery| {
             if let Delivery::Question(question) = delivery {
                 questions.push(question);
@@ -311,7 +311,7 @@ fn a_connection_is_never_deleted_under_an_answer() {
         start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
         let mut open: Vec<TestQuestion> = Vec::new();
         for _ in 0..32 {
-            machine.happen(happening(EventKind::AuthExec, "/arena/program", 1_000)).unwrap();
+            machine.happen(fake_event(EventKind::AuthExec, "/arena/program", 1_000)).unwrap();
             handler.handle(machine.deliver().unwrap(), Cache::Off, |delivery| {
                 if let Delivery::Question(question) = delivery {
                     open.push(question);
@@ -346,28 +346,28 @@ fn a_confined_client_sees_the_arena_and_the_process_tree_only() {
     let plan = MutePlan::new(&scope, &[b"/opt/lab/helper".to_vec()], &[words]).unwrap();
     start(&mut connection, &plan, &KINDS).unwrap();
 
-    let sees = |happening: FakeEvent| machine.happen(happening).is_some();
-    assert!(sees(happening(EventKind::AuthOpen, "/private/lab/files/1", 10)));
-    assert!(sees(happening(EventKind::AuthExec, "/private/lab/program", 10)));
-    assert!(!sees(happening(EventKind::AuthOpen, "/private/lab-of-somebody-else/1", 10)));
-    assert!(!sees(happening(EventKind::AuthOpen, "/etc/passwd", 10)));
+    let sees = |fake_event: FakeEvent| machine.happen(fake_event).is_some();
+    assert!(sees(fake_event(EventKind::AuthOpen, "/private/lab/files/1", 10)));
+    assert!(sees(fake_event(EventKind::AuthExec, "/private/lab/program", 10)));
+    assert!(!sees(fake_event(EventKind::AuthOpen, "/private/lab-of-somebody-else/1", 10)));
+    assert!(!sees(fake_event(EventKind::AuthOpen, "/etc/passwd", 10)));
     let protected = String::from_utf8(DEFAULT_MUTED_TARGET.to_vec()).unwrap() + "x";
-    assert!(!sees(happening(EventKind::AuthOpen, &protected, 10)), "the default set would be selected");
-    assert!(sees(happening(EventKind::NotifyFork, "", 10)), "forks have no target to be muted by");
+    assert!(!sees(fake_event(EventKind::AuthOpen, &protected, 10)), "the default set would be selected");
+    assert!(sees(fake_event(EventKind::NotifyFork, "", 10)), "forks have no target to be muted by");
     let helper = FakeEvent {
         executable: b"/opt/lab/helper".to_vec(),
-        ..happening(EventKind::AuthOpen, "/private/lab/1", 10)
+        ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10)
     };
     assert!(!sees(helper));
     let watchdog = FakeEvent {
         executable: DEFAULT_MUTED_EXECUTABLE.to_vec(),
-        ..happening(EventKind::AuthOpen, "/private/lab/1", 10)
+        ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10)
     };
     assert!(!sees(watchdog), "the system's own watchdogs stay muted");
     let muted = ThreadId { pid: 555, tid: 1, generation: 2 };
-    assert!(!sees(FakeEvent { subject: muted, ..happening(EventKind::AuthOpen, "/private/lab/1", 10) }));
+    assert!(!sees(FakeEvent { subject: muted, ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10) }));
     let reused = ThreadId { pid: 555, tid: 1, generation: 3 };
-    assert!(sees(FakeEvent { subject: reused, ..happening(EventKind::AuthOpen, "/private/lab/1", 10) }));
+    assert!(sees(FakeEvent { subject: reused, ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10) }));
 }
 
 #[test]
@@ -383,7 +383,7 @@ fn a_full_queue_shows_as_a_gap_and_a_dropped_tail_does_not() {
         }
     };
     for _ in 0..5 {
-        machine.happen(happening(EventKind::AuthOpen, "/arena/file", 10));
+        machine.happen(fake_event(EventKind::AuthOpen, "/arena/file", 10));
     }
     deliver_all();
     assert_eq!(
@@ -391,7 +391,7 @@ fn a_full_queue_shows_as_a_gap_and_a_dropped_tail_does_not() {
         [],
         "three dropped at the tail: nothing shows it yet"
     );
-    machine.happen(happening(EventKind::AuthOpen, "/arena/.lab-fence-storm-0", 10));
+    machine.happen(fake_event(EventKind::AuthOpen, "/arena/.lab-fence-storm-0", 10));
     deliver_all();
     let gap = Gap { before: EventKind::AuthOpen, of_this_kind: 3, of_all_kinds: 3 };
     assert_eq!(*handler.observer().gaps.lock().unwrap(), [gap]);
@@ -405,7 +405,7 @@ fn an_answer_carries_what_was_left() {
     let handler = MessageHandler::new(Book::default());
     handler.open(responder);
     start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
-    machine.happen(happening(EventKind::AuthOpen, "/arena/file", 100)).unwrap();
+    machine.happen(fake_event(EventKind::AuthOpen, "/arena/file", 100)).unwrap();
     machine.advance(30);
     let message = machine.deliver().unwrap();
     assert_eq!(message.target().unwrap().path, b"/arena/file");

@@ -21,7 +21,7 @@ use lab_model::{
 const OWN: u32 = 50;
 const QUESTIONS: [EventKind; 2] = [EventKind::AuthOpen, EventKind::AuthExec];
 
-fn happening(event: NotifyEvent, inode: u64) -> FakeEvent {
+fn fake_event(event: NotifyEvent, inode: u64) -> FakeEvent {
     let has_target = !matches!(event, NotifyEvent::Fork | NotifyEvent::Exit);
     FakeEvent {
         kind: event.kind(),
@@ -64,9 +64,9 @@ impl Rig {
     }
 
     /// The same happens for both connections, each of which sees what it is to see.
-    fn happen(&self, happening: &FakeEvent) {
-        self.asking.happen(happening.clone());
-        self.telling.happen(happening.clone());
+    fn happen(&self, fake_event: &FakeEvent) {
+        self.asking.happen(fake_event.clone());
+        self.telling.happen(fake_event.clone());
     }
 
     /// Lets the framework's handlers take what is queued.
@@ -137,7 +137,7 @@ fn everything_is_told_once_in_order_with_who_did_it_to_what() {
     let rig = Rig::new(64, 64, &NotifyEvent::ALL);
     for (nth, event) in (0..).zip(NotifyEvent::ALL) {
         rig.telling.advance(10);
-        rig.happen(&happening(event, nth));
+        rig.happen(&fake_event(event, nth));
     }
     rig.deliver();
     assert_eq!(rig.backend.unread_notices(), 9);
@@ -180,9 +180,9 @@ fn everything_is_told_once_in_order_with_who_did_it_to_what() {
 fn the_program_of_an_exec_is_its_file_and_a_close_says_whether_there_was_a_change() {
     let rig = Rig::new(64, 64, &[NotifyEvent::Exec, NotifyEvent::Close]);
     let program = Some(ProcessId { pid: 7, version: 4 });
-    rig.happen(&FakeEvent { made: program, ..happening(NotifyEvent::Exec, 5) });
+    rig.happen(&FakeEvent { made: program, ..fake_event(NotifyEvent::Exec, 5) });
     for modified in [Some(false), Some(true)] {
-        rig.happen(&FakeEvent { modified, ..happening(NotifyEvent::Close, 6) });
+        rig.happen(&FakeEvent { modified, ..fake_event(NotifyEvent::Close, 6) });
     }
     rig.deliver();
     let heard = rig.heard();
@@ -201,13 +201,13 @@ fn the_program_of_an_exec_is_its_file_and_a_close_says_whether_there_was_a_chang
 #[test]
 fn a_client_is_told_of_what_it_does_itself_and_not_asked() {
     let rig = Rig::new(64, 64, &[NotifyEvent::Open]);
-    let own = |happening: FakeEvent| FakeEvent {
+    let own = |fake_event: FakeEvent| FakeEvent {
         subject: ThreadId { pid: OWN, tid: 500, generation: 1 },
-        ..happening
+        ..fake_event
     };
-    rig.happen(&own(happening(NotifyEvent::Open, 1)));
-    rig.happen(&own(FakeEvent { kind: EventKind::AuthOpen, ..happening(NotifyEvent::Open, 1) }));
-    rig.happen(&FakeEvent { kind: EventKind::AuthOpen, ..happening(NotifyEvent::Open, 1) });
+    rig.happen(&own(fake_event(NotifyEvent::Open, 1)));
+    rig.happen(&own(FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, 1) }));
+    rig.happen(&FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, 1) });
     rig.deliver();
     assert_eq!(rig.asking.tally().asked, 1, "only about the driver's open");
     let heard = rig.heard();
@@ -221,12 +221,12 @@ fn a_client_is_told_of_what_it_does_itself_and_not_asked() {
 fn what_the_kernel_drops_is_counted_by_the_numbers_of_this_connection_alone() {
     let rig = Rig::new(4, 64, &[NotifyEvent::Open, NotifyEvent::Close]);
     for inode in 0..10 {
-        rig.happen(&happening(if inode % 2 == 0 { NotifyEvent::Open } else { NotifyEvent::Close }, inode));
+        rig.happen(&fake_event(if inode % 2 == 0 { NotifyEvent::Open } else { NotifyEvent::Close }, inode));
     }
     rig.deliver();
     // Six were dropped, which no number shows before the next event does.
     assert_eq!(rig.backend.unread_notices(), 4);
-    rig.happen(&happening(NotifyEvent::Open, 10));
+    rig.happen(&fake_event(NotifyEvent::Open, 10));
     rig.deliver();
     assert_eq!(rig.backend.unread_notices(), 5 + 6, "what is known to be lost is never silent");
     let heard = rig.heard();
@@ -249,8 +249,8 @@ fn what_does_not_fit_is_counted_and_hinders_no_question() {
             (asked.questions, asked.lost)
         });
         for inode in 0..EACH {
-            rig.happen(&happening(NotifyEvent::Open, inode));
-            rig.happen(&FakeEvent { kind: EventKind::AuthOpen, ..happening(NotifyEvent::Open, inode) });
+            rig.happen(&fake_event(NotifyEvent::Open, inode));
+            rig.happen(&FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, inode) });
             rig.deliver();
         }
         // The observer has stood still all the time; every question has its answer nevertheless.
@@ -290,7 +290,7 @@ fn an_observer_takes_what_comes_while_it_works() {
         scope.spawn(move || finished.into_iter().for_each(|token| backend.release(token)));
         for inode in 0..EVENTS {
             let event = if inode % 3 == 0 { NotifyEvent::Write } else { NotifyEvent::Open };
-            rig.happen(&happening(event, inode));
+            rig.happen(&fake_event(event, inode));
             rig.deliver();
         }
         backend.close();
@@ -308,7 +308,7 @@ fn a_client_is_told_of_what_it_listens_to_and_of_nothing_that_is_hidden() {
     let rig = Rig::new(64, 64, &[NotifyEvent::Open]);
     let tells = |event, path: &str| {
         let target = Some((path.as_bytes().to_vec(), FileId { device: 1, inode: 1 }));
-        rig.telling.happen(FakeEvent { target, ..happening(event, 1) }).is_some()
+        rig.telling.happen(FakeEvent { target, ..fake_event(event, 1) }).is_some()
     };
     assert!(tells(NotifyEvent::Open, "/arena/1") && !tells(NotifyEvent::Close, "/arena/1"));
     assert!(!tells(NotifyEvent::Open, "/elsewhere/1"), "the second connection is confined as well");
@@ -321,7 +321,7 @@ fn a_client_is_told_of_what_it_listens_to_and_of_nothing_that_is_hidden() {
     rig.backend.notify(NotifyEvents::NONE).unwrap();
     assert!(!tells(NotifyEvent::Close, "/arena/1"));
     rig.backend.subscribe(AuthEvents::None).unwrap();
-    let question = FakeEvent { kind: EventKind::AuthOpen, ..happening(NotifyEvent::Open, 1) };
+    let question = FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, 1) };
     assert!(rig.asking.happen(question).is_none(), "asked nothing");
 }
 

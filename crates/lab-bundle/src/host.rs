@@ -1,7 +1,7 @@
 //! The clients of a lab as system extensions in one host app.
 //!
 //! macOS starts and restarts system extensions by itself and wants a user's approval of each: the lab makes and checks
-//! the bundles, and conducts nothing that runs from them.
+//! the bundles, and starts nothing that runs from them.
 
 use std::{
     fs,

@@ -171,9 +171,9 @@ fn arena_files(welcome: &Welcome, assignment: &ClientAssignment) -> Result<Vec<V
     use lab_model::ExecProgram;
 
     let machine = lab_workload::elf::Machine::this();
-    let ground = lab_workload::Ground { root: welcome.arena.clone(), machine };
+    let host = lab_workload::ArenaHost { root: welcome.arena.clone(), machine };
     let programs = [ExecProgram::Static, ExecProgram::Dynamic, ExecProgram::Script];
-    let entries = lab_workload::arena(&assignment.workload, &programs, &ground)?;
+    let entries = lab_workload::arena(&assignment.workload, &programs, &host)?;
     Ok(entries.into_iter().map(|entry| entry.path.into_bytes()).collect())
 }
 

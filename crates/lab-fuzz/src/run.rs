@@ -65,7 +65,7 @@ pub fn requests(data: &[u8]) {
     }
 }
 
-/// The plan that a conductor is handed over a pipe, `active.json`, and the note of who has the machine's daemons.
+/// The plan that a controller is handed over a pipe, `active.json`, and the note of who has the machine's daemons.
 #[cfg(feature = "run-files")]
 pub fn run_files(data: &[u8]) {
     use lab_orchestrator::{Active, Plan, ProcessName};

@@ -99,7 +99,7 @@ pub(crate) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Conducts a lab from inside its namespaces. The plan is what the launcher handed over as standard input.
+    /// Runs a lab from inside its namespaces. The plan is what the launcher handed over as standard input.
     #[command(hide = true)]
     Control,
 }

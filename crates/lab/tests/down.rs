@@ -235,7 +235,7 @@ fn editor_lives() {
     let run = remains_of_a_run(&rig);
     let plan = run.join("plan.json");
     fs::write(&plan, "{}").unwrap();
-    let mut editor = sleeper(&rig, &["conduct", plan.to_str().unwrap()]);
+    let mut editor = sleeper(&rig, &["control", plan.to_str().unwrap()]);
     let finished = down(&rig, &[]);
     assert_eq!(finished.code, Some(0), "{finished:#?}");
     assert!(editor.try_wait().unwrap().is_none(), "{finished:#?}");

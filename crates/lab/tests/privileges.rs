@@ -41,8 +41,8 @@ fn main() -> ExitCode {
         live("commands_and_products_have_what_root_has", commands),
         live("a_store_below_a_home_folder_that_is_shut", shut_home),
         live("reading_is_done_without_privileges", reading),
-        live("to_conduct_by_hand_is_refused_and_changes_no_mount", conduct_by_hand),
-        anywhere("to_conduct_by_hand_is_wrong_use", conduct_is_wrong_use),
+        live("to_control_by_hand_is_refused_and_changes_no_mount", control_by_hand),
+        anywhere("to_control_by_hand_is_wrong_use", control_is_wrong_use),
         anywhere("a_plan_shows_commands_as_what_they_are", plan_shows_commands),
     ];
     rig::main_beside(2, Arguments::from_args(), tests)
@@ -223,11 +223,11 @@ fn reading() {
 }
 
 /// In a mount namespace of the test's own, so that a lab that does not refuse harms nobody.
-fn conduct_by_hand() {
-    let rig = Rig::new("privileges-conduct");
+fn control_by_hand() {
+    let rig = Rig::new("privileges-control");
     let script = "mount --make-rshared / && cat /proc/self/mountinfo > before; \
-                  \"$LAB\" conduct; echo $?; unshare --pid --fork \"$LAB\" conduct; echo $?; \
-                  unshare --pid --fork --mount-proc \"$LAB\" conduct; echo $?; cat /proc/self/mountinfo > after";
+                  \"$LAB\" control; echo $?; unshare --pid --fork \"$LAB\" control; echo $?; \
+                  unshare --pid --fork --mount-proc \"$LAB\" control; echo $?; cat /proc/self/mountinfo > after";
     let given = [("a plan", plan()), ("nothing", Stdio::null()), ("a pipe", Stdio::piped())];
     for (what, given) in given {
         let child = Command::new("timeout")
@@ -261,8 +261,8 @@ fn plan() -> Stdio {
     Stdio::null()
 }
 
-fn conduct_is_wrong_use() {
-    let output = Command::new(LAB).arg("conduct").stdin(Stdio::null()).output().unwrap();
+fn control_is_wrong_use() {
+    let output = Command::new(LAB).arg("control").stdin(Stdio::null()).output().unwrap();
     let finished = rig::Finished::of(&output);
     assert_eq!(finished.code, Some(64), "{}", finished.stderr);
     assert!(finished.stderr.contains("namespaces of its own"), "{}", finished.stderr);

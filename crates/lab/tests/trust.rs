@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         anywhere("no_mask_gives_nothing_away", no_mask),
         live("no_mask_gives_no_program_away", no_mask_live),
         live("the_plan_has_no_name", plan_without_a_name),
-        anywhere("nobody_else_conducts", nobody_else_conducts),
+        anywhere("nobody_else_controls", nobody_else_controls),
     ];
     rig::main(Arguments::from_args(), tests)
 }
@@ -487,18 +487,18 @@ fn plan_without_a_name() {
     let written = fs::OpenOptions::new().write(true).open(format!("/proc/{controller}/fd/0"));
     assert!(written.and_then(|mut plan| plan.write_all(b"x")).is_err(), "it is sealed");
     let words = fs::read(format!("/proc/{controller}/cmdline")).unwrap();
-    assert!(words.ends_with(b"\0conduct\0"), "{:?}", String::from_utf8_lossy(&words));
+    assert!(words.ends_with(b"\0control\0"), "{:?}", String::from_utf8_lossy(&words));
     let report: Value = serde_json::from_str(&running.finish().stdout).unwrap();
     assert_eq!(report["lab"], "long");
 }
 
 /// Neither a file nor a pipe nor nothing is a plan.
-fn nobody_else_conducts() {
-    let rig = rig("conduct");
+fn nobody_else_controls() {
+    let rig = rig("control");
     let plan = rig.root.join("plan.json");
     fs::write(&plan, "{}").unwrap();
     for input in [Stdio::null(), Stdio::from(fs::File::open(&plan).unwrap())] {
-        let finished = Command::new(LAB).arg("conduct").stdin(input).output().unwrap();
+        let finished = Command::new(LAB).arg("control").stdin(input).output().unwrap();
         let finished = Finished::of(&finished);
         assert_eq!(finished.code, Some(64), "{finished:#?}");
         assert!(finished.stderr.contains("`lab up`"), "{}", finished.stderr);

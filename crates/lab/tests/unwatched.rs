@@ -20,7 +20,7 @@ const STOPPED: Span = Span::from_secs(3);
 
 fn main() -> ExitCode {
     let tests: Vec<Live> = vec![
-        live("a_conductor_that_was_stopped_says_that_nobody_watched", controller_stopped),
+        live("a_controller_that_was_stopped_says_that_nobody_watched", controller_stopped),
         live("who_is_late_while_nobody_watches_is_known_to_be", late),
         live("a_lab_that_was_stopped_whole_says_so", all_stopped),
     ];

@@ -117,7 +117,7 @@ impl Gain {
 
     /// The type of event that brought an operation about.
     fn kind(&self, by: By) -> u16 {
-        if by.is_notice() { self.notified(by.client) } else { by.client }
+        if by.is_notice() { self.of_notices(by.client) } else { by.client }
     }
 
     /// Counts an event of type `on` in a cascade, and by what it came about. It counts as handled when its trace is
@@ -291,7 +291,7 @@ impl Measure for Gain {
 
     fn noticed(&mut self, noticed: &Noticed<'_>, _: &Scope<'_>) {
         if let Some(op) = noticed.hung().filter(|op| op.in_storm) {
-            self.count(op.cascade, self.notified(noticed.client), !op.root, noticed.complete, op.by);
+            self.count(op.cascade, self.of_notices(noticed.client), !op.root, noticed.complete, op.by);
         }
     }
 

@@ -98,12 +98,12 @@ impl NotifyTally {
 
 /// What every client was told.
 #[derive(Clone, Debug)]
-pub(crate) struct ToldTallies(Vec<NotifyTally>);
+pub(crate) struct NotifyTallies(Vec<NotifyTally>);
 
-impl Measure for ToldTallies {
+impl Measure for NotifyTallies {
     fn of(scope: &Scope<'_>) -> Self {
         let roster = scope.roster;
-        ToldTallies(NotifyTally::of(scope.lab, roster.clients.len(), roster.columns.len()))
+        NotifyTallies(NotifyTally::of(scope.lab, roster.clients.len(), roster.columns.len()))
     }
 
     fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
@@ -152,7 +152,7 @@ impl Measure for ToldTallies {
 
     fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
         for ((place, client), tally) in findings.clients.iter_mut().enumerate().zip(&self.0) {
-            client.notified = tally.section(place, closing);
+            client.told = tally.section(place, closing);
         }
     }
 }

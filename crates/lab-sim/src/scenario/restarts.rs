@@ -27,8 +27,8 @@ impl<S: Sink> Machine<'_, S> {
             let client = u32::try_from(client).unwrap_or(NONE);
             self.agenda.enter(due, SimEvent::StartAgain { client });
         }
-        let deserted = self.clients.iter().all(|client| !client.alive);
-        if deserted && !self.faults.restarts.expects_a_client() {
+        let no_client_left = self.clients.iter().all(|client| !client.alive);
+        if no_client_left && !self.faults.restarts.expects_a_client() {
             self.halt();
         }
     }
