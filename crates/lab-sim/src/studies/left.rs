@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use lab_model::Visible;
 use serde::{Deserialize, Serialize};
 
 use super::trials::Trial;
@@ -61,7 +62,7 @@ pub struct ManifestCell {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// It is no such JSON.
-    #[error("{0}")]
+    #[error("{}", Visible::new(&.0.to_string()))]
     Json(#[from] serde_json::Error),
     /// It is of another version.
     #[error("its schema is {0}, not 1")]
