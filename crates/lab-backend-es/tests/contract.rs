@@ -103,6 +103,7 @@ struct Totals {
 }
 
 /// Runs one schedule and checks the whole contract at its end.
+#[expect(clippy::too_many_lines, reason = "one schedule from its beginning to its end")]
 fn run_schedule(seed: u64, totals: &mut Totals) {
     let mut dice = Dice(seed);
     let machine = FakeMachine::new(1 + dice.below(40));

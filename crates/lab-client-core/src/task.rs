@@ -212,6 +212,7 @@ impl Task {
     /// Takes note of how the last step went and says what to do next.
     ///
     /// An operation that failed does not change what follows: a client must answer all the same.
+    #[expect(clippy::too_many_lines, reason = "one state machine, an arm a stage")]
     pub fn step(&mut self, last: Outcome) -> Step {
         loop {
             match self.stage {

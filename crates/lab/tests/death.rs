@@ -31,6 +31,9 @@ const LONG: &str = "phases: { baseline: 50ms, control: 50ms, storm: 60s, drain: 
 /// A storm that goes on for a moment after its disturbance.
 const SHORT: &str = "phases: { baseline: 50ms, control: 50ms, storm: 3s, drain: 2s }\n\
                      workload:\n  - open_storm: { workers: 2, files: 50 }\n";
+/// A storm of scanners that goes on well beyond the last of [`MOMENTS`], however slow the machine, and ends by itself.
+const COUNTED: &str = "phases: { baseline: 50ms, control: 50ms, storm: 60s, drain: 2s }\n\
+                       workload:\n  - open_storm: { workers: 2, files: 50, operations_max: 6000 }\n";
 /// What is left after the end must be gone within this time: the kernel ends a namespace on its own.
 const GONE_WITHIN: Span = Span::from_secs(10);
 /// The operations of the storm among which the moment of a kill is drawn.
@@ -95,7 +98,7 @@ fn moment(seed: u64, round: u64) -> u64 {
 
 fn kill_often(victim: Victim, kills: u64, seed: u64) {
     let rig = Rig::new(&format!("kill-{victim:?}").to_lowercase());
-    let storm = if victim == Victim::Client { SHORT } else { LONG };
+    let storm = if victim == Victim::Client { COUNTED } else { LONG };
     rig.lab("doomed", &(scanners(3) + storm));
     let calm = "phases: { baseline: 50ms, control: 50ms, storm: 20s, drain: 5s }\n\
                 workload:\n  - open_storm: { workers: 2, files: 50, operations_max: 200 }\n";
@@ -280,8 +283,11 @@ fn interrupted_early(kills: u64, seed: u64) {
 fn stopped(behavior: &str, kills: u64, seed: u64) {
     let rig = Rig::new(&format!("stopped-{behavior}"));
     // Where nobody but the stopped client may be late, a busy machine must not make another late.
-    let deadline = if behavior == "noop" { "2s" } else { "500ms" };
-    rig.lab("stopped", &format!("deadline: {deadline}\nclients: {{ count: 3, behavior: {behavior} }}\n{SHORT}"));
+    let (deadline, load) = if behavior == "noop" { ("2s", SHORT) } else { ("500ms", COUNTED) };
+    rig.lab(
+        "stopped",
+        &format!("deadline: {deadline}\nclients: {{ count: 3, behavior: {behavior} }}\n{load}"),
+    );
     for round in 0..kills {
         let mut lab = Running::start(&rig, "stopped");
         let folder = lab.reaches(PhaseKind::Storm, moment(seed, round));
@@ -336,7 +342,7 @@ fn asking(load: &str) -> String {
 /// The run goes on without the worker that died, is in order to its end, and leaves nothing.
 fn worker_killed(helper: bool, kills: u64, seed: u64) {
     let rig = Rig::new(if helper { "killed-helper" } else { "killed-daemon" });
-    rig.lab("asking", &asking(SHORT));
+    rig.lab("asking", &asking(COUNTED));
     for round in 0..kills {
         let mut lab = Running::start(&rig, "asking");
         lab.reaches(PhaseKind::Storm, moment(seed, round) / 4);
@@ -364,7 +370,7 @@ fn worker_killed(helper: bool, kills: u64, seed: u64) {
 /// A client's helpers end with it.
 fn client_with_helpers_killed(kills: u64, seed: u64) {
     let rig = Rig::new("killed-with-helpers");
-    rig.lab("asking", &asking(SHORT));
+    rig.lab("asking", &asking(COUNTED));
     for round in 0..kills {
         let mut lab = Running::start(&rig, "asking");
         lab.reaches(PhaseKind::Storm, moment(seed, round) / 4);

@@ -208,6 +208,7 @@ fn operation() -> impl Strategy<Value = Record> {
         .prop_map(|(begin, end, target)| Record::Operation(Operation { begin, end, target }))
 }
 
+#[expect(clippy::too_many_lines, reason = "every kind of mark")]
 fn mark() -> impl Strategy<Value = Record> {
     let other = || 100..=u16::MAX;
     let fault = prop_oneof![

@@ -51,7 +51,39 @@ const fn what(kind: OperationKind) -> &'static str {
 fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Finding]) -> String {
     let about = if lab.about.is_empty() { String::new() } else { format!(": {}", lab.about) };
     let mut text = format!("{}{about}\n", lab.name);
-    text.push_str(&format!("\nPredicted, with {} rules\n", plan.kernel.name()));
+    text.push_str(&predicted(plan));
+    text.push_str(&rehearsed(lab, plan));
+    text.push_str(
+        "\nAUTH and NOTIFY events that each client gets, by originator, and its operations for each\n",
+    );
+    text.push_str(&matrix(lab, plan));
+    text.push_str(&notify_table(lab, plan.kernel));
+    text.push_str(&products(lab));
+    text.push_str(&commands(lab));
+    text.push_str("\nWould be installed for the run, and removed after it\n");
+    let mut table = Table::default().words([1, 2]);
+    for bundle in bundles {
+        let path = bundle.root.display().to_string();
+        table.row([bundle.client.to_string(), bundle.bundle_id.to_string(), path]);
+    }
+    text.push_str(&table.text());
+    text.push_str("\nMissing here\n");
+    if missing.is_empty() {
+        text.push_str("  nothing that is known\n");
+    }
+    for finding in missing {
+        let weight = if finding.weight == Weight::Required { "" } else { " (the lab can do without)" };
+        text.push_str(&format!("  {}: {}{weight}\n", finding.check, finding.found));
+        if let Some(mend) = &finding.mend {
+            text.push_str(&format!("    help: {mend}\n"));
+        }
+    }
+    text
+}
+
+/// What follows from the rules alone: sizes and gain.
+fn predicted(plan: &lab_sim::Plan) -> String {
+    let mut text = format!("\nPredicted, with {} rules\n", plan.kernel.name());
     for root in &plan.roots {
         let kind = what(root.kind);
         text.push_str(&match root.size {
@@ -79,13 +111,18 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         [alone] => format!(": {alone} sets itself off\n"),
         several => format!(": {} set each other off\n", several.join(", ")),
     });
+    text
+}
+
+/// What a short simulated storm shows.
+fn rehearsed(lab: &Lab, plan: &lab_sim::Plan) -> String {
     let rehearsal = &plan.rehearsal;
     let time = |value: Option<u64>| value.map_or_else(|| units::UNKNOWN.to_owned(), units::time);
-    text.push_str(&format!(
+    let mut text = format!(
         "  outcome {} (a simulated storm of a second or less{})\n",
         rehearsal.outcome.name(),
         if lab.faults.is_empty() { "" } else { " beyond the planned faults" }
-    ));
+    );
     text.push_str(&format!(
         "  a root operation takes {} (p50), {} (p99)\n",
         time(rehearsal.open_p50),
@@ -100,31 +137,6 @@ fn as_text(lab: &Lab, plan: &lab_sim::Plan, bundles: &[Bundle], missing: &[&Find
         text.push_str(
             "  who signed a program is not known here: a rule about it counts as denying nothing\n",
         );
-    }
-    text.push_str(
-        "\nAUTH and NOTIFY events that each client gets, by originator, and its operations for each\n",
-    );
-    text.push_str(&matrix(lab, plan));
-    text.push_str(&notify_table(lab, plan.kernel));
-    text.push_str(&products(lab));
-    text.push_str(&commands(lab));
-    text.push_str("\nWould be installed for the run, and removed after it\n");
-    let mut table = Table::default().words([1, 2]);
-    for bundle in bundles {
-        let path = bundle.root.display().to_string();
-        table.row([bundle.client.to_string(), bundle.bundle_id.to_string(), path]);
-    }
-    text.push_str(&table.text());
-    text.push_str("\nMissing here\n");
-    if missing.is_empty() {
-        text.push_str("  nothing that is known\n");
-    }
-    for finding in missing {
-        let weight = if finding.weight == Weight::Required { "" } else { " (the lab can do without)" };
-        text.push_str(&format!("  {}: {}{weight}\n", finding.check, finding.found));
-        if let Some(mend) = &finding.mend {
-            text.push_str(&format!("    help: {mend}\n"));
-        }
     }
     text
 }

@@ -30,13 +30,9 @@ impl Engine<'_> {
         let end = operation.end.present();
         let ended = end.map_or(NEVER, |end| end.ended.0.max(item.at));
         let target = operation.target.present().filter(|target| target.inode != 0);
-        let cascade = self.forest.get_mut(place.cascade);
-        cascade.operations.raise(1);
-        cascade.depth = cascade.depth.max(u64::from(place.depth));
+        let node = self.attach_operation(item, &place);
+        let cascade = self.forest.get(place.cascade);
         let (in_storm, phase) = (cascade.in_storm(), cascade.phase);
-        let node =
-            Node { parent: place.parent, count: 0, trace: item.trace, decision: false, record: item.record };
-        let node = self.forest.attach(place.cascade, node);
         let begun = BegunOperation {
             trace: item.trace,
             record: item.record,
@@ -59,8 +55,7 @@ impl Engine<'_> {
         if by_reader {
             self.readers[usize::from(owner)] = merge.side(item.trace).readers.max(1);
         }
-        let traces = self.scope.traces;
-        let path = target.and_then(|target| self.paths.text(item.trace, target, merge, traces));
+        let path = target.and_then(|target| self.paths.text(item.trace, target, merge, self.scope.traces));
         let slot = self.ops.insert(Op {
             trace: item.trace,
             record: item.record,
@@ -95,22 +90,39 @@ impl Engine<'_> {
         if self.notices.listened() {
             self.may_be_told(slot, end.is_some_and(|end| end.error == 0));
         }
-        self.by_thread.insert(begin.subject.tid, slot);
-        if begin.kind == OperationKind::Exec {
-            self.by_process.insert(begin.subject.pid, slot);
+        self.enter(slot);
+    }
+
+    /// Hangs an operation into its cascade, and gives its node.
+    fn attach_operation(&mut self, item: &Item, place: &Place) -> u32 {
+        let cascade = self.forest.get_mut(place.cascade);
+        cascade.operations.raise(1);
+        cascade.depth = cascade.depth.max(u64::from(place.depth));
+        let (trace, record) = (item.trace, item.record);
+        self.forest
+            .attach(place.cascade, Node { parent: place.parent, count: 0, trace, decision: false, record })
+    }
+
+    /// Enters an operation wherever it is looked up: by its thread or process, by its end, and by who waits for it.
+    fn enter(&mut self, slot: u32) {
+        let Some(op) = self.ops.get(slot) else { return };
+        self.by_thread.insert(op.tid, slot);
+        if op.kind == OperationKind::Exec {
+            self.by_process.insert(op.pid, slot);
         }
-        if let Some(open) = self.ops.get(slot).and_then(Op::listed).and_then(|at| self.open.get_mut(at)) {
+        if let Some(open) = op.listed().and_then(|at| self.open.get_mut(at)) {
             open.push(slot);
         }
-        let parent = place.by.filter(|_| waited).and_then(|by| self.decisions.get_mut(by.slot));
+        let (by, waited, started, ended) = (op.by, op.waited, op.started, op.ended);
+        let parent = by.filter(|_| waited).and_then(|by| self.decisions.get_mut(by.slot));
         if let Some(parent) = parent {
             parent.child = slot;
             // A thread of its own makes it, so the decision waits for all of it: the others' answers, its own
             // reader's, and the kernel's way from one to the next.
-            let waited = ended.min(parent.answered).saturating_sub(item.at);
-            parent.blocked = parent.blocked.saturating_add(waited);
+            let blocked = ended.min(parent.answered).saturating_sub(started);
+            parent.blocked = parent.blocked.saturating_add(blocked);
         }
-        if let Some(by) = place.by {
+        if let Some(by) = by {
             self.forget(by.slot);
         }
         if ended != NEVER {
