@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    fs::{self, File},
+    fmt, fs,
     io::{self, Read},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
@@ -268,7 +267,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn bytes_of(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, BundleError> {
-    let file = match File::open(path) {
+    let file = match lab_files::open_regular(path).map_err(io::Error::from) {
         Err(error) if is_absent(&error) => return Ok(None),
         opened => opened.map_err(BundleError::io("open", path))?,
     };

@@ -130,16 +130,24 @@ impl StoredRun {
         self.root.parent().map(name_of).unwrap_or_default()
     }
 
-    /// Opens it; `None` when it is not there any more.
+    /// Opens it; `None` when it is not there any more. Below the store no link is followed: one that has taken the place
+    /// of a folder since it was listed is refused.
     ///
     /// # Errors
     /// As [`Runs::open`].
     pub fn open(&self) -> Result<Option<RunFolder>, Failure> {
-        match Folder::trusted(&self.root, &self.trusted) {
+        match self.folder() {
             Ok(folder) => Ok(Some(RunFolder::of(folder, &self.trusted))),
             Err(distrust) if is_missing(&distrust) => Ok(None),
             Err(distrust) => Err(distrusted(&distrust)),
         }
+    }
+
+    fn folder(&self) -> Result<Folder, Distrust> {
+        let of_lab = self.root.parent().unwrap_or(&self.root);
+        let store = Folder::shared(of_lab.parent().unwrap_or(of_lab), &self.trusted)?;
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
+        store.trusted_folder(name(of_lab), &self.trusted)?.trusted_folder(name(&self.root), &self.trusted)
     }
 }
 
@@ -323,7 +331,7 @@ impl RunFolder {
         }
     }
 
-    /// The folder of a run that exists: a path to it, `RunFolder::LAB/TIME`, or `RunFolder::LAB` for the latest run of that lab.
+    /// The folder of a run that exists: a path to it, `LAB/TIME`, or `LAB` for the latest run of that lab.
     /// Without a name, the latest run of all.
     ///
     /// # Errors
