@@ -282,7 +282,7 @@ fn spawn_controller(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<C
     if let Some(pipe) = &mut lifeline {
         pipe.write_all(plan).and_then(|()| pipe.write_all(b"\n")).map_err(failed)?;
     }
-    // WaitOutcome for by its ID, as on Linux.
+    // Waited for by its ID, as on Linux.
     Ok(ControllerProcess { pid: child.id(), _lifeline: lifeline })
 }
 
