@@ -382,7 +382,7 @@ pub(crate) fn workloads(
     problems: &mut Problems<'_>,
 ) -> Vec<Workload> {
     let Some(list) = field.given() else { return Vec::new() };
-    if list.value.items.is_empty() && list.value.complete {
+    if list.value.items.is_empty() {
         let diagnostic = Diagnostic::new(list.place.clone(), "a lab has at least one load")
             .label("nothing drives the lab")
             .help("add for example `- open_storm: {}`");
@@ -450,15 +450,19 @@ fn resolve<K: Kind>(at: &At<K>, beside: &Beside<'_>, problems: &mut Problems<'_>
 
 fn phases(common: &Common<'_>, problems: &mut Problems<'_>) -> LoadPhases {
     let Some(list) = common.phases.given() else { return LoadPhases::ALL };
+    if !list.value.complete {
+        // What is misspelt in it is a mistake already; what it leaves out is not known.
+        return LoadPhases::ALL;
+    }
     let phases: LoadPhases = list.value.items.iter().map(|at| at.value.0).collect();
-    if list.value.items.is_empty() && list.value.complete {
+    if list.value.items.is_empty() {
         let diagnostic = Diagnostic::new(list.place.clone(), "a load that runs in no phase does nothing")
             .label("expected at least one phase")
             .help("write for example `[storm]`, or leave it out");
         problems.add(diagnostic);
     }
     let knee = common.rate.and_then(|(_, knee)| knee.given());
-    if let (Some(knee), true, false) = (knee, list.value.complete, phases.contains(PhaseKind::Storm)) {
+    if let (Some(knee), false) = (knee, phases.contains(PhaseKind::Storm)) {
         let diagnostic = Diagnostic::new(list.place.clone(), "a knee is looked for in the storm")
             .label("the load does not run in it")
             .related(knee.place.clone(), "looked for here")
@@ -558,5 +562,6 @@ mod tests {
         );
         let knee = "open_storm: {}}, {open_storm: {find_knee: {from: 1, to: 9}, phases: [control]}";
         refused(knee, "a knee is looked for in the storm");
+        refused("open_storm: {phases: [strom]}", "`strom` is not a phase with a workload");
     }
 }

@@ -169,8 +169,9 @@ fn unguarded(findings: &Findings) -> Option<Finding> {
     let client =
         findings.clients.iter().max_by_key(|client| dead(client)).filter(|client| dead(client) > 0)?;
     let count = dead(client);
-    let noun = if count == 1 { "operation was" } else { "operations were" };
-    let text = format!("{count} {noun} allowed unchecked because {} had died.", client.id);
+    let noun = if count == 1 { "operation" } else { "operations" };
+    // Others may have looked at them.
+    let text = format!("{count} {noun} went past {} unchecked: it had died.", client.id);
     Some(finding(
         Weight::Bad,
         ReportSection::Clients,
