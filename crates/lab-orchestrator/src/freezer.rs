@@ -90,11 +90,25 @@ fn said(what: &str, error: &io::Error) -> io::Error {
 /// When there is none.
 pub(crate) fn own_group() -> io::Result<PathBuf> {
     let mount = mount()?;
-    let groups = fs::read_to_string("/proc/self/cgroup")?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::")).ok_or_else(none)?;
-    let group = mount.join(own.trim_start_matches('/'));
+    let own = group_in(&fs::read_to_string("/proc/self/cgroup")?, &mount).ok_or_else(none)?;
     // Where only a part of the tree is mounted, the path from its root leads nowhere.
-    Ok(if group.join("cgroup.procs").exists() { group } else { mount })
+    Ok(if own.join("cgroup.procs").exists() { own } else { mount })
+}
+
+/// Whether somebody has frozen the process's group, or one above it. Its state says nothing of it (`S`, as of any that
+/// sleeps).
+pub(crate) fn is_frozen(pid: u32) -> bool {
+    let frozen = |group: &Path| fs::read(group.join("cgroup.freeze")).is_ok_and(|freeze| freeze.starts_with(b"1"));
+    let Ok(mount) = mount() else { return false };
+    let Ok(groups) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return false };
+    let group = group_in(&groups, &mount);
+    group.is_some_and(|group| group.ancestors().take_while(|above| above.starts_with(&mount)).any(frozen))
+}
+
+/// The folder of the group that `/proc/PID/cgroup` names for cgroup v2.
+fn group_in(groups: &str, mount: &Path) -> Option<PathBuf> {
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    Some(mount.join(path.trim_start_matches('/')))
 }
 
 /// Where cgroup v2 is mounted.

@@ -7,6 +7,8 @@ use lab_analysis::live::{Originator, Unanswered, UnderWay};
 use lab_model::{Actor, Cause, Ticks};
 use lab_trace::{AttachedTrace, Board, Counter, Entry, Record, SlotView};
 
+use crate::freezer::is_frozen;
+
 /// How often unread queues are looked at, in ticks of the warden.
 const UNREAD_EVERY: u32 = 20;
 
@@ -316,9 +318,9 @@ fn waits_for_answer(tid: u64) -> bool {
     std::fs::read_to_string(format!("/proc/{tid}/wchan")).is_ok_and(|at| at == "fanotify_handle_event")
 }
 
-/// Whether a signal has stopped the process. Opens nothing in the arena.
+/// Whether a signal or a freezer has stopped the process. Opens nothing in the arena.
 fn is_stopped(pid: u32) -> bool {
-    lab_process::process_state(pid).is_some_and(|state| state.stopped)
+    lab_process::process_state(pid).is_some_and(|state| state.stopped) || is_frozen(pid)
 }
 
 #[cfg(target_os = "linux")]
