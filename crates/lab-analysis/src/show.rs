@@ -217,7 +217,7 @@ impl Show<'_> {
                 shown.began_ns = nanoseconds(notice.read.0).saturating_sub(origin);
                 let file = |target: Target| self.file(node.trace, target.path, (target.inode, target.device));
                 shown.path = notice.target.and_then(file);
-                let events: Vec<&str> = notice.events.iter().map(NotifyEvent::name).collect();
+                let events: Vec<&str> = notice.events.iter().map(NotifyEvent::word).collect();
                 shown.note = format!("told of {}", events.join(", "));
             }
             _ => {}

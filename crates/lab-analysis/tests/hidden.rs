@@ -6,7 +6,9 @@ mod synthetic;
 use std::{collections::BTreeMap, path::Path};
 
 use lab_analysis::findings::{Approvals, Findings};
-use lab_model::{AuthEvents, Behavior, Cache, Lab, OperationKind, PhaseKind, SubjectClass, Verdict};
+use lab_model::{
+    AuthEvent, AuthEvents, Behavior, Cache, Lab, OperationKind, PhaseKind, SubjectClass, Verdict,
+};
 use lab_trace::ThreadPurpose;
 use synthetic::{Builder, Dec, MS, Op, analyse_on, lab, sums_hold};
 
@@ -98,7 +100,7 @@ fn a_tail_that_the_kernel_dropped_is_noticed() {
 fn a_muted_path_and_a_missing_subscription_are_certain() {
     let behaviors = |client: usize, behavior: &mut Behavior| match client {
         1 => behavior.mute.paths = vec!["files/quiet".into()],
-        2 => behavior.subscribe = AuthEvents::Exec,
+        2 => behavior.subscribe = AuthEvents::of(AuthEvent::Exec),
         _ => {}
     };
     let mut builder = builder("muted", with(3, behaviors));

@@ -11,7 +11,7 @@ use lab_analysis::{
     findings::{Findings, Outcome},
     import::{APPLE_SILICON, Import, Importer, Options, Recorder, findings},
 };
-use lab_model::{EventKind, SubjectClass, Ticks, Timebase};
+use lab_model::{EventKind, NotifyEvent, SubjectClass, Ticks, Timebase};
 use lab_trace::{
     Decision, Entry, LossKind, MemoryTrace, Record, RecordPart, Trace, TraceWriter, WriterOptions,
 };
@@ -107,7 +107,10 @@ fn the_trace_holds_what_was_told_and_no_answer() {
             .all(|decision| decision.end == RecordPart::Absent && decision.begin.deadline.is_none())
     );
     let first = &decisions[0];
-    assert_eq!((first.begin.event, first.begin.class), (EventKind::NotifyOpen, SubjectClass::Peer));
+    assert_eq!(
+        (first.begin.event, first.begin.class),
+        (EventKind::Notify(NotifyEvent::Open), SubjectClass::Peer)
+    );
     assert_eq!((first.begin.kernel, first.begin.subject.tid), (Some(Ticks(812_345_678_901)), 40_000));
     let target = first.target.present().unwrap();
     assert_eq!((target.inode, target.device), (9000, 16_777_232));

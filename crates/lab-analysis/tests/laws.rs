@@ -7,8 +7,8 @@ use std::path::Path;
 
 use lab_analysis::findings::{Findings, Outcome};
 use lab_model::{
-    Approval, Cause, EventKind, External, LifeStep, OperationKind, PhaseKind, Preset, ProcessId, ProcessLife,
-    ReactTo, Recognized, SignedBy, SubjectClass, Ticks,
+    Approval, AuthEvent, Cause, EventKind, External, LifeStep, OperationKind, PhaseKind, Preset, ProcessId,
+    ProcessLife, ReactTo, Recognized, SignedBy, SubjectClass, Ticks,
 };
 use synthetic::{Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time, sums_hold};
 
@@ -104,7 +104,7 @@ fn an_exec_owns_all_decisions_of_its_process() {
         builder.operation(driver, exec(at, tid));
         for event in 0..events {
             for client in [1, 2] {
-                let kind = if event == 0 { EventKind::AuthExec } else { EventKind::AuthOpen };
+                let kind = if event == 0 { EventKind::AUTH_EXEC } else { EventKind::AUTH_OPEN };
                 let read = at + 10 + event * 50 + client as u64 * 20;
                 let dec = Dec::at_once(read, tid, SubjectClass::Workload);
                 builder.decision(client, Dec { event: kind, inode: 500 + event, ..dec });
@@ -256,7 +256,7 @@ fn an_echo_is_divergent() {
     let mut lab = lab(2);
     for client in &mut lab.clients {
         client.behavior = one_at_a_time(1);
-        client.behavior.on_open.when = lab_model::When::After;
+        client.behavior.reactions[AuthEvent::Open].when = lab_model::When::After;
     }
     let mut builder = Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), "echo", lab);
     let driver = builder.driver();

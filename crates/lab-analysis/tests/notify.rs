@@ -19,8 +19,8 @@ fn observed() -> Lab {
     let mut lab = lab(2);
     lab.clients[0].behavior = Behavior::noop();
     lab.clients[1].behavior = Behavior {
-        subscribe: AuthEvents::None,
-        notify: NotifyEvents::NONE.with(NotifyEvent::Open),
+        subscribe: AuthEvents::NONE,
+        notify: NotifyEvents::of(NotifyEvent::Open),
         on_notify: Reaction { reopen: true, ..Reaction::none() },
         ..Behavior::noop()
     };

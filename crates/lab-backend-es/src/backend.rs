@@ -137,7 +137,7 @@ impl<R: Responder + 'static> EsBackend<R> {
             notices: Notices::new(notices_max),
             lives: Mutex::new(VecDeque::with_capacity(LIVES_MAX)),
             known: Mutex::new(BTreeSet::new()),
-            seen: Mutex::new(Seen { arena: None, selected: BTreeSet::new(), events: AuthEvents::All }),
+            seen: Mutex::new(Seen { arena: None, selected: BTreeSet::new(), events: AuthEvents::ALL }),
             kept: AtomicBool::new(false),
         })
     }
@@ -282,14 +282,9 @@ fn refused(result: Result<(), StepFailed>) -> Result<(), u32> {
     result.map_err(|_| REFUSED)
 }
 
-/// The events that a choice stands for.
-const fn kinds(events: AuthEvents) -> &'static [EventKind] {
-    match events {
-        AuthEvents::All => &[EventKind::AuthOpen, EventKind::AuthExec],
-        AuthEvents::Open => &[EventKind::AuthOpen],
-        AuthEvents::Exec => &[EventKind::AuthExec],
-        AuthEvents::None => &[],
-    }
+/// The kinds of these events.
+fn kinds(events: AuthEvents) -> Vec<EventKind> {
+    events.iter().map(EventKind::Auth).collect()
 }
 
 /// Changes what a connection is subscribed to. What is new comes first: for a moment too much is seen, never too little.
@@ -387,7 +382,7 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
 
     fn subscribe(&self, events: AuthEvents) -> Result<(), u32> {
         let mut seen = lock(&self.seen);
-        resubscribe(&self.handler, kinds(seen.events), kinds(events))?;
+        resubscribe(&self.handler, &kinds(seen.events), &kinds(events))?;
         seen.events = events;
         Ok(())
     }

@@ -18,7 +18,7 @@ use std::{
 
 use block2::RcBlock;
 use endpoint_sec::{AuditToken, Event, EventCreateDestinationFile, File, Process, sys};
-use lab_model::{EventKind, FileId, ThreadId, Ticks, Timebase, Verdict};
+use lab_model::{EventKind, FileId, NotifyEvent, ThreadId, Ticks, Timebase, Verdict};
 
 use crate::{
     Cache, Connection, EsBackend, Facts, Message, MutePlan, MuteStep, NewClientResult, ProcessId, Refusal,
@@ -27,11 +27,11 @@ use crate::{
 
 /// What a client of the lab is asked and told about: the notices show the process tree.
 const SUBSCRIPTION: [EventKind; 5] = [
-    EventKind::AuthExec,
-    EventKind::AuthOpen,
-    EventKind::NotifyExec,
-    EventKind::NotifyFork,
-    EventKind::NotifyExit,
+    EventKind::AUTH_EXEC,
+    EventKind::AUTH_OPEN,
+    EventKind::Notify(NotifyEvent::Exec),
+    EventKind::Notify(NotifyEvent::Fork),
+    EventKind::Notify(NotifyEvent::Exit),
 ];
 
 /// Reads `mach_absolute_time`.

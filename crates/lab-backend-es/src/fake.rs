@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use lab_model::{EventKind, FileId, ThreadId, Ticks, Verdict};
+use lab_model::{EventKind, FileId, NotifyEvent, ThreadId, Ticks, Verdict};
 
 use crate::{
     Cache, Connection, Facts, Message, MuteStep, ProcessId, RespondError, Responder, Signer, StepFailed,
@@ -156,10 +156,6 @@ fn made_signing_id(event: &FakeEvent) -> String {
     signing_id(event.target.as_ref().map_or(&event.executable, |(path, _)| path))
 }
 
-const fn is_question(kind: EventKind) -> bool {
-    matches!(kind, EventKind::AuthExec | EventKind::AuthOpen)
-}
-
 impl FakeMachine {
     /// A machine whose client may have `queue_max` undelivered events.
     #[must_use]
@@ -208,7 +204,7 @@ impl FakeMachine {
         }
         let facts = state.next_facts(&event);
         let index = state.entries.len();
-        if is_question(event.kind) {
+        if event.kind.is_auth() {
             state.tally.asked += 1;
         }
         if state.queue.len() < state.queue_max {
@@ -274,7 +270,7 @@ impl State {
         let sequence = self.sequence.entry(event.kind).or_default();
         let facts = Facts {
             kind: event.kind,
-            is_question: is_question(event.kind),
+            is_question: event.kind.is_auth(),
             window: Window { generated: self.now, deadline: self.now.plus(event.window) },
             subject: event.subject,
             subject_is_es_client: false,
@@ -302,7 +298,7 @@ impl State {
     /// The framework's flow chart: own process (AUTH only), subscription, process, executable, target.
     fn suppresses(&self, event: &FakeEvent) -> bool {
         let process = acting(event);
-        if is_question(event.kind) && self.owner == Some(process.pid) {
+        if event.kind.is_auth() && self.owner == Some(process.pid) {
             return true;
         }
         if !self.subscribed.contains(&event.kind)
@@ -409,7 +405,7 @@ impl Message for FakeMessage {
     }
 
     fn exit_status(&self) -> Option<i32> {
-        (self.facts.kind == EventKind::NotifyExit).then_some(0)
+        (self.facts.kind == EventKind::Notify(NotifyEvent::Exit)).then_some(0)
     }
 
     fn executable(&self) -> &[u8] {
@@ -440,7 +436,7 @@ impl Responder for FakeResponder {
         verdict: Verdict,
         cache: Cache,
     ) -> Result<(), RespondError> {
-        let fits = message.facts.is_question && message.facts.kind != EventKind::AuthOpen;
+        let fits = message.facts.is_question && message.facts.kind != EventKind::AUTH_OPEN;
         let mut state = lock(&self.state);
         state.respond(message.index, verdict, fits)?;
         state.keep(message.index, verdict, cache, message.facts.target);
@@ -448,7 +444,7 @@ impl Responder for FakeResponder {
     }
 
     fn respond_flags(&self, message: &FakeMessage, flags: u32, cache: Cache) -> Result<(), RespondError> {
-        let fits = message.facts.kind == EventKind::AuthOpen;
+        let fits = message.facts.kind == EventKind::AUTH_OPEN;
         let verdict = if flags == 0 { Verdict::Deny } else { Verdict::Allow };
         let mut state = lock(&self.state);
         state.respond(message.index, verdict, fits)?;

@@ -1,7 +1,8 @@
 //! The facts of an `es_message_t` that are read before the answer leaves: fixed sizes, no allocation.
 
 use lab_model::{
-    EventKind, FileId, LifeStep, ProcessId, ProcessLife, Signature, SignedBy, ThreadId, Ticks, Verdict,
+    EventKind, FileId, LifeStep, NotifyEvent, ProcessId, ProcessLife, Signature, SignedBy, ThreadId, Ticks,
+    Verdict,
 };
 
 use crate::{MuteStep, RespondError, StepFailed, Window};
@@ -100,9 +101,9 @@ pub trait Message: Send + Sync {
 pub(crate) fn life_told<M: Message>(message: &M, facts: &Facts) -> Option<ProcessLife> {
     let subject = process_of(facts.subject);
     let (step, process, from) = match (facts.kind, facts.made) {
-        (EventKind::NotifyFork, Some(child)) => (LifeStep::Forked, child, Some(subject)),
-        (EventKind::NotifyExec, Some(program)) => (LifeStep::Became, program, Some(subject)),
-        (EventKind::NotifyExit, _) => (LifeStep::Ended, subject, None),
+        (EventKind::Notify(NotifyEvent::Fork), Some(child)) => (LifeStep::Forked, child, Some(subject)),
+        (EventKind::Notify(NotifyEvent::Exec), Some(program)) => (LifeStep::Became, program, Some(subject)),
+        (EventKind::Notify(NotifyEvent::Exit), _) => (LifeStep::Ended, subject, None),
         _ => return None,
     };
     let signed = message.made_signer().map(SignedBy::from);
@@ -206,8 +207,8 @@ pub(crate) fn respond<R: Responder>(
     cache: Cache,
 ) -> Result<(), RespondError> {
     match (kind, verdict) {
-        (EventKind::AuthOpen, Verdict::Allow) => responder.respond_flags(message, ALL_FLAGS, cache),
-        (EventKind::AuthOpen, Verdict::Deny) => responder.respond_flags(message, NO_FLAGS, cache),
+        (EventKind::AUTH_OPEN, Verdict::Allow) => responder.respond_flags(message, ALL_FLAGS, cache),
+        (EventKind::AUTH_OPEN, Verdict::Deny) => responder.respond_flags(message, NO_FLAGS, cache),
         (_, verdict) => responder.respond_auth(message, verdict, cache),
     }
 }

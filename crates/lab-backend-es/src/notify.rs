@@ -11,7 +11,7 @@ use std::sync::{
 };
 
 use lab_client_core::{DroppedNotifications, FileFacts, Listener, Notification};
-use lab_model::{EventKind, FileId, NotifyEvent, NotifyEvents, Signature};
+use lab_model::{EventKind, FileId, NotifyEvents, Signature};
 
 use crate::{
     Answer, Cache, Delivery, Facts, Gap, Message, MessageHandler, Notice, Observer, Responder, Ticket,
@@ -77,7 +77,7 @@ impl<R: Responder + 'static> Notices<R> {
     /// Is told of these events from now on, and of no others.
     pub(crate) fn subscribe(&self, events: NotifyEvents) -> Result<(), u32> {
         let mut wanted = lock(&self.wanted);
-        let kinds = |events: NotifyEvents| events.iter().map(NotifyEvent::kind).collect::<Vec<EventKind>>();
+        let kinds = |events: NotifyEvents| events.iter().map(EventKind::Notify).collect::<Vec<EventKind>>();
         resubscribe(&self.handler, &kinds(*wanted), &kinds(events))?;
         *wanted = events;
         Ok(())
@@ -159,7 +159,7 @@ pub(crate) fn facts_of<M: Message>(
 fn notification(seat: Seat, facts: &Facts) -> Option<Notification<Ticket>> {
     Some(Notification {
         token: Ticket(Stub::Notice(seat)),
-        events: NotifyEvents::NONE.with(NotifyEvent::of_kind(facts.kind)?),
+        events: NotifyEvents::of(facts.kind.notify()?),
         subject: facts.subject,
         kernel: Some(facts.window.generated),
         sequence: facts.sequence_of_all.or(facts.sequence).unwrap_or(0),

@@ -64,8 +64,8 @@ impl Sequences {
 mod tests {
     use super::*;
 
-    const OPEN: EventKind = EventKind::AuthOpen;
-    const EXEC: EventKind = EventKind::AuthExec;
+    const OPEN: EventKind = EventKind::AUTH_OPEN;
+    const EXEC: EventKind = EventKind::AUTH_EXEC;
 
     #[test]
     fn unbroken_numbers_have_no_gap() {

@@ -9,16 +9,19 @@ use lab_backend_es::{
     start,
 };
 use lab_client_core::{Backend, Disposition, Event, Intake};
-use lab_model::{AuthEvents, EventKind, FileId, LifeStep, ProcessId, Signature, ThreadId, Verdict};
+use lab_model::{
+    AuthEvent, AuthEvents, EventKind, FileId, LifeStep, NotifyEvent, ProcessId, Signature, ThreadId, Verdict,
+};
 
-const KINDS: [EventKind; 3] = [EventKind::AuthOpen, EventKind::AuthExec, EventKind::NotifyFork];
+const KINDS: [EventKind; 3] =
+    [EventKind::AUTH_OPEN, EventKind::AUTH_EXEC, EventKind::Notify(NotifyEvent::Fork)];
 
 fn fake_event(kind: EventKind, inode: u64) -> FakeEvent {
     FakeEvent {
         kind,
         subject: ThreadId { pid: 7, tid: 70, generation: 1 },
         executable: b"/usr/local/bin/driver".to_vec(),
-        target: (kind != EventKind::NotifyFork)
+        target: (kind != EventKind::Notify(NotifyEvent::Fork))
             .then(|| (format!("/arena/{inode}").into_bytes(), FileId { device: 1, inode })),
         made: None,
         modified: None,
@@ -261,8 +264,8 @@ enum Keep {
     No,
 }
 
-const OPEN: EventKind = EventKind::AuthOpen;
-const EXEC: EventKind = EventKind::AuthExec;
+const OPEN: EventKind = EventKind::AUTH_OPEN;
+const EXEC: EventKind = EventKind::AUTH_EXEC;
 
 #[test]
 fn hidden_paths_are_not_asked_about_and_can_be_shown_again() {
@@ -293,11 +296,11 @@ fn a_client_is_asked_about_what_it_subscribes_to() {
     let (machine, backend) = confined(&["files/0"]);
     let sees = |kind| asked(&machine, &backend, (kind, "/arena/files/0", 1), Keep::No);
     assert!(sees(OPEN) && sees(EXEC));
-    backend.subscribe(AuthEvents::Exec).unwrap();
+    backend.subscribe(AuthEvents::of(AuthEvent::Exec)).unwrap();
     assert!(!sees(OPEN) && sees(EXEC));
-    backend.subscribe(AuthEvents::Open).unwrap();
+    backend.subscribe(AuthEvents::of(AuthEvent::Open)).unwrap();
     assert!(sees(OPEN) && !sees(EXEC));
-    backend.subscribe(AuthEvents::All).unwrap();
+    backend.subscribe(AuthEvents::ALL).unwrap();
     assert!(sees(OPEN) && sees(EXEC));
 }
 
@@ -326,7 +329,7 @@ fn a_file_is_signed_by_somebody_when_it_is_the_program_of_an_exec() {
 #[test]
 fn nothing_is_hidden_or_kept_without_a_connection() {
     let backend = EsBackend::<FakeResponder>::new(4);
-    assert!(backend.subscribe(AuthEvents::Open).is_err());
+    assert!(backend.subscribe(AuthEvents::of(AuthEvent::Open)).is_err());
     assert!(backend.mute(&[b"/arena/x".to_vec()]).is_err());
     assert!(backend.mute(&[]).is_ok(), "there is nothing to do");
 }
@@ -337,7 +340,12 @@ fn a_process_tree_is_told_step_by_step_with_its_signers() {
     let (mut connection, responder) = machine.connect();
     let backend = EsBackend::new(16);
     backend.handler().open(responder);
-    let kinds = [EventKind::AuthOpen, EventKind::NotifyFork, EventKind::NotifyExec, EventKind::NotifyExit];
+    let kinds = [
+        EventKind::AUTH_OPEN,
+        EventKind::Notify(NotifyEvent::Fork),
+        EventKind::Notify(NotifyEvent::Exec),
+        EventKind::Notify(NotifyEvent::Exit),
+    ];
     start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &kinds).unwrap();
     let id = |pid, version| ProcessId { pid, version };
     let by = |kind, of: ProcessId, executable: &str, target: Option<&str>, made| FakeEvent {
@@ -347,15 +355,15 @@ fn a_process_tree_is_told_step_by_step_with_its_signers() {
         made,
         ..fake_event(kind, 5)
     };
-    let open = |of, executable| by(EventKind::AuthOpen, of, executable, Some("/arena/5"), None);
+    let open = |of, executable| by(EventKind::AUTH_OPEN, of, executable, Some("/arena/5"), None);
     let story = [
-        by(EventKind::NotifyFork, id(7, 1), "/bin/driver", None, Some(id(8, 2))),
-        by(EventKind::NotifyExec, id(8, 2), "/bin/driver", Some("/bin/tool"), Some(id(8, 3))),
+        by(EventKind::Notify(NotifyEvent::Fork), id(7, 1), "/bin/driver", None, Some(id(8, 2))),
+        by(EventKind::Notify(NotifyEvent::Exec), id(8, 2), "/bin/driver", Some("/bin/tool"), Some(id(8, 3))),
         open(id(8, 3), "/bin/tool"),
-        by(EventKind::NotifyFork, id(8, 3), "/bin/tool", None, Some(id(9, 4))),
+        by(EventKind::Notify(NotifyEvent::Fork), id(8, 3), "/bin/tool", None, Some(id(9, 4))),
         open(id(9, 4), "/bin/tool"),
         open(id(9, 4), "/bin/tool"),
-        by(EventKind::NotifyExit, id(9, 4), "/bin/tool", None, None),
+        by(EventKind::Notify(NotifyEvent::Exit), id(9, 4), "/bin/tool", None, None),
     ];
     let mut lives = Vec::new();
     for fake_event in story {

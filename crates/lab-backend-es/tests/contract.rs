@@ -19,7 +19,7 @@ use lab_backend_es::{
     fake::{DEFAULT_MUTED_EXECUTABLE, DEFAULT_MUTED_TARGET, FakeEvent, FakeMachine, FakeResponder, Fate},
     start,
 };
-use lab_model::{EventKind, FileId, ThreadId, Verdict};
+use lab_model::{EventKind, FileId, NotifyEvent, ThreadId, Verdict};
 
 /// Steele and Vigna's SplitMix64: a whole schedule from one seed.
 struct Dice(u64);
@@ -64,15 +64,16 @@ impl Observer for Book {
 type TestQuestion = Question<FakeResponder, Book>;
 
 const KINDS: [EventKind; 5] = [
-    EventKind::AuthOpen,
-    EventKind::AuthExec,
-    EventKind::NotifyExec,
-    EventKind::NotifyFork,
-    EventKind::NotifyExit,
+    EventKind::AUTH_OPEN,
+    EventKind::AUTH_EXEC,
+    EventKind::Notify(NotifyEvent::Exec),
+    EventKind::Notify(NotifyEvent::Fork),
+    EventKind::Notify(NotifyEvent::Exit),
 ];
 
 fn fake_event(kind: EventKind, path: &str, window: u64) -> FakeEvent {
-    let has_target = !matches!(kind, EventKind::NotifyFork | EventKind::NotifyExit);
+    let has_target =
+        !matches!(kind, EventKind::Notify(NotifyEvent::Fork) | EventKind::Notify(NotifyEvent::Exit));
     FakeEvent {
         kind,
         subject: ThreadId { pid: 100, tid: 1000, generation: 1 },
@@ -121,7 +122,7 @@ fn run_schedule(seed: u64, totals: &mut Totals) {
                 let kind = KINDS[dice.below(KINDS.len())];
                 let window = 1 + dice.next() % 300;
                 let number = machine.happen(fake_event(kind, "/arena/file", window)).unwrap();
-                let is_question = matches!(kind, EventKind::AuthOpen | EventKind::AuthExec);
+                let is_question = matches!(kind, EventKind::AUTH_OPEN | EventKind::AUTH_EXEC);
                 dropped += u64::from(is_question && machine.fate(number) == Some(Fate::QueueFull));
             }
             35..65 => {
@@ -265,7 +266,7 @@ fn threads_that_race_for_one_question_send_one_answer() {
     start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
     let mut questions: Vec<TestQuestion> = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
-        machine.happen(fake_event(EventKind::AuthOpen, "/arena/file", 1_000)).unwrap();
+        machine.happen(fake_event(EventKind::AUTH_OPEN, "/arena/file", 1_000)).unwrap();
         handler.handle(machine.deliver().unwrap(), Cache::Off, |delivery| {
             if let Delivery::Question(question) = delivery {
                 questions.push(question);
@@ -312,7 +313,7 @@ fn a_connection_is_never_deleted_under_an_answer() {
         start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
         let mut open: Vec<TestQuestion> = Vec::new();
         for _ in 0..32 {
-            machine.happen(fake_event(EventKind::AuthExec, "/arena/program", 1_000)).unwrap();
+            machine.happen(fake_event(EventKind::AUTH_EXEC, "/arena/program", 1_000)).unwrap();
             handler.handle(machine.deliver().unwrap(), Cache::Off, |delivery| {
                 if let Delivery::Question(question) = delivery {
                     open.push(question);
@@ -348,27 +349,30 @@ fn a_confined_client_sees_the_arena_and_the_process_tree_only() {
     start(&mut connection, &plan, &KINDS).unwrap();
 
     let sees = |fake_event: FakeEvent| machine.happen(fake_event).is_some();
-    assert!(sees(fake_event(EventKind::AuthOpen, "/private/lab/files/1", 10)));
-    assert!(sees(fake_event(EventKind::AuthExec, "/private/lab/program", 10)));
-    assert!(!sees(fake_event(EventKind::AuthOpen, "/private/lab-of-somebody-else/1", 10)));
-    assert!(!sees(fake_event(EventKind::AuthOpen, "/etc/passwd", 10)));
+    assert!(sees(fake_event(EventKind::AUTH_OPEN, "/private/lab/files/1", 10)));
+    assert!(sees(fake_event(EventKind::AUTH_EXEC, "/private/lab/program", 10)));
+    assert!(!sees(fake_event(EventKind::AUTH_OPEN, "/private/lab-of-somebody-else/1", 10)));
+    assert!(!sees(fake_event(EventKind::AUTH_OPEN, "/etc/passwd", 10)));
     let protected = String::from_utf8(DEFAULT_MUTED_TARGET.to_vec()).unwrap() + "x";
-    assert!(!sees(fake_event(EventKind::AuthOpen, &protected, 10)), "the default set would be selected");
-    assert!(sees(fake_event(EventKind::NotifyFork, "", 10)), "forks have no target to be muted by");
+    assert!(!sees(fake_event(EventKind::AUTH_OPEN, &protected, 10)), "the default set would be selected");
+    assert!(
+        sees(fake_event(EventKind::Notify(NotifyEvent::Fork), "", 10)),
+        "forks have no target to be muted by"
+    );
     let helper = FakeEvent {
         executable: b"/opt/lab/helper".to_vec(),
-        ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10)
+        ..fake_event(EventKind::AUTH_OPEN, "/private/lab/1", 10)
     };
     assert!(!sees(helper));
     let watchdog = FakeEvent {
         executable: DEFAULT_MUTED_EXECUTABLE.to_vec(),
-        ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10)
+        ..fake_event(EventKind::AUTH_OPEN, "/private/lab/1", 10)
     };
     assert!(!sees(watchdog), "the system's own watchdogs stay muted");
     let muted = ThreadId { pid: 555, tid: 1, generation: 2 };
-    assert!(!sees(FakeEvent { subject: muted, ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10) }));
+    assert!(!sees(FakeEvent { subject: muted, ..fake_event(EventKind::AUTH_OPEN, "/private/lab/1", 10) }));
     let reused = ThreadId { pid: 555, tid: 1, generation: 3 };
-    assert!(sees(FakeEvent { subject: reused, ..fake_event(EventKind::AuthOpen, "/private/lab/1", 10) }));
+    assert!(sees(FakeEvent { subject: reused, ..fake_event(EventKind::AUTH_OPEN, "/private/lab/1", 10) }));
 }
 
 #[test]
@@ -384,7 +388,7 @@ fn a_full_queue_shows_as_a_gap_and_a_dropped_tail_does_not() {
         }
     };
     for _ in 0..5 {
-        machine.happen(fake_event(EventKind::AuthOpen, "/arena/file", 10));
+        machine.happen(fake_event(EventKind::AUTH_OPEN, "/arena/file", 10));
     }
     deliver_all();
     assert_eq!(
@@ -392,9 +396,9 @@ fn a_full_queue_shows_as_a_gap_and_a_dropped_tail_does_not() {
         [],
         "three dropped at the tail: nothing shows it yet"
     );
-    machine.happen(fake_event(EventKind::AuthOpen, "/arena/.lab-fence-storm-0", 10));
+    machine.happen(fake_event(EventKind::AUTH_OPEN, "/arena/.lab-fence-storm-0", 10));
     deliver_all();
-    let gap = Gap { before: EventKind::AuthOpen, of_this_kind: 3, of_all_kinds: 3 };
+    let gap = Gap { before: EventKind::AUTH_OPEN, of_this_kind: 3, of_all_kinds: 3 };
     assert_eq!(*handler.observer().gaps.lock().unwrap(), [gap]);
     assert_eq!(machine.tally().dropped, 3);
 }
@@ -406,7 +410,7 @@ fn an_answer_carries_what_was_left() {
     let handler = MessageHandler::new(Book::default());
     handler.open(responder);
     start(&mut connection, &MutePlan::new(&Scope::System, &[], &[]).unwrap(), &KINDS).unwrap();
-    machine.happen(fake_event(EventKind::AuthOpen, "/arena/file", 100)).unwrap();
+    machine.happen(fake_event(EventKind::AUTH_OPEN, "/arena/file", 100)).unwrap();
     machine.advance(30);
     let message = machine.deliver().unwrap();
     assert_eq!(message.target().unwrap().path, b"/arena/file");

@@ -19,12 +19,12 @@ use lab_model::{
 
 /// The process that has both connections.
 const OWN: u32 = 50;
-const QUESTIONS: [EventKind; 2] = [EventKind::AuthOpen, EventKind::AuthExec];
+const QUESTIONS: [EventKind; 2] = [EventKind::AUTH_OPEN, EventKind::AUTH_EXEC];
 
 fn fake_event(event: NotifyEvent, inode: u64) -> FakeEvent {
     let has_target = !matches!(event, NotifyEvent::Fork | NotifyEvent::Exit);
     FakeEvent {
-        kind: event.kind(),
+        kind: event.into(),
         subject: ThreadId { pid: 7, tid: 70, generation: 3 },
         executable: b"/usr/local/bin/driver".to_vec(),
         target: has_target.then(|| (format!("/arena/{inode}").into_bytes(), FileId { device: 1, inode })),
@@ -129,13 +129,13 @@ impl Listener<Ticket> for Heard {
 }
 
 fn one(event: NotifyEvent) -> NotifyEvents {
-    NotifyEvents::NONE.with(event)
+    NotifyEvents::of(event)
 }
 
 #[test]
 fn everything_is_told_once_in_order_with_who_did_it_to_what() {
-    let rig = Rig::new(64, 64, &NotifyEvent::ALL);
-    for (nth, event) in (0..).zip(NotifyEvent::ALL) {
+    let rig = Rig::new(64, 64, NotifyEvent::ALL);
+    for (nth, event) in (0..).zip(NotifyEvent::ALL.iter().copied()) {
         rig.telling.advance(10);
         rig.happen(&fake_event(event, nth));
     }
@@ -143,7 +143,7 @@ fn everything_is_told_once_in_order_with_who_did_it_to_what() {
     assert_eq!(rig.backend.unread_notices(), 9);
     let heard = rig.heard();
     assert_eq!((rig.backend.unread_notices(), heard.untold), (0, 0));
-    let expected: Vec<_> = NotifyEvent::ALL.into_iter().map(one).zip(0..).collect();
+    let expected: Vec<_> = NotifyEvent::ALL.iter().copied().map(one).zip(0..).collect();
     assert_eq!(heard.events(), expected);
     for (nth, notification) in (0..).zip(&heard.notifications) {
         assert_eq!(notification.subject, ThreadId { pid: 7, tid: 70, generation: 3 });
@@ -167,7 +167,7 @@ fn everything_is_told_once_in_order_with_who_did_it_to_what() {
     let tokens: Vec<_> = heard.notifications.iter().map(|notification| notification.token).collect();
     for &token in &tokens {
         assert!(rig.backend.answer(token, Verdict::Deny).is_err(), "a notice is never answered");
-        assert!(rig.backend.cache_answer(token, EventKind::AuthOpen).is_err());
+        assert!(rig.backend.cache_answer(token, EventKind::AUTH_OPEN).is_err());
         rig.backend.release(token);
         rig.backend.release(token);
         assert!(rig.backend.file(token, &|_| true).is_none(), "a released ticket still works");
@@ -206,8 +206,8 @@ fn a_client_is_told_of_what_it_does_itself_and_not_asked() {
         ..fake_event
     };
     rig.happen(&own(fake_event(NotifyEvent::Open, 1)));
-    rig.happen(&own(FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, 1) }));
-    rig.happen(&FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, 1) });
+    rig.happen(&own(FakeEvent { kind: EventKind::AUTH_OPEN, ..fake_event(NotifyEvent::Open, 1) }));
+    rig.happen(&FakeEvent { kind: EventKind::AUTH_OPEN, ..fake_event(NotifyEvent::Open, 1) });
     rig.deliver();
     assert_eq!(rig.asking.tally().asked, 1, "only about the driver's open");
     let heard = rig.heard();
@@ -250,7 +250,7 @@ fn what_does_not_fit_is_counted_and_hinders_no_question() {
         });
         for inode in 0..EACH {
             rig.happen(&fake_event(NotifyEvent::Open, inode));
-            rig.happen(&FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, inode) });
+            rig.happen(&FakeEvent { kind: EventKind::AUTH_OPEN, ..fake_event(NotifyEvent::Open, inode) });
             rig.deliver();
         }
         // The observer has stood still all the time; every question has its answer nevertheless.
@@ -320,8 +320,8 @@ fn a_client_is_told_of_what_it_listens_to_and_of_nothing_that_is_hidden() {
     assert!(tells(NotifyEvent::Close, "/arena/secret/1"));
     rig.backend.notify(NotifyEvents::NONE).unwrap();
     assert!(!tells(NotifyEvent::Close, "/arena/1"));
-    rig.backend.subscribe(AuthEvents::None).unwrap();
-    let question = FakeEvent { kind: EventKind::AuthOpen, ..fake_event(NotifyEvent::Open, 1) };
+    rig.backend.subscribe(AuthEvents::NONE).unwrap();
+    let question = FakeEvent { kind: EventKind::AUTH_OPEN, ..fake_event(NotifyEvent::Open, 1) };
     assert!(rig.asking.happen(question).is_none(), "asked nothing");
 }
 

@@ -1,7 +1,7 @@
 //! What the kernel writes into a group's descriptor, as functions of its bytes (linux/fanotify.h). Nothing here opens,
 //! closes or answers anything.
 
-use lab_model::EventKind;
+use lab_model::{AuthEvent, EventKind};
 
 /// The size of `struct fanotify_event_metadata`, version 3: the fixed part of an event.
 pub const EVENT_BYTES: usize = 24;
@@ -65,14 +65,15 @@ impl Metadata {
     /// What kind of event it is to a client that answers.
     #[must_use]
     pub fn event(&self) -> EventKind {
-        if self.mask & libc::FAN_OPEN_EXEC_PERM != 0 {
-            EventKind::AuthExec
-        } else if self.mask & libc::FAN_OPEN_PERM != 0 {
-            EventKind::AuthOpen
-        } else {
-            let [low, high, ..] = self.mask.to_le_bytes();
-            EventKind::Other(u16::from_le_bytes([low, high]))
-        }
+        // The kernel merges no permission events, so a mask has one of these bits.
+        let asked = AuthEvent::ALL.iter().find(|event| self.mask & event.fanotify_mask() != 0);
+        asked.map_or_else(
+            || {
+                let [low, high, ..] = self.mask.to_le_bytes();
+                EventKind::Other(u16::from_le_bytes([low, high]))
+            },
+            |&event| EventKind::Auth(event),
+        )
     }
 }
 
@@ -131,7 +132,30 @@ fn handle(bytes: &[u8]) -> Option<(Option<u64>, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use lab_model::{NotifyEvent, NotifyEvents};
+
     use super::*;
+
+    #[test]
+    fn the_masks_of_the_table_are_those_of_the_kernel() {
+        assert_eq!(AuthEvent::Open.fanotify_mask(), libc::FAN_OPEN_PERM);
+        assert_eq!(AuthEvent::Exec.fanotify_mask(), libc::FAN_OPEN_EXEC_PERM);
+        // FAN_RENAME (Linux 5.17) has no name in libc yet.
+        let expected = [
+            (NotifyEvent::Open, libc::FAN_OPEN),
+            (NotifyEvent::Exec, libc::FAN_OPEN_EXEC),
+            (NotifyEvent::Close, libc::FAN_CLOSE),
+            (NotifyEvent::Write, libc::FAN_MODIFY),
+            (NotifyEvent::Create, libc::FAN_CREATE),
+            (NotifyEvent::Rename, 0x1000_0000),
+            (NotifyEvent::Unlink, libc::FAN_DELETE),
+        ];
+        for (event, mask) in expected {
+            assert_eq!(event.fanotify_mask(), mask, "{event:?}");
+        }
+        let every = expected.iter().fold(0, |all, (_, mask)| all | mask);
+        assert_eq!(NotifyEvents::ALL.fanotify_mask(), every, "fork and exit have none");
+    }
 
     /// An event as Linux 6.18 gave it for `rename("a", "b")` on a tmpfs: inode 2 in folder 1.
     fn rename() -> Vec<u8> {

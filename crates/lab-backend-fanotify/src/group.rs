@@ -89,12 +89,12 @@ impl Group {
         let path = CString::new(arena.as_os_str().as_bytes())
             .map_err(|_| GroupError::NotAnArena { path: arena.display().to_string() })?;
         let mark = libc::FAN_MARK_ADD | libc::FAN_MARK_FILESYSTEM;
-        sys::fanotify_mark(fd.as_fd(), mark, libc::FAN_OPEN_PERM | libc::FAN_OPEN_EXEC_PERM, &path).map_err(
-            |source| match source.raw_os_error() {
+        sys::fanotify_mark(fd.as_fd(), mark, AuthEvents::ALL.fanotify_mask(), &path).map_err(|source| {
+            match source.raw_os_error() {
                 Some(libc::EINVAL) => GroupError::Absent,
                 _ => GroupError::Other { operation: "fanotify_mark", source },
-            },
-        )?;
+            }
+        })?;
         Ok(Group { fd, arena: path, notices: None })
     }
 
@@ -125,7 +125,7 @@ impl Group {
     /// Hides a file, or what is directly in a folder; returns the folders in that.
     fn hide_one(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
         let facts = fs::symlink_metadata(path)?;
-        let mut mask = libc::FAN_OPEN_PERM | libc::FAN_OPEN_EXEC_PERM;
+        let mut mask = AuthEvents::ALL.fanotify_mask();
         let mut below = Vec::new();
         if facts.is_dir() {
             mask |= libc::FAN_EVENT_ON_CHILD;
@@ -254,11 +254,7 @@ impl Backend for Group {
 
     #[doc(alias = "FAN_MARK_IGNORE")]
     fn cache_answer(&self, token: EventFd, event: EventKind) -> Result<(), u32> {
-        let mask = match event {
-            EventKind::AuthExec => libc::FAN_OPEN_EXEC_PERM,
-            EventKind::AuthOpen => libc::FAN_OPEN_PERM,
-            _ => return Err(libc::EINVAL.unsigned_abs()),
-        };
+        let mask = event.auth().ok_or(libc::EINVAL.unsigned_abs())?.fanotify_mask();
         // The kernel drops an ignore mark at the first write, and sets none while somebody has the file
         // open for writing.
         let flags = libc::FAN_MARK_ADD | libc::FAN_MARK_IGNORE;
@@ -284,13 +280,7 @@ impl Backend for Group {
     }
 
     fn subscribe(&self, events: AuthEvents) -> Result<(), u32> {
-        let both = libc::FAN_OPEN_PERM | libc::FAN_OPEN_EXEC_PERM;
-        let wanted = match events {
-            AuthEvents::All => both,
-            AuthEvents::Open => libc::FAN_OPEN_PERM,
-            AuthEvents::Exec => libc::FAN_OPEN_EXEC_PERM,
-            AuthEvents::None => 0,
-        };
+        let (all, wanted) = (AuthEvents::ALL.fanotify_mask(), events.fanotify_mask());
         let change = |how, mask| {
             let flags = how | libc::FAN_MARK_FILESYSTEM;
             sys::fanotify_mark(self.fd.as_fd(), flags, mask, &self.arena)
@@ -300,7 +290,7 @@ impl Backend for Group {
             0 => return change(libc::FAN_MARK_FLUSH, 0),
             wanted => change(libc::FAN_MARK_ADD, wanted)?,
         }
-        if wanted == both { Ok(()) } else { change(libc::FAN_MARK_REMOVE, both & !wanted) }
+        if wanted == all { Ok(()) } else { change(libc::FAN_MARK_REMOVE, all & !wanted) }
     }
 
     fn notify(&self, events: NotifyEvents) -> Result<(), u32> {

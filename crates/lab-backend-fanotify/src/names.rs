@@ -20,23 +20,13 @@ use std::{
 };
 
 use lab_client_core::{FileFacts, Notification};
-use lab_model::{FileId, NotifyEvent, NotifyEvents, ThreadId};
+use lab_model::{FileId, NotifyEvents, ThreadId};
 
 use crate::{
     EventFd, GroupError,
     event::{Metadata, Named},
     sys,
 };
-
-/// `FAN_RENAME` (Linux 5.17, linux/fanotify.h), which tells of both names at once.
-const RENAME: u64 = 0x1000_0000;
-
-/// What this group can tell of, with its masks.
-pub(crate) const MASKS: [(NotifyEvent, u64); 3] = [
-    (NotifyEvent::Create, libc::FAN_CREATE),
-    (NotifyEvent::Rename, RENAME),
-    (NotifyEvent::Unlink, libc::FAN_DELETE),
-];
 
 /// `FAN_REPORT_DFID_NAME_TARGET` (Linux 5.17): with the folder and the name, and with the file itself.
 const REPORT_NAMES: u32 =
@@ -105,10 +95,9 @@ impl Names {
         let token = held.latest;
         held.events.insert(token, named);
         drop(held);
-        let happened = MASKS.iter().filter(|(_, bits)| metadata.mask & bits != 0);
         Some(Notification {
             token: EventFd(token),
-            events: happened.map(|&(event, _)| event).collect::<NotifyEvents>(),
+            events: NotifyEvents::OF_NAMES.in_fanotify_mask(metadata.mask),
             subject: ThreadId { pid: 0, tid: u64::from(metadata.tid.unsigned_abs()), generation: 0 },
             kernel: None,
             sequence: 0,

@@ -21,7 +21,7 @@ use crate::{
     EventFd, GroupError,
     event::{EVENT_BYTES, Metadata, events},
     group::{READ_BYTES, error_number, init_error, version_failure},
-    names::{self, Names},
+    names::Names,
     sys,
 };
 
@@ -29,26 +29,17 @@ use crate::{
 /// opened for the reader is handed over all the same, so that it is counted.
 const REPORT_FD_ERROR: u32 = 0x2000;
 
-/// What fanotify can tell of, with its masks.
-const MASKS: [(NotifyEvent, u64); 4] = [
-    (NotifyEvent::Open, libc::FAN_OPEN),
-    (NotifyEvent::Exec, libc::FAN_OPEN_EXEC),
-    (NotifyEvent::Close, libc::FAN_CLOSE),
-    (NotifyEvent::Write, libc::FAN_MODIFY),
-];
-
-/// All that a group of this kind is ever told of.
-pub(crate) const EVERYTHING: u64 = libc::FAN_OPEN | libc::FAN_OPEN_EXEC | libc::FAN_CLOSE | libc::FAN_MODIFY;
-
-/// All that the group for names is ever told of.
-const NAMES: u64 = names::MASKS[0].1 | names::MASKS[1].1 | names::MASKS[2].1;
-
-fn mask_of(masks: &[(NotifyEvent, u64)], events: NotifyEvents) -> u64 {
-    masks.iter().filter(|(event, _)| events.contains(*event)).fold(0, |mask, (_, bits)| mask | bits)
-}
+/// All that a group of this kind is ever told of: what happens to files under the names that they have.
+pub(crate) const OF_FILES: NotifyEvents = NotifyEvents::ALL.without(NotifyEvents::OF_NAMES);
 
 /// Marks the arena's file system for what is `wanted` of everything that the group may be told of.
-fn listen(group: BorrowedFd<'_>, arena: &CString, wanted: u64, everything: u64) -> Result<(), u32> {
+fn listen(
+    group: BorrowedFd<'_>,
+    arena: &CString,
+    wanted: NotifyEvents,
+    everything: NotifyEvents,
+) -> Result<(), u32> {
+    let (wanted, everything) = (wanted.and(everything).fanotify_mask(), everything.fanotify_mask());
     let change = |how, mask| {
         let flags = how | libc::FAN_MARK_FILESYSTEM;
         sys::fanotify_mark(group, flags, mask, arena).map_err(|error| error_number(&error))
@@ -89,14 +80,13 @@ impl Notices {
 
     /// Is told of these events from now on, and of no others.
     pub(crate) fn subscribe(&self, events: NotifyEvents) -> Result<(), u32> {
-        let known = |event| MASKS.iter().chain(&names::MASKS).any(|(known, _)| *known == event);
-        let has_names = events.has_names();
-        if !events.iter().all(known) || (has_names && self.names.is_none()) {
+        let known = |event: NotifyEvent| event.fanotify_mask() != 0;
+        if !events.iter().all(known) || (events.has_names() && self.names.is_none()) {
             return Err(libc::ENOTSUP.unsigned_abs());
         }
-        listen(self.fd.as_fd(), &self.arena, mask_of(&MASKS, events), EVERYTHING)?;
+        listen(self.fd.as_fd(), &self.arena, events, OF_FILES)?;
         let Some(names) = &self.names else { return Ok(()) };
-        listen(names.fd(), &self.arena, mask_of(&names::MASKS, events), NAMES)
+        listen(names.fd(), &self.arena, events, NotifyEvents::OF_NAMES)
     }
 
     /// The group for names that come and go, where there is one.
@@ -112,7 +102,7 @@ impl Notices {
     /// Is not told of what happens to this file, or to what is directly in this folder.
     pub(crate) fn hide(&self, path: &Path, folder: bool) -> std::io::Result<()> {
         let flags = libc::FAN_MARK_ADD | libc::FAN_MARK_IGNORE_SURV | libc::FAN_MARK_DONT_FOLLOW;
-        let mask = EVERYTHING | if folder { libc::FAN_EVENT_ON_CHILD } else { 0 };
+        let mask = OF_FILES.fanotify_mask() | if folder { libc::FAN_EVENT_ON_CHILD } else { 0 };
         let name = CString::new(path.as_os_str().as_bytes()).map_err(std::io::Error::other)?;
         sys::fanotify_mark(self.fd.as_fd(), flags, mask, &name)
     }
@@ -173,7 +163,9 @@ impl Notices {
                 listener.on_dropped(DroppedNotifications::Overflow);
             } else if metadata.fd >= 0 {
                 listener.on_notify(&notification(&metadata));
-            } else if let Some(names) = self.names().filter(|_| metadata.mask & NAMES != 0) {
+            } else if let Some(names) =
+                self.names().filter(|_| metadata.mask & NotifyEvents::OF_NAMES.fanotify_mask() != 0)
+            {
                 if let Some(notification) = names.notification(&metadata, event) {
                     listener.on_notify(&notification);
                 }
@@ -191,10 +183,9 @@ fn failure(operation: &'static str, error: &std::io::Error) -> BackendError {
 }
 
 fn notification(metadata: &Metadata) -> Notification<EventFd> {
-    let happened = MASKS.iter().filter(|(_, bits)| metadata.mask & bits != 0);
     Notification {
         token: EventFd(metadata.fd),
-        events: happened.map(|&(event, _)| event).collect(),
+        events: OF_FILES.in_fanotify_mask(metadata.mask),
         subject: ThreadId { pid: 0, tid: u64::from(metadata.tid.unsigned_abs()), generation: 0 },
         kernel: None,
         sequence: 0,

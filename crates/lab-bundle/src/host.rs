@@ -253,7 +253,7 @@ mod tests {
         clients[0].behavior.helpers = Some(lab_model::Helpers {
             count: 1,
             wait: true,
-            on: lab_model::AuthEvents::All,
+            on: lab_model::AuthEvents::ALL,
             errand: lab_model::Errand {
                 delay: lab_model::Span::default().into(),
                 cpu: lab_model::Span::default().into(),

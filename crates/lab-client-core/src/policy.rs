@@ -189,16 +189,15 @@ impl Policy {
 
     fn reaction(&self, question: &Question) -> Reaction {
         match question.event {
-            EventKind::AuthOpen => self.behavior.on_open,
-            EventKind::AuthExec => self.behavior.on_exec,
-            _ => Reaction::none(),
+            EventKind::Auth(event) => self.behavior.reactions[event],
+            EventKind::Notify(_) | EventKind::Other(_) => Reaction::none(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use lab_model::{AuthEvents, DenyRule, Preset, ReactTo, Signature, Via};
+    use lab_model::{AuthEvent, AuthEvents, DenyRule, Preset, ReactTo, Signature, Via};
 
     use super::*;
     use crate::Found;
@@ -209,7 +208,7 @@ mod tests {
 
     fn question(class: SubjectClass) -> Question {
         let actor = if class == SubjectClass::Peer { Actor(3) } else { Actor::UNKNOWN };
-        Question { read: Ticks(1000), event: EventKind::AuthOpen, class, actor, deadline: None }
+        Question { read: Ticks(1000), event: EventKind::AUTH_OPEN, class, actor, deadline: None }
     }
 
     fn kind(admission: &Admission) -> &'static str {
@@ -350,11 +349,11 @@ mod tests {
     fn asking_alone_is_work() {
         use lab_model::{AuthEvents, Errand, Helpers};
         let errand = Errand { open: true, ..Errand::none() };
-        let helpers = Some(Helpers { count: 1, errand, on: AuthEvents::Open, wait: true });
+        let helpers = Some(Helpers { count: 1, errand, on: AuthEvents::of(AuthEvent::Open), wait: true });
         let asking = policy(Behavior { helpers, ..Behavior::noop() });
         assert_eq!(kind(&asking.admit(&question(SubjectClass::Workload), 1)), "work");
         assert_eq!(kind(&asking.admit(&question(SubjectClass::OwnHelper), 1)), "answer");
-        let exec = Question { event: EventKind::AuthExec, ..question(SubjectClass::Workload) };
+        let exec = Question { event: EventKind::AUTH_EXEC, ..question(SubjectClass::Workload) };
         assert_eq!(kind(&asking.admit(&exec, 1)), "answer", "they are asked about opens only");
     }
 
@@ -370,22 +369,22 @@ mod tests {
             |rule| policy(Behavior { deny: vec![rule], ..Behavior::noop() }).among([("bravo", Actor(3))]);
         use SubjectClass::{Own, Peer, Workload};
         let rows = [
-            (rule(None, Some("bravo"), AuthEvents::All), Peer, "deny"),
-            (rule(None, Some("bravo"), AuthEvents::Exec), Peer, "answer"),
-            (rule(None, Some("bravo"), AuthEvents::All), Workload, "answer"),
-            (rule(None, Some("workload"), AuthEvents::Open), Workload, "deny"),
-            (rule(None, Some("workload"), AuthEvents::Open), Peer, "answer"),
-            (rule(Some("a"), None, AuthEvents::All), Workload, "work"),
-            (rule(Some("a"), None, AuthEvents::All), Peer, "work"),
-            (rule(Some("a"), None, AuthEvents::All), Own, "answer"),
-            (rule(Some("a"), Some("bravo"), AuthEvents::Open), Workload, "answer"),
+            (rule(None, Some("bravo"), AuthEvents::ALL), Peer, "deny"),
+            (rule(None, Some("bravo"), AuthEvents::of(AuthEvent::Exec)), Peer, "answer"),
+            (rule(None, Some("bravo"), AuthEvents::ALL), Workload, "answer"),
+            (rule(None, Some("workload"), AuthEvents::of(AuthEvent::Open)), Workload, "deny"),
+            (rule(None, Some("workload"), AuthEvents::of(AuthEvent::Open)), Peer, "answer"),
+            (rule(Some("a"), None, AuthEvents::ALL), Workload, "work"),
+            (rule(Some("a"), None, AuthEvents::ALL), Peer, "work"),
+            (rule(Some("a"), None, AuthEvents::ALL), Own, "answer"),
+            (rule(Some("a"), Some("bravo"), AuthEvents::of(AuthEvent::Open)), Workload, "answer"),
         ];
         for (rule, class, expected) in rows {
             let found = denying(rule.clone()).admit(&question(class), 1);
             let denied = matches!(found, Admission::Answer { verdict: Verdict::Deny, .. });
             assert_eq!(if denied { "deny" } else { kind(&found) }, expected, "{rule:?} {class:?}");
         }
-        let judge = denying(rule(Some("a/b"), None, AuthEvents::All)).judge(&question(Workload));
+        let judge = denying(rule(Some("a/b"), None, AuthEvents::ALL)).judge(&question(Workload));
         for (path, expected) in [("a/b", true), ("a/b/c", true), ("a/bc", false), ("a", false), ("", false)] {
             let found = Found { path: Some(path.as_bytes()), signature: None };
             assert_eq!(judge.verdict(&found) == Verdict::Deny, expected, "{path}");
@@ -400,11 +399,11 @@ mod tests {
             path: Some("programs".to_owned()),
             process: None,
             signature: Some(by("ABCDE12345")),
-            on: AuthEvents::Exec,
+            on: AuthEvents::of(AuthEvent::Exec),
         };
         let denying = policy(Behavior { deny: vec![rule], ..Behavior::noop() });
         let open = question(SubjectClass::Workload);
-        let exec = Question { event: EventKind::AuthExec, ..open };
+        let exec = Question { event: EventKind::AUTH_EXEC, ..open };
         assert_eq!(kind(&denying.admit(&open, 1)), "answer", "an open runs no program");
         assert_eq!(kind(&denying.admit(&exec, 1)), "work");
         let (theirs, others) = (by("ABCDE12345"), by("OTHERTEAM1"));
@@ -437,7 +436,7 @@ mod tests {
     #[test]
     fn reading_through_the_descriptor_alone_is_work() {
         let reaction = Reaction { read: true, via: Via::Descriptor, ..Reaction::none() };
-        let policy = policy(Behavior { on_open: reaction, ..Behavior::noop() });
+        let policy = policy(Behavior::noop().reacting(AuthEvent::Open, reaction));
         assert_eq!(kind(&policy.admit(&question(SubjectClass::Workload), 1)), "work");
         assert_eq!(reaction.operations(), 0, "nobody is asked about it");
     }
@@ -455,8 +454,9 @@ mod tests {
 
     #[test]
     fn a_reaction_after_the_answer_does_not_hold_the_subject_up() {
-        let reaction = Reaction { when: When::After, ..Preset::Scanner.behavior().on_open };
-        let policy = policy(Behavior { on_open: reaction, ..Preset::Scanner.behavior() });
+        let reaction =
+            Reaction { when: When::After, ..Preset::Scanner.behavior().reactions[AuthEvent::Open] };
+        let policy = policy(Preset::Scanner.behavior().reacting(AuthEvent::Open, reaction));
         assert_eq!(kind(&policy.admit(&question(SubjectClass::Workload), 1)), "answer, then work");
     }
 

@@ -325,7 +325,7 @@ fn drawn(seed: u64, place: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use lab_model::{Preset, Via};
+    use lab_model::{AuthEvent, Preset, Via};
 
     use super::*;
 
@@ -364,7 +364,9 @@ mod tests {
 
     #[test]
     fn presets_step_by_step() {
-        let of = |preset: Preset| steps(Task::before_answer(preset.behavior().on_open, NO_TIME, 1));
+        let of = |preset: Preset| {
+            steps(Task::before_answer(preset.behavior().reactions[AuthEvent::Open], NO_TIME, 1))
+        };
         assert_eq!(of(Preset::Noop), ["answer"]);
         assert_eq!(of(Preset::Scanner), ["reopen", "answer"]);
         assert_eq!(of(Preset::Pathological), ["reopen", "extra", "extra", "extra", "extra", "answer"]);
@@ -372,7 +374,7 @@ mod tests {
 
     #[test]
     fn the_rules_come_first_and_a_denial_ends_the_task() {
-        let before = Preset::Scanner.behavior().on_open;
+        let before = Preset::Scanner.behavior().reactions[AuthEvent::Open];
         let judged = |reaction| Task::judged(reaction, NO_TIME, 1);
         assert_eq!(steps(judged(before)), ["judge", "reopen", "answer"]);
         assert_eq!(steps_judged(judged(before), Verdict::Deny), ["judge", "deny"]);
@@ -398,19 +400,19 @@ mod tests {
         let errand = Errand { open: true, ..Errand::none() };
         let asked = |on, wait| AskedDaemon { daemon: "indexer".parse().unwrap(), on, wait };
         let behavior = Behavior {
-            helpers: Some(Helpers { count: 2, errand, on: AuthEvents::Open, wait: true }),
-            daemons: vec![asked(AuthEvents::Exec, true), asked(AuthEvents::All, false)],
+            helpers: Some(Helpers { count: 2, errand, on: AuthEvents::of(AuthEvent::Open), wait: true }),
+            daemons: vec![asked(AuthEvents::of(AuthEvent::Exec), true), asked(AuthEvents::ALL, false)],
             ..Preset::Scanner.behavior()
         };
         let of = |event| {
             let asks = Asks::about(&behavior, event);
             assert!(!asks.is_none());
-            steps(Task::before_answer(behavior.on_open, NO_TIME, 1).asking(asks))
+            steps(Task::before_answer(behavior.reactions[AuthEvent::Open], NO_TIME, 1).asking(asks))
         };
-        assert_eq!(of(EventKind::AuthOpen), ["reopen", "await helper", "tell daemon 1", "answer"]);
-        assert_eq!(of(EventKind::AuthExec), ["reopen", "await daemon 0", "tell daemon 1", "answer"]);
-        let last = vec![asked(AuthEvents::All, true); AskedDaemon::COUNT_MAX];
-        let asks = Asks::about(&Behavior { daemons: last, ..Behavior::noop() }, EventKind::AuthOpen);
+        assert_eq!(of(EventKind::AUTH_OPEN), ["reopen", "await helper", "tell daemon 1", "answer"]);
+        assert_eq!(of(EventKind::AUTH_EXEC), ["reopen", "await daemon 0", "tell daemon 1", "answer"]);
+        let last = vec![asked(AuthEvents::ALL, true); AskedDaemon::COUNT_MAX];
+        let asks = Asks::about(&Behavior { daemons: last, ..Behavior::noop() }, EventKind::AUTH_OPEN);
         let found = steps(Task::after_answer(Reaction::none(), NO_TIME, 1).asking(asks));
         assert_eq!(found.len(), AskedDaemon::COUNT_MAX, "all sixteen, and no answer: {found:?}");
     }
@@ -430,7 +432,8 @@ mod tests {
     #[test]
     fn a_program_is_run_after_the_opens_and_what_is_read_can_be_hashed() {
         let spawn = Some(ExecProgram::Static);
-        let reaction = Reaction { extra_opens: 1, spawn, ..Preset::Scanner.behavior().on_open };
+        let reaction =
+            Reaction { extra_opens: 1, spawn, ..Preset::Scanner.behavior().reactions[AuthEvent::Open] };
         assert_eq!(steps(Task::before_answer(reaction, NO_TIME, 1)), ["reopen", "extra", "spawn", "answer"]);
         assert_eq!((reaction.opens(), reaction.operations()), (2, 3));
         let reaction = Reaction { read: true, hash: true, via: Via::Descriptor, ..Reaction::none() };
@@ -454,13 +457,17 @@ mod tests {
 
     #[test]
     fn after_the_answer_there_is_no_second_one() {
-        let task = Task::after_answer(Preset::Scanner.behavior().on_open, Span::from_millis(3).into(), 1);
+        let task = Task::after_answer(
+            Preset::Scanner.behavior().reactions[AuthEvent::Open],
+            Span::from_millis(3).into(),
+            1,
+        );
         assert_eq!(steps(task), ["wait 3ms", "reopen"]);
     }
 
     #[test]
     fn extra_files_follow_from_the_seed() {
-        let reaction = Preset::Pathological.behavior().on_open;
+        let reaction = Preset::Pathological.behavior().reactions[AuthEvent::Open];
         let targets = |draw| {
             let mut task = Task::before_answer(reaction, NO_TIME, draw);
             (0..5).map(|_| task.step(Outcome::Finished)).collect::<Vec<_>>()

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lab_client_core::{Action, ClientCore, Input, Policy, Question, Whom};
 use lab_model::{
-    Actor, Approval, AskedDaemon, AuthEvents, Behavior, Cache, Concurrency, Errand, EventKind, Helpers, Mute,
-    Preset, ReactTo, Span, SubjectClass, Ticks, Timebase, Verdict, Via,
+    Actor, Approval, AskedDaemon, AuthEvent, AuthEvents, Behavior, Cache, Concurrency, Errand, EventKind,
+    Helpers, Mute, Preset, ReactTo, Span, SubjectClass, Ticks, Timebase, Verdict, Via,
 };
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ fn policy(behavior: Behavior) -> Policy {
 
 fn question(class: SubjectClass) -> Question {
     let actor = Actor::UNKNOWN;
-    Question { read: Ticks(1), event: EventKind::AuthOpen, class, actor, deadline: None }
+    Question { read: Ticks(1), event: EventKind::AUTH_OPEN, class, actor, deadline: None }
 }
 
 fn event(id: u64) -> Input {
@@ -65,7 +65,7 @@ fn the_timer_and_the_worker_race_once() {
 fn a_helper_that_is_waited_for_takes_up_its_worker() {
     let errand = Errand { open: true, ..Errand::none() };
     for wait in [true, false] {
-        let helpers = Some(Helpers { count: 1, errand, on: AuthEvents::All, wait });
+        let helpers = Some(Helpers { count: 1, errand, on: AuthEvents::ALL, wait });
         let mut core = ClientCore::new(policy(Behavior { helpers, ..Behavior::noop() }), 16);
         let [Action::Start { id: 1 }, Action::Ask { id: 1, ask }] = step(&mut core, event(1))[..] else {
             panic!("the helper is asked")
@@ -121,15 +121,15 @@ proptest! {
         };
         if let Some((wait, daemons)) = asks {
             let errand = Errand { open: true, ..Errand::none() };
-            behavior.helpers = Some(Helpers { count: 2, errand, on: AuthEvents::All, wait });
-            let asked = |wait| AskedDaemon { daemon: "indexer".parse().unwrap(), on: AuthEvents::All, wait };
+            behavior.helpers = Some(Helpers { count: 2, errand, on: AuthEvents::ALL, wait });
+            let asked = |wait| AskedDaemon { daemon: "indexer".parse().unwrap(), on: AuthEvents::ALL, wait };
             behavior.daemons = daemons.into_iter().map(asked).collect();
         }
         if after {
-            behavior.on_open.when = lab_model::When::After;
+            behavior.reactions[AuthEvent::Open].when = lab_model::When::After;
         }
         if descriptor {
-            behavior.on_open = lab_model::Reaction { reopen: false, via: Via::Descriptor, ..behavior.on_open };
+            behavior.reactions[AuthEvent::Open] = lab_model::Reaction { reopen: false, via: Via::Descriptor, ..behavior.reactions[AuthEvent::Open] };
         }
         let mut core = ClientCore::new(policy(behavior), queue_max);
         let (mut waiting, mut answers, mut settled) = (Vec::new(), BTreeMap::<u64, u32>::new(), 0);

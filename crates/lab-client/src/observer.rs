@@ -49,8 +49,7 @@ impl<B: Backend> Listener<B::Token> for Watcher<B> {
         let shared = &self.shared;
         let settings = self.followed.settings(&shared.settings);
         let (class, actor) = classify_subject(settings, shared, notification.subject);
-        let event =
-            notification.events.iter().next().map_or(EventKind::Other(0), lab_model::NotifyEvent::kind);
+        let event = notification.events.iter().next().map_or(EventKind::Other(0), EventKind::Notify);
         let question = Question { read: self.read, event, class, actor, deadline: None };
         let task = settings.policy.on_notify(&question, (shared.seed ^ DRAW).wrapping_add(self.told));
         let facts = shared.backend.file(notification.token, &|file| shared.paths.wants(file));

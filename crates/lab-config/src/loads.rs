@@ -191,12 +191,10 @@ pub(crate) struct LoadPhase(PhaseKind);
 
 impl Choice for LoadPhase {
     const WHAT: &'static str = "a phase with a workload";
-    const WORDS: &'static [(&'static str, LoadPhase)] = &[
-        (PhaseKind::Baseline.name(), LoadPhase(PhaseKind::Baseline)),
-        (PhaseKind::Control.name(), LoadPhase(PhaseKind::Control)),
-        (PhaseKind::External.name(), LoadPhase(PhaseKind::External)),
-        (PhaseKind::Storm.name(), LoadPhase(PhaseKind::Storm)),
-    ];
+
+    fn words() -> Vec<(&'static str, LoadPhase)> {
+        LoadPhases::ALL.iter().map(|phase| (phase.name(), LoadPhase(phase))).collect()
+    }
 }
 
 impl Read for LoadPhase {

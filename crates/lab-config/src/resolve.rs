@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use lab_model::{
-    AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, Helpers, Lab, Mute, NotifyEvents, Phases,
-    Reaction, Safety, Signature, Span, Via,
+    AuthEvent, AuthEvents, BackendChoice, Behavior, Concurrency, DenyRule, Helpers, Lab, Mute, NotifyEvents,
+    Phases, Reaction, Safety, Signature, Span, Via,
 };
 
 use crate::{
@@ -150,6 +150,14 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
     let notify =
         written.notify.value().map_or(start.notify, |list| list.items.iter().map(|at| at.value).collect());
     let on_notify = reaction(&written.on_notify, start.on_notify, problems);
+    let mut reactions = start.reactions;
+    for (event, reacts) in reactions.iter_mut() {
+        let written = match event {
+            AuthEvent::Open => &written.on_open,
+            AuthEvent::Exec => &written.on_exec,
+        };
+        *reacts = reaction(written, *reacts, problems);
+    }
     check_told(written, notify, on_notify, problems);
     Behavior {
         notify,
@@ -159,8 +167,7 @@ pub(crate) fn behavior(written: &RawBehavior, base: &Behavior, problems: &mut Pr
             .concurrency
             .value()
             .map_or(start.concurrency, |workers| Concurrency::new(workers.get())),
-        on_open: reaction(&written.on_open, start.on_open, problems),
-        on_exec: reaction(&written.on_exec, start.on_exec, problems),
+        reactions,
         react_to: written.react_to.value().copied().unwrap_or(start.react_to),
         ignore_es_clients: written.ignore_es_clients.value().copied().unwrap_or(start.ignore_es_clients),
         mute: mute(&written.mute, start.mute, problems),
@@ -192,7 +199,7 @@ fn check_told(written: &RawBehavior, notify: NotifyEvents, on_notify: Reaction, 
             .help("add for example `notify: [open]`");
         problems.add(diagnostic);
     }
-    let unasked = written.subscribe.given().filter(|at| at.value == AuthEvents::None);
+    let unasked = written.subscribe.given().filter(|at| at.value == AuthEvents::NONE);
     if let (Some(at), true) = (unasked, notify.is_empty()) {
         let diagnostic =
             Diagnostic::new(at.place.clone(), "a client that subscribes to nothing does nothing")
@@ -209,7 +216,7 @@ pub(crate) fn auth_events(
     problems: &mut Problems<'_>,
 ) -> AuthEvents {
     let Some(at) = field.given() else { return base };
-    if at.value == AuthEvents::None {
+    if at.value == AuthEvents::NONE {
         let diagnostic = Diagnostic::new(at.place.clone(), "what is about no event is never used")
             .label("expected `all`, `open` or `exec`")
             .help("remove it, or write for example `on: open`");
@@ -280,8 +287,10 @@ fn deny_rule(rule: &At<RawDenyRule>, problems: &mut Problems<'_>) -> Option<Deny
         check_path(at, problems);
     }
     let signature = signature(signing_id, team_id, problems);
-    let every = if signature.is_some() { AuthEvents::Exec } else { AuthEvents::All };
-    if let Some(at) = on.given().filter(|at| signature.is_some() && at.value != AuthEvents::Exec) {
+    let every = if signature.is_some() { AuthEvents::of(AuthEvent::Exec) } else { AuthEvents::ALL };
+    if let Some(at) =
+        on.given().filter(|at| signature.is_some() && at.value != AuthEvents::of(AuthEvent::Exec))
+    {
         let diagnostic = Diagnostic::new(at.place.clone(), "a rule about a signature fits execs only")
             .label("an open runs no program")
             .help("write `on: exec`, or leave it out");

@@ -164,17 +164,18 @@ pub(crate) trait Choice: Copy + 'static {
     /// What the words are, as a message says it.
     const WHAT: &'static str;
     /// The words and what they stand for.
-    const WORDS: &'static [(&'static str, Self)];
+    fn words() -> Vec<(&'static str, Self)>;
 }
 
 /// Reads one of a few words; offers the nearest when it is none of them.
 pub(crate) fn read_choice<T: Choice>(node: &Node, problems: &mut Problems<'_>) -> Option<T> {
-    let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+    let choices = T::words();
+    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
     let Value::Text(text) = &node.value else {
-        problems.wrong_type(node, T::WHAT, &format!("`{}`", T::WORDS[0].0));
+        problems.wrong_type(node, T::WHAT, &format!("`{}`", words.first().unwrap_or(&"")));
         return None;
     };
-    if let Some((_, value)) = T::WORDS.iter().find(|(word, _)| word == text) {
+    if let Some((_, value)) = choices.iter().find(|(word, _)| word == text) {
         return Some(*value);
     }
     let diagnostic = Diagnostic::new(node.place.clone(), format!("`{}` is not {}", shortened(text), T::WHAT))
@@ -186,19 +187,47 @@ pub(crate) fn read_choice<T: Choice>(node: &Node, problems: &mut Problems<'_>) -
     None
 }
 
-macro_rules! choices {
-    ($( $type:ty, $what:literal, [$( $word:literal => $value:expr ),* $(,)?]; )*) => {$(
-        impl Choice for $type {
-            const WHAT: &'static str = $what;
-            const WORDS: &'static [(&'static str, Self)] = &[$(($word, $value)),*];
-        }
+macro_rules! read_by_word {
+    ($type:ty) => {
         impl Read for $type {
             fn read(node: &Node, problems: &mut Problems<'_>) -> Option<$type> {
                 read_choice(node, problems)
             }
         }
+    };
+}
+
+macro_rules! choices {
+    ($( $type:ty, $what:literal, [$( $word:literal => $value:expr ),* $(,)?]; )*) => {$(
+        impl Choice for $type {
+            const WHAT: &'static str = $what;
+            fn words() -> Vec<(&'static str, Self)> {
+                vec![$(($word, $value)),*]
+            }
+        }
+        read_by_word!($type);
     )*};
 }
+
+impl Choice for AuthEvents {
+    const WHAT: &'static str = "a choice of events";
+
+    fn words() -> Vec<(&'static str, AuthEvents)> {
+        AuthEvents::words().collect()
+    }
+}
+
+read_by_word!(AuthEvents);
+
+impl Choice for NotifyEvent {
+    const WHAT: &'static str = "a NOTIFY event";
+
+    fn words() -> Vec<(&'static str, NotifyEvent)> {
+        NotifyEvent::ALL.iter().map(|&event| (event.word(), event)).collect()
+    }
+}
+
+read_by_word!(NotifyEvent);
 
 choices! {
     ArenaKind, "a kind of file system", ["tmpfs" => ArenaKind::Tmpfs, "ramfs" => ArenaKind::Ramfs];
@@ -213,15 +242,6 @@ choices! {
     ];
     Via, "a value of `via`", ["path" => Via::Path, "descriptor" => Via::Descriptor];
     Cache, "a value of `cache`", ["off" => Cache::Off, "on" => Cache::On];
-    AuthEvents, "a choice of events", [
-        "all" => AuthEvents::All, "open" => AuthEvents::Open, "exec" => AuthEvents::Exec,
-        "none" => AuthEvents::None,
-    ];
-    NotifyEvent, "a NOTIFY event", [
-        "open" => NotifyEvent::Open, "exec" => NotifyEvent::Exec, "close" => NotifyEvent::Close,
-        "write" => NotifyEvent::Write, "fork" => NotifyEvent::Fork, "exit" => NotifyEvent::Exit,
-        "create" => NotifyEvent::Create, "rename" => NotifyEvent::Rename, "unlink" => NotifyEvent::Unlink,
-    ];
     When, "a value of `when`", ["before" => When::Before, "after" => When::After];
     BackendChoice, "a backend", [
         "auto" => BackendChoice::Auto, "endpoint-security" => BackendChoice::EndpointSecurity,

@@ -94,7 +94,7 @@ pub(crate) fn helpers(
 ) -> Option<Helpers> {
     let Some(at) = field.given() else { return base };
     let raw = &at.value;
-    let base = base.unwrap_or(Helpers { count: 1, errand: ERRAND, on: AuthEvents::All, wait: true });
+    let base = base.unwrap_or(Helpers { count: 1, errand: ERRAND, on: AuthEvents::ALL, wait: true });
     let count = raw.count.value().map_or(base.count, |count| count.get());
     if count == 0 {
         return None;
@@ -164,7 +164,7 @@ pub(crate) fn asked_daemons(
         let Ok(daemon) = ask.value.parse() else { continue };
         asked.push(AskedDaemon {
             daemon,
-            on: auth_events(&item.value.on, AuthEvents::All, problems),
+            on: auth_events(&item.value.on, AuthEvents::ALL, problems),
             wait: item.value.wait.value().copied().unwrap_or(true),
         });
     }

@@ -96,11 +96,12 @@ fn write_client(out: &mut String, client: &Client) -> fmt::Result {
 
 pub(crate) fn write_behavior(out: &mut String, behavior: &Behavior, indent: &str) -> fmt::Result {
     writeln!(out, "{indent}subscribe: {}", word(behavior.subscribe))?;
-    let told: Vec<&str> = behavior.notify.iter().map(NotifyEvent::name).collect();
+    let told: Vec<&str> = behavior.notify.iter().map(NotifyEvent::word).collect();
     writeln!(out, "{indent}notify: [{}]", told.join(", "))?;
     writeln!(out, "{indent}concurrency: {}", behavior.concurrency.get())?;
-    writeln!(out, "{indent}on_open: {}", Flow(&behavior.on_open))?;
-    writeln!(out, "{indent}on_exec: {}", Flow(&behavior.on_exec))?;
+    for (event, reaction) in behavior.reactions.iter() {
+        writeln!(out, "{indent}on_{}: {}", event.word(), Flow(reaction))?;
+    }
     writeln!(out, "{indent}on_notify: {{ {} }}", Deed(&behavior.on_notify))?;
     writeln!(out, "{indent}react_to: {}", word(behavior.react_to))?;
     writeln!(out, "{indent}ignore_es_clients: {}", behavior.ignore_es_clients)?;
@@ -221,7 +222,7 @@ fn write_expectation(out: &mut String, expectation: &Expectation) -> fmt::Result
 
 /// The word for a value in lab files.
 pub(crate) fn word<T: Choice + PartialEq>(value: T) -> &'static str {
-    T::WORDS.iter().find(|(_, meaning)| *meaning == value).map_or("", |(word, _)| word)
+    T::words().into_iter().find(|(_, meaning)| *meaning == value).map_or("", |(word, _)| word)
 }
 
 /// A reaction as a mapping on one line.

@@ -3,11 +3,11 @@
 
 use lab_config::{Limits, parse, to_yaml};
 use lab_model::{
-    ArenaKind, AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency, Daemon,
-    DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FaultAction, FileMix,
+    ArenaKind, AskedDaemon, AuthEvent, AuthEvents, BackendChoice, Behavior, Cache, Client, Concurrency,
+    Daemon, DenyRule, Distribution, Errand, ExecProgram, ExecStorm, ExecTree, External, FaultAction, FileMix,
     Helpers, Lab, LoadKind, Mute, NotifyEvents, OpenList, OpenStorm, PhaseKind, Phases, PlannedFault,
-    PrivateFolder, Rate, ReactTo, Reaction, Ready, Recognized, Run, Safety, Service, Signature, Span, Via,
-    When, Workload,
+    PrivateFolder, Rate, ReactTo, Reaction, Reactions, Ready, Recognized, Run, Safety, Service, Signature,
+    Span, Via, When, Workload,
 };
 use proptest::prelude::*;
 
@@ -64,7 +64,11 @@ prop_compose! {
 }
 
 fn events() -> impl Strategy<Value = AuthEvents> {
-    prop_oneof![Just(AuthEvents::All), Just(AuthEvents::Open), Just(AuthEvents::Exec)]
+    prop_oneof![
+        Just(AuthEvents::ALL),
+        Just(AuthEvents::of(AuthEvent::Open)),
+        Just(AuthEvents::of(AuthEvent::Exec))
+    ]
 }
 
 prop_compose! {
@@ -78,7 +82,7 @@ prop_compose! {
         let signed = signing_id.is_some() || team_id.is_some();
         let signature = signed.then_some(Signature { signing_id, team_id });
         let process = (by_process || path.is_none() && !signed).then(|| process.to_owned());
-        DenyRule { path, process, signature, on: if signed { AuthEvents::Exec } else { on } }
+        DenyRule { path, process, signature, on: if signed { AuthEvents::of(AuthEvent::Exec) } else { on } }
     }
 }
 
@@ -121,12 +125,11 @@ prop_compose! {
     ) -> Behavior {
         let concurrency = Concurrency::new(concurrency);
         Behavior {
-            subscribe: if notify % 2 == 1 { AuthEvents::None } else { subscribe },
+            subscribe: if notify % 2 == 1 { AuthEvents::NONE } else { subscribe },
             notify: NotifyEvents::from_bits(notify),
             on_notify: if notify == 0 { Reaction::none() } else { Reaction { when: When::Before, ..on_notify } },
             concurrency,
-            on_open,
-            on_exec,
+            reactions: reactions(on_open, on_exec),
             react_to,
             ignore_es_clients,
             mute,
@@ -461,4 +464,10 @@ proptest! {
             Err(report) => prop_assert!(false, "{}\n{}", report, text),
         }
     }
+}
+
+fn reactions(on_open: Reaction, on_exec: Reaction) -> Reactions {
+    let mut reactions = Reactions::all(on_open);
+    reactions[AuthEvent::Exec] = on_exec;
+    reactions
 }

@@ -5,7 +5,7 @@
 use std::{fs, path::PathBuf};
 
 use lab_config::{Limits, explain, field_paths, nearest_field, parse, schema, schema_text, to_yaml};
-use lab_model::{Distribution, Lab, Preset, ReactTo, Span, When};
+use lab_model::{AuthEvent, Distribution, Lab, Preset, ReactTo, Span, When};
 use serde_json::Value;
 
 const HEADING: &str = "# yaml-language-server: $schema=../docs/reference/lab.schema.json\n#\n# What:   ";
@@ -211,8 +211,8 @@ fn the_pair_labs_differ_in_the_moment_of_the_reaction_only() {
         for client in &lab.clients {
             assert_eq!(client.behavior.concurrency.get(), 1);
             assert_eq!(client.behavior.react_to, ReactTo::Peers);
-            assert_eq!(client.behavior.on_open.when, when);
-            assert!(client.behavior.on_open.reopen);
+            assert_eq!(client.behavior.reactions[AuthEvent::Open].when, when);
+            assert!(client.behavior.reactions[AuthEvent::Open].reopen);
         }
     }
 }
@@ -254,7 +254,10 @@ expect:
 ",
     );
     assert_eq!(lab.clients[2].behavior.concurrency.get(), 1);
-    assert_eq!(lab.clients[2].behavior.on_open, Preset::Scanner.behavior().on_open);
+    assert_eq!(
+        lab.clients[2].behavior.reactions[AuthEvent::Open],
+        Preset::Scanner.behavior().reactions[AuthEvent::Open]
+    );
     assert_eq!(lab.phases.storm, Span::from_secs(10));
 }
 
@@ -281,13 +284,15 @@ workload: [open_storm: {}]
     assert_eq!((defaults.concurrency.get(), defaults.delay), (3, Span::from_millis(1).into()));
     let behaviors: Vec<_> = lab.clients.iter().map(|client| client.behavior.clone()).collect();
     assert_eq!(behaviors[1], lab_model::Behavior { react_to: ReactTo::All, ..defaults.clone() });
-    assert_eq!(behaviors[2].on_open, lab_model::Reaction { extra_opens: 2, ..defaults.on_open });
-    assert!(behaviors[3].on_open.is_none() && !behaviors[3].on_open.read);
+    let on_open = |place: usize| behaviors[place].reactions[AuthEvent::Open];
+    let on_open_default = defaults.reactions[AuthEvent::Open];
+    assert_eq!(on_open(2), lab_model::Reaction { extra_opens: 2, ..on_open_default });
+    assert!(on_open(3).is_none() && !on_open(3).read);
     assert_eq!(
         behaviors[4],
         lab_model::Behavior { delay: Span::from_millis(2).into(), ..Preset::Pathological.behavior() }
     );
-    assert_eq!(behaviors[6].on_open, lab_model::Reaction { hash: true, spawn: None, ..defaults.on_open });
+    assert_eq!(on_open(6), lab_model::Reaction { hash: true, spawn: None, ..on_open_default });
     assert_eq!(behaviors[6].delay, Distribution::HeavyTail(Span::from_millis(1), Span::from_millis(20)));
     assert_eq!(behaviors[6].cpu, Distribution::Uniform(Span::default(), Span::from_millis(3)));
     assert_eq!(behaviors[5], lab_model::Behavior { answer_by_percent: Some(80), ..defaults });

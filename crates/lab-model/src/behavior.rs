@@ -1,10 +1,13 @@
 //! What a client does with events: queue, concurrency, reactions, verdicts, caching.
 
+use std::ops::{Index, IndexMut};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AskedDaemon, Distribution, EventKind, ExecProgram, Helpers, NotifyEvents, Signature, Span, SubjectClass,
+    AskedDaemon, AuthEvent, AuthEvents, Distribution, ExecProgram, Helpers, NotifyEvents, Signature, Span,
+    SubjectClass,
 };
 
 /// A named set of behaviours from which a lab file starts.
@@ -60,7 +63,7 @@ impl Preset {
                     path: Some("denied".to_owned()),
                     process: None,
                     signature: None,
-                    on: AuthEvents::All,
+                    on: AuthEvents::ALL,
                 }],
                 ..Behavior::noop()
             },
@@ -68,8 +71,7 @@ impl Preset {
                 let reaction = Reaction { read: true, via: Via::Descriptor, ..Reaction::none() };
                 Behavior {
                     concurrency: Concurrency::new(8),
-                    on_open: reaction,
-                    on_exec: reaction,
+                    reactions: Reactions::all(reaction),
                     ignore_es_clients: true,
                     mute: Mute { helpers: true, ..Mute::default() },
                     cache: Cache::On,
@@ -80,14 +82,17 @@ impl Preset {
             Preset::WorstEnemy => Behavior { react_to: ReactTo::All, ..Preset::Pathological.behavior() },
             Preset::Scanner => Behavior {
                 concurrency: Concurrency::new(8),
-                on_open: Reaction { reopen: true, read: true, ..Reaction::none() },
-                on_exec: Reaction { reopen: true, read: true, ..Reaction::none() },
+                reactions: Reactions::all(Reaction { reopen: true, read: true, ..Reaction::none() }),
                 ..Behavior::noop()
             },
             Preset::Pathological => Behavior {
                 concurrency: Concurrency::new(1),
-                on_open: Reaction { reopen: true, read: true, extra_opens: 4, ..Reaction::none() },
-                on_exec: Reaction { reopen: true, read: true, extra_opens: 4, ..Reaction::none() },
+                reactions: Reactions::all(Reaction {
+                    reopen: true,
+                    read: true,
+                    extra_opens: 4,
+                    ..Reaction::none()
+                }),
                 ..Behavior::noop()
             },
         }
@@ -236,33 +241,62 @@ pub enum Cache {
     On,
 }
 
-/// Which AUTH events are meant.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthEvents {
-    /// Opens and execs.
-    #[default]
-    All,
-    /// Opens. On fanotify an exec opens the program, too.
-    Open,
-    /// Execs.
-    Exec,
-    /// Neither: for a client that only wants to be told (`notify`).
-    None,
+/// What a client does when it is asked, for each kind of event. Stored as `on_open`, `on_exec` and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "StoredReactions", into = "StoredReactions")]
+pub struct Reactions([Reaction; AuthEvent::ALL.len()]);
+
+impl Reactions {
+    /// The same to every event.
+    #[must_use]
+    pub const fn all(reaction: Reaction) -> Reactions {
+        Reactions([reaction; AuthEvent::ALL.len()])
+    }
+
+    /// The reaction to each event.
+    pub fn iter(&self) -> impl Iterator<Item = (AuthEvent, &Reaction)> {
+        AuthEvent::ALL.iter().copied().zip(&self.0)
+    }
+
+    /// The reaction to each event.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (AuthEvent, &mut Reaction)> {
+        AuthEvent::ALL.iter().copied().zip(&mut self.0)
+    }
 }
 
-impl AuthEvents {
-    /// True when an event is meant.
-    #[must_use]
-    pub const fn contains(self, event: EventKind) -> bool {
-        match self {
-            AuthEvents::All => matches!(event, EventKind::AuthOpen | EventKind::AuthExec),
-            AuthEvents::Open => matches!(event, EventKind::AuthOpen),
-            AuthEvents::Exec => matches!(event, EventKind::AuthExec),
-            AuthEvents::None => false,
-        }
+impl Index<AuthEvent> for Reactions {
+    type Output = Reaction;
+
+    fn index(&self, event: AuthEvent) -> &Reaction {
+        &self.0[event as usize]
+    }
+}
+
+impl IndexMut<AuthEvent> for Reactions {
+    fn index_mut(&mut self, event: AuthEvent) -> &mut Reaction {
+        &mut self.0[event as usize]
+    }
+}
+
+/// Reactions as they are stored.
+#[derive(Serialize, Deserialize)]
+struct StoredReactions {
+    on_open: Reaction,
+    on_exec: Reaction,
+}
+
+impl From<StoredReactions> for Reactions {
+    fn from(stored: StoredReactions) -> Reactions {
+        let mut reactions = Reactions::all(Reaction::none());
+        reactions[AuthEvent::Open] = stored.on_open;
+        reactions[AuthEvent::Exec] = stored.on_exec;
+        reactions
+    }
+}
+
+impl From<Reactions> for StoredReactions {
+    fn from(reactions: Reactions) -> StoredReactions {
+        StoredReactions { on_open: reactions[AuthEvent::Open], on_exec: reactions[AuthEvent::Exec] }
     }
 }
 
@@ -317,10 +351,9 @@ pub struct Behavior {
     pub on_notify: Reaction,
     /// Decisions worked on at once; 1 is one event at a time.
     pub concurrency: Concurrency,
-    /// The reaction to an AUTH open.
-    pub on_open: Reaction,
-    /// The reaction to an AUTH exec.
-    pub on_exec: Reaction,
+    /// The reactions to AUTH events.
+    #[serde(flatten)]
+    pub reactions: Reactions,
     /// Which processes' events this client reacts to.
     pub react_to: ReactTo,
     /// Allows at once what another client does.
@@ -358,15 +391,14 @@ impl Behavior {
         Behavior {
             mute: Mute { helpers: false, paths: Vec::new(), processes: Vec::new() },
             cache: Cache::Off,
-            subscribe: AuthEvents::All,
+            subscribe: AuthEvents::ALL,
             notify: NotifyEvents::NONE,
             on_notify: Reaction::none(),
             deny: Vec::new(),
             helpers: None,
             daemons: Vec::new(),
             concurrency: Concurrency::new(1),
-            on_open: Reaction::none(),
-            on_exec: Reaction::none(),
+            reactions: Reactions::all(Reaction::none()),
             react_to: ReactTo::Workload,
             ignore_es_clients: false,
             answer_by_percent: None,
@@ -375,16 +407,33 @@ impl Behavior {
         }
     }
 
+    /// The same, with this reaction to one kind of event.
+    #[must_use]
+    pub fn reacting(mut self, event: AuthEvent, reaction: Reaction) -> Behavior {
+        self.reactions[event] = reaction;
+        self
+    }
+
     /// Is asked and told the same, answers at once and does nothing else.
     #[must_use]
     pub fn without_reactions(&self) -> Behavior {
         Behavior { subscribe: self.subscribe, notify: self.notify, ..Behavior::noop() }
     }
 
+    /// The reactions to all that it is asked about and told of.
+    pub fn all_reactions(&self) -> impl Iterator<Item = &Reaction> {
+        self.reactions.iter().map(|(_, reaction)| reaction).chain([&self.on_notify])
+    }
+
+    /// The same, to change them.
+    pub fn all_reactions_mut(&mut self) -> impl Iterator<Item = &mut Reaction> {
+        self.reactions.iter_mut().map(|(_, reaction)| reaction).chain([&mut self.on_notify])
+    }
+
     /// True when it runs programs of its own.
     #[must_use]
-    pub const fn spawns(&self) -> bool {
-        self.on_open.spawn.is_some() || self.on_exec.spawn.is_some() || self.on_notify.spawn.is_some()
+    pub fn spawns(&self) -> bool {
+        self.all_reactions().any(|reaction| reaction.spawn.is_some())
     }
 
     /// Whether an event of such a subject sets the reaction off.

@@ -1,342 +1,250 @@
-//! Kinds of AUTH and NOTIFY events, verdicts, and how an operation came to be approved.
+//! The table of events: what a kernel asks or tells a client about, and what each is called.
+//!
+//! A new AUTH event is a variant of [`AuthEvent`] with a row, a new NOTIFY event one of [`NotifyEvent`]. Codes, words,
+//! sets and the masks of fanotify come from here.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
+
+use crate::{BackendChoice, OperationKind};
 
 /// What a kernel asks or tells a client about. The numbers are those of `es_event_type_t`; the fanotify
 /// backend maps its masks onto them, so that one trace serves both kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[doc(alias = "es_event_type_t")]
 pub enum EventKind {
-    /// A program is about to be executed; waits for an answer. `FAN_OPEN_EXEC_PERM` on Linux.
-    AuthExec,
-    /// A file is about to be opened; waits for an answer. `FAN_OPEN_PERM` on Linux.
-    AuthOpen,
-    /// A program was executed.
-    NotifyExec,
-    /// A file was opened.
-    NotifyOpen,
-    /// A process was forked.
-    NotifyFork,
-    /// A file was closed.
-    NotifyClose,
-    /// A process ended.
-    NotifyExit,
-    /// A file was written to.
-    NotifyWrite,
-    /// A file was made.
-    NotifyCreate,
-    /// A file got another name.
-    NotifyRename,
-    /// A name of a file was taken away.
-    NotifyUnlink,
-    /// Any other event, kept as the kernel's own number.
+    /// The operation waits for the client's answer.
+    Auth(AuthEvent),
+    /// It has happened, and nobody waits.
+    Notify(NotifyEvent),
+    /// Any other event, kept as the kernel's own number. Only imported records have some.
     Other(u16),
 }
 
+/// What a client can be asked about before it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, VariantArray)]
+pub enum AuthEvent {
+    /// A file is about to be opened.
+    Open,
+    /// A program is about to be executed.
+    Exec,
+}
+
+/// What a client can be told of after it has happened. Nobody waits for whoever is told.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, VariantArray,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum NotifyEvent {
+    /// A file was opened: `NOTIFY_OPEN`, `FAN_OPEN`.
+    Open,
+    /// A program was run: `NOTIFY_EXEC`, `FAN_OPEN_EXEC`.
+    Exec,
+    /// A file was closed: `NOTIFY_CLOSE`, `FAN_CLOSE`.
+    Close,
+    /// A file was written to: `NOTIFY_WRITE`, `FAN_MODIFY`.
+    Write,
+    /// A process was forked: `NOTIFY_FORK`. Endpoint Security only.
+    Fork,
+    /// A process ended: `NOTIFY_EXIT`. Endpoint Security only.
+    Exit,
+    /// A file was made: `NOTIFY_CREATE`, `FAN_CREATE`.
+    Create,
+    /// A file got another name: `NOTIFY_RENAME`, `FAN_RENAME`.
+    Rename,
+    /// A name of a file was taken away: `NOTIFY_UNLINK`, `FAN_DELETE`.
+    Unlink,
+}
+
+/// What is known of an event.
+struct Row {
+    /// `es_event_type_t` (`ESTypes.h`), which is the number in the trace, too.
+    code: u16,
+    /// The name in traces and reports.
+    name: &'static str,
+    /// The word in lab files.
+    word: &'static str,
+    /// The bits of fanotify (`linux/fanotify.h`); none where it has no such event.
+    mask: u64,
+}
+
+impl AuthEvent {
+    /// All of them, in the order of reports.
+    pub const ALL: &'static [AuthEvent] = AuthEvent::VARIANTS;
+
+    #[doc(alias = "FAN_OPEN_PERM")]
+    #[doc(alias = "FAN_OPEN_EXEC_PERM")]
+    const fn row(self) -> Row {
+        match self {
+            AuthEvent::Open => Row { code: 1, name: "auth_open", word: "open", mask: 0x1_0000 },
+            AuthEvent::Exec => Row { code: 0, name: "auth_exec", word: "exec", mask: 0x4_0000 },
+        }
+    }
+
+    /// The operation that such an event is about.
+    #[must_use]
+    pub const fn operation(self) -> OperationKind {
+        match self {
+            AuthEvent::Open => OperationKind::Open,
+            AuthEvent::Exec => OperationKind::Exec,
+        }
+    }
+
+    /// The word in lab files and metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        self.row().word
+    }
+
+    /// Its bits in a mask of fanotify.
+    #[must_use]
+    pub const fn fanotify_mask(self) -> u64 {
+        self.row().mask
+    }
+
+    /// The event of this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<AuthEvent> {
+        AuthEvent::ALL.iter().copied().find(|event| event.word() == word)
+    }
+}
+
+impl NotifyEvent {
+    /// All of them, in the order of reports.
+    pub const ALL: &'static [NotifyEvent] = NotifyEvent::VARIANTS;
+
+    const fn row(self) -> Row {
+        match self {
+            NotifyEvent::Open => Row { code: 10, name: "notify_open", word: "open", mask: 0x20 },
+            NotifyEvent::Exec => Row { code: 9, name: "notify_exec", word: "exec", mask: 0x1000 },
+            NotifyEvent::Close => Row { code: 12, name: "notify_close", word: "close", mask: 0x18 },
+            NotifyEvent::Write => Row { code: 33, name: "notify_write", word: "write", mask: 0x2 },
+            NotifyEvent::Fork => Row { code: 11, name: "notify_fork", word: "fork", mask: 0 },
+            NotifyEvent::Exit => Row { code: 15, name: "notify_exit", word: "exit", mask: 0 },
+            NotifyEvent::Create => Row { code: 13, name: "notify_create", word: "create", mask: 0x100 },
+            NotifyEvent::Rename => Row { code: 25, name: "notify_rename", word: "rename", mask: 0x1000_0000 },
+            NotifyEvent::Unlink => Row { code: 32, name: "notify_unlink", word: "unlink", mask: 0x200 },
+        }
+    }
+
+    /// The word in lab files and reports.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        self.row().word
+    }
+
+    /// Its bits in a mask of fanotify; 0 when it has no such event.
+    #[must_use]
+    pub const fn fanotify_mask(self) -> u64 {
+        self.row().mask
+    }
+
+    /// Why this backend tells nobody of such events; `None` when it does. `auto` and the simulator tell of everything
+    /// until it is known whose rules they follow.
+    #[must_use]
+    pub const fn unsupported_by(self, backend: BackendChoice) -> Option<&'static str> {
+        match (backend, self.fanotify_mask()) {
+            (BackendChoice::Fanotify, 0) => Some("fanotify tells of files, not of processes"),
+            (_, _) => None,
+        }
+    }
+}
+
 impl EventKind {
+    /// A file is about to be opened.
+    pub const AUTH_OPEN: EventKind = EventKind::Auth(AuthEvent::Open);
+    /// A program is about to be executed.
+    pub const AUTH_EXEC: EventKind = EventKind::Auth(AuthEvent::Exec);
+
     /// The number in the trace.
     #[must_use]
     pub const fn code(self) -> u16 {
         match self {
-            EventKind::AuthExec => 0,
-            EventKind::AuthOpen => 1,
-            EventKind::NotifyExec => 9,
-            EventKind::NotifyOpen => 10,
-            EventKind::NotifyFork => 11,
-            EventKind::NotifyClose => 12,
-            EventKind::NotifyCreate => 13,
-            EventKind::NotifyExit => 15,
-            EventKind::NotifyRename => 25,
-            EventKind::NotifyUnlink => 32,
-            EventKind::NotifyWrite => 33,
+            EventKind::Auth(event) => event.row().code,
+            EventKind::Notify(event) => event.row().code,
             EventKind::Other(code) => code,
         }
     }
 
     /// The event with this number. Never fails: an unknown number is kept.
     #[must_use]
-    pub const fn from_code(code: u16) -> EventKind {
-        match code {
-            0 => EventKind::AuthExec,
-            1 => EventKind::AuthOpen,
-            9 => EventKind::NotifyExec,
-            10 => EventKind::NotifyOpen,
-            11 => EventKind::NotifyFork,
-            12 => EventKind::NotifyClose,
-            13 => EventKind::NotifyCreate,
-            15 => EventKind::NotifyExit,
-            25 => EventKind::NotifyRename,
-            32 => EventKind::NotifyUnlink,
-            33 => EventKind::NotifyWrite,
-            other => EventKind::Other(other),
-        }
+    pub fn from_code(code: u16) -> EventKind {
+        EventKind::known().find(|kind| kind.code() == code).unwrap_or(EventKind::Other(code))
     }
 
-    /// The name as the lab file and the reports write it.
+    /// The name in traces and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            EventKind::AuthExec => "auth_exec",
-            EventKind::AuthOpen => "auth_open",
-            EventKind::NotifyExec => "notify_exec",
-            EventKind::NotifyOpen => "notify_open",
-            EventKind::NotifyFork => "notify_fork",
-            EventKind::NotifyClose => "notify_close",
-            EventKind::NotifyExit => "notify_exit",
-            EventKind::NotifyWrite => "notify_write",
-            EventKind::NotifyCreate => "notify_create",
-            EventKind::NotifyRename => "notify_rename",
-            EventKind::NotifyUnlink => "notify_unlink",
+            EventKind::Auth(event) => event.row().name,
+            EventKind::Notify(event) => event.row().name,
             EventKind::Other(_) => "other",
         }
     }
-}
 
-/// A client's answer to an AUTH event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// The operation may go on.
-    Allow,
-    /// The operation fails with a permission error.
-    Deny,
-}
-
-impl Verdict {
-    /// The number in the trace.
+    /// True when the operation waits for the client's answer (`ES_ACTION_TYPE_AUTH`).
     #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            Verdict::Allow => 1,
-            Verdict::Deny => 2,
+    pub const fn is_auth(self) -> bool {
+        matches!(self, EventKind::Auth(_))
+    }
+
+    /// What a client is asked about; `None` for what it is told of.
+    #[must_use]
+    pub const fn auth(self) -> Option<AuthEvent> {
+        if let EventKind::Auth(event) = self { Some(event) } else { None }
+    }
+
+    /// What a client is told of; `None` for what it is asked about, and for an event that no lab subscribes to.
+    #[must_use]
+    pub const fn notify(self) -> Option<NotifyEvent> {
+        if let EventKind::Notify(event) = self { Some(event) } else { None }
+    }
+
+    /// All kinds that have a row.
+    fn known() -> impl Iterator<Item = EventKind> {
+        let auth = AuthEvent::ALL.iter().copied().map(EventKind::Auth);
+        auth.chain(NotifyEvent::ALL.iter().copied().map(EventKind::Notify))
+    }
+}
+
+impl From<AuthEvent> for EventKind {
+    fn from(event: AuthEvent) -> EventKind {
+        EventKind::Auth(event)
+    }
+}
+
+impl From<NotifyEvent> for EventKind {
+    fn from(event: NotifyEvent) -> EventKind {
+        EventKind::Notify(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_number_and_a_name_of_its_own() {
+        let all: Vec<EventKind> = EventKind::known().collect();
+        let names: BTreeSet<&str> = all.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names.len(), all.len());
+        for kind in all {
+            assert_eq!(EventKind::from_code(kind.code()), kind);
+        }
+        assert_eq!(EventKind::from_code(2), EventKind::Other(2), "AUTH_KEXTLOAD, which no lab subscribes to");
+    }
+
+    #[test]
+    fn a_name_is_its_form_and_its_word() {
+        for &event in AuthEvent::ALL {
+            assert_eq!(EventKind::Auth(event).name(), format!("auth_{}", event.word()));
+            assert_eq!(AuthEvent::of_word(event.word()), Some(event));
+        }
+        for &event in NotifyEvent::ALL {
+            assert_eq!(EventKind::Notify(event).name(), format!("notify_{}", event.word()));
         }
     }
-
-    /// The verdict with this number.
-    #[must_use]
-    pub const fn from_code(code: u8) -> Option<Verdict> {
-        match code {
-            1 => Some(Verdict::Allow),
-            2 => Some(Verdict::Deny),
-            _ => None,
-        }
-    }
-}
-
-/// How a decision came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Approval {
-    /// The client's rule decided.
-    Rule,
-    /// The subject is the client's own process, so the reader answered at once.
-    OwnProcess,
-    /// The subject is another client, and the client's settings answer those at once.
-    Peer,
-    /// The deadline budget ran out, so the client answered without having finished.
-    DeadlineFallback,
-    /// The client's queue was full.
-    QueueFull,
-    /// A mute rule matched.
-    Mute,
-    /// A cached result answered.
-    CacheHit,
-    /// The client was dead; the kernel allowed the operation.
-    DeadClient,
-}
-
-impl Approval {
-    /// All of them, in the order of reports.
-    pub const ALL: [Approval; 8] = [
-        Approval::Rule,
-        Approval::OwnProcess,
-        Approval::Peer,
-        Approval::DeadlineFallback,
-        Approval::QueueFull,
-        Approval::Mute,
-        Approval::CacheHit,
-        Approval::DeadClient,
-    ];
-
-    /// The number in the trace: the place in [`Approval::ALL`] plus one.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            Approval::Rule => 1,
-            Approval::OwnProcess => 2,
-            Approval::Peer => 3,
-            Approval::DeadlineFallback => 4,
-            Approval::QueueFull => 5,
-            Approval::Mute => 6,
-            Approval::CacheHit => 7,
-            Approval::DeadClient => 8,
-        }
-    }
-
-    /// The approval with this number.
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<Approval> {
-        Approval::ALL.into_iter().find(|approval| approval.code() == code)
-    }
-
-    /// The name in reports and JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Approval::Rule => "rule",
-            Approval::OwnProcess => "own-process",
-            Approval::Peer => "peer",
-            Approval::DeadlineFallback => "deadline-fallback",
-            Approval::QueueFull => "queue-full",
-            Approval::Mute => "mute",
-            Approval::CacheHit => "cache-hit",
-            Approval::DeadClient => "dead-client",
-        }
-    }
-}
-
-/// What a lab process is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Runs the experiment and is the warden; outside the pipeline.
-    Orchestrator,
-    /// Answers AUTH events.
-    Client,
-    /// Makes the workload's operations.
-    Driver,
-    /// A direct worker of one client.
-    Helper,
-    /// An indirect worker of several clients.
-    Daemon,
-    /// A product under test that the lab did not build.
-    External,
-}
-
-impl Role {
-    /// The number in the trace.
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        match self {
-            Role::Orchestrator => 1,
-            Role::Client => 2,
-            Role::Driver => 3,
-            Role::Helper => 4,
-            Role::Daemon => 5,
-            Role::External => 6,
-        }
-    }
-
-    /// The role with this number.
-    #[must_use]
-    pub const fn from_code(code: u16) -> Option<Role> {
-        match code {
-            1 => Some(Role::Orchestrator),
-            2 => Some(Role::Client),
-            3 => Some(Role::Driver),
-            4 => Some(Role::Helper),
-            5 => Some(Role::Daemon),
-            6 => Some(Role::External),
-            _ => None,
-        }
-    }
-}
-
-/// The number of a lab process within one run, unique among its traces. The orchestrator is 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Actor(pub u16);
-
-impl Actor {
-    /// The orchestrator.
-    pub const ORCHESTRATOR: Actor = Actor(0);
-    /// A process that is not of the lab, or not known to be.
-    pub const UNKNOWN: Actor = Actor(u16::MAX);
-}
-
-/// A thread as the kernel names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ThreadId {
-    /// The process; 0 when the kernel did not say (fanotify with thread IDs names the thread only).
-    pub pid: u32,
-    /// The thread.
-    pub tid: u64,
-    /// What tells two uses of one pid apart (`pidversion` on macOS); 0 when the kernel did not say.
-    pub generation: u32,
-}
-
-/// Whose process a subject is, as far as a client can tell from what the kernel shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SubjectClass {
-    /// The client's own process.
-    Own,
-    /// A helper of the client.
-    OwnHelper,
-    /// Another client of the lab.
-    Peer,
-    /// Anything else: the workload, a daemon, another's helper.
-    Workload,
-}
-
-/// The identity of a file on the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct FileId {
-    /// The device, as `st_dev`.
-    pub device: u64,
-    /// The inode, as `st_ino`.
-    pub inode: u64,
-}
-
-/// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OperationKind {
-    /// Opens a file.
-    Open,
-    /// Starts a program; the operation lasts until the process has ended.
-    Exec,
-    /// Is a process or thread of a command that the lab did not write, from its birth to its end. What it opens and
-    /// runs is not recorded one by one.
-    Process,
-}
-
-impl OperationKind {
-    /// The number in the trace.
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        match self {
-            OperationKind::Open => 1,
-            OperationKind::Exec => 2,
-            OperationKind::Process => 3,
-        }
-    }
-
-    /// The kind with this number.
-    #[must_use]
-    pub const fn from_code(code: u16) -> Option<OperationKind> {
-        match code {
-            1 => Some(OperationKind::Open),
-            2 => Some(OperationKind::Exec),
-            3 => Some(OperationKind::Process),
-            _ => None,
-        }
-    }
-}
-
-/// Why an operation was made: its parent in the cascade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Cause {
-    /// The workload made it: a root operation.
-    Workload,
-    /// It was made during this decision.
-    Decision {
-        /// The client that decides.
-        client: Actor,
-        /// The decision's place in that client's trace.
-        record: u64,
-    },
-    /// The lab itself made it, outside any cascade (setting up, tearing down).
-    Housekeeping,
 }

@@ -364,7 +364,7 @@ pub fn behavior_under<'a>(base: &Behavior, faults: impl Iterator<Item = &'a Faul
                 delay = Span::from_nanos(delay.nanos().saturating_add(by.nanos()))
             }
             FaultAction::Deny { path, .. } => {
-                let on = AuthEvents::All;
+                let on = AuthEvents::ALL;
                 rules.push(DenyRule { path: path.clone(), process: None, signature: None, on });
             }
             FaultAction::Stall { .. }

@@ -92,7 +92,7 @@ impl Lab {
         let behaviors = self.clients.iter().flat_map(|client| self.behaviors_of(client));
         let helped = |behavior: &Behavior| behavior.helpers.and_then(|helpers| helpers.errand.spawn);
         let by_clients = behaviors.flat_map(|behavior| {
-            [behavior.on_open.spawn, behavior.on_exec.spawn, behavior.on_notify.spawn, helped(behavior)]
+            behavior.all_reactions().map(|reaction| reaction.spawn).chain([helped(behavior)])
         });
         by_clients.chain(self.daemons.iter().map(|daemon| daemon.errand.spawn)).flatten().collect()
     }

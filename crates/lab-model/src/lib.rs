@@ -6,8 +6,10 @@
 
 mod behavior;
 mod bounded;
+mod decision;
 mod distribution;
 mod event;
+mod event_set;
 mod expectation;
 mod external;
 mod fault;
@@ -16,21 +18,22 @@ mod identity;
 mod lab;
 mod life;
 mod metrics;
-mod notify;
+mod operation;
 mod participant;
 mod span;
+mod subject;
 mod time;
 mod visible;
 mod workload;
 
 pub use behavior::{
-    AuthEvents, Behavior, Cache, Concurrency, DenyRule, Mute, Preset, ReactTo, Reaction, Via, When,
+    Behavior, Cache, Concurrency, DenyRule, Mute, Preset, ReactTo, Reaction, Reactions, Via, When,
 };
 pub use bounded::{Bounded, Total};
+pub use decision::{Approval, Verdict};
 pub use distribution::{Distribution, Quantity, mix};
-pub use event::{
-    Actor, Approval, Cause, EventKind, FileId, OperationKind, Role, SubjectClass, ThreadId, Verdict,
-};
+pub use event::{AuthEvent, EventKind, NotifyEvent};
+pub use event_set::{AuthEvents, NotifyEvents};
 pub use expectation::{Comparison, Decimal, Expectation, Expected, InvalidDecimal};
 pub use external::{ArenaKind, External, FIRST_EXTERNAL, PrivateFolder, ProcessFacts, Ready, Recognized};
 pub use fault::{
@@ -41,9 +44,10 @@ pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
 pub use life::{LifeStep, ProcessId, ProcessLife, SIGNING_ID_BYTES, Signature, SignedBy, TEAM_ID_BYTES};
 pub use metrics::{AFTER_DENY, DELIVERY_ORDERS, KEPT_ANSWERS, METRICS, Metric, MetricUnit, OUTCOMES};
-pub use notify::{NotifyEvent, NotifyEvents};
+pub use operation::{Cause, OperationKind};
 pub use participant::{AskedDaemon, Daemon, Errand, Helpers, Service};
 pub use span::{InvalidSpan, Span};
+pub use subject::{Actor, FileId, Role, SubjectClass, ThreadId};
 pub use time::{Ticks, Timebase};
 pub use visible::Visible;
 pub use workload::{

@@ -98,7 +98,8 @@ pub(crate) fn own_group() -> io::Result<PathBuf> {
 /// Whether somebody has frozen the process's group, or one above it. Its state says nothing of it (`S`, as of any that
 /// sleeps).
 pub(crate) fn is_frozen(pid: u32) -> bool {
-    let frozen = |group: &Path| fs::read(group.join("cgroup.freeze")).is_ok_and(|freeze| freeze.starts_with(b"1"));
+    let frozen =
+        |group: &Path| fs::read(group.join("cgroup.freeze")).is_ok_and(|freeze| freeze.starts_with(b"1"));
     let Ok(mount) = mount() else { return false };
     let Ok(groups) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return false };
     let group = group_in(&groups, &mount);

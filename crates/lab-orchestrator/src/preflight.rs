@@ -41,9 +41,9 @@ fn tell_all(lab: &Lab) -> Result<(), Failure> {
     let live =
         if cfg!(target_os = "macos") { BackendChoice::EndpointSecurity } else { BackendChoice::Fanotify };
     let Some((client, event, why)) = lab.unsupported_notify(live) else { return Ok(()) };
-    let message = format!("{client} subscribes to NOTIFY `{}` events, and {why}", event.name());
+    let message = format!("{client} subscribes to NOTIFY `{}` events, and {why}", event.word());
     Err(Failure::new(FailureKind::Usage, message)
-        .mend(format!("take `{}` out of its `notify`", event.name())))
+        .mend(format!("take `{}` out of its `notify`", event.word())))
 }
 
 /// Refuses a client that judges by what this kernel does not say.

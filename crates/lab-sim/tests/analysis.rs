@@ -5,7 +5,7 @@ mod common;
 
 use common::{KERNELS, exec_storm, lab, peer_scanner, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
-use lab_model::{ExecProgram, Lab, Preset, Rate, Span, When};
+use lab_model::{AuthEvent, ExecProgram, Lab, Preset, Rate, Span, When};
 use lab_sim::{Kernel, Options, Summary, Traces, simulate};
 use lab_trace::Trace;
 
@@ -71,7 +71,7 @@ fn analysis_and_simulator_agree_on_the_outcome() {
 #[test]
 fn the_drain_waits_for_what_was_put_off_until_after_the_answer() {
     let mut behavior = scanner();
-    behavior.on_open.when = When::After;
+    behavior.reactions[AuthEvent::Open].when = When::After;
     let mut lab = phased(lab(3, &behavior, 1));
     lab.phases.storm = Span::from_millis(50);
     lab.workload = vec![common::open_storm(2, Rate::Max, None)];

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{KERNELS, lab, peer_scanner, run, run_with, scanner};
-use lab_model::{Approval, Behavior, PhaseKind, ReactTo, Span, When};
+use lab_model::{Approval, AuthEvent, Behavior, PhaseKind, ReactTo, Span, When};
 use lab_sim::{Costs, Kernel, Outcome};
 
 #[test]
@@ -77,7 +77,7 @@ fn reacting_after_the_answer_never_deadlocks_and_never_goes_quiet() {
 #[test]
 fn reacting_to_the_workload_only_ends_at_the_law_before_or_after_the_answer() {
     let mut behavior = scanner();
-    behavior.on_open.when = When::After;
+    behavior.reactions[AuthEvent::Open].when = When::After;
     for (kernel, expected) in [(Kernel::Fanotify, 12), (Kernel::EndpointSecurity, 9)] {
         let summary = run(&lab(3, &behavior, 10), kernel);
         assert_eq!((summary.outcome, summary.decisions), (Outcome::Stable, 10 * expected), "{kernel:?}");

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{KERNELS, lab, open_storm, peer_scanner, run, scanner};
-use lab_model::{FaultAction, Lab, PlannedFault, Preset, Rate, Span, When};
+use lab_model::{AuthEvent, FaultAction, Lab, PlannedFault, Preset, Rate, Span, When};
 use lab_sim::{
     Axis, Costs, Kernel, Ladder, Mitigation, Options, Outcome, cells, ladder, minimize, run_cell,
     search_swarm, swarm, trials,
@@ -123,7 +123,10 @@ fn the_smallest_deadlock_is_two_clients_and_one_open() {
         let lab = &smallest.lab;
         assert_eq!((lab.clients.len(), lab.workload.len()), (2, 1), "{:?}", smallest.steps);
         for client in &lab.clients {
-            assert_eq!((client.behavior.concurrency.get(), client.behavior.on_open.read), (1, false));
+            assert_eq!(
+                (client.behavior.concurrency.get(), client.behavior.reactions[AuthEvent::Open].read),
+                (1, false)
+            );
         }
         assert_eq!(run(lab, kernel).outcome, Outcome::Deadlocked, "and it still does, with chance in it");
         let limited = minimize(&smallest.lab, &options, deadlocked, 1).unwrap();

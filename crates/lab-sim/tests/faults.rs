@@ -7,8 +7,8 @@ mod common;
 use common::{KERNELS, lab, open_storm, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
-    AskedDaemon, AuthEvents, Behavior, Cache, Daemon, Errand, FaultAction, Helpers, Lab, LoadKind, Mute,
-    PhaseKind, PlannedFault, Rate, ReactTo, Service, Span,
+    AskedDaemon, AuthEvent, AuthEvents, Behavior, Cache, Daemon, Errand, FaultAction, Helpers, Lab, LoadKind,
+    Mute, PhaseKind, PlannedFault, Rate, ReactTo, Service, Span,
 };
 use lab_sim::{Kernel, Options, Summary, Traces, check_determinism, not_simulated, simulate};
 use lab_trace::Trace;
@@ -352,7 +352,7 @@ fn whoever_comes_back_answers_at_once_until_it_is_known() {
 fn with_a_helper(operations: u64, faults: Vec<PlannedFault>) -> Lab {
     let mut lab = noops(operations, faults);
     let errand = Errand { open: true, ..Errand::none() };
-    let helpers = Helpers { count: 1, errand, on: AuthEvents::Open, wait: true };
+    let helpers = Helpers { count: 1, errand, on: AuthEvents::of(AuthEvent::Open), wait: true };
     lab.clients[0].behavior = Behavior {
         helpers: Some(helpers),
         react_to: ReactTo::Workload,
@@ -451,7 +451,7 @@ fn with_a_daemon(faults: Vec<PlannedFault>) -> Lab {
     lab.daemons = vec![Daemon { id: "indexer".parse().unwrap(), workers: 2, errand }];
     for client in &mut lab.clients {
         let daemon = "indexer".parse().unwrap();
-        client.behavior.daemons = vec![AskedDaemon { daemon, on: AuthEvents::All, wait: true }];
+        client.behavior.daemons = vec![AskedDaemon { daemon, on: AuthEvents::ALL, wait: true }];
         client.behavior.mute.processes = vec!["indexer".to_owned()];
     }
     lab

@@ -5,8 +5,8 @@ mod common;
 
 use common::{KERNELS, exec_storm, lab, run, run_with, scanner};
 use lab_model::{
-    AuthEvents, Behavior, Cache, Concurrency, DenyRule, ExecProgram, Lab, LoadKind, Mute, PhaseKind, Rate,
-    Reaction, Span, Via, Workload,
+    AuthEvent, AuthEvents, Behavior, Cache, Concurrency, DenyRule, ExecProgram, Lab, LoadKind, Mute,
+    PhaseKind, Rate, Reaction, Span, Via, Workload,
 };
 use lab_sim::{Costs, Counting, EsCache, Kernel, Options, Outcome, Size, Summary, plan, simulate};
 
@@ -35,9 +35,11 @@ fn caching(caches: &[Cache]) -> Lab {
 fn a_kept_answer_is_asked_for_once() {
     for kernel in KERNELS {
         let reading = Reaction { read: true, via: Via::Descriptor, ..Reaction::none() };
-        for behavior in [Behavior::noop(), Behavior { on_open: reading, ..Behavior::noop() }] {
+        for behavior in [Behavior::noop(), Behavior::noop().reacting(AuthEvent::Open, reading)] {
             let mut lab = caching(&[Cache::On, Cache::On, Cache::Off]);
-            lab.clients.iter_mut().for_each(|client| client.behavior.on_open = behavior.on_open);
+            lab.clients.iter_mut().for_each(|client| {
+                client.behavior.reactions[AuthEvent::Open] = behavior.reactions[AuthEvent::Open]
+            });
             let summary = run(&lab, kernel);
             assert_eq!(seen(&summary), [1, 1, 100], "{kernel:?}");
             assert_eq!(summary.phase(PhaseKind::Storm).unwrap().root_latency.count(), 100);
@@ -96,8 +98,12 @@ fn mutes_take_away_what_they_name() {
 
 #[test]
 fn a_denial_ends_the_pass_on_fanotify_only() {
-    let rule =
-        DenyRule { path: Some("secret".to_owned()), process: None, signature: None, on: AuthEvents::Open };
+    let rule = DenyRule {
+        path: Some("secret".to_owned()),
+        process: None,
+        signature: None,
+        on: AuthEvents::of(AuthEvent::Open),
+    };
     let guard = Behavior { concurrency: Concurrency::new(2), deny: vec![rule], ..Behavior::noop() };
     let mut lab = lab(2, &Behavior::noop(), 1);
     lab.clients[0].behavior = guard;
@@ -120,7 +126,7 @@ fn a_denied_open_reads_nothing_and_is_recorded_as_failed() {
         path: None,
         process: Some(Mute::WORKLOAD.to_owned()),
         signature: None,
-        on: AuthEvents::All,
+        on: AuthEvents::ALL,
     };
     for kernel in KERNELS {
         let lab = lab(1, &Behavior { deny: vec![rule.clone()], ..Behavior::noop() }, 10);
@@ -143,7 +149,9 @@ fn a_denied_open_reads_nothing_and_is_recorded_as_failed() {
 
 #[test]
 fn what_is_not_subscribed_to_is_not_asked() {
-    for (subscribe, fanotify, es) in [(AuthEvents::Exec, 1, 1), (AuthEvents::Open, 1, 0)] {
+    for (subscribe, fanotify, es) in
+        [(AuthEvents::of(AuthEvent::Exec), 1, 1), (AuthEvents::of(AuthEvent::Open), 1, 0)]
+    {
         let mut lab = lab(1, &Behavior { subscribe, ..Behavior::noop() }, 1);
         lab.workload = vec![exec_storm(ExecProgram::Static, 20)];
         assert_eq!(seen(&run(&lab, Kernel::Fanotify)), [20 * fanotify], "{subscribe:?}");

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{KERNELS, exec_storm, lab, run, run_with, scanner};
-use lab_model::{Behavior, ExecProgram, PhaseKind, Preset, Reaction, Span};
+use lab_model::{AuthEvent, Behavior, ExecProgram, PhaseKind, Preset, Reaction, Span};
 use lab_sim::{Costs, Kernel, Outcome};
 
 const ROOTS: u64 = 7;
@@ -37,8 +37,8 @@ fn a_pathological_client_multiplies_by_what_it_opens() {
     for kernel in KERNELS {
         for (clients, extra_opens) in [(1, 4), (2, 1), (3, 4), (5, 9)] {
             let behavior = Preset::Pathological.behavior();
-            let on_open = Reaction { extra_opens, ..behavior.on_open };
-            let lab = lab(clients, &Behavior { on_open, ..behavior }, ROOTS);
+            let on_open = Reaction { extra_opens, ..behavior.reactions[AuthEvent::Open] };
+            let lab = lab(clients, &behavior.reacting(AuthEvent::Open, on_open), ROOTS);
             let summary = run(&lab, kernel);
             let expected = ROOTS * law(kernel, clients as u64, 1 + u64::from(extra_opens));
             assert_eq!(summary.decisions, expected, "{kernel:?} {clients} {extra_opens}");

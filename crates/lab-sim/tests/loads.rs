@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use common::{KERNELS, lab, mix, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
-    Behavior, Cache, Concurrency, ExecTree, Lab, LoadKind, PhaseKind, Rate, Reaction, Span, Via, Workload,
+    AuthEvent, Behavior, Cache, Concurrency, ExecTree, Lab, LoadKind, PhaseKind, Rate, Reaction, Span, Via,
+    Workload,
 };
 use lab_sim::{
     Costs, Kernel, Options, Outcome, Size, Summary, Traces, check_determinism, not_simulated, plan, simulate,
@@ -60,9 +61,8 @@ fn a_kept_answer_is_asked_for_again_after_a_write() {
             lab.clients[1].behavior.cache = Cache::On;
             lab.clients[2].behavior = Behavior {
                 cache: Cache::On,
-                on_open: reading,
                 concurrency: Concurrency::new(4),
-                ..Behavior::noop()
+                ..Behavior::noop().reacting(AuthEvent::Open, reading)
             };
             lab.workload = vec![mix(read, write, create)];
             let actions = actions(&lab);
@@ -118,7 +118,7 @@ fn a_denied_program_has_no_children() {
             path: None,
             process: None,
             signature: None,
-            on: lab_model::AuthEvents::All,
+            on: lab_model::AuthEvents::ALL,
         }];
         lab.workload = vec![tree(1, 3, 2, 10)];
         let (summary, findings) = run(&lab, kernel);

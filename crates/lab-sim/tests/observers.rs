@@ -6,8 +6,8 @@ mod common;
 use common::{exec_storm, lab, mix, open_storm, run, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
-    AuthEvents, Behavior, DenyRule, ExecProgram, FaultAction, Lab, NotifyEvent, PlannedFault, Rate, ReactTo,
-    Reaction, Span,
+    AuthEvent, AuthEvents, Behavior, DenyRule, ExecProgram, FaultAction, Lab, NotifyEvent, PlannedFault,
+    Rate, ReactTo, Reaction, Span,
 };
 use lab_sim::{
     Costs, Kernel, Options, Outcome, Size, Summary, Traces, check_determinism, not_simulated, plan, simulate,
@@ -17,7 +17,7 @@ use proptest::prelude::*;
 
 fn observer(notify: &[NotifyEvent], on_notify: Reaction) -> Behavior {
     let notify = notify.iter().copied().collect();
-    Behavior { subscribe: AuthEvents::None, notify, on_notify, ..Behavior::noop() }
+    Behavior { subscribe: AuthEvents::NONE, notify, on_notify, ..Behavior::noop() }
 }
 
 fn reopen() -> Reaction {
@@ -108,8 +108,12 @@ fn what_lies_unread_is_merged_or_dropped() {
 #[test]
 fn a_denied_open_is_not_told() {
     let mut lab = beside_scanners(observer(&[NotifyEvent::Open], Reaction::none()), 100);
-    let rule =
-        DenyRule { path: Some("files".to_owned()), process: None, signature: None, on: AuthEvents::Open };
+    let rule = DenyRule {
+        path: Some("files".to_owned()),
+        process: None,
+        signature: None,
+        on: AuthEvents::of(AuthEvent::Open),
+    };
     lab.clients[0].behavior.deny = vec![rule];
     lab.clients[1].behavior = Behavior::noop();
     for kernel in common::KERNELS {

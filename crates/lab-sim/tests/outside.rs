@@ -6,8 +6,8 @@ mod common;
 use common::{KERNELS, lab, run, scanner};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
-    AskedDaemon, AuthEvents, Behavior, Daemon, Errand, FaultAction, Helpers, Lab, Mute, PlannedFault, Rate,
-    Reaction, Span, When,
+    AskedDaemon, AuthEvent, AuthEvents, Behavior, Daemon, Errand, FaultAction, Helpers, Lab, Mute,
+    PlannedFault, Rate, Reaction, Span, When,
 };
 use lab_sim::{Costs, Kernel, Options, Outcome, Size, Summary, Traces, minimize, plan, simulate};
 use lab_trace::{Entry, Record, Request, Trace};
@@ -18,9 +18,8 @@ const OPENS: Errand = Errand { open: true, ..Errand::none() };
 fn with_helpers(clients: usize, count: u16, wait: bool, operations: u64) -> Lab {
     let mut lab = lab(clients, &scanner(), operations);
     lab.clients[0].behavior = Behavior {
-        on_open: Reaction::none(),
-        on_exec: Reaction::none(),
-        helpers: Some(Helpers { count, errand: OPENS, on: AuthEvents::Open, wait }),
+        reactions: lab_model::Reactions::all(Reaction::none()),
+        helpers: Some(Helpers { count, errand: OPENS, on: AuthEvents::of(AuthEvent::Open), wait }),
         ..scanner()
     };
     lab
@@ -29,8 +28,8 @@ fn with_helpers(clients: usize, count: u16, wait: bool, operations: u64) -> Lab 
 /// N clients that do nothing themselves and ask one daemon about every open.
 fn with_daemon(clients: usize, workers: u16, wait: bool, operations: u64) -> Lab {
     let id: lab_model::ClientId = "indexer".parse().unwrap();
-    let asked = AskedDaemon { daemon: id.clone(), on: AuthEvents::Open, wait };
-    let idle = Behavior { on_open: Reaction::none(), on_exec: Reaction::none(), ..scanner() };
+    let asked = AskedDaemon { daemon: id.clone(), on: AuthEvents::of(AuthEvent::Open), wait };
+    let idle = Behavior { reactions: lab_model::Reactions::all(Reaction::none()), ..scanner() };
     let mut lab = lab(clients, &Behavior { daemons: vec![asked], ..idle }, operations);
     lab.daemons = vec![Daemon { id, workers, errand: OPENS }];
     lab
@@ -89,7 +88,7 @@ fn one_client_with_a_daemon_that_opens_feeds_itself() {
             let mut lab = with_daemon(clients, 2, false, 5);
             (lab.phases.storm, lab.phases.drain) = (Span::from_millis(20), Span::from_millis(200));
             for client in &mut lab.clients {
-                client.behavior.on_open.when = When::After;
+                client.behavior.reactions[AuthEvent::Open].when = When::After;
             }
             let summary = run(&lab, kernel);
             assert_eq!(summary.outcome, Outcome::Divergent, "{kernel:?} {clients}");
@@ -150,7 +149,7 @@ fn the_smallest_lab_keeps_the_worker_that_matters_and_no_other() {
     lab.clients[1].behavior.daemons.clear();
     lab.clients[2].behavior.daemons.clear();
     lab.clients[2].behavior.mute.processes = vec!["indexer".to_owned(), "c1".to_owned()];
-    let helpers = Helpers { count: 3, errand: OPENS, on: AuthEvents::Exec, wait: true };
+    let helpers = Helpers { count: 3, errand: OPENS, on: AuthEvents::of(AuthEvent::Exec), wait: true };
     lab.clients[1].behavior.helpers = Some(helpers);
     let options = Options::new(&lab, Kernel::Fanotify);
     let found = minimize(&lab, &options, |summary| summary.outcome == Outcome::Deadlocked, 500).unwrap();
@@ -166,8 +165,11 @@ fn a_client_comes_back_with_helpers_of_its_own() {
         (lab.phases.storm, lab.phases.drain) = (Span::from_millis(300), Span::from_secs(1));
         lab.workload = vec![common::open_storm(2, Rate::PerSecond(5_000), None)];
         lab.daemons = with_daemon(1, 1, true, 1).daemons;
-        lab.clients[0].behavior.daemons =
-            vec![AskedDaemon { daemon: lab.daemons[0].id.clone(), on: AuthEvents::Exec, wait: true }];
+        lab.clients[0].behavior.daemons = vec![AskedDaemon {
+            daemon: lab.daemons[0].id.clone(),
+            on: AuthEvents::of(AuthEvent::Exec),
+            wait: true,
+        }];
         lab.faults = vec![PlannedFault {
             at: Span::from_millis(100),
             on: "c0".to_owned(),

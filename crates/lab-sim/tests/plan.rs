@@ -4,7 +4,7 @@
 mod common;
 
 use common::{KERNELS, exec_storm, lab, peer_scanner, run, scanner};
-use lab_model::{Behavior, ExecProgram, Preset, ReactTo, Reaction, When};
+use lab_model::{AuthEvent, Behavior, ExecProgram, Preset, ReactTo, Reaction, When};
 use lab_sim::{Costs, Kernel, Outcome, Size, plan};
 
 #[test]
@@ -26,7 +26,8 @@ fn uneven_labs_are_planned_as_they_run() {
         let mut lab = lab(3, &scanner(), 9);
         lab.clients[0].behavior = Behavior { react_to: ReactTo::Peers, ..Preset::Pathological.behavior() };
         lab.clients[1].behavior = Behavior { react_to: ReactTo::Workload, ..scanner() };
-        lab.clients[2].behavior.on_exec = Reaction { extra_opens: 2, ..scanner().on_exec };
+        lab.clients[2].behavior.reactions[AuthEvent::Exec] =
+            Reaction { extra_opens: 2, ..scanner().reactions[AuthEvent::Exec] };
         for load in
             [lab.workload[0].clone(), exec_storm(ExecProgram::Static, 9), exec_storm(ExecProgram::Dynamic, 9)]
         {
@@ -47,7 +48,8 @@ fn programs_of_clients_are_planned_as_they_run() {
     for kernel in KERNELS {
         let mut lab = lab(3, &scanner(), 9);
         let spawn = Some(ExecProgram::Script);
-        lab.clients[0].behavior.on_open = Reaction { spawn, ..scanner().on_open };
+        lab.clients[0].behavior.reactions[AuthEvent::Open] =
+            Reaction { spawn, ..scanner().reactions[AuthEvent::Open] };
         let planned = plan(&lab, kernel, Costs::default());
         assert!(planned.circle.is_empty());
         let found = run(&lab, kernel);
@@ -55,8 +57,9 @@ fn programs_of_clients_are_planned_as_they_run() {
         assert_eq!(planned.roots[0].size, Size::Varies);
         assert_eq!(planned.rehearsal.amplification, Some((found.decisions / 9) as f64));
         // Two that do so set each other off for ever.
-        lab.clients[1].behavior.on_open = Reaction { spawn, when: When::After, ..scanner().on_open };
-        lab.clients[0].behavior.on_open.when = When::After;
+        lab.clients[1].behavior.reactions[AuthEvent::Open] =
+            Reaction { spawn, when: When::After, ..scanner().reactions[AuthEvent::Open] };
+        lab.clients[0].behavior.reactions[AuthEvent::Open].when = When::After;
         let planned = plan(&lab, Kernel::Fanotify, Costs::default());
         assert_eq!(planned.circle, ["c0", "c1"]);
         assert!(planned.loop_gain > 1.0, "{}", planned.loop_gain);

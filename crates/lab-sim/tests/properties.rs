@@ -5,9 +5,9 @@ mod common;
 
 use common::lab;
 use lab_model::{
-    AskedDaemon, AuthEvents, Behavior, Cache, Concurrency, Daemon, DenyRule, Distribution, Errand,
+    AskedDaemon, AuthEvent, AuthEvents, Behavior, Cache, Concurrency, Daemon, DenyRule, Distribution, Errand,
     ExecProgram, FaultAction, Helpers, Lab, Mute, NotifyEvent, NotifyEvents, PlannedFault, Rate, ReactTo,
-    Reaction, Span, When, Workload,
+    Reaction, Reactions, Span, When, Workload,
 };
 use lab_sim::{Costs, Counting, Kernel, Options, Outcome, Size, check_determinism, simulate};
 use proptest::prelude::*;
@@ -32,12 +32,11 @@ fn hiding() -> impl Strategy<Value = Behavior> {
     let mute = (names(&["files"]), names(&["c1", Mute::WORKLOAD]));
     let deny = prop_oneof![
         4 => Just(Vec::new()),
-        1 => Just(vec![DenyRule { path: Some("bin".to_owned()), process: None, signature: None, on: AuthEvents::All }]),
-        1 => Just(vec![DenyRule { path: None, process: Some("c0".to_owned()), signature: None, on: AuthEvents::Open }]),
+        1 => Just(vec![DenyRule { path: Some("bin".to_owned()), process: None, signature: None, on: AuthEvents::ALL }]),
+        1 => Just(vec![DenyRule { path: None, process: Some("c0".to_owned()), signature: None, on: AuthEvents::of(AuthEvent::Open) }]),
     ];
     let cache = prop_oneof![3 => Just(Cache::Off), 1 => Just(Cache::On)];
-    let subscribe =
-        prop_oneof![4 => Just(AuthEvents::All), 1 => Just(AuthEvents::Open), 1 => Just(AuthEvents::None)];
+    let subscribe = prop_oneof![4 => Just(AuthEvents::ALL), 1 => Just(AuthEvents::of(AuthEvent::Open)), 1 => Just(AuthEvents::NONE)];
     let cpu = prop_oneof![3 => Just(0_u64), 1 => Just(5_000_000)];
     (mute, deny, cache, subscribe, cpu).prop_map(|((paths, processes), deny, cache, subscribe, cpu)| {
         Behavior {
@@ -52,7 +51,11 @@ fn hiding() -> impl Strategy<Value = Behavior> {
 }
 
 fn events() -> impl Strategy<Value = AuthEvents> {
-    prop::sample::select(vec![AuthEvents::All, AuthEvents::Open, AuthEvents::Exec])
+    prop::sample::select(vec![
+        AuthEvents::ALL,
+        AuthEvents::of(AuthEvent::Open),
+        AuthEvents::of(AuthEvent::Exec),
+    ])
 }
 
 fn errand() -> impl Strategy<Value = Errand> {
@@ -113,8 +116,7 @@ fn behavior() -> impl Strategy<Value = Behavior> {
                 let (helpers, daemons) = asking;
                 Behavior {
                     concurrency: Concurrency::new(workers),
-                    on_open,
-                    on_exec,
+                    reactions: reactions(on_open, on_exec),
                     react_to,
                     ignore_es_clients,
                     answer_by_percent,
@@ -273,4 +275,10 @@ proptest! {
         let short = Options { decisions_max: 3_000, ..options };
         prop_assert!(check_determinism(&lab, &short).is_ok());
     }
+}
+
+fn reactions(on_open: Reaction, on_exec: Reaction) -> Reactions {
+    let mut reactions = Reactions::all(on_open);
+    reactions[AuthEvent::Exec] = on_exec;
+    reactions
 }

@@ -42,7 +42,7 @@ fn commit_one(writer: &TraceWriter, now: u64) {
         kernel: None,
         deadline: Some(Ticks(now + 1_000_000)),
         sequence: now,
-        event: EventKind::AuthOpen,
+        event: EventKind::AUTH_OPEN,
         class: SubjectClass::Workload,
         actor: Actor::UNKNOWN,
     }));

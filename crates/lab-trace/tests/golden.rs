@@ -51,7 +51,7 @@ fn decisions() -> [Record; 2] {
         kernel: None,
         deadline: Some(Ticks(1_002_000)),
         sequence: 0,
-        event: EventKind::AuthOpen,
+        event: EventKind::AUTH_OPEN,
         class: SubjectClass::Workload,
         actor: Actor::UNKNOWN,
     };

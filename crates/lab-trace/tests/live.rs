@@ -36,7 +36,7 @@ fn decision(tid: u64, number: u64) -> Decision {
             kernel: None,
             deadline: Some(Ticks(seed | 1)),
             sequence: number,
-            event: EventKind::AuthOpen,
+            event: EventKind::AUTH_OPEN,
             class: SubjectClass::Workload,
             actor: Actor::UNKNOWN,
         },

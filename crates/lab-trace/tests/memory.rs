@@ -33,7 +33,7 @@ fn decision(read: u64) -> DecisionBegin {
         kernel: None,
         deadline: Some(Ticks(read + 10)),
         sequence: 9,
-        event: EventKind::AuthOpen,
+        event: EventKind::AUTH_OPEN,
         class: SubjectClass::Peer,
         actor: Actor(4),
     }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Approval, Behavior, Bounded, Cache, EventKind, Lab, OperationKind};
+use lab_model::{Approval, AuthEvent, Behavior, Bounded, Cache, Lab, OperationKind};
 
 use crate::{
     findings::{Approvals, Findings},
@@ -290,14 +290,13 @@ impl ApprovalsByClient {
     }
 
     fn subscribes(&self, behavior: &Behavior, kind: OperationKind) -> bool {
-        let subscribed = |event| behavior.subscribe.contains(event);
-        match kind {
-            OperationKind::Open => subscribed(EventKind::AuthOpen),
-            // On fanotify an exec opens the program, too.
-            OperationKind::Exec | OperationKind::Process => {
-                subscribed(EventKind::AuthExec) || (self.serial && subscribed(EventKind::AuthOpen))
-            }
-        }
+        // A command runs programs, and on fanotify an exec opens the program, too.
+        let is_of = |event: AuthEvent| match (event.operation(), kind) {
+            (OperationKind::Exec, OperationKind::Exec | OperationKind::Process) => true,
+            (OperationKind::Open, OperationKind::Exec | OperationKind::Process) => self.serial,
+            (of, kind) => of == kind,
+        };
+        behavior.subscribe.iter().any(is_of)
     }
 
     fn kept(&self, client: usize, operation: &OperationFacts<'_>) -> bool {

@@ -78,7 +78,7 @@ impl NotifyTally {
         by_author.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         Some(NotifySummary {
             notices: self.notices,
-            by_event: events.map(|(event, count)| (event.name().to_owned(), count)).collect(),
+            by_event: events.map(|(event, count)| (event.word().to_owned(), count)).collect(),
             mixed: self.mixed,
             by_author,
             opens: wanted(opens, opens.operations),
@@ -124,7 +124,7 @@ impl Measure for NotifyTallies {
         let events = noticed.notice.events;
         if noticed.counted {
             tally.notices.raise(1);
-            for (place, event) in NotifyEvent::ALL.into_iter().enumerate() {
+            for (place, event) in NotifyEvent::ALL.iter().copied().enumerate() {
                 tally.by_event[place].raise(u64::from(events.contains(event)));
             }
             tally.mixed.raise(u64::from(events.bits().count_ones() > 1));

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{Bounded, Cache, EventKind, Lab};
+use lab_model::{AuthEvent, Bounded, Cache, EventKind, Lab};
 use lab_trace::DecisionBegin;
 
 use crate::{
@@ -184,8 +184,8 @@ impl Measure for RulesTally {
             ["delivery", "after_deny"] => Measured::Word(rules.after_deny?.name().into()),
             ["delivery", "kept_answers"] => Measured::Word(rules.kept_answers?.name().into()),
             ["delivery", "left", which] => Measured::Number(left_at_read(rules, which)?),
-            ["deadline", event @ ("open" | "exec"), which] => {
-                Measured::Time(deadline_length(rules, event, which)?)
+            ["deadline", event, which] => {
+                Measured::Time(deadline_length(rules, AuthEvent::of_word(event)?, which)?)
             }
             _ => return None,
         })
@@ -193,9 +193,8 @@ impl Measure for RulesTally {
 }
 
 /// The length of the deadlines of one kind of event.
-fn deadline_length(rules: &KernelRules, event: &str, which: &str) -> Option<u64> {
-    let kind = if event == "open" { EventKind::AuthOpen } else { EventKind::AuthExec };
-    let length = rules.deadlines.get(kind.name())?;
+fn deadline_length(rules: &KernelRules, event: AuthEvent, which: &str) -> Option<u64> {
+    let length = rules.deadlines.get(EventKind::Auth(event).name())?;
     Some(if which == "min" { length.min_ns } else { length.max_ns })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lab_model::{
-    Actor, Cache, EventKind, External, FIRST_EXTERNAL, Helpers, Lab, Mute, ReactTo, Reaction, Role, When,
+    Actor, AuthEvent, Cache, External, FIRST_EXTERNAL, Helpers, Lab, Mute, ReactTo, Reaction, Role, When,
 };
 use lab_trace::Trace;
 
@@ -187,11 +187,10 @@ impl Roster {
             let behavior = &client.behavior;
             let helpers = behavior.helpers.filter(|helpers| helpers.wait);
             self.servers[place] = behavior.helpers.map_or(0, |helpers| usize::from(helpers.count));
-            for (event, waits) in
-                [EventKind::AuthOpen, EventKind::AuthExec].into_iter().zip(&mut self.clients[place].waits)
-            {
-                let helped = helpers.is_some_and(|helpers| helpers.on.contains(event));
-                let asked = behavior.daemons.iter().filter(|asked| asked.wait && asked.on.contains(event));
+            for (&event, waits) in AuthEvent::ALL.iter().zip(&mut self.clients[place].waits) {
+                let helped = helpers.is_some_and(|helpers| helpers.on.contains(event.into()));
+                let asked =
+                    behavior.daemons.iter().filter(|asked| asked.wait && asked.on.contains(event.into()));
                 let asked = asked.filter_map(|asked| of_daemon(asked.daemon.as_str()));
                 *waits = asked.fold(if helped { bit(place) } else { 0 }, |bits, daemon| {
                     bits | bit(clients.saturating_add(daemon))
@@ -305,8 +304,9 @@ impl Member {
         let mut switches = BTreeMap::new();
         let mut put = |name: &str, value: String| switches.insert(name.to_owned(), value);
         put("concurrency", behavior.concurrency.get().to_string());
-        put("on_open", reaction(&behavior.on_open));
-        put("on_exec", reaction(&behavior.on_exec));
+        for (event, reacts) in behavior.reactions.iter() {
+            put(&format!("on_{}", event.word()), reaction(reacts));
+        }
         put(
             "react_to",
             match behavior.react_to {
@@ -336,8 +336,8 @@ impl Member {
         };
         let denied: Vec<String> = behavior.deny.iter().map(rule).collect();
         put("deny", if denied.is_empty() { "nothing".into() } else { denied.join(", ") });
-        put("subscribe", format!("{:?}", behavior.subscribe).to_lowercase());
-        let told: Vec<&str> = behavior.notify.iter().map(lab_model::NotifyEvent::name).collect();
+        put("subscribe", behavior.subscribe.to_string());
+        let told: Vec<&str> = behavior.notify.iter().map(lab_model::NotifyEvent::word).collect();
         put("notify", if told.is_empty() { "nothing".into() } else { told.join(", ") });
         put("on_notify", deed(&behavior.on_notify));
         let answer_by = behavior.answer_by_percent.map(|percent| format!("{percent} % of the deadline"));

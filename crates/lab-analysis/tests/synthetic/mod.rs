@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use lab_analysis::{Context, findings::Findings};
 use lab_model::{
-    Actor, Approval, BackendChoice, Behavior, Cause, Client, Concurrency, EventKind, Lab, LoadKind,
-    NotifyEvent, OpenStorm, OperationKind, PhaseKind, Phases, Preset, Rate, ReactTo, Reaction, Role, Safety,
-    Span, SubjectClass, ThreadId, Ticks, Timebase, Verdict, Workload,
+    Actor, Approval, AuthEvent, BackendChoice, Behavior, Cause, Client, Concurrency, EventKind, Lab,
+    LoadKind, NotifyEvent, OpenStorm, OperationKind, PhaseKind, Phases, Preset, Rate, ReactTo, Reaction,
+    Role, Safety, Span, SubjectClass, ThreadId, Ticks, Timebase, Verdict, Workload,
 };
 use lab_trace::{
     DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, Notice, OperationBegin, OperationEnd,
@@ -71,9 +71,8 @@ pub(crate) fn one_at_a_time(workers: u16) -> Behavior {
     let reaction = Reaction { reopen: true, ..Reaction::none() };
     Behavior {
         concurrency: Concurrency::new(workers),
-        on_open: reaction,
         react_to: ReactTo::Peers,
-        ..Behavior::noop()
+        ..Behavior::noop().reacting(AuthEvent::Open, reaction)
     }
 }
 
@@ -149,7 +148,7 @@ impl Dec {
             answered: Some(read.saturating_add(10)),
             class,
             approval: if own { Approval::OwnProcess } else { Approval::Rule },
-            event: EventKind::AuthOpen,
+            event: EventKind::AUTH_OPEN,
             inode: 100,
             verdict: Verdict::Allow,
         }

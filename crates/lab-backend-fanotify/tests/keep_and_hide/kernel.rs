@@ -23,7 +23,7 @@ use std::{
 
 use lab_backend_fanotify::{EventFd, Group};
 use lab_client_core::{Backend, Disposition, DroppedNotifications, Event, Intake, Listener, Notification};
-use lab_model::{AuthEvents, NotifyEvent, NotifyEvents, Verdict};
+use lab_model::{AuthEvent, AuthEvents, NotifyEvent, NotifyEvents, Verdict};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::{
     mount::{MsFlags, mount},
@@ -171,9 +171,12 @@ fn a_kept_answer_lasts_until_the_first_write() {
 
 fn a_client_is_asked_about_what_it_subscribes_to() {
     let scene = Scene::set("subscribe");
-    for (events, expected) in
-        [(AuthEvents::Exec, 0), (AuthEvents::None, 0), (AuthEvents::Open, 10), (AuthEvents::All, 10)]
-    {
+    for (events, expected) in [
+        (AuthEvents::of(AuthEvent::Exec), 0),
+        (AuthEvents::NONE, 0),
+        (AuthEvents::of(AuthEvent::Open), 10),
+        (AuthEvents::ALL, 10),
+    ] {
         scene.group.subscribe(events).unwrap();
         assert_eq!(scene.questions(10, "kept/file"), expected, "{events:?}");
     }
@@ -307,15 +310,15 @@ impl Listener<EventFd> for HearingNames {
 }
 
 fn all_of_files() -> NotifyEvents {
-    NotifyEvent::ALL.into_iter().filter(|event| !event.is_of_names()).collect()
+    NotifyEvents::ALL.without(NotifyEvents::OF_NAMES)
 }
 
 /// A group that also hears of names, on the scene's arena.
 fn hears_names(scene: &Scene) -> Arc<Group> {
     let group = Group::create(&scene.arena).unwrap();
     // Nobody answers for this one.
-    group.subscribe(AuthEvents::None).unwrap();
-    Arc::new(group.observing(NotifyEvent::ALL.into_iter().collect()).unwrap())
+    group.subscribe(AuthEvents::NONE).unwrap();
+    Arc::new(group.observing(NotifyEvents::ALL).unwrap())
 }
 
 fn listen_to(group: &Arc<Group>) -> mpsc::Receiver<Said> {

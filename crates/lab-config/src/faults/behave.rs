@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_client_gets_a_behavior_and_a_worker_an_errand() {
         let daemon: ClientId = "indexer".parse().unwrap();
-        let daemons = vec![AskedDaemon { daemon, on: AuthEvents::All, wait: true }];
+        let daemons = vec![AskedDaemon { daemon, on: AuthEvents::ALL, wait: true }];
         let behavior = Box::new(Behavior { cache: Cache::On, daemons, ..Behavior::noop() });
         let behave = FaultAction::Behave { behavior, span: None };
         check("behave: {on: alpha, at: 1s, set: {cache: on}}", "alpha", &behave);

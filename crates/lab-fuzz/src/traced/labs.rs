@@ -1,10 +1,10 @@
 //! A lab out of a few bytes: all that a lab file can say that changes what analysis does, and numbers that none would.
 
 use lab_model::{
-    AskedDaemon, AuthEvents, BackendChoice, Behavior, Cache, Client, Comparison, Daemon, Decimal, DenyRule,
-    Errand, ExecProgram, ExecStorm, ExecTree, Expectation, Expected, External, FaultAction, Helpers, Knee,
-    Lab, LoadKind, LoadPhases, METRICS, NotifyEvent, OpenStorm, Phases, PlannedFault, Preset, Rate, ReactTo,
-    Reaction, Ready, Recognized, Run, Safety, Span, Workload,
+    AskedDaemon, AuthEvent, AuthEvents, BackendChoice, Behavior, Cache, Client, Comparison, Daemon, Decimal,
+    DenyRule, Errand, ExecProgram, ExecStorm, ExecTree, Expectation, Expected, External, FaultAction,
+    Helpers, Knee, Lab, LoadKind, LoadPhases, METRICS, NotifyEvents, OpenStorm, Phases, PlannedFault, Preset,
+    Rate, ReactTo, Reaction, Ready, Recognized, Run, Safety, Span, Workload,
 };
 
 use super::bytes::Bytes;
@@ -16,12 +16,12 @@ fn behavior(bytes: &mut Bytes<'_>) -> Behavior {
     let mut behavior = Preset::ALL[preset].behavior();
     let open = Reaction { reopen: true, read: true, ..Reaction::none() };
     if odd & 1 != 0 {
-        behavior.notify = NotifyEvent::ALL.into_iter().collect();
+        behavior.notify = NotifyEvents::ALL;
         behavior.on_notify = open;
     }
     if odd & 2 != 0 {
         behavior.react_to = ReactTo::All;
-        behavior.on_open = open;
+        behavior.reactions[AuthEvent::Open] = open;
     }
     if odd & 4 != 0 {
         behavior.cache = Cache::On;
@@ -34,19 +34,19 @@ fn behavior(bytes: &mut Bytes<'_>) -> Behavior {
     if odd & 16 != 0 {
         let errand = Errand { open: true, ..Errand::none() };
         behavior.helpers =
-            Some(Helpers { count: 1 + u16::from(bytes.byte()), errand, on: AuthEvents::All, wait: true });
+            Some(Helpers { count: 1 + u16::from(bytes.byte()), errand, on: AuthEvents::ALL, wait: true });
     }
     if odd & 32 != 0 {
         behavior.daemons = IDS
             .iter()
             .filter_map(|_| "guard".parse().ok())
             .take(1)
-            .map(|daemon| AskedDaemon { daemon, on: AuthEvents::All, wait: true })
+            .map(|daemon| AskedDaemon { daemon, on: AuthEvents::ALL, wait: true })
             .collect();
     }
     if odd & 64 != 0 {
         let path = Some(bytes.name().to_owned());
-        behavior.deny = vec![DenyRule { path, process: None, signature: None, on: AuthEvents::All }];
+        behavior.deny = vec![DenyRule { path, process: None, signature: None, on: AuthEvents::ALL }];
     }
     if odd & 128 != 0 {
         behavior.answer_by_percent = Some(bytes.byte());

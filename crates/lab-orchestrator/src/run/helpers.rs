@@ -185,7 +185,7 @@ mod tests {
         let first: Vec<u16> = lab.clients.iter().map(|client| first_helper(&lab, &client.id).0).collect();
         assert_eq!(first, [7, 9, 9], "the second has none");
         let asked =
-            lab_model::AskedDaemon { daemon: "logger".parse().unwrap(), on: AuthEvents::All, wait: true };
+            lab_model::AskedDaemon { daemon: "logger".parse().unwrap(), on: AuthEvents::ALL, wait: true };
         lab.clients[0].behavior.daemons = vec![asked];
         let asked = asked_daemons(&lab, &lab.clients[0]);
         assert_eq!(asked, [AskedDaemon { actor: Actor(6), name: "logger".to_owned() }]);

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use lab_model::{Bounded, EventKind, NotifyEvent, SubjectClass, ThreadId, Verdict, Visible};
+use lab_model::{AuthEvent, Bounded, EventKind, NotifyEvent, SubjectClass, ThreadId, Verdict, Visible};
 use lab_trace::{Decision, Entry, Notice, Record, Target, Trace};
 use serde::{Serialize, Serializer};
 
@@ -175,8 +175,8 @@ pub(super) fn lines<'a>(index: &Index<'a>, trace: usize, record: u64, content: &
     match content {
         Record::Decision(decision) => vec![line(index, trace, record, decision)],
         Record::Notice(notice) => {
-            let kinds = NotifyEvent::ALL.into_iter().filter(|event| notice.events.contains(*event));
-            kinds.map(|kind| notice_line(index, (trace, record), notice, kind.kind())).collect()
+            let kinds = notice.events.iter().map(EventKind::Notify);
+            kinds.map(|kind| notice_line(index, (trace, record), notice, kind)).collect()
         }
         _ => Vec::new(),
     }
@@ -244,7 +244,7 @@ fn line<'a>(index: &Index<'a>, trace: usize, record: u64, decision: &Decision) -
         schema_version: 1,
         event_type: begin.event.code(),
         event: event(index, trace, begin.event, decision.target.present(), None),
-        action_type: u32::from(is_told(begin.event)),
+        action_type: u32::from(!begin.event.is_auth()),
         action: end.map(|end| {
             let auth = u32::from(end.verdict == Verdict::Deny);
             Action { result: ActionResult { result_type: 0, result: AuthResult { auth } } }
@@ -275,12 +275,6 @@ fn as_rfc3339<S: Serializer>(unix_ns: &i128, serializer: S) -> Result<S::Ok, S::
     serializer.serialize_str(&rfc3339(*unix_ns))
 }
 
-/// Whether a client is told of such an event and not asked (`ES_ACTION_TYPE_NOTIFY`). Kinds without a name in this
-/// lab come from imports only, which have no others.
-pub(super) const fn is_told(kind: EventKind) -> bool {
-    !matches!(kind, EventKind::AuthOpen | EventKind::AuthExec)
-}
-
 /// What happened to which file; `modified` is what a close says of it.
 fn event(
     index: &Index<'_>,
@@ -297,14 +291,16 @@ fn event(
             .map(|target| Stat { st_dev: target.device, st_ino: target.inode }),
     };
     match kind {
-        EventKind::AuthOpen | EventKind::NotifyOpen => Event::Open { file },
-        EventKind::AuthExec | EventKind::NotifyExec => {
+        EventKind::Auth(AuthEvent::Open) | EventKind::Notify(NotifyEvent::Open) => Event::Open { file },
+        EventKind::Auth(AuthEvent::Exec) | EventKind::Notify(NotifyEvent::Exec) => {
             Event::Exec { target: ExecTarget { executable: file } }
         }
-        EventKind::NotifyClose => Event::Close { modified, target: file },
-        EventKind::NotifyWrite => Event::Write { target: file },
-        EventKind::NotifyCreate => Event::Create { destination: Destination { existing_file: file } },
-        EventKind::NotifyUnlink => Event::Unlink { target: file },
+        EventKind::Notify(NotifyEvent::Close) => Event::Close { modified, target: file },
+        EventKind::Notify(NotifyEvent::Write) => Event::Write { target: file },
+        EventKind::Notify(NotifyEvent::Create) => {
+            Event::Create { destination: Destination { existing_file: file } }
+        }
+        EventKind::Notify(NotifyEvent::Unlink) => Event::Unlink { target: file },
         _ => Event::Other { file },
     }
 }

@@ -7,10 +7,10 @@
 use std::{collections::BTreeMap, io};
 
 use lab_analysis::findings::Findings;
-use lab_model::{Bounded, EventKind, NotifyEvent, OperationKind};
+use lab_model::{Bounded, EventKind, OperationKind};
 use lab_trace::{Decision, Entry, Notice, Operation, Record, Trace};
 
-use super::{index::Index, jsonl::is_told, packets::*};
+use super::{index::Index, packets::*};
 
 /// How much of a run is exported: the viewer freezes on dense graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -325,7 +325,7 @@ impl Export<'_> {
             let answered =
                 decision.end.present().map(|end| self.index.nanoseconds(trace, end.answered.0).max(read));
             // Who is told has nothing to answer; who is asked and never answers is busy until the end.
-            let open_until = if is_told(decision.begin.event) { read } else { self.index.last.max(read) };
+            let open_until = if decision.begin.event.is_auth() { self.index.last.max(read) } else { read };
             let until = answered.unwrap_or(open_until);
             if lanes.all_taken(read, self.caps.lanes) {
                 self.exported.decisions_without_lane.raise(1);
@@ -374,7 +374,7 @@ impl Export<'_> {
         let name = match (decision.end.present(), kind) {
             (Some(end), _) => format!("{}: {}", kind.name(), end.approval.name()),
             (None, EventKind::Other(code)) => format!("event {code}"),
-            (None, _) if is_told(kind) => kind.name().to_owned(),
+            (None, _) if !kind.is_auth() => kind.name().to_owned(),
             (None, _) => format!("{}: unanswered", kind.name()),
         };
         let name_iid = Some(self.out.names.number(&name));
@@ -436,8 +436,7 @@ impl Export<'_> {
     }
 
     fn notice(&mut self, trace: usize, record: u64, notice: &Notice) -> TrackEvent {
-        let kinds = NotifyEvent::ALL.into_iter().filter(|event| notice.events.contains(*event));
-        let kinds: Vec<&str> = kinds.map(|event| event.kind().name()).collect();
+        let kinds: Vec<&str> = notice.events.iter().map(|event| EventKind::Notify(event).name()).collect();
         let name_iid = Some(self.out.names.number(&kinds.join(", ")));
         let mut notes = vec![
             self.out.uint("record", record),

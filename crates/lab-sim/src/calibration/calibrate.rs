@@ -7,7 +7,7 @@
 //! storm that ends: from the clients' own operations, from how long a decision lies before a worker takes it up,
 //! and from how long it takes from the last answer to the return of the open.
 
-use lab_model::{Lab, LoadKind, PhaseKind, Rate, Span, Workload};
+use lab_model::{AuthEvent, Lab, LoadKind, PhaseKind, Rate, Span, Workload};
 
 use lab_trace::Trace;
 
@@ -62,7 +62,9 @@ impl<'a> Labs<'a> {
     fn of(all: &'a [Evidence]) -> Option<Labs<'a>> {
         let busy = |load: &Workload| !load.runs_programs() && load.rate == Rate::Max;
         let opens = |lab: &Lab| lab.workload.iter().all(busy);
-        let acts = |lab: &Lab| lab.clients.iter().any(|client| !client.behavior.on_open.is_none());
+        let acts = |lab: &Lab| {
+            lab.clients.iter().any(|client| !client.behavior.reactions[AuthEvent::Open].is_none())
+        };
         let crowd = |runs: &&Evidence| opens(&runs.lab) && runs.lab.clients.len() > 1 && acts(&runs.lab);
         let first = all.iter().find(crowd).or(all.first())?;
         let others = || all.iter().filter(|runs| !std::ptr::eq(*runs, first));
@@ -253,7 +255,7 @@ type Cost = fn(&mut Costs) -> &mut u64;
 /// Raises what a worker costs, one part after the other, until each takes as long as it did: opening the event's
 /// file again, taking a decision up, and last, for all that is left, answering.
 fn fit_workers(lab: &Lab, kernel: Kernel, base: Costs, measured: &Measured) -> (Costs, Option<f64>) {
-    let works = |client: &lab_model::Client| !client.behavior.on_open.is_none();
+    let works = |client: &lab_model::Client| !client.behavior.reactions[AuthEvent::Open].is_none();
     let wanted = measured.storm_open.filter(|_| lab.clients.iter().any(works));
     let Some(Spread { p50: wanted, .. }) = wanted else { return (base, None) };
     let storm = |costs| phase_measures(lab, kernel, costs, PhaseKind::Storm);

@@ -107,35 +107,35 @@ const fn pass(event: EventKind, program: Option<Program>) -> Pass {
 }
 
 /// One question about the opening.
-pub(crate) const OPEN: &[Pass] = &[pass(EventKind::AuthOpen, None)];
+pub(crate) const OPEN: &[Pass] = &[pass(EventKind::AUTH_OPEN, None)];
 
 /// fanotify: every group is asked about the execution, then every group about the opening.
-const STATIC: &[Pass] = &[pass(EventKind::AuthExec, None), pass(EventKind::AuthOpen, None)];
+const STATIC: &[Pass] = &[pass(EventKind::AUTH_EXEC, None), pass(EventKind::AUTH_OPEN, None)];
 
 /// fanotify: program twice, loader twice, library once.
 const DYNAMIC: &[Pass] = &[
-    pass(EventKind::AuthExec, None),
-    pass(EventKind::AuthOpen, None),
-    pass(EventKind::AuthExec, Some(Program::Loader)),
-    pass(EventKind::AuthOpen, Some(Program::Loader)),
-    pass(EventKind::AuthOpen, Some(Program::LibC)),
+    pass(EventKind::AUTH_EXEC, None),
+    pass(EventKind::AUTH_OPEN, None),
+    pass(EventKind::AUTH_EXEC, Some(Program::Loader)),
+    pass(EventKind::AUTH_OPEN, Some(Program::Loader)),
+    pass(EventKind::AUTH_OPEN, Some(Program::LibC)),
 ];
 
 /// fanotify: script twice, then as a dynamic program the interpreter, which opens the script.
 const SCRIPT: &[Pass] = &[
-    pass(EventKind::AuthExec, None),
-    pass(EventKind::AuthOpen, None),
-    pass(EventKind::AuthExec, Some(Program::Interpreter)),
-    pass(EventKind::AuthOpen, Some(Program::Interpreter)),
-    pass(EventKind::AuthExec, Some(Program::Loader)),
-    pass(EventKind::AuthOpen, Some(Program::Loader)),
-    pass(EventKind::AuthOpen, Some(Program::LibC)),
-    pass(EventKind::AuthOpen, None),
+    pass(EventKind::AUTH_EXEC, None),
+    pass(EventKind::AUTH_OPEN, None),
+    pass(EventKind::AUTH_EXEC, Some(Program::Interpreter)),
+    pass(EventKind::AUTH_OPEN, Some(Program::Interpreter)),
+    pass(EventKind::AUTH_EXEC, Some(Program::Loader)),
+    pass(EventKind::AUTH_OPEN, Some(Program::Loader)),
+    pass(EventKind::AUTH_OPEN, Some(Program::LibC)),
+    pass(EventKind::AUTH_OPEN, None),
 ];
 
 /// Endpoint Security: one question for the execution. Assumed: no open is asked about, because the kernel
 /// opens the program itself and the loader finds the system's libraries in its shared cache.
-const ES_EXEC: &[Pass] = &[pass(EventKind::AuthExec, None)];
+const ES_EXEC: &[Pass] = &[pass(EventKind::AUTH_EXEC, None)];
 
 /// The rounds of questions that an operation raises.
 pub(crate) fn passes(kernel: Kernel, kind: OperationKind, dynamic: Linkage) -> &'static [Pass] {

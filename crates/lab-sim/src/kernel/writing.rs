@@ -71,7 +71,7 @@ impl<S: Sink> Machine<'_, S> {
             Action::Create => NotifyEvent::Unlink,
             _ => NotifyEvent::Write,
         };
-        self.tail += self.notify(NotifyEvents::NONE.with(told), file, operation.subject);
+        self.tail += self.notify(NotifyEvents::of(told), file, operation.subject);
         // One more call, as long as reading a little.
         self.costs.read_content
     }

@@ -129,15 +129,15 @@ const fn both(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
 pub(crate) fn notified_of(kernel: Kernel, passes: &[Pass], place: usize) -> NotifyEvents {
     let none = NotifyEvents::NONE;
     match (kernel, passes[place].event) {
-        (Kernel::Fanotify, EventKind::AuthOpen) => {
+        (Kernel::Fanotify, EventKind::AUTH_OPEN) => {
             let before = place.checked_sub(1).map(|before| passes[before].event);
             // An exec is one event that says both.
-            let run = before == Some(EventKind::AuthExec);
+            let run = before == Some(EventKind::AUTH_EXEC);
             let open = none.with(NotifyEvent::Open);
             if run { open.with(NotifyEvent::Exec) } else { open }
         }
-        (Kernel::EndpointSecurity, EventKind::AuthOpen) => none.with(NotifyEvent::Open),
-        (Kernel::EndpointSecurity, EventKind::AuthExec) => none.with(NotifyEvent::Exec),
+        (Kernel::EndpointSecurity, EventKind::AUTH_OPEN) => none.with(NotifyEvent::Open),
+        (Kernel::EndpointSecurity, EventKind::AUTH_EXEC) => none.with(NotifyEvent::Exec),
         _ => none,
     }
 }
@@ -191,7 +191,7 @@ impl<S: Sink> Machine<'_, S> {
         let (creates, _) = self.makes(operation.thread);
         for (events, file) in self.files_of(operation) {
             if creates {
-                self.notify(NotifyEvents::NONE.with(NotifyEvent::Create), file, operation.subject);
+                self.notify(NotifyEvents::of(NotifyEvent::Create), file, operation.subject);
             }
             self.notify(events, file, operation.subject);
         }
@@ -226,7 +226,7 @@ impl<S: Sink> Machine<'_, S> {
         }
         let forks = self.operations.get(key).is_some_and(|operation| operation.kind != OperationKind::Open);
         if let Some(parent) = self.parent_of(thread).filter(|_| forks) {
-            self.notify(NotifyEvents::NONE.with(NotifyEvent::Fork), NONE, parent);
+            self.notify(NotifyEvents::of(NotifyEvent::Fork), NONE, parent);
         }
     }
 
@@ -368,7 +368,7 @@ impl<S: Sink> Machine<'_, S> {
         let by_kernel = self.kernel == Kernel::EndpointSecurity;
         let subject = happened.subject;
         let class = subject.class_for(u32::try_from(client).unwrap_or(NONE));
-        let event = happened.events.iter().next().map_or(EventKind::Other(0), NotifyEvent::kind);
+        let event = happened.events.iter().next().map_or(EventKind::Other(0), EventKind::Notify);
         let question = Question { read: Ticks(read), event, class, actor: subject.actor, deadline: None };
         let state = &mut self.clients[client];
         state.notices.read += 1;

@@ -104,14 +104,14 @@ impl Mitigation {
         match self {
             Mitigation::AnswerFirst => {
                 // A client without a reaction has nothing to put off.
-                for reaction in [&mut behavior.on_open, &mut behavior.on_exec] {
+                for (_, reaction) in behavior.reactions.iter_mut() {
                     if !reaction.is_none() {
                         reaction.when = When::After;
                     }
                 }
             }
             Mitigation::ReadThroughDescriptor => {
-                for reaction in [&mut behavior.on_open, &mut behavior.on_exec, &mut behavior.on_notify] {
+                for reaction in behavior.all_reactions_mut() {
                     if std::mem::take(&mut reaction.reopen) {
                         reaction.via = Via::Descriptor;
                     }

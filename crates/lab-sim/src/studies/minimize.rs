@@ -1,6 +1,6 @@
 //! Shrinks a lab that shows something to the smallest one that still does.
 
-use lab_model::{Behavior, Concurrency, FaultAction, Lab, LoadKind, NotifyEvents, Reaction, Span};
+use lab_model::{AuthEvent, Behavior, Concurrency, FaultAction, Lab, LoadKind, NotifyEvents, Reaction, Span};
 
 use crate::{Counting, Options, Summary, scenario::faults::drop_strangers, simulate};
 
@@ -141,16 +141,22 @@ fn smaller_behaviors(behavior: &Behavior) -> Vec<(&'static str, Behavior)> {
         ("does nothing", Behavior { concurrency: behavior.concurrency, ..Behavior::noop() }),
         ("one at a time", with(&|smaller| smaller.concurrency = Concurrency::new(1))),
         ("half as many at a time", with(&|smaller| smaller.concurrency = half(smaller.concurrency.get()))),
-        ("no reaction to execs", with(&|smaller| smaller.on_exec = Reaction::none())),
+        ("no reaction to execs", with(&|smaller| smaller.reactions[AuthEvent::Exec] = Reaction::none())),
         ("no reaction to notices", with(&|smaller| smaller.on_notify = Reaction::none())),
         (
             "no NOTIFY events",
             Behavior { notify: NotifyEvents::NONE, on_notify: Reaction::none(), ..behavior.clone() },
         ),
-        ("no extra opens", with(&|smaller| smaller.on_open.extra_opens = 0)),
-        ("half the extra opens", with(&|smaller| smaller.on_open.extra_opens /= 2)),
-        ("no reopening", with(&|smaller| smaller.on_open.reopen = false)),
-        ("no reading", with(&|smaller| (smaller.on_open.read, smaller.on_open.hash) = (false, false))),
+        ("no extra opens", with(&|smaller| smaller.reactions[AuthEvent::Open].extra_opens = 0)),
+        ("half the extra opens", with(&|smaller| smaller.reactions[AuthEvent::Open].extra_opens /= 2)),
+        ("no reopening", with(&|smaller| smaller.reactions[AuthEvent::Open].reopen = false)),
+        (
+            "no reading",
+            with(&|smaller| {
+                (smaller.reactions[AuthEvent::Open].read, smaller.reactions[AuthEvent::Open].hash) =
+                    (false, false)
+            }),
+        ),
         ("no delay", with(&|smaller| smaller.delay = Span::default().into())),
         ("no mute", with(&|smaller| smaller.mute = lab_model::Mute::default())),
         ("no helpers", with(&|smaller| smaller.helpers = None)),
@@ -159,7 +165,7 @@ fn smaller_behaviors(behavior: &Behavior) -> Vec<(&'static str, Behavior)> {
         ("no cache", with(&|smaller| smaller.cache = lab_model::Cache::Off)),
         ("no denial", with(&|smaller| smaller.deny.clear())),
         ("no peer check", with(&|smaller| smaller.ignore_es_clients = false)),
-        ("all events", with(&|smaller| smaller.subscribe = lab_model::AuthEvents::All)),
+        ("all events", with(&|smaller| smaller.subscribe = lab_model::AuthEvents::ALL)),
         ("no burning", with(&|smaller| smaller.cpu = Span::default().into())),
         ("no budget", with(&|smaller| smaller.answer_by_percent = None)),
     ]

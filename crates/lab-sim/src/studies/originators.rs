@@ -136,7 +136,7 @@ impl<'a> Originators<'a> {
     pub(crate) fn sees(&self, client: usize, originator: usize) -> bool {
         let own =
             self.list[originator] == Originator::Client(client) && self.kernel == Kernel::EndpointSecurity;
-        !own && self.lab.clients[client].behavior.subscribe.contains(EventKind::AuthOpen)
+        !own && self.lab.clients[client].behavior.subscribe.contains(EventKind::AUTH_OPEN)
     }
 
     /// How many notices a client gets of one operation with these passes, as long as nothing is merged.
@@ -199,8 +199,13 @@ impl<'a> Originators<'a> {
     }
 
     fn on_notices(&self, client: usize, (class, actor): (SubjectClass, Actor), times: Notices) -> SetOff {
-        let question =
-            Question { read: Ticks(1), event: EventKind::NotifyOpen, class, actor, deadline: None };
+        let question = Question {
+            read: Ticks(1),
+            event: EventKind::Notify(NotifyEvent::Open),
+            class,
+            actor,
+            deadline: None,
+        };
         let Some(task) = self.policies[client].on_notify(&question, 0).filter(|_| times.total() > 0) else {
             return self.nothing();
         };
@@ -294,7 +299,7 @@ impl<'a> Originators<'a> {
     /// What a client and its workers make for one open of this originator; nothing when it is not asked.
     pub(crate) fn on_open(&self, client: usize, originator: usize) -> SetOff {
         if self.sees(client, originator) {
-            self.set_off(client, EventKind::AuthOpen, self.looks(client, originator))
+            self.set_off(client, EventKind::AUTH_OPEN, self.looks(client, originator))
         } else {
             self.nothing()
         }
@@ -336,8 +341,7 @@ impl<'a> Originators<'a> {
             Originator::Client(_) | Originator::Helpers(_) | Originator::Daemon(_) => return None,
             Originator::Programs(place) => {
                 let behavior = &lab.clients[place].behavior;
-                let spawns = [&behavior.on_open, &behavior.on_exec, &behavior.on_notify].map(|it| it.spawn);
-                spawns.into_iter().flatten().collect()
+                behavior.all_reactions().filter_map(|reaction| reaction.spawn).collect()
             }
             Originator::Strangers => {
                 let helpers = lab.clients.iter().filter_map(|client| client.behavior.helpers);
@@ -360,7 +364,7 @@ impl<'a> Originators<'a> {
 
     /// True when anybody opens other files than the one in question.
     pub(crate) fn open_others(&self) -> bool {
-        let events = [EventKind::AuthOpen, EventKind::AuthExec];
+        let events = [EventKind::AUTH_OPEN, EventKind::AUTH_EXEC];
         let opens = |client| events.iter().any(|&event| self.on_workload(client, event).others);
         let acts = |client| {
             let once = Notices { of_files: 1, of_processes: 0 };

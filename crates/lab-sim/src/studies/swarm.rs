@@ -1,6 +1,6 @@
 //! Labs with their clients' switches thrown at random: what nobody thought of trying together.
 
-use lab_model::{Cache, Concurrency, Lab, ReactTo, When};
+use lab_model::{AuthEvent, Cache, Concurrency, Lab, ReactTo, When};
 
 use crate::{Counting, Hit, Options, Summary, hardware::random::Random, simulate};
 
@@ -26,8 +26,8 @@ pub fn swarm(lab: &Lab, seed: u64) -> Lab {
             *pick(&mut random, &[ReactTo::Workload, ReactTo::Peers, ReactTo::Own, ReactTo::All]);
         behavior.answer_by_percent = *pick(&mut random, &[None, Some(50), Some(80)]);
         let when = *pick(&mut random, &[When::Before, When::After]);
-        (behavior.on_open.when, behavior.on_exec.when) = (when, when);
-        behavior.on_open.extra_opens = *pick(&mut random, &[0, 0, 1, 4]);
+        (behavior.reactions[AuthEvent::Open].when, behavior.reactions[AuthEvent::Exec].when) = (when, when);
+        behavior.reactions[AuthEvent::Open].extra_opens = *pick(&mut random, &[0, 0, 1, 4]);
         behavior.ignore_es_clients = *pick(&mut random, &[false, false, true]);
         behavior.cache = *pick(&mut random, &[Cache::Off, Cache::Off, Cache::On]);
     }

@@ -2,7 +2,7 @@
 //!
 //! Cells are values. Who runs them, on how many threads and on which kernel is the caller's business.
 
-use lab_model::{Client, Concurrency, Lab, Mute, ReactTo, Span, When};
+use lab_model::{AuthEvent, Client, Concurrency, Lab, Mute, ReactTo, Span, When};
 
 use crate::{Options, Trials, scenario::faults::drop_strangers, trials};
 
@@ -82,7 +82,7 @@ impl Axis {
             }
             Axis::ExtraOpens(values) => {
                 for client in &mut lab.clients {
-                    client.behavior.on_open.extra_opens = values[place];
+                    client.behavior.reactions[AuthEvent::Open].extra_opens = values[place];
                 }
                 values[place].to_string()
             }
@@ -94,8 +94,8 @@ impl Axis {
             }
             Axis::When(values) => {
                 for client in &mut lab.clients {
-                    client.behavior.on_open.when = values[place];
-                    client.behavior.on_exec.when = values[place];
+                    client.behavior.reactions[AuthEvent::Open].when = values[place];
+                    client.behavior.reactions[AuthEvent::Exec].when = values[place];
                 }
                 word(&values[place])
             }

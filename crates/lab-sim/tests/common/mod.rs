@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use lab_model::{
-    BackendChoice, Behavior, Client, Concurrency, Distribution, ExecProgram, ExecStorm, FileMix, Lab,
-    LoadKind, OpenStorm, Phases, Preset, Rate, ReactTo, Safety, Span, When, Workload,
+    AuthEvent, BackendChoice, Behavior, Client, Concurrency, Distribution, ExecProgram, ExecStorm, FileMix,
+    Lab, LoadKind, OpenStorm, Phases, Preset, Rate, ReactTo, Safety, Span, When, Workload,
 };
 use lab_sim::{Costs, Counting, Kernel, Options, Summary, simulate};
 
@@ -71,7 +71,7 @@ pub(crate) fn scanner() -> Behavior {
 pub(crate) fn peer_scanner(workers: u16, when: When) -> Behavior {
     let mut behavior =
         Behavior { concurrency: Concurrency::new(workers), react_to: ReactTo::Peers, ..scanner() };
-    behavior.on_open.when = when;
+    behavior.reactions[AuthEvent::Open].when = when;
     behavior
 }
 

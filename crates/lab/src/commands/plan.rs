@@ -150,11 +150,11 @@ fn notify_table(lab: &Lab, kernel: Kernel) -> String {
     let mut text = String::new();
     for client in lab.clients.iter().filter(|client| lab.notifies(client)) {
         let events = lab.notify_events_of(client);
-        let names: Vec<&str> = events.iter().map(NotifyEvent::name).collect();
+        let names: Vec<&str> = events.iter().map(NotifyEvent::word).collect();
         text.push_str(&format!("  {}: {}\n", client.id, names.join(", ")));
         for event in events.iter() {
             if let Some(why) = event.unsupported_by(backend) {
-                text.push_str(&format!("    not of `{}`: {why}; `lab up` refuses the lab\n", event.name()));
+                text.push_str(&format!("    not of `{}`: {why}; `lab up` refuses the lab\n", event.word()));
             }
         }
     }

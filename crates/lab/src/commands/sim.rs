@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use lab_model::{Lab, PhaseKind};
+use lab_model::{AuthEvent, Lab, PhaseKind};
 use lab_orchestrator::{Recorded, RunFolder};
 use lab_report::units;
 use lab_sim::{Costs, Counting, Histogram, Kernel, Options, Outcome, Summary};
@@ -175,9 +175,9 @@ fn thrown(lab: &Lab) -> String {
         table.row([
             client.id.to_string(),
             behavior.concurrency.get().to_string(),
-            behavior.on_open.extra_opens.to_string(),
+            behavior.reactions[AuthEvent::Open].extra_opens.to_string(),
             word(&behavior.react_to),
-            word(&behavior.on_open.when),
+            word(&behavior.reactions[AuthEvent::Open].when),
             budget.map_or_else(|| "none".to_owned(), |percent| format!("{percent} %")),
         ]);
     }

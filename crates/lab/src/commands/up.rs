@@ -215,7 +215,7 @@ pub(super) fn refuse_what_is_not_simulated(lab: &Lab, kernel: Kernel) -> Result<
         Kernel::EndpointSecurity => BackendChoice::Sim,
     };
     if let Some((client, event, why)) = lab.unsupported_notify(rules) {
-        let event = event.name();
+        let event = event.word();
         return Err(ExitError::usage(
             format!("{client} subscribes to NOTIFY `{event}` events, and {why}"),
             format!("take `{event}` out of its `notify`, or simulate it with endpoint-security rules"),

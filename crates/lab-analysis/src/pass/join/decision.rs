@@ -123,8 +123,10 @@ impl Engine<'_> {
             children_left,
             child: NONE,
             needs: match decision.begin.event {
-                EventKind::AuthExec => self.scope.roster.clients[usize::from(client)].waits[1],
-                _ => self.scope.roster.clients[usize::from(client)].waits[0],
+                EventKind::Auth(event) => {
+                    self.scope.roster.clients[usize::from(client)].waits[event as usize]
+                }
+                EventKind::Notify(_) | EventKind::Other(_) => 0,
             },
             asked: NONE,
             blocked: 0,
