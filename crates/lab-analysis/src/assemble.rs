@@ -15,12 +15,13 @@ use crate::{
     },
     pass::{facts::Scope, join::Engine, merge::Merge, slots::NEVER},
     show::Show,
-    verdict::{expect, outcome, waiting::Cycle},
+    verdict::{expect, outcome, state::Recorded, waiting::Cycle},
 };
 
 mod faults;
 mod narrate;
 mod observed;
+mod unsaid;
 
 /// How long after the fact the orchestrator may write it down, in nanoseconds.
 const MARK_SLACK_NS: u64 = 100_000_000;
@@ -104,8 +105,18 @@ impl Assembly<'_> {
         };
         engine.measures.finish(&Closing { scope, show: self.show, losses: &losses }, &mut findings);
         (findings.outcome, findings.outcome_rule) = self.outcome(&findings);
+        findings.state = Recorded {
+            lab,
+            roster: self.roster,
+            timeline: self.timeline,
+            traces: self.show.traces,
+            unreadable: self.context.unreadable,
+            lost: losses.lost,
+        }
+        .state();
         findings.expectations = expect::check(&lab.expect, &findings);
         findings.expectations.extend(self.implicit_expectations());
+        findings.expectations.extend(self.unsaid(&findings));
         findings.findings = narrate::narrate(&findings, &self.unread());
         findings.not_observed = self.not_observed(&findings, &losses);
         findings

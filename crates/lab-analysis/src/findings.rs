@@ -8,6 +8,7 @@ mod client;
 mod external;
 mod load;
 mod rules;
+mod state;
 mod unwatched;
 mod words;
 
@@ -26,6 +27,7 @@ pub use client::{
 pub use external::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
 pub use load::{Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
 pub use rules::{DeadlineLength, KernelRules};
+pub use state::{Judgement, RunState, RunWord, StateReason};
 pub use unwatched::{Unwatched, UnwatchedGap};
 pub use words::{AfterDeny, ColumnKind, CycleEnd, DeliveryOrder, KeptAnswers, ReportSection, Weight};
 
@@ -46,6 +48,9 @@ pub struct Findings {
     /// True when the lab still ran while its traces were read: all the rest is about what it had recorded by then.
     #[serde(default)]
     pub still_running: bool,
+    /// Whether the run was whole; `whole` in reports of before this was said.
+    #[serde(default)]
+    pub state: RunState,
     /// The line that runs the same lab again.
     pub replay: String,
     /// The kernel it ran on: `fanotify`, `endpoint-security` or `sim`; `eslogger` for an import, in which a decision

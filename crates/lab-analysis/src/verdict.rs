@@ -3,4 +3,5 @@
 pub(crate) mod expect;
 pub mod live;
 pub(crate) mod outcome;
+pub(crate) mod state;
 pub(crate) mod waiting;

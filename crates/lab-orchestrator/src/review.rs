@@ -39,7 +39,8 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
         replay: &replay(&lab, simulated_rules(&traces)),
         unreadable: &unreadable,
     };
-    let findings = Findings { still_running, ..analyse(&traces, &context) };
+    let findings = analyse(&traces, &context);
+    let findings = if still_running { findings.while_running() } else { findings };
     recorded.check()?;
     Ok(Review { lab, findings })
 }

@@ -6,7 +6,7 @@
 use lab_model::{Comparison, Expectation, Expected, METRICS, Metric};
 
 use crate::{
-    findings::{Expectation as Checked, Findings, Headroom, Latency},
+    findings::{Expectation as Checked, Findings, Headroom, Latency, Outcome},
     measures::{MEASURES, Measures},
     show::duration,
 };
@@ -74,7 +74,24 @@ pub(crate) fn check(expectations: &[Expectation], findings: &Findings) -> Vec<Ch
     expectations.iter().map(|expectation| one(expectation, findings)).collect()
 }
 
+/// Of a run that was not whole only that is said to hold which no more of it could change.
 fn one(expectation: &Expectation, findings: &Findings) -> Checked {
+    let checked = as_recorded(expectation, findings);
+    let lasts = expectation.sometimes
+        || match (expectation.comparison, metric(findings, &expectation.metric)) {
+            (Comparison::AtLeast | Comparison::Above, Some(Measured::Count(_))) => true,
+            (Comparison::Equal, Some(Measured::Word(_))) => findings.outcome == Outcome::Deadlocked,
+            _ => false,
+        };
+    if findings.state.is_whole() || checked.held != Some(true) || lasts {
+        return checked;
+    }
+    let observed =
+        format!("{} in what was recorded of a run that is {}", checked.observed, findings.state.word);
+    Checked { held: None, observed, ..checked }
+}
+
+fn as_recorded(expectation: &Expectation, findings: &Findings) -> Checked {
     let prefix = if expectation.sometimes { "sometimes: " } else { "" };
     let text = format!("{prefix}{}", expectation.text);
     let Some(measured) = metric(findings, &expectation.metric) else {

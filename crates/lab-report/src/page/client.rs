@@ -1,6 +1,6 @@
 //! One client's report: whom it approved and for whom, and what it did to the others.
 
-use lab_analysis::findings::{Client, Findings, Latency};
+use lab_analysis::findings::{Client, Findings, Latency, RunWord};
 use lab_model::Total;
 
 use super::{
@@ -88,9 +88,11 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
         |least| format!("lowest headroom {}", share(least)),
     );
     let headline = format!("{}, {} missed, {lowest}", counted(client.decisions, "decision"), count(missed));
-    let (mood, headline) = match findings.still_running {
-        true => (Mood::Unknown, format!("{STILL_RUNNING}: {headline}")),
-        false => (mood, headline),
+    let (mood, headline) = match findings.state.word {
+        RunWord::Running => (Mood::Unknown, format!("{STILL_RUNNING}: {headline}")),
+        RunWord::Whole => (mood, headline),
+        word if mood == Mood::Bad => (mood, format!("{word}: {headline}")),
+        word => (Mood::Unknown, format!("{word}: {headline}")),
     };
     Verdict {
         mood,

@@ -79,6 +79,8 @@ struct Seen {
     up: bool,
     backend: Option<String>,
     outcome: Option<String>,
+    /// Whether the run was whole; `null` in a report of before this was said.
+    state: Option<String>,
     expectations: Option<usize>,
     expectations_held: Option<usize>,
 }
@@ -88,7 +90,13 @@ struct Seen {
 struct Headline {
     backend: Option<String>,
     outcome: Option<String>,
+    state: Option<State>,
     expectations: Option<Vec<Expected>>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    word: String,
 }
 
 #[derive(Deserialize)]
@@ -117,12 +125,14 @@ pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, ExitErro
         terminal::print(&format!("up  {}/{}\n", run.lab, run.run))?;
     }
     if !last.is_empty() {
-        let mut table = Table::new(["last runs", "backend", "outcome", "expectations held"]).words([1, 2]);
+        let mut table =
+            Table::new(["last runs", "backend", "run", "outcome", "expectations held"]).words([1, 2, 3]);
         for run in &last {
             let held = run.expectations_held.zip(run.expectations);
             table.row([
                 format!("{}/{}", run.lab, run.run),
                 run.backend.clone().unwrap_or_else(|| "-".to_owned()),
+                run.state.clone().unwrap_or_else(|| "-".to_owned()),
                 run.outcome.clone().unwrap_or_else(|| "no report".to_owned()),
                 held.map_or_else(|| "-".to_owned(), |(held, all)| format!("{held} of {all}")),
             ]);
@@ -144,6 +154,7 @@ fn look(folder: &RunFolder) -> Seen {
         up: folder.is_held() || Active::of(folder).is_some_and(|active| active.lives()),
         backend: report.as_ref().and_then(|report| report.backend.clone()),
         outcome: report.as_ref().and_then(|report| report.outcome.clone()),
+        state: report.as_ref().and_then(|report| report.state.as_ref()).map(|state| state.word.clone()),
         expectations: expectations.map(Vec::len),
         expectations_held: expectations.map(|all| all.iter().filter(|seen| seen.held == Some(true)).count()),
     }

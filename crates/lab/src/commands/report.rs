@@ -2,7 +2,7 @@
 
 use std::{fs::File, io, io::Write, path::Path};
 
-use lab_analysis::findings::{Findings, Outcome};
+use lab_analysis::findings::{Findings, Judgement};
 use lab_model::Timebase;
 use lab_orchestrator::{ExportFormat, Failure, FailureKind, RunFolder, interrupts};
 
@@ -34,16 +34,13 @@ pub(super) fn pages(folder: &RunFolder) -> String {
     )
 }
 
-/// 0 when everything expected held, 1 when something did not, 2 when it cannot be told: also while the lab still runs.
+/// 0 when the run was whole and everything expected held, 1 when something did not, 2 when it cannot be told.
 pub(super) fn exit_code(findings: &Findings) -> u8 {
-    if findings.still_running {
-        return 2;
+    match findings.judgement() {
+        Judgement::Good => 0,
+        Judgement::Failed => 1,
+        Judgement::Unknown => 2,
     }
-    if findings.expectations.iter().any(|expectation| expectation.held == Some(false)) {
-        return 1;
-    }
-    let unsure = findings.expectations.iter().any(|expectation| expectation.held.is_none());
-    if unsure || findings.outcome == Outcome::Unknown { 2 } else { 0 }
 }
 
 pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, ExitError> {

@@ -1,6 +1,8 @@
 //! The block that comes first: what held, how it ended, how close it was, what was lost.
 
-use lab_analysis::findings::{Expectation, Finding, Findings, Outcome, Unwatched, Weight};
+use lab_analysis::findings::{
+    Expectation, Finding, Findings, Judgement, Outcome, RunWord, Unwatched, Weight,
+};
 use lab_model::Total;
 
 use crate::{
@@ -56,25 +58,42 @@ fn check(expectation: &Expectation) -> Check {
 pub(in crate::page) const STILL_RUNNING: &str =
     "the lab still runs, and this is what it had recorded when it was looked at";
 
-fn headline(findings: &Findings) -> (Mood, String) {
-    if findings.still_running {
-        return (Mood::Unknown, STILL_RUNNING.to_owned());
-    }
+/// How the expectations came out, in words.
+fn expected(findings: &Findings) -> String {
     let all = findings.expectations.len();
     let failed = findings.expectations.iter().filter(|expectation| expectation.held == Some(false)).count();
     let open = findings.expectations.iter().filter(|expectation| expectation.held.is_none()).count();
     match (all, failed, open) {
-        (0, ..) => (outcome_mood(findings.outcome), "no expectations stated".to_owned()),
-        (_, 0, 0) => (Mood::Good, format!("{all} of {all} expectations hold")),
-        (_, 0, _) => (Mood::Unknown, format!("{open} of {all} expectations cannot be told")),
-        _ => (Mood::Bad, format!("{failed} of {all} expectations failed")),
+        (0, ..) => "no expectations stated".to_owned(),
+        (_, 0, 0) => format!("{all} of {all} expectations hold"),
+        (_, 0, _) => format!("{open} of {all} expectations cannot be told"),
+        _ => format!("{failed} of {all} expectations failed"),
+    }
+}
+
+/// The colour of the headline, which is that of the exit code; without expectations a bad outcome is one, too.
+fn mood(findings: &Findings) -> Mood {
+    match findings.judgement() {
+        Judgement::Failed => Mood::Bad,
+        Judgement::Unknown => Mood::Unknown,
+        Judgement::Good if findings.expectations.is_empty() => outcome_mood(findings.outcome),
+        Judgement::Good => Mood::Good,
+    }
+}
+
+/// The state of the run, where it is not whole; how the expectations came out; the outcome.
+fn headline(findings: &Findings) -> String {
+    let (state, expected, outcome) = (&findings.state, expected(findings), findings.outcome.name());
+    match state.word {
+        RunWord::Running => format!("{STILL_RUNNING} · {outcome}"),
+        RunWord::Whole => format!("{expected} · {outcome}"),
+        word => format!("{word} · {expected} · {outcome}"),
     }
 }
 
 pub(super) fn verdict(findings: &Findings) -> Verdict {
-    let (mut mood, mut headline) = headline(findings);
+    let (mut mood, mut headline) = (mood(findings), headline(findings));
     let outcome = findings.outcome.name();
-    headline = format!("{headline} · {outcome}");
     if let Some(gap) = unwatched(findings) {
         headline = format!("{headline} · nobody watched for {}", time(gap.total_ns));
         // What holds may hold only because nobody looked.
@@ -84,25 +103,41 @@ pub(super) fn verdict(findings: &Findings) -> Verdict {
         mood,
         headline,
         checks: findings.expectations.iter().map(check).collect(),
-        facts: vec![
-            Fact {
-                label: "Outcome",
-                mood: outcome_mood(findings.outcome),
-                value: outcome.to_owned(),
-                rest: visible(&findings.outcome_rule),
-                code: false,
-            },
-            deadline_fact(findings),
-            lost_fact(findings),
-            Fact {
-                label: "Replay",
-                mood: Mood::Plain,
-                value: visible(&findings.replay),
-                rest: String::new(),
-                code: true,
-            },
-        ],
+        facts: state_fact(findings)
+            .into_iter()
+            .chain([
+                Fact {
+                    label: "Outcome",
+                    mood: outcome_mood(findings.outcome),
+                    value: outcome.to_owned(),
+                    rest: visible(&findings.outcome_rule),
+                    code: false,
+                },
+                deadline_fact(findings),
+                lost_fact(findings),
+                Fact {
+                    label: "Replay",
+                    mood: Mood::Plain,
+                    value: visible(&findings.replay),
+                    rest: String::new(),
+                    code: true,
+                },
+            ])
+            .collect(),
     }
+}
+
+/// Why the run is not whole.
+fn state_fact(findings: &Findings) -> Option<Fact> {
+    let (first, others) = findings.state.reasons.split_first()?;
+    let rest: Vec<&str> = others.iter().map(|reason| reason.text.as_str()).collect();
+    Some(Fact {
+        label: "Run",
+        mood: Mood::Unknown,
+        value: visible(findings.state.word.name()),
+        rest: visible(&[&[first.text.as_str()][..], &rest].concat().join(" ")),
+        code: false,
+    })
 }
 
 /// The times in which nobody watched, where they were long enough for a deadline to pass and no kernel kept it.
@@ -149,9 +184,11 @@ fn lost_fact(findings: &Findings) -> Fact {
     if totals.damaged > 0 {
         parts.push(counted(totals.damaged, "damaged place"));
     }
-    let (mood, value) = match parts.is_empty() {
-        true => (Mood::Good, "nothing".to_owned()),
-        false => (Mood::Warn, listed(&parts)),
+    let missing = findings.state.reasons.iter().any(|reason| reason.word == RunWord::Incomplete);
+    let (mood, value) = match (parts.is_empty(), missing) {
+        (true, false) => (Mood::Good, "nothing".to_owned()),
+        (true, true) => (Mood::Unknown, "not known: traces are missing".to_owned()),
+        (false, _) => (Mood::Warn, listed(&parts)),
     };
     let rest = format!(
         "{} recorded = {} explained + {} unexplained",
