@@ -1,8 +1,6 @@
 //! What must come out of runs whose answer is known.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod synthetic;
-
 use std::path::Path;
 
 use lab_analysis::findings::{Findings, Outcome};
@@ -10,7 +8,9 @@ use lab_model::{
     Approval, AuthEvent, Cause, EventKind, External, LifeStep, OperationKind, PhaseKind, Preset, ProcessId,
     ProcessLife, ReactTo, Recognized, SignedBy, SubjectClass, Ticks,
 };
-use synthetic::{Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time, sums_hold};
+use lab_testing::synthetic::{
+    self, Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time, sums_hold,
+};
 
 fn builder(name: &str, clients: usize) -> Builder {
     Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), name, lab(clients))

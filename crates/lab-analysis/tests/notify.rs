@@ -1,16 +1,14 @@
 //! What clients were told after it had happened: joined to operations, counted apart from decisions.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod synthetic;
-
 use std::path::Path;
 
 use lab_analysis::findings::{Findings, NotifySummary};
 use lab_model::{
     AuthEvents, Behavior, Lab, NotifyEvent, NotifyEvents, PhaseKind, Reaction, SubjectClass, Ticks,
 };
+use lab_testing::synthetic::{Builder, Dec, MS, Op, analyse_bytes, lab, sums_hold};
 use lab_trace::{Loss, LossKind, RecordId};
-use synthetic::{Builder, Dec, MS, Op, analyse_bytes, lab, sums_hold};
 
 const DRIVER_THREAD: u64 = 900;
 
