@@ -73,7 +73,7 @@ fn each_root_open_costs_n_times_n_plus_one_decisions() {
 fn three_scanners_tell_their_story() {
     check(&storm("story", 3, 60), |findings| {
         let text = &findings.findings[0].text;
-        assert!(text.starts_with("9 of 12 decisions") && text.contains("75.0 %"), "{text}");
+        assert!(text.starts_with("9 of 12 decisions") && text.contains("(75%)"), "{text}");
         assert_eq!(findings.cascades.worst[0].nodes.len(), 16, "4 operations and 12 decisions");
         assert_eq!(findings.cascades.worst[0].omitted, 0);
         let reasons: Vec<&str> = findings.cascades.worst.iter().map(|tree| tree.why.as_str()).collect();

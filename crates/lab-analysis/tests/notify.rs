@@ -135,5 +135,10 @@ fn a_trace_with_notices_is_read_without_its_end() {
     let findings = analyse_bytes(&run.lab, &bytes);
     sums_hold(&findings);
     assert_eq!(findings.clients[1].told.as_ref().map(|told| told.notices), Some(0));
-    assert!(findings.not_observed.iter().any(|note| note.contains("name a cause that is not in the traces")));
+    assert!(
+        findings
+            .not_observed
+            .iter()
+            .any(|note| note.contains("1 operation names a cause that is not in the traces"))
+    );
 }

@@ -14,6 +14,7 @@
 pub mod found;
 pub mod labs;
 pub mod recording;
+pub mod reports;
 pub mod simulated;
 pub mod synthetic;
 pub mod traces;

@@ -5,9 +5,9 @@ use lab_model::Total;
 
 use crate::{
     page::{Check, Fact, Mood, Remark, Verdict, listed},
-    units::{count, counted, share, time},
     visible::visible,
 };
+use lab_model::units::{count, count_of, counted, share, time};
 
 /// Below this headroom a client is marked.
 const HEADROOM_WARN: f64 = 0.5;
@@ -63,11 +63,14 @@ fn headline(findings: &Findings) -> (Mood, String) {
     let all = findings.expectations.len();
     let failed = findings.expectations.iter().filter(|expectation| expectation.held == Some(false)).count();
     let open = findings.expectations.iter().filter(|expectation| expectation.held.is_none()).count();
+    let of_all =
+        |part: usize| format!("{} of {}", count(count_of(part)), counted(count_of(all), "expectation"));
     match (all, failed, open) {
         (0, ..) => (outcome_mood(findings.outcome), "no expectations stated".to_owned()),
-        (_, 0, 0) => (Mood::Good, format!("{all} of {all} expectations hold")),
-        (_, 0, _) => (Mood::Unknown, format!("{open} of {all} expectations cannot be told")),
-        _ => (Mood::Bad, format!("{failed} of {all} expectations failed")),
+        (1, 0, 0) => (Mood::Good, format!("{} holds", of_all(1))),
+        (_, 0, 0) => (Mood::Good, format!("{} hold", of_all(all))),
+        (_, 0, _) => (Mood::Unknown, format!("{} cannot be told", of_all(open))),
+        _ => (Mood::Bad, format!("{} failed", of_all(failed))),
     }
 }
 
