@@ -18,9 +18,6 @@
 )]
 #![allow(clippy::unwrap_used, reason = "a failed measurement may end with a panic")]
 
-#[path = "../tests/synthetic/mod.rs"]
-mod synthetic;
-
 use std::{
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
@@ -28,7 +25,7 @@ use std::{
 };
 
 use lab_model::{PhaseKind, SubjectClass};
-use synthetic::{Builder, Dec, Op, lab, sums_hold};
+use lab_testing::synthetic::{Builder, Dec, Op, lab, sums_hold};
 
 fn memory(line: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

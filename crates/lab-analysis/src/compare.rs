@@ -18,7 +18,7 @@ pub const BAND: f64 = 0.05;
 /// The half width of a normal distribution's middle 95 %, in standard deviations.
 const NORMAL_95: f64 = 1.96;
 
-/// One run as it is compared.
+/// One of the two runs: its findings, and its settings as the stored `lab.yaml` has them. Both may be of different labs.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
     /// What it showed.
@@ -27,7 +27,7 @@ pub struct Run<'a> {
     pub settings: &'a BTreeMap<String, String>,
 }
 
-/// Two runs side by side.
+/// What differs between a first and a second run: settings as text, outcomes, and every number that either of them has.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// Settings that differ.
@@ -38,7 +38,7 @@ pub struct Comparison {
     pub numbers: Vec<NumberChange>,
 }
 
-/// A setting that differs.
+/// A setting that the two labs do not share, by its path in the lab file as it was resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SettingChange {
     /// Its path.
@@ -49,7 +49,8 @@ pub struct SettingChange {
     pub after: Option<String>,
 }
 
-/// A number of both runs.
+/// One number of a report in both runs, each with the interval that holds it in 95 of 100 runs; the interval is a point
+/// where the report has no spread. `None` where a run does not know the number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NumberChange {
     /// What it measures.
@@ -66,7 +67,7 @@ pub struct NumberChange {
     pub change: Change,
 }
 
-/// What a number counts in.
+/// What a number counts in, and so how it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
@@ -78,7 +79,8 @@ pub enum Unit {
     Share,
 }
 
-/// What became of a number.
+/// Whether the second run's number is another by more than chance: the intervals are apart, and the difference is larger
+/// than [`BAND`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
@@ -92,7 +94,7 @@ pub enum Change {
     Unknown,
 }
 
-/// Compares two runs.
+/// Puts two runs side by side. Numbers are in the order of the first report, then those that only the second has.
 #[must_use]
 pub fn compare(before: &Run<'_>, after: &Run<'_>) -> Comparison {
     let (one, other) = (numbers(before.findings), numbers(after.findings));

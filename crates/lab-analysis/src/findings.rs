@@ -158,7 +158,8 @@ pub struct Program {
     pub started_by: Vec<String>,
 }
 
-/// The machine a run took place on.
+/// The machine a run took place on, as the trace that frames the run says: the orchestrator's, or else the first. Empty and 0
+/// where a trace does not say.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// Kernel name and release.
@@ -171,7 +172,8 @@ pub struct Machine {
     pub version: String,
 }
 
-/// How a storm ended up.
+/// How a storm ended up, by the first rule that fits: deadlocked, divergent, too little evidence, saturated, and stable if
+/// nothing is still in flight. `outcome_rule` says the rule with its numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -202,7 +204,8 @@ impl Outcome {
     }
 }
 
-/// One thing worth knowing.
+/// One of the at most three sentences that open a report: what is bad comes first, then what came close, then what is
+/// remarkable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// One sentence in plain words with its numbers.
@@ -215,7 +218,8 @@ pub struct Finding {
     pub weight: Weight,
 }
 
-/// One expectation and what became of it.
+/// One condition of the lab file, or of the run itself (each planned fault came, the run was not cut short), and whether
+/// it held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Expectation {
     /// The condition as written in the lab file.
@@ -258,7 +262,8 @@ pub struct Latency {
     pub max: u64,
 }
 
-/// One phase that took place.
+/// One phase that took place: what the workload did in it, by root operations that *began* in it. A phase of length zero
+/// does not take place and is not listed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
     /// `baseline`, `control`, `external`, `storm` or `drain`.
@@ -386,7 +391,8 @@ pub struct Pipeline {
     pub slowest: Vec<SlowOperation>,
 }
 
-/// One client's part in the root operations.
+/// One client's part in the root operations of the storm that were completed and that it was asked about. Medians in
+/// nanoseconds over these alone, so the stages of clients that are asked about different operations do not add up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stage {
     /// The client.
@@ -399,7 +405,7 @@ pub struct Stage {
     pub last: u64,
 }
 
-/// A slow operation and its critical path.
+/// One of the slowest root operations of the storm, and on whom it waited, step by step. Times in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlowOperation {
     /// `open` or `exec`.
@@ -414,7 +420,8 @@ pub struct SlowOperation {
     pub steps: Vec<(String, u64)>,
 }
 
-/// Clients that waited for each other in a circle.
+/// Clients of which each waited for the next one's answer and the last for the first one's, with no worker left to give
+/// one. Instants and lengths in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WaitCycle {
     /// The clients, each waiting for the next, the last for the first.
@@ -431,7 +438,8 @@ pub struct WaitCycle {
     pub evidence: Vec<String>,
 }
 
-/// Calm after the storm.
+/// What was still asked after the load had stopped: from the storm's end to the end of the run, in nanoseconds and
+/// decisions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Drain {
     /// Decisions read after the storm's end.
@@ -446,7 +454,8 @@ pub struct Drain {
     pub quiet: bool,
 }
 
-/// A disturbance.
+/// Something that was done to a lab process, by the lab file's plan or by the run itself (a deadline kill, an
+/// interruption). Instants in nanoseconds from the run's origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultMark {
     /// When, from the run's origin.
@@ -467,7 +476,8 @@ pub struct FaultMark {
     pub planned: bool,
 }
 
-/// Rates, queues and headroom over time, in equal buckets over the whole run (at most 240).
+/// Rates, queues and headroom over time, in at most 240 equal buckets over the whole run. Every list has one entry a
+/// bucket; rows are in the order of the cause matrix's columns, or of the clients.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Series {
     /// The length of one bucket.
@@ -482,7 +492,8 @@ pub struct Series {
     pub root_ops: Vec<u64>,
 }
 
-/// The price of being asked.
+/// What being asked costs the workload: the median root operation of each phase in nanoseconds. `null` for a phase that
+/// did not take place or completed none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// Median root operation without clients.

@@ -1,6 +1,6 @@
 //! Turns places in traces back into what a person reads: paths, chains, trees, evidence.
 
-use lab_model::{Approval, NotifyEvent, OperationKind};
+use lab_model::{Approval, NotifyEvent, OperationKind, units::count};
 use lab_trace::{Decision, Entry, Operation, Record, RecordPart, Target, Trace};
 
 use crate::{
@@ -275,29 +275,10 @@ impl Show<'_> {
     }
 }
 
-/// A length of time in the unit that suits it, with three digits that matter.
-pub(crate) fn duration(nanoseconds: u64) -> String {
-    let value = nanoseconds as f64;
-    let (value, unit) = match nanoseconds {
-        0..1_000 => return format!("{nanoseconds} ns"),
-        1_000..1_000_000 => (value / 1e3, "µs"),
-        1_000_000..1_000_000_000 => (value / 1e6, "ms"),
-        _ => (value / 1e9, "s"),
-    };
-    let decimals = if value < 10.0 {
-        2
-    } else if value < 100.0 {
-        1
-    } else {
-        0
-    };
-    format!("{value:.decimals$} {unit}")
-}
-
-/// Nanoseconds as milliseconds with three decimals.
+/// Nanoseconds as milliseconds with three decimals, by which two instants of one wait can be told apart.
 pub(crate) fn milliseconds(nanoseconds: u64) -> String {
     let microseconds = nanoseconds / 1000;
-    format!("{}.{:03}", microseconds / 1000, microseconds % 1000)
+    format!("{}.{:03}", count(microseconds / 1000), microseconds % 1000)
 }
 
 fn approval(decision: &Decision) -> &'static str {

@@ -1,15 +1,13 @@
 //! Whatever bytes come in: no panic, sums that add up, and what is missing is said.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod synthetic;
-
 use std::path::Path;
 
 use lab_analysis::findings::Findings;
 use lab_model::{PhaseKind, SubjectClass};
+use lab_testing::synthetic::{Builder, Dec, Op, analyse_bytes, lab, sums_hold};
 use lab_trace::{RECORD_BYTES, RECORDS_OFFSET};
 use proptest::prelude::*;
-use synthetic::{Builder, Dec, Op, analyse_bytes, lab, sums_hold};
 
 /// The traces of a small run with everything in it, as bytes: orchestrator, two clients, driver.
 fn run(name: &str) -> Vec<Vec<u8>> {

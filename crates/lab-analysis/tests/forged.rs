@@ -2,14 +2,12 @@
 //! would give. None of them ends the program or is counted, and each is named.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod synthetic;
-
 use std::path::Path;
 
 use lab_analysis::findings::Findings;
 use lab_model::{PhaseKind, Ticks};
+use lab_testing::synthetic::{Builder, analyse_bytes, lab, sums_hold};
 use lab_trace::{Loss, LossKind};
-use synthetic::{Builder, analyse_bytes, lab, sums_hold};
 
 /// The number of the driver's trace.
 const DRIVER: usize = 3;

@@ -1,16 +1,14 @@
 //! Operations that clients were not asked about, counted from the other side.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod synthetic;
-
 use std::{collections::BTreeMap, path::Path};
 
 use lab_analysis::findings::{Approvals, Findings};
 use lab_model::{
     AuthEvent, AuthEvents, Behavior, Cache, Lab, OperationKind, PhaseKind, SubjectClass, Verdict,
 };
+use lab_testing::synthetic::{Builder, Dec, MS, Op, analyse_on, lab, sums_hold};
 use lab_trace::ThreadPurpose;
-use synthetic::{Builder, Dec, MS, Op, analyse_on, lab, sums_hold};
 
 /// `EPERM`, as a denied open ends.
 const EPERM: u32 = 1;

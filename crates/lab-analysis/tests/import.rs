@@ -5,18 +5,16 @@
     reason = "a test reads what it has written; a failed unwrap is a failed test"
 )]
 
-mod synthetic;
-
 use lab_analysis::{
     findings::{Findings, Outcome},
     import::{APPLE_SILICON, Import, Importer, Options, Recorder, findings},
 };
 use lab_model::{EventKind, NotifyEvent, SubjectClass, Ticks, Timebase};
+use lab_testing::synthetic::{analyse_bytes, lab};
 use lab_trace::{
     Decision, Entry, LossKind, MemoryTrace, Record, RecordPart, Trace, TraceWriter, WriterOptions,
 };
 use proptest::prelude::*;
-use synthetic::{analyse_bytes, lab};
 
 const VERSION_9: &str = include_str!("eslogger/version-9.jsonl");
 const VERSION_10: &str = include_str!("eslogger/version-10.jsonl");

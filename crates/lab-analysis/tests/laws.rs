@@ -1,8 +1,6 @@
 //! What must come out of runs whose answer is known.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod synthetic;
-
 use std::path::Path;
 
 use lab_analysis::findings::{Findings, Outcome};
@@ -10,7 +8,9 @@ use lab_model::{
     Approval, AuthEvent, Cause, EventKind, External, LifeStep, OperationKind, PhaseKind, Preset, ProcessId,
     ProcessLife, ReactTo, Recognized, SignedBy, SubjectClass, Ticks,
 };
-use synthetic::{Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time, sums_hold};
+use lab_testing::synthetic::{
+    self, Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time, sums_hold,
+};
 
 fn builder(name: &str, clients: usize) -> Builder {
     Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), name, lab(clients))
@@ -73,7 +73,7 @@ fn each_root_open_costs_n_times_n_plus_one_decisions() {
 fn three_scanners_tell_their_story() {
     check(&storm("story", 3, 60), |findings| {
         let text = &findings.findings[0].text;
-        assert!(text.starts_with("9 of 12 decisions") && text.contains("75.0 %"), "{text}");
+        assert!(text.starts_with("9 of 12 decisions") && text.contains("(75%)"), "{text}");
         assert_eq!(findings.cascades.worst[0].nodes.len(), 16, "4 operations and 12 decisions");
         assert_eq!(findings.cascades.worst[0].omitted, 0);
         let reasons: Vec<&str> = findings.cascades.worst.iter().map(|tree| tree.why.as_str()).collect();

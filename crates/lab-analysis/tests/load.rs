@@ -2,14 +2,12 @@
 //! planned and never began.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod synthetic;
-
 use std::path::Path;
 
 use lab_analysis::findings::{Findings, PlannedOps};
 use lab_model::{ExecTree, Lab, LoadKind, OperationKind, PhaseKind, Ticks, Workload};
+use lab_testing::synthetic::{Builder, Op, lab, sums_hold};
 use lab_trace::{Loss, LossKind, RecordId};
-use synthetic::{Builder, Op, lab, sums_hold};
 
 fn builder(name: &str, lab: Lab) -> Builder {
     Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), name, lab)

@@ -1,16 +1,14 @@
 //! What clients were told after it had happened: joined to operations, counted apart from decisions.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod synthetic;
-
 use std::path::Path;
 
 use lab_analysis::findings::{Findings, NotifySummary};
 use lab_model::{
     AuthEvents, Behavior, Lab, NotifyEvent, NotifyEvents, PhaseKind, Reaction, SubjectClass, Ticks,
 };
+use lab_testing::synthetic::{Builder, Dec, MS, Op, analyse_bytes, lab, sums_hold};
 use lab_trace::{Loss, LossKind, RecordId};
-use synthetic::{Builder, Dec, MS, Op, analyse_bytes, lab, sums_hold};
 
 const DRIVER_THREAD: u64 = 900;
 
@@ -137,5 +135,10 @@ fn a_trace_with_notices_is_read_without_its_end() {
     let findings = analyse_bytes(&run.lab, &bytes);
     sums_hold(&findings);
     assert_eq!(findings.clients[1].told.as_ref().map(|told| told.notices), Some(0));
-    assert!(findings.not_observed.iter().any(|note| note.contains("name a cause that is not in the traces")));
+    assert!(
+        findings
+            .not_observed
+            .iter()
+            .any(|note| note.contains("1 operation names a cause that is not in the traces"))
+    );
 }

@@ -1,13 +1,11 @@
 //! Runs in which nobody watched for a while: what is known stays known, and what is not is not called good.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod synthetic;
-
 use std::path::Path;
 
 use lab_analysis::findings::{Findings, Outcome};
 use lab_model::{Comparison, Decimal, Expectation, Expected, PhaseKind, Span, SubjectClass};
-use synthetic::{Builder, DEADLINE, Dec, MS, Op, analyse_on, lab, sums_hold};
+use lab_testing::synthetic::{Builder, DEADLINE, Dec, MS, Op, analyse_on, lab, sums_hold};
 
 /// The moment of the open that the tests are about; the gap begins a little later.
 const AT: u64 = 100 * MS;

@@ -12,6 +12,7 @@ use lab_client_core::{Backend, Disposition, Event, Intake};
 use lab_model::{
     AuthEvent, AuthEvents, EventKind, FileId, LifeStep, NotifyEvent, ProcessId, Signature, ThreadId, Verdict,
 };
+use lab_testing::recording::RecordingIntake;
 
 const KINDS: [EventKind; 3] =
     [EventKind::AUTH_OPEN, EventKind::AUTH_EXEC, EventKind::Notify(NotifyEvent::Fork)];
@@ -234,22 +235,11 @@ fn asked(
     if machine.happen(FakeEvent { target, ..fake_event(kind, inode) }).is_none() {
         return false;
     }
-    let (tokens, taken) = mpsc::channel();
     backend.handle(machine.deliver().unwrap(), Cache::Off);
     // One question, taken as a reader would: the reader ends when the backend is closed, so it is not run here.
-    struct One(mpsc::Sender<Ticket>);
-    impl Intake<Ticket> for One {
-        fn batch(&mut self) {}
-        fn event(&mut self, event: &Event<Ticket>) -> Disposition {
-            self.0.send(event.token).unwrap();
-            Disposition::Keep
-        }
-        fn answering(&mut self) {}
-        fn answered(&mut self, _: usize, _: u32) {}
-        fn lost(&mut self, _: u64) {}
-    }
-    backend.receive_one(&mut One(tokens));
-    let token = taken.recv().unwrap();
+    let mut taken = RecordingIntake::new(keep_for_later);
+    backend.receive_one(&mut taken);
+    let token = taken.events[0].token;
     if keep == Keep::Yes {
         backend.cache_answer(token, kind).unwrap();
     }
@@ -311,9 +301,9 @@ fn a_file_is_signed_by_somebody_when_it_is_the_program_of_an_exec() {
         let target = Some((b"/arena/programs/tool".to_vec(), FileId { device: 1, inode: 9 }));
         machine.happen(FakeEvent { target, made, ..fake_event(kind, 9) }).unwrap();
         backend.handle(machine.deliver().unwrap(), Cache::Off);
-        let mut taken = TakeAll(Vec::new());
+        let mut taken = RecordingIntake::new(keep_for_later);
         backend.receive_one(&mut taken);
-        let token = taken.0[0];
+        let token = taken.events[0].token;
         let facts = backend.file(token, &|_| true).unwrap();
         backend.answer(token, Verdict::Allow).unwrap();
         backend.release(token);
@@ -370,11 +360,11 @@ fn a_process_tree_is_told_step_by_step_with_its_signers() {
         machine.happen(fake_event).unwrap();
         let message = machine.deliver().unwrap();
         backend.handle(message, Cache::Off);
-        let mut taken = TakeAll(Vec::new());
+        let mut taken = RecordingIntake::new(keep_for_later);
         if backend.handler().outstanding() > 0 {
             backend.receive_one(&mut taken);
         }
-        for token in taken.0 {
+        for Event { token, .. } in taken.events {
             backend.answer(token, Verdict::Allow).unwrap();
             backend.file(token, &|_| false).unwrap();
             backend.release(token);
@@ -400,20 +390,7 @@ fn a_process_tree_is_told_step_by_step_with_its_signers() {
     assert_eq!(machine.tally().retained, machine.tally().released);
 }
 
-/// Takes every event for later.
-struct TakeAll(Vec<Ticket>);
-
-impl Intake<Ticket> for TakeAll {
-    fn batch(&mut self) {}
-
-    fn event(&mut self, event: &Event<Ticket>) -> Disposition {
-        self.0.push(event.token);
-        Disposition::Keep
-    }
-
-    fn answering(&mut self) {}
-
-    fn answered(&mut self, _: usize, _: u32) {}
-
-    fn lost(&mut self, _: u64) {}
+/// Takes an event for later.
+fn keep_for_later(_: &Event<Ticket>) -> Disposition {
+    Disposition::Keep
 }

@@ -12,10 +12,11 @@ use lab_backend_es::{
     fake::{FakeConnection, FakeEvent, FakeMachine, FakeResponder},
     start,
 };
-use lab_client_core::{Backend, Disposition, DroppedNotifications, Event, Intake, Listener, Notification};
+use lab_client_core::{Backend, Disposition, DroppedNotifications, Event, Notification};
 use lab_model::{
     AuthEvents, EventKind, FileId, NotifyEvent, NotifyEvents, ProcessId, Signature, ThreadId, Ticks, Verdict,
 };
+use lab_testing::recording::{RecordingIntake, RecordingListener};
 
 /// The process that has both connections.
 const OWN: u32 = 50;
@@ -81,7 +82,7 @@ impl Rig {
 
     /// Everything told so far, to the end.
     fn heard(&self) -> Heard {
-        let mut heard = Heard::default();
+        let mut heard = Heard::new(|_| {});
         self.backend.close();
         self.backend.observe(&mut heard).unwrap();
         heard
@@ -95,37 +96,20 @@ impl Rig {
     }
 }
 
-#[derive(Default)]
-struct Heard {
-    notifications: Vec<Notification<Ticket>>,
-    untold: u64,
-    batches: Vec<usize>,
+/// What was told of, and nothing let go of meanwhile.
+type Heard = RecordingListener<Ticket, fn(&Notification<Ticket>)>;
+
+fn events<H>(heard: &RecordingListener<Ticket, H>) -> Vec<(NotifyEvents, u64)> {
+    heard.notifications.iter().map(|notification| (notification.events, notification.sequence)).collect()
 }
 
-impl Heard {
-    fn events(&self) -> Vec<(NotifyEvents, u64)> {
-        self.notifications.iter().map(|notification| (notification.events, notification.sequence)).collect()
-    }
-}
-
-impl Listener<Ticket> for Heard {
-    fn batch(&mut self) {
-        self.batches.push(0);
-    }
-
-    fn on_notify(&mut self, notification: &Notification<Ticket>) {
-        *self.batches.last_mut().unwrap() += 1;
-        self.notifications.push(*notification);
-    }
-
-    fn batch_over(&mut self) {}
-
-    fn on_dropped(&mut self, dropped: DroppedNotifications) {
-        match dropped {
-            DroppedNotifications::Events(count) => self.untold += count,
-            DroppedNotifications::Overflow => panic!("Endpoint Security says how many"),
-        }
-    }
+/// How many events were not told of; Endpoint Security says how many.
+fn untold<H>(heard: &RecordingListener<Ticket, H>) -> u64 {
+    let count = |dropped: &DroppedNotifications| match dropped {
+        DroppedNotifications::Events(count) => *count,
+        DroppedNotifications::Overflow => panic!("Endpoint Security says how many"),
+    };
+    heard.dropped.iter().map(count).sum()
 }
 
 fn one(event: NotifyEvent) -> NotifyEvents {
@@ -142,9 +126,9 @@ fn everything_is_told_once_in_order_with_who_did_it_to_what() {
     rig.deliver();
     assert_eq!(rig.backend.unread_notices(), 9);
     let heard = rig.heard();
-    assert_eq!((rig.backend.unread_notices(), heard.untold), (0, 0));
+    assert_eq!((rig.backend.unread_notices(), untold(&heard)), (0, 0));
     let expected: Vec<_> = NotifyEvent::ALL.iter().copied().map(one).zip(0..).collect();
-    assert_eq!(heard.events(), expected);
+    assert_eq!(events(&heard), expected);
     for (nth, notification) in (0..).zip(&heard.notifications) {
         assert_eq!(notification.subject, ThreadId { pid: 7, tid: 70, generation: 3 });
         assert_eq!(notification.kernel, Some(Ticks(1 + 10 * (nth + 1))), "the kernel's own time");
@@ -230,11 +214,11 @@ fn what_the_kernel_drops_is_counted_by_the_numbers_of_this_connection_alone() {
     rig.deliver();
     assert_eq!(rig.backend.unread_notices(), 5 + 6, "what is known to be lost is never silent");
     let heard = rig.heard();
-    assert_eq!((heard.notifications.len(), heard.untold, rig.telling.tally().dropped), (5, 6, 6));
+    assert_eq!((heard.notifications.len(), untold(&heard), rig.telling.tally().dropped), (5, 6, 6));
     assert_eq!(heard.notifications.last().unwrap().sequence, 10);
-    let mut asked = Asked::default();
+    let mut asked = RecordingIntake::new(allow);
     rig.backend.receive(&mut asked).unwrap();
-    assert_eq!((asked.questions, asked.lost), (0, 0), "no question was lost");
+    assert_eq!((asked.events.len(), asked.lost), (0, 0), "no question was lost");
 }
 
 #[test]
@@ -244,9 +228,10 @@ fn what_does_not_fit_is_counted_and_hinders_no_question() {
     let rounds = thread::scope(|scope| {
         let (backend, asking) = (&rig.backend, &rig.asking);
         let reader = scope.spawn(move || {
-            let mut asked = Asked { backend: Some(Arc::clone(backend)), ..Asked::default() };
+            let mut asked = RecordingIntake::telling(allow, |token| backend.release(token));
             backend.receive(&mut asked).unwrap();
-            (asked.questions, asked.lost)
+            assert!(asked.errors.is_empty(), "{:?}", asked.errors);
+            (asked.events.len() as u64, asked.lost)
         });
         for inode in 0..EACH {
             rig.happen(&fake_event(NotifyEvent::Open, inode));
@@ -263,7 +248,7 @@ fn what_does_not_fit_is_counted_and_hinders_no_question() {
     assert_eq!(rounds, (EACH, 0));
     let heard = rig.heard();
     assert_eq!(
-        (heard.notifications.len(), heard.untold),
+        (heard.notifications.len(), untold(&heard)),
         (8, EACH - 8),
         "the first stay, the rest is counted"
     );
@@ -279,12 +264,14 @@ fn an_observer_takes_what_comes_while_it_works() {
     const EVENTS: u64 = 20_000;
     let rig = Rig::new(1, 32, &[NotifyEvent::Open, NotifyEvent::Write]);
     let (done, finished) = mpsc::channel();
-    let heard = thread::scope(|scope| {
+    let (notifications, batches, untold) = thread::scope(|scope| {
         let backend = &rig.backend;
         let observer = scope.spawn(move || {
-            let mut heard = Releasing { heard: Heard::default(), done };
+            let mut heard =
+                RecordingListener::new(|told: &Notification<Ticket>| done.send(told.token).unwrap());
             backend.observe(&mut heard).unwrap();
-            heard.heard
+            let untold = untold(&heard);
+            (heard.notifications, heard.batches, untold)
         });
         // Reactions are let go of by other threads.
         scope.spawn(move || finished.into_iter().for_each(|token| backend.release(token)));
@@ -296,9 +283,9 @@ fn an_observer_takes_what_comes_while_it_works() {
         backend.close();
         observer.join().unwrap()
     });
-    assert_eq!(heard.notifications.len() as u64 + heard.untold, EVENTS, "told or counted, and never both");
-    assert!(heard.notifications.windows(2).all(|pair| pair[0].sequence < pair[1].sequence), "in order");
-    assert!(heard.batches.iter().all(|&batch| batch <= 1_024));
+    assert_eq!(notifications.len() as u64 + untold, EVENTS, "told or counted, and never both");
+    assert!(notifications.windows(2).all(|pair| pair[0].sequence < pair[1].sequence), "in order");
+    assert!(batches.iter().all(|&batch| batch <= 1_024));
     let tally = rig.telling.tally();
     assert_eq!((tally.retained, tally.released), (EVENTS, EVENTS));
 }
@@ -332,58 +319,7 @@ fn a_client_without_a_second_connection_is_told_nothing() {
     assert!(backend.notify(one(NotifyEvent::Open)).is_err());
 }
 
-/// Answers at once and lets go.
-#[derive(Default)]
-struct Asked {
-    backend: Option<Arc<EsBackend<FakeResponder>>>,
-    batch: Vec<Ticket>,
-    questions: u64,
-    lost: u64,
-}
-
-impl Intake<Ticket> for Asked {
-    fn batch(&mut self) {
-        self.batch.clear();
-    }
-
-    fn event(&mut self, event: &Event<Ticket>) -> Disposition {
-        self.questions += 1;
-        self.batch.push(event.token);
-        Disposition::Answer(Verdict::Allow)
-    }
-
-    fn answering(&mut self) {}
-
-    fn answered(&mut self, nth: usize, error: u32) {
-        assert_eq!(error, 0);
-        if let Some(backend) = &self.backend {
-            backend.release(self.batch[nth]);
-        }
-    }
-
-    fn lost(&mut self, events: u64) {
-        self.lost += events;
-    }
-}
-
-struct Releasing {
-    heard: Heard,
-    done: mpsc::Sender<Ticket>,
-}
-
-impl Listener<Ticket> for Releasing {
-    fn batch(&mut self) {
-        self.heard.batch();
-    }
-
-    fn on_notify(&mut self, notification: &Notification<Ticket>) {
-        self.heard.on_notify(notification);
-        self.done.send(notification.token).unwrap();
-    }
-
-    fn batch_over(&mut self) {}
-
-    fn on_dropped(&mut self, dropped: DroppedNotifications) {
-        self.heard.on_dropped(dropped);
-    }
+/// Allows at once.
+fn allow(_: &Event<Ticket>) -> Disposition {
+    Disposition::Answer(Verdict::Allow)
 }

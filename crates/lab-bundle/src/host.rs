@@ -27,7 +27,7 @@ pub const INSTALL_ENTITLEMENT: &str = "com.apple.developer.system-extension.inst
 /// The entitlements of `signing/system-extension-host.entitlements`, as they were when this crate was built.
 const HOST_ENTITLEMENTS: &str = include_str!("../../../signing/system-extension-host.entitlements");
 
-/// An app, and the clients that lie in it.
+/// The app that macOS wants around system extensions, and the clients that lie in it as such.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// The app itself; it is no client.

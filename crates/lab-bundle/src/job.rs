@@ -7,7 +7,7 @@ const ENDPOINT_SECURITY: &str = "ENDPOINTSECURITY";
 /// Its code for a deadline that passed without an answer.
 const DEADLINE_MISSED: i64 = 2;
 
-/// What launchd knows of one job.
+/// What `launchctl print` says of one job: its process, if any, and how the last one ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobState {
     /// The process; `None` when it does not run.

@@ -81,7 +81,7 @@ impl Places {
     }
 }
 
-/// One launchd job of the lab, found on the machine.
+/// One launchd job of the lab that was found on the machine, by its property list; who installed it does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InstalledJob {
     /// Its label: the bundle ID.

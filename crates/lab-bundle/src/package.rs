@@ -15,7 +15,7 @@ use crate::{BundleError, Template};
 /// Anybody may run a client's executable, only its owner may change it.
 pub(crate) const EXECUTABLE_MODE: u32 = 0o755;
 
-/// One packaged client on disk.
+/// One packaged client on disk: its folder, and its identity as the property list has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
     /// The client it is for.

@@ -16,7 +16,7 @@ use crate::{Architecture, Bundle, BundleError, architecture::HEADER_BYTES, prope
 /// The largest `Info.plist` that is read; ours has under 2 KiB.
 const INFO_PLIST_BYTES_MAX: u64 = 1 << 20;
 
-/// One thing that was looked at in one bundle.
+/// One question that [`verify`] put to one bundle, and the answer in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// The client whose bundle it is.

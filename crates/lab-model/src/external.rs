@@ -52,7 +52,7 @@ pub enum Ready {
     Line(String),
 }
 
-/// The kinds of file system that an arena can be.
+/// The kinds of file system that an arena can be. A product may mark only some kinds; `tmpfs` is the lab's own choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ArenaKind {

@@ -334,7 +334,8 @@ impl FaultAction {
     }
 }
 
-/// What happened to a planned fault.
+/// A step in the life of a planned fault, as traces record it: from its beginning to the word of whom it is on that it is
+/// over; or that it found nobody, or never came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultStage {
     /// It was done, or a client was told so.

@@ -10,7 +10,7 @@ const CLIENT_ID_BYTES_MAX: usize = 32;
 /// The longest bundle ID, in bytes (the limit App Store Connect enforces).
 const BUNDLE_ID_BYTES_MAX: usize = 155;
 
-/// What is wrong with an identifier.
+/// Why a text is no client ID or bundle ID; the message says which rule it breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidIdentity {
     /// Not a client ID.

@@ -110,7 +110,7 @@ impl Lab {
     }
 }
 
-/// The kernel a lab runs on.
+/// The kernel a lab runs on, as the lab file or the command line asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BackendChoice {
@@ -137,7 +137,7 @@ impl BackendChoice {
     }
 }
 
-/// One client of a lab.
+/// One client of a lab: who it is, how it behaves, and whether it is started again when it dies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
     /// Its name in this lab.
@@ -215,7 +215,7 @@ impl PhaseKind {
     }
 }
 
-/// One phase of a run.
+/// One phase of a run that takes place, and how long it lasts at the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phase {
     /// Which one.
@@ -262,7 +262,7 @@ impl Phases {
     }
 }
 
-/// Limits that keep a lab from harming its machine.
+/// Limits that keep a lab from harming its machine: bytes of traces and arena, and the length of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Safety {
     /// The most a single trace file may grow to, in bytes; what comes after is counted as lost.

@@ -23,6 +23,7 @@ mod participant;
 mod span;
 mod subject;
 mod time;
+pub mod units;
 mod visible;
 mod workload;
 

@@ -29,7 +29,8 @@ impl ProcessId {
     }
 }
 
-/// What became of a process.
+/// What became of a process, as a kernel tells it (Endpoint Security: NOTIFY fork, exec and exit), or that a first question
+/// was about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LifeStep {
     /// It was there when it was first asked about.

@@ -1,6 +1,6 @@
 //! What a run's report offers to expectations: every metric, its unit, and the measure that has it.
 
-/// What a metric's number counts.
+/// What a metric's value is: it decides how a lab file may write the other side of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MetricUnit {
     /// Whole things.

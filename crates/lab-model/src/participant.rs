@@ -108,7 +108,7 @@ impl Helpers {
     pub const SUFFIX: &'static str = "/helpers";
 }
 
-/// A daemon that a client asks.
+/// A daemon that a client asks, on which events, and whether it waits for the reply before it answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedDaemon {
     /// Which daemon of the lab.

@@ -8,7 +8,7 @@ use strum::{IntoStaticStr, VariantNames};
 
 use crate::{Distribution, PhaseKind, Span};
 
-/// One load on the lab.
+/// One load on the lab: what it does, with how many workers, how fast, how often and in which phases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
 pub struct Workload {

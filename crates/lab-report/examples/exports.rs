@@ -2,21 +2,13 @@
 //! `cargo run -p lab-report --example exports -- FOLDER`.
 #![expect(clippy::disallowed_methods, reason = "this program is there to write files")]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap may end this program")]
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the synthetic runs are shared with the analysis, which uses more of them"
-)]
-
-#[path = "../../lab-analysis/tests/synthetic/mod.rs"]
-mod synthetic;
 
 use std::{env, error::Error, fs, path::PathBuf};
 
 use lab_model::{NotifyEvent, PhaseKind};
 use lab_report::{export, html, json};
+use lab_testing::synthetic::{Builder, lab};
 use lab_trace::Trace;
-use synthetic::{Builder, lab};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(env::args_os().nth(1).ok_or("a folder is needed")?);

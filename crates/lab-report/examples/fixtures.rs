@@ -1,18 +1,15 @@
-//! Writes the reports of the test fixtures into a folder, to be looked at in a browser:
+//! Writes the reports that the tests render into a folder, to be looked at in a browser:
 //! `cargo run -p lab-report --example fixtures -- FOLDER`.
 #![expect(clippy::disallowed_methods, reason = "this program is there to write files")]
-#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::unwrap_used, reason = "fixtures")]
-
-#[path = "../tests/fixtures/mod.rs"]
-mod fixtures;
 
 use std::{env, error::Error, fs, path::PathBuf};
 
 use lab_report::html;
+use lab_testing::reports;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(env::args_os().nth(1).ok_or("a folder is needed")?);
-    for (name, findings) in fixtures::all() {
+    for (name, findings) in reports::all() {
         let clients = folder.join(name).join("clients");
         fs::create_dir_all(&clients)?;
         fs::write(folder.join(name).join("report.html"), html::run(&findings))?;

@@ -14,5 +14,4 @@ pub mod json;
 mod page;
 pub mod sweep;
 pub mod text;
-pub mod units;
 mod visible;

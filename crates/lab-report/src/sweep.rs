@@ -2,12 +2,10 @@
 //!
 //! Self-contained and without any script. Every text that comes from outside is escaped.
 
-use crate::{
-    html::svg::{Anchor, Svg, escape, short, spread},
-    units,
-};
+use crate::html::svg::{Anchor, Svg, escape, short, spread};
+use lab_model::units;
 
-/// A figure over several runs.
+/// One figure over the runs of a cell: low is at most median is at most high, in the unit of its field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
     /// The lowest.
@@ -18,7 +16,8 @@ pub struct Figure {
     pub high: f64,
 }
 
-/// One combination of settings and what its runs showed.
+/// One combination of the settings that were varied, and what its runs showed. A figure is `None` where no run of it knew
+/// one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
     /// The values, in the order of the axes.
@@ -27,13 +26,14 @@ pub struct Cell {
     pub outcome: String,
     /// Median time of a root operation in the storm.
     pub open_p50_ns: Option<Figure>,
-    /// What 99 % of them took at most.
+    /// What 99% of them took at most.
     pub open_p99_ns: Option<Figure>,
     /// Decisions for each root operation.
     pub amplification: Option<Figure>,
 }
 
-/// A whole sweep.
+/// All that the page of a sweep shows: the axes, and a cell for each combination of their values. The last axis varies
+/// fastest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sweep {
     /// The lab.
@@ -159,7 +159,8 @@ fn price(sweep: &Sweep, axis: usize) -> String {
     }
     let left_out = groups.len().saturating_sub(shown.len());
     let more = if left_out > 0 {
-        format!("<p>{left_out} more lines are in the table only.</p>")
+        let lines = units::agreeing(units::count_of(left_out), "more line is", "more lines are");
+        format!("<p>{lines} in the table only.</p>")
     } else {
         String::new()
     };

@@ -1,13 +1,5 @@
 //! Exports of runs whose answer is known.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the synthetic runs are shared with the analysis, which uses more of them"
-)]
-
-#[path = "../../lab-analysis/tests/synthetic/mod.rs"]
-mod synthetic;
 
 use std::path::Path;
 
@@ -20,8 +12,8 @@ use lab_report::{
     export::{Caps, Exported, jsonl, perfetto},
     text::Style,
 };
+use lab_testing::synthetic::{Builder, Dec, Op, Run, analyse_bytes, lab};
 use lab_trace::{MemoryTrace, Trace, WriterOptions};
-use synthetic::{Builder, Dec, Op, Run, analyse_bytes, lab};
 
 const ROOTS: u64 = 50;
 const CLIENTS: u64 = 3;

@@ -1,11 +1,10 @@
 //! The HTML reports: whole, escaped, small, and asking nothing of any network.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod fixtures;
-
 use std::sync::OnceLock;
 
 use lab_report::html;
+use lab_testing::reports;
 
 const VOID: [&str; 3] = ["meta", "line", "br"];
 
@@ -14,7 +13,7 @@ fn pages() -> &'static [(String, String)] {
     static PAGES: OnceLock<Vec<(String, String)>> = OnceLock::new();
     PAGES.get_or_init(|| {
         let mut pages = Vec::new();
-        for (name, findings) in fixtures::all() {
+        for (name, findings) in reports::all() {
             pages.push((name.to_owned(), html::run(&findings)));
             for client in findings.clients.iter().take(8) {
                 pages.push((
@@ -144,7 +143,7 @@ fn every_picture_is_there_with_words_for_who_does_not_see_it() {
         assert!(stable.contains(&format!("<svg id=\"picture-{name}\" role=\"img\" aria-label=\"")), "{name}");
     }
     assert!(run_of("deadlocked").contains("<svg id=\"picture-wait-cycle-0\" role=\"img\""));
-    let client = html::client(&fixtures::stable(), "bravo").unwrap();
+    let client = html::client(&reports::stable(), "bravo").unwrap();
     for name in ["client-spectrum", "time-spent", "client-queue", "client-headroom"] {
         assert!(client.contains(&format!("<svg id=\"picture-{name}\" role=\"img\"")), "{name}");
     }
@@ -166,7 +165,7 @@ fn what_was_capped_says_so() {
 
 #[test]
 fn links_between_reports_lead_to_files_that_exist() {
-    let findings = fixtures::hostile();
+    let findings = reports::hostile();
     let page = run_of("hostile");
     let id = &findings.clients[0].id;
     let file = html::file_name(id);
@@ -178,5 +177,5 @@ fn links_between_reports_lead_to_files_that_exist() {
 
 #[test]
 fn the_same_findings_give_the_same_bytes() {
-    assert!(html::run(&fixtures::divergent()) == html::run(&fixtures::divergent()));
+    assert!(html::run(&reports::divergent()) == html::run(&reports::divergent()));
 }

@@ -1,25 +1,17 @@
 //! The Parquet export, read back and held against the JSON lines of the same run.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "what reads the file back reads a file")]
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the synthetic runs are shared with the analysis, which uses more of them"
-)]
-
-#[path = "../../lab-analysis/tests/synthetic/mod.rs"]
-mod synthetic;
 
 use std::{fs::File, path::Path};
 
 use lab_model::{NotifyEvent, PhaseKind, SubjectClass};
 use lab_report::export;
+use lab_testing::synthetic::{Builder, Dec, Op, lab};
 use lab_trace::Trace;
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
     record::{Field, Row},
 };
-use synthetic::{Builder, Dec, Op, lab};
 
 /// The value at a path such as `lab.cause.actor`, as text; `null` where there is none.
 fn at(row: &Row, path: &str) -> String {

@@ -8,54 +8,26 @@
 
 use std::time::Instant;
 
-use lab_model::{
-    BackendChoice, Behavior, Client, Lab, LoadKind, OpenStorm, Phases, Preset, Rate, Safety, Span, Workload,
-};
+use lab_model::{Behavior, Lab, LoadKind, Preset, Span};
 use lab_sim::{Counting, Kernel, Options, simulate};
+use lab_testing::labs;
 
 const DECISIONS: u64 = 10_000_000;
 const PER_SECOND_MIN: f64 = 3e6;
 const SECONDS_MAX: f64 = 10.0;
 const RESIDENT_KIB_MAX: u64 = 1 << 20;
 
+/// Two workers that open 500 files without a pause and without an end.
 fn lab(clients: usize, behavior: &Behavior) -> Lab {
-    let client = |number: usize| Client {
-        id: format!("c{number}").parse().expect("a client ID"),
-        bundle_id: format!("com.example.c{number}").parse().expect("a bundle ID"),
-        behavior: behavior.clone(),
-        restart: None,
-    };
-    Lab {
-        name: "bench".to_owned(),
-        about: String::new(),
-        seed: 42,
-        backend: BackendChoice::Sim,
-        deadline: Span::from_secs(5),
-        clients: (0..clients).map(client).collect(),
-        daemons: Vec::new(),
-        external: Vec::new(),
-        faults: Vec::new(),
-        hold: Vec::new(),
-        phases: Phases {
-            baseline: Span::default(),
-            control: Span::default(),
-            external: Span::default(),
-            storm: Span::from_secs(100_000),
-            drain: Span::from_secs(10),
-        },
-        workload: vec![Workload {
-            workers: 2,
-            rate: Rate::Max,
-            operations_max: None,
-            ..Workload::of(LoadKind::OpenStorm(OpenStorm {
-                files: 500,
-                directory: "files".to_owned(),
-                file_bytes: 4096,
-            }))
-        }],
-        expect: Vec::new(),
-        safety: Safety { run_max: Span::from_secs(1_000_000), ..Safety::default() },
+    let mut lab = labs::lab(clients, behavior, 0);
+    lab.deadline = Span::from_secs(5);
+    lab.phases.storm = Span::from_secs(100_000);
+    lab.safety.run_max = Span::from_secs(1_000_000);
+    lab.workload[0].operations_max = None;
+    if let LoadKind::OpenStorm(storm) = &mut lab.workload[0].kind {
+        storm.files = 500;
     }
+    lab
 }
 
 /// The time this process has had a processor, in nanoseconds; `None` where the system does not say.

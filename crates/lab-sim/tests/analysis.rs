@@ -3,20 +3,13 @@
 
 mod common;
 
-use common::{KERNELS, exec_storm, lab, peer_scanner, scanner};
-use lab_analysis::{Context, analyse, findings::Findings};
+use common::KERNELS;
 use lab_model::{AuthEvent, ExecProgram, Lab, Preset, Rate, Span, When};
-use lab_sim::{Kernel, Options, Summary, Traces, simulate};
-use lab_trace::Trace;
-
-fn analysed(lab: &Lab, kernel: Kernel) -> (Summary, Findings) {
-    let mut traces = Traces::new(lab.safety.trace_bytes_max);
-    let summary = simulate(lab, &Options::new(lab, kernel), &mut traces);
-    let files = traces.into_files();
-    let traces: Vec<Trace<'_>> = files.iter().map(|file| Trace::parse(&file.bytes).unwrap()).collect();
-    let context = Context { lab, run: "run", backend: kernel.name(), replay: "replay", unreadable: &[] };
-    (summary, analyse(&traces, &context))
-}
+use lab_sim::Kernel;
+use lab_testing::{
+    labs::{self, exec_storm, lab, peer_scanner, scanner},
+    simulated::analysed,
+};
 
 fn phased(mut lab: Lab) -> Lab {
     lab.phases.baseline = Span::from_millis(20);
@@ -47,7 +40,7 @@ fn every_decision_is_explained_and_the_law_holds() {
 #[test]
 fn analysis_and_simulator_agree_on_the_outcome() {
     let mut late = lab(3, &scanner(), 1);
-    late.workload = vec![common::open_storm(2, Rate::PerSecond(20_000), None)];
+    late.workload = vec![labs::open_storm(2, Rate::PerSecond(20_000), None)];
     let mut deadlock = lab(2, &peer_scanner(4, When::Before), 200);
     deadlock.deadline = Span::from_millis(100);
     let labs = [
@@ -74,7 +67,7 @@ fn the_drain_waits_for_what_was_put_off_until_after_the_answer() {
     behavior.reactions[AuthEvent::Open].when = When::After;
     let mut lab = phased(lab(3, &behavior, 1));
     lab.phases.storm = Span::from_millis(50);
-    lab.workload = vec![common::open_storm(2, Rate::Max, None)];
+    lab.workload = vec![labs::open_storm(2, Rate::Max, None)];
     for (kernel, law) in [(Kernel::Fanotify, 12.0), (Kernel::EndpointSecurity, 9.0)] {
         for seed in 0..5 {
             lab.seed = seed;
@@ -106,7 +99,7 @@ fn a_knee_is_where_the_clients_no_longer_keep_up() {
     let mut lab = lab(3, &scanner(), 1);
     lab.phases.storm = Span::from_millis(1200);
     let knee = lab_model::Knee { from: 500, to: 16_000, steps: 6 };
-    lab.workload = vec![exec_storm(ExecProgram::Static, 1), common::open_storm(4, Rate::Knee(knee), None)];
+    lab.workload = vec![exec_storm(ExecProgram::Static, 1), labs::open_storm(4, Rate::Knee(knee), None)];
     let (_, findings) = analysed(&lab, Kernel::Fanotify);
     let found = findings.knee.unwrap();
     assert_eq!((found.load.as_str(), found.steps.len()), ("open_storm", 6));

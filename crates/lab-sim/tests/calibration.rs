@@ -3,11 +3,12 @@
 
 mod common;
 
-use common::{KERNELS, exec_storm, lab, open_storm, scanner};
+use common::KERNELS;
 use lab_model::{ExecProgram, ExecStorm, ExecTree, Lab, LoadKind, PhaseKind, Rate, Span, Workload};
 use lab_sim::{
     Calibration, Costs, Evidence, Kernel, Measured, Options, Traces, calibrate, measure, simulate,
 };
+use lab_testing::labs::{self, exec_storm, lab, open_storm, scanner};
 use lab_trace::Trace;
 
 fn measured(lab: &Lab, kernel: Kernel, costs: Costs) -> Measured {
@@ -148,7 +149,7 @@ fn what_one_lab_teaches_holds_for_another() {
 
 #[test]
 fn a_storm_that_does_not_end_is_not_fitted() {
-    let endless = lab(2, &common::peer_scanner(2, lab_model::When::After), 50);
+    let endless = lab(2, &labs::peer_scanner(2, lab_model::When::After), 50);
     let real = Measured { storm_open: Some(lab_sim::Spread { p50: 1, p99: 1 }), ..Measured::default() };
     assert_eq!(fitted(&endless, Kernel::Fanotify, &real).storm_ratio, None);
 }

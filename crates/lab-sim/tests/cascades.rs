@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{KERNELS, lab, peer_scanner, run, run_with, scanner};
+use common::{KERNELS, run, run_with};
 use lab_model::{Approval, AuthEvent, Behavior, PhaseKind, ReactTo, Span, When};
 use lab_sim::{Costs, Kernel, Outcome};
+use lab_testing::labs::{self, lab, peer_scanner, scanner};
 
 #[test]
 fn clients_that_scan_each_other_before_they_answer_deadlock_with_any_number_of_workers() {
@@ -132,7 +133,7 @@ fn a_workload_that_asks_for_too_much_falls_behind() {
     let slow = Behavior { delay: Span::from_millis(2).into(), ..Behavior::noop() };
     let mut lab = lab(3, &slow, 1);
     lab.phases.storm = Span::from_secs(4);
-    let rate = |per_second| vec![common::open_storm(1, lab_model::Rate::PerSecond(per_second), None)];
+    let rate = |per_second| vec![labs::open_storm(1, lab_model::Rate::PerSecond(per_second), None)];
     lab.workload = rate(1000);
     assert_eq!(run(&lab, Kernel::Fanotify).outcome, Outcome::Saturated);
     lab.workload = rate(10);
@@ -148,7 +149,7 @@ fn a_full_queue_lets_questions_through_on_endpoint_security() {
     lab.deadline = Span::from_secs(3600);
     lab.phases.storm = Span::from_secs(2);
     lab.phases.drain = Span::from_secs(1);
-    lab.workload = vec![common::open_storm(256, lab_model::Rate::Max, None); 30];
+    lab.workload = vec![labs::open_storm(256, lab_model::Rate::Max, None); 30];
     let costs = Costs { read_call: 50_000, ..Costs::default() };
     let summary = run_with(&lab, Kernel::EndpointSecurity, costs);
     assert!(summary.dropped > 0, "{}", summary.pending_max);

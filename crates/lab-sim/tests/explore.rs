@@ -5,12 +5,13 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{KERNELS, lab, open_storm, peer_scanner, run, scanner};
+use common::{KERNELS, run};
 use lab_model::{AuthEvent, FaultAction, Lab, PlannedFault, Preset, Rate, Span, When};
 use lab_sim::{
     Axis, Costs, Kernel, Ladder, Mitigation, Options, Outcome, cells, ladder, minimize, run_cell,
     search_swarm, swarm, trials,
 };
+use lab_testing::labs::{lab, open_storm, peer_scanner, scanner};
 
 const SEEDS: [u64; 3] = [1, 2, 3];
 

@@ -3,15 +3,16 @@
 
 mod common;
 
-use common::{KERNELS, exec_storm, lab, run, run_with, scanner};
+use common::{KERNELS, run, run_with};
 use lab_model::{
     AuthEvent, AuthEvents, Behavior, Cache, Concurrency, DenyRule, ExecProgram, Lab, LoadKind, Mute,
     PhaseKind, Rate, Reaction, Span, Via, Workload,
 };
 use lab_sim::{Costs, Counting, EsCache, Kernel, Options, Outcome, Size, Summary, plan, simulate};
+use lab_testing::labs::{self, exec_storm, lab, scanner};
 
 fn storm(directory: &str, files: u32) -> Workload {
-    let load = common::open_storm(1, Rate::Max, Some(100));
+    let load = labs::open_storm(1, Rate::Max, Some(100));
     let LoadKind::OpenStorm(storm) = load.kind.clone() else { unreachable!() };
     let storm = lab_model::OpenStorm { directory: directory.to_owned(), files, ..storm };
     Workload { kind: LoadKind::OpenStorm(storm), ..load }
@@ -168,7 +169,7 @@ fn a_busy_client_needs_a_processor() {
     let one_core = Costs { cores: 1, ..Costs::default() };
     let took = |behavior: Behavior, cores: Costs| {
         let mut lab = lab(4, &behavior, 4);
-        lab.workload = vec![common::open_storm(1, Rate::Max, Some(4))];
+        lab.workload = vec![labs::open_storm(1, Rate::Max, Some(4))];
         let summary = run_with(&lab, Kernel::EndpointSecurity, cores);
         summary.phase(PhaseKind::Storm).unwrap().root_latency.mean().unwrap()
     };

@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{KERNELS, exec_storm, lab, run, run_with, scanner};
+use common::{KERNELS, run, run_with};
 use lab_model::{AuthEvent, Behavior, ExecProgram, PhaseKind, Preset, Reaction, Span};
 use lab_sim::{Costs, Kernel, Outcome};
+use lab_testing::labs::{self, exec_storm, lab, scanner};
 
 const ROOTS: u64 = 7;
 
@@ -108,7 +109,7 @@ fn who_sees_whose_operations() {
 /// Opens a client costs in the storm, by one opener.
 fn median(clients: usize, kernel: Kernel, costs: Costs) -> u64 {
     let mut lab = lab(clients, &Behavior::noop(), 400);
-    lab.workload = vec![common::open_storm(1, lab_model::Rate::Max, Some(400))];
+    lab.workload = vec![labs::open_storm(1, lab_model::Rate::Max, Some(400))];
     let summary = run_with(&lab, kernel, costs);
     summary.phase(PhaseKind::Storm).and_then(|phase| phase.root_latency.mean()).unwrap()
 }
@@ -156,7 +157,7 @@ fn fanotify_adds_up_and_endpoint_security_waits_for_the_slowest() {
     // One after the other: 60 ms, and more because two openers share three clients that do one thing at a time.
     assert!(sum > 60_000_000, "{sum}");
     let mut lab = lab(3, &slow, 4);
-    lab.workload = vec![common::open_storm(1, lab_model::Rate::Max, Some(4))];
+    lab.workload = vec![labs::open_storm(1, lab_model::Rate::Max, Some(4))];
     let sum = run_with(&lab, Kernel::Fanotify, costs);
     let max = run_with(&lab, Kernel::EndpointSecurity, costs);
     let mean = |summary: &lab_sim::Summary| {

@@ -5,26 +5,21 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{KERNELS, lab, mix, scanner};
-use lab_analysis::{Context, analyse, findings::Findings};
+use common::KERNELS;
+use lab_analysis::findings::Findings;
 use lab_model::{
     AuthEvent, Behavior, Cache, Concurrency, ExecTree, Lab, LoadKind, PhaseKind, Rate, Reaction, Span, Via,
     Workload,
 };
-use lab_sim::{
-    Costs, Kernel, Options, Outcome, Size, Summary, Traces, check_determinism, not_simulated, plan, simulate,
+use lab_sim::{Costs, Kernel, Options, Outcome, Size, Summary, check_determinism, plan};
+use lab_testing::{
+    labs::{self, lab, mix, scanner},
+    simulated::analysed,
 };
-use lab_trace::Trace;
 use lab_workload::{Action, PhaseLimits, schedules};
 
 fn run(lab: &Lab, kernel: Kernel) -> (Summary, Findings) {
-    assert_eq!(not_simulated(lab), None);
-    let mut traces = Traces::new(lab.safety.trace_bytes_max);
-    let summary = simulate(lab, &Options::new(lab, kernel), &mut traces);
-    let files = traces.into_files();
-    let traces: Vec<Trace<'_>> = files.iter().map(|file| Trace::parse(&file.bytes).unwrap()).collect();
-    let context = Context { lab, run: "run", backend: kernel.name(), replay: "replay", unreadable: &[] };
-    let findings = analyse(&traces, &context);
+    let (summary, findings) = analysed(lab, kernel);
     assert_eq!(findings.totals.unexplained, 0, "{kernel:?}");
     assert_eq!(findings.totals.decisions, summary.decisions);
     check_determinism(lab, &Options::new(lab, kernel)).unwrap();
@@ -134,7 +129,7 @@ fn bursts_and_ramps_are_followed_to_the_operation() {
         for rate in [burst, Rate::Ramp { from: 100, to: 3000 }] {
             let mut lab = lab(2, &scanner(), 1);
             lab.phases.storm = Span::from_secs(1);
-            lab.workload = vec![common::open_storm(3, rate, None)];
+            lab.workload = vec![labs::open_storm(3, rate, None)];
             let limits =
                 PhaseLimits { phase: PhaseKind::Storm, span: lab.phases.storm, operations_max: None };
             let planned: usize =

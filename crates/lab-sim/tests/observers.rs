@@ -3,16 +3,16 @@
 
 mod common;
 
-use common::{exec_storm, lab, mix, open_storm, run, scanner};
-use lab_analysis::{Context, analyse, findings::Findings};
+use common::run;
 use lab_model::{
     AuthEvent, AuthEvents, Behavior, DenyRule, ExecProgram, FaultAction, Lab, NotifyEvent, PlannedFault,
     Rate, ReactTo, Reaction, Span,
 };
-use lab_sim::{
-    Costs, Kernel, Options, Outcome, Size, Summary, Traces, check_determinism, not_simulated, plan, simulate,
+use lab_sim::{Costs, Kernel, Options, Outcome, Size, check_determinism, not_simulated, plan};
+use lab_testing::{
+    labs::{exec_storm, lab, mix, open_storm, scanner},
+    simulated::analysed,
 };
-use lab_trace::Trace;
 use proptest::prelude::*;
 
 fn observer(notify: &[NotifyEvent], on_notify: Reaction) -> Behavior {
@@ -32,20 +32,11 @@ fn beside_scanners(observer: Behavior, operations: u64) -> Lab {
     lab
 }
 
-fn found(lab: &Lab, kernel: Kernel) -> (Summary, Findings) {
-    let mut traces = Traces::default();
-    let summary = simulate(lab, &Options::new(lab, kernel), &mut traces);
-    let files = traces.into_files();
-    let traces: Vec<Trace<'_>> = files.iter().map(|file| Trace::parse(&file.bytes).unwrap()).collect();
-    let context = Context { lab, run: "run", backend: kernel.name(), replay: "replay", unreadable: &[] };
-    (summary, analyse(&traces, &context))
-}
-
 #[test]
 fn who_is_only_told_keeps_nobody_waiting() {
     for kernel in common::KERNELS {
         let lab = beside_scanners(observer(&[NotifyEvent::Open], Reaction::none()), 300);
-        let (summary, findings) = found(&lab, kernel);
+        let (summary, findings) = analysed(&lab, kernel);
         let each = if kernel == Kernel::Fanotify { 6 } else { 4 };
         assert_eq!(summary.decisions, each * summary.roots_begun, "{kernel:?}");
         let opens = summary.told[2].opens;
@@ -61,7 +52,7 @@ fn who_is_only_told_keeps_nobody_waiting() {
 fn what_is_done_when_told_is_work_for_all() {
     for (kernel, each) in [(Kernel::Fanotify, 8), (Kernel::EndpointSecurity, 6)] {
         let lab = beside_scanners(observer(&[NotifyEvent::Open], reopen()), 300);
-        let (summary, findings) = found(&lab, kernel);
+        let (summary, findings) = analysed(&lab, kernel);
         assert_eq!(summary.decisions, each * summary.roots_begun, "{kernel:?}");
         assert_eq!(findings.totals.unexplained, 0);
         assert_eq!(findings.cascades.depth.max, 2, "its opens lie in the cascade that it was told of");
@@ -97,7 +88,7 @@ fn what_lies_unread_is_merged_or_dropped() {
     assert_eq!(told.opens.merged, 4_000 - told.opens.notices);
     assert_eq!(told.events.lost, 0, "its queue has no end");
 
-    let (summary, findings) = found(&lab, Kernel::EndpointSecurity);
+    let (summary, findings) = analysed(&lab, Kernel::EndpointSecurity);
     let told = summary.told[0];
     assert_eq!((told.events.happened, told.events.merged), (8_000, 0));
     assert_eq!(told.events.lost, 8_000 - 3_072);
@@ -145,7 +136,7 @@ fn an_observer_that_dies_and_comes_back_is_told_again() {
     let action = FaultAction::Restart { after: Span::from_millis(100) };
     lab.faults = vec![PlannedFault { at: Span::from_millis(200), on: "c2".to_owned(), action }];
     for kernel in common::KERNELS {
-        let (summary, findings) = found(&lab, kernel);
+        let (summary, findings) = analysed(&lab, kernel);
         let opens = summary.told[2].opens;
         // 2,000 without the 100 ms: three opens of each of the workload's, and its own.
         assert!((1_500..2_000).contains(&opens.happened), "{opens:?}");
@@ -199,7 +190,7 @@ proptest! {
         lab.workload = vec![program.map_or(opens, |program| exec_storm(program, 20))];
         lab.deadline = Span::from_secs(50);
         let Size::Exact(each) = plan(&lab, kernel, Costs::default()).roots[0].size else { return Ok(()) };
-        let (summary, findings) = found(&lab, kernel);
+        let (summary, findings) = analysed(&lab, kernel);
         prop_assert_eq!((summary.in_flight, findings.totals.unexplained), (0, 0));
         let most = each * summary.roots_begun;
         if summary.told.iter().any(|told| told.events.merged + told.events.lost > 0) {

@@ -3,13 +3,14 @@
 
 mod common;
 
-use common::{KERNELS, lab, run, scanner};
+use common::{KERNELS, run};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
     AskedDaemon, AuthEvent, AuthEvents, Behavior, Daemon, Errand, FaultAction, Helpers, Lab, Mute,
     PlannedFault, Rate, Reaction, Span, When,
 };
 use lab_sim::{Costs, Kernel, Options, Outcome, Size, Summary, Traces, minimize, plan, simulate};
+use lab_testing::labs::{self, lab, scanner};
 use lab_trace::{Entry, Record, Request, Trace};
 
 const OPENS: Errand = Errand { open: true, ..Errand::none() };
@@ -163,7 +164,7 @@ fn a_client_comes_back_with_helpers_of_its_own() {
     for kernel in KERNELS {
         let mut lab = with_helpers(2, 2, true, 4000);
         (lab.phases.storm, lab.phases.drain) = (Span::from_millis(300), Span::from_secs(1));
-        lab.workload = vec![common::open_storm(2, Rate::PerSecond(5_000), None)];
+        lab.workload = vec![labs::open_storm(2, Rate::PerSecond(5_000), None)];
         lab.daemons = with_daemon(1, 1, true, 1).daemons;
         lab.clients[0].behavior.daemons = vec![AskedDaemon {
             daemon: lab.daemons[0].id.clone(),

@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{KERNELS, exec_storm, lab, peer_scanner, run, scanner};
+use common::{KERNELS, run};
 use lab_model::{AuthEvent, Behavior, ExecProgram, Preset, ReactTo, Reaction, When};
 use lab_sim::{Costs, Kernel, Outcome, Size, plan};
+use lab_testing::labs::{exec_storm, lab, peer_scanner, scanner};
 
 #[test]
 fn the_law_is_planned_exactly() {

@@ -1,15 +1,13 @@
 //! Whatever the lab: the run ends, every question is accounted for, and chance does not change the bytes.
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
 
-mod common;
-
-use common::lab;
 use lab_model::{
     AskedDaemon, AuthEvent, AuthEvents, Behavior, Cache, Concurrency, Daemon, DenyRule, Distribution, Errand,
     ExecProgram, FaultAction, Helpers, Lab, Mute, NotifyEvent, NotifyEvents, PlannedFault, Rate, ReactTo,
     Reaction, Reactions, Span, When, Workload,
 };
 use lab_sim::{Costs, Counting, Kernel, Options, Outcome, Size, check_determinism, simulate};
+use lab_testing::labs::{self, lab};
 use proptest::prelude::*;
 
 fn reaction() -> impl Strategy<Value = Reaction> {
@@ -134,9 +132,9 @@ fn behavior() -> impl Strategy<Value = Behavior> {
 fn load() -> impl Strategy<Value = Workload> {
     let rate = prop::sample::select(vec![Rate::Max, Rate::PerSecond(500), Rate::PerSecond(50_000)]);
     (0_usize..3, 1_u16..5, rate, 1_u64..30).prop_map(|(kind, workers, rate, most)| match kind {
-        0 => common::open_storm(workers, rate, Some(most)),
-        1 => common::exec_storm(lab_model::ExecProgram::Static, most),
-        _ => common::exec_storm(lab_model::ExecProgram::Dynamic, most),
+        0 => labs::open_storm(workers, rate, Some(most)),
+        1 => labs::exec_storm(lab_model::ExecProgram::Static, most),
+        _ => labs::exec_storm(lab_model::ExecProgram::Dynamic, most),
     })
 }
 

@@ -5,9 +5,10 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{KERNELS, exec_storm, lab, peer_scanner, scanner};
+use common::KERNELS;
 use lab_model::{Actor, Cause, ExecProgram, Lab, Span, When};
 use lab_sim::{Costs, Kernel, Options, Outcome, TraceFile, Traces, check_determinism, search, simulate};
+use lab_testing::labs::{exec_storm, lab, peer_scanner, scanner};
 use lab_trace::{Decision, Entry, FaultKind, Operation, ProcessMarkKind, Record, Trace};
 
 fn files(lab: &Lab, options: &Options) -> Vec<TraceFile> {

@@ -10,10 +10,10 @@
 
 use std::{hint::black_box, path::PathBuf, time::Instant};
 
-use lab_model::{Actor, Approval, EventKind, Role, SubjectClass, ThreadId, Ticks, Timebase, Verdict};
+use lab_model::{Actor, Approval, EventKind, Role, SubjectClass, ThreadId, Ticks, Verdict};
+use lab_testing::traces;
 use lab_trace::{
-    CHUNK_RECORDS, DecisionBegin, DecisionEnd, Entry, Header, Identity, Target, Trace, TraceWriter,
-    WriterOptions,
+    CHUNK_RECORDS, DecisionBegin, DecisionEnd, Entry, Header, Target, Trace, TraceWriter, WriterOptions,
 };
 
 const ROUNDS: usize = 9;
@@ -23,16 +23,7 @@ const RECORDS_A_ROUND: u64 = CHUNK_RECORDS * 3 - 1;
 const BAR_NS: f64 = 100.0;
 
 fn header() -> Header {
-    Header {
-        created: Ticks(1),
-        created_unix_ns: 0,
-        timebase: Timebase::NANOSECONDS,
-        actor: Actor(1),
-        role: Role::Client,
-        pid: std::process::id(),
-        salt: 0x5EED_5EED,
-        identity: Identity { name: "bench".into(), ..Identity::default() },
-    }
+    traces::header(3, Role::Client, "bench")
 }
 
 fn commit_one(writer: &TraceWriter, now: u64) {

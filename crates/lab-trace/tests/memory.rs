@@ -4,26 +4,17 @@
 use std::path::PathBuf;
 
 use lab_model::{
-    Actor, Approval, Cause, EventKind, OperationKind, PhaseKind, Role, SubjectClass, ThreadId, Ticks,
-    Timebase, Verdict,
+    Actor, Approval, Cause, EventKind, OperationKind, PhaseKind, Role, SubjectClass, ThreadId, Ticks, Verdict,
 };
+use lab_testing::traces;
 use lab_trace::{
-    CHUNK_RECORDS, DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, Loss, LossKind,
-    MemoryTrace, OperationBegin, OperationEnd, PhaseMark, ProcessMark, ProcessMarkKind, Target, ThreadMark,
-    ThreadPurpose, Trace, TraceWriter, WriterOptions,
+    CHUNK_RECORDS, DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Loss, LossKind, MemoryTrace,
+    OperationBegin, OperationEnd, PhaseMark, ProcessMark, ProcessMarkKind, Target, ThreadMark, ThreadPurpose,
+    Trace, TraceWriter, WriterOptions,
 };
 
 fn header() -> Header {
-    Header {
-        created: Ticks(5),
-        created_unix_ns: 7,
-        timebase: Timebase::NANOSECONDS,
-        actor: Actor(3),
-        role: Role::Client,
-        pid: 77,
-        salt: 0xDEAD_BEEF,
-        identity: Identity { name: "alpha".into(), ..Identity::default() },
-    }
+    traces::header(3, Role::Client, "alpha")
 }
 
 fn decision(read: u64) -> DecisionBegin {

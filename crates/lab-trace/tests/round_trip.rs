@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use lab_model::{
-    Actor, Approval, Cause, EventKind, OperationKind, PhaseKind, Role, SubjectClass, ThreadId, Ticks,
-    Timebase, Verdict,
+    Actor, Approval, Cause, EventKind, OperationKind, PhaseKind, Role, SubjectClass, ThreadId, Ticks, Verdict,
 };
+use lab_testing::traces;
 use lab_trace::{
     AttachedTrace, Board, Damage, DecisionBegin, DecisionEnd, Entry, Header, Identity, OperationBegin,
     PhaseMark, Record, RecordId, RecordPart, StoredTrace, Target, Trace, TraceWriter, WriterOptions,
@@ -19,16 +19,7 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 fn header() -> Header {
-    Header {
-        created: Ticks(5),
-        created_unix_ns: 1_700_000_000_000_000_000,
-        timebase: Timebase::NANOSECONDS,
-        actor: Actor(3),
-        role: Role::Client,
-        pid: 77,
-        salt: 0xDEAD_BEEF,
-        identity: Identity { name: "alpha".into(), ..Identity::default() },
-    }
+    traces::header(3, Role::Client, "alpha")
 }
 
 fn begin(read: u64) -> DecisionBegin {

@@ -7,13 +7,14 @@
 
 mod rig;
 
-use std::{fs, io::Write, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, fs, io::Write, path::Path, process::ExitCode};
 
+use lab_analysis::findings::Findings;
 use lab_model::PhaseKind;
+use lab_testing::found::approved;
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
-use rig::{Live, Rig, Running, live, number, send, sums_add_up, text};
-use serde_json::{Value, json};
+use rig::{Live, Rig, Running, live, send, sums_add_up};
 
 const CACHING: &str = "defaults:\n  behavior: { concurrency: 4, cache: on, \
                        on_open: { read: true, via: descriptor } }\nclients: { count: 2 }\n";
@@ -35,8 +36,18 @@ fn storm(rate: &str, operations: u64) -> String {
     )
 }
 
-fn approvals<'a>(report: &'a Value, part: &str) -> Vec<&'a Value> {
-    report["clients"].as_array().unwrap().iter().map(|client| &client["approvals"][part]).collect()
+/// The approvals of each client after it was asked.
+fn asked(report: &Findings) -> Vec<Vec<(&str, u64)>> {
+    report.clients.iter().map(|client| counts(&client.approvals.asked)).collect()
+}
+
+/// The approvals of each client without its being asked.
+fn hidden(report: &Findings) -> Vec<Vec<(&str, u64)>> {
+    report.clients.iter().map(|client| counts(&client.approvals.hidden)).collect()
+}
+
+fn counts(ways: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
+    ways.iter().map(|(way, count)| (way.as_str(), *count)).collect()
 }
 
 fn kept() {
@@ -44,9 +55,9 @@ fn kept() {
     rig.lab("kept", &(CACHING.to_owned() + &storm("max", 100)));
     let report = rig.report("kept");
     sums_add_up(&report);
-    assert_eq!(approvals(&report, "asked"), [&json!({ "rule": 1 }); 2]);
-    assert_eq!(approvals(&report, "hidden"), [&json!({ "cache-hit": 99 }); 2]);
-    assert_eq!(number(&report, "/approvals/unknown"), 0);
+    assert_eq!(asked(&report), [[("rule", 1)]; 2]);
+    assert_eq!(hidden(&report), [[("cache-hit", 99)]; 2]);
+    assert_eq!(report.approvals.unknown, 0);
 }
 
 /// The driver is stopped while the file is written to, so that no open falls between the write and the close: an
@@ -63,12 +74,12 @@ fn asked_again() {
     send(driver, Signal::SIGCONT);
     let finished = lab.finish();
     assert!(matches!(finished.code, Some(0..=2)), "{}", finished.stderr);
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
     // The write's own open was about a file whose answer was kept, so nobody was asked about that one.
-    assert_eq!(approvals(&report, "asked"), [&json!({ "rule": 2 }); 2]);
-    assert_eq!(approvals(&report, "hidden"), [&json!({ "cache-hit": 398 }); 2]);
-    assert_eq!(number(&report, "/approvals/unknown"), 0);
+    assert_eq!(asked(&report), [[("rule", 2)]; 2]);
+    assert_eq!(hidden(&report), [[("cache-hit", 398)]; 2]);
+    assert_eq!(report.approvals.unknown, 0);
 }
 
 fn write_to_the_only_file(arena: &Path) {
@@ -90,15 +101,12 @@ fn dead() {
     send(lab.process("client-01.app"), Signal::SIGKILL);
     let finished = lab.finish();
     assert!(matches!(finished.code, Some(0..=2)), "{}", finished.stderr);
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
-    assert_eq!(text(&report, "/clients/0/end"), "killed (signal 9)");
-    let of = |client: usize, part: &str, way: &str| {
-        report["clients"][client]["approvals"][part][way].as_u64().unwrap_or(0)
-    };
-    assert_eq!(of(1, "asked", "rule"), 1500);
-    let (decided, dead) =
-        (of(0, "asked", "rule"), of(0, "asked", "dead-client") + of(0, "hidden", "dead-client"));
+    assert_eq!(report.clients[0].end, "killed (signal 9)");
+    assert_eq!(report.clients[1].approvals.asked["rule"], 1500);
+    let decided = report.clients[0].approvals.asked.get("rule").copied().unwrap_or(0);
+    let dead = approved(&report, 0, "dead-client");
     assert_eq!(decided + dead, 1500, "all of the rest was approved by its death");
     assert!(decided >= 200 && dead > 500, "{decided} decided, {dead} dead");
 }
@@ -115,7 +123,7 @@ fn hidden_by_settings() {
     );
     let report = rig.report("hidden");
     sums_add_up(&report);
-    assert_eq!(approvals(&report, "asked"), [&json!({}), &json!({ "rule": 200 })]);
-    assert_eq!(approvals(&report, "hidden"), [&json!({ "not-subscribed": 500 }), &json!({ "mute": 300 })]);
-    assert_eq!(number(&report, "/approvals/unknown"), 0);
+    assert_eq!(asked(&report), [vec![], vec![("rule", 200)]]);
+    assert_eq!(hidden(&report), [[("not-subscribed", 500)], [("mute", 300)]]);
+    assert_eq!(report.approvals.unknown, 0);
 }

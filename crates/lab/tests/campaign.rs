@@ -21,7 +21,6 @@ use nix::{
     unistd::Pid,
 };
 use rig::{Live, Rig, Running, descendants, host_opens_are_free, live, sums_add_up, wait_until};
-use serde_json::Value;
 
 /// Kills in each lab without `--kills`.
 const KILLS: u64 = 2;
@@ -195,6 +194,6 @@ fn readable(rig: &Rig, run: &std::path::Path) {
     assert!(traces > 0, "a run that has recorded nothing is gone");
     let finished = rig.run(&["report", run.to_str().unwrap(), "--json"]);
     assert!(matches!(finished.code, Some(0..=2)), "{finished:#?}");
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
 }

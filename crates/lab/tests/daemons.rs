@@ -15,8 +15,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use lab_model::{PhaseKind, Span};
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
-use rig::{Finished, Rig, Running, live, number, scanners, send, sums_add_up, text, wait_until};
-use serde_json::Value;
+use rig::{Finished, Rig, Running, live, scanners, send, sums_add_up, wait_until};
 
 /// A load that ends by itself.
 const CALM: &str = "phases: { baseline: 50ms, control: 50ms, storm: 20s, drain: 5s }\n\
@@ -115,15 +114,14 @@ fn same_law() {
     let finished = mac.run(&["up", "law", "--json"]);
     assert_eq!(finished.code, Some(0), "{finished:#?}");
     mac.nothing_remains();
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
-    assert_eq!(number(&report, "/storm/root_ops"), 200);
-    assert_eq!(number(&report, "/storm/decisions"), 12 * 200, "as the same clients as children");
-    for count in ["unexplained", "lost", "unanswered"] {
-        assert_eq!(number(&report, &format!("/totals/{count}")), 0, "{count}");
-    }
-    for client in report["clients"].as_array().unwrap() {
-        assert_eq!(text(client, "/end"), "clean", "{client}");
+    assert_eq!(report.storm.root_ops, 200);
+    assert_eq!(report.storm.decisions, 12 * 200, "as the same clients as children");
+    let totals = &report.totals;
+    assert_eq!((totals.unexplained, totals.lost, totals.unanswered), (0, 0, 0), "{totals:?}");
+    for client in &report.clients {
+        assert_eq!(client.end, "clean", "{client:?}");
     }
     let folder = mac.rig.latest("law");
     assert!(folder.join("logs/client-01.log").is_file(), "a daemon's log is kept with the run");
@@ -154,10 +152,10 @@ fn kill_reasons() {
         let words = if faults == 1 { "missed the kernel's deadline" } else { "CODESIGNING, code 1" };
         assert!(finished.stderr.contains(words), "{}", finished.stderr);
         mac.nothing_remains();
-        let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+        let report = finished.report();
         sums_add_up(&report);
-        assert_eq!(self::text(&report, "/clients/1/end"), end, "{}", report["faults"]);
-        assert_eq!(report["faults"].as_array().unwrap().len(), faults, "{}", report["faults"]);
+        assert_eq!(report.clients[1].end, end, "{:?}", report.faults);
+        assert_eq!(report.faults.len(), faults, "{:?}", report.faults);
         fs::remove_dir_all(&reports).unwrap();
     }
 }
@@ -279,7 +277,7 @@ fn interrupted() {
     let finished = lab.finish();
     assert_eq!(finished.code, Some(130), "{}", finished.stderr);
     mac.nothing_remains();
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
-    assert_eq!(number(&report, "/storm/decisions"), 12 * number(&report, "/storm/root_ops"));
+    assert_eq!(report.storm.decisions, 12 * report.storm.root_ops);
 }

@@ -10,10 +10,10 @@ mod rig;
 
 use std::{fs, path::Path, process::ExitCode};
 
+use lab_analysis::findings::{CycleEnd, Findings, Outcome, WaitCycle};
 use lab_trace::{Entry, Fault, FaultKind, Record, Trace};
 use libtest_mimic::Arguments;
-use rig::{Finished, Live, Rig, live, number, sums_add_up, text};
-use serde_json::Value;
+use rig::{Finished, Live, Rig, live, sums_add_up};
 
 /// A deadline that leaves a loaded machine some time within its tenth.
 const DEADLINE_NS: u64 = 2_000_000_000;
@@ -41,13 +41,12 @@ fn main() -> ExitCode {
 const STORM: &str = "deadline: 2s\nphases: { baseline: 0s, control: 0s, storm: 3s, drain: 1s }\n\
                      workload:\n  - open_storm: { workers: 2, files: 50 }\n";
 
-fn run(name: &str, body: &str) -> (Rig, Finished, Value) {
+fn run(name: &str, body: &str) -> (Rig, Finished, Findings) {
     let rig = Rig::new(&format!("deadlocks-{name}"));
     rig.lab(name, &format!("{body}{STORM}"));
     let finished = rig.run(&["up", name, "--json"]);
     assert_eq!(rig.remains(), Vec::<String>::new(), "nothing is left of {name}");
-    let report: Value = serde_json::from_str(&finished.stdout)
-        .unwrap_or_else(|error| panic!("{name} has a report: {error}: {}", finished.stderr));
+    let report = finished.report();
     sums_add_up(&report);
     (rig, finished, report)
 }
@@ -65,7 +64,7 @@ fn pair(workers: u16) {
     let (rig, finished, report) = run(&name, &pair_of(workers, "{ reopen: true, read: true, when: before }"));
     let cycle = deadlocked(&report);
     assert_eq!(members(cycle), ["alpha", "bravo"]);
-    assert_eq!(text(cycle, "/ended_by"), "deadline kill");
+    assert_eq!(cycle.ended_by, CycleEnd::DeadlineKill);
     ended_in_time(&rig.latest(&name));
     let said = said(&finished);
     assert_eq!(said.len(), 1, "{}", finished.stderr);
@@ -78,10 +77,10 @@ fn pair(workers: u16) {
 
 fn removed() {
     let (_, finished, report) = run("fixed", &pair_of(1, "{ read: true, via: descriptor, when: before }"));
-    assert_eq!(text(&report, "/outcome"), "stable", "{}", report["outcome_rule"]);
-    assert_eq!(report["wait_cycles"], serde_json::json!([]));
-    assert_eq!(report["faults"], serde_json::json!([]));
-    assert!(number(&report, "/storm/root_ops") > 100, "it goes on");
+    assert_eq!(report.outcome, Outcome::Stable, "{}", report.outcome_rule);
+    assert_eq!(report.wait_cycles, []);
+    assert_eq!(report.faults, []);
+    assert!(report.storm.root_ops > 100, "it goes on");
     assert_eq!(said(&finished), Vec::<&str>::new(), "{}", finished.stderr);
 }
 
@@ -92,8 +91,8 @@ fn slow() {
                    on_open: { reopen: true, when: before } } }\n  \
                    - { id: bravo, behavior: { concurrency: 1, react_to: all, delay: 700ms } }\n";
     let (_, finished, report) = run("slow", clients);
-    assert_eq!(report["wait_cycles"], serde_json::json!([]));
-    assert_ne!(text(&report, "/outcome"), "deadlocked");
+    assert_eq!(report.wait_cycles, []);
+    assert_ne!(report.outcome, Outcome::Deadlocked);
     assert_eq!(said(&finished), Vec::<&str>::new(), "{}", finished.stderr);
     let slow = finished.stderr.lines().filter(|line| line.contains("slow: bravo has not answered for "));
     // Once a phase, and the storm's last answer may still be kept in the drain.
@@ -109,9 +108,9 @@ fn through_a_daemon() {
     let (rig, finished, report) = run("daemon", clients);
     let cycle = deadlocked(&report);
     assert_eq!(members(cycle), ["alpha", "bravo"]);
-    assert_eq!(cycle["through"], serde_json::json!(["indexer"]));
-    assert!(text(&report, "/findings/0/text").contains(", through indexer, from "), "{}", report["findings"]);
-    assert!(evidence(cycle).contains("indexer, which works for alpha, has been in its open"), "{cycle}");
+    assert_eq!(cycle.through, ["indexer"]);
+    assert!(report.findings[0].text.contains(", through indexer, from "), "{:?}", report.findings);
+    assert!(evidence(cycle).contains("indexer, which works for alpha, has been in its open"), "{cycle:?}");
     ended_in_time(&rig.latest("daemon"));
     let said = said(&finished);
     assert_eq!(said.len(), 1, "{}", finished.stderr);
@@ -127,10 +126,10 @@ fn through_a_helper() {
     let (rig, finished, report) = run("helper", clients);
     let cycle = deadlocked(&report);
     assert_eq!(members(cycle), ["alpha", "bravo"]);
-    assert_eq!(cycle["through"], serde_json::json!(["bravo.helper-1"]));
+    assert_eq!(cycle.through, ["bravo.helper-1"]);
     assert!(
         evidence(cycle).contains("bravo.helper-1, which works for bravo, has been in its open"),
-        "{cycle}"
+        "{cycle:?}"
     );
     ended_in_time(&rig.latest("helper"));
     let said = said(&finished);
@@ -171,24 +170,22 @@ fn said(finished: &Finished) -> Vec<&str> {
 }
 
 /// The first circle of a lab that deadlocked.
-fn deadlocked(report: &Value) -> &Value {
-    assert_eq!(text(report, "/outcome"), "deadlocked", "{}", report["outcome_rule"]);
-    assert_eq!(number(report, "/totals/lost"), 0);
-    assert_eq!(number(report, "/totals/unexplained"), 0);
-    &report["wait_cycles"][0]
+fn deadlocked(report: &Findings) -> &WaitCycle {
+    assert_eq!(report.outcome, Outcome::Deadlocked, "{}", report.outcome_rule);
+    assert_eq!(report.totals.lost, 0);
+    assert_eq!(report.totals.unexplained, 0);
+    &report.wait_cycles[0]
 }
 
-fn members(cycle: &Value) -> Vec<&str> {
-    let mut members: Vec<&str> =
-        cycle["members"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+fn members(cycle: &WaitCycle) -> Vec<&str> {
+    let mut members: Vec<&str> = cycle.members.iter().map(String::as_str).collect();
     members.sort_unstable();
     members.dedup();
     members
 }
 
-fn evidence(cycle: &Value) -> String {
-    let sentences = cycle["evidence"].as_array().unwrap().iter().filter_map(Value::as_str);
-    sentences.collect::<Vec<_>>().join("\n")
+fn evidence(cycle: &WaitCycle) -> String {
+    cycle.evidence.join("\n")
 }
 
 /// Every deadline kill of a run came when the deadline of its decision was over, and no later than a tenth after.

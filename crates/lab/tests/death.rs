@@ -13,15 +13,16 @@ mod rig;
 
 use std::{fs, path::Path, process::ExitCode};
 
+use lab_analysis::findings::{Findings, Outcome};
 use lab_model::{PhaseKind, Span, mix};
+use lab_testing::found::storm;
 use lab_trace::{Board, Counter, Damage, Entry, Record, RecordPart, StoredTrace, Trace};
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
 use rig::{
-    Finished, Live, Rig, Running, host_opens_are_free, live, number, scanners, send, send_to_group,
-    sums_add_up, text, wait_until,
+    Finished, Live, Rig, Running, host_opens_are_free, live, scanners, send, send_to_group, sums_add_up,
+    wait_until,
 };
-use serde_json::Value;
 
 /// Kills of each kind without `--kills`.
 const KILLS: u64 = 3;
@@ -122,7 +123,7 @@ fn kill_often(victim: Victim, kills: u64, seed: u64) {
         let report = read_back(&rig, &folder);
         reported_as(victim, &report);
         let again = rig.report("calm");
-        assert_eq!(number(&again, "/storm/decisions"), 12 * 200, "the next lab runs at once");
+        assert_eq!(again.storm.decisions, 12 * 200, "the next lab runs at once");
     }
 }
 
@@ -160,7 +161,7 @@ fn nothing_remains(rig: &Rig) {
 }
 
 /// Reads every trace of a run, compares it with what the process counted on its board, and makes the report.
-fn read_back(rig: &Rig, folder: &Path) -> Value {
+fn read_back(rig: &Rig, folder: &Path) -> Findings {
     let mut traces: Vec<_> =
         fs::read_dir(folder.join("traces")).unwrap().map(|entry| entry.unwrap().path()).collect();
     traces.sort();
@@ -194,18 +195,17 @@ fn read_back(rig: &Rig, folder: &Path) -> Value {
     }
     let finished = rig.run(&["report", folder.to_str().unwrap(), "--json"]);
     assert!(matches!(finished.code, Some(0..=2)), "{}", finished.stderr);
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
-    assert_eq!(number(&report, "/totals/lost"), 0);
+    assert_eq!(report.totals.lost, 0);
     report
 }
 
 /// How the report tells what happened.
-fn reported_as(victim: Victim, report: &Value) {
-    let ends: Vec<&str> =
-        report["clients"].as_array().unwrap().iter().map(|client| text(client, "/end")).collect();
+fn reported_as(victim: Victim, report: &Findings) {
+    let ends: Vec<&str> = report.clients.iter().map(|client| client.end.as_str()).collect();
     let killed = ends.iter().filter(|end| **end == "killed (signal 9)").count();
-    assert!(number(report, "/storm/decisions") > 0);
+    assert!(report.storm.decisions > 0);
     match victim {
         Victim::Client => {
             assert_eq!(killed, 1, "{ends:?}");
@@ -215,8 +215,8 @@ fn reported_as(victim: Victim, report: &Value) {
         Victim::Controller | Victim::Launcher => assert_eq!(ends, ["unknown"; 3]),
     }
     if victim != Victim::Client {
-        assert_ne!(text(report, "/outcome"), "deadlocked", "{}", report["outcome_rule"]);
-        assert_ne!(text(report, "/outcome"), "divergent", "{}", report["outcome_rule"]);
+        assert_ne!(report.outcome, Outcome::Deadlocked, "{}", report.outcome_rule);
+        assert_ne!(report.outcome, Outcome::Divergent, "{}", report.outcome_rule);
     }
 }
 
@@ -239,8 +239,8 @@ fn driver_dies_early() {
         assert_eq!(finished.code, Some(70), "{}", finished.stderr);
         assert!(finished.stderr.contains(&format!("the driver ended in the {name}")), "{}", finished.stderr);
         nothing_remains(&rig);
-        let report: Value = serde_json::from_str(&finished.stdout).unwrap();
-        assert_eq!(text(&report, "/outcome"), "unknown", "there was no storm: {}", report["outcome_rule"]);
+        let report = finished.report();
+        assert_eq!(report.outcome, Outcome::Unknown, "there was no storm: {}", report.outcome_rule);
         assert!(folder.join("report.json").is_file());
     }
 }
@@ -254,12 +254,12 @@ fn interrupted(name: &str, signal: Signal, send: fn(u32, Signal)) {
     let finished = lab.finish();
     assert_eq!(finished.code, Some(130), "{}", finished.stderr);
     nothing_remains(&rig);
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
-    assert_eq!(number(&report, "/totals/unexplained"), 0);
-    assert_eq!(number(&report, "/storm/decisions"), 12 * number(&report, "/storm/root_ops"));
-    assert!(number(&report, "/storm/root_ops") >= 300);
-    assert!(report["faults"].as_array().unwrap().iter().any(|fault| fault["kind"] == "interrupted"));
+    assert_eq!(report.totals.unexplained, 0);
+    assert_eq!(report.storm.decisions, 12 * report.storm.root_ops);
+    assert!(report.storm.root_ops >= 300);
+    assert!(report.faults.iter().any(|fault| fault.kind == "interrupted"));
     assert!(folder.join("report.html").is_file());
     assert_eq!(rig.run(&["down"]).stdout, "nothing was left behind\n");
 }
@@ -297,23 +297,21 @@ fn stopped(behavior: &str, kills: u64, seed: u64) {
         assert!(finished.stderr.contains("client-02 missed its deadline"), "{}", finished.stderr);
         nothing_remains(&rig);
         let report = read_back(&rig, &folder);
-        assert_eq!(text(&report, "/clients/1/end"), "deadline kill", "{}", report["faults"]);
-        let kills: Vec<&Value> = report["faults"].as_array().unwrap().iter().collect();
+        assert_eq!(report.clients[1].end, "deadline kill", "{:?}", report.faults);
+        let kills = &report.faults;
         if behavior == "noop" {
             assert_eq!(kills.len(), 1, "only the client that stood still: {kills:?}");
         }
         // Scanners that wait in an open for the one that stands still miss their own deadlines with it.
-        assert!(kills.iter().all(|fault| fault["kind"] == "deadline kill"), "{kills:?}");
-        let its_own = kills.iter().find(|fault| fault["actor"] == "client-02").unwrap();
+        assert!(kills.iter().all(|fault| fault.kind == "deadline kill"), "{kills:?}");
+        let its_own = kills.iter().find(|fault| fault.actor == "client-02").unwrap();
         // The storm went on without it: all operations had waited for it, and ended once it was killed. (Where all
         // clients have died the storm ends then, for the workload alone shows nothing more.)
-        let killed = number(its_own, "/at_ns");
-        let storm =
-            report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
-        assert!(killed > number(storm, "/began_ns"));
-        let buckets = report["series"]["root_ops"].as_array().unwrap();
-        let after = usize::try_from(killed / number(&report, "/series/bucket_ns")).unwrap();
-        assert!(buckets[after..].iter().filter_map(Value::as_u64).sum::<u64>() > 0, "the run goes on");
+        let killed = its_own.at_ns;
+        assert!(killed > storm(&report).began_ns);
+        let buckets = &report.series.root_ops;
+        let after = usize::try_from(killed / report.series.bucket_ns).unwrap();
+        assert!(buckets[after..].iter().sum::<u64>() > 0, "the run goes on");
     }
 }
 
@@ -329,7 +327,7 @@ fn aborts() {
     assert!(finished.stderr.contains("client-03 ended: signal 6"), "{}", finished.stderr);
     nothing_remains(&rig);
     let report = read_back(&rig, &folder);
-    assert_eq!(text(&report, "/clients/2/end"), "killed (signal 6)");
+    assert_eq!(report.clients[2].end, "killed (signal 6)");
 }
 
 /// Three clients that each ask a helper about opens and wait, and a daemon about execs.
@@ -357,12 +355,11 @@ fn worker_killed(helper: bool, kills: u64, seed: u64) {
         let words = if helper { "client-02.helper-" } else { "indexer ended: signal 9" };
         assert_eq!(finished.stderr.matches(words).count(), 1, "said once: {}", finished.stderr);
         nothing_remains(&rig);
-        let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+        let report = finished.report();
         sums_add_up(&report);
-        let ends: Vec<&str> =
-            report["clients"].as_array().unwrap().iter().map(|client| text(client, "/end")).collect();
+        let ends: Vec<&str> = report.clients.iter().map(|client| client.end.as_str()).collect();
         assert_eq!(ends, ["clean"; 3], "no client dies of it");
-        assert_eq!(number(&report, "/totals/lost"), 0);
+        assert_eq!(report.totals.lost, 0);
         assert_eq!(rig.run(&["down"]).stdout, "nothing was left behind\n");
     }
 }
@@ -382,9 +379,9 @@ fn client_with_helpers_killed(kills: u64, seed: u64) {
         let finished = lab.finish();
         assert_eq!(finished.code, Some(0), "the run goes on: {}", finished.stderr);
         nothing_remains(&rig);
-        let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+        let report = finished.report();
         sums_add_up(&report);
-        assert_eq!(text(&report, "/clients/1/end"), "killed (signal 9)");
+        assert_eq!(report.clients[1].end, "killed (signal 9)");
     }
 }
 

@@ -14,9 +14,10 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use lab_analysis::findings::{ColumnKind, Findings, Outcome, Outside, Product, ProductGroup};
+use lab_testing::found::storm;
 use libtest_mimic::Arguments;
-use rig::{Finished, LAB, Live, Rig, anywhere, live, number, sums_add_up, text};
-use serde_json::Value;
+use rig::{Finished, LAB, Live, Rig, anywhere, live, sums_add_up};
 
 const FAPOLICYD: &str = "/usr/sbin/fapolicyd";
 
@@ -73,7 +74,7 @@ fn fapolicyd(start: &str, settings: &str, arena: &str) -> String {
 }
 
 /// Copies a lab that ships, with other phases, and runs it.
-fn shipped(rig: &Rig, name: &str, phases: &str) -> Value {
+fn shipped(rig: &Rig, name: &str, phases: &str) -> Findings {
     let file = format!("{}/../../lab-configs/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(file).unwrap();
     let lines = text.lines().map(|line| match line.split_once(':') {
@@ -84,8 +85,12 @@ fn shipped(rig: &Rig, name: &str, phases: &str) -> Value {
     rig.report(name)
 }
 
-fn product(report: &Value) -> &Value {
-    &report["outside"]["products"][0]
+fn outside(report: &Findings) -> &Outside {
+    report.outside.as_ref().unwrap()
+}
+
+fn product(report: &Findings) -> &Product {
+    &outside(report).products[0]
 }
 
 /// The group is what `/proc` shows, and the clients' counts are as exact as without a product.
@@ -94,31 +99,29 @@ fn beside() {
     let phases = "baseline: 50ms, control: 300ms, external: 300ms, storm: 1s, drain: 2s";
     let report = shipped(&rig, "fapolicyd-beside", phases);
     sums_add_up(&report);
-    let roots = number(&report, "/storm/root_ops");
+    let roots = report.storm.root_ops;
     assert!(roots > 0);
-    assert_eq!(number(&report, "/storm/decisions"), 12 * roots);
-    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    assert_eq!(report.storm.decisions, 12 * roots);
+    assert_eq!(report.totals.unexplained, 0);
     let product = product(&report);
-    assert_eq!((text(product, "/id"), text(product, "/end")), ("fapolicyd", "clean"));
-    assert_eq!(number(product, "/processes"), 1);
-    assert!(number(product, "/threads") > 1);
-    assert_eq!(number(product, "/generated"), 0);
-    assert!(number(product, "/ready_ns") > 0);
-    let group =
-        serde_json::json!([{ "class": "content", "marks": ["the arena's mount: ask: open, ask: exec"] }]);
-    assert_eq!(product["groups"], group);
-    let phases: Vec<&str> =
-        report["outside"]["unaccounted"].as_array().unwrap().iter().map(|one| text(one, "/phase")).collect();
+    assert_eq!((product.id.as_str(), product.end.as_str()), ("fapolicyd", "clean"));
+    assert_eq!(product.processes, 1);
+    assert!(product.threads > 1);
+    assert_eq!(product.generated, 0);
+    assert!(product.ready_ns.unwrap() > 0);
+    let marks = vec!["the arena's mount: ask: open, ask: exec".to_owned()];
+    assert_eq!(product.groups, [ProductGroup { class: "content".to_owned(), marks }]);
+    let outside = outside(&report);
+    let phases: Vec<&str> = outside.unaccounted.iter().map(|one| one.phase.as_str()).collect();
     assert_eq!(phases, ["control", "external", "storm"]);
-    assert_eq!(number(&report, "/outside/denials/operations"), 0);
+    assert_eq!(outside.denials.operations, 0);
     // How much longer an open takes depends on the machine; that it is not known without doubt is an answer too.
-    let (place, added) = (&report["outside"]["place"], &report["outside"]["added_ns"]);
-    assert_eq!(place.is_null(), added.is_null(), "{place} {added}");
-    if let Some(added) = added.as_object() {
-        assert!(added["low"].as_i64() <= added["value"].as_i64(), "{added:?}");
-        assert!(added["value"].as_i64() <= added["high"].as_i64(), "{added:?}");
+    let (place, added) = (&outside.place, &outside.added_ns);
+    assert_eq!(place.is_none(), added.is_none(), "{place:?} {added:?}");
+    if let Some(added) = added {
+        assert!(added.low <= added.value && added.value <= added.high, "{added:?}");
     }
-    assert_eq!(report["outside"]["gaps"].as_array().unwrap().len(), 4);
+    assert_eq!(outside.gaps.len(), 4);
 }
 
 /// A client has seen all of what the product denied or none of it, and where a gap shows the product's place, it is
@@ -128,33 +131,29 @@ fn denies() {
     let phases = "baseline: 50ms, control: 1s, external: 1s, storm: 10s, drain: 2s";
     let report = shipped(&rig, "fapolicyd-denies", phases);
     sums_add_up(&report);
-    assert_eq!(number(&report, "/storm/root_ops"), 2000);
-    assert_eq!(number(&report, "/storm/denied"), 0, "no client of the lab denies");
-    let denials = &report["outside"]["denials"];
-    assert_eq!((number(denials, "/operations"), number(denials, "/root_ops")), (1000, 1000));
-    let storm = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
-    assert_eq!(number(storm, "/root_ops_failed"), 1000);
+    assert_eq!(report.storm.root_ops, 2000);
+    assert_eq!(report.storm.denied, 0, "no client of the lab denies");
+    let denials = &outside(&report).denials;
+    assert_eq!((denials.operations, denials.root_ops), (1000, 1000));
+    assert_eq!(storm(&report).root_ops_failed, 1000);
     let mut before = Vec::new();
-    for (place, client) in report["clients"].as_array().unwrap().iter().enumerate() {
-        let pair = |which: &str| denials[which][place][1].as_u64().unwrap();
-        let (asked, not_asked) = (pair("asked"), pair("not_asked"));
-        assert!(matches!((asked, not_asked), (1000, 0) | (0, 1000)), "{denials}");
-        assert_eq!(number(client, "/decisions"), 1000 + asked, "{client}");
+    for (place, client) in report.clients.iter().enumerate() {
+        let (asked, not_asked) = (denials.asked[place].1, denials.not_asked[place].1);
+        assert!(matches!((asked, not_asked), (1000, 0) | (0, 1000)), "{denials:?}");
+        assert_eq!(client.decisions, 1000 + asked, "{client:?}");
         if asked > 0 {
-            before.push(text(client, "/id").to_owned());
+            before.push(client.id.to_owned());
         }
     }
-    if let Some(place) = report["outside"]["place"].as_str() {
-        let order = report["outside"]["gaps"].as_array().unwrap();
-        let gap = before.len();
-        let names = |gap: &Value| [&gap["after"], &gap["before"]].map(|one| one.as_str().map(str::to_owned));
-        let expected = match names(&order[gap]) {
-            [Some(after), Some(next)] => format!("between {after} and {next}"),
-            [None, Some(next)] => format!("before {next}, the first"),
-            [Some(after), None] => format!("after {after}, the last"),
-            [None, None] => unreachable!("there are clients"),
+    if let Some(place) = &outside(&report).place {
+        let gap = &outside(&report).gaps[before.len()];
+        let expected = match (&gap.after, &gap.before) {
+            (Some(after), Some(next)) => format!("between {after} and {next}"),
+            (None, Some(next)) => format!("before {next}, the first"),
+            (Some(after), None) => format!("after {after}, the last"),
+            (None, None) => unreachable!("there are clients"),
         };
-        assert_eq!(place, expected, "the denials say so: {denials}");
+        assert_eq!(*place, expected, "the denials say so: {denials:?}");
     }
 }
 
@@ -166,20 +165,19 @@ fn stops_answering() {
     rig.lab("stops", &(fapolicyd(&start, "", "ramfs") + "deadline: 700ms\n" + &load));
     let finished = rig.run(&["up", "stops", "--json"]);
     assert_eq!(rig.remains(), Vec::<String>::new());
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
     let product = product(&report);
-    assert_eq!(text(product, "/end"), "deadline kill", "{finished:#?}");
-    assert_eq!(number(product, "/waiting_max"), 1, "one thread opens");
-    let waited = number(product, "/waited_longest_ns");
+    assert_eq!(product.end, "deadline kill", "{finished:#?}");
+    assert_eq!(product.waiting_max, 1, "one thread opens");
+    let waited = product.waited_longest_ns.unwrap();
     assert!((700_000_000..1_200_000_000).contains(&waited), "{waited} ns with a deadline of 700 ms");
-    let misses =
-        report["clients"].as_array().unwrap().iter().map(|client| number(client, "/deadline_misses"));
+    let misses = report.clients.iter().map(|client| client.deadline_misses);
     assert_eq!(misses.sum::<u64>(), 0, "no client held it");
-    let said = report["findings"].as_array().unwrap().iter().map(|finding| text(finding, "/text"));
-    assert!(said.into_iter().any(|text| text.contains("waited for fapolicyd")), "{}", report["findings"]);
+    let mut said = report.findings.iter().map(|finding| &finding.text);
+    assert!(said.any(|text| text.contains("waited for fapolicyd")), "{:?}", report.findings);
     // What waited was allowed, and the storm went on.
-    assert_eq!(number(&report, "/storm/operations_unfinished"), 0);
+    assert_eq!(report.storm.operations_unfinished, 0);
     assert!(finished.stderr.contains("fapolicyd missed the lab's deadline and is killed"), "{finished:#?}");
 }
 
@@ -223,17 +221,17 @@ fn generates() {
     rig.lab("reads", &reader("clients: { count: 3, behavior: noop }"));
     let report = rig.report("reads");
     sums_add_up(&report);
-    assert_eq!(number(&report, "/storm/root_ops"), 600);
-    assert_eq!(number(&report, "/totals/unexplained"), 0, "{}", report["not_observed"]);
-    assert_eq!(number(product(&report), "/generated"), 3 * 200);
-    let columns = report["causes"]["columns"].as_array().unwrap();
-    let place = columns.iter().position(|column| column["name"] == "reader").unwrap();
-    assert_eq!(columns[place]["kind"], "external");
-    for row in report["causes"]["decisions"].as_array().unwrap() {
-        assert_eq!(row[place].as_u64(), Some(200));
+    assert_eq!(report.storm.root_ops, 600);
+    assert_eq!(report.totals.unexplained, 0, "{:?}", report.not_observed);
+    assert_eq!(product(&report).generated, 3 * 200);
+    let columns = &report.causes.columns;
+    let place = columns.iter().position(|column| column.name == "reader").unwrap();
+    assert_eq!(columns[place].kind, ColumnKind::External);
+    for row in &report.causes.decisions {
+        assert_eq!(row[place], 200);
     }
-    assert_eq!(product(&report)["groups"], serde_json::json!([]));
-    assert_eq!(text(&report, "/outcome"), "stable", "{}", report["outcome_rule"]);
+    assert_eq!(product(&report).groups, []);
+    assert_eq!(report.outcome, Outcome::Stable, "{}", report.outcome_rule);
 }
 
 /// The clients are told of the product's threads: one allows what it does at once, one denies it.
@@ -244,14 +242,14 @@ fn muted() {
     rig.lab("reads", &reader(clients));
     let report = rig.report("reads");
     sums_add_up(&report);
-    let [deaf, strict] = [0, 1].map(|place| &report["clients"][place]);
-    assert_eq!(number(strict, "/decisions"), 600 + 200, "{strict}");
-    assert_eq!(number(&report, "/storm/denied"), 200);
+    let [deaf, strict] = [0, 1].map(|place| &report.clients[place]);
+    assert_eq!(strict.decisions, 600 + 200, "{strict:?}");
+    assert_eq!(report.storm.denied, 200);
     // A denial ends the pass: the other client saw all of it or nothing, as the kernel asks it first or not.
-    let seen = number(deaf, "/decisions") - 600;
-    assert!([0, 200].contains(&seen), "{deaf}");
-    let by_mute = deaf["by_approval"].get("mute").and_then(Value::as_u64).unwrap_or(0);
-    assert_eq!(by_mute, seen, "{deaf}");
+    let seen = deaf.decisions - 600;
+    assert!([0, 200].contains(&seen), "{deaf:?}");
+    let by_mute = deaf.by_approval.get("mute").copied().unwrap_or(0);
+    assert_eq!(by_mute, seen, "{deaf:?}");
 }
 
 /// Runs a lab that fails for its product: exit code 72, one sentence, and nothing is left.
@@ -287,10 +285,10 @@ fn does_not_end() {
     assert_eq!(finished.code, Some(0), "{finished:#?}");
     assert!(finished.stderr.contains("stubborn did not end when asked and is killed"), "{}", finished.stderr);
     assert_eq!(rig.remains(), Vec::<String>::new());
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
-    assert_eq!(number(&report, "/storm/root_ops"), 500);
-    assert_eq!(text(product(&report), "/end"), "signal 9");
-    assert!(number(product(&report), "/processes") >= 2, "the shell and what it runs");
+    let report = finished.report();
+    assert_eq!(report.storm.root_ops, 500);
+    assert_eq!(product(&report).end, "signal 9");
+    assert!(product(&report).processes >= 2, "the shell and what it runs");
 }
 
 fn ends_in_the_storm() {
@@ -301,9 +299,9 @@ fn ends_in_the_storm() {
     let finished = rig.run(&["up", "ends", "--json"]);
     assert_eq!(finished.code, Some(0), "{finished:#?}");
     assert!(finished.stderr.contains("brief has ended, exit 4"), "{}", finished.stderr);
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
-    assert_eq!(text(product(&report), "/end"), "exit 4");
-    assert_eq!(number(&report, "/storm/root_ops"), 200);
+    let report = finished.report();
+    assert_eq!(product(&report).end, "exit 4");
+    assert_eq!(report.storm.root_ops, 200);
 }
 
 fn not_installed() {

@@ -15,11 +15,9 @@ use std::{
     process::ExitCode,
 };
 
+use lab_analysis::findings::{Findings, Outcome};
 use libtest_mimic::Arguments;
-use rig::{
-    Finished, Live, QUICK_OF_TWO as QUICK, Rig, anywhere, limited, live, nothing_was_made, number, on_tmpfs,
-};
-use serde_json::Value;
+use rig::{Finished, Live, QUICK_OF_TWO as QUICK, Rig, anywhere, limited, live, nothing_was_made, on_tmpfs};
 
 fn main() -> ExitCode {
     let tests: Vec<Live> = vec![
@@ -170,9 +168,9 @@ fn disk_fills_up() {
     // The run ends in order and says what it lost, and that the report could not be written if it could not.
     assert!(matches!(finished.code, Some(0 | 1 | 2 | 74)), "{:?}: {}", finished.code, finished.stderr);
     let (json, left) = finished.stdout.split_once("\n--\n").unwrap();
-    let report: Value = serde_json::from_str(json).unwrap();
+    let report: Findings = serde_json::from_str(json).unwrap();
     rig::sums_add_up(&report);
-    assert!(number(&report, "/totals/lost") > 0);
+    assert!(report.totals.lost > 0);
     assert!(!left.contains("bundles"), "{left}");
     assert_eq!(rig.remains(), Vec::<String>::new());
 }
@@ -215,8 +213,8 @@ fn client_dies_at_once() {
     assert!(error.contains("--help' for more information"), "its own last words: {error}");
     assert_eq!(rig.remains(), Vec::<String>::new());
     // The baseline was recorded before, so the run stays and can be reported.
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
-    assert_eq!(rig::text(&report, "/outcome"), "unknown");
+    let report = finished.report();
+    assert_eq!(report.outcome, Outcome::Unknown);
     assert_eq!(rig.run(&["down"]).stdout, "nothing was left behind\n");
 }
 

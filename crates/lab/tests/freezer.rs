@@ -14,11 +14,12 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use lab_analysis::findings::{FaultMark, Findings};
 use lab_model::Span;
+use lab_testing::found::{lasted_ns, storm, the_fault};
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
-use rig::{Finished, LAB, Live, Rig, Running, live, number, send, sums_add_up, text, wait_until};
-use serde_json::Value;
+use rig::{Finished, LAB, Live, Rig, Running, live, send, sums_add_up, wait_until};
 
 /// How long a lab may take to freeze somebody, and the kernel to end it; a first run builds client and driver.
 const WITHIN: Span = Span::from_secs(300);
@@ -72,7 +73,7 @@ fn lab(operations: u64, fault: &str) -> String {
     )
 }
 
-fn run(name: &str, body: &str) -> Value {
+fn run(name: &str, body: &str) -> Findings {
     let rig = Rig::new(&format!("freezer-{name}"));
     rig.lab(name, body);
     let lab = Running::start(&rig, name);
@@ -81,44 +82,37 @@ fn run(name: &str, body: &str) -> Value {
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert_eq!(groups(&freezer().unwrap(), launcher), Vec::<PathBuf>::new());
     assert_eq!(rig.remains(), Vec::<String>::new(), "nothing is left of {name}");
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
     report
 }
 
 /// The one fault of that kind, and how long it lasted in milliseconds.
-fn freeze(report: &Value) -> (&Value, u64) {
-    let faults = report["faults"].as_array().unwrap();
-    let found = faults.iter().find(|fault| fault["kind"] == "freeze");
-    let found = found.unwrap_or_else(|| panic!("a freeze took place: {faults:?}"));
-    (found, (number(found, "/until_ns") - number(found, "/at_ns")) / 1_000_000)
+fn freeze(report: &Findings) -> (&FaultMark, u64) {
+    let found = the_fault(report, "freeze");
+    (found, lasted_ns(found) / 1_000_000)
 }
 
 fn everything() {
     let report = run("all", &lab(700, "{ at: 300ms, for: 500ms }"));
     let (_, lasted) = freeze(&report);
     assert!(lasted >= 490, "{lasted} ms");
-    for client in 0..2 {
-        assert_eq!(text(&report, &format!("/clients/{client}/lives/0/end")), "clean");
-        assert_eq!(
-            number(&report, &format!("/clients/{client}/approvals/asked/rule")),
-            700,
-            "all was answered"
-        );
+    for client in &report.clients {
+        assert_eq!(client.lives[0].end, "clean");
+        assert_eq!(client.approvals.asked["rule"], 700, "all was answered");
     }
-    let storm = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
-    assert!(number(storm, "/op_latency_ns/max") >= 400_000_000, "planned opens came late");
-    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    assert!(storm(&report).op_latency_ns.max >= 400_000_000, "planned opens came late");
+    assert_eq!(report.totals.unexplained, 0);
 }
 
 fn past_the_deadline() {
     let report = run("deadline", &lab(900, "{ on: bravo, at: 300ms, for: 10s }"));
-    assert_eq!(text(&report, "/clients/0/lives/0/end"), "clean");
-    assert_eq!(text(&report, "/clients/1/lives/0/end"), "deadline kill");
+    assert_eq!(report.clients[0].lives[0].end, "clean");
+    assert_eq!(report.clients[1].lives[0].end, "deadline kill");
     let (fault, lasted) = freeze(&report);
-    assert_eq!(text(fault, "/actor"), "bravo");
+    assert_eq!(fault.actor, "bravo");
     assert!((1000..10_000).contains(&lasted), "it is over with its target: {lasted} ms");
-    assert_eq!(number(&report, "/clients/0/approvals/asked/rule"), 900, "the other goes on");
+    assert_eq!(report.clients[0].approvals.asked["rule"], 900, "the other goes on");
 }
 
 /// A lab in which everything stands still, and its group.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// The layer of every crate; a crate may use lower layers, and its own where that is listed in [`BESIDE`].
-const LAYERS: [(&str, u8); 23] = [
+const LAYERS: [(&str, u8); 24] = [
     ("lab-model", 0),
     ("lab-files", 0),
     ("lab-trace", 1),
@@ -14,6 +14,7 @@ const LAYERS: [(&str, u8); 23] = [
     ("lab-sim", 2),
     ("lab-analysis", 2),
     ("lab-report", 2),
+    ("lab-testing", 3),
     ("lab-process", 3),
     ("lab-backend-fanotify", 3),
     ("lab-backend-es", 3),
@@ -31,6 +32,9 @@ const LAYERS: [(&str, u8); 23] = [
 
 /// Uses within one layer: reports render findings.
 const BESIDE: [(&str, &str); 1] = [("lab-report", "lab-analysis")];
+
+/// What only tests use, and who else may: the bodies of the fuzz targets, which tests replay.
+const ONLY_IN_TESTS: (&str, &str) = ("lab-testing", "lab-fuzz");
 
 #[test]
 fn dependencies_point_down() {
@@ -54,6 +58,9 @@ fn dependencies_point_down() {
             let used = dependency["name"].as_str().unwrap();
             let Some(&layer) = layers.get(used) else { continue };
             let only_in_tests = dependency["kind"] == "dev";
+            if !only_in_tests && used == ONLY_IN_TESTS.0 && name != ONLY_IN_TESTS.1 {
+                wrong.push(format!("{name} uses {used} outside its tests"));
+            }
             if !only_in_tests && layer >= own && !BESIDE.contains(&(name, used)) {
                 wrong.push(format!("{name} (layer {own}) uses {used} (layer {layer})"));
             }

@@ -12,9 +12,10 @@ mod rig;
 
 use std::{fs, process::ExitCode};
 
+use lab_analysis::findings::{CycleEnd, Findings, NotifySummary, Outcome, ReportSection};
+use lab_testing::found::{client, phase, storm};
 use libtest_mimic::Arguments;
-use rig::{Live, Rig, live, number, scanners, sums_add_up, text};
-use serde_json::Value;
+use rig::{Live, Rig, live, scanners, sums_add_up};
 
 /// Short phases, and a load that ends by itself.
 fn open_storm(operations: u64) -> String {
@@ -71,21 +72,20 @@ fn observed(observer: &str, load: &str) -> String {
 }
 
 /// The part of the third client, and what must hold of it whatever it listens to.
-fn notices_of_names(report: &Value) -> Value {
-    let told = report["clients"][2]["told"].clone();
-    let by_author = told["by_author"].as_array().unwrap();
-    let sum: u64 = by_author.iter().map(|line| line[1].as_u64().unwrap()).sum();
-    assert_eq!(sum, number(&told, "/notices"), "who did it adds up");
-    assert_eq!((number(&told, "/lost"), number(&told, "/unread")), (0, 0));
+fn notices_of_names(report: &Findings) -> NotifySummary {
+    let told = report.clients[2].told.clone().unwrap();
+    let sum: u64 = told.by_author.iter().map(|(_, notices)| notices).sum();
+    assert_eq!(sum, told.notices, "who did it adds up");
+    assert_eq!((told.lost, told.unread), (Some(0), 0));
     told
 }
 
 /// The same of a client that listens to opens, and what must hold of it whatever was merged.
-fn notices(report: &Value) -> Value {
+fn notices(report: &Findings) -> NotifySummary {
     let told = notices_of_names(report);
     // Every open is told of or known not to be told apart: none is missing from the sum.
-    let opens = number(&told, "/by_event/open");
-    assert_eq!(opens + number(&told, "/opens_not_told_apart"), number(&told, "/opens"), "{told}");
+    let opens = told.by_event.get("open").copied().unwrap_or(0);
+    assert_eq!(Some(opens + told.opens_not_told_apart.unwrap()), told.opens, "{told:?}");
     told
 }
 
@@ -94,19 +94,15 @@ fn observer() {
     rig.lab("observer", &observed("notify: [open, close]", &open_storm(1000)));
     let report = rig.report("observer");
     nothing_went_wrong(&report);
-    assert_eq!(text(&report, "/outcome"), "stable");
-    assert_eq!(number(&report, "/storm/decisions"), 6 * 1000, "as two scanners alone");
-    assert_eq!(number(&report, "/clients/2/decisions"), 0);
-    assert_eq!(
-        report["clients"][2]["approvals"]["hidden"],
-        serde_json::json!({ "not-subscribed": 3 * 1000 })
-    );
+    assert_eq!(report.outcome, Outcome::Stable);
+    assert_eq!(report.storm.decisions, 6 * 1000, "as two scanners alone");
+    assert_eq!(report.clients[2].decisions, 0);
+    assert_eq!(report.clients[2].approvals.hidden, [("not-subscribed".to_owned(), 3 * 1000)].into());
     let told = notices(&report);
-    assert_eq!(number(&told, "/opens"), 3 * 1000, "the workload's and both scanners'");
-    assert!(number(&told, "/notices") > 0);
-    assert_eq!((number(&told, "/reacted"), number(&told, "/operations")), (0, 0));
-    let names: Vec<&str> =
-        told["by_author"].as_array().unwrap().iter().map(|line| line[0].as_str().unwrap()).collect();
+    assert_eq!(told.opens, Some(3 * 1000), "the workload's and both scanners'");
+    assert!(told.notices > 0);
+    assert_eq!((told.reacted, told.operations), (0, 0));
+    let names: Vec<&str> = told.by_author.iter().map(|(name, _)| name.as_str()).collect();
     assert!(["alpha", "bravo", "workload"].iter().all(|name| names.contains(name)), "{names:?}");
     assert!(names.len() == 3, "everything that it was told of is explained: {names:?}");
 }
@@ -118,20 +114,20 @@ fn observer_acts() {
     let report = rig.report("acts");
     nothing_went_wrong(&report);
     // Nobody waits for the observer, so on a busy machine its work may pile up as long as the storm lasts.
-    let outcome = text(&report, "/outcome");
-    assert!(["stable", "saturated"].contains(&outcome), "{outcome}");
+    let outcome = report.outcome;
+    assert!([Outcome::Stable, Outcome::Saturated].contains(&outcome), "{outcome:?}");
     let told = notices(&report);
-    let made = number(&told, "/operations");
+    let made = told.operations;
     assert!(made > 0);
-    assert_eq!(made, number(&told, "/reacted"), "one reopen for each notice that sets it off");
-    assert_eq!(number(&told, "/inflicted"), 2 * made);
-    assert_eq!(number(&report, "/storm/operations"), 3 * 500 + made, "all of it belongs to a root's cascade");
-    assert_eq!(number(&report, "/storm/decisions"), 6 * 500 + 2 * made);
-    assert_eq!(number(&report, "/clients/2/decisions"), 0);
-    assert_eq!(number(&report, "/clients/2/operations"), made);
-    assert_eq!(report["loop_gain"]["value"].as_f64(), Some(0.0), "its own opens do not set it off");
-    let cascades = number(&report, "/cascades/count") + number(&report, "/cascades/unfinished");
-    assert_eq!((cascades, number(&report, "/cascades/unfinished")), (500, 0));
+    assert_eq!(made, told.reacted, "one reopen for each notice that sets it off");
+    assert_eq!(told.inflicted, 2 * made);
+    assert_eq!(report.storm.operations, 3 * 500 + made, "all of it belongs to a root's cascade");
+    assert_eq!(report.storm.decisions, 6 * 500 + 2 * made);
+    assert_eq!(report.clients[2].decisions, 0);
+    assert_eq!(report.clients[2].operations, made);
+    assert_eq!(report.loop_gain.unwrap().value, 0.0, "its own opens do not set it off");
+    let cascades = report.cascades.count + report.cascades.unfinished;
+    assert_eq!((cascades, report.cascades.unfinished), (500, 0));
 }
 
 /// Every file that the driver makes it removes again; each is another inode, so no merging hides one.
@@ -143,16 +139,12 @@ fn names() {
     let report = rig.report("names");
     nothing_went_wrong(&report);
     let told = notices_of_names(&report);
-    let made = number(&report, "/storm/root_ops");
+    let made = report.storm.root_ops;
     assert!(made >= 300);
-    assert_eq!(told["by_event"], serde_json::json!({ "create": made, "unlink": made }));
-    assert_eq!(
-        told["by_author"],
-        serde_json::json!([["workload", number(&told, "/notices")]]),
-        "all explained"
-    );
-    assert_eq!(number(&told, "/notices") + number(&told, "/mixed"), 2 * made, "a merged one is both");
-    assert_eq!(number(&report, "/clients/2/decisions"), 0);
+    assert_eq!(told.by_event, [("create".to_owned(), made), ("unlink".to_owned(), made)].into());
+    assert_eq!(told.by_author, [("workload".to_owned(), told.notices)], "all explained");
+    assert_eq!(told.notices + told.mixed, 2 * made, "a merged one is both");
+    assert_eq!(report.clients[2].decisions, 0);
 }
 
 fn unsupported_notify() {
@@ -174,17 +166,16 @@ fn unsupported_notify() {
 }
 
 /// What must hold of every lab in which nothing went wrong.
-fn nothing_went_wrong(report: &Value) {
+fn nothing_went_wrong(report: &Findings) {
     sums_add_up(report);
-    for part in ["totals", "storm"] {
-        for count in ["unexplained", "lost", "damaged", "unanswered", "denied", "operations_unfinished"] {
-            assert_eq!(number(report, &format!("/{part}/{count}")), 0, "{part} {count}");
-        }
+    for totals in [&report.totals, &report.storm] {
+        assert_eq!((totals.unexplained, totals.lost, totals.damaged), (0, 0, 0), "{totals:?}");
+        assert_eq!((totals.unanswered, totals.denied, totals.operations_unfinished), (0, 0, 0), "{totals:?}");
     }
-    assert_eq!(report["faults"], serde_json::json!([]));
-    for client in report["clients"].as_array().unwrap() {
-        assert_eq!(text(client, "/end"), "clean", "{client}");
-        assert_eq!(number(client, "/deadline_misses"), 0);
+    assert_eq!(report.faults, []);
+    for client in &report.clients {
+        assert_eq!(client.end, "clean", "{client:?}");
+        assert_eq!(client.deadline_misses, 0);
     }
 }
 
@@ -193,20 +184,20 @@ fn exact_law(count: usize) {
     rig.lab("law", &(scanners(count) + &open_storm(1000)));
     let report = rig.report("law");
     nothing_went_wrong(&report);
-    assert_eq!(text(&report, "/outcome"), "stable");
-    let (roots, decisions) = (number(&report, "/storm/root_ops"), number(&report, "/storm/decisions"));
+    assert_eq!(report.outcome, Outcome::Stable);
+    let (roots, decisions) = (report.storm.root_ops, report.storm.decisions);
     assert_eq!(roots, 1000);
     assert_eq!(decisions, clients * (clients + 1) * roots);
-    assert_eq!(report["amplification"].as_f64(), Some((clients * (clients + 1)) as f64));
-    assert_eq!(number(&report, "/storm/own_process"), clients * roots);
-    assert_eq!(number(&report, "/storm/operations"), (clients + 1) * roots);
+    assert_eq!(report.amplification, Some((clients * (clients + 1)) as f64));
+    assert_eq!(report.storm.own_process, clients * roots);
+    assert_eq!(report.storm.operations, (clients + 1) * roots);
     // N for the workload, the rest for the clients: each row has the same number in each column.
-    let columns = report["causes"]["columns"].as_array().unwrap().len();
+    let columns = report.causes.columns.len();
     assert_eq!(columns, count + 1);
     let expected = vec![vec![roots; columns]; count];
-    assert_eq!(report["causes"]["decisions"], serde_json::json!(expected));
-    let sizes = &report["cascades"]["size"]["histogram"];
-    assert_eq!(*sizes, serde_json::json!([[clients * (clients + 1), roots]]), "every single cascade");
+    assert_eq!(report.causes.decisions, expected);
+    let sizes = &report.cascades.size.histogram;
+    assert_eq!(*sizes, [(clients * (clients + 1), roots)], "every single cascade");
 }
 
 fn noop_clients() {
@@ -214,15 +205,14 @@ fn noop_clients() {
     rig.lab("noop", &("clients: { count: 3, behavior: noop }\n".to_owned() + &open_storm(2000)));
     let report = rig.report("noop");
     nothing_went_wrong(&report);
-    assert_eq!(text(&report, "/outcome"), "stable");
-    assert_eq!(number(&report, "/storm/root_ops"), 2000);
-    assert_eq!(number(&report, "/storm/decisions"), 3 * 2000);
-    assert_eq!(number(&report, "/storm/own_process"), 0);
-    assert_eq!(number(&report, "/storm/operations"), 2000);
-    let controlled = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "control");
-    let controlled = number(controlled.unwrap(), "/root_ops");
+    assert_eq!(report.outcome, Outcome::Stable);
+    assert_eq!(report.storm.root_ops, 2000);
+    assert_eq!(report.storm.decisions, 3 * 2000);
+    assert_eq!(report.storm.own_process, 0);
+    assert_eq!(report.storm.operations, 2000);
+    let controlled = phase(&report, "control").root_ops;
     assert!(controlled > 0);
-    assert_eq!(number(&report, "/totals/decisions"), 3 * (2000 + controlled), "no client in the baseline");
+    assert_eq!(report.totals.decisions, 3 * (2000 + controlled), "no client in the baseline");
 }
 
 /// Two scanners open 1 each; the pathological one opens the target and 4 more: 1 + 2 + 5 operations for each
@@ -234,12 +224,12 @@ fn pathological() {
     rig.lab("bad", &(clients.to_owned() + &open_storm(500)));
     let report = rig.report("bad");
     nothing_went_wrong(&report);
-    assert_eq!(number(&report, "/storm/root_ops"), 500);
-    assert_eq!(number(&report, "/storm/operations"), (1 + 2 + 5) * 500);
-    assert_eq!(number(&report, "/storm/decisions"), 3 * (1 + 2 + 5) * 500);
-    assert_eq!(number(&report, "/storm/own_process"), (1 + 1 + 5) * 500);
-    let row = serde_json::json!([500, 500, 500, 5 * 500]);
-    assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row, row]));
+    assert_eq!(report.storm.root_ops, 500);
+    assert_eq!(report.storm.operations, (1 + 2 + 5) * 500);
+    assert_eq!(report.storm.decisions, 3 * (1 + 2 + 5) * 500);
+    assert_eq!(report.storm.own_process, (1 + 1 + 5) * 500);
+    let row = vec![500, 500, 500, 5 * 500];
+    assert_eq!(report.causes.decisions, vec![row; 3]);
 }
 
 fn execs() {
@@ -252,8 +242,8 @@ fn execs() {
         rig.lab("exec", &("clients: { count: 3, behavior: noop }\n".to_owned() + &load));
         let report = rig.report("exec");
         nothing_went_wrong(&report);
-        assert_eq!(number(&report, "/storm/root_ops"), 200, "{program}");
-        assert_eq!(number(&report, "/storm/decisions"), 3 * events * 200, "{program}");
+        assert_eq!(report.storm.root_ops, 200, "{program}");
+        assert_eq!(report.storm.decisions, 3 * events * 200, "{program}");
     }
 }
 
@@ -267,11 +257,11 @@ fn spawned() {
     rig.lab("spawned", &(clients + &open_storm(100)));
     let report = rig.report("spawned");
     nothing_went_wrong(&report);
-    assert_eq!(text(&report, "/outcome"), "stable");
-    assert_eq!(number(&report, "/storm/operations"), 11 * 100);
-    let row = serde_json::json!([100, 8 * 100, 9 * 100]);
-    assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));
-    assert_eq!(report["cascades"]["size"]["histogram"], serde_json::json!([[36, 100]]));
+    assert_eq!(report.outcome, Outcome::Stable);
+    assert_eq!(report.storm.operations, 11 * 100);
+    let row = vec![100, 8 * 100, 9 * 100];
+    assert_eq!(report.causes.decisions, vec![row; 2]);
+    assert_eq!(report.cascades.size.histogram, [(36, 100)]);
 }
 
 /// Two clients that answer first and open afterwards, as in the echo chamber, but for the workload only: each open
@@ -284,11 +274,11 @@ fn asynchronous_law() {
     let report = rig.report("quiet");
     nothing_went_wrong(&report);
     // A closed loop does not wait for what follows the answers, so these may pile up; but they end.
-    assert!(["stable", "saturated"].contains(&text(&report, "/outcome")), "{}", report["outcome_rule"]);
-    assert_eq!(number(&report, "/storm/decisions"), 6 * 1000);
-    assert_eq!(report["cascades"]["size"]["histogram"], serde_json::json!([[6, 1000]]));
-    assert_eq!(report["drain"]["quiet"], Value::Bool(true));
-    assert_eq!(number(&report, "/drain/in_flight"), 0);
+    assert!([Outcome::Stable, Outcome::Saturated].contains(&report.outcome), "{}", report.outcome_rule);
+    assert_eq!(report.storm.decisions, 6 * 1000);
+    assert_eq!(report.cascades.size.histogram, [(6, 1000)]);
+    let drain = report.drain.unwrap();
+    assert_eq!((drain.quiet, drain.in_flight), (true, 0));
 }
 
 fn open_loop() {
@@ -298,8 +288,8 @@ fn open_loop() {
     rig.lab("paced", &(scanners(2) + load));
     let report = rig.report("paced");
     nothing_went_wrong(&report);
-    assert_eq!(number(&report, "/storm/root_ops"), 500);
-    assert_eq!(number(&report, "/storm/decisions"), 6 * 500);
+    assert_eq!(report.storm.root_ops, 500);
+    assert_eq!(report.storm.decisions, 6 * 500);
 }
 
 /// A tree of 7 programs, each 2 AUTH events a client; the scanner opens what each of them is about.
@@ -311,19 +301,19 @@ fn trees() {
     rig.lab("trees", &(clients.to_owned() + load));
     let report = rig.report("trees");
     nothing_went_wrong(&report);
-    assert_eq!(number(&report, "/storm/root_ops"), 7 * 10);
+    assert_eq!(report.storm.root_ops, 7 * 10);
     // Each of ten trees: a root, its two, and their four; every one told who had started it.
-    let trees = &report["trees"];
-    assert_eq!([number(trees, "/trees"), number(trees, "/execs"), number(trees, "/detached")], [10, 70, 0]);
-    let levels = trees["levels"].as_array().unwrap();
-    let execs: Vec<u64> = levels.iter().map(|level| number(level, "/execs")).collect();
+    let trees = report.trees.as_ref().unwrap();
+    assert_eq!([trees.trees, trees.execs, trees.detached], [10, 70, 0]);
+    let levels = &trees.levels;
+    let execs: Vec<u64> = levels.iter().map(|level| level.execs).collect();
     assert_eq!(execs, [10, 20, 40]);
-    let steps = trees["slowest"].as_array().unwrap();
-    let own = steps.iter().map(|step| number(step, "/before_ns") + number(step, "/after_ns"));
-    assert_eq!((steps.len(), own.sum::<u64>()), (3, number(&steps[0], "/lasted_ns")), "{trees}");
-    assert_eq!(number(trees, "/lasted_ns/max"), number(&steps[0], "/lasted_ns"));
-    let row = serde_json::json!([2 * 70, 2 * 70, 0]);
-    assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));
+    let steps = &trees.slowest;
+    let own = steps.iter().map(|step| step.before_ns + step.after_ns);
+    assert_eq!((steps.len(), own.sum::<u64>()), (3, steps[0].lasted_ns), "{trees:?}");
+    assert_eq!(trees.lasted_ns.max, steps[0].lasted_ns);
+    let row = vec![2 * 70, 2 * 70, 0];
+    assert_eq!(report.causes.decisions, vec![row; 2]);
 }
 
 /// Five files written, five read by programs from outside the arena, one program of the arena run twice: 5 + 5 + 1
@@ -339,15 +329,15 @@ fn command() {
     rig.lab("command", &("clients: { count: 2, behavior: noop }\n".to_owned() + &load));
     let report = rig.report("command");
     nothing_went_wrong(&report);
-    assert_eq!(number(&report, "/storm/decisions"), 2 * (5 + 5 + 1 + 2 * 2));
+    assert_eq!(report.storm.decisions, 2 * (5 + 5 + 1 + 2 * 2));
     // The shell, five of `cat`, `cp`, two of the program, and one that opens nothing of the arena.
-    assert_eq!(number(&report, "/storm/root_ops"), 10);
-    let storm = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
-    assert_eq!([number(storm, "/processes/ended"), number(storm, "/root_ops")], [10, 0]);
-    assert_eq!(number(storm, "/op_latency_ns/count"), 0, "how long a process lives is no latency of an open");
-    assert_eq!(number(&report, "/approvals/hidden/out-of-scope"), 2, "{}", report["approvals"]);
-    let row = serde_json::json!([15, 0, 0]);
-    assert_eq!(report["causes"]["decisions"], serde_json::json!([row, row]));
+    assert_eq!(report.storm.root_ops, 10);
+    let storm = storm(&report);
+    assert_eq!([storm.processes.as_ref().unwrap().ended, storm.root_ops], [10, 0]);
+    assert_eq!(storm.op_latency_ns.count, 0, "how long a process lives is no latency of an open");
+    assert_eq!(report.approvals.hidden["out-of-scope"], 2, "{:?}", report.approvals);
+    let row = vec![15, 0, 0];
+    assert_eq!(report.causes.decisions, vec![row; 2]);
 }
 
 /// One open of any kind is one event; a kept answer is asked for once, and again after a write.
@@ -362,19 +352,15 @@ fn mix_and_list() {
     rig.lab("mixed", &(clients.to_owned() + load));
     let report = rig.report("mixed");
     nothing_went_wrong(&report);
-    assert_eq!(number(&report, "/storm/root_ops"), 600);
-    let decisions = |client: &str| {
-        let clients = report["clients"].as_array().unwrap();
-        number(clients.iter().find(|one| one["id"] == client).unwrap(), "/decisions")
-    };
-    assert_eq!(decisions("alpha"), 600, "one event for every open");
+    assert_eq!(report.storm.root_ops, 600);
+    assert_eq!(client(&report, "alpha").decisions, 600, "one event for every open");
     // Two files of the list once each; of the mix what is new each time, and what was written to since.
-    let asked = decisions("bravo");
+    let asked = client(&report, "bravo").decisions;
     assert!((2 + 100 - 60..2 + 300).contains(&asked), "{asked}");
 }
 
 /// Copies a lab that ships, with shorter phases, and runs it.
-fn shipped(rig: &Rig, name: &str, storm: &str) -> Value {
+fn shipped(rig: &Rig, name: &str, storm: &str) -> Findings {
     let file = format!("{}/../../lab-configs/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(file).unwrap();
     let lines = text.lines().map(|line| match line.split_once(':') {
@@ -391,23 +377,21 @@ fn deadlock_pair() {
     let rig = Rig::new("deadlock-pair");
     let report = shipped(&rig, "deadlock-pair", "3s");
     sums_add_up(&report);
-    assert_eq!(text(&report, "/outcome"), "deadlocked", "{}", report["outcome_rule"]);
-    assert_eq!(number(&report, "/totals/lost"), 0);
-    let cycle = &report["wait_cycles"][0];
-    let mut members: Vec<&str> =
-        cycle["members"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(report.outcome, Outcome::Deadlocked, "{}", report.outcome_rule);
+    assert_eq!(report.totals.lost, 0);
+    let cycle = &report.wait_cycles[0];
+    let mut members = cycle.members.clone();
     members.sort_unstable();
     assert_eq!(members, ["alpha", "bravo"]);
-    assert_eq!(text(cycle, "/ended_by"), "deadline kill");
-    assert!(!cycle["evidence"].as_array().unwrap().is_empty());
+    assert_eq!(cycle.ended_by, CycleEnd::DeadlineKill);
+    assert!(!cycle.evidence.is_empty());
     // The circle closes a moment after the first decision of it was read, and the deadline counts from there.
-    let deadline = number(&report, "/deadline_ns");
-    let lasted = number(cycle, "/lasted_ns");
+    let deadline = report.deadline_ns;
+    let lasted = cycle.lasted_ns.unwrap();
     assert!(lasted.abs_diff(deadline) <= deadline / 10, "{lasted} ns against a deadline of {deadline} ns");
-    let kills = report["faults"].as_array().unwrap().iter().filter(|fault| fault["kind"] == "deadline kill");
+    let kills = report.faults.iter().filter(|fault| fault.kind == "deadline kill");
     assert!(kills.count() >= 1);
-    let ends: Vec<&str> =
-        report["clients"].as_array().unwrap().iter().map(|client| text(client, "/end")).collect();
+    let ends: Vec<&str> = report.clients.iter().map(|client| client.end.as_str()).collect();
     assert!(ends.contains(&"deadline kill"), "{ends:?}");
 }
 
@@ -415,22 +399,21 @@ fn echo_chamber() {
     let rig = Rig::new("echo-chamber");
     let report = shipped(&rig, "echo-chamber", "1s");
     sums_add_up(&report);
-    assert_eq!(text(&report, "/outcome"), "divergent", "{}", report["outcome_rule"]);
-    assert_eq!(number(&report, "/totals/lost"), 0);
-    assert_eq!(number(&report, "/totals/unexplained"), 0);
-    assert_eq!(report["drain"]["quiet"], Value::Bool(false));
-    assert!(number(&report, "/drain/in_flight") > 0);
-    let gain = report["loop_gain"]["value"].as_f64().unwrap();
+    assert_eq!(report.outcome, Outcome::Divergent, "{}", report.outcome_rule);
+    assert_eq!(report.totals.lost, 0);
+    assert_eq!(report.totals.unexplained, 0);
+    let drain = report.drain.as_ref().unwrap();
+    assert!(!drain.quiet && drain.in_flight > 0, "{drain:?}");
+    let gain = report.loop_gain.unwrap().value;
     assert!((gain - 1.0).abs() < 0.05, "each event brings one more: {gain}");
 }
 
 /// The decisions of each client by the column of this name.
-fn column(report: &Value, name: &str) -> Vec<u64> {
-    let columns = report["causes"]["columns"].as_array().unwrap();
-    let place = columns.iter().position(|column| column["name"] == name);
+fn column(report: &Findings, name: &str) -> Vec<u64> {
+    let columns = &report.causes.columns;
+    let place = columns.iter().position(|column| column.name == name);
     let place = place.unwrap_or_else(|| panic!("{name} is a column: {columns:?}"));
-    let rows = report["causes"]["decisions"].as_array().unwrap();
-    rows.iter().map(|row| row[place].as_u64().unwrap()).collect()
+    report.causes.decisions.iter().map(|row| row[place]).collect()
 }
 
 /// The root open, the helper's open, and what the two scanners open about either: 3 · (1 + 1 + 2 + 2).
@@ -441,17 +424,17 @@ fn helpers() {
     rig.lab("helped", &(clients.to_owned() + &open_storm(500)));
     let report = rig.report("helped");
     nothing_went_wrong(&report);
-    assert_eq!(text(&report, "/outcome"), "stable");
-    assert_eq!(number(&report, "/storm/root_ops"), 500);
-    assert_eq!(number(&report, "/storm/decisions"), 18 * 500);
-    assert_eq!(number(&report, "/storm/operations"), (1 + 1 + 4) * 500);
+    assert_eq!(report.outcome, Outcome::Stable);
+    assert_eq!(report.storm.root_ops, 500);
+    assert_eq!(report.storm.decisions, 18 * 500);
+    assert_eq!(report.storm.operations, (1 + 1 + 4) * 500);
     assert_eq!(column(&report, "alpha's helpers"), [500; 3]);
     assert_eq!(column(&report, "bravo"), [1000; 3], "half of it because of the helper");
     // To its own client a helper is known, to the others it is the workload.
-    assert_eq!(report["causes"]["observed"][0], serde_json::json!([0, 500, 2000, 500]));
-    assert_eq!(report["causes"]["observed"][1], serde_json::json!([1000, 0, 1000, 1000]));
-    assert_eq!(number(&report, "/causes/misattributed"), 2 * 500);
-    assert_eq!(number(&report, "/clients/0/by_approval/mute"), 500);
+    assert_eq!(report.causes.observed[0], [0, 500, 2000, 500]);
+    assert_eq!(report.causes.observed[1], [1000, 0, 1000, 1000]);
+    assert_eq!(report.causes.misattributed, 2 * 500);
+    assert_eq!(report.clients[0].by_approval["mute"], 500);
 }
 
 /// Of N scanners one asks a helper besides: N(2N + 1) decisions for each open instead of N(N + 1).
@@ -465,8 +448,8 @@ fn helper_law() {
         rig.lab("law", &(clients + &open_storm(300)));
         let report = rig.report("law");
         nothing_went_wrong(&report);
-        assert_eq!(number(&report, "/storm/root_ops"), 300);
-        assert_eq!(number(&report, "/storm/decisions"), count * (2 * count + 1) * 300, "{count} clients");
+        assert_eq!(report.storm.root_ops, 300);
+        assert_eq!(report.storm.decisions, count * (2 * count + 1) * 300, "{count} clients");
         assert_eq!(column(&report, "alpha's helpers"), vec![300; usize::try_from(count).unwrap()]);
     }
 }
@@ -485,20 +468,19 @@ fn laundering() {
         rig.lab("laundered", &lab);
         let report = rig.report("laundered");
         nothing_went_wrong(&report);
-        assert_eq!(number(&report, "/storm/root_ops"), 200);
-        assert_eq!(number(&report, "/storm/decisions"), count * (2 + count) * 200, "{count} clients");
+        assert_eq!(report.storm.root_ops, 200);
+        assert_eq!(report.storm.decisions, count * (2 + count) * 200, "{count} clients");
         assert_eq!(column(&report, "indexer"), vec![count * 200; usize::try_from(count).unwrap()]);
-        assert_eq!(number(&report, "/causes/misattributed"), count * count * 200, "all of it");
+        assert_eq!(report.causes.misattributed, count * count * 200, "all of it");
         for place in 0..count {
-            let looks = &report["causes"]["brought_about"][usize::try_from(place).unwrap()];
-            assert_eq!(*looks, serde_json::json!([0, 0, 0, count * 200]), "each client's part of it");
+            let looks = &report.causes.brought_about[usize::try_from(place).unwrap()];
+            assert_eq!(*looks, [0, 0, 0, count * 200], "each client's part of it");
         }
-        let findings = report["findings"].as_array().unwrap();
-        let own = findings.iter().find(|finding| finding["section"] == "causes").unwrap();
-        let advice = own["advice"].as_str().unwrap();
+        let own = report.findings.iter().find(|finding| finding.section == ReportSection::Causes).unwrap();
+        let advice = own.advice.as_deref().unwrap();
         assert!(advice.contains("by name") && !advice.contains("at once"), "{advice}");
-        let observed = serde_json::json!(vec![[0, 0, 0, (2 + count) * 200]; usize::try_from(count).unwrap()]);
-        assert_eq!(report["causes"]["observed"], observed);
+        let observed = vec![[0, 0, 0, (2 + count) * 200]; usize::try_from(count).unwrap()];
+        assert_eq!(report.causes.observed, observed);
     }
 }
 
@@ -513,43 +495,43 @@ fn daemon_echo() {
     rig.lab("alone", &lab(alone, load));
     let report = rig.report("alone");
     sums_add_up(&report);
-    assert_eq!(text(&report, "/outcome"), "divergent", "{}", report["outcome_rule"]);
-    assert_eq!(number(&report, "/totals/unexplained"), 0);
-    let gain = report["loop_gain"]["value"].as_f64().unwrap();
+    assert_eq!(report.outcome, Outcome::Divergent, "{}", report.outcome_rule);
+    assert_eq!(report.totals.unexplained, 0);
+    let gain = report.loop_gain.unwrap().value;
     assert!((gain - 1.0).abs() < 0.05, "each event brings one more: {gain}");
     let muting =
         "clients: { count: 2, behavior: { mute: { processes: [indexer] }, daemons: [{ ask: indexer }] } }";
     rig.lab("muted", &lab(muting, &open_storm(300)));
     let report = rig.report("muted");
     nothing_went_wrong(&report);
-    assert_eq!(number(&report, "/storm/decisions"), (2 + 2 * 2) * 300);
-    assert_eq!(number(&report, "/storm/by_approval/mute"), 2 * 2 * 300);
+    assert_eq!(report.storm.decisions, (2 + 2 * 2) * 300);
+    assert_eq!(report.storm.by_approval["mute"], 2 * 2 * 300);
 }
 
 fn helpers_echo() {
     let rig = Rig::new("helpers-echo");
     let report = shipped(&rig, "helpers-echo", "1s");
     sums_add_up(&report);
-    assert_eq!(text(&report, "/outcome"), "divergent", "{}", report["outcome_rule"]);
-    assert_eq!(number(&report, "/totals/unexplained"), 0);
-    assert_eq!(report["drain"]["quiet"], Value::Bool(false));
-    assert_eq!(number(&report, "/clients/0/operations"), 0, "no client opens anything");
+    assert_eq!(report.outcome, Outcome::Divergent, "{}", report.outcome_rule);
+    assert_eq!(report.totals.unexplained, 0);
+    assert!(!report.drain.as_ref().unwrap().quiet);
+    assert_eq!(report.clients[0].operations, 0, "no client opens anything");
     let report = shipped(&rig, "helpers-echo-fixed", "1s");
     nothing_went_wrong(&report);
-    assert_eq!(text(&report, "/outcome"), "stable", "{}", report["outcome_rule"]);
-    assert_eq!(number(&report, "/storm/decisions"), 6 * number(&report, "/storm/root_ops"));
+    assert_eq!(report.outcome, Outcome::Stable, "{}", report.outcome_rule);
+    assert_eq!(report.storm.decisions, 6 * report.storm.root_ops);
 }
 
 fn helper_waits_for_itself() {
     let rig = Rig::new("helper-waits-for-itself");
     let report = shipped(&rig, "helper-waits-for-itself", "3s");
     sums_add_up(&report);
-    assert_eq!(text(&report, "/outcome"), "deadlocked", "{}", report["outcome_rule"]);
-    let cycle = &report["wait_cycles"][0];
-    assert_eq!(cycle["members"], serde_json::json!(["alpha"]));
-    assert_eq!(text(cycle, "/ended_by"), "deadline kill");
-    assert_eq!(text(&report, "/clients/0/end"), "deadline kill");
-    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    assert_eq!(report.outcome, Outcome::Deadlocked, "{}", report.outcome_rule);
+    let cycle = &report.wait_cycles[0];
+    assert_eq!(cycle.members, ["alpha"]);
+    assert_eq!(cycle.ended_by, CycleEnd::DeadlineKill);
+    assert_eq!(report.clients[0].end, "deadline kill");
+    assert_eq!(report.totals.unexplained, 0);
 }
 
 fn forty_eight() {
@@ -557,9 +539,9 @@ fn forty_eight() {
     rig.lab("many", &("clients: { count: 48, behavior: noop }\n".to_owned() + &open_storm(200)));
     let report = rig.report("many");
     nothing_went_wrong(&report);
-    assert_eq!(report["clients"].as_array().unwrap().len(), 48);
-    assert_eq!(number(&report, "/storm/root_ops"), 200);
-    assert_eq!(number(&report, "/storm/decisions"), 48 * 200);
+    assert_eq!(report.clients.len(), 48);
+    assert_eq!(report.storm.root_ops, 200);
+    assert_eq!(report.storm.decisions, 48 * 200);
 }
 
 fn two_at_once() {
@@ -571,9 +553,9 @@ fn two_at_once() {
     });
     for finished in reports {
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-        let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+        let report = finished.report();
         nothing_went_wrong(&report);
-        assert_eq!(number(&report, "/storm/decisions"), 6 * 1000);
+        assert_eq!(report.storm.decisions, 6 * 1000);
     }
     assert_eq!(rig.remains(), Vec::<String>::new());
 }
@@ -584,13 +566,13 @@ fn reported_again() {
     let first = rig.report("again");
     let again = rig.run(&["report", "again", "--json"]);
     assert_eq!(again.code, Some(0), "{}", again.stderr);
-    assert_eq!(first, serde_json::from_str::<Value>(&again.stdout).unwrap());
+    assert_eq!(first, again.report());
     let written = fs::read_to_string(rig.latest("again").join("report.json")).unwrap();
     assert_eq!(written, again.stdout, "report.json is what is printed");
     let client = rig.run(&["report", "again", "--client", "client-01"]);
     assert_eq!(client.code, Some(0), "{}", client.stderr);
     assert!(client.stdout.contains("client-01"), "{}", client.stdout);
     let doctor = fs::read(rig.latest("again").join("doctor.json")).unwrap();
-    let doctor: Value = serde_json::from_slice(&doctor).unwrap();
-    assert_eq!((number(&doctor, "/clients"), &doctor["blocks"]), (2, &false.into()), "{doctor}");
+    let doctor: serde_json::Value = serde_json::from_slice(&doctor).unwrap();
+    assert_eq!((&doctor["clients"], &doctor["blocks"]), (&2.into(), &false.into()), "{doctor}");
 }

@@ -17,7 +17,7 @@ use std::{
 
 use lab_model::{PhaseKind, Span};
 use libtest_mimic::Arguments;
-use rig::{LAB, Live, Rig, Running, anywhere, live, number, scanners, sums_add_up, wait_until};
+use rig::{LAB, Live, Rig, Running, anywhere, live, scanners, sums_add_up, wait_until};
 use serde_json::Value;
 
 /// Numbers of linux/capability.h.
@@ -181,9 +181,9 @@ fn shut_home() {
     };
     let finished = run(&["up", "at-home", "--json"]);
     assert!(matches!(finished.code, Some(0..=2)), "{finished:#?}");
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
-    assert_eq!(number(&report, "/totals/unexplained"), 0);
+    assert_eq!(report.totals.unexplained, 0);
     let folder = rig.latest("at-home");
     assert!(folder.join("report.html").is_file());
     // A run of that user's own, which root reads and whose pages it makes again.

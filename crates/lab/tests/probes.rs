@@ -10,9 +10,10 @@ mod rig;
 
 use std::{path::Path, process::ExitCode};
 
+use lab_analysis::findings::{AfterDeny, DeliveryOrder, Findings, KeptAnswers};
+use lab_testing::found::storm;
 use libtest_mimic::Arguments;
-use rig::{Rig, anywhere, live, number, sums_add_up};
-use serde_json::Value;
+use rig::{Rig, anywhere, live, sums_add_up};
 
 fn main() -> ExitCode {
     let tests = vec![
@@ -31,56 +32,63 @@ fn main() -> ExitCode {
 
 /// What a kernel is known to do.
 struct Known {
-    delivery: &'static str,
-    after_deny: &'static str,
+    delivery: DeliveryOrder,
+    after_deny: AfterDeny,
     /// A median open that two clients hold for 200 ms each, in nanoseconds.
     held: std::ops::Range<u64>,
     /// It says when an event was made, so that what was left of the deadline is known.
     says_when: bool,
 }
 
-const SERIAL: Known =
-    Known { delivery: "serial", after_deny: "spared", held: 400_000_000..600_000_000, says_when: false };
+const SERIAL: Known = Known {
+    delivery: DeliveryOrder::Serial,
+    after_deny: AfterDeny::Spared,
+    held: 400_000_000..600_000_000,
+    says_when: false,
+};
 
-const PARALLEL: Known =
-    Known { delivery: "parallel", after_deny: "waited", held: 200_000_000..400_000_000, says_when: true };
+const PARALLEL: Known = Known {
+    delivery: DeliveryOrder::Parallel,
+    after_deny: AfterDeny::Waited,
+    held: 200_000_000..400_000_000,
+    says_when: true,
+};
 
 fn probed(name: &str, kernel: &[&str], known: &Known) {
     let rig = Rig::new(&format!("probes-{name}"));
-    let report = |lab: &str| -> Value {
+    let report = |lab: &str| -> Findings {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../lab-configs/{lab}.yaml"));
         let arguments = [&["up", file.to_str().unwrap(), "--json"], kernel].concat();
         let finished = rig.run(&arguments);
         assert_eq!(finished.code, Some(0), "{lab}: {finished:#?}");
-        let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+        let report = finished.report();
         sums_add_up(&report);
         report
     };
     let delivery = report("probe-delivery");
-    assert_eq!(delivery["rules"]["delivery"], known.delivery);
-    let counts = ["serial", "parallel"].map(|order| number(&delivery, &format!("/rules/{order}")));
-    assert_eq!(counts, if known.delivery == "serial" { [24, 0] } else { [0, 24] });
-    let storm = delivery["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
-    let median = number(storm, "/op_latency_ns/p50");
+    assert_eq!(delivery.rules.delivery, Some(known.delivery));
+    let counts = [delivery.rules.serial, delivery.rules.parallel];
+    assert_eq!(counts, if known.delivery == DeliveryOrder::Serial { [24, 0] } else { [0, 24] });
+    let median = storm(&delivery).op_latency_ns.p50;
     assert!(known.held.contains(&median), "{median} ns");
 
     let deny = report("probe-deny");
-    assert_eq!(deny["rules"]["after_deny"], known.after_deny, "{}", deny["rules"]);
-    assert_eq!(number(&deny, "/storm/denied"), 24, "every operation was denied, once");
+    assert_eq!(deny.rules.after_deny, Some(known.after_deny), "{:?}", deny.rules);
+    assert_eq!(deny.storm.denied, 24, "every operation was denied, once");
 
     let cache = report("probe-cache");
-    assert_eq!(cache["rules"]["kept_answers"], "own", "{}", cache["rules"]);
+    assert_eq!(cache.rules.kept_answers, Some(KeptAnswers::Own), "{:?}", cache.rules);
 
     let deadlines = report("probe-deadlines");
     for event in ["auth_open", "auth_exec"] {
-        let length = &deadlines["rules"]["deadlines"][event];
-        assert_eq!(number(length, "/min_ns"), 10_000_000_000, "the lab's own deadline stands in: {length}");
-        assert_eq!(number(length, "/max_ns"), 10_000_000_000, "{length}");
-        let left = length["left_at_read"]["p50"].as_f64();
-        assert_eq!(left.is_some(), known.says_when, "{length}");
-        assert!(left.is_none_or(|left| left > 0.9 && left <= 1.0), "{length}");
+        let length = &deadlines.rules.deadlines[event];
+        assert_eq!(length.min_ns, 10_000_000_000, "the lab's own deadline stands in: {length:?}");
+        assert_eq!(length.max_ns, 10_000_000_000, "{length:?}");
+        let left = length.left_at_read.p50;
+        assert_eq!(left.is_some(), known.says_when, "{length:?}");
+        assert!(left.is_none_or(|left| left > 0.9 && left <= 1.0), "{length:?}");
     }
 
     let slots = report("probe-slots");
-    assert_eq!(number(&slots, "/storm/decisions"), 4_900);
+    assert_eq!(slots.storm.decisions, 4_900);
 }

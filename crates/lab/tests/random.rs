@@ -9,10 +9,10 @@ mod rig;
 
 use std::process::ExitCode;
 
+use lab_analysis::findings::{Findings, Outcome};
 use lab_model::mix;
 use libtest_mimic::Arguments;
-use rig::{Live, Rig, live, number, sums_add_up, text};
-use serde_json::Value;
+use rig::{Live, Rig, live, sums_add_up};
 
 /// Labs without `--labs`.
 const LABS: u64 = 12;
@@ -47,46 +47,38 @@ fn holds(seed: u64) {
     let rig = Rig::new(&format!("random-{seed}"));
     let name = format!("random-{seed}");
     rig.lab(&name, &Draw(seed).lab());
-    let report = |arguments: &[&str]| -> Value {
+    let report = |arguments: &[&str]| -> Findings {
         let finished = rig.run(&[&["up", &name, "--json"], arguments].concat());
         assert!(matches!(finished.code, Some(0..=2)), "lab {seed} ended well: {finished:#?}");
-        serde_json::from_str(&finished.stdout).unwrap()
+        finished.report()
     };
     let live = report(&[]);
-    let simulated: Vec<Value> = (1..=SEEDS)
+    let simulated: Vec<Findings> = (1..=SEEDS)
         .map(|seed| report(&["--backend", "sim", "--rules", "fanotify", "--seed", &seed.to_string()]))
         .collect();
-    let outcomes: Vec<&str> = simulated.iter().map(|report| text(report, "/outcome")).collect();
-    let outcome = text(&live, "/outcome");
-    eprintln!(
-        "lab {seed}: {outcome} with {} decisions, simulated {}",
-        number(&live, "/storm/decisions"),
-        outcomes.join(", ")
-    );
+    let outcomes: Vec<Outcome> = simulated.iter().map(|report| report.outcome).collect();
+    let outcome = live.outcome;
+    eprintln!("lab {seed}: {outcome:?} with {} decisions, simulated {outcomes:?}", live.storm.decisions);
     for report in simulated.iter().chain([&live]) {
         is_exact(seed, report);
     }
     // Whether clients lock each other up can hang on the moment; where it never does, the kernel agrees.
-    let locked = |outcome: &&str| *outcome == "deadlocked";
-    if outcomes.iter().all(locked) {
-        assert_eq!(outcome, "deadlocked", "lab {seed} locks up whatever the moment");
+    if outcomes.iter().all(|outcome| *outcome == Outcome::Deadlocked) {
+        assert_eq!(outcome, Outcome::Deadlocked, "lab {seed} locks up whatever the moment");
     }
     assert_eq!(rig.remains(), Vec::<String>::new(), "nothing is left of lab {seed}");
     std::fs::remove_dir_all(rig.runs()).unwrap();
 }
 
 /// Nothing is lost, every decision has its cause, the sums add up, and nobody misses a deadline in a stable lab.
-fn is_exact(seed: u64, report: &Value) {
-    let backend = text(report, "/backend");
+fn is_exact(seed: u64, report: &Findings) {
+    let (backend, totals) = (&report.backend, &report.totals);
     sums_add_up(report);
-    for count in ["lost", "damaged", "unexplained"] {
-        assert_eq!(number(report, &format!("/totals/{count}")), 0, "lab {seed}, {backend}: {count}");
-    }
-    let clients = report["clients"].as_array().unwrap();
-    let misses: u64 = clients.iter().map(|client| number(client, "/deadline_misses")).sum();
-    let outcome = text(report, "/outcome");
+    let missing = (totals.lost, totals.damaged, totals.unexplained);
+    assert_eq!(missing, (0, 0, 0), "lab {seed}, {backend}: lost, damaged, unexplained");
+    let misses: u64 = report.clients.iter().map(|client| client.deadline_misses).sum();
     assert!(
-        misses == 0 || outcome != "stable",
+        misses == 0 || report.outcome != Outcome::Stable,
         "lab {seed}, {backend}: {misses} deadlines missed, and stable"
     );
 }

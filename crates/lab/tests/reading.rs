@@ -14,11 +14,11 @@ use std::{
     process::ExitCode,
 };
 
+use lab_analysis::findings::Findings;
 use lab_model::PhaseKind;
 use libtest_mimic::Arguments;
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use rig::{Finished, Live, PROMPTLY, QUICK_OF_EIGHT as QUICK, Rig, Running, anywhere, limited, live};
-use serde_json::Value;
 
 fn main() -> ExitCode {
     let tests: Vec<Live> = vec![
@@ -208,8 +208,7 @@ fn running() {
     let looked = rig.run(&["report", run]);
     assert_eq!(looked.code, Some(2), "{looked:?}");
     assert!(looked.stdout.lines().next().unwrap().contains("the lab still runs"), "{}", looked.stdout);
-    let json: Value = serde_json::from_str(&rig.run(&["report", run, "--json"]).stdout).unwrap();
-    assert_eq!(json["still_running"], true);
+    assert!(rig.run(&["report", run, "--json"]).report().still_running);
     let html = rig.run(&["report", run, "--format", "html"]);
     assert!(html.stdout.contains("the lab still runs"), "{:?}: {}", html.code, html.stderr);
     assert!(!folder.join("report.json").exists(), "its own report is still to come");
@@ -223,9 +222,9 @@ fn running() {
     }
     assert!(looks > 0);
     let finished = lab.finish();
-    let own: Value = serde_json::from_str(&finished.stdout).unwrap();
-    assert_eq!(own["still_running"], false);
-    let kept: Value = serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap();
-    assert_eq!(kept["still_running"], false);
-    assert_eq!(kept["totals"], own["totals"]);
+    let own = finished.report();
+    assert!(!own.still_running);
+    let kept: Findings = serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap();
+    assert!(!kept.still_running);
+    assert_eq!(kept.totals, own.totals);
 }

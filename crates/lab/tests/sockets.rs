@@ -23,11 +23,11 @@ use std::{
     time::Duration,
 };
 
+use lab_analysis::findings::Findings;
 use lab_model::PhaseKind;
 use lab_protocol::{Request, send_request};
 use libtest_mimic::Arguments;
-use rig::{Live, Rig, Running, live, number, sums_add_up};
-use serde_json::Value;
+use rig::{Live, Rig, Running, live, sums_add_up};
 
 /// `nobody`, and its group.
 const NOBODY: u32 = 65534;
@@ -142,7 +142,7 @@ fn attack(names: &[String]) -> String {
 }
 
 /// Runs a lab and has it attacked in its storm, after so many operations; returns its report.
-fn attacked(name: &str, body: &str, operations: u64) -> Value {
+fn attacked(name: &str, body: &str, operations: u64) -> Findings {
     let rig = Rig::new(&format!("sockets-{name}"));
     rig.lab(name, body);
     let before = named();
@@ -162,20 +162,17 @@ fn attacked(name: &str, body: &str, operations: u64) -> Value {
     let finished = lab.finish();
     assert_eq!(finished.code, Some(0), "{finished:#?}");
     assert_eq!(rig.remains(), Vec::<String>::new());
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
-    for count in ["unexplained", "lost", "unanswered"] {
-        assert_eq!(number(&report, &format!("/totals/{count}")), 0, "{count}");
-    }
+    let totals = &report.totals;
+    assert_eq!((totals.unexplained, totals.lost, totals.unanswered), (0, 0, 0), "{totals:?}");
     report
 }
 
 /// What became of the requests of all clients: made, carried out.
-fn requests(report: &Value) -> (u64, u64) {
-    let clients = report["clients"].as_array().unwrap().iter();
-    let rows: Vec<&Value> = clients.flat_map(|client| client["requests"].as_array().unwrap()).collect();
-    let sum = |key: &str| rows.iter().map(|row| number(row, key)).sum();
-    (sum("/made"), sum("/carried_out"))
+fn requests(report: &Findings) -> (u64, u64) {
+    let rows = || report.clients.iter().flat_map(|client| &client.requests);
+    (rows().map(|row| row.made).sum(), rows().map(|row| row.carried_out).sum())
 }
 
 const LOAD: &str = "phases: { baseline: 50ms, control: 50ms, storm: 3s, drain: 2s }\n\

@@ -9,11 +9,12 @@ mod rig;
 
 use std::{fs, process::ExitCode};
 
+use lab_analysis::findings::{Findings, Outcome, Unwatched};
 use lab_model::{PhaseKind, Span};
+use lab_testing::found::storm;
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
-use rig::{Finished, Live, Rig, Running, live, number, sums_add_up, text, wait_until};
-use serde_json::Value;
+use rig::{Finished, Live, Rig, Running, live, sums_add_up, wait_until};
 
 /// How long the controller is stopped.
 const STOPPED: Span = Span::from_secs(3);
@@ -46,7 +47,7 @@ fn below(pid: u32) -> Vec<u32> {
 }
 
 /// Runs a lab, stops these processes in its storm, and lets them go on.
-fn run_stopped(rig: &Rig, operations: u64, whom: impl Fn(&Running) -> Vec<u32>) -> (Finished, Value) {
+fn run_stopped(rig: &Rig, operations: u64, whom: impl Fn(&Running) -> Vec<u32>) -> (Finished, Findings) {
     let mut running = Running::start(rig, "quick");
     running.reaches(PhaseKind::Storm, operations);
     let stopped = whom(&running);
@@ -54,12 +55,12 @@ fn run_stopped(rig: &Rig, operations: u64, whom: impl Fn(&Running) -> Vec<u32>) 
     assert!(!wait_until(STOPPED, || false), "that is how long they stand still");
     stopped.iter().for_each(|&pid| rig::send(pid, Signal::SIGCONT));
     let finished = running.finish();
-    let report: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = finished.report();
     sums_add_up(&report);
-    assert!(number(&report, "/unwatched/longest_ns") >= 2_900_000_000, "{}", report["unwatched"]);
-    assert_eq!(report["unwatched"]["gaps"][0]["phases"][0], "storm");
-    assert!(text(&report, "/outcome_rule").contains("Nobody watched the clients for 3."));
-    assert!(text(&report, "/findings/0/text").contains("Nobody watched the clients for 3."));
+    assert!(gap(&report).longest_ns >= 2_900_000_000, "{:?}", report.unwatched);
+    assert_eq!(gap(&report).gaps[0].phases[0], "storm");
+    assert!(report.outcome_rule.contains("Nobody watched the clients for 3."));
+    assert!(report.findings[0].text.contains("Nobody watched the clients for 3."));
     assert!(finished.stderr.contains("nobody watched the clients for 3."), "{}", finished.stderr);
     let said = rig.run(&["report", "quick"]);
     assert!(said.stdout.lines().next().unwrap().contains("nobody watched for 3."), "{}", said.stdout);
@@ -67,16 +68,23 @@ fn run_stopped(rig: &Rig, operations: u64, whom: impl Fn(&Running) -> Vec<u32>) 
     (finished, report)
 }
 
+fn gap(report: &Findings) -> &Unwatched {
+    report.unwatched.as_ref().unwrap()
+}
+
 fn controller_stopped() {
     let rig = Rig::new("unwatched");
     rig.lab("quick", &lab("noop", "1s"));
     let (finished, report) = run_stopped(&rig, 200, |running| vec![running.controller()]);
     // The driver went on by itself, and its last operation ended the phase.
-    let storm = report["phases"].as_array().unwrap().iter().find(|phase| phase["name"] == "storm").unwrap();
-    let seconds = storm["seconds"].as_f64().unwrap();
-    assert!((1.9..2.9).contains(&seconds), "two seconds as planned, not when the controller looked: {storm}");
-    assert_eq!(number(&report, "/unwatched/doubtful"), 0, "what noop clients answer is never late");
-    assert_eq!((finished.code, text(&report, "/outcome")), (Some(0), "stable"), "{}", finished.stderr);
+    let storm = storm(&report);
+    let seconds = storm.seconds;
+    assert!(
+        (1.9..2.9).contains(&seconds),
+        "two seconds as planned, not when the controller looked: {storm:?}"
+    );
+    assert_eq!(gap(&report).doubtful, 0, "what noop clients answer is never late");
+    assert_eq!((finished.code, report.outcome), (Some(0), Outcome::Stable), "{}", finished.stderr);
 }
 
 /// Every answer takes longer than the deadline: under watch both clients are killed for their first.
@@ -85,9 +93,9 @@ fn late() {
     let behavior = "{ preset: noop, delay: 2500ms }";
     rig.lab("quick", &lab(behavior, "2s"));
     let (finished, report) = run_stopped(&rig, 0, |running| vec![running.controller()]);
-    assert!(number(&report, "/unwatched/late") > 0, "{}", report["unwatched"]);
-    assert_eq!(report["expectations"][0]["held"], false, "the traces show it");
-    assert_ne!(text(&report, "/outcome"), "stable");
+    assert!(gap(&report).late > 0, "{:?}", report.unwatched);
+    assert_eq!(report.expectations[0].held, Some(false), "the traces show it");
+    assert_ne!(report.outcome, Outcome::Stable);
     assert_eq!(finished.code, Some(1), "{}", finished.stderr);
 }
 
@@ -100,11 +108,11 @@ fn all_stopped() {
     };
     let (finished, report) = run_stopped(&rig, 200, whole);
     // Whether an event was being read or answered just then is chance; that it is judged by what is known is not.
-    let (late, doubtful) = (number(&report, "/unwatched/late"), number(&report, "/unwatched/doubtful"));
-    let held = &report["expectations"][0]["held"];
+    let (late, doubtful) = (gap(&report).late, gap(&report).doubtful);
+    let held = report.expectations[0].held;
     match (late, doubtful) {
-        (0, 0) => assert_eq!((held, finished.code), (&Value::Bool(true), Some(0))),
-        (0, _) => assert_eq!((held, finished.code), (&Value::Null, Some(2))),
-        _ => assert_eq!((held, finished.code), (&Value::Bool(false), Some(1))),
+        (0, 0) => assert_eq!((held, finished.code), (Some(true), Some(0))),
+        (0, _) => assert_eq!((held, finished.code), (None, Some(2))),
+        _ => assert_eq!((held, finished.code), (Some(false), Some(1))),
     }
 }

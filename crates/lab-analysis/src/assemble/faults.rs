@@ -1,13 +1,12 @@
 //! Disturbances: what the lab file planned and what became of it, and what the warden did.
 
-use lab_model::PlannedFault;
+use lab_model::{PlannedFault, units::time};
 use lab_trace::{FaultKind, FaultStage, PlannedStep};
 
 use super::Assembly;
 use crate::{
     findings::{Expectation, FaultMark},
     participants::timeline::FaultAt,
-    show::duration,
 };
 
 impl Assembly<'_> {
@@ -73,15 +72,14 @@ impl Assembly<'_> {
         let cut = cut.map(|cut| Expectation {
             text: format!("the run takes at most {run_max} (safety.run_max)"),
             held: Some(false),
-            observed: format!("ended after {}", duration(cut.at.saturating_sub(self.timeline.origin))),
+            observed: format!("ended after {}", time(cut.at.saturating_sub(self.timeline.origin))),
         });
         faults.chain(cut).collect()
     }
 
     fn fault_happened(&self, place: u32, fault: &PlannedFault) -> Expectation {
         let storm = self.timeline.marked(lab_model::PhaseKind::Storm);
-        let into =
-            |at: u64| duration(at.saturating_sub(storm.map_or(self.timeline.origin, |storm| storm.began)));
+        let into = |at: u64| time(at.saturating_sub(storm.map_or(self.timeline.origin, |storm| storm.began)));
         let text = format!("{} of {} at {}", fault.action.name(), fault.on, fault.at);
         let (held, observed) = if let Some(begun) = self.step(place, FaultStage::Begins) {
             (Some(true), format!("came at {}", into(begun.at)))

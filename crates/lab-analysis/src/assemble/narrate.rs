@@ -1,11 +1,13 @@
 //! At most three findings in plain words.
 
-use lab_model::Total;
+use lab_model::{
+    Total,
+    units::{agreeing, count, count_of, counted, number, ratio, share, signed_time, tenths, time},
+};
 
 use crate::{
     findings::{ColumnKind, CycleEnd, Finding, Findings, Outcome, ReportSection, Requests, Stage, Weight},
     measures::unwatched::sentence,
-    show::duration,
     verdict::outcome::list,
 };
 
@@ -65,7 +67,7 @@ fn unwatched(findings: &Findings, past_a_deadline: bool) -> Option<Finding> {
 fn deadlock(findings: &Findings) -> Option<Finding> {
     let cycle = findings.wait_cycles.first()?;
     let lasted = match cycle.lasted_ns {
-        Some(lasted) => format!("for {}, until {} ended it", duration(lasted), article(cycle.ended_by)),
+        Some(lasted) => format!("for {}, until {} ended it", time(lasted), article(cycle.ended_by)),
         None => "until the end of the run".into(),
     };
     let who = if cycle.members.len() == 1 {
@@ -75,11 +77,11 @@ fn deadlock(findings: &Findings) -> Option<Finding> {
     };
     let more = match findings.wait_cycles.len() {
         1 => String::new(),
-        all => format!(" It was the first of {all} such circles."),
+        all => format!(" It was the first of {} such circles.", count(count_of(all))),
     };
     let through =
         if cycle.through.is_empty() { String::new() } else { format!(", through {},", list(&cycle.through)) };
-    let text = format!("{who}{through} from {} on, {lasted}.{more}", duration(cycle.began_ns));
+    let text = format!("{who}{through} from {} on, {lasted}.{more}", time(cycle.began_ns));
     let own_helpers = |member: &String| {
         let helper = format!("{member}.helper-");
         cycle.through.iter().all(|name| name.starts_with(&helper))
@@ -114,9 +116,10 @@ fn divergence(findings: &Findings) -> Option<Finding> {
     let gain = findings.loop_gain?;
     let in_flight = findings.drain.as_ref().map_or(0, |drain| drain.in_flight);
     let text = format!(
-        "Each event of a client brings {:.2} more on average, so the cascades feed themselves: {in_flight} events were \
-         still in flight at the end.",
-        gain.value
+        "Each event of a client brings {:.2} more on average, so the cascades feed themselves: {} still in flight at the \
+         end.",
+        gain.value,
+        agreeing(in_flight, "event was", "events were")
     );
     Some(finding(
         Weight::Bad,
@@ -127,13 +130,12 @@ fn divergence(findings: &Findings) -> Option<Finding> {
 }
 
 fn hung(unread: &[(Vec<String>, u64)]) -> Option<Finding> {
-    let (clients, count) = unread.iter().max_by_key(|(_, count)| *count)?;
-    let noun = if *count == 1 { "operation hung" } else { "operations hung" };
+    let (clients, hung) = unread.iter().max_by_key(|(_, hung)| *hung)?;
     let who = match &clients[..] {
         [one] => format!("{one} had not read its event"),
         several => format!("the next of {} had not read its event", list(several)),
     };
-    let text = format!("{count} {noun} when the run ended: {who}.");
+    let text = format!("{} hung when the run ended: {who}.", counted(*hung, "operation"));
     Some(finding(
         Weight::Bad,
         ReportSection::Waiting,
@@ -151,10 +153,9 @@ fn misses(findings: &Findings) -> Option<Finding> {
         .clients
         .iter()
         .filter(|client| client.deadline_misses > 0)
-        .map(|client| format!("{} {}", client.id, client.deadline_misses))
+        .map(|client| format!("{} {}", client.id, count(client.deadline_misses)))
         .collect();
-    let noun = if total == 1 { "deadline was" } else { "deadlines were" };
-    let text = format!("{total} {noun} missed ({}).", list(&who));
+    let text = format!("{} missed ({}).", agreeing(total, "deadline was", "deadlines were"), list(&who));
     Some(finding(
         Weight::Bad,
         ReportSection::Clients,
@@ -168,10 +169,9 @@ fn unguarded(findings: &Findings) -> Option<Finding> {
     let dead = |client: &crate::findings::Client| client.approvals.by("dead-client");
     let client =
         findings.clients.iter().max_by_key(|client| dead(client)).filter(|client| dead(client) > 0)?;
-    let count = dead(client);
-    let noun = if count == 1 { "operation" } else { "operations" };
     // Others may have looked at them.
-    let text = format!("{count} {noun} went past {} unchecked: it had died.", client.id);
+    let text =
+        format!("{} went past {} unchecked: it had died.", counted(dead(client), "operation"), client.id);
     Some(finding(
         Weight::Bad,
         ReportSection::Clients,
@@ -189,13 +189,12 @@ fn waits_outside(findings: &Findings) -> Option<Finding> {
     if !killed && longest < findings.deadline_ns / 10 {
         return None;
     }
-    let noun = if product.waiting_max == 1 { "operation" } else { "operations" };
     let end = if killed { ", until it was killed at the deadline" } else { "" };
     let text = format!(
-        "{} {noun} waited for {} for up to {}{end}: no client of the lab had been asked.",
-        product.waiting_max,
+        "{} waited for {} for up to {}{end}: no client of the lab had been asked.",
+        counted(product.waiting_max, "operation"),
         product.id,
-        duration(longest)
+        time(longest)
     );
     Some(finding(
         Weight::Bad,
@@ -210,14 +209,15 @@ fn denied_outside(findings: &Findings) -> Option<Finding> {
     if denials.operations == 0 {
         return None;
     }
-    let never = |(client, times): &(String, u64)| (*times > 0).then(|| format!("{client} {times}"));
+    let never = |(client, times): &(String, u64)| (*times > 0).then(|| format!("{client} {}", count(*times)));
     let blind: Vec<String> = denials.not_asked.iter().filter_map(never).collect();
     let who = if blind.is_empty() {
         "every client had seen them before".to_owned()
     } else {
         format!("clients that come after never saw them ({})", list(&blind))
     };
-    let text = format!("{} operations were denied, and by no client of the lab; {who}.", denials.operations);
+    let denied = agreeing(denials.operations, "operation was", "operations were");
+    let text = format!("{denied} denied, and by no client of the lab; {who}.");
     Some(finding(Weight::Warn, ReportSection::Outside, text, None))
 }
 
@@ -227,13 +227,12 @@ fn added_outside(findings: &Findings) -> Option<Finding> {
     let added = outside.added_ns.filter(|added| added.low > 0)?;
     let names: Vec<String> = outside.products.iter().map(|product| product.id.clone()).collect();
     let place = outside.place.as_ref().map(|place| format!(", asked {place}")).unwrap_or_default();
-    let time = |nanoseconds: i64| duration(nanoseconds.unsigned_abs());
     let text = format!(
         "An open takes about {} longer beside {}{place} ({} to {}).",
-        time(added.value),
+        signed_time(added.value),
         list(&names),
-        time(added.low),
-        time(added.high)
+        signed_time(added.low),
+        signed_time(added.high)
     );
     Some(finding(Weight::Info, ReportSection::Outside, text, None))
 }
@@ -241,8 +240,8 @@ fn added_outside(findings: &Findings) -> Option<Finding> {
 fn lost(findings: &Findings) -> Option<Finding> {
     let lost = findings.totals.lost;
     (lost > 0).then(|| {
-        let text =
-            format!("{lost} records were lost or damaged; the counts are too low by at least as much.");
+        let records = agreeing(lost, "record was", "records were");
+        let text = format!("{records} lost or damaged; the counts are too low by at least as much.");
         finding(Weight::Bad, ReportSection::Clients, text, None)
     })
 }
@@ -265,11 +264,12 @@ fn unserved(findings: &Findings) -> Option<Finding> {
         findings.clients.iter().flat_map(|client| client.requests.iter().map(move |row| (client, row)));
     let (client, row) = rows.max_by_key(|(_, row)| undone(row)).filter(|(_, row)| undone(row) > 0)?;
     let whom = row.daemon.as_deref().unwrap_or("its helpers");
+    let verb = if undone(row) == 1 { "was" } else { "were" };
     let text = format!(
-        "{} of {}'s {} requests to {whom} were never carried out, and it answered all the same.",
-        undone(row),
+        "{} of {}'s {} to {whom} {verb} never carried out, and it answered all the same.",
+        count(undone(row)),
         client.id,
-        row.made
+        counted(row.made, "request")
     );
     let advice = "Decide what a client does when nobody looks for it: allow, deny, or look itself.";
     Some(finding(Weight::Warn, ReportSection::Clients, text, Some(advice)))
@@ -279,8 +279,7 @@ fn near_miss(findings: &Findings) -> Option<Finding> {
     let lowest = |client: &&crate::findings::Client| client.headroom.min.unwrap_or(f64::INFINITY);
     let client = findings.clients.iter().min_by(|a, b| lowest(a).total_cmp(&lowest(b)))?;
     let headroom = client.headroom.min.filter(|&headroom| (0.0..HEADROOM_LOW).contains(&headroom))?;
-    let text =
-        format!("{} came closest to its deadline: {:.1} % of it were left.", client.id, headroom * 100.0);
+    let text = format!("{} came closest to its deadline: {} of it was left.", client.id, share(headroom));
     Some(finding(Weight::Warn, ReportSection::Clients, text, None))
 }
 
@@ -298,23 +297,25 @@ fn own_making(findings: &Findings) -> Option<Finding> {
     if causes.total == 0 || by_clients == 0 {
         return None;
     }
-    let percent = by_clients as f64 * 100.0 / causes.total as f64;
+    let part = share(ratio(by_clients, causes.total));
     let about = whose_making(findings);
     let amplification = findings.amplification.unwrap_or(0.0);
     let lab = amplification * by_clients as f64 / causes.total as f64;
     let text = if is_whole(amplification) && is_whole(lab) {
         format!(
-            "{lab:.0} of {amplification:.0} decisions for each operation of the workload ({percent:.1} %) were about \
-             {about}."
+            "{} of {} decisions for each operation of the workload ({part}) were about {about}.",
+            number(lab),
+            number(amplification)
         )
     } else {
         // Below one decision an operation, most were made when no client was there to be asked.
         let each = if amplification < 1.0 {
             String::new()
         } else {
-            format!("; each operation of the workload cost {amplification:.1} decisions")
+            format!("; each operation of the workload cost {} decisions", tenths(amplification))
         };
-        format!("{by_clients} of {} decisions ({percent:.1} %) were about {about}{each}.", causes.total)
+        let (of_clients, all) = (count(by_clients), counted(causes.total, "decision"));
+        format!("{of_clients} of {all} ({part}) were about {about}{each}.")
     };
     Some(finding(Weight::Warn, ReportSection::Causes, text, Some(&what_mutes_it(findings))))
 }
@@ -379,15 +380,17 @@ fn waited_for(findings: &Findings) -> Option<Finding> {
     let stages = &findings.pipeline.stages;
     let longest = stages.iter().max_by_key(|stage| held(stage)).filter(|_| stages.len() > 1)?;
     let others = stages.iter().filter(|stage| stage.client != longest.client).map(held).max().unwrap_or(0);
-    if held(longest) < HELD_FACTOR.saturating_mul(others) {
+    // Who is asked about few operations only, as one that caches, may hold those for longer than the median of all takes.
+    let of_few = held(longest) > findings.pipeline.op_ns;
+    if of_few || held(longest) < HELD_FACTOR.saturating_mul(others) {
         return None;
     }
     let text = format!(
         "The workload waited longest for {}: {} of a median operation's {}, the next client held it for {}.",
         longest.client,
-        duration(held(longest)),
-        duration(findings.pipeline.op_ns),
-        duration(others)
+        time(held(longest)),
+        time(findings.pipeline.op_ns),
+        time(others)
     );
     Some(finding(Weight::Info, ReportSection::Pipeline, text, None))
 }
@@ -401,9 +404,9 @@ fn cost(findings: &Findings) -> Option<Finding> {
     };
     let storm = cost.storm_ns.filter(|&storm| storm as f64 >= COST_FACTOR * before as f64)?;
     let text = format!(
-        "A median operation of the workload took {}, {:.1} times as long as with {name}.",
-        duration(storm),
-        storm as f64 / before as f64
+        "A median operation of the workload took {}, {} times as long as with {name}.",
+        time(storm),
+        tenths(ratio(storm, before))
     );
     Some(finding(Weight::Info, ReportSection::Cost, text, None))
 }

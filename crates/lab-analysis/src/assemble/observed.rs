@@ -1,6 +1,9 @@
 //! What was lost, and what the traces cannot show.
 
-use lab_model::{Bounded, Role};
+use lab_model::{
+    Bounded, Role,
+    units::{agreeing, count_of, counted},
+};
 
 use super::Assembly;
 use crate::{
@@ -75,7 +78,12 @@ impl Assembly<'_> {
         let unsigned = self.engine.measures.programs.unsigned;
         if unsigned > 0 {
             notes.push(format!(
-                "{unsigned} decisions were about processes whose program no client was told of; no program counts them."
+                "{}; no program counts it among its decisions.",
+                agreeing(
+                    unsigned,
+                    "decision was about a process whose program no client was told of",
+                    "decisions were about processes whose program no client was told of"
+                )
             ));
         }
         if self.context.backend == "fanotify" {
@@ -123,39 +131,61 @@ impl Assembly<'_> {
         let name = &self.roster.participants[place].label;
         let sides = self.show.merge.sides();
         let side = sides[place];
-        let mut note = |count: u64, text: &str| {
+        let mut note = |count: u64, one: &str, more: &str| {
             if count > 0 {
-                notes.push(format!("{name}'s trace: {count} {text}."));
+                notes.push(format!("{name}'s trace: {}.", agreeing(count, one, more)));
             }
         };
-        note(trace.lost, "records did not fit and were lost");
-        note(side.events_lost, "events were dropped by the kernel");
-        note(side.notices_lost, "NOTIFY events could not be handed over by the kernel");
+        note(trace.lost, "record did not fit and was lost", "records did not fit and were lost");
+        note(side.events_lost, "event was dropped by the kernel", "events were dropped by the kernel");
+        note(
+            side.notices_lost,
+            "NOTIFY event could not be handed over by the kernel",
+            "NOTIFY events could not be handed over by the kernel",
+        );
         note(
             side.notices_overflowed,
+            "time the kernel's queue of NOTIFY events overflowed: how many it dropped is unknown",
             "times the kernel's queue of NOTIFY events overflowed: how many it dropped is unknown",
         );
-        note(side.notices_unread, "NOTIFY events lay unread at the end");
+        note(
+            side.notices_unread,
+            "NOTIFY event lay unread at the end",
+            "NOTIFY events lay unread at the end",
+        );
         note(
             side.reactions_dropped,
+            "reaction to a NOTIFY event was not begun, because the queue of work was full",
             "reactions to NOTIFY events were not begun, because the queue of work was full",
         );
-        note(side.damaged, "records are damaged and were left out");
-        note(side.parts_damaged, "ends or targets of records are damaged and count as absent");
+        note(side.damaged, "record is damaged and was left out", "records are damaged and were left out");
+        note(
+            side.parts_damaged,
+            "end or target of a record is damaged and counts as absent",
+            "ends or targets of records are damaged and count as absent",
+        );
         note(
             side.uncommitted,
+            "place was claimed and never committed (the process was cut off there, or gave the claim up)",
             "places were claimed and never committed (the process was cut off there, or gave the claim up)",
         );
-        note(side.unknown, "records are of a kind this version does not know");
-        note(side.unresolved, "paths or targets were not resolved");
+        note(
+            side.unknown,
+            "record is of a kind this version does not know",
+            "records are of a kind this version does not know",
+        );
+        note(side.unresolved, "path or target was not resolved", "paths or targets were not resolved");
+        let places = counted(count_of(WINDOW), "place");
         note(
             side.late,
-            &format!("records were more than {WINDOW} places out of order and may be joined wrongly"),
+            &format!("record was more than {places} out of order and may be joined wrongly"),
+            &format!("records were more than {places} out of order and may be joined wrongly"),
         );
         let tail = trace.tail();
         if tail.is_cut() {
             let missing = tail.missing_places.max(1);
-            notes.push(format!("{name}'s trace is cut: at least {missing} records are missing at its end."));
+            let missing = agreeing(missing, "record is", "records are");
+            notes.push(format!("{name}'s trace is cut: at least {missing} missing at its end."));
         }
         if trace.closed.is_none() {
             notes.push(format!(
@@ -166,55 +196,80 @@ impl Assembly<'_> {
 
     fn join_notes(&self, findings: &Findings, notes: &mut Vec<String>) {
         let counts = &self.engine.unjoined;
-        let mut note = |count: u64, text: &str| {
+        let mut note = |count: u64, one: &str, more: &str| {
             if count > 0 {
-                notes.push(format!("{count} {text}."));
+                notes.push(format!("{}.", agreeing(count, one, more)));
             }
         };
         note(
             counts.mismatched,
+            "decision was about another file than the operation its thread was in; it counts as unexplained",
             "decisions were about another file than the operation their thread was in; they count as unexplained",
         );
         note(
             counts.orphans,
+            "operation names a cause that is not in the traces; what followed from it belongs to no cascade",
             "operations name a cause that is not in the traces; what followed from them belongs to no cascade",
         );
         note(
             counts.misplaced,
+            "decision lies in the trace of a process that is no client; it is left out of all counts",
             "decisions lie in the trace of a process that is no client; they are left out of all counts",
         );
         note(
             counts.unseen,
+            "decision was about a thread that is no lab process's and was never seen as a product's: it lived too short, and \
+             counts as unexplained",
             "decisions were about threads that are no lab process's and were never seen as a product's: they lived too \
              short, and count as unexplained",
         );
         note(
             findings.approvals.unknown,
+            "time a client was not asked about an operation of storm or drain and the traces cannot tell why",
             "times a client was not asked about an operation of storm or drain and the traces cannot tell why",
         );
-        note(findings.totals.targets_unknown, "decisions have no resolved file");
-        note(findings.totals.unanswered, "decisions were never answered; they have no latency");
-        note(findings.totals.operations_unfinished, "operations have no recorded end");
+        note(
+            findings.totals.targets_unknown,
+            "decision has no resolved file",
+            "decisions have no resolved file",
+        );
+        note(
+            findings.totals.unanswered,
+            "decision was never answered; it has no latency",
+            "decisions were never answered; they have no latency",
+        );
+        note(
+            findings.totals.operations_unfinished,
+            "operation has no recorded end",
+            "operations have no recorded end",
+        );
     }
 
     fn cap_notes(&self, notes: &mut Vec<String>) {
         let engine = self.engine;
-        let mut note = |count: u64, text: &str| {
+        let mut note = |count: u64, one: &str, more: &str| {
             if count > 0 {
-                notes.push(format!("{count} {text}."));
+                notes.push(format!("{}.", agreeing(count, one, more)));
             }
         };
         note(
             engine.flame.folded,
+            "cause chain was too long or one too many for the flame graph and counts at an ancestor",
             "cause chains were too long or too many for the flame graph and count at an ancestor",
         );
-        note(engine.waiting.more_cycles, "further wait cycles are not listed");
+        note(
+            engine.waiting.more_cycles,
+            "further wait cycle is not listed",
+            "further wait cycles are not listed",
+        );
         note(
             engine.waiting.looks_left_out,
+            "moment at which clients might have waited in a circle was not looked at",
             "moments at which clients might have waited in a circle were not looked at",
         );
         note(
             engine.measures.clients.files_left_out(),
+            "decision was about a file beyond the 65,536 that are counted for each client",
             "decisions were about files beyond the 65,536 that are counted for each client",
         );
         if self.roster.clients.len() > 128 {

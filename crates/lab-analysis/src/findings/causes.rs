@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ColumnKind, Latency};
 
-/// Cascade sizes: what the gain predicts and what was seen.
+/// The mean size of a cascade in decisions: what drive and gain predict, and what was seen. They differ when clients do
+/// not answer each event of a kind alike.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Prediction {
     /// First decisions plus drive times (I - G) inverse; `null` when the gain may be 1 or more.
@@ -14,7 +15,8 @@ pub struct Prediction {
     pub observed_size: f64,
 }
 
-/// The cause matrix.
+/// The cause matrix of storm and drain: for each client, who made the operations that it had to decide about. Counts of
+/// decisions; every row sums to its client's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Causes {
     /// The approving clients.
@@ -57,7 +59,8 @@ impl CauseColumn {
     }
 }
 
-/// The trees below the storm's root operations.
+/// The trees of operations and decisions below the storm's root operations, one a root. Sizes in decisions, times in
+/// nanoseconds; only completed cascades count in the distributions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cascades {
     /// Completed cascades looked at.
@@ -76,7 +79,8 @@ pub struct Cascades {
     pub flame: Vec<FlameFrame>,
 }
 
-/// A distribution of whole numbers.
+/// A distribution of whole numbers (decisions, levels), exact but for the last entry of a full histogram. All zero without
+/// any value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distribution {
     /// The smallest.
@@ -93,7 +97,7 @@ pub struct Distribution {
     pub histogram: Vec<(u64, u64)>,
 }
 
-/// One cascade as a tree.
+/// One of the at most three cascades that are shown in full, up to 200 nodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CascadeTree {
     /// Why it is shown: `largest`, `deepest`, `longest`, or several of these with commas between.
@@ -110,7 +114,7 @@ pub struct CascadeTree {
     pub omitted: u64,
 }
 
-/// An operation or decision in a cascade.
+/// An operation, a decision or a notice in a cascade that is shown. Times in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CascadeNode {
     /// Levels below the root, which is 0; an operation's decisions are one further, their operations two.
@@ -129,7 +133,8 @@ pub struct CascadeNode {
     pub note: String,
 }
 
-/// One frame of the flame graph.
+/// One frame of the flame graph: a chain of causes and the decisions of storm and drain that it led to, over all cascades.
+/// Chains that are too deep or too many count at an ancestor; `not_observed` says how many.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FlameFrame {
     /// Frames from the root, such as `["workload open", "alpha", "bravo"]`.

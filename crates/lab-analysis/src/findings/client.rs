@@ -46,7 +46,8 @@ pub struct NotifySummary {
     pub unread: u64,
 }
 
-/// What one client did.
+/// What one client did, from its own trace and from what the others recorded of it. Counts and times are of storm and
+/// drain where nothing else is said; times in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Client {
     /// Its ID.
@@ -165,7 +166,7 @@ pub struct RequestTimes {
     pub not_told_ns: u64,
 }
 
-/// A part of the time of requests.
+/// One part of the way of the requests that a worker accounted for, in nanoseconds. All zero without any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Leg {
     /// All of it together.
@@ -232,7 +233,7 @@ pub struct Headroom {
     pub p50: Option<f64>,
 }
 
-/// One decision with the chain that led to it.
+/// One decision of the ten that a ranking holds, with the chain of operations and decisions that led to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Call {
     /// Its place in the client's trace.
@@ -253,7 +254,7 @@ pub struct Call {
     pub inflicted: u64,
 }
 
-/// One line of a ranking.
+/// One line of a ranking: who, which file or which extension took how much of a client's decisions and time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Blame {
     /// What it is.
@@ -266,7 +267,7 @@ pub struct Blame {
     pub total_ns: u64,
 }
 
-/// What one client's operations brought upon another.
+/// Decisions of storm and drain that one client's operations brought upon one other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Inflicted {
     /// The client that had to decide.
@@ -277,7 +278,8 @@ pub struct Inflicted {
     pub inclusive: u64,
 }
 
-/// What two clients did to each other.
+/// What a client and one other did to each other in storm and drain: events in both directions, and how long each waited
+/// in its own operations for the other's answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Peer {
     /// The other client.
@@ -292,7 +294,8 @@ pub struct Peer {
     pub made_wait_ns: u64,
 }
 
-/// Decisions that one change would have spared.
+/// The decisions of a client that one change of it would have spared, had all else gone as it did. Changes overlap, so
+/// their numbers do not add up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Avoidable {
     /// The change, in words: `cache allows`, `mute own process`, `allow other clients' events`.
@@ -305,7 +308,8 @@ pub struct Avoidable {
     pub blind_spot: String,
 }
 
-/// One process of a client.
+/// One process of a client, from the beginning of its trace to its end; the next one is its next start. Instants in
+/// nanoseconds from the run's origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Life {
     /// When its trace began, from the run's origin.

@@ -38,7 +38,8 @@ pub struct TimeInterval {
     pub high: i64,
 }
 
-/// One product.
+/// One product under test, as it was seen from outside: by `/proc` and by what its processes did to the lab. It leaves no
+/// trace, so what it was asked and answered is not known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Product {
     /// Its name in the lab file.
@@ -68,7 +69,7 @@ pub struct Product {
     pub end: String,
 }
 
-/// A product's fanotify group.
+/// One fanotify group of a product, as `/proc/PID/fdinfo` shows it: when the kernel asks it, and about what.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProductGroup {
     /// `notify`, `content` or `pre-content`: groups of a later class are asked first.
@@ -77,7 +78,8 @@ pub struct ProductGroup {
     pub marks: Vec<String>,
 }
 
-/// The part of an operation's time that the lab's clients do not account for.
+/// How much of an open's time passed while no client of the lab had its question, in one phase: the kernel's own way and,
+/// where products take part, theirs. Nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Unaccounted {
     /// The phase.

@@ -57,7 +57,7 @@ pub struct Trees {
     pub slowest: Vec<TreeStep>,
 }
 
-/// The processes of one level.
+/// The processes of the storm's trees that lie equally far from their roots. Times in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TreeLevel {
     /// 1 for roots.

@@ -33,7 +33,8 @@ pub struct KernelRules {
     pub deadlines: BTreeMap<String, DeadlineLength>,
 }
 
-/// How long the kernel waits for an answer about one kind of event.
+/// How long the kernel gives a client to answer one kind of event, in nanoseconds from the event to its deadline, over the
+/// decisions that have a deadline in the traces.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadlineLength {
     /// Decisions of storm and drain with a deadline.

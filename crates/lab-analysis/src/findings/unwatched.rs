@@ -32,7 +32,7 @@ impl Unwatched {
     }
 }
 
-/// One such time.
+/// One stretch between two looks of the warden that was too long, in nanoseconds from the run's origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnwatchedGap {
     /// The last look before it, from the run's origin.

@@ -5,18 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::Total;
+use lab_model::{
+    Total,
+    units::{agreeing, count, counted, number, ratio, share, time},
+};
 
 use super::{
     read::BACKEND,
     summary::{Import, Program},
 };
-use crate::{
-    findings::{
-        Blame, CauseColumn, Causes, Client, ColumnKind, Finding, Findings, Machine, Outcome, ReportSection,
-        SCHEMA, Series, Totals, Weight,
-    },
-    show::duration,
+use crate::findings::{
+    Blame, CauseColumn, Causes, Client, ColumnKind, Finding, Findings, Machine, Outcome, ReportSection,
+    SCHEMA, Series, Totals, Weight,
 };
 
 /// The programs in the ranking of who made the events.
@@ -164,7 +164,7 @@ fn sentences(import: &Import) -> Vec<Finding> {
     let (missing, damaged) = (import.missing(), import.damaged);
     let mut list = Vec::new();
     if import.events == 0 {
-        let text = format!("No line of {} is an event of eslogger.", import.lines);
+        let text = format!("No line of {} is an event of eslogger.", count(import.lines));
         list.push(finding(
             Weight::Bad,
             ReportSection::Record,
@@ -175,23 +175,23 @@ fn sentences(import: &Import) -> Vec<Finding> {
     }
     if missing > 0 || damaged > 0 {
         let text = format!(
-            "{missing} events are missing by their sequence numbers and {damaged} of {} lines are damaged; the counts \
-             are too low by as much.",
-            import.lines
+            "{} missing by sequence numbers and {} of {} damaged; the counts are too low by as much.",
+            agreeing(missing, "event is", "events are"),
+            count(damaged),
+            agreeing(import.lines, "line is", "lines are")
         );
         let advice = "Subscribe to fewer events, and write to a file on another volume than the one watched.";
         list.push(finding(Weight::Warn, ReportSection::Record, text, (missing > 0).then_some(advice)));
     }
-    let share = |count: u64| count as f64 * 100.0 / import.events as f64;
     if let Some(first) = import.programs.first() {
         let text = format!(
-            "{} made most: {} of {} events ({:.1} %). Processes with the entitlement of an ES client made {} ({:.1} %).",
+            "{} made most: {} of {} ({}). Processes with the entitlement of an ES client made {} ({}).",
             name(first),
-            first.events,
-            import.events,
-            share(first.events),
-            import.by_es_clients,
-            share(import.by_es_clients)
+            count(first.events),
+            counted(import.events, "event"),
+            share(ratio(first.events, import.events)),
+            count(import.by_es_clients),
+            share(ratio(import.by_es_clients, import.events))
         );
         let advice =
             "A check of is_es_client would skip them, and whatever their helpers do would not be among them.";
@@ -211,17 +211,17 @@ fn rates(import: &Import) -> Option<String> {
     if span == 0 || bucket == 0 {
         return None;
     }
-    let second = |events: u64, ns: u64| events as f64 * 1e9 / ns as f64;
+    let second = |events: u64, ns: u64| number((events as f64 * 1e9 / ns as f64).round());
     let stretch = bucket.min(span);
     let busiest = if most < BUSIEST_MIN {
         String::new()
     } else {
-        format!(", and {:.0} a second in the busiest {}", second(most, stretch), duration(stretch))
+        format!(", and {} a second in the busiest {}", second(most, stretch), time(stretch))
     };
     Some(format!(
-        "{} events in {}: {:.0} a second{busiest}.",
-        import.events,
-        duration(span),
+        "{} in {}: {} a second{busiest}.",
+        counted(import.events, "event"),
+        time(span),
         second(import.events, span)
     ))
 }
@@ -242,13 +242,14 @@ const NEVER_TOLD: [&str; 7] = [
 fn not_observed(import: &Import) -> Vec<String> {
     let mut notes: Vec<String> = NEVER_TOLD.map(str::to_owned).into();
     clock_notes(import, &mut notes);
-    let mut note = |count: u64, text: &str| {
+    let mut note = |count: u64, one: &str, more: &str| {
         if count > 0 {
-            notes.push(format!("{count} {text}."));
+            notes.push(format!("{}.", agreeing(count, one, more)));
         }
     };
     note(
         import.missing(),
+        "event is missing by its sequence number: dropped by the kernel, filtered out of the file, or on a damaged line",
         "events are missing by their sequence numbers: dropped by the kernel, filtered out of the file, or on damaged \
          lines",
     );
@@ -259,38 +260,79 @@ fn not_observed(import: &Import) -> Vec<String> {
         .max()
         .unwrap_or(0)
         .max(import.of_all.went_back);
-    note(back, "times the sequence numbers went back: several recordings in one file, or lines out of order");
+    note(
+        back,
+        "time the sequence numbers went back: several recordings in one file, or lines out of order",
+        "times the sequence numbers went back: several recordings in one file, or lines out of order",
+    );
     note(
         import.of_all.first.unwrap_or(0),
+        "event came before the first in the file, by its global sequence number",
         "events came before the first in the file, by its global sequence number",
     );
     for (reason, count) in &import.damaged_by_reason {
-        note(*count, &format!("lines were left out: {reason}"));
+        note(*count, &format!("line was left out: {reason}"), &format!("lines were left out: {reason}"));
     }
-    note(import.records_lost, "records did not fit the trace");
-    note(import.schema_unknown, "events have another schema_version than 1 and may have been misread");
-    note(import.missing_fields.thread, "events name no thread and cannot be joined with a client's trace");
-    note(import.missing_fields.file, "events name no file that this version finds");
-    note(import.missing_fields.path_truncated, "events have a path that the kernel cut");
+    note(import.records_lost, "record did not fit the trace", "records did not fit the trace");
     note(
-        import.missing_fields.is_es_client,
-        "events do not say whether their process is an ES client; they count as others",
+        import.schema_unknown,
+        "event has another schema_version than 1 and may have been misread",
+        "events have another schema_version than 1 and may have been misread",
     );
-    note(
-        import.missing_fields.own_lines,
-        "lines are of the lab's own export; their sequence numbers were not checked",
-    );
-    note(import.programs_left_out, "events are of programs beyond the 16,384 that are told apart");
-    note(import.files_left_out, "events are about files beyond the 16,384 that are counted");
+    field_notes(import, &mut notes);
     if import.missing() == 0 && import.events > 0 {
         notes.push("Events dropped after the last one in the file leave no gap and cannot be seen.".into());
     }
     let named = import.damaged_first.iter().take(DAMAGED_SHOWN_MAX).map(|damaged| {
         let detail = if damaged.detail.is_empty() { String::new() } else { format!(" ({})", damaged.detail) };
-        format!("Line {}: {}{detail}.", damaged.line, damaged.reason)
+        format!("Line {}: {}{detail}.", count(damaged.line), damaged.reason)
     });
     notes.extend(named);
     notes
+}
+
+/// What events did not say of themselves, or too many said.
+fn field_notes(import: &Import, notes: &mut Vec<String>) {
+    let mut note = |count: u64, one: &str, more: &str| {
+        if count > 0 {
+            notes.push(format!("{}.", agreeing(count, one, more)));
+        }
+    };
+    note(
+        import.missing_fields.thread,
+        "event names no thread and cannot be joined with a client's trace",
+        "events name no thread and cannot be joined with a client's trace",
+    );
+    note(
+        import.missing_fields.file,
+        "event names no file that this version finds",
+        "events name no file that this version finds",
+    );
+    note(
+        import.missing_fields.path_truncated,
+        "event has a path that the kernel cut",
+        "events have a path that the kernel cut",
+    );
+    note(
+        import.missing_fields.is_es_client,
+        "event does not say whether its process is an ES client; it counts as another's",
+        "events do not say whether their process is an ES client; they count as others",
+    );
+    note(
+        import.missing_fields.own_lines,
+        "line is of the lab's own export; its sequence number was not checked",
+        "lines are of the lab's own export; their sequence numbers were not checked",
+    );
+    note(
+        import.programs_left_out,
+        "event is of a program beyond the 16,384 that are told apart",
+        "events are of programs beyond the 16,384 that are told apart",
+    );
+    note(
+        import.files_left_out,
+        "event is about a file beyond the 16,384 that are counted",
+        "events are about files beyond the 16,384 that are counted",
+    );
 }
 
 fn clock_notes(import: &Import, notes: &mut Vec<String>) {

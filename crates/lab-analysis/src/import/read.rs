@@ -37,7 +37,7 @@ const INTERNED_BYTES_MAX: usize = 16 << 20;
 /// Events after which the recorder may make room: a path takes up to 44 places, room is kept for 16,384.
 const ROOM_EVERY: u64 = 64;
 
-/// How to read.
+/// How lines are read, and what their trace says of who read them.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The name of the file or stream, for the reports.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lab_model::Timebase;
 use serde::{Deserialize, Serialize};
 
-/// Everything that is known of an imported file beside its trace.
+/// Everything that an import knows of a file of eslogger's lines beside the trace that it wrote: counts over all lines.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Import {
     /// Where the lines came from and how they were read.
@@ -85,7 +85,7 @@ impl Default for Source {
     }
 }
 
-/// A line that is no event.
+/// A line of the file that is no event, by its number from 1 on; the first ones only are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DamagedLine {
     /// Its number, from 1.
@@ -105,7 +105,7 @@ pub struct Tokens {
     pub arrays: u64,
 }
 
-/// One kind of event.
+/// One event type of eslogger, such as `open`, and how many lines had it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventType {
     /// Its number (`event_type`).
@@ -118,7 +118,7 @@ pub struct EventType {
     pub sequence: Sequence,
 }
 
-/// Sequence numbers as they came.
+/// The sequence numbers of one client of the kernel, as they came: gaps are events that are not in the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequence {
     /// How many events had a number.
@@ -135,7 +135,7 @@ pub struct Sequence {
     pub went_back: u64,
 }
 
-/// A program that made events.
+/// A program that made events, as these told of it, and how many they were.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// Its executable's path; `None` when not told.
@@ -154,7 +154,7 @@ pub struct Program {
     pub events: u64,
 }
 
-/// Events for which something was not told.
+/// For how many events something is missing that a whole line has: each counts in each field that it lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingFields {
     /// `thread` is null or missing: not joinable with the trace of a client.
@@ -169,7 +169,7 @@ pub struct MissingFields {
     pub own_lines: u64,
 }
 
-/// The wall clock at two events.
+/// The wall clock and `mach_time` of the first and the last event, by which the timebase is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WallClock {
     /// `mach_time` and nanoseconds since 1970 of the first.

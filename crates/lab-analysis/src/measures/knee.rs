@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use lab_model::{Bounded, Expectation, Knee, Lab, PhaseKind, Rate, Role};
+use lab_model::{
+    Bounded, Expectation, Knee, Lab, PhaseKind, Rate, Role,
+    units::{count, number},
+};
 use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
 
 use crate::{
@@ -141,7 +144,8 @@ impl KneeTally {
             return found;
         }
         if achieved < KEPT_UP * f64::from(rate) {
-            found.broken.push(format!("kept up with {achieved:.0} of {rate} a second"));
+            let achieved = number(achieved.round());
+            found.broken.push(format!("kept up with {achieved} of {} a second", count(rate.into())));
         }
         let conditions = self.hold.iter().filter(|condition| {
             let measured = measured(&found, &condition.metric);

@@ -1,6 +1,9 @@
 //! When nobody watched the clients, and what may have passed unseen.
 
-use lab_model::{Bounded, PhaseKind, Total};
+use lab_model::{
+    Bounded, PhaseKind, Total,
+    units::{counted, time},
+};
 use lab_trace::FaultKind;
 
 use crate::{
@@ -8,7 +11,6 @@ use crate::{
     measures::{Closing, Measure},
     participants::timeline::Timeline,
     pass::facts::{ReadDecision, Scope},
-    show::duration,
 };
 
 /// How soon after a gap in its looks the orchestrator has noticed who ended in it, in nanoseconds.
@@ -174,7 +176,7 @@ fn phases(timeline: &Timeline, (from, until): (u64, u64)) -> Vec<String> {
 pub(crate) fn sentence(unwatched: &Unwatched, deadline_ns: u64) -> String {
     let times = match unwatched.times {
         1 => String::new(),
-        times => format!(" in {times} gaps"),
+        gaps => format!(" in {}", counted(gaps, "gap")),
     };
     let longest = unwatched.gaps.iter().max_by_key(|gap| gap.lasted_ns);
     let when = longest.map(|gap| {
@@ -182,27 +184,27 @@ pub(crate) fn sentence(unwatched: &Unwatched, deadline_ns: u64) -> String {
         let phases =
             if gap.phases.is_empty() { String::new() } else { format!(" ({})", gap.phases.join(", ")) };
         let length =
-            if unwatched.times == 1 { String::new() } else { format!("of {} ", duration(gap.lasted_ns)) };
-        format!(", {which}{length}from {} on{phases}", duration(gap.began_ns))
+            if unwatched.times == 1 { String::new() } else { format!("of {} ", time(gap.lasted_ns)) };
+        format!(", {which}{length}from {} on{phases}", time(gap.began_ns))
     });
     let meaning = if unwatched.kept_by_kernel {
         "the kernel kept the deadlines meanwhile".to_owned()
     } else {
-        format!("the deadline of {} was not enforced then", duration(deadline_ns))
+        format!("the deadline of {} was not enforced then", time(deadline_ns))
     };
-    let (total, when) = (duration(unwatched.total_ns), when.unwrap_or_default());
+    let (total, when) = (time(unwatched.total_ns), when.unwrap_or_default());
     let mut text = format!("Nobody watched the clients for {total}{times}{when}: {meaning}");
     match (unwatched.late, unwatched.doubtful) {
         (0, 0) if unwatched.kept_by_kernel => {}
         (0, 0) => text.push_str(", and the traces show that nobody was past it"),
         (late, doubtful) => {
             if late > 0 {
-                let noun = if late == 1 { "answer" } else { "answers" };
-                text.push_str(&format!("; {late} {noun} came after it, and nobody was killed"));
+                let answers = counted(late, "answer");
+                text.push_str(&format!("; {answers} came after it, and nobody was killed"));
             }
             if doubtful > 0 {
-                let noun = if doubtful == 1 { "event" } else { "events" };
-                text.push_str(&format!("; {doubtful} {noun} may have lain unread past it"));
+                let events = counted(doubtful, "event");
+                text.push_str(&format!("; {events} may have lain unread past it"));
             }
         }
     }

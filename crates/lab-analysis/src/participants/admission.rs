@@ -1,7 +1,10 @@
 //! Which traces are taken as the run's: a copy, a second trace of one process, a trace of another clock and one of
 //! another time are left out and named, because counting them would count a run that never took place.
 
-use lab_model::{Actor, Role, Timebase};
+use lab_model::{
+    Actor, Role, Timebase,
+    units::{count_of, counted},
+};
 use lab_trace::Trace;
 
 /// The most traces of one run. Their places are numbers of 16 bits, and the highest stands for nobody.
@@ -27,7 +30,8 @@ pub fn admit<'a>(traces: &[Trace<'a>]) -> Admitted<'a> {
     let Some(frame) = traces.get(orchestrator.unwrap_or(0)) else { return admitted };
     for (place, trace) in traces.iter().enumerate() {
         let objection = if admitted.traces.len() >= TRACES_MAX {
-            Some(format!("There are more than {TRACES_MAX} traces, and {}'s is beyond them", name_of(trace)))
+            let most = counted(count_of(TRACES_MAX), "trace");
+            Some(format!("There are more than {most}, and {}'s is beyond them", name_of(trace)))
         } else if Some(place) == orchestrator {
             None
         } else {
@@ -37,9 +41,8 @@ pub fn admit<'a>(traces: &[Trace<'a>]) -> Admitted<'a> {
             admitted.traces.push(trace.clone());
             continue;
         };
-        let records = trace.entries().remaining();
-        let noun = if records == 1 { "record" } else { "records" };
-        admitted.remarks.push(format!("{objection}; it is left out, with its {records} {noun}."));
+        let records = counted(count_of(trace.entries().remaining()), "record");
+        admitted.remarks.push(format!("{objection}; it is left out, with its {records}."));
     }
     admitted
 }

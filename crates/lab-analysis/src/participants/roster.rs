@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lab_model::{
     Actor, AuthEvent, Cache, External, FIRST_EXTERNAL, Helpers, Lab, Mute, ReactTo, Reaction, Role, When,
+    units::counted,
 };
 use lab_trace::Trace;
 
@@ -340,7 +341,7 @@ impl Member {
         let told: Vec<&str> = behavior.notify.iter().map(lab_model::NotifyEvent::word).collect();
         put("notify", if told.is_empty() { "nothing".into() } else { told.join(", ") });
         put("on_notify", deed(&behavior.on_notify));
-        let answer_by = behavior.answer_by_percent.map(|percent| format!("{percent} % of the deadline"));
+        let answer_by = behavior.answer_by_percent.map(|percent| format!("{percent}% of the deadline"));
         put("answer_by", answer_by.unwrap_or_else(|| "never".into()));
         put("cpu", behavior.cpu.to_string());
         put("delay", behavior.delay.to_string());
@@ -382,7 +383,7 @@ fn deed(reaction: &Reaction) -> String {
         parts.push(format!("{content} through the event's descriptor"));
     }
     if reaction.extra_opens > 0 {
-        parts.push(format!("{} more opens", reaction.extra_opens));
+        parts.push(counted(reaction.extra_opens.into(), "more open"));
     }
     if let Some(program) = reaction.spawn {
         parts.push(format!("run a {} program", format!("{program:?}").to_lowercase()));

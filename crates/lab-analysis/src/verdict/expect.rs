@@ -3,12 +3,14 @@
 //! Whether a condition is well formed was decided when the lab file was read; here a name that the findings do
 //! not offer, or a value that is not known, leaves the condition undecided.
 
-use lab_model::{Comparison, Expectation, Expected, METRICS, Metric};
+use lab_model::{
+    Comparison, Expectation, Expected, METRICS, Metric,
+    units::{count, number, share, time},
+};
 
 use crate::{
     findings::{Expectation as Checked, Findings, Headroom, Latency, Outcome},
     measures::{MEASURES, Measures},
-    show::duration,
 };
 
 /// A number or word of the report.
@@ -101,7 +103,7 @@ fn as_recorded(expectation: &Expectation, findings: &Findings) -> Checked {
     let observed = show(&expectation.metric, &measured);
     let possible = possible_misses(findings, &expectation.metric);
     if let (Measured::Count(sure), 1..) = (&measured, possible) {
-        let observed = format!("{observed}, and up to {possible} more that nobody would have seen");
+        let observed = format!("{observed}, and up to {} more that nobody would have seen", count(possible));
         return Checked { text, held: holds_within(expectation, *sure, possible), observed };
     }
     if !expectation.sometimes || at_end != Some(false) {
@@ -159,13 +161,14 @@ pub(crate) fn holds(expectation: &Expectation, measured: &Measured) -> Option<bo
 
 fn show(path: &str, measured: &Measured) -> String {
     match measured {
-        Measured::Count(count) => count.to_string(),
+        Measured::Count(value) => count(*value),
         Measured::Word(word) => word.clone(),
-        Measured::Time(nanoseconds) => duration(*nanoseconds),
+        Measured::Time(nanoseconds) => time(*nanoseconds),
         Measured::Number(number) if path.contains("headroom") || path.starts_with("delivery.left") => {
-            format!("{:.1} %", number * 100.0)
+            share(*number)
         }
-        Measured::Number(number) => format!("{number:.3}"),
+        Measured::Number(number) if number.abs() < 1000.0 => format!("{number:.3}"),
+        Measured::Number(value) => number(*value),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
         unwatched::sentence,
     },
 };
+use lab_model::units::{agreeing, count, count_of, counted, tenths};
 
 /// The completed cascades without which nothing is said about stability.
 pub(crate) const CASCADES_MIN: u64 = 20;
@@ -57,8 +58,8 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
     }
     if evidence.cascades < CASCADES_MIN {
         let rule = format!(
-            "Only {} cascades of the storm completed; below {CASCADES_MIN} nothing is said.",
-            evidence.cascades
+            "Only {} of the storm completed; below {CASCADES_MIN} nothing is said.",
+            counted(evidence.cascades, "cascade")
         );
         return (Outcome::Unknown, rule);
     }
@@ -68,26 +69,30 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
     let in_flight = evidence.drain.map_or(evidence.unfinished, |drain| drain.in_flight);
     if in_flight > 0 {
         let rule = format!(
-            "{in_flight} events were still in flight at the end, without a wait cycle, a gain near 1 or a growing \
-             queue that would explain it; a longer drain may tell."
+            "{} still in flight at the end, without a wait cycle, a gain near 1 or a growing queue that would explain \
+             it; a longer drain may tell.",
+            agreeing(in_flight, "event was", "events were")
         );
         return (Outcome::Unknown, rule);
     }
     if let Some(gain) = evidence.loop_gain.filter(|gain| gain.value >= 1.0) {
         let rule = format!(
-            "All {} cascades ended, although an event of a client brought {:.2} more on average (95 % of resamples between \
-             {:.2} and {:.2}): something else than the clients' reactions ended them, as the death of a client does.",
-            evidence.cascades, gain.value, gain.low, gain.high
+            "All {} ended, although an event of a client brought {:.2} more on average (95% of resamples between {:.2} and \
+             {:.2}): something else than the clients' reactions ended them, as the death of a client does.",
+            counted(evidence.cascades, "cascade"),
+            gain.value,
+            gain.low,
+            gain.high
         );
         return (Outcome::Unknown, rule);
     }
     let gain = evidence.loop_gain.map_or(0.0, |gain| gain.value);
     let rule = format!(
-        "All {} cascades ended, the loop gain is {gain:.2} (below 1), and the backlog did not grow through the storm \
-         (mean {:.1} in its first quarter, {:.1} in its last).",
-        evidence.cascades,
-        evidence.levels[0],
-        evidence.levels[STORM_PARTS - 1]
+        "All {} ended, the loop gain is {gain:.2} (below 1), and the backlog did not grow through the storm (mean {} in its \
+         first quarter, {} in its last).",
+        counted(evidence.cascades, "cascade"),
+        tenths(evidence.levels[0]),
+        tenths(evidence.levels[STORM_PARTS - 1])
     );
     (Outcome::Stable, rule)
 }
@@ -114,7 +119,7 @@ fn deadlock_rule(cycle: &WaitCycle, cycles: usize) -> String {
     let others = match cycles {
         1 => String::new(),
         2 => " (and one more cycle)".into(),
-        more => format!(" (and {} more cycles)", more.saturating_sub(1)),
+        more => format!(" (and {} more cycles)", count(count_of(more.saturating_sub(1)))),
     };
     if let [alone] = &cycle.members[..] {
         return format!(
@@ -141,7 +146,7 @@ fn divergence(evidence: &Evidence<'_>) -> Option<String> {
     let gain = evidence.loop_gain?;
     if gain.low >= 1.0 {
         return Some(format!(
-            "The loop gain is {:.2} (95 % of resamples between {:.2} and {:.2}): an event of a client brings at least \
+            "The loop gain is {:.2} (95% of resamples between {:.2} and {:.2}): an event of a client brings at least \
              one more.",
             gain.value, gain.low, gain.high
         ));
@@ -149,9 +154,12 @@ fn divergence(evidence: &Evidence<'_>) -> Option<String> {
     let drain = evidence.drain?;
     if !drain.quiet && drain.in_flight > 0 && gain.high >= GAIN_NEAR_ONE {
         return Some(format!(
-            "The cascades fed themselves to the drain's end: {} decisions were read after the load had stopped, {} \
-             events were still in flight, and the loop gain is {:.2} (up to {:.2}).",
-            drain.decisions, drain.in_flight, gain.value, gain.high
+            "The cascades fed themselves to the drain's end: {} read after the load had stopped, {} still in flight, and \
+             the loop gain is {:.2} (up to {:.2}).",
+            agreeing(drain.decisions, "decision was", "decisions were"),
+            agreeing(drain.in_flight, "event was", "events were"),
+            gain.value,
+            gain.high
         ));
     }
     None
@@ -175,7 +183,7 @@ fn saturation(evidence: &Evidence<'_>) -> Option<String> {
 }
 
 fn quarters(values: &[f64; STORM_PARTS], unit: f64) -> String {
-    let texts: Vec<String> = values.iter().map(|value| format!("{:.1}", value / unit)).collect();
+    let texts: Vec<String> = values.iter().map(|value| tenths(value / unit)).collect();
     list(&texts)
 }
 

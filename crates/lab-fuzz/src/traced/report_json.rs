@@ -7,17 +7,19 @@ use serde_json::Value;
 
 use super::{bytes::Bytes, json, pages};
 
-#[path = "../../../lab-report/tests/fixtures/mod.rs"]
-mod fixtures;
-
 /// The most bytes of a report that is changed.
 const DOCUMENT_BYTES_MAX: usize = 100_000;
 
-/// The reports of the fixtures, as documents.
+/// The reports that every renderer is tested with, as documents.
 fn reports() -> &'static [Value] {
     static REPORTS: OnceLock<Vec<Value>> = OnceLock::new();
     REPORTS.get_or_init(|| {
-        let all = [fixtures::stable(), fixtures::deadlocked(), fixtures::beside(), fixtures::empty()];
+        let all = [
+            lab_testing::reports::stable(),
+            lab_testing::reports::deadlocked(),
+            lab_testing::reports::beside(),
+            lab_testing::reports::empty(),
+        ];
         let documents = all.iter().filter_map(|findings| serde_json::to_value(findings).ok());
         // A document is copied for every input, so the large ones would only take time.
         documents.filter(|document| document.to_string().len() <= DOCUMENT_BYTES_MAX).collect()

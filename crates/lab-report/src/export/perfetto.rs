@@ -387,7 +387,7 @@ impl Export<'_> {
         }
         let deadline = decision.begin.deadline.map(|deadline| self.index.nanoseconds(trace, deadline.0));
         if let (Some(answered), Some(deadline)) = (answered, deadline.filter(|deadline| *deadline > read)) {
-            let used = crate::units::ratio(answered.saturating_sub(read), deadline.saturating_sub(read));
+            let used = lab_model::units::ratio(answered.saturating_sub(read), deadline.saturating_sub(read));
             notes.push(self.out.double("headroom", 1.0 - used));
         }
         TrackEvent { r#type: SLICE_BEGIN, name_iid, debug_annotations: notes, ..TrackEvent::default() }
@@ -616,7 +616,7 @@ impl Export<'_> {
                 name_iid: Some(self.out.names.number("cause chain")),
                 track_uuid,
                 callstack_iid: Some(iid),
-                callstack_weight: Some(crate::units::float(frame.own)),
+                callstack_weight: Some(lab_model::units::float(frame.own)),
                 ..TrackEvent::default()
             };
             self.out.write(TracePacket {

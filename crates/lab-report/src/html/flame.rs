@@ -8,7 +8,7 @@ use super::{
     palette,
     svg::{Anchor, Svg, fit},
 };
-use crate::units::{count, counted, float, length, ratio, share};
+use lab_model::units::{count, counted, float, length, ratio, share};
 
 const WIDTH: f64 = 1120.0;
 const ROW: f64 = 22.0;

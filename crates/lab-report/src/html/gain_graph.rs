@@ -8,7 +8,7 @@ use super::{
     palette,
     svg::{Anchor, Svg, fit, short},
 };
-use crate::units::{length, number};
+use lab_model::units::{length, number};
 
 /// More clients than this make no readable graph; the most involved are drawn.
 const NODES_MAX: usize = 10;

@@ -6,10 +6,8 @@ use super::{
     palette,
     svg::{Anchor, Svg, fit},
 };
-use crate::{
-    units::{count, length, ratio, share},
-    visible::clip,
-};
+use crate::visible::clip;
+use lab_model::units::{count, length, ratio, share};
 
 /// With more columns than this, cells are too narrow for numbers.
 const NUMBERED_COLUMNS_MAX: usize = 10;

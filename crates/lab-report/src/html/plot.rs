@@ -3,7 +3,7 @@
 use lab_model::Bounded;
 
 use super::svg::{Anchor, Svg, round_up, short};
-use crate::units::{number, time};
+use lab_model::units::{number, time};
 
 /// A plot's frame within its drawing, and what its edges stand for.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use super::{
     plot::{Plot, steps},
     svg::{Anchor, Svg, fit, round_up, short, spread},
 };
-use crate::units::{compact, count, float, length, number, share, time};
+use lab_model::units::{compact, count, count_of, float, length, number, share, time};
 
 const WIDTH: f64 = 1120.0;
 const HEIGHT: f64 = 210.0;
@@ -176,7 +176,12 @@ fn fold(lines: &mut Vec<Line>) {
         }
     }
     let weight = rest.iter().map(|line| line.weight).sum();
-    lines.push(Line { name: format!("{} others", rest.len()), class: palette::OTHER, values, weight });
+    lines.push(Line {
+        name: format!("{} others", count(count_of(rest.len()))),
+        class: palette::OTHER,
+        values,
+        weight,
+    });
 }
 
 fn axes(svg: &mut Svg, plot: &Plot, label: impl Fn(f64) -> String) {
@@ -281,7 +286,7 @@ fn drawn(svg: &mut Svg, plot: &Plot, lines: Vec<Labelled>, what: &str) {
     }
     named(svg, plot, &labels);
     if all > NAMED_MAX {
-        let text = format!("named: the worst {NAMED_MAX} of {all}");
+        let text = format!("named: the worst {NAMED_MAX} of {}", count(count_of(all)));
         svg.text(plot.x + plot.width, plot.y - 8.0, Anchor::End, "s", &text);
     }
 }

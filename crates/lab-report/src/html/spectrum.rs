@@ -7,7 +7,7 @@ use super::{
     plot::{Plot, path},
     svg::{Anchor, Svg, fit, spread},
 };
-use crate::units::{float, time};
+use lab_model::units::{float, time};
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 320.0;

@@ -133,7 +133,7 @@ pub(crate) fn short(value: f64) -> String {
 
 /// The pixels that a text of 12 pixels takes, roughly and rather too many.
 pub(crate) fn text_width(text: &str) -> f64 {
-    crate::units::length(visible(text).chars().count()) * 6.9
+    lab_model::units::length(visible(text).chars().count()) * 6.9
 }
 
 /// The signs below which a clipped text is no help: `d…in` is no word.

@@ -9,7 +9,7 @@ use super::{
     palette,
     svg::{Anchor, Svg, fit, short},
 };
-use crate::units::{length, time};
+use lab_model::units::{count_of, counted, length, time};
 
 /// The most members that are drawn.
 const MEMBERS_MAX: usize = 12;
@@ -76,7 +76,7 @@ pub(super) fn draw(findings: &Findings, cycle: &WaitCycle, id: &str) -> String {
             height - 4.0,
             Anchor::Middle,
             "s",
-            &format!("{} more members", cycle.members.len().saturating_sub(MEMBERS_MAX)),
+            &counted(count_of(cycle.members.len().saturating_sub(MEMBERS_MAX)), "more member"),
         );
     }
     svg.finish()

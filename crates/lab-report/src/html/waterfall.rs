@@ -7,10 +7,8 @@ use super::{
     plot::Plot,
     svg::{Anchor, Svg, fit, round_up, text_width},
 };
-use crate::{
-    page::total,
-    units::{float, length, number, ratio, share, time},
-};
+use crate::page::total;
+use lab_model::units::{count, counted, float, length, number, ratio, share, time};
 
 /// In which order the clients are asked, in the median operation.
 pub(super) fn pipeline(findings: &Findings, id: &str) -> String {
@@ -199,14 +197,13 @@ pub(super) fn histogram(histogram: &[(u64, u64)], id: &str, label: &str, unit: &
         let high = (plot.y + plot.height - y).max(if *times > 0 { 1.5 } else { 0.0 });
         let last = place.saturating_add(1) == histogram.len() && histogram.len() >= 64;
         let more = if last { " or more" } else { "" };
-        let tip =
-            format!("{}{more} {unit}: {} cascades", crate::units::count(*value), crate::units::count(*times));
+        let tip = format!("{}{more} {unit}: {}", count(*value), counted(*times, "cascade"));
         svg.rect([x - bar / 2.0, plot.y + plot.height - high, bar, high], "f heatc", &tip);
         if place.checked_rem(every).unwrap_or(0) == 0 {
-            svg.text(x, plot.y + plot.height + 16.0, Anchor::Middle, "s", &crate::units::count(*value));
+            svg.text(x, plot.y + plot.height + 16.0, Anchor::Middle, "s", &count(*value));
         }
         if histogram.len() <= 12 {
-            svg.text(x, y - 5.0, Anchor::Middle, "v", &crate::units::count(*times));
+            svg.text(x, y - 5.0, Anchor::Middle, "v", &count(*times));
         }
     }
     svg.line([plot.x, plot.y + plot.height, plot.x + plot.width, plot.y + plot.height], "axis");

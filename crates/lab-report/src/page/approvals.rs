@@ -4,7 +4,7 @@ use lab_analysis::findings::{Approvals, Client, Findings};
 use lab_model::Total;
 
 use super::{Block, Cell, Column, Section, Table};
-use crate::units::{count, counted, ratio, share};
+use lab_model::units::{count, counted, ratio, share};
 
 /// The ways by which a client decides, in the order of reports.
 const ASKED: [&str; 9] = [

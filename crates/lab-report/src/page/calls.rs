@@ -3,7 +3,7 @@
 use lab_analysis::findings::{Blame, Call};
 
 use super::{Cell, Column, Table, shown_path};
-use crate::units;
+use lab_model::units;
 
 /// Decisions with the chain behind each.
 pub(crate) fn calls(caption: &str, calls: &[Call]) -> Table {

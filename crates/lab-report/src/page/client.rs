@@ -10,10 +10,8 @@ use super::{
     notify, picture,
     run::{STILL_RUNNING, end_mood, headroom_mood, origin, requests},
 };
-use crate::{
-    units::{count, counted, maybe_share, ratio, share, time},
-    visible::visible,
-};
+use crate::visible::visible;
+use lab_model::units::{count, counted, maybe_share, ratio, share, time};
 
 /// Builds the report of the client with this ID; `None` when there is no such client.
 pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {

@@ -7,10 +7,8 @@ use lab_analysis::{
 };
 
 use super::{Block, Cell, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, picture, run};
-use crate::{
-    units::{count, counted, ratio, share, time},
-    visible::visible,
-};
+use crate::visible::visible;
+use lab_model::units::{count, counted, ratio, share, time};
 
 /// Whether the findings are those of an import.
 pub(super) fn is_told(findings: &Findings) -> bool {

@@ -4,10 +4,8 @@ use lab_analysis::findings::{Client, Findings, NotifySummary};
 use lab_model::Total;
 
 use super::{Block, Cell, Column, Section, Table};
-use crate::{
-    units::{count, counted},
-    visible::visible,
-};
+use crate::visible::visible;
+use lab_model::units::{count, counted};
 
 /// All clients that are told of anything beside each other; `None` when there are none.
 pub(crate) fn of_run(findings: &Findings) -> Option<Section> {

@@ -3,10 +3,8 @@
 use lab_analysis::findings::Latency;
 
 use super::Mood;
-use crate::{
-    units::{self, UNKNOWN},
-    visible::visible,
-};
+use crate::visible::visible;
+use lab_model::units::{self, UNKNOWN};
 
 /// A table.
 #[derive(Clone, Debug)]

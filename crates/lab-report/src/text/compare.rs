@@ -8,9 +8,9 @@ use lab_analysis::{
 use super::{Style, table::lines};
 use crate::{
     page::{Cell, Column, Table},
-    units,
     visible::visible,
 };
+use lab_model::units;
 
 /// Writes a comparison; `names` are those of the runs.
 pub(super) fn render(comparison: &Comparison, names: [&str; 2], style: &Style) -> String {
@@ -51,7 +51,7 @@ pub(super) fn render(comparison: &Comparison, names: [&str; 2], style: &Style) -
     }
     push(&mut text, &table, style);
     let notes = [
-        "In brackets: 95 % intervals; of quantiles by rank from the latency spectrum, of means from the spread of"
+        "In brackets: 95% intervals; of quantiles by rank from the latency spectrum, of means from the spread of"
             .to_owned(),
         "the cascades, of the loop gain by bootstrap.".to_owned(),
         format!("No change: the intervals overlap, or the difference is below {}.", units::share(BAND)),
@@ -103,5 +103,5 @@ fn value(number: &NumberChange, value: Option<Interval>) -> String {
 /// Writes a share with its sign.
 fn signed_share(share: f64) -> String {
     let sign = if share > 0.0 { "+" } else { "" };
-    format!("{sign}{:.1}%", share * 100.0)
+    format!("{sign}{}", units::share(share))
 }

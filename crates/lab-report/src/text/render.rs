@@ -8,9 +8,9 @@ use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm, core::display_width a
 use super::{Style, spark::spark, table::lines};
 use crate::{
     page::{Block, Drawing, Mood, Page, Section, Tree, Verdict},
-    units,
     visible::{clip, visible},
 };
+use lab_model::units;
 
 /// How far the content of a section stands in.
 const INDENT: usize = 2;
@@ -64,6 +64,15 @@ impl Writer {
         self.text.push_str(&paragraph(&format!("{}{lead}", " ".repeat(indent)), text, &self.style));
     }
 
+    /// Adds what stands above a table, a tree or a drawing.
+    fn caption(&mut self, text: &str) {
+        self.line("");
+        for line in wrap(&self.style.signs(text), self.style.columns().saturating_sub(INDENT).max(20)) {
+            let line = self.style.faint(&line);
+            self.line(&format!("  {line}"));
+        }
+    }
+
     fn verdict(&mut self, page: &Page) {
         let Verdict { mood, headline, checks, facts } = &page.verdict;
         let title = self.style.strong(&page.title);
@@ -107,9 +116,7 @@ impl Writer {
         for block in &section.blocks {
             match block {
                 Block::Table(table) => {
-                    let caption = self.style.faint(&table.caption);
-                    self.line("");
-                    self.line(&format!("  {caption}"));
+                    self.caption(&table.caption);
                     for line in lines(table, &self.style, INDENT) {
                         self.line(&format!("  {line}"));
                     }
@@ -130,9 +137,7 @@ impl Writer {
     }
 
     fn tree(&mut self, tree: &Tree) {
-        self.line("");
-        let caption = self.style.faint(&tree.caption);
-        self.line(&format!("  {caption}"));
+        self.caption(&tree.caption);
         let room = self.style.columns().saturating_sub(INDENT);
         for (level, what, when) in tree.lines.iter().take(TREE_LINES_MAX) {
             let depth = usize::try_from(*level).unwrap_or(0).min(20);
@@ -146,8 +151,8 @@ impl Writer {
         }
         let cut = tree.lines.len().saturating_sub(TREE_LINES_MAX);
         if cut > 0 {
-            let cut = units::number(units::length(cut));
-            self.line(&format!("  {cut} more lines in the HTML report"));
+            let cut = units::counted(units::count_of(cut), "more line");
+            self.line(&format!("  {cut} in the HTML report"));
         }
         if let Some(note) = &tree.note {
             self.line(&format!("  {note}"));
@@ -169,9 +174,7 @@ impl Writer {
             }
             _ => return,
         };
-        self.line("");
-        let caption = self.style.faint(caption);
-        self.line(&format!("  {caption}"));
+        self.caption(caption);
         let label = named.iter().map(|(name, _)| width(name)).max().unwrap_or(0).min(20);
         for (name, values) in named.iter().take(SPARKS_MAX) {
             let name = self.style.signs(&clip(&visible(name), 20));

@@ -1,7 +1,7 @@
 //! Spark lines: a series in one line of text.
 
 use super::Style;
-use crate::units;
+use lab_model::units;
 
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const LETTERS: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];

@@ -1,6 +1,7 @@
 //! Tables as text, laid out by `comfy-table`.
 
 use comfy_table::{CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, TableStyle};
+use lab_model::units;
 
 use super::Style;
 use crate::{page::Table, visible::clip};
@@ -31,7 +32,7 @@ pub(super) fn lines(table: &Table, style: &Style, indent: usize) -> Vec<String> 
     if kept.len() > COLUMNS_MAX {
         let left_out = kept.len().saturating_sub(COLUMNS_MAX);
         kept.drain(COLUMNS_MAX - 1..kept.len().saturating_sub(1));
-        notes.push(format!("{left_out} more columns left out"));
+        notes.push(format!("{} left out", units::counted(units::count_of(left_out), "more column")));
     }
     let mut drawn = comfy_table::Table::new();
     drawn

@@ -1,8 +1,8 @@
 //! Takes a machine's costs from live runs: one or several, of one lab or several.
 
 use lab_model::Lab;
+use lab_model::units;
 use lab_orchestrator::{Recorded, RunFolder};
-use lab_report::units;
 use lab_sim::{Calibration, Costs, Evidence, FigureSpread, Kernel, Measured};
 use serde_json::{Value, json};
 

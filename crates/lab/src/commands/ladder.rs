@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lab_model::Lab;
-use lab_report::units;
+use lab_model::units;
 use lab_sim::{Ladder, Options, Range, Rung, Trials};
 use serde_json::{Value, json};
 
@@ -105,7 +105,7 @@ fn table(
 }
 
 fn percent(share: f64) -> String {
-    format!("{:+.0} %", share * 100.0)
+    format!("{:+.0}%", share * 100.0)
 }
 
 /// What the median open takes longer than one that nobody is asked about.

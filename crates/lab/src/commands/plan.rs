@@ -2,8 +2,8 @@
 
 use lab_bundle::Bundle;
 use lab_doctor::{Finding, Outcome, Weight};
+use lab_model::units;
 use lab_model::{BackendChoice, Lab, LoadKind, NotifyEvent, OperationKind, Run, Visible, Workload};
-use lab_report::units;
 use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
 

@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
+use lab_model::units;
 use lab_model::{AuthEvent, Lab, PhaseKind};
 use lab_orchestrator::{Recorded, RunFolder};
-use lab_report::units;
 use lab_sim::{Costs, Counting, Histogram, Kernel, Options, Outcome, Summary};
 use serde_json::{Value, json};
 
@@ -112,7 +112,11 @@ fn search(
             terminal::print_json(&json!({ "schema": 1, "find": named(find), "seed": none, "run": none }))?;
         } else {
             let rules = options.kernel.name();
-            terminal::say(&format!("none of {count} seeds {} ({rules} rules)\n", in_words(find)))?;
+            terminal::say(&format!(
+                "none of {} {} ({rules} rules)\n",
+                units::counted(units::count_of(count), "seed"),
+                in_words(find)
+            ))?;
         }
         return Ok(1);
     };
@@ -178,7 +182,7 @@ fn thrown(lab: &Lab) -> String {
             behavior.reactions[AuthEvent::Open].extra_opens.to_string(),
             word(&behavior.react_to),
             word(&behavior.reactions[AuthEvent::Open].when),
-            budget.map_or_else(|| "none".to_owned(), |percent| format!("{percent} %")),
+            budget.map_or_else(|| "none".to_owned(), |percent| format!("{percent}%")),
         ]);
     }
     format!("\n{}", table.text())

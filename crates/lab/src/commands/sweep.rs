@@ -10,9 +10,10 @@ mod results;
 use std::path::PathBuf;
 
 use lab_analysis::findings::{self, Findings};
+use lab_model::units;
 use lab_model::{BackendChoice, Lab, PhaseKind};
 use lab_orchestrator::RunFolder;
-use lab_report::{sweep as picture, units};
+use lab_report::sweep as picture;
 use lab_sim::{Cell, Kernel, Options, Outcome, Row, Trial, Trials};
 use serde_json::{Value, json};
 

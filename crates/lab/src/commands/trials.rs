@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use lab_model::units;
 use lab_model::{Lab, Span};
-use lab_report::units;
 use lab_sim::{Range, Trials};
 use serde_json::{Value, json};
 
@@ -33,7 +33,10 @@ pub(super) fn about(lab: &Lab, rules: &str, seeds: &[u64]) -> String {
 pub(super) fn figures(trials: &Trials) -> [String; 6] {
     let outcomes: Vec<String> = match trials.outcomes.iter().collect::<Vec<_>>().as_slice() {
         [(outcome, _)] => vec![outcome.name().to_owned()],
-        several => several.iter().map(|(outcome, count)| format!("{count} {}", outcome.name())).collect(),
+        several => several
+            .iter()
+            .map(|(outcome, count)| format!("{} {}", units::count(u64::from(**count)), outcome.name()))
+            .collect(),
     };
     [
         outcomes.join(", "),

@@ -21,8 +21,8 @@ use std::{
     process::{Command, ExitCode, Output},
 };
 
+use lab_analysis::findings::Findings;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use serde_json::Value;
 
 pub use control_group::ControlGroup;
 pub use interrupting::{PROMPTLY, interrupted, listens};
@@ -103,11 +103,11 @@ impl Rig {
     }
 
     /// Runs a lab to its end, which must be good, and returns its report.
-    pub fn report(&self, name: &str) -> Value {
+    pub fn report(&self, name: &str) -> Findings {
         let finished = self.run(&["up", name, "--json"]);
         assert!(matches!(finished.code, Some(0..=2)), "lab up {name} ended well: {finished:#?}");
         assert_eq!(self.remains(), Vec::<String>::new(), "nothing is left of {name}");
-        serde_json::from_str(&finished.stdout).unwrap()
+        finished.report()
     }
 
     /// Simulates a lab, and returns its report as it is stored.
@@ -142,52 +142,38 @@ impl Finished {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Finished { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
-}
 
-/// A number of a report, by its path.
-pub fn number(report: &Value, pointer: &str) -> u64 {
-    let value = report.pointer(pointer).unwrap_or_else(|| panic!("the report has {pointer}"));
-    value.as_u64().unwrap_or_else(|| panic!("{pointer} is a number: {value}"))
-}
-
-/// A text of a report, by its path.
-pub fn text<'a>(report: &'a Value, pointer: &str) -> &'a str {
-    report.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("the report has {pointer}"))
+    /// The report that it printed.
+    pub fn report(&self) -> Findings {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no report: {error}: {self:#?}"))
+    }
 }
 
 /// What must hold of the counts of every report.
-pub fn sums_add_up(report: &Value) {
-    for part in ["totals", "storm"] {
-        let of = |name: &str| number(report, &format!("/{part}/{name}"));
-        assert_eq!(of("decisions"), of("explained") + of("unexplained"), "{part}");
-        let approvals = report.pointer(&format!("/{part}/by_approval")).and_then(Value::as_object).unwrap();
-        let answered: u64 = approvals.values().filter_map(Value::as_u64).sum();
-        assert_eq!(of("decisions"), answered + of("unanswered"), "{part}");
+pub fn sums_add_up(report: &Findings) {
+    for totals in [&report.totals, &report.storm] {
+        assert_eq!(totals.decisions, totals.explained + totals.unexplained, "{totals:?}");
+        let answered: u64 = totals.by_approval.values().sum();
+        assert_eq!(totals.decisions, answered + totals.unanswered, "{totals:?}");
     }
-    let rows = report["causes"]["decisions"].as_array().unwrap();
-    let cells = rows.iter().flat_map(|row| row.as_array().unwrap()).filter_map(Value::as_u64);
-    assert_eq!(cells.sum::<u64>(), number(report, "/causes/total"), "the cause matrix");
-    let clients = report["clients"].as_array().unwrap();
-    let decisions: u64 = clients.iter().map(|client| number(client, "/decisions")).sum();
-    for client in clients {
-        let part = |name: &str| -> u64 {
-            client["approvals"][name].as_object().unwrap().values().filter_map(Value::as_u64).sum()
-        };
-        for asked in client["requests"].as_array().unwrap() {
-            let ends = ["carried_out", "failed", "refused", "unheard"];
-            let ends: u64 = ends.iter().map(|end| number(asked, &format!("/{end}"))).sum();
-            assert_eq!(number(asked, "/made"), ends, "{asked}");
+    let cells = report.causes.decisions.iter().flatten();
+    assert_eq!(cells.sum::<u64>(), report.causes.total, "the cause matrix");
+    let decisions: u64 = report.clients.iter().map(|client| client.decisions).sum();
+    assert_eq!(decisions, report.causes.total, "the clients' decisions");
+    for client in &report.clients {
+        for row in &client.requests {
+            assert_eq!(row.made, row.carried_out + row.failed + row.refused + row.unheard, "{row:?}");
+            let times = &row.times;
+            let legs = [&times.to_worker, &times.queued, &times.working, &times.operating, &times.back];
+            let legs: u64 = legs.iter().map(|leg| leg.total_ns).sum();
+            assert_eq!(times.total_ns, legs + times.not_told_ns, "{row:?}");
         }
-        let of = |name: &str| number(client, &format!("/approvals/{name}"));
-        assert_eq!(of("operations"), part("asked") + part("hidden") + of("unknown"), "{client}");
-        for row in client["requests"].as_array().unwrap() {
-            let legs = ["to_worker", "queued", "working", "operating", "back"];
-            let legs: u64 = legs.iter().map(|leg| number(row, &format!("/times/{leg}/total_ns"))).sum();
-            assert_eq!(number(row, "/times/total_ns"), legs + number(row, "/times/not_told_ns"), "{row}");
-        }
-        assert_eq!(number(client, "/decisions"), part("asked") + of("further") + of("elsewhere"), "{client}");
+        let approvals = &client.approvals;
+        let asked: u64 = approvals.asked.values().sum();
+        let hidden: u64 = approvals.hidden.values().sum();
+        assert_eq!(approvals.operations, asked + hidden + approvals.unknown, "{client:?}");
+        assert_eq!(client.decisions, asked + approvals.further + approvals.elsewhere, "{client:?}");
     }
-    assert_eq!(decisions, number(report, "/causes/total"), "the clients' decisions");
 }
 
 /// A test of a live lab.

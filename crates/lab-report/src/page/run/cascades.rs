@@ -4,9 +4,9 @@ use lab_analysis::findings::{CascadeTree, Findings};
 
 use crate::{
     page::{Block, Drawing, Section, Tree, picture, shown_path},
-    units::{count, counted, time},
     visible::visible,
 };
+use lab_model::units::{count, counted, time};
 
 pub(super) fn cascades(findings: &Findings) -> Section {
     let cascades = &findings.cascades;
@@ -15,9 +15,9 @@ pub(super) fn cascades(findings: &Findings) -> Section {
         lead.push("No cascade was completed.".to_owned());
     } else {
         lead.push(format!(
-            "{} completed: {} decisions at the median (largest {}), {} deep (deepest {}), {} long (longest {}).",
+            "{} completed: {} at the median (largest {}), {} deep (deepest {}), {} long (longest {}).",
             counted(cascades.count, "cascade"),
-            count(cascades.size.p50),
+            counted(cascades.size.p50, "decision"),
             count(cascades.size.max),
             counted(cascades.depth.p50, "level"),
             count(cascades.depth.max),

@@ -5,9 +5,9 @@ use lab_model::{Bounded, Total};
 
 use crate::{
     page::{Block, Cell, Column, Drawing, Section, Table, picture},
-    units::{counted, ratio, share},
     visible::visible,
 };
+use lab_model::units::{counted, ratio, share};
 
 /// Decisions of the cause matrix by kind of column: workload, own, peers, daemons, everything else.
 fn by_kind(findings: &Findings) -> [u64; 5] {

@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     page::{Block, Cell, Column, Drawing, Mood, Section, Table, picture},
-    units::{count_of, counted, number},
     visible::visible,
 };
+use lab_model::units::{count_of, counted, numbered, times};
 
 /// The clients whose restarts are told one by one.
 const RESTARTED_MAX: usize = 5;
@@ -44,18 +44,17 @@ pub(super) fn clients(findings: &Findings) -> Section {
     let mut lead = Vec::new();
     if let Some(amplification) = findings.amplification.filter(|amplification| amplification.is_finite()) {
         lead.push(format!(
-            "Each of the workload's {} led to {} decisions of {}.",
+            "Each of the workload's {} led to {} of {}.",
             counted(findings.storm.root_ops, "operation"),
-            number(amplification),
+            numbered(amplification, "decision"),
             counted(count_of(findings.clients.len()), "client")
         ));
     }
     for client in findings.clients.iter().filter(|client| client.lives.len() > 1).take(RESTARTED_MAX) {
         let ends: Vec<String> = client.lives.iter().map(|life| visible(&life.end)).collect();
-        let again = client.lives.len().saturating_sub(1);
-        let times = if again == 1 { "once".to_owned() } else { format!("{again} times") };
+        let again = times(count_of(client.lives.len().saturating_sub(1)));
         lead.push(format!(
-            "{} was started again {times}; its processes ended like this: {}.",
+            "{} was started again {again}; its processes ended like this: {}.",
             visible(&client.id),
             ends.join(", ")
         ));

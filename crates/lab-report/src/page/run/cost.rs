@@ -3,10 +3,8 @@
 use lab_analysis::findings::Findings;
 
 use super::{knee, phases, trees};
-use crate::{
-    page::{Block, Drawing, Section, picture},
-    units::{number, ratio, time},
-};
+use crate::page::{Block, Drawing, Section, picture};
+use lab_model::units::{number, ratio, time};
 
 pub(super) fn cost(findings: &Findings) -> Section {
     let cost = &findings.cost;

@@ -2,10 +2,8 @@
 
 use lab_analysis::findings::Findings;
 
-use crate::{
-    page::Section,
-    units::{count, counted, time},
-};
+use crate::page::Section;
+use lab_model::units::{count, counted, time};
 
 pub(super) fn drain(findings: &Findings) -> Section {
     let mut lead = Vec::new();

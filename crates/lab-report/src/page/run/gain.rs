@@ -5,9 +5,9 @@ use lab_model::Total;
 
 use crate::{
     page::{Block, Cell, Column, Drawing, Section, Table, picture},
-    units::number,
     visible::visible,
 };
+use lab_model::units::{number, numbered};
 
 pub(super) fn gain(findings: &Findings) -> Section {
     let mut lead = Vec::new();
@@ -40,8 +40,8 @@ pub(super) fn gain(findings: &Findings) -> Section {
                 number(prediction.observed_size)
             ),
             None => format!(
-                "No cascade size can be predicted at this gain; completed ones had {} decisions on average.",
-                number(prediction.observed_size)
+                "No cascade size can be predicted at this gain; completed ones had {} on average.",
+                numbered(prediction.observed_size, "decision")
             ),
         });
     }

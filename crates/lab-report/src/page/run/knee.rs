@@ -2,10 +2,8 @@
 
 use lab_analysis::findings::Knee;
 
-use crate::{
-    page::{Cell, Column, Table},
-    units::count,
-};
+use crate::page::{Cell, Column, Table};
+use lab_model::units::count;
 
 /// The last rate that held, in a sentence.
 pub(super) fn sentence(knee: &Knee) -> String {

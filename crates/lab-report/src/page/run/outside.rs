@@ -4,9 +4,9 @@ use lab_analysis::findings::{Findings, Gap, Outside, Product};
 
 use crate::{
     page::{Block, Cell, Column, Section, Table, listed},
-    units::{UNKNOWN, count, counted, maybe_share, signed_time, time},
     visible::visible,
 };
+use lab_model::units::{UNKNOWN, count, counted, maybe_share, signed_time, time};
 
 pub(super) fn outside(outside: &Outside, findings: &Findings) -> Section {
     let mut lead = if outside.products.iter().any(|product| product.asked) {
@@ -45,7 +45,7 @@ fn cost(outside: &Outside) -> String {
     let names = names(outside);
     match &outside.added_ns {
         Some(added) => format!(
-            "An open takes about {} longer beside {names} than without (between {} and {}, 95 % of resampled parts of \
+            "An open takes about {} longer beside {names} than without (between {} and {}, 95% of resampled parts of \
              the run). That is an estimate from the gap between clients that grew beyond the others since the control; \
              {names} has no trace.",
             signed_time(added.value),

@@ -2,10 +2,8 @@
 
 use lab_analysis::findings::{Findings, Phase};
 
-use crate::{
-    page::{Cell, Column, Table},
-    units::count,
-};
+use crate::page::{Cell, Column, Table};
+use lab_model::units::{agreeing, count};
 
 /// What the workload had planned and never began, a sentence for each phase in which that happened.
 pub(super) fn not_begun(findings: &Findings) -> impl Iterator<Item = String> {
@@ -23,8 +21,8 @@ pub(super) fn not_begun(findings: &Findings) -> impl Iterator<Item = String> {
             .collect();
         (missing > 0).then(|| {
             format!(
-                "Of {} operations that were planned for {}, {} never began: {}. No latency counts them.",
-                count(planned.planned),
+                "Of {} planned for {}, {} never began: {}. No latency counts them.",
+                agreeing(planned.planned, "operation that was", "operations that were"),
                 phase.name,
                 count(missing),
                 why.join(", ")

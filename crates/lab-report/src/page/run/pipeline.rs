@@ -4,10 +4,8 @@ use lab_analysis::findings::Findings;
 use lab_model::Total;
 
 use super::rules;
-use crate::{
-    page::{Block, Cell, Column, Drawing, Section, Table, picture, shown_path},
-    units::{ratio, share, time},
-};
+use crate::page::{Block, Cell, Column, Drawing, Section, Table, picture, shown_path};
+use lab_model::units::{ratio, share, time};
 
 pub(super) fn pipeline(findings: &Findings) -> Section {
     let pipeline = &findings.pipeline;

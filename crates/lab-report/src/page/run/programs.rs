@@ -5,9 +5,9 @@ use lab_model::Total;
 
 use crate::{
     page::{Block, Cell, Column, Section, Table},
-    units::{count, counted},
     visible::visible,
 };
+use lab_model::units::{count, counted};
 
 /// The programs that a printed report shows.
 const SHOWN: usize = 12;
@@ -50,8 +50,11 @@ fn table(programs: &[Program]) -> Table {
     ];
     let mut table = Table::new("Programs by their signature", columns);
     let row = |program: &Program| {
-        let under: Vec<String> =
-            program.under.iter().map(|(column, count)| format!("{} {count}", visible(column))).collect();
+        let under: Vec<String> = program
+            .under
+            .iter()
+            .map(|(column, times)| format!("{} {}", visible(column), count(*times)))
+            .collect();
         vec![
             Cell::code(&program.signing_id.as_deref().map_or_else(|| "unsigned".to_owned(), visible)),
             Cell::code(&program.team_id.as_deref().map_or_else(|| "none".to_owned(), visible)),

@@ -3,10 +3,8 @@
 use lab_analysis::findings::{Client, Leg};
 
 use super::clients::bad_above_zero;
-use crate::{
-    page::{Cell, Column, Table},
-    units::float,
-};
+use crate::page::{Cell, Column, Table};
+use lab_model::units::float;
 
 /// What clients asked of workers outside themselves; `None` when they asked nothing.
 pub(in crate::page) fn requests<'a>(clients: impl IntoIterator<Item = &'a Client>) -> Option<Table> {

@@ -2,10 +2,8 @@
 
 use lab_analysis::findings::{AfterDeny, DeliveryOrder, Findings, KeptAnswers};
 
-use crate::{
-    page::{Cell, Column, Table},
-    units::{count, share},
-};
+use crate::page::{Cell, Column, Table};
+use lab_model::units::{count, counted, share};
 
 /// What the run shows of the kernel's own rules, a sentence each; nothing where nothing tells.
 pub(super) fn sentences(findings: &Findings) -> Vec<String> {
@@ -18,8 +16,8 @@ pub(super) fn sentences(findings: &Findings) -> Vec<String> {
             DeliveryOrder::Mixed => "sometimes one client after the other, sometimes several at once",
         };
         sentences.push(format!(
-            "The kernel asks {how}: {} operations held by several clients in turn, {} at once.",
-            count(rules.serial),
+            "The kernel asks {how}: {} held by several clients in turn, {} at once.",
+            counted(rules.serial, "operation"),
             count(rules.parallel)
         ));
     }
@@ -31,8 +29,8 @@ pub(super) fn sentences(findings: &Findings) -> Vec<String> {
             AfterDeny::Mixed => "is handled in more than one way",
         };
         sentences.push(format!(
-            "After a denial a client that has not answered {what}: {} times not asked, {} not waited for, {} waited for.",
-            count(rules.spared),
+            "After a denial a client that has not answered {what}: {} not asked, {} not waited for, {} waited for.",
+            counted(rules.spared, "time"),
             count(rules.not_waited),
             count(rules.waited)
         ));

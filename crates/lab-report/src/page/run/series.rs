@@ -2,10 +2,8 @@
 
 use lab_analysis::findings::{FaultMark, Findings};
 
-use crate::{
-    page::{Block, Cell, Column, Drawing, Section, Table, picture},
-    units::{counted, time},
-};
+use crate::page::{Block, Cell, Column, Drawing, Section, Table, picture};
+use lab_model::units::{count, count_of, counted, time};
 
 /// The most disturbances that are listed.
 const DISTURBANCES_MAX: usize = 100;
@@ -57,8 +55,10 @@ fn disturbances(findings: &Findings) -> Table {
     };
     table.rows = findings.faults.iter().take(DISTURBANCES_MAX).map(row).collect();
     if findings.faults.len() > DISTURBANCES_MAX {
-        table.note =
-            Some(format!("{} more left out.", findings.faults.len().saturating_sub(DISTURBANCES_MAX)));
+        table.note = Some(format!(
+            "{} more left out.",
+            count(count_of(findings.faults.len().saturating_sub(DISTURBANCES_MAX)))
+        ));
     }
     table
 }

@@ -2,20 +2,18 @@
 
 use lab_analysis::findings::{Findings, Trees};
 
-use crate::{
-    page::{Cell, Column, Table},
-    units::{count, time},
-};
+use crate::page::{Cell, Column, Table};
+use lab_model::units::{counted, time};
 
 /// The trees in a sentence.
 pub(super) fn sentence(findings: &Findings) -> Option<String> {
     let trees = findings.trees.as_ref().filter(|trees| trees.trees > 0)?;
     let root = trees.slowest.first()?;
     let text = format!(
-        "{} process trees of {} programs ran in the storm; the slowest took {}, {} of it for the branch that ended \
+        "{} of {} ran in the storm; the slowest took {}, {} of it for the branch that ended \
          last.",
-        count(trees.trees),
-        count(trees.execs),
+        counted(trees.trees, "process tree"),
+        counted(trees.execs, "program"),
         time(root.lasted_ns),
         time(root.lasted_ns.saturating_sub(root.before_ns).saturating_sub(root.after_ns))
     );

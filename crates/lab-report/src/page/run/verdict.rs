@@ -7,9 +7,9 @@ use lab_model::Total;
 
 use crate::{
     page::{Check, Fact, Mood, Remark, Verdict, listed},
-    units::{count, counted, share, time},
     visible::visible,
 };
+use lab_model::units::{count, count_of, counted, share, time};
 
 /// Below this headroom a client is marked.
 const HEADROOM_WARN: f64 = 0.5;
@@ -63,11 +63,14 @@ fn expected(findings: &Findings) -> String {
     let all = findings.expectations.len();
     let failed = findings.expectations.iter().filter(|expectation| expectation.held == Some(false)).count();
     let open = findings.expectations.iter().filter(|expectation| expectation.held.is_none()).count();
+    let of_all =
+        |part: usize| format!("{} of {}", count(count_of(part)), counted(count_of(all), "expectation"));
     match (all, failed, open) {
         (0, ..) => "no expectations stated".to_owned(),
-        (_, 0, 0) => format!("{all} of {all} expectations hold"),
-        (_, 0, _) => format!("{open} of {all} expectations cannot be told"),
-        _ => format!("{failed} of {all} expectations failed"),
+        (1, 0, 0) => format!("{} holds", of_all(1)),
+        (_, 0, 0) => format!("{} hold", of_all(all)),
+        (_, 0, _) => format!("{} cannot be told", of_all(open)),
+        _ => format!("{} failed", of_all(failed)),
     }
 }
 

@@ -4,9 +4,9 @@ use lab_analysis::findings::Findings;
 
 use crate::{
     page::{Block, Drawing, Picture, Section},
-    units::time,
     visible::visible,
 };
+use lab_model::units::{count_of, time, times};
 
 /// The most wait cycles that are drawn.
 const WAIT_CYCLES_MAX: usize = 4;
@@ -25,7 +25,7 @@ pub(super) fn waiting(findings: &Findings) -> Section {
     } else {
         lead.push(format!(
             "Clients waited for each other in a circle, {}.",
-            times(findings.wait_cycles.len())
+            times(count_of(findings.wait_cycles.len()))
         ));
     }
     for (place, cycle) in findings.wait_cycles.iter().enumerate().take(WAIT_CYCLES_MAX) {
@@ -48,8 +48,4 @@ pub(super) fn waiting(findings: &Findings) -> Section {
         lead.push(format!("The first {WAIT_CYCLES_MAX} are shown."));
     }
     Section { id: "waiting", title: "Waiting for each other", lead, blocks }
-}
-
-fn times(value: usize) -> String {
-    if value == 1 { "once".to_owned() } else { format!("{value} times") }
 }

@@ -1,8 +1,8 @@
 //! One lab's live runs beside its simulated one, and all of them as a table.
 
 use lab_analysis::findings::{Findings, Latency, Machine, Outcome};
+use lab_model::units;
 use lab_model::{Lab, PhaseKind, Rate};
-use lab_report::units;
 use lab_sim::Range;
 use serde_json::{Value, json};
 
@@ -252,7 +252,7 @@ impl Comparison {
         let [real99, _, error99] = time_cells(self.p99, untimed);
         let within = match self.timed() {
             None => units::UNKNOWN.to_owned(),
-            Some(figure) if figure.is_close() => "25 %".to_owned(),
+            Some(figure) if figure.is_close() => "25%".to_owned(),
             Some(figure) if figure.is_between() => "live runs".to_owned(),
             Some(_) => "no".to_owned(),
         };
@@ -306,7 +306,7 @@ fn time_cells(figure: Option<Figure>, untimed: Option<Untimed>) -> [String; 3] {
     let Some(figure) = figure else { return [(); 3].map(|()| units::UNKNOWN.to_owned()) };
     let error = match untimed {
         Some(untimed) => format!("{} ({})", units::UNKNOWN, untimed.name()),
-        None => format!("{:+.0} %", figure.error() * 100.0),
+        None => format!("{:+.0}%", figure.error() * 100.0),
     };
     let times = |of: Range| range(Some(of), &nanoseconds);
     [times(figure.real), times(figure.simulated), error]
@@ -394,12 +394,12 @@ impl Conformance {
                 count(&|row| row.law == Law::Held)
             ),
             format!(
-                "p50: within 25 % of the live median in {close} of {timed} labs that end (in the others it is that \
+                "p50: within 25% of the live median in {close} of {timed} labs that end (in the others it is that \
                  of the few operations before they locked up, or of a handful that feeds itself, or of a load raised \
                  beyond what the machine can do)"
             ),
             format!(
-                "p50: within 25 %, or between the lowest and the highest live run, in {fair} of {timed}: where \
+                "p50: within 25%, or between the lowest and the highest live run, in {fair} of {timed}: where \
                  threads are placed together or apart for a whole run, no single figure is right"
             ),
             "p99: the simulated machine has no interrupts and no other load, so its tail is the model's alone"
@@ -455,7 +455,7 @@ impl Conformance {
         text.push_str(&format!(
             "Written by `lab conform --output docs/reference`: {}.\nWhere a cell has two values, the first is live, \
              the second simulated. A figure of several runs is\nthe median (of an even number the lower one in the middle), with the lowest and the highest. \
-             Errors are the simulator's, and \"within\" says what its median is near enough to: 25 % of the live\nmedian, \
+             Errors are the simulator's, and \"within\" says what its median is near enough to: 25% of the live\nmedian, \
              or else what lies between the live runs. No lab's storm latency was fitted, so all are predictions.\n\n",
             self.about()
         ));
@@ -521,6 +521,6 @@ mod tests {
         assert_eq!((live.as_str(), simulated.as_str()), ("1.80 µs", "2.00 s"));
         assert_eq!(error, format!("{} (locks up)", units::UNKNOWN));
         let [_, _, error] = time_cells(figure(&[100.0], &[150.0]), None);
-        assert_eq!(error, "+50 %");
+        assert_eq!(error, "+50%");
     }
 }

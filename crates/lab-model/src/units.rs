@@ -1,4 +1,5 @@
-//! Numbers for people: times with three significant digits, thousands apart, shares in percent.
+//! Numbers for people: times with three significant digits, thousands apart, shares in percent, and nouns that agree
+//! with their count. Every sentence, table and picture that has a number takes it from here.
 
 /// Shows what is not known.
 pub const UNKNOWN: &str = "–";
@@ -61,6 +62,19 @@ pub fn counted(value: u64, noun: &str) -> String {
     if value == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(value)) }
 }
 
+/// Writes a count with the words that go with one and with any other number: `1 event was dropped`, `2,000 events were
+/// dropped`.
+#[must_use]
+pub fn agreeing(value: u64, one: &str, more: &str) -> String {
+    if value == 1 { format!("1 {one}") } else { format!("{} {more}", count(value)) }
+}
+
+/// Writes how often: `once`, `1,204 times`.
+#[must_use]
+pub fn times(value: u64) -> String {
+    if value == 1 { "once".to_owned() } else { format!("{} times", count(value)) }
+}
+
 /// Writes a share from 0 to 1 in percent. Only nothing is `0%`, and only everything is `100%`.
 #[must_use]
 pub fn share(share: f64) -> String {
@@ -99,6 +113,25 @@ pub fn number(value: f64) -> String {
         return format!("{}{}", if whole < 0.0 { "-" } else { "" }, count(magnitude));
     }
     if value.abs() >= 100.0 { format!("{value:.1}") } else { format!("{value:.2}") }
+}
+
+/// Writes a plain number with its noun: `1 decision`, `2.50 decisions`.
+#[must_use]
+pub fn numbered(value: f64, noun: &str) -> String {
+    let number = number(value);
+    if number == "1" { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Writes a number with one decimal: `0.0`, `24.2`, `1,204.5`.
+#[must_use]
+pub fn tenths(value: f64) -> String {
+    if !value.is_finite() {
+        return UNKNOWN.to_owned();
+    }
+    let text = format!("{:.1}", value.abs());
+    let (whole, tenth) = text.split_once('.').unwrap_or((&text, "0"));
+    let whole = whole.parse().map_or_else(|_| whole.to_owned(), count);
+    format!("{}{whole}.{tenth}", if value < 0.0 { "-" } else { "" })
 }
 
 /// Writes a large number in few signs: `950`, `73,910`, `1.20 M`.
@@ -186,9 +219,20 @@ mod tests {
         assert_eq!(number(-12.5), "-12.50");
         assert_eq!(number(12_345.6), "12,346");
         assert_eq!(number(f64::INFINITY), UNKNOWN);
+        assert_eq!(
+            (numbered(1.0, "open").as_str(), numbered(2.5, "open").as_str()),
+            ("1 open", "2.50 opens")
+        );
+        assert_eq!((tenths(0.04).as_str(), tenths(24.16).as_str()), ("0.0", "24.2"));
+        assert_eq!((tenths(-1_204.46).as_str(), tenths(f64::NAN).as_str()), ("-1,204.5", UNKNOWN));
         assert_eq!(compact(1_200_640.0), "1.20 M");
         assert_eq!(compact(73_910.4), "73,910");
         assert_eq!(counted(1, "open"), "1 open");
         assert_eq!(counted(2, "open"), "2 opens");
+        assert_eq!(counted(2_000, "cascade"), "2,000 cascades");
+        assert_eq!(counted(0, "open"), "0 opens");
+        assert_eq!(agreeing(1, "event was lost", "events were lost"), "1 event was lost");
+        assert_eq!(agreeing(1_767, "event was lost", "events were lost"), "1,767 events were lost");
+        assert_eq!((times(1).as_str(), times(1_204).as_str()), ("once", "1,204 times"));
     }
 }

@@ -1,73 +1,52 @@
 //! Builds the traces of runs that never took place, record by record, through the real writer.
 
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "each test file uses a part of it and reads what it has written; a failed unwrap is a failed test"
-)]
+#![allow(clippy::disallowed_methods, reason = "traces are written to files, and read again")]
 
 use std::path::{Path, PathBuf};
 
 use lab_analysis::{Context, findings::Findings};
 use lab_model::{
-    Actor, Approval, AuthEvent, BackendChoice, Behavior, Cause, Client, Concurrency, EventKind, Lab,
-    LoadKind, NotifyEvent, OpenStorm, OperationKind, PhaseKind, Phases, Preset, Rate, ReactTo, Reaction,
-    Role, Safety, Span, SubjectClass, ThreadId, Ticks, Timebase, Verdict, Workload,
+    Actor, Approval, AuthEvent, Behavior, Cause, Concurrency, EventKind, Lab, LoadKind, NotifyEvent,
+    OpenStorm, OperationKind, PhaseKind, Rate, ReactTo, Reaction, Role, Span, SubjectClass, ThreadId, Ticks,
+    Verdict, Workload,
 };
 use lab_trace::{
-    DecisionBegin, DecisionEnd, Fault, FaultKind, Header, Identity, Notice, OperationBegin, OperationEnd,
-    PhaseMark, ProcessMark, ProcessMarkKind, RecordId, StoredTrace, Target, ThreadMark, ThreadPurpose, Trace,
+    DecisionBegin, DecisionEnd, Fault, FaultKind, Notice, OperationBegin, OperationEnd, PhaseMark,
+    ProcessMark, ProcessMarkKind, RecordId, StoredTrace, Target, ThreadMark, ThreadPurpose, Trace,
     TraceWriter, Unwatched, WriterOptions,
 };
 
-pub(crate) const MS: u64 = 1_000_000;
-pub(crate) const DEADLINE: u64 = 1000 * MS;
-pub(crate) const DEVICE: u32 = 9;
+use crate::{labs, traces};
 
-/// A lab of scanners that react to the workload.
-pub(crate) fn lab(clients: usize) -> Lab {
-    let client = |place: usize| Client {
-        id: format!("client-{place}").parse().unwrap(),
-        bundle_id: format!("com.example.client-{place}").parse().unwrap(),
-        behavior: Preset::Scanner.behavior(),
-        restart: None,
-    };
-    Lab {
-        name: "synthetic".into(),
-        about: "A run that never took place.".into(),
-        seed: 42,
-        backend: BackendChoice::Sim,
-        deadline: Span::from_nanos(DEADLINE),
-        clients: (1..=clients).map(client).collect(),
-        daemons: Vec::new(),
-        external: Vec::new(),
-        faults: Vec::new(),
-        hold: Vec::new(),
-        phases: Phases {
-            baseline: Span::default(),
-            control: Span::default(),
-            external: Span::default(),
-            storm: Span::from_secs(1),
-            drain: Span::from_secs(1),
-        },
-        workload: vec![Workload {
-            workers: 1,
-            rate: Rate::Max,
-            operations_max: None,
-            ..Workload::of(LoadKind::OpenStorm(OpenStorm {
-                files: 10,
-                directory: "files".into(),
-                file_bytes: 0,
-            }))
-        }],
-        expect: Vec::new(),
-        safety: Safety::default(),
-    }
+/// A millisecond, in nanoseconds.
+pub const MS: u64 = 1_000_000;
+/// The clients' deadline, in nanoseconds.
+pub const DEADLINE: u64 = 1000 * MS;
+/// The device that every file lies on.
+pub const DEVICE: u32 = 9;
+
+/// A lab of scanners `client-1` to `client-N` that react to the workload: one worker that opens ten files.
+pub fn lab(clients: usize) -> Lab {
+    let mut lab = labs::lab(0, &Behavior::noop(), 0);
+    lab.name = "synthetic".into();
+    lab.about = "A run that never took place.".into();
+    lab.deadline = Span::from_nanos(DEADLINE);
+    lab.clients =
+        (1..=clients).map(|place| labs::client(&format!("client-{place}"), &labs::scanner())).collect();
+    lab.phases.storm = Span::from_secs(1);
+    lab.phases.drain = Span::from_secs(1);
+    let files = OpenStorm { files: 10, directory: "files".into(), file_bytes: 0 };
+    lab.workload = vec![Workload {
+        workers: 1,
+        rate: Rate::Max,
+        operations_max: None,
+        ..Workload::of(LoadKind::OpenStorm(files))
+    }];
+    lab
 }
 
 /// Opens one event at a time and reacts to the workload and to peers.
-pub(crate) fn one_at_a_time(workers: u16) -> Behavior {
+pub fn one_at_a_time(workers: u16) -> Behavior {
     let reaction = Reaction { reopen: true, ..Reaction::none() };
     Behavior {
         concurrency: Concurrency::new(workers),
@@ -78,24 +57,36 @@ pub(crate) fn one_at_a_time(workers: u16) -> Behavior {
 
 /// An operation to record.
 #[derive(Clone, Copy)]
-pub(crate) struct Op {
-    pub(crate) at: u64,
-    pub(crate) end: Option<u64>,
-    pub(crate) tid: u64,
-    pub(crate) pid: u32,
-    pub(crate) cause: Cause,
-    pub(crate) kind: OperationKind,
-    pub(crate) phase: Option<PhaseKind>,
-    pub(crate) inode: u64,
-    pub(crate) error: u32,
-    pub(crate) path: u32,
-    pub(crate) planned: Option<u64>,
+pub struct Op {
+    /// When it began, in ticks of a nanosecond like all times here.
+    pub at: u64,
+    /// When it ended; `None` for never.
+    pub end: Option<u64>,
+    /// The thread that made it.
+    pub tid: u64,
+    /// Its process; 0 where the kernel names none.
+    pub pid: u32,
+    /// What it was made for.
+    pub cause: Cause,
+    /// Open or exec.
+    pub kind: OperationKind,
+    /// The phase in which it began.
+    pub phase: Option<PhaseKind>,
+    /// Its file; 0 leaves the target out.
+    pub inode: u64,
+    /// Its `errno`, or 0.
+    pub error: u32,
+    /// The number of its path in its trace, or 0.
+    pub path: u32,
+    /// When it should have begun.
+    pub planned: Option<u64>,
     /// The exec whose process made this one.
-    pub(crate) parent: Option<RecordId>,
+    pub parent: Option<RecordId>,
 }
 
 impl Op {
-    pub(crate) fn root(at: u64, end: u64, tid: u64) -> Op {
+    /// An open by the driver in the storm.
+    pub fn root(at: u64, end: u64, tid: u64) -> Op {
         let (cause, kind) = (Cause::Workload, OperationKind::Open);
         Op {
             at,
@@ -113,7 +104,8 @@ impl Op {
         }
     }
 
-    pub(crate) fn child(at: u64, end: u64, tid: u64, client: usize, decision: RecordId) -> Op {
+    /// An open by a client for one of its decisions.
+    pub fn child(at: u64, end: u64, tid: u64, client: usize, decision: RecordId) -> Op {
         let cause = Cause::Decision { client: actor(client), record: decision.0 };
         Op { cause, ..Op::root(at, end, tid) }
     }
@@ -121,23 +113,34 @@ impl Op {
 
 /// A decision to record.
 #[derive(Clone, Copy)]
-pub(crate) struct Dec {
-    pub(crate) read: u64,
-    pub(crate) tid: u64,
-    pub(crate) pid: u32,
-    pub(crate) generation: u32,
-    pub(crate) started: Option<u64>,
-    pub(crate) answered: Option<u64>,
-    pub(crate) class: SubjectClass,
-    pub(crate) approval: Approval,
-    pub(crate) event: EventKind,
-    pub(crate) inode: u64,
-    pub(crate) verdict: Verdict,
+pub struct Dec {
+    /// When the client read the event.
+    pub read: u64,
+    /// The thread it is about.
+    pub tid: u64,
+    /// Its process; 0 where the kernel names none.
+    pub pid: u32,
+    /// Which program of that process.
+    pub generation: u32,
+    /// When a worker began with it; `None` for the reader's own answers.
+    pub started: Option<u64>,
+    /// When it was answered; `None` for never.
+    pub answered: Option<u64>,
+    /// Who the subject looked like.
+    pub class: SubjectClass,
+    /// How it was answered.
+    pub approval: Approval,
+    /// AUTH open or exec.
+    pub event: EventKind,
+    /// Its file; 0 leaves the target out.
+    pub inode: u64,
+    /// The answer.
+    pub verdict: Verdict,
 }
 
 impl Dec {
     /// Answered by the reader at once.
-    pub(crate) fn at_once(read: u64, tid: u64, class: SubjectClass) -> Dec {
+    pub fn at_once(read: u64, tid: u64, class: SubjectClass) -> Dec {
         let own = class == SubjectClass::Own;
         Dec {
             read,
@@ -155,7 +158,7 @@ impl Dec {
     }
 
     /// Worked on by a worker.
-    pub(crate) fn worked(read: u64, tid: u64, answered: u64) -> Dec {
+    pub fn worked(read: u64, tid: u64, answered: u64) -> Dec {
         Dec {
             started: Some(read.saturating_add(5)),
             answered: Some(answered),
@@ -164,27 +167,32 @@ impl Dec {
     }
 
     /// Never answered.
-    pub(crate) fn never(read: u64, tid: u64, class: SubjectClass) -> Dec {
+    pub fn never(read: u64, tid: u64, class: SubjectClass) -> Dec {
         Dec { answered: None, ..Dec::at_once(read, tid, class) }
     }
 }
 
-pub(crate) fn actor(client: usize) -> Actor {
+/// The number of the process at this place: 0 is the orchestrator, then the clients, then the driver.
+pub fn actor(client: usize) -> Actor {
     Actor(u16::try_from(client).unwrap())
 }
 
 /// A run in the making: process 0 is the orchestrator, 1 to N the clients, N+1 the driver.
-pub(crate) struct Builder {
-    pub(crate) lab: Lab,
-    pub(crate) writers: Vec<TraceWriter>,
-    pub(crate) files: Vec<PathBuf>,
+pub struct Builder {
+    /// What runs.
+    pub lab: Lab,
+    /// The writer of each process.
+    pub writers: Vec<TraceWriter>,
+    /// The trace of each process.
+    pub files: Vec<PathBuf>,
     written: u64,
-    /// The wait status of each process's end; `None` leaves the mark out.
-    pub(crate) latest: u64,
+    /// The latest time of any record.
+    pub latest: u64,
 }
 
 impl Builder {
-    pub(crate) fn new(folder: &Path, name: &str, lab: Lab) -> Builder {
+    /// Begins a run whose traces lie in this folder, by this name.
+    pub fn new(folder: &Path, name: &str, lab: Lab) -> Builder {
         let clients = lab.clients.len();
         let (mut writers, mut files) = (Vec::new(), Vec::new());
         for place in 0..clients + 2 {
@@ -193,16 +201,7 @@ impl Builder {
                 place if place <= clients => (Role::Client, lab.clients[place - 1].id.to_string()),
                 _ => (Role::Driver, "driver".to_owned()),
             };
-            let header = Header {
-                created: Ticks(1),
-                created_unix_ns: 0,
-                timebase: Timebase::NANOSECONDS,
-                actor: actor(place),
-                role,
-                pid: 1000 + u32::try_from(place).unwrap(),
-                salt: 77 + u32::try_from(place).unwrap(),
-                identity: Identity { name: text.clone(), arena: "/arena".into(), ..Identity::default() },
-            };
+            let header = traces::header(actor(place).0, role, &text);
             let path = folder.join(format!("{name}-{text}.trace"));
             drop(std::fs::remove_file(&path));
             writers.push(TraceWriter::create(&path, &header, WriterOptions { bytes_max: 8 << 30 }).unwrap());
@@ -211,7 +210,8 @@ impl Builder {
         Builder { lab, writers, files, written: 0, latest: 0 }
     }
 
-    pub(crate) fn driver(&self) -> usize {
+    /// The driver's place.
+    pub fn driver(&self) -> usize {
         self.lab.clients.len() + 1
     }
 
@@ -225,7 +225,8 @@ impl Builder {
         }
     }
 
-    pub(crate) fn operation(&mut self, process: usize, op: Op) -> RecordId {
+    /// Records an operation of the process at this place.
+    pub fn operation(&mut self, process: usize, op: Op) -> RecordId {
         self.grow(op.end.unwrap_or(op.at));
         let writer = &self.writers[process];
         let id = writer.begin_operation(&OperationBegin {
@@ -251,7 +252,7 @@ impl Builder {
     }
 
     /// Tells a client of what a thread has done; its reaction is set off.
-    pub(crate) fn notice(
+    pub fn notice(
         &mut self,
         client: usize,
         read: u64,
@@ -273,7 +274,8 @@ impl Builder {
         })
     }
 
-    pub(crate) fn decision(&mut self, client: usize, dec: Dec) -> RecordId {
+    /// Records a decision of a client.
+    pub fn decision(&mut self, client: usize, dec: Dec) -> RecordId {
         self.grow(dec.answered.unwrap_or(dec.read));
         let writer = &self.writers[client];
         let id = writer.begin_decision(&DecisionBegin {
@@ -304,25 +306,29 @@ impl Builder {
         id
     }
 
-    pub(crate) fn phase(&mut self, phase: PhaseKind, began: u64, ended: u64) {
+    /// Records a phase.
+    pub fn phase(&mut self, phase: PhaseKind, began: u64, ended: u64) {
         self.grow(ended);
         for (at, begins) in [(began, true), (ended, false)] {
             self.writers[0].phase(&PhaseMark { at: Ticks(at), phase, begins });
         }
     }
 
-    pub(crate) fn unwatched(&mut self, from: u64, until: u64) {
+    /// Records that nobody watched the lab for so long.
+    pub fn unwatched(&mut self, from: u64, until: u64) {
         self.writers[0].unwatched(&Unwatched { from: Ticks(from), until: Ticks(until) });
     }
 
-    pub(crate) fn kill(&mut self, client: usize, at: u64, overdue: RecordId) {
+    /// Records that a client was killed for an event past its deadline.
+    pub fn kill(&mut self, client: usize, at: u64, overdue: RecordId) {
         self.grow(at);
         let kind = FaultKind::DeadlineKill;
         self.writers[0].fault(&Fault { at: Ticks(at), kind, actor: actor(client), detail: overdue.0 });
         self.ended(client, at + MS / 10, 9);
     }
 
-    pub(crate) fn ended(&mut self, process: usize, at: u64, status: i32) {
+    /// Records the end of a process, by its wait status.
+    pub fn ended(&mut self, process: usize, at: u64, status: i32) {
         self.grow(at);
         self.writers[0].process(&ProcessMark {
             at: Ticks(at),
@@ -333,18 +339,20 @@ impl Builder {
         });
     }
 
-    pub(crate) fn thread(&mut self, process: usize, tid: u64, purpose: ThreadPurpose) {
+    /// Records a thread of a process.
+    pub fn thread(&mut self, process: usize, tid: u64, purpose: ThreadPurpose) {
         self.grow(1);
         self.writers[process].thread(&ThreadMark { at: Ticks(1), tid, purpose, number: 0 });
     }
 
-    pub(crate) fn path(&mut self, process: usize, path: &[u8]) -> u32 {
+    /// Records a path, and returns its number in that trace.
+    pub fn path(&mut self, process: usize, path: &[u8]) -> u32 {
         self.writers[process].path(path)
     }
 
     /// One root open that every client scans by opening the file again, as fanotify delivers it: one client
     /// after another. Returns when the root operation ended. Makes N(N+1) decisions and N+1 operations.
-    pub(crate) fn scanned_open(&mut self, at: u64, tid: u64, inode: u64) -> u64 {
+    pub fn scanned_open(&mut self, at: u64, tid: u64, inode: u64) -> u64 {
         let clients = self.lab.clients.len();
         let mut now = at + 100;
         let each = 200 + clients as u64 * 100;
@@ -369,7 +377,7 @@ impl Builder {
     }
 
     /// Closes the traces and opens them for reading.
-    pub(crate) fn finish(self) -> Run {
+    pub fn finish(self) -> Run {
         for writer in &self.writers {
             writer.close(Ticks(self.latest + 1)).unwrap();
         }
@@ -379,19 +387,23 @@ impl Builder {
 }
 
 /// A run whose traces are there to be analysed.
-pub(crate) struct Run {
-    pub(crate) lab: Lab,
-    pub(crate) stored: Vec<StoredTrace>,
-    pub(crate) files: Vec<PathBuf>,
+pub struct Run {
+    /// What ran.
+    pub lab: Lab,
+    /// The traces, open for reading.
+    pub stored: Vec<StoredTrace>,
+    /// Where they lie; removed when the run is dropped.
+    pub files: Vec<PathBuf>,
 }
 
 impl Run {
-    pub(crate) fn analyse(&self) -> Findings {
+    /// Analyses it as a run on fanotify.
+    pub fn analyse(&self) -> Findings {
         analyse_on(self, "fanotify")
     }
 
-    #[allow(clippy::disallowed_methods, reason = "a test reads what it has written")]
-    pub(crate) fn copies(&self) -> Vec<Vec<u8>> {
+    /// The bytes of each trace.
+    pub fn copies(&self) -> Vec<Vec<u8>> {
         self.files.iter().map(|path| std::fs::read(path).unwrap()).collect()
     }
 }
@@ -405,12 +417,12 @@ impl Drop for Run {
 }
 
 /// Analyses traces given as bytes; those that are none are passed as unreadable.
-pub(crate) fn analyse_bytes(lab: &Lab, bytes: &[&[u8]]) -> Findings {
+pub fn analyse_bytes(lab: &Lab, bytes: &[&[u8]]) -> Findings {
     analyse_bytes_on(lab, bytes, "fanotify")
 }
 
 /// Analyses a run as one of another kernel.
-pub(crate) fn analyse_on(run: &Run, backend: &str) -> Findings {
+pub fn analyse_on(run: &Run, backend: &str) -> Findings {
     let traces: Vec<Trace<'_>> = run.stored.iter().map(|stored| Trace::of(stored).unwrap()).collect();
     let context = Context { lab: &run.lab, run: "run", backend, replay: "replay", unreadable: &[] };
     lab_analysis::analyse(&traces, &context)
@@ -429,7 +441,7 @@ fn analyse_bytes_on(lab: &Lab, bytes: &[&[u8]], backend: &str) -> Findings {
 }
 
 /// The sums that hold for every run whatsoever.
-pub(crate) fn sums_hold(findings: &Findings) {
+pub fn sums_hold(findings: &Findings) {
     for totals in [&findings.totals, &findings.storm] {
         assert_eq!(totals.decisions, totals.explained + totals.unexplained);
         assert_eq!(totals.decisions, totals.by_approval.values().sum::<u64>() + totals.unanswered);

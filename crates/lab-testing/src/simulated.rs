@@ -1,0 +1,33 @@
+//! Runs in virtual time, and what the analysis finds in their traces.
+
+use lab_analysis::{Context, analyse, findings::Findings};
+use lab_model::Lab;
+use lab_sim::{Kernel, Options, Summary, TraceFile, Traces, not_simulated, simulate};
+use lab_trace::Trace;
+
+/// Simulates a lab whole, with the usual costs, and analyses its traces as those of a live run.
+pub fn analysed(lab: &Lab, kernel: Kernel) -> (Summary, Findings) {
+    let (summary, files) = traced(lab, &Options::new(lab, kernel));
+    let findings = findings(lab, kernel, &files);
+    (summary, findings)
+}
+
+/// Simulates a lab whole; its traces have one file a process.
+pub fn traced(lab: &Lab, options: &Options) -> (Summary, Vec<TraceFile>) {
+    assert_eq!(not_simulated(lab), None, "it would be another lab");
+    let mut traces = Traces::new(lab.safety.trace_bytes_max);
+    let summary = simulate(lab, options, &mut traces);
+    let files = traces.into_files();
+    let mut names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), files.len(), "each process has a trace of its own");
+    (summary, files)
+}
+
+/// What the analysis finds in the traces of a simulated run.
+pub fn findings(lab: &Lab, kernel: Kernel, files: &[TraceFile]) -> Findings {
+    let traces: Vec<Trace<'_>> = files.iter().map(|file| Trace::parse(&file.bytes).unwrap()).collect();
+    let context = Context { lab, run: "run", backend: kernel.name(), replay: "replay", unreadable: &[] };
+    analyse(&traces, &context)
+}
