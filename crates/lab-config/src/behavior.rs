@@ -53,14 +53,14 @@ records! {
         /// What it does not want to decide about.
         mute [default]: RawMute,
         /// Whether the kernel keeps the client's answers. Only what its rule has allowed is kept; what is
-        /// allowed because `react_to` leaves it alone is not. The simulator asks every time.
+        /// allowed because `react_to` leaves it alone is not. The simulator keeps answers by the same rules.
         cache [default]: Cache,
         /// The share of the deadline after which the client answers without having finished, or `never`.
         answer_by_percent [default]: AnswerBy,
         /// Works this long on every event that sets it off, before its reaction.
         delay [default]: RawTime,
         /// Keeps a processor busy this long on every such event, after the delay. Where there are more busy
-        /// workers than processors they take turns, and it takes longer; the simulator only lets the time pass.
+        /// workers than processors they take turns, and it takes longer; so they do in the simulator.
         cpu [default]: RawTime,
         /// What the client denies; the operation then fails with `EPERM`.
         verdict [default]: RawVerdict,
