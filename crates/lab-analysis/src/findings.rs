@@ -13,6 +13,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
+use lab_model::PhaseKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -256,8 +257,9 @@ pub struct Latency {
 /// One phase that took place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
-    /// `baseline`, `control`, `external`, `storm` or `drain`.
-    pub name: String,
+    /// Which.
+    #[serde(rename = "name")]
+    pub kind: PhaseKind,
     /// When it began, in nanoseconds from the run's origin.
     pub began_ns: u64,
     /// How long it lasted.

@@ -45,7 +45,7 @@ fn what_the_workload_did_beside_opens_is_told_apart() {
     for absent in ["never began", "from birth to end", "Process trees"] {
         assert!(!before.contains(absent), "{absent}");
     }
-    let storm = findings.phases.iter_mut().find(|phase| phase.name == "storm").unwrap();
+    let storm = findings.phases.iter_mut().find(|phase| phase.kind == lab_model::PhaseKind::Storm).unwrap();
     storm.planned = Some(PlannedOps { planned: 1000, begun: 950, not_begun_late: 0, not_begun_halted: 50 });
     let lasted = storm.op_latency_ns.clone();
     storm.processes =

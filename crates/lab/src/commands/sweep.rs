@@ -130,7 +130,7 @@ fn live_trial(
 
 /// What a run's report says, as a sweep keeps it.
 fn trial_of(findings: &Findings) -> Trial {
-    let storm = findings.phases.iter().find(|phase| phase.name == PhaseKind::Storm.name());
+    let storm = findings.phases.iter().find(|phase| phase.kind == PhaseKind::Storm);
     let latency = storm.map(|storm| &storm.op_latency_ns).filter(|latency| latency.count > 0);
     Trial {
         seed: findings.seed,
