@@ -158,7 +158,7 @@ fn numbers(findings: &Findings) -> Vec<Named> {
     add("amplification".to_owned(), Unit::Number, amplification(findings));
     add("loop gain".to_owned(), Unit::Number, findings.loop_gain);
     for phase in &findings.phases {
-        let name = &phase.name;
+        let name = phase.kind.name();
         if phase.root_ops == 0 {
             continue;
         }

@@ -14,6 +14,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
+use lab_model::PhaseKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -266,8 +267,9 @@ pub struct Latency {
 /// does not take place and is not listed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
-    /// `baseline`, `control`, `external`, `storm` or `drain`.
-    pub name: String,
+    /// Which.
+    #[serde(rename = "name")]
+    pub kind: PhaseKind,
     /// When it began, in nanoseconds from the run's origin.
     pub began_ns: u64,
     /// How long it lasted.

@@ -158,7 +158,7 @@ fn losses_of_any_number_stay_within_their_range() {
     let bytes: Vec<&[u8]> = traces.iter().map(Vec::as_slice).collect();
     let findings = analyse_bytes(&lab(2), &bytes);
     assert_eq!(findings.totals.lost, u64::MAX);
-    let storm = findings.phases.iter().find(|phase| phase.name == "storm").unwrap();
+    let storm = findings.phases.iter().find(|phase| phase.kind == lab_model::PhaseKind::Storm).unwrap();
     assert_eq!(storm.planned.map(|planned| planned.planned), Some(u64::MAX));
     assert_eq!(findings.outcome, lab_analysis::findings::Outcome::Unknown);
 }

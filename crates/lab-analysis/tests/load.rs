@@ -54,7 +54,7 @@ fn planned_operations_that_never_began_are_told_with_the_reason() {
     builder.phase(PhaseKind::Control, 200, 900);
     builder.phase(PhaseKind::Storm, 950, 10_000);
     let findings = analyse(builder);
-    let told = findings.phases.iter().find(|phase| phase.name == "storm").unwrap();
+    let told = findings.phases.iter().find(|phase| phase.kind == lab_model::PhaseKind::Storm).unwrap();
     let planned = PlannedOps { planned: 100, begun: 4, not_begun_late: 60, not_begun_halted: 36 };
     assert_eq!(told.planned, Some(planned));
     assert_eq!(findings.phases[0].planned, None, "nothing was planned for control");

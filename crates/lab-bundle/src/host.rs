@@ -90,7 +90,8 @@ fn common_beginning(clients: &[Client]) -> Option<BundleId> {
 /// As [`Host::at`] (nothing is written then), or when a file cannot be written.
 pub fn package_host(
     program: &Path,
-    (client_program, helper): (&Path, Option<&Path>),
+    client_program: &Path,
+    helper: Option<&Path>,
     clients: &[Client],
     into: &Path,
 ) -> Result<Host, BundleError> {
@@ -104,12 +105,12 @@ pub fn package_host(
     let partial = into.join(format!(".{HOST}.app.partial"));
     package::remove_tree(&partial)?;
     let info = template.host_info(HOST, &host.app.bundle_id)?;
-    package::lay_out(&partial, &host.app.client, (&program, None), &info)?;
+    package::lay_out(&partial, &host.app.client, &program, None, &info)?;
     for client in clients {
         let root = host.extension(client, &partial).root;
         let info = template.extension_info(&client.id, &client.bundle_id)?;
         let helper = helper.as_ref().filter(|_| client.behavior.helpers.is_some());
-        package::lay_out(&root, &client.id, (&client_program, helper), &info)?;
+        package::lay_out(&root, &client.id, &client_program, helper, &info)?;
     }
     move_into_place(&partial, &host.app.root, &into.join(format!(".{HOST}.app.replaced")))?;
     Ok(host)
@@ -264,7 +265,7 @@ mod tests {
                 spawn: None,
             },
         });
-        let host = package_host(&program, (&client, Some(&client)), &clients, &into).unwrap();
+        let host = package_host(&program, &client, Some(&client), &clients, &into).unwrap();
         sign_host_ad_hoc(&host).unwrap();
         (into, host)
     }

@@ -87,7 +87,7 @@ pub fn package_open(
     fs::create_dir_all(into).map_err(BundleError::io("make the folder", into))?;
     let package = |client: &Client| {
         let helper = helper.filter(|_| client.behavior.helpers.is_some());
-        package_one(&template, (executable, helper), client, into)
+        package_one(&template, executable, helper, client, into)
     };
     clients.iter().map(package).collect()
 }
@@ -102,7 +102,8 @@ pub(crate) fn open_program(path: &Path) -> Result<File, BundleError> {
 
 fn package_one(
     template: &Template,
-    (executable, helper): (&File, Option<&File>),
+    executable: &File,
+    helper: Option<&File>,
     client: &Client,
     into: &Path,
 ) -> Result<Bundle, BundleError> {
@@ -111,7 +112,7 @@ fn package_one(
     let replaced = into.join(format!(".{}.app.replaced", client.id));
     remove_tree(&partial)?;
     let info = template.info(&client.id, &client.bundle_id)?;
-    lay_out(&partial, &client.id, (executable, helper), &info)?;
+    lay_out(&partial, &client.id, executable, helper, &info)?;
     move_into_place(&partial, &bundle.root, &replaced)?;
     Ok(bundle)
 }
@@ -120,7 +121,8 @@ fn package_one(
 pub(crate) fn lay_out(
     root: &Path,
     client: &ClientId,
-    (executable, helper): (&File, Option<&File>),
+    executable: &File,
+    helper: Option<&File>,
     info: &[u8],
 ) -> Result<(), BundleError> {
     copy_program(executable, &executable_below(root, client))?;

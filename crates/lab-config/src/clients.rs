@@ -1,23 +1,119 @@
-//! The clients of a lab: listed or counted, each with an ID and a bundle ID of its own.
+//! The clients of a lab, listed or counted, each with an ID and a bundle ID of its own: as written, as meant, and
+//! written out.
 
-use std::{collections::BTreeMap, ops::Range};
-
-use lab_model::{Behavior, BundleId, Client, ClientId};
-
-use crate::{
-    Diagnostic, Limits,
-    raw::{BehaviorEntry, RawClient, RawClientCount, RawClients},
-    read::{At, Field, List, Problems},
-    resolve::{behavior, mended_word},
-    tree::shortened,
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt::{self, Write},
+    ops::Range,
 };
 
-/// Client IDs that the reports use for something else.
-pub(crate) const RESERVED_IDS: [&str; 6] =
-    ["workload", "external", "other", "driver", "machine", "orchestrator"];
+use lab_model::{Behavior, BundleId, Client, ClientId, Span};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-/// The longest client ID, in bytes.
-pub(crate) const CLIENT_ID_BYTES_MAX: usize = 32;
+use crate::{
+    behavior::{BehaviorEntry, RawBehavior, behavior, write_behavior},
+    checks::{CLIENT_ID_BYTES_MAX, RESERVED_IDS, mended_word},
+    diagnostic::Diagnostic,
+    limits::Limits,
+    read::{At, Field, List, Problems, Read, records},
+    scalar::Bounded,
+    tree::{Node, Value, shortened},
+    write::Scalar,
+};
+
+/// The most clients that a lab file can ask for; the machine allows fewer.
+const CLIENTS_MAX: usize = 9_999;
+
+records! {
+    /// One client: one process that answers AUTH events, in a bundle of its own.
+    #[schemars(rename = "Client")]
+    "a client" RawClient {
+        /// The client's name in this lab: 1 to 32 lower-case letters, digits and hyphens, a letter first.
+        #[schemars(extend("pattern" = "^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"))]
+        id: String,
+        /// The bundle's reverse-DNS name, distinct from every other client's. Left out, it is
+        /// `org.eslab.<lab>.<id>`.
+        #[schemars(extend(
+            "pattern" = "^[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+$",
+            "maxLength" = 155
+        ))]
+        bundle_id [default]: String,
+        /// What the client does: a preset, or fields that override those of `defaults`.
+        behavior [default]: BehaviorEntry,
+        /// After any death it is started again, so long after it: a new process under the same bundle ID that has
+        /// kept no answer. Left out, it stays dead.
+        restart [default]: Span,
+    }
+
+    /// N clients that are alike, named `client-01` and so on.
+    #[schemars(rename = "ClientCount")]
+    "`clients`" RawClientCount {
+        /// How many.
+        count: Bounded<1, { CLIENTS_MAX as u64 }>,
+        /// What their names begin with.
+        #[schemars(extend("default" = "client", "pattern" = "^[a-z][a-z0-9-]*$"))]
+        prefix [default]: String,
+        /// What they do: a preset, or fields that override those of `defaults`.
+        behavior [default]: BehaviorEntry,
+        /// After any death each is started again, so long after it. Left out, it stays dead.
+        restart [default]: Span,
+    }
+}
+
+/// The clients as they may be written: a list, or how many.
+#[derive(Clone, Debug)]
+pub(crate) enum RawClients {
+    List(List<RawClient>),
+    Count(Box<RawClientCount>),
+}
+
+impl Read for RawClients {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<RawClients> {
+        match &node.value {
+            Value::List(nodes) => Some(RawClients::List(List::of(nodes, CLIENTS_MAX, problems))),
+            Value::Map(_) => {
+                RawClientCount::read(node, problems).map(|count| RawClients::Count(count.into()))
+            }
+            _ => {
+                problems.wrong_type(
+                    node,
+                    "a list of clients or how many",
+                    "`- { id: alpha }`, or `clients: { count: 3 }`",
+                );
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for RawClients {
+    fn schema_name() -> Cow<'static, str> {
+        "Clients".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let client = generator.subschema_for::<RawClient>();
+        let count = generator.subschema_for::<RawClientCount>();
+        json_schema!({
+            "description": "The clients: a list, or `{ count: N }` for N alike.",
+            "anyOf": [{ "type": "array", "minItems": 1, "maxItems": CLIENTS_MAX, "items": client }, count]
+        })
+    }
+}
+
+impl RawClients {
+    /// The behaviours as they are written.
+    pub(crate) fn behaviors(&self) -> Vec<&RawBehavior> {
+        let entries: Vec<&BehaviorEntry> = match self {
+            RawClients::List(list) => {
+                list.items.iter().filter_map(|client| client.value.behavior.value()).collect()
+            }
+            RawClients::Count(count) => count.behavior.value().into_iter().collect(),
+        };
+        entries.into_iter().map(|BehaviorEntry(written)| written).collect()
+    }
+}
 
 /// The clients, when all of them are good.
 pub(crate) fn clients(
@@ -188,4 +284,15 @@ fn counted_clients(
         Some(Client { id, bundle_id, behavior: behavior.clone(), restart })
     };
     ((1..=count).map(client).collect(), count)
+}
+
+/// Writes a client as an item of the list.
+pub(crate) fn write_client(out: &mut String, client: &Client) -> fmt::Result {
+    writeln!(out, "  - id: {}", Scalar(client.id.as_str()))?;
+    writeln!(out, "    bundle_id: {}", Scalar(client.bundle_id.as_str()))?;
+    if let Some(restart) = client.restart {
+        writeln!(out, "    restart: {restart}")?;
+    }
+    writeln!(out, "    behavior:")?;
+    write_behavior(out, &client.behavior, "      ")
 }

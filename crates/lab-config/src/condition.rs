@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use lab_model::{Comparison, Decimal, Expected, METRICS, Metric, MetricUnit, PhaseKind};
 
-use crate::{Diagnostic, nearest::nearest, tree::shortened};
+use crate::{diagnostic::Diagnostic, nearest::nearest, tree::shortened};
 
 /// The longest condition, in bytes.
 const CONDITION_BYTES_MAX: usize = 512;

@@ -1,8 +1,8 @@
 //! One mistake in a lab file: where it stands, and what fixes it.
 
-use std::{error::Error, fmt, ops::Range};
+use std::ops::Range;
 
-use crate::{lines::Lines, render::render};
+use crate::lines::Lines;
 
 /// The most mistakes that one report keeps; the rest are counted.
 pub(crate) const DIAGNOSTICS_MAX: usize = 50;
@@ -106,18 +106,4 @@ impl Report {
         diagnostics.dedup();
         Report { label: label.to_owned(), source: source.to_owned(), diagnostics, more }
     }
-
-    /// The mistakes as a reader sees them: message, file:line:column, excerpt, help.
-    #[must_use]
-    pub fn render(&self, color: Color) -> String {
-        render(self, color)
-    }
 }
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(Color::Never))
-    }
-}
-
-impl Error for Report {}

@@ -6,7 +6,7 @@ use lab_model::{Distribution, Quantity, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
-    Diagnostic,
+    diagnostic::Diagnostic,
     read::{Field, List, Problems, Read, records},
     scalar::Bounded,
     tree::{Node, Value},

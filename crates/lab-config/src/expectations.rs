@@ -1,15 +1,76 @@
-//! The expectations of a lab, in their short and their long form.
+//! The expectations of a lab, in their short and their long form: as written, as meant, and written out.
 
-use std::ops::Range;
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+    ops::Range,
+};
 
 use lab_model::{Expectation, Span};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
-    Diagnostic,
     condition::condition,
-    raw::{RawExpectation, RawLongExpectation},
-    read::{At, Field, List, Problems},
+    diagnostic::Diagnostic,
+    read::{At, Field, List, Problems, Read, records},
+    tree::{Node, Value},
+    write::Scalar,
 };
+
+records! {
+    /// A condition in its long form; exactly one of `text` and `sometimes`.
+    #[schemars(
+        rename = "LongExpectation",
+        extend("oneOf" = [{ "required": ["text"] }, { "required": ["sometimes"] }])
+    )]
+    "an expectation" RawLongExpectation {
+        /// A condition that has to hold at the end of the run.
+        text [default]: String,
+        /// A condition that has to hold at some time in the run, else the lab proved nothing.
+        sometimes [default]: String,
+        /// Ends the run as soon as the condition no longer holds.
+        #[schemars(extend("default" = false))]
+        abort [default]: bool,
+        /// How long into the storm an aborting condition is first looked at.
+        #[schemars(extend("default" = "0s"))]
+        after [default]: Span,
+    }
+}
+
+/// An expectation as it may be written: the condition, or its long form.
+#[derive(Clone, Debug)]
+pub(crate) enum RawExpectation {
+    Short(String),
+    Long(RawLongExpectation),
+}
+
+impl Read for RawExpectation {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<RawExpectation> {
+        match &node.value {
+            Value::Text(text) => Some(RawExpectation::Short(text.clone())),
+            Value::Map(_) => RawLongExpectation::read(node, problems).map(RawExpectation::Long),
+            _ => {
+                problems.wrong_type(node, "a condition", "`deadline.misses == 0`");
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for RawExpectation {
+    fn schema_name() -> Cow<'static, str> {
+        "Expectation".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let long = generator.subschema_for::<RawLongExpectation>();
+        json_schema!({
+            "description": "A condition on the run's report: a metric, a comparison and a value, such as \
+                `headroom.p01 > 50%`; or its long form.",
+            "anyOf": [{ "type": "string", "examples": ["deadline.misses == 0", "headroom.p01 > 50%"] }, long]
+        })
+    }
+}
 
 /// The expectations that are good; `clients` is `None` when the clients are not known.
 pub(crate) fn expectations(
@@ -103,4 +164,29 @@ fn long_expectation(
     let after = long.after.value().copied().unwrap_or_default();
     let parsed = expectation(text, clients, problems)?;
     Some(Expectation { sometimes, abort, after, ..parsed })
+}
+
+/// Writes the expectations as a section of the lab file.
+pub(crate) fn write_expectations(out: &mut String, expectations: &[Expectation]) -> fmt::Result {
+    if expectations.is_empty() {
+        return writeln!(out, "expect: []");
+    }
+    writeln!(out, "expect:")?;
+    expectations.iter().try_for_each(|expectation| write_expectation(out, expectation))
+}
+
+fn write_expectation(out: &mut String, expectation: &Expectation) -> fmt::Result {
+    let text = Scalar(&expectation.text);
+    if expectation.sometimes {
+        writeln!(out, "  - sometimes: {text}")?;
+    } else if expectation.abort {
+        writeln!(out, "  - text: {text}")?;
+    } else {
+        writeln!(out, "  - {text}")?;
+    }
+    if expectation.abort {
+        writeln!(out, "    abort: true")?;
+        writeln!(out, "    after: {}", expectation.after)?;
+    }
+    Ok(())
 }

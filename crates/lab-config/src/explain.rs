@@ -5,7 +5,7 @@ use std::fmt::Write;
 use lab_model::{METRICS, MetricUnit, Preset};
 use serde_json::Value;
 
-use crate::{nearest::nearest, schema::schema, write::behavior_to_yaml};
+use crate::{behavior::behavior_to_yaml, nearest::nearest, schema::schema};
 
 /// The deepest path into a lab file that is followed.
 const DEPTH_MAX: usize = 8;

@@ -1,16 +1,21 @@
-//! The products under test of a lab, as written and as resolved.
+//! The products under test of a lab: as written, as meant, and written out.
 
-use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt::{self, Write},
+    ops::Range,
+};
 
 use lab_model::{ArenaKind, ClientId, External, PrivateFolder, Ready, Recognized, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
-    Diagnostic,
-    clients::RESERVED_IDS,
+    checks::{CLIENT_ID_BYTES_MAX, RESERVED_IDS, mended_word, path_mistake},
+    diagnostic::Diagnostic,
     read::{At, Field, List, Problems, Read, records},
-    resolve::{mended_word, path_mistake},
     tree::{Node, Value, shortened},
+    write::{Names, Scalar, word},
 };
 
 /// The longest wait for a product to become ready.
@@ -262,7 +267,7 @@ fn external_id(
     } else {
         let diagnostic = wrong(format!("`{}` is not a product's ID", shortened(text)))
             .label("expected 1 to 32 lower-case letters, digits and hyphens, a letter first");
-        match mended_word(text, 32) {
+        match mended_word(text, CLIENT_ID_BYTES_MAX) {
             Some(mended) => diagnostic.help(format!("write `{mended}`")),
             None => diagnostic.help("write for example `product`"),
         }
@@ -382,4 +387,53 @@ fn private_folder(raw: &RawPrivate, problems: &mut Problems<'_>) -> Option<Priva
         folders: folders.unwrap_or_default(),
         files: files.unwrap_or_default(),
     })
+}
+
+/// Writes a product as an item of the list.
+pub(crate) fn write_external(out: &mut String, external: &External) -> fmt::Result {
+    writeln!(out, "  - id: {}", Scalar(external.id.as_str()))?;
+    writeln!(out, "    start: {}", Names(&external.start))?;
+    write_texts(out, "    environment", &external.environment)?;
+    match &external.ready {
+        Ready::Mark => writeln!(out, "    ready: mark")?,
+        Ready::Started => writeln!(out, "    ready: started")?,
+        Ready::File(path) => writeln!(out, "    ready: {{ file: {} }}", Scalar(path))?,
+        Ready::Line(text) => writeln!(out, "    ready: {{ line: {} }}", Scalar(text))?,
+    }
+    writeln!(out, "    ready_within: {}", external.ready_within)?;
+    let process = &external.process;
+    let known = [("path", &process.path), ("signing_id", &process.signing_id), ("team_id", &process.team_id)];
+    let known: Vec<String> =
+        known.iter().filter_map(|(key, text)| Some(format!("{key}: {}", Scalar(text.as_deref()?)))).collect();
+    if !known.is_empty() {
+        writeln!(out, "    process: {{ {} }}", known.join(", "))?;
+    }
+    if let Some(arena) = external.arena {
+        writeln!(out, "    arena: {}", word(arena))?;
+    }
+    if !external.private.is_empty() {
+        writeln!(out, "    private:")?;
+    }
+    for folder in &external.private {
+        writeln!(out, "      - path: {}", Scalar(&folder.path))?;
+        if let Some(from) = &folder.from {
+            writeln!(out, "        from: {}", Scalar(from))?;
+        }
+        if !folder.folders.is_empty() {
+            writeln!(out, "        folders: {}", Names(&folder.folders))?;
+        }
+        write_texts(out, "        files", &folder.files)?;
+    }
+    Ok(())
+}
+
+fn write_texts(out: &mut String, key: &str, texts: &[(String, String)]) -> fmt::Result {
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let indent = key.len() - key.trim_start().len() + 2;
+    writeln!(out, "{key}:")?;
+    texts
+        .iter()
+        .try_for_each(|(name, text)| writeln!(out, "{:indent$}{}: {}", "", Scalar(name), Scalar(text)))
 }

@@ -8,7 +8,8 @@ use std::{fmt, ops::Range};
 use lab_model::{Client, Daemon, FaultAction, Phases, PlannedFault, PlannedKind, Span};
 
 use crate::{
-    Diagnostic,
+    behavior::{BehaviorEntry, RawBehavior},
+    diagnostic::Diagnostic,
     nearest::nearest,
     read::{At, Field, List, Problems, listed, records},
     tree::shortened,
@@ -203,7 +204,8 @@ kinds! {
 /// The faults in the order of their times.
 pub(crate) fn faults(
     field: &Field<List<RawFault>>,
-    (clients, daemons): (&[Client], &[Daemon]),
+    clients: &[Client],
+    daemons: &[Daemon],
     phases: &Phases,
     problems: &mut Problems<'_>,
 ) -> Vec<PlannedFault> {
@@ -215,6 +217,14 @@ pub(crate) fn faults(
     let mut faults: Vec<PlannedFault> = placed.into_iter().map(|(fault, _)| fault).collect();
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+impl RawFault {
+    /// The behaviour that a client takes on for it, as it is written.
+    pub(crate) fn behavior(&self) -> Option<&RawBehavior> {
+        let BehaviorEntry(written) = self.behave.value()?.set.value()?;
+        Some(written)
+    }
 }
 
 /// Writes a fault as an item of the list.

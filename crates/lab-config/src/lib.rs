@@ -7,27 +7,37 @@
 //! in as arguments. It holds no meaning of its own beside the rules of a lab file.
 #![forbid(unsafe_code)]
 
+mod behavior;
+mod checks;
 mod clients;
 mod condition;
+mod daemons;
 mod diagnostic;
 mod distribution;
+mod errand;
 mod expectations;
 mod explain;
 mod external;
 mod faults;
 mod heading;
+mod helpers;
+mod lab;
+mod limits;
 mod lines;
 mod loads;
+mod mute;
 mod nearest;
-mod raw;
+mod phases;
+mod rate;
+mod reaction;
 mod read;
 mod render;
-mod resolve;
+mod safety;
 mod scalar;
 mod schema;
 mod sizes;
 mod tree;
-mod workers;
+mod verdict;
 mod write;
 
 use lab_model::Lab;
@@ -35,35 +45,16 @@ use lab_model::Lab;
 pub use diagnostic::{Color, Diagnostic, Related, Report};
 pub use explain::{explain, field_paths, nearest_field};
 pub use heading::{Heading, heading};
+pub use lab::to_yaml;
+pub use limits::{Beside, Limits, SOURCE_BYTES_MAX};
 pub use nearest::nearest;
 pub use schema::{schema, schema_text};
-pub use write::to_yaml;
 
 use crate::{
-    raw::RawLab,
+    lab::RawLab,
     read::{Problems, Read},
     tree::Value,
 };
-
-/// The largest lab file that is read, in bytes.
-pub const SOURCE_BYTES_MAX: usize = 1 << 20;
-
-/// What the machine allows; measured by the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The most clients that one lab can have. On Linux this is `fs.fanotify.max_user_groups`.
-    pub clients_max: u16,
-}
-
-impl Default for Limits {
-    /// The limits of a Linux kernel that nobody has tuned: 128 fanotify groups a user.
-    fn default() -> Limits {
-        Limits { clients_max: 128 }
-    }
-}
-
-/// Reads the text of a file that a lab file names, relative to it; or says why it cannot.
-pub type Beside<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
 
 /// Reads a lab file; `label` is the file's name as the user knows it. The lab names no file beside it.
 ///
@@ -100,7 +91,7 @@ pub fn parse_beside(
                 None
             }
             Ok(node) => RawLab::read(&node, &mut problems)
-                .and_then(|raw| resolve::resolve(&raw, limits, beside, &mut problems)),
+                .and_then(|raw| lab::resolve(&raw, limits, beside, &mut problems)),
             Err(diagnostic) => {
                 problems.add(*diagnostic);
                 None

@@ -5,8 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    Diagnostic,
-    diagnostic::DIAGNOSTICS_MAX,
+    diagnostic::{DIAGNOSTICS_MAX, Diagnostic},
     nearest::nearest,
     tree::{Node, Value, shortened},
 };

@@ -1,10 +1,13 @@
 //! Mistakes as a compiler shows them: the excerpt, the mark, the fix.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, error::Error, fmt, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 
-use crate::{Color, Diagnostic, Report, lines::Lines};
+use crate::{
+    diagnostic::{Color, Diagnostic, Report},
+    lines::Lines,
+};
 
 /// The width to which long lines of the excerpt are cut.
 const WIDTH: usize = 120;
@@ -14,8 +17,24 @@ const LINES_MAX: usize = 100;
 /// shown in two excerpts. The renderer cuts lines to what is marked, so all of a mark must be about as wide as a line.
 const PLACE_BYTES_MAX: usize = WIDTH;
 
+impl Report {
+    /// The mistakes as a reader sees them: message, file:line:column, excerpt, help.
+    #[must_use]
+    pub fn render(&self, color: Color) -> String {
+        render(self, color)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(Color::Never))
+    }
+}
+
+impl Error for Report {}
+
 /// Renders all mistakes of a report, one after the other, and how many there are.
-pub(crate) fn render(report: &Report, color: Color) -> String {
+fn render(report: &Report, color: Color) -> String {
     let renderer = match color {
         Color::Never => Renderer::plain(),
         Color::Always => Renderer::styled(),

@@ -9,7 +9,7 @@ use lab_model::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
-    Diagnostic,
+    diagnostic::Diagnostic,
     nearest::nearest,
     read::{Problems, Read, listed},
     tree::{Node, Value, shortened},

@@ -3,7 +3,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::raw::RawLab;
+use crate::lab::RawLab;
 
 /// The address under which the schema calls itself.
 const SCHEMA_ID: &str = "lab.schema.json";

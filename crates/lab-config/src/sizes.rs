@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use lab_model::{Client, Daemon, Lab, Workload};
 
-use crate::{SOURCE_BYTES_MAX, diagnostic::Diagnostic, read::Problems, to_yaml};
+use crate::{diagnostic::Diagnostic, limits::SOURCE_BYTES_MAX, read::Problems};
 
 /// The files that all loads of a lab have together. A simulated lab keeps each in memory, a live one makes each before it
 /// begins.
@@ -18,8 +18,14 @@ const HELPERS_MAX: usize = 1024;
 /// The bytes of what a process of the lab is told at once. A message has at most 4 MiB; what it holds beside is small.
 const ORDER_BYTES_MAX: usize = 3 << 20;
 
-/// Adds what is too large about a lab that is good in all of its parts.
-pub(crate) fn check(lab: &Lab, loads: Range<usize>, clients: Range<usize>, problems: &mut Problems<'_>) {
+/// Adds what is too large about a lab that is good in all of its parts; `written` is the lab written out.
+pub(crate) fn check(
+    lab: &Lab,
+    written: &str,
+    loads: Range<usize>,
+    clients: Range<usize>,
+    problems: &mut Problems<'_>,
+) {
     let add = |problems: &mut Problems<'_>, place: &Range<usize>, message: String, help: &str| {
         problems.add(Diagnostic::new(place.clone(), message).help(help));
     };
@@ -68,7 +74,7 @@ pub(crate) fn check(lab: &Lab, loads: Range<usize>, clients: Range<usize>, probl
             break;
         }
     }
-    let bytes = to_yaml(lab).len();
+    let bytes = written.len();
     if bytes > SOURCE_BYTES_MAX {
         let message = format!(
             "the lab has {bytes} bytes when it is written out in full, a lab file at most {SOURCE_BYTES_MAX}"

@@ -14,7 +14,7 @@ use serde_saphyr::{
     options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy},
 };
 
-use crate::{Diagnostic, lines::Lines};
+use crate::{diagnostic::Diagnostic, lines::Lines};
 
 /// The most nested lists and mappings; a lab file needs six.
 const DEPTH_MAX: usize = 24;

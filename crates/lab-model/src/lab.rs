@@ -1,5 +1,6 @@
 //! The lab as a whole, with every default filled in.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -111,7 +112,7 @@ impl Lab {
 }
 
 /// The kernel a lab runs on, as the lab file or the command line asks for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BackendChoice {
     /// The first that works here.
@@ -152,7 +153,7 @@ pub struct Client {
 }
 
 /// The parts of a run, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PhaseKind {
     /// The workload without any client: what an operation costs by itself.

@@ -59,7 +59,7 @@ fn the_lives_of_processes_and_what_never_began_are_told() {
     let mut findings = reports::stable();
     let before = text::run(&findings, &Style::plain());
     assert!(!before.contains("from birth to end") && !before.contains("never began"));
-    let storm = findings.phases.iter_mut().find(|phase| phase.name == "storm").unwrap();
+    let storm = findings.phases.iter_mut().find(|phase| phase.kind == lab_model::PhaseKind::Storm).unwrap();
     let lasted = storm.op_latency_ns.clone();
     storm.processes =
         Some(Lifetimes { ended: 12, unfinished: 1, lifetime_ns: lasted, ..Lifetimes::default() });

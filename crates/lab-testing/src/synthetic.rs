@@ -480,15 +480,15 @@ pub fn sums_hold(findings: &Findings) {
 /// What the workload did: opens and execs, processes, and what never began.
 fn loads_add_up(findings: &Findings) {
     for phase in &findings.phases {
-        assert_eq!(phase.op_latency_ns.count, phase.root_ops, "{}: no lifetime among them", phase.name);
+        assert_eq!(phase.op_latency_ns.count, phase.root_ops, "{:?}: no lifetime among them", phase.kind);
         if let Some(planned) = phase.planned {
             let sum = planned.begun + planned.not_begun_late + planned.not_begun_halted;
-            assert_eq!(planned.planned, sum, "{}: {planned:?}", phase.name);
+            assert_eq!(planned.planned, sum, "{:?}: {planned:?}", phase.kind);
         }
         if let Some(processes) = &phase.processes {
-            assert_eq!(processes.lifetime_ns.count, processes.ended, "{}", phase.name);
+            assert_eq!(processes.lifetime_ns.count, processes.ended, "{:?}", phase.kind);
         }
-        if phase.name == "storm" {
+        if phase.kind == PhaseKind::Storm {
             let processes = phase.processes.as_ref().map_or(0, |all| all.ended + all.unfinished);
             let asked = phase.root_ops + phase.root_ops_unfinished;
             assert_eq!(findings.storm.root_ops, asked + processes);

@@ -89,7 +89,7 @@ impl PhaseTally {
                 not_begun_halted: halted,
             };
             phases.push(Phase {
-                name: kind.name().into(),
+                kind,
                 began_ns: marked.began.saturating_sub(timeline.origin),
                 seconds,
                 root_ops: one.completed,
@@ -130,7 +130,7 @@ impl Measure for PhaseTally {
     }
 
     fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
-        let named = |phase: &str| findings.phases.iter().find(|one| one.name == phase);
+        let named = |phase: &str| findings.phases.iter().find(|one| one.kind.name() == phase);
         match parts {
             ["op_latency", phase, which] => {
                 Some(Measured::Time(latency(&named(phase)?.op_latency_ns, which)?))

@@ -7,12 +7,10 @@ use lab_model::{Behavior, FaultAction, Service};
 
 use super::{Key, Kind, Planned, Reader, key};
 use crate::{
-    Diagnostic,
-    raw::{BehaviorEntry, RawErrand},
+    behavior::{BehaviorEntry, behavior, write_behavior},
+    diagnostic::Diagnostic,
+    errand::{Doing, RawErrand, service},
     read::{At, Field},
-    resolve::behavior,
-    workers,
-    write::{Doing, write_behavior},
 };
 
 fault! {
@@ -90,7 +88,7 @@ fn changed_service(
     base: Service,
     errand: &At<RawErrand>,
 ) -> Option<Service> {
-    let changed = workers::service(errand, on, base, reader.problems)?;
+    let changed = service(errand, on, base, reader.problems)?;
     if changed == base {
         let message = format!("this changes nothing about {on}");
         let diagnostic = Diagnostic::new(errand.place.clone(), message)

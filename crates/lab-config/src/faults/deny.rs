@@ -3,7 +3,7 @@ use std::fmt::{self, Write};
 use lab_model::FaultAction;
 
 use super::{Kind, Planned, Reader};
-use crate::{resolve::check_path, write::Scalar};
+use crate::{checks::check_path, write::Scalar};
 
 fault! {
     /// Makes a client deny everything but what its own process does.

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{Kind, Planned, Reader, Targets};
 use crate::{
-    Diagnostic,
+    diagnostic::Diagnostic,
     read::{At, Field, List, Problems, Read},
     tree::{Node, Value},
     write::Names,

@@ -4,7 +4,7 @@ use lab_model::{ExecProgram, LoadKind};
 
 use super::Kind;
 use crate::{
-    Beside,
+    limits::Beside,
     read::{At, Problems},
     write::word,
 };

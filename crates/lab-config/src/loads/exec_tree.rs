@@ -4,7 +4,8 @@ use lab_model::LoadKind;
 
 use super::Kind;
 use crate::{
-    Beside, Diagnostic,
+    diagnostic::Diagnostic,
+    limits::Beside,
     read::{At, Problems},
     scalar::Bounded,
 };

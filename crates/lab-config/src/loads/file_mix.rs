@@ -4,10 +4,11 @@ use lab_model::{Distribution, LoadKind};
 
 use super::Kind;
 use crate::{
-    Beside, Diagnostic,
+    checks::check_path,
+    diagnostic::Diagnostic,
     distribution::RawBytes,
+    limits::Beside,
     read::{At, Field, List, Problems},
-    resolve::check_path,
     scalar::Bounded,
     tree::shortened,
     write::{Names, Scalar},

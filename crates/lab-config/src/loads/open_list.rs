@@ -10,10 +10,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::Kind;
 use crate::{
-    Beside, Diagnostic,
+    checks::{check_path, path_mistake},
+    diagnostic::Diagnostic,
     distribution::RawBytes,
+    limits::Beside,
     read::{At, Field, List, Problems, Read},
-    resolve::{check_path, path_mistake},
     tree::{Node, Value, shortened},
     write::Scalar,
 };

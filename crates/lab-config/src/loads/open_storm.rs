@@ -4,9 +4,9 @@ use lab_model::LoadKind;
 
 use super::Kind;
 use crate::{
-    Beside,
+    checks::check_path,
+    limits::Beside,
     read::{At, Problems},
-    resolve::check_path,
     scalar::Bounded,
     write::Scalar,
 };

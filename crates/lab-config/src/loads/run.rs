@@ -4,9 +4,10 @@ use lab_model::LoadKind;
 
 use super::Kind;
 use crate::{
-    Beside, Diagnostic,
+    checks::check_path,
+    diagnostic::Diagnostic,
+    limits::Beside,
     read::{At, List, Problems},
-    resolve::check_path,
     write::{Names, Scalar},
 };
 

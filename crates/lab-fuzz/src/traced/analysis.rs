@@ -56,11 +56,11 @@ pub(crate) fn sums_hold(findings: &Findings) {
     let over_time: u64 = findings.series.decisions_by_cause.iter().flatten().total();
     assert_eq!(over_time, findings.totals.decisions);
     for phase in &findings.phases {
-        assert_eq!(phase.op_latency_ns.count, phase.root_ops, "{}", phase.name);
+        assert_eq!(phase.op_latency_ns.count, phase.root_ops, "{:?}", phase.kind);
         if let Some(planned) = phase.planned {
             let sum =
                 planned.begun.saturating_add(planned.not_begun_late).saturating_add(planned.not_begun_halted);
-            assert_eq!(planned.planned, sum, "{}: {planned:?}", phase.name);
+            assert_eq!(planned.planned, sum, "{:?}: {planned:?}", phase.kind);
         }
     }
     for operation in &findings.pipeline.slowest {

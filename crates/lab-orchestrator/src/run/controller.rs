@@ -1,312 +1,481 @@
-//! The controller itself: what it holds, and the course of a lab.
+//! The controller: the event loop of a run. It has every part of the run, takes in what happens in order, lets the warden
+//! watch, and does what the parts say is due. Each part keeps its own state; nothing below this file knows it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::{Duration, SystemTime},
+use std::time::Duration;
+
+use lab_bundle::Death;
+use lab_model::{Actor, FaultStage, Span, Ticks};
+use lab_process::clock;
+use lab_protocol::{HelperReady, Order, Reply};
+use lab_trace::{FaultKind, Unwatched};
+use lab_workload::{FaultStep, Participant, PendingChange, Target};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
-use lab_analysis::live::Standstill;
-use lab_bundle::Daemons;
-use lab_model::{Actor, Phase, PhaseKind, Role, Span, Ticks};
-use lab_process::{clock, host_facts, process_id};
-use lab_protocol::{Order, PhaseOrder};
-use lab_trace::{Header, Identity, PhaseMark, ProcessMark, ProcessMarkKind, TraceWriter, WriterOptions};
-use lab_workload::Restarts;
-use tokio::{sync::mpsc, time::Instant};
-
 use super::{
-    Event, arena,
-    ending::{describe, driver_failure},
-    event_loop::WaitOutcome,
-    external::Externals,
-    faults::{Faults, Stopwatch},
-    give_up_privileges,
-    helpers::{HelperTable, first_free},
+    actors::{HelperPlace, participant_name},
+    arena,
+    channels::connect_daemon,
+    context::Context,
+    ending::{describe, process_failure},
+    event::Event,
+    external::{Externals, PollContext},
+    faults::{FaultEffect, Faults},
+    looks::{Looks, WATCH_EVERY, unwatched_words},
+    participants::{start_client, start_daemon, start_helper, watch_client, watch_daemon, watch_helper},
+    privileges::give_up_privileges,
     process::{LabProcess, State},
+    processes::Processes,
     progress::Progress,
+    restarts::{RestartStep, Restarts},
     signals::{listen_for_signals, listen_for_the_launcher},
-    warden::Warden,
+    standstill::{Scene, StandstillWatch},
+    state::RunState,
+    stopwatch::Stopwatch,
+    warden::{Overdue, ProgressSnapshot, Warden},
 };
 use crate::{Failure, FailureKind, Plan, RunFolder};
 
-/// How long a process may take to become ready, or to follow an order that has nothing to wait for.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(20);
-/// How long a process may take to close its trace before it is killed.
-pub(super) const FINISH_WITHIN: Duration = Duration::from_secs(5);
-/// A drain is over when nothing has happened for this long.
-pub(super) const QUIET_FOR: Duration = Duration::from_millis(150);
-/// The driver's number.
-pub(super) const DRIVER: Actor = Actor(1);
-
-/// Who a process is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ProcessSpec<'a> {
-    pub(super) actor: Actor,
-    /// Its name in the lab.
-    pub(super) name: &'a str,
-    /// What its trace and its log are called.
-    pub(super) file: &'a str,
-    pub(super) role: Role,
-}
-
-/// Leads one lab.
+/// All parts of a run. Only the event loop and the sequence of a run (its phases, the start, the end) have them all.
 pub(super) struct Controller {
-    pub(super) plan: Plan,
-    pub(super) folder: RunFolder,
-    pub(super) trace: TraceWriter,
-    pub(super) events: mpsc::Receiver<Event>,
-    pub(super) report: mpsc::Sender<Event>,
-    pub(super) processes: BTreeMap<Actor, LabProcess>,
-    pub(super) helpers: HelperTable,
-    pub(super) warden: Warden,
+    pub(super) context: Context,
+    pub(super) processes: Processes,
     pub(super) externals: Externals,
-    pub(super) progress: Progress,
     pub(super) faults: Faults,
     pub(super) restarts: Restarts,
-    pub(super) stopwatch: Stopwatch,
-    /// The clients behave as the lab file says, no longer as the control does.
-    pub(super) behaving: bool,
-    pub(super) next_actor: u16,
-    /// Why the lab stands still now, as two looks agree, and what the last one has seen.
-    pub(super) standstill: Option<Standstill>,
-    pub(super) suspected: Option<String>,
-    /// What went wrong with a fault or a restart.
-    pub(super) trouble: Option<Failure>,
-    pub(super) began: Ticks,
-    /// When the warden last looked at clients.
-    pub(super) looked: Option<Ticks>,
-    pub(super) stopped: Option<FailureKind>,
-    /// Everybody has been ordered to end.
-    pub(super) finishing: bool,
-    pub(super) salt: u32,
-    pub(super) daemons: Option<Arc<Daemons>>,
-    /// Clients that the controller has killed itself.
-    pub(super) killed: BTreeSet<Actor>,
-    /// Dead clients of which the system has not said yet why they died.
-    pub(super) unexplained: BTreeSet<Actor>,
-    pub(super) began_at: SystemTime,
+    pub(super) warden: Warden,
+    pub(super) progress: Progress,
+    pub(super) state: RunState,
+    events: mpsc::Receiver<Event>,
+    looks: Looks,
+    standstill: StandstillWatch,
+    stopwatch: Stopwatch,
+}
+
+/// Why waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitOutcome {
+    /// What was waited for has come.
+    Met,
+    /// The time was over.
+    TimedOut,
+    /// The user or the warden wants the run to end.
+    Stopped,
 }
 
 impl Controller {
     /// Sets the arena up and the trace, and starts listening for signals.
     pub(super) fn begin(plan: Plan, folder: RunFolder) -> Result<Controller, Failure> {
-        let began = clock::now();
-        let salt = u32::try_from(began.0 & 0xffff_ffff).unwrap_or(1) | 1;
         let (report, events) = mpsc::channel(1024);
-        let trace = orchestrator_trace(&plan, &folder, salt, began)?;
+        let context = Context::begin(plan, folder, report)?;
+        let (plan, folder) = (context.plan(), context.folder());
         arena::fill(&folder.arena(), &plan.lab, &plan.driver)
             .map_err(|error| Failure::output("cannot fill the arena", &error))?;
-        let externals = Externals::prepare(&plan, &folder)?;
-        give_up_privileges(&plan)?;
-        listen_for_signals(&report)?;
-        let daemons = plan.clients_are.daemons().map(Arc::new);
+        let externals = Externals::prepare(plan, folder)?;
+        give_up_privileges(plan)?;
+        listen_for_signals(context.events())?;
+        let daemons = plan.clients_are.daemons();
         if daemons.is_some() && cfg!(target_os = "macos") {
-            listen_for_the_launcher(&report)?;
+            listen_for_the_launcher(context.events())?;
         }
-        let progress = Progress::new(plan.terminal);
-        let (processes, warden) = (BTreeMap::new(), Warden::default());
-        let (faults, restarts) = (Faults::of(&plan.lab), Restarts::default());
-        let next_actor = first_free(&plan.lab);
         Ok(Controller {
-            plan,
-            folder,
-            trace,
-            events,
-            report,
-            processes,
-            helpers: HelperTable::default(),
-            warden,
+            processes: Processes::new(daemons),
             externals,
-            progress,
-            faults,
-            restarts,
+            faults: Faults::of(&plan.lab),
+            restarts: Restarts::of(&plan.lab),
+            warden: Warden::default(),
+            progress: Progress::new(plan.terminal),
+            state: RunState::default(),
+            events,
+            looks: Looks::default(),
+            standstill: StandstillWatch::default(),
             stopwatch: Stopwatch::start(),
-            behaving: false,
-            next_actor,
-            standstill: None,
-            suspected: None,
-            trouble: None,
-            began,
-            looked: None,
-            stopped: None,
-            finishing: false,
-            salt,
-            daemons,
-            killed: BTreeSet::new(),
-            unexplained: BTreeSet::new(),
-            began_at: SystemTime::now(),
+            context,
         })
     }
 
-    /// Leads the lab through all its phases and ends it, whatever happens in between.
-    pub(super) async fn run(&mut self) -> Result<(), Failure> {
-        let outcome = self.phases().await;
-        self.finish().await;
-        self.progress.clear();
-        outcome?;
-        if let Some(trouble) = self.trouble.take() {
-            return Err(trouble);
-        }
-        if let Some(failure) = self.externals.failure() {
-            return Err(failure);
-        }
-        match self.stopped {
-            Some(FailureKind::Interrupted) => Err(Failure::new(FailureKind::Interrupted, "interrupted")),
-            _ => Ok(()),
-        }
-    }
-
-    async fn phases(&mut self) -> Result<(), Failure> {
-        self.start_driver().await?;
-        let phases: Vec<Phase> = self.plan.lab.phases.iter().collect();
-        for phase in phases {
-            if self.stopped.is_some() {
-                break;
-            }
-            match phase.kind {
-                PhaseKind::Baseline => {}
-                PhaseKind::Control => self.start_clients().await?,
-                PhaseKind::External => {
-                    self.start_clients().await?;
-                    self.start_externals().await?;
-                }
-                PhaseKind::Storm => {
-                    self.start_clients().await?;
-                    self.start_externals().await?;
-                    self.behave().await?;
-                }
-                PhaseKind::Drain => {
-                    self.drain(phase.span).await?;
-                    continue;
-                }
-            }
-            self.drive(phase).await?;
-        }
-        self.end_faults().await?;
-        self.restarts.stop();
-        self.quiesce().await
-    }
-
-    /// Runs the workload for one phase.
-    async fn drive(&mut self, phase: Phase) -> Result<(), Failure> {
-        if self.stopped.is_some() {
-            return Ok(());
-        }
-        self.progress.begin(phase.kind.name(), &format!("up to {}", phase.span), self.warden.snapshot());
-        let baseline = phase.kind == PhaseKind::Baseline;
-        let operations_max = baseline.then_some(self.plan.lab.safety.baseline_operations_max);
-        let began = clock::now();
-        self.mark_phase(phase.kind, true, began);
-        if phase.kind == PhaseKind::Storm {
-            self.faults.planned.storm_begins(self.stopwatch.now());
-        }
-        let order = Order::Drive(PhaseOrder { phase: phase.kind, span: phase.span, operations_max });
-        self.order(DRIVER, &order).await?;
-        let idle = |controller: &Controller| !controller.driver().is_some_and(|driver| driver.driving);
-        // Where every client has died, the workload alone shows nothing more.
-        let over = |controller: &Controller| idle(controller) || controller.no_client_left();
-        self.until(None, Some(phase.span), over).await;
-        if phase.kind == PhaseKind::Storm {
-            self.storm_ends();
-        }
-        if !idle(self) {
-            self.order(DRIVER, &Order::Halt).await?;
-            // The last operations end as soon as they are answered; the warden sees to that.
-            self.until(Some(FINISH_WITHIN + self.plan.lab.deadline.duration()), None, idle).await;
-        }
-        // The driver knows when its last operation was over. When that is heard of says nothing of the phase.
-        let ended = self.driver().and_then(|driver| driver.drove_until).filter(|&ended| ended >= began);
-        self.mark_phase(phase.kind, false, ended.unwrap_or_else(clock::now));
-        match self.driver() {
-            Some(driver) if driver.alive() => Ok(()),
-            driver => {
-                let status = match driver.map(|driver| driver.state) {
-                    Some(State::Ended(status)) => describe(status),
-                    _ => "its trace is closed".to_owned(),
-                };
-                let why = driver.and_then(|driver| driver.failure.clone()).unwrap_or(status);
-                Err(driver_failure(phase.kind, &why, &self.folder.logs().join("driver.log")))
-            }
-        }
-    }
-
-    /// Waits until nothing happens any more, at most for `span`.
-    async fn drain(&mut self, span: Span) -> Result<(), Failure> {
-        self.progress.begin("drain", &format!("up to {span}"), self.warden.snapshot());
-        self.mark_phase(PhaseKind::Drain, true, clock::now());
-        let until = Instant::now() + span.duration();
+    /// Takes events in and lets the warden watch, until the condition holds.
+    pub(super) async fn until(
+        &mut self,
+        within: Option<Duration>,
+        shown: Option<Span>,
+        condition: impl Fn(&Controller) -> bool,
+    ) -> WaitOutcome {
+        let began = Instant::now();
+        let mut watch = interval(WATCH_EVERY);
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let before = self.warden.snapshot();
-            let left = until.saturating_duration_since(Instant::now()).min(QUIET_FOR);
-            let waited = self.until(Some(left), Some(span), |_| false).await;
-            let now = self.warden.snapshot();
-            // What is planned for the drain takes place in it.
-            let expected = self.faults.planned.any_active() || !self.restarts.is_empty();
-            let still = now.events == before.events && now.is_idle() && left == QUIET_FOR;
-            let quiet = still && !expected;
-            if quiet || waited == WaitOutcome::Stopped || Instant::now() >= until {
-                break;
+            if condition(self) {
+                return WaitOutcome::Met;
             }
+            if self.state.is_stopped() && within.is_none() {
+                return WaitOutcome::Stopped;
+            }
+            if within.is_some_and(|within| began.elapsed() >= within) {
+                return WaitOutcome::TimedOut;
+            }
+            let due = [self.faults.next_due(), self.restarts.next_due()].into_iter().flatten().min();
+            let due = due.map(|due| self.stopwatch.at(due));
+            tokio::select! {
+                event = self.events.recv() => self.take(event),
+                () = sleep_until(due.unwrap_or(began)), if due.is_some() => {}
+                _ = watch.tick() => {
+                    self.watch();
+                    if self.externals.has_news() {
+                        // Whoever cannot be told is gone, and its end arrives as an event.
+                        drop(self.tell_participants().await);
+                    }
+                    if let Some(span) = shown {
+                        let snapshot = self.warden.snapshot();
+                        self.progress.show(began.elapsed(), span.duration(), snapshot, self.standstill.current());
+                    }
+                }
+            }
+            self.carry_on().await;
         }
-        self.mark_phase(PhaseKind::Drain, false, clock::now());
+    }
+
+    /// Takes in what comes within this time.
+    pub(super) async fn pump(&mut self, within: Duration) {
+        if let Ok(event) = tokio::time::timeout(within, self.events.recv()).await {
+            self.take(event);
+        }
+    }
+
+    /// What the boards show now.
+    pub(super) fn snapshot(&self) -> ProgressSnapshot {
+        self.warden.snapshot()
+    }
+
+    /// The run is to end.
+    pub(super) fn stop(&mut self, kind: FailureKind, fault: FaultKind) {
+        if self.state.stop(kind) {
+            self.context.fault(fault, Actor::ORCHESTRATOR, 0);
+        }
+    }
+
+    /// The warden looks at clients for the last time.
+    pub(super) fn end_looks(&mut self) {
+        let gap = self.looks.end(clock::now(), self.context.lab().deadline);
+        self.note_gap(gap);
+    }
+
+    /// The times of planned faults count from now.
+    pub(super) fn storm_begins(&mut self) {
+        self.faults.storm_begins(self.stopwatch.now());
+    }
+
+    /// Takes back whatever is still in effect.
+    pub(super) async fn end_faults(&mut self) -> Result<(), Failure> {
+        for place in 0..self.context.lab().faults.len() {
+            let steps = self.faults.end(place);
+            self.take_fault_steps(steps).await?;
+        }
         Ok(())
     }
 
-    pub(super) fn clients(&self) -> impl Iterator<Item = Actor> {
-        self.processes.values().filter(|process| process.role == Role::Client).map(|process| process.actor)
+    /// Tells every client which threads belong to whom.
+    pub(super) async fn tell_participants(&mut self) -> Result<(), Failure> {
+        let threads = self.externals.threads().collect();
+        let names = self.externals.names().collect();
+        self.processes.tell_participants(threads, names).await
     }
 
-    /// True when there were clients and none is left.
-    pub(super) fn no_client_left(&self) -> bool {
-        let mut clients = self.processes.values().filter(|process| process.role == Role::Client).peekable();
-        let dead = clients.peek().is_some() && clients.all(|process| !process.alive());
-        dead && self.restarts.is_empty()
+    /// Does what is planned for now. What cannot be done ends the run.
+    async fn carry_on(&mut self) {
+        let mut done = self.apply_due_faults().await;
+        if done.is_ok() {
+            done = self.advance_restarts().await;
+        }
+        if let Err(failure) = done {
+            self.state.fail(failure);
+        }
     }
 
-    /// The clients that have not ended.
-    pub(super) fn living_clients(&self) -> Vec<Actor> {
-        let clients = self.processes.values().filter(|process| process.role == Role::Client);
-        clients.filter(|process| process.alive()).map(|process| process.actor).collect()
+    /// Begins and ends the faults whose time has come, and notes who follows what it was told.
+    async fn apply_due_faults(&mut self) -> Result<(), Failure> {
+        for (place, begins) in self.faults.all_due(self.stopwatch.now()) {
+            let steps = if begins {
+                let target = self.fault_target(place);
+                self.faults.begin(place, self.stopwatch.now(), target)
+            } else {
+                self.faults.end(place)
+            };
+            self.take_fault_steps(steps).await?;
+        }
+        let is_idle = |by| self.processes.get(by).is_some_and(|process| process.state() == State::Idle);
+        self.faults.note_followers(&self.context, is_idle);
+        Ok(())
     }
 
-    pub(super) fn driver(&self) -> Option<&LabProcess> {
-        self.processes.get(&DRIVER)
+    /// Whether the one whom a fault is about is there.
+    fn fault_target(&self, place: usize) -> Target {
+        let on = self.faults.on(place);
+        match self.processes.alive_by_name(on) {
+            Some((actor, _)) => Target::Present(actor),
+            None => {
+                let whom = Participant::named(self.context.lab(), on);
+                let returns = whom.is_some_and(|whom| self.restarts.expects(whom));
+                if returns { Target::Returning } else { Target::Gone }
+            }
+        }
     }
 
-    pub(super) fn mark(&self, actor: Actor, kind: ProcessMarkKind, pid: u32, status: i32) {
-        self.trace.process(&ProcessMark { at: clock::now(), actor, kind, pid, status });
+    async fn take_fault_steps(&mut self, steps: Vec<FaultStep>) -> Result<(), Failure> {
+        for effect in self.faults.take(&self.context, &self.processes, steps).await? {
+            match effect {
+                FaultEffect::Say(words) => self.progress.note(&words),
+                FaultEffect::Tell { place, then } => self.tell_target(place, then).await?,
+            }
+        }
+        Ok(())
     }
 
-    pub(super) fn mark_phase(&self, phase: PhaseKind, begins: bool, at: Ticks) {
-        self.trace.phase(&PhaseMark { at, phase, begins });
+    /// Tells whom a fault is about how to behave, or to serve, now.
+    async fn tell_target(&mut self, place: usize, then: FaultStage) -> Result<(), Failure> {
+        let on = self.faults.on(place).to_owned();
+        let Some((actor, _)) = self.processes.alive_by_name(&on) else { return Ok(()) };
+        let client = self.context.lab().clients.iter().position(|client| client.id.as_str() == on);
+        let by = match client {
+            Some(client) => {
+                self.order_behavior(actor, client).await?;
+                actor
+            }
+            None => self.order_service(actor, &on).await?,
+        };
+        self.faults.await_change(PendingChange { place, actor, by, then });
+        Ok(())
     }
-}
 
-fn orchestrator_trace(
-    plan: &Plan,
-    folder: &RunFolder,
-    salt: u32,
-    created: Ticks,
-) -> Result<TraceWriter, Failure> {
-    let header = Header {
-        created,
-        created_unix_ns: clock::unix_nanoseconds(),
-        timebase: clock::timebase(),
-        actor: Actor::ORCHESTRATOR,
-        role: Role::Orchestrator,
-        pid: process_id(),
-        salt,
-        identity: Identity {
-            name: "orchestrator".to_owned(),
-            bundle_id: None,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            arena: folder.arena().display().to_string(),
-            settings: serde_json::to_value(&plan.lab).unwrap_or_default(),
-            host: host_facts(),
-        },
-    };
-    let path = folder.trace("orchestrator");
-    TraceWriter::create(&path, &header, WriterOptions { bytes_max: plan.lab.safety.trace_bytes_max })
-        .map_err(|error| Failure::output(&format!("cannot create {}", path.display()), &error))
+    /// Gives a client's process the behaviour that is due.
+    pub(super) async fn order_behavior(&mut self, actor: Actor, client: usize) -> Result<(), Failure> {
+        let behavior = Box::new(self.faults.behavior_due(self.context.lab(), client));
+        self.processes.order(actor, &Order::Behave { behavior }).await
+    }
+
+    /// Tells a helper or a daemon how to serve now; returns who is to say that it is so.
+    async fn order_service(&mut self, actor: Actor, name: &str) -> Result<Actor, Failure> {
+        match self.faults.service_due(self.context.lab(), name) {
+            Some(service) => self.processes.order_service(actor, service).await,
+            None => Ok(actor),
+        }
+    }
+
+    /// Takes each who is on its way back one step further, as far as that is possible now.
+    async fn advance_restarts(&mut self) -> Result<(), Failure> {
+        for restart in self.restarts.take() {
+            let (processes, faults) = (&self.processes, &self.faults);
+            let ready = |whom, actor| processes.readiness(whom, actor);
+            // Who is stopped hears of it before it goes on.
+            let has_heard = |process: &LabProcess| {
+                process.state() != State::Ordered || faults.stands_still(process.name())
+            };
+            let all_told = || processes.iter().all(has_heard);
+            match self.restarts.advance(restart, self.stopwatch.now(), ready, all_told) {
+                None => {}
+                Some(RestartStep::Start(whom, actor)) => self.start_again(whom, actor).await?,
+                Some(RestartStep::Announce(whom, actor)) => self.announce_again(whom, actor).await?,
+                Some(RestartStep::Behave(whom, actor)) => self.behave_again(whom, actor).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn start_again(&mut self, whom: Participant, actor: Actor) -> Result<(), Failure> {
+        let Controller { context, processes, restarts, .. } = self;
+        self.progress.note(&format!("{} is started again", participant_name(context.lab(), whom)));
+        match whom {
+            Participant::Client(place) => start_client(context, processes, restarts, place, actor).await,
+            Participant::Daemon(place) => start_daemon(context, processes, restarts, place, actor).await,
+            Participant::Helper(client, number) => {
+                let helper = HelperPlace { client, number };
+                start_helper(context, processes, restarts, helper, actor).await
+            }
+        }
+    }
+
+    /// Once it is ready, the warden watches it and everybody is told of its threads.
+    async fn announce_again(&mut self, whom: Participant, actor: Actor) -> Result<(), Failure> {
+        let Controller { context, processes, warden, .. } = self;
+        match whom {
+            Participant::Client(_) => watch_client(context, processes, warden, actor)?,
+            Participant::Daemon(place) => {
+                watch_daemon(context, processes, warden, actor)?;
+                connect_daemon(context.lab(), processes, place, actor).await?;
+            }
+            Participant::Helper(..) => watch_helper(context, processes, warden, actor)?,
+        }
+        self.tell_participants().await
+    }
+
+    /// Once everybody knows it, it takes the behaviour that is due.
+    async fn behave_again(&mut self, whom: Participant, actor: Actor) -> Result<(), Failure> {
+        let name = participant_name(self.context.lab(), whom);
+        match whom {
+            Participant::Client(place) if self.state.is_behaving() => {
+                self.order_behavior(actor, place).await?;
+                let helpers = self.processes.living_helpers().filter(|(_, helper)| helper.client() == actor);
+                let helpers: Vec<_> =
+                    helpers.map(|(actor, helper)| (actor, helper.name().to_owned())).collect();
+                for (helper, name) in helpers {
+                    self.order_service(helper, &name).await?;
+                }
+                Ok(())
+            }
+            Participant::Client(_) => Ok(()),
+            Participant::Daemon(_) => {
+                self.order_service(actor, &name).await?;
+                self.processes.order(actor, &Order::Serve).await
+            }
+            Participant::Helper(..) => {
+                let client = self.order_service(actor, &name).await?;
+                self.processes.order(client, &Order::Engage { helper: actor }).await
+            }
+        }
+    }
+
+    fn take(&mut self, event: Option<Event>) {
+        match event {
+            Some(Event::Reply(actor, reply)) => self.heard(actor, reply),
+            Some(Event::Ended(actor, status)) => self.ended(actor, status),
+            Some(Event::Explained(actor, death)) => self.explained(actor, death.as_ref()),
+            Some(Event::Interrupted) => self.stop(FailureKind::Interrupted, FaultKind::Interrupted),
+            Some(Event::Aborted) => self.stop(FailureKind::Bug, FaultKind::Aborted),
+            None => {}
+        }
+    }
+
+    fn heard(&mut self, actor: Actor, reply: Reply) {
+        match &reply {
+            Reply::HelperEnded { actor: helper, status } => return self.helper_ended(*helper, *status),
+            Reply::HelperStarted(helper) => {
+                if let Some(number) = self.processes.expected_helper(helper.actor) {
+                    self.helper_ready(actor, number, helper);
+                }
+                return;
+            }
+            Reply::HelperFailed { actor: _, message } => {
+                let client = self.processes.get(actor).map_or("a client", LabProcess::name);
+                self.state.fail(process_failure(client, message));
+                return;
+            }
+            Reply::Ready { helpers, .. } => {
+                for (helper, number) in helpers.iter().zip(0..) {
+                    self.helper_ready(actor, number, helper);
+                }
+            }
+            _ => {}
+        }
+        self.processes.heard(&self.context, actor, reply);
+    }
+
+    fn helper_ready(&mut self, client: Actor, number: u16, ready: &HelperReady) {
+        let name = self.processes.get(client).map(LabProcess::name);
+        let whom = name.and_then(|name| Participant::named(self.context.lab(), name));
+        let Some(Participant::Client(place)) = whom else { return };
+        let nth = self.restarts.process(Participant::Helper(place, number));
+        let helper = HelperPlace { client: place, number };
+        self.processes.helper_ready(&self.context, client, helper, nth, ready);
+    }
+
+    fn helper_ended(&mut self, actor: Actor, status: i32) {
+        self.warden.forget(actor);
+        let Some(ended) = self.processes.helper_ended(&self.context, actor, status) else { return };
+        if ended.alone && !self.state.is_finishing() {
+            self.progress.note(&format!("{} ended: {}", ended.name, describe(status)));
+        }
+        self.faults.target_died(&self.context, actor);
+        let back = self.faults.comes_back(&ended.name).filter(|_| ended.alone);
+        if let (Some(after), Some(whom)) = (back, Participant::named(self.context.lab(), &ended.name)) {
+            self.restarts.plan(whom, after, self.stopwatch.now());
+        }
+    }
+
+    fn ended(&mut self, actor: Actor, status: i32) {
+        if let Some(words) = self.externals.ended(actor, status, self.context.trace()) {
+            if !words.is_empty() {
+                self.progress.note(&words);
+            }
+            return;
+        }
+        if self.processes.helper(actor).is_some() {
+            return self.helper_ended(actor, status);
+        }
+        self.warden.forget(actor);
+        let Some(ended) = self.processes.ended(&self.context, actor, status) else { return };
+        if let Some(words) = ended.words {
+            self.progress.note(&words);
+        }
+        self.faults.target_died(&self.context, actor);
+        let Some(whom) = Participant::named(self.context.lab(), &ended.name) else { return };
+        let of_itself = match whom {
+            Participant::Client(place) => {
+                self.restarts.client_died(place);
+                self.context.lab().clients[place].restart
+            }
+            Participant::Daemon(_) | Participant::Helper(..) => None,
+        };
+        if let Some(after) = self.faults.comes_back(&ended.name).or(of_itself) {
+            self.restarts.plan(whom, after, self.stopwatch.now());
+        }
+    }
+
+    fn explained(&mut self, actor: Actor, death: Option<&Death>) {
+        if let Some(words) = self.processes.explained(&self.context, actor, death) {
+            self.progress.note(&words);
+        }
+    }
+
+    /// Kills who is past the deadline, and ends a run that takes too long.
+    fn watch(&mut self) {
+        let (now, deadline_ticks) = (clock::now(), self.context.deadline_ticks());
+        let gap = self.looks.look(now, self.warden.has_clients(), self.context.lab().deadline);
+        self.note_gap(gap);
+        for overdue in self.warden.overdue(now, deadline_ticks) {
+            self.end_overdue(now, overdue);
+        }
+        if self.warden.looks_closely() {
+            let Controller { processes, faults, warden, .. } = self;
+            let scene = Scene { lab: self.context.lab(), processes, faults, warden };
+            self.standstill.look(&scene, now);
+            self.progress.stands(self.standstill.current());
+        }
+        let trace = self.context.trace();
+        let context = PollContext { now, deadline_ticks, trace, warden: &self.warden };
+        for words in self.externals.look(&context) {
+            self.progress.note(&words);
+        }
+        if self.externals.has_failed() {
+            self.stop(FailureKind::Product, FaultKind::Aborted);
+        }
+        let run_max = clock::timebase().ticks(self.context.lab().safety.run_max.nanos());
+        if now.since(self.context.began()) > run_max && !self.state.is_stopped() {
+            self.stop(FailureKind::Bug, FaultKind::RunTooLong);
+            self.progress.note("the run takes longer than safety.run_max allows and is ended");
+        }
+        if let Err(error) = self.context.trace().grow() {
+            tracing::debug!("the orchestrator's trace cannot grow: {error}");
+        }
+    }
+
+    fn end_overdue(&mut self, now: Ticks, overdue: Overdue) {
+        let Overdue { actor, pid, record } = overdue;
+        self.context.fault_at(now, FaultKind::DeadlineKill, actor, record.unwrap_or(u64::MAX));
+        self.processes.kill(actor, pid);
+        self.warden.forget(actor);
+        if let Some(process) = self.processes.get(actor) {
+            let (name, deadline) = (process.name(), self.context.lab().deadline);
+            self.progress.note(&format!("{name} missed its deadline of {deadline} and is killed"));
+        }
+    }
+
+    /// Records a time in which the warden did not look, although there were clients to look at.
+    fn note_gap(&self, gap: Option<Unwatched>) {
+        if let Some(gap) = gap {
+            self.context.trace().unwatched(&gap);
+            self.progress.note(&unwatched_words(&gap));
+        }
+    }
 }

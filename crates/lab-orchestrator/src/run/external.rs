@@ -23,8 +23,8 @@ use nix::{
 use tokio::{process::Command, sync::mpsc};
 
 use super::{
-    Event,
     ending::{describe, end, has_said, last_line},
+    event::Event,
     family::{Change, Family, MARKER, Newcomer},
     groups::{self, HeldMark, OwnMounts},
     private,

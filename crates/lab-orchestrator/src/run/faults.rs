@@ -3,22 +3,19 @@
 
 use std::{collections::BTreeMap, path::Path, process::Stdio};
 
-use lab_model::{Actor, Behavior, Effect, FaultAction, FaultStage, Lab, PlannedFault, Standstill};
-use lab_process::clock;
-use lab_protocol::Order;
-use lab_trace::{Fault, FaultKind, PlannedStep};
-use lab_workload::{FaultStep, Participant, PendingChange, Target};
-use nix::sys::signal::Signal;
-use tokio::{
-    process::{Child, Command},
-    time::Instant,
+use lab_model::{
+    Actor, Behavior, Effect, FaultAction, FaultStage, Lab, PlannedFault, Service, Span, Standstill,
 };
+use lab_trace::{FaultKind, PlannedStep};
+use lab_workload::{FaultStep, PendingChange, Target};
+use nix::sys::signal::Signal;
+use tokio::process::{Child, Command};
 
 use super::{
-    controller::Controller,
+    context::Context,
     ending::{end, send},
     freezer::{Freezer, Meant},
-    process::State,
+    processes::Processes,
 };
 use crate::{Failure, freezer};
 
@@ -38,140 +35,176 @@ enum Undo {
 /// All planned faults, and what takes those back that are in effect.
 #[derive(Debug)]
 pub(super) struct Faults {
-    pub(super) planned: lab_workload::Faults,
+    life: lab_workload::Faults,
     undo: BTreeMap<usize, Undo>,
 }
 
-/// The time since the controller began, in the nanoseconds of plans.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stopwatch(Instant);
-
-impl Stopwatch {
-    pub(super) fn start() -> Stopwatch {
-        Stopwatch(Instant::now())
-    }
-
-    pub(super) fn now(self) -> u64 {
-        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    /// The instant at which it shows this.
-    pub(super) fn at(self, nanos: u64) -> Instant {
-        self.0 + std::time::Duration::from_nanos(nanos)
-    }
+/// What is left to do for a fault, once the system has been seen to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FaultEffect {
+    /// Say this to whoever watches.
+    Say(String),
+    /// Tell the target of the fault at this place how to work now, and have it said with [`Faults::await_change`].
+    Tell { place: usize, then: FaultStage },
 }
 
 impl Faults {
     pub(super) fn of(lab: &Lab) -> Faults {
-        Faults { planned: lab_workload::Faults::of(lab), undo: BTreeMap::new() }
+        Faults { life: lab_workload::Faults::of(lab), undo: BTreeMap::new() }
     }
-}
 
-impl Controller {
-    /// Begins and ends the faults whose time has come, and notes who follows what it was told.
-    pub(super) async fn apply_due_faults(&mut self) -> Result<(), Failure> {
-        for (place, begins) in self.faults.planned.all_due(self.stopwatch.now()) {
-            let steps = if begins {
-                let target = self.fault_target(place);
-                self.faults.planned.begin(place, self.stopwatch.now(), target)
-            } else {
-                self.faults.planned.end(place)
-            };
-            self.take_fault_steps(steps).await?;
-        }
-        self.note_followers();
-        Ok(())
+    /// Whom a fault is about, by name.
+    pub(super) fn on(&self, place: usize) -> &str {
+        &self.life.planned(place).on
+    }
+
+    /// The storm begins: times count from now.
+    pub(super) const fn storm_begins(&mut self, now: u64) {
+        self.life.storm_begins(now);
     }
 
     /// The storm is over: what has not begun never will.
-    pub(super) fn storm_ends(&mut self) {
-        let steps = self.faults.planned.storm_ends();
-        self.record_fault_steps(&steps);
+    pub(super) fn storm_ends(&mut self, context: &Context) {
+        let steps = self.life.storm_ends();
+        self.record_all(context, &steps);
     }
 
-    /// Takes back whatever is still in effect.
-    pub(super) async fn end_faults(&mut self) -> Result<(), Failure> {
-        for place in 0..self.plan.lab.faults.len() {
-            let steps = self.faults.planned.end(place);
-            self.take_fault_steps(steps).await?;
-        }
-        Ok(())
+    /// When the next fault begins or ends.
+    pub(super) fn next_due(&self) -> Option<u64> {
+        self.life.next_due()
+    }
+
+    /// The faults whose time has come, and whether each begins: else it ends.
+    pub(super) fn all_due(&self, now: u64) -> Vec<(usize, bool)> {
+        self.life.all_due(now)
+    }
+
+    /// The time of a fault has come.
+    pub(super) fn begin(&mut self, place: usize, now: u64, target: Target) -> Vec<FaultStep> {
+        self.life.begin(place, now, target)
+    }
+
+    /// A fault is over, if it is in effect.
+    pub(super) fn end(&mut self, place: usize) -> Vec<FaultStep> {
+        self.life.end(place)
+    }
+
+    /// True while a fault that ends by itself is in effect.
+    pub(super) fn any_active(&self) -> bool {
+        self.life.any_active()
+    }
+
+    /// True while somebody stands still.
+    pub(super) fn stands_still(&self, name: &str) -> bool {
+        self.life.stands_still(name, None)
+    }
+
+    /// How long after its death somebody whom a fault has killed is to come back; asked once for each death.
+    pub(super) fn comes_back(&mut self, name: &str) -> Option<Span> {
+        self.life.comes_back(name)
     }
 
     /// A process has died: what was done to it is over.
-    pub(super) fn fault_target_died(&mut self, process: Actor) {
-        let steps = self.faults.planned.target_died(process);
-        self.record_fault_steps(&steps);
+    pub(super) fn target_died(&mut self, context: &Context, process: Actor) {
+        let steps = self.life.target_died(process);
+        self.record_all(context, &steps);
     }
 
-    /// Whether the one whom a fault is about is there.
-    fn fault_target(&self, place: usize) -> Target {
-        let on = &self.faults.planned.planned(place).on;
-        match self.alive_by_name(on) {
-            Some((actor, _)) => Target::Present(actor),
-            None => {
-                let whom = Participant::named(&self.plan.lab, on);
-                let returns = whom.is_some_and(|whom| self.restarts.expects(whom));
-                if returns { Target::Returning } else { Target::Gone }
-            }
+    /// How a client is to behave now.
+    pub(super) fn behavior_due(&self, lab: &Lab, client: usize) -> Behavior {
+        self.life.behavior(lab, client).unwrap_or_else(|| lab.clients[client].behavior.clone())
+    }
+
+    /// How a helper or a daemon is to serve now; `None` for another name.
+    pub(super) fn service_due(&self, lab: &Lab, worker: &str) -> Option<Service> {
+        self.life.service(lab, worker)
+    }
+
+    /// Somebody was told of a change, and is still to say that it follows.
+    pub(super) fn await_change(&mut self, change: PendingChange) {
+        self.life.await_change(change);
+    }
+
+    /// Records who follows by now what it was told.
+    pub(super) fn note_followers(&mut self, context: &Context, is_idle: impl Fn(Actor) -> bool) {
+        for told in self.life.following(is_idle) {
+            self.record(context, told.place, told.actor, told.then);
         }
     }
 
-    async fn take_fault_steps(&mut self, steps: Vec<FaultStep>) -> Result<(), Failure> {
+    /// Records steps and does to the system what they say; returns what is left to do, in order.
+    pub(super) async fn take(
+        &mut self,
+        context: &Context,
+        processes: &Processes,
+        steps: Vec<FaultStep>,
+    ) -> Result<Vec<FaultEffect>, Failure> {
+        let mut left = Vec::new();
         for step in steps {
             match step {
                 FaultStep::Record { place, actor, stage } => {
-                    self.record(place, actor, stage);
+                    self.record(context, place, actor, stage);
                     if stage == FaultStage::Begins {
-                        self.progress.note(&said(self.faults.planned.planned(place)));
+                        left.push(FaultEffect::Say(said(self.life.planned(place))));
                     }
                 }
-                FaultStep::Begin { place, effect, .. } => self.begin_effect(place, effect)?,
+                FaultStep::Begin { place, effect, .. } => {
+                    if let Some(undo) = self.begin_effect(context, processes, place, effect)? {
+                        self.undo.insert(place, undo);
+                    }
+                }
                 FaultStep::End { place, .. } => self.end_effect(place).await,
-                FaultStep::Tell { place, then } => self.tell(place, then).await?,
+                FaultStep::Tell { place, then } => left.push(FaultEffect::Tell { place, then }),
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Of faults that nothing else is to be done for. What is to take them back is gone with their target.
-    fn record_fault_steps(&mut self, steps: &[FaultStep]) {
+    fn record_all(&mut self, context: &Context, steps: &[FaultStep]) {
         for step in steps {
             if let FaultStep::Record { place, actor, stage } = *step {
-                self.record(place, actor, stage);
-                self.faults.undo.remove(&place);
+                self.record(context, place, actor, stage);
+                self.undo.remove(&place);
             }
         }
     }
 
-    fn begin_effect(&mut self, place: usize, effect: Effect) -> Result<(), Failure> {
-        let on = self.faults.planned.planned(place).on.clone();
-        let pid = self.alive_by_name(&on).map(|(_, pid)| pid);
-        let undo = match (effect, pid) {
+    fn begin_effect(
+        &self,
+        context: &Context,
+        processes: &Processes,
+        place: usize,
+        effect: Effect,
+    ) -> Result<Option<Undo>, Failure> {
+        let pid = processes.alive_by_name(self.on(place)).map(|(_, pid)| pid);
+        Ok(match (effect, pid) {
             (Effect::Standstill(Standstill::Signal), Some(pid)) => {
                 send(pid, Signal::SIGSTOP);
-                Undo::Continue(pid)
+                Some(Undo::Continue(pid))
             }
-            (Effect::Standstill(Standstill::Freezer), _) => Undo::Thaw(self.freeze(place)?),
-            (Effect::Load { threads }, _) => Undo::Load(Box::new(self.load(threads)?)),
+            (Effect::Standstill(Standstill::Freezer), _) => {
+                Some(Undo::Thaw(self.freeze(context, processes, place)?))
+            }
+            (Effect::Load { threads }, _) => {
+                Some(Undo::Load(Box::new(start_load(&context.plan().driver, threads)?)))
+            }
             (Effect::Descriptors { limit }, Some(pid)) => {
                 let before = limit::lower(pid, limit)
                     .map_err(|error| Failure::output("cannot limit the descriptors of a process", &error))?;
-                Undo::Limit(pid, before)
+                Some(Undo::Limit(pid, before))
             }
             (Effect::Death { .. }, Some(pid)) => {
                 end(pid);
-                return Ok(());
+                None
             }
             // Nothing is done to whoever is gone; a behaviour is told.
-            (_, None) | (Effect::Behavior, _) => return Ok(()),
-        };
-        self.faults.undo.insert(place, undo);
-        Ok(())
+            (_, None) | (Effect::Behavior, _) => None,
+        })
     }
 
     async fn end_effect(&mut self, place: usize) {
-        match self.faults.undo.remove(&place) {
+        match self.undo.remove(&place) {
             None => {}
             Some(Undo::Continue(pid)) => send(pid, Signal::SIGCONT),
             Some(Undo::Thaw(freezer)) => drop(freezer),
@@ -188,97 +221,43 @@ impl Controller {
         }
     }
 
-    /// Tells whom a fault is about how to behave, or to serve, now.
-    async fn tell(&mut self, place: usize, then: FaultStage) -> Result<(), Failure> {
-        let on = self.faults.planned.planned(place).on.clone();
-        let Some((actor, _)) = self.alive_by_name(&on) else { return Ok(()) };
-        let client = self.plan.lab.clients.iter().position(|client| client.id.as_str() == on);
-        let by = if let Some(client) = client {
-            let behavior = Box::new(self.behavior_due(client));
-            self.order(actor, &Order::Behave { behavior }).await?;
-            actor
-        } else {
-            self.order_service(actor, &on).await?
-        };
-        self.faults.planned.await_change(PendingChange { place, actor, by, then });
-        Ok(())
-    }
-
-    /// How a client is to behave now.
-    pub(super) fn behavior_due(&self, client: usize) -> Behavior {
-        let base = || self.plan.lab.clients[client].behavior.clone();
-        self.faults.planned.behavior(&self.plan.lab, client).unwrap_or_else(base)
-    }
-
-    /// Tells a helper, through its client, or a daemon how to serve now; returns who is to say that it is so.
-    pub(super) async fn order_service(&mut self, actor: Actor, name: &str) -> Result<Actor, Failure> {
-        let Some(service) = self.faults.planned.service(&self.plan.lab, name) else { return Ok(actor) };
-        let client = self.helpers.get(actor).map(|helper| helper.client);
-        let order = Order::Work { helper: client.map(|_| actor), service };
-        let by = client.unwrap_or(actor);
-        self.order(by, &order).await?;
-        Ok(by)
-    }
-
-    fn note_followers(&mut self) {
-        let processes = &self.processes;
-        let idle = |by: Actor| processes.get(&by).is_some_and(|process| process.state == State::Idle);
-        for told in self.faults.planned.following(idle) {
-            self.record(told.place, told.actor, told.then);
-        }
-    }
-
-    /// The living process of this name.
-    fn alive_by_name(&self, name: &str) -> Option<(Actor, u32)> {
-        let processes = self.processes.values().rev().filter(|process| process.alive());
-        let processes = processes.map(|process| (process.name.as_str(), process.actor, process.pid));
-        let helpers = self.helpers.living().map(|(actor, helper)| (helper.name.as_str(), actor, helper.pid));
-        let (_, actor, pid) = processes.chain(helpers).find(|(of, ..)| *of == name)?;
-        Some((actor, pid))
-    }
-
     /// Makes whom a fault names stand still, with the processes that they have started; else all but the controller and
     /// the loads on the processors.
-    fn freeze(&self, place: usize) -> Result<Freezer, Failure> {
-        let fault = self.faults.planned.planned(place);
-        let FaultAction::Freeze { names, .. } = &fault.action else {
+    fn freeze(&self, context: &Context, processes: &Processes, place: usize) -> Result<Freezer, Failure> {
+        let FaultAction::Freeze { names, .. } = &self.life.planned(place).action else {
             unreachable!("only such a fault has this effect")
         };
         let named: Vec<u32> =
-            names.iter().filter_map(|name| self.alive_by_name(name)).map(|(_, pid)| pid).collect();
-        let loads: Vec<u32> = self
-            .faults
-            .undo
-            .values()
-            .filter_map(|undo| match undo {
-                Undo::Load(child) => child.id(),
-                _ => None,
-            })
-            .collect();
+            names.iter().filter_map(|name| processes.alive_by_name(name)).map(|(_, pid)| pid).collect();
+        let loads = self.undo.values().filter_map(|undo| match undo {
+            Undo::Load(child) => child.id(),
+            _ => None,
+        });
+        let loads: Vec<u32> = loads.collect();
         let meant = if names.is_empty() { Meant::AllBut(&loads) } else { Meant::Families(&named) };
-        let group = self.plan.freezer.join(place.to_string());
+        let group = context.plan().freezer.join(place.to_string());
         Freezer::freeze(&meant, group)
             .map_err(|error| Failure::output("cannot freeze processes", &error).mend(freezer::MEND))
     }
 
-    fn load(&self, threads: u16) -> Result<Child, Failure> {
-        let program: &Path = &self.plan.driver;
-        Command::new(program)
-            .args(["burn", &threads.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .process_group(0)
-            .spawn()
-            .map_err(|error| Failure::output("cannot start the load on the processors", &error))
-    }
-
-    fn record(&self, place: usize, actor: Actor, stage: FaultStage) {
-        let kind = FaultKind::Planned(self.faults.planned.planned(place).action.kind());
+    fn record(&self, context: &Context, place: usize, actor: Actor, stage: FaultStage) {
+        let kind = FaultKind::Planned(self.life.planned(place).action.kind());
         let step = PlannedStep { place: u32::try_from(place).unwrap_or(u32::MAX), stage };
-        self.trace.fault(&Fault { at: clock::now(), kind, actor, detail: step.detail() });
+        context.fault(kind, actor, step.detail());
     }
+}
+
+/// Starts a load on the processors, of this many threads.
+fn start_load(driver: &Path, threads: u16) -> Result<Child, Failure> {
+    Command::new(driver)
+        .args(["burn", &threads.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .process_group(0)
+        .spawn()
+        .map_err(|error| Failure::output("cannot start the load on the processors", &error))
 }
 
 /// What is done, for whoever watches.

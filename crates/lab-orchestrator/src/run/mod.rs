@@ -1,10 +1,13 @@
 //! The controller: leads a lab from its first process to its last.
 
+mod actors;
 mod arena;
+mod channels;
+mod context;
 mod controller;
 mod daemon;
 mod ending;
-mod event_loop;
+mod event;
 mod external;
 mod family;
 mod faults;
@@ -12,41 +15,29 @@ mod finishing;
 mod freezer;
 mod groups;
 mod helpers;
+mod launchd;
+mod looks;
+mod participants;
+mod phases;
 mod private;
+mod privileges;
 mod process;
+mod processes;
 mod progress;
 mod restarts;
 mod signals;
 mod standstill;
 mod starting;
+mod state;
+mod stopwatch;
 mod warden;
-mod workers;
 
 use std::{io, os::fd::AsFd};
 
-use lab_bundle::Death;
 use lab_files::{PassError, Trusted};
-use lab_model::{Actor, LoadKind};
-use lab_process::privileges::{self, Capability, Kept, Programs};
-use lab_protocol::Reply;
 
 use crate::{Failure, FailureKind, Plan, RunFolder};
 use controller::Controller;
-
-/// What happens to a lab while it is controlled. One place takes all of it, in order.
-#[derive(Debug)]
-enum Event {
-    /// A process replied.
-    Reply(Actor, Reply),
-    /// A process ended with this wait status.
-    Ended(Actor, i32),
-    /// The system has said why a process was ended, or never will.
-    Explained(Actor, Option<Death>),
-    /// The user wants it to end.
-    Interrupted,
-    /// An expectation that ends the run no longer holds.
-    Aborted,
-}
 
 /// The largest plan that is taken, in bytes: the largest lab is a tenth of it.
 const PLAN_BYTES_MAX: u64 = 64 << 20;
@@ -83,7 +74,7 @@ pub fn control() -> Result<(), Failure> {
     }
     runtime.block_on(async {
         let mut controller = Controller::begin(plan, folder)?;
-        controller.run().await
+        phases::run(&mut controller).await
     })
 }
 
@@ -101,32 +92,6 @@ fn require_own_namespaces() -> Result<(), Failure> {
 #[cfg(not(target_os = "linux"))]
 fn require_own_namespaces() -> Result<(), Failure> {
     Ok(())
-}
-
-/// Gives up what leading the lab does not need. To be called when everything is mounted and the products' folders are
-/// filled, before there is another thread.
-fn give_up_privileges(plan: &Plan) -> Result<(), Failure> {
-    let commands = plan.lab.workload.iter().any(|load| matches!(load.kind, LoadKind::Run(_)));
-    let mut used =
-        privileges::needed_to_reach(&[&plan.run], &[]).map_err(|error| privileges_failure(&error))?;
-    // Where a client waits, and what waits for it.
-    used.push(Capability::Trace);
-    if !plan.lab.external.is_empty() {
-        // A product may be another user's by now.
-        used.extend([Capability::Kill, Capability::ReadSearch]);
-    }
-    let kept = Kept {
-        used: &used,
-        // Each client makes its group and raises its limit before it gives up as well.
-        reserve: &[Capability::Administer, Capability::Resource, Capability::SetCapabilities],
-        programs: if commands || !plan.lab.external.is_empty() { Programs::AsBefore } else { Programs::Kept },
-    };
-    privileges::keep(&kept).map_err(|error| privileges_failure(&error))
-}
-
-fn privileges_failure(error: &std::io::Error) -> Failure {
-    let message = format!("cannot give up what the controller does not need: {error}");
-    Failure::new(FailureKind::Privilege, message).mend("allow the lab the calls prctl and capset")
 }
 
 #[cfg(target_os = "linux")]

@@ -24,7 +24,18 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{Event, controller::ProcessSpec, daemon::Daemon};
+use super::{daemon::Daemon, event::Event};
+
+/// Who a process is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProcessSpec<'a> {
+    pub(super) actor: Actor,
+    /// Its name in the lab.
+    pub(super) name: &'a str,
+    /// What its trace and its log are called.
+    pub(super) file: &'a str,
+    pub(super) role: Role,
+}
 
 /// What a process is doing, as far as its replies tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,21 +55,21 @@ pub(super) enum State {
 /// One process of a lab.
 #[derive(Debug)]
 pub(super) struct LabProcess {
-    pub(super) actor: Actor,
-    pub(super) name: String,
+    actor: Actor,
+    name: String,
     /// What its trace and its log are called.
-    pub(super) file: String,
-    pub(super) role: Role,
-    pub(super) pid: u32,
-    pub(super) state: State,
-    pub(super) threads: Vec<u64>,
-    pub(super) queue: Option<i32>,
-    pub(super) driving: bool,
+    file: String,
+    role: Role,
+    pid: u32,
+    state: State,
+    threads: Vec<u64>,
+    queue: Option<i32>,
+    driving: bool,
     /// When the driver was through with its last phase, as it says itself.
-    pub(super) drove_until: Option<Ticks>,
-    pub(super) failure: Option<String>,
+    drove_until: Option<Ticks>,
+    failure: Option<String>,
     /// A daemon that clients are connected with when they start.
-    pub(super) reachable: bool,
+    reachable: bool,
     orders: OwnedWriteHalf,
     outstanding: u32,
 }
@@ -67,7 +78,7 @@ impl LabProcess {
     /// Starts a program with its control connection as standard input. What happens to it arrives on `events`.
     pub(super) fn start(
         program: &Path,
-        part: ProcessSpec<'_>,
+        spec: ProcessSpec<'_>,
         log: &Path,
         events: &mpsc::Sender<Event>,
     ) -> io::Result<LabProcess> {
@@ -83,35 +94,35 @@ impl LabProcess {
             // it could not if the driver and the clients had died of it.
             .process_group(0)
             .spawn()?;
-        let (pid, actor) = (child.id().unwrap_or(0), part.actor);
+        let (pid, actor) = (child.id().unwrap_or(0), spec.actor);
         tokio::spawn(listen(actor, replies, events.clone()));
         tokio::spawn(wait(actor, child, events.clone()));
-        Ok(LabProcess::new(part, pid, orders))
+        Ok(LabProcess::new(spec, pid, orders))
     }
 
     /// Starts a client that is a launchd daemon, and waits until it has connected. What happens to it arrives on
     /// `events`; it has ended when its connection has.
     pub(super) async fn start_daemon(
         daemon: Daemon,
-        part: ProcessSpec<'_>,
+        spec: ProcessSpec<'_>,
         events: &mpsc::Sender<Event>,
     ) -> io::Result<LabProcess> {
         let stream = daemon.start().await?;
         // The one who connected, as the kernel knows it: a daemon says nothing of itself that is relied upon.
         let pid = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
         let (replies, orders) = stream.into_split();
-        let (events, actor) = (events.clone(), part.actor);
+        let (events, actor) = (events.clone(), spec.actor);
         tokio::spawn(async move {
             listen(actor, replies, events.clone()).await;
             let status = daemon.status().await;
             // The controller may have ended first, and then nobody asks.
             drop(events.send(Event::Ended(actor, status)).await);
         });
-        Ok(LabProcess::new(part, pid, orders))
+        Ok(LabProcess::new(spec, pid, orders))
     }
 
-    fn new(part: ProcessSpec<'_>, pid: u32, orders: OwnedWriteHalf) -> LabProcess {
-        let ProcessSpec { actor, name, file, role } = part;
+    fn new(spec: ProcessSpec<'_>, pid: u32, orders: OwnedWriteHalf) -> LabProcess {
+        let ProcessSpec { actor, name, file, role } = spec;
         LabProcess {
             actor,
             name: name.to_owned(),
@@ -170,12 +181,81 @@ impl LabProcess {
     }
 
     /// Who it is.
-    pub(super) fn part(&self) -> ProcessSpec<'_> {
+    pub(super) fn spec(&self) -> ProcessSpec<'_> {
         ProcessSpec { actor: self.actor, name: &self.name, file: &self.file, role: self.role }
+    }
+
+    pub(super) const fn actor(&self) -> Actor {
+        self.actor
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) const fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(super) const fn state(&self) -> State {
+        self.state
+    }
+
+    /// What has gone wrong with it, as it says itself or as its end shows.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     pub(super) fn alive(&self) -> bool {
         !matches!(self.state, State::Ended(_) | State::Closed)
+    }
+
+    pub(super) const fn is_client(&self) -> bool {
+        matches!(self.role, Role::Client)
+    }
+
+    pub(super) const fn is_daemon(&self) -> bool {
+        matches!(self.role, Role::Daemon)
+    }
+
+    /// True unless it is still to become ready, or has orders to carry out.
+    pub(super) const fn is_settled(&self) -> bool {
+        !matches!(self.state, State::Starting | State::Ordered)
+    }
+
+    /// The threads that it has said are its own.
+    pub(super) fn threads(&self) -> &[u64] {
+        &self.threads
+    }
+
+    /// The descriptor of a client's queue, as it is numbered there.
+    pub(super) const fn queue(&self) -> Option<i32> {
+        self.queue
+    }
+
+    /// True while the driver drives a phase.
+    pub(super) const fn is_driving(&self) -> bool {
+        self.driving
+    }
+
+    /// When the driver was through with its last phase, as it says itself.
+    pub(super) const fn drove_until(&self) -> Option<Ticks> {
+        self.drove_until
+    }
+
+    /// True once clients that start are connected with this daemon.
+    pub(super) const fn is_reachable(&self) -> bool {
+        self.reachable
+    }
+
+    /// From now on clients that start are connected with this daemon.
+    pub(super) const fn make_reachable(&mut self) {
+        self.reachable = true;
+    }
+
+    /// Notes what went wrong, unless it has said so itself.
+    pub(super) fn fail(&mut self, message: impl FnOnce() -> String) {
+        self.failure.get_or_insert_with(message);
     }
 
     /// Takes note of a reply.

@@ -1,134 +1,171 @@
 //! Clients, daemons and helpers that are started again after their death: a new process, number and trace under the same
-//! name.
+//! name. Who comes back when, [`lab_workload::Restarts`] says; this is how far each has come and what is to be done
+//! next, which the event loop does.
 //!
 //! A new process answers everything at once until every other client knows its threads: what it opened before
 //! that would look like the workload's to them. Then it takes the behaviour that is due. A daemon takes no request in
 //! until then, and a helper, which its client starts, is asked nothing.
 
-use lab_model::{Actor, Role};
-use lab_protocol::Order;
+use lab_model::{Actor, Lab, Span};
 use lab_workload::{Participant, Restart, RestartStage};
 
-use super::{
-    controller::{Controller, ProcessSpec},
-    helpers::helper_name,
-    process::State,
-};
-use crate::Failure;
+use super::actors::first_free;
 
-impl Controller {
-    /// Takes each who is on its way back one step further, as far as that is possible now.
-    pub(super) async fn advance_restarts(&mut self) -> Result<(), Failure> {
-        for Restart { whom, stage } in self.restarts.take() {
-            let stage = match stage {
-                RestartStage::Due(at) if self.stopwatch.now() < at => Some(stage),
-                RestartStage::Due(_) => Some(RestartStage::Starting(self.start_again(whom).await?)),
-                RestartStage::Starting(actor) => self.announce_again(whom, actor).await?,
-                RestartStage::Announced(actor) => self.behave_again(whom, actor).await?,
-            };
-            if let Some(stage) = stage {
-                self.restarts.put_back(Restart { whom, stage });
-            }
-        }
-        Ok(())
+/// All who are on their way back, and the numbers that processes get on it.
+#[derive(Debug)]
+pub(super) struct Restarts {
+    life: lab_workload::Restarts,
+    /// The first number that no process of this run has had.
+    next_actor: u16,
+}
+
+/// What is to be done for somebody on its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RestartStep {
+    /// Start its latest process, with this number.
+    Start(Participant, Actor),
+    /// It is ready: have it watched, and everybody told of its threads.
+    Announce(Participant, Actor),
+    /// Everybody knows it: have it behave as is due.
+    Behave(Participant, Actor),
+}
+
+impl Restarts {
+    pub(super) fn of(lab: &Lab) -> Restarts {
+        Restarts { life: lab_workload::Restarts::default(), next_actor: first_free(lab) }
     }
 
-    async fn start_again(&mut self, whom: Participant) -> Result<Actor, Failure> {
-        let nth = self.restarts.next_process(whom);
-        let actor = self.new_actor();
-        match whom {
-            Participant::Client(place) => {
-                let id = self.plan.lab.clients[place].id.clone();
-                self.progress.note(&format!("{id} is started again"));
-                let (assignment, program) = self.client_assignment(place, actor)?;
-                let part = ProcessSpec {
-                    actor,
-                    name: id.as_str(),
-                    file: &format!("{id}.{nth}"),
-                    role: Role::Client,
-                };
-                self.start(part, &program, assignment).await?;
-                self.connect_client(place, actor).await?;
-            }
-            Participant::Daemon(place) => {
-                let id = self.plan.lab.daemons[place].id.clone();
-                self.progress.note(&format!("{id} is started again"));
-                self.start_daemon(place, actor, &format!("{id}.{nth}")).await?;
-            }
-            Participant::Helper(client, number) => self.start_helper(client, number, actor).await?,
-        }
-        Ok(actor)
+    /// All have started: from now on who dies can come back.
+    pub(super) const fn allow(&mut self) {
+        self.life.allow();
     }
 
-    /// Once it is ready, the warden watches it and everybody is told of its threads.
-    async fn announce_again(
+    /// Nobody comes back any more.
+    pub(super) fn stop(&mut self) {
+        self.life.stop();
+    }
+
+    /// The number, from 1, of the latest process of this participant among those that it has had.
+    pub(super) fn process(&self, whom: Participant) -> u32 {
+        self.life.process(whom)
+    }
+
+    /// A participant gets one process more, whose number in the lab is returned.
+    pub(super) fn next_process(&mut self, whom: Participant) -> Actor {
+        self.life.next_process(whom);
+        let actor = Actor(self.next_actor);
+        self.next_actor += 1;
+        actor
+    }
+
+    /// Somebody has died and comes back after a while, if anybody does.
+    pub(super) fn plan(&mut self, whom: Participant, after: Span, now: u64) {
+        self.life.plan(whom, after, now);
+    }
+
+    /// A client has died: whoever starts it starts its helpers as well.
+    pub(super) fn client_died(&mut self, client: usize) {
+        self.life.client_died(client);
+    }
+
+    /// True when somebody is on its way back.
+    pub(super) fn expects(&self, whom: Participant) -> bool {
+        self.life.expects(whom)
+    }
+
+    /// True when nobody is on its way back.
+    pub(super) fn is_empty(&self) -> bool {
+        self.life.is_empty()
+    }
+
+    /// When the next one is started.
+    pub(super) fn next_due(&self) -> Option<u64> {
+        self.life.next_due()
+    }
+
+    /// Takes all out who are on their way, to take each one step further with [`Restarts::advance`].
+    pub(super) fn take(&mut self) -> Vec<Restart> {
+        self.life.take()
+    }
+
+    /// Takes somebody one step further, if that is possible now; returns what is to be done for it.
+    ///
+    /// `ready` says whether a process that was started is; `None` while that is open. `all_told` says whether everybody
+    /// has heard what there was to tell.
+    pub(super) fn advance(
         &mut self,
-        whom: Participant,
-        actor: Actor,
-    ) -> Result<Option<RestartStage>, Failure> {
-        let ready = match whom {
-            // Its client is at it, and a client that dies takes this restart with it.
-            Participant::Helper(..) => self.helpers.get(actor).map(|helper| helper.alive),
-            Participant::Client(_) | Participant::Daemon(_) => {
-                match self.processes.get(&actor).map(|process| process.state) {
-                    Some(State::Starting) => None,
-                    Some(State::Idle | State::Ordered) => Some(true),
-                    Some(State::Closed | State::Ended(_)) | None => Some(false),
+        restart: Restart,
+        now: u64,
+        ready: impl FnOnce(Participant, Actor) -> Option<bool>,
+        all_told: impl FnOnce() -> bool,
+    ) -> Option<RestartStep> {
+        let Restart { whom, stage } = restart;
+        let (stage, step) = match stage {
+            RestartStage::Due(at) if now < at => (Some(stage), None),
+            RestartStage::Due(_) => {
+                let actor = self.next_process(whom);
+                (Some(RestartStage::Starting(actor)), Some(RestartStep::Start(whom, actor)))
+            }
+            RestartStage::Starting(actor) => match ready(whom, actor) {
+                None => (Some(stage), None),
+                Some(true) => {
+                    (Some(RestartStage::Announced(actor)), Some(RestartStep::Announce(whom, actor)))
                 }
-            }
+                // It died in the attempt, and will not do better the next time.
+                Some(false) => (None, None),
+            },
+            RestartStage::Announced(actor) if all_told() => (None, Some(RestartStep::Behave(whom, actor))),
+            RestartStage::Announced(_) => (Some(stage), None),
         };
-        match ready {
-            None => return Ok(Some(RestartStage::Starting(actor))),
-            Some(true) => {}
-            // It died in the attempt, and will not do better the next time.
-            Some(false) => return Ok(None),
+        if let Some(stage) = stage {
+            self.life.put_back(Restart { whom, stage });
         }
-        match whom {
-            Participant::Client(_) => self.watch_client(actor)?,
-            Participant::Daemon(place) => {
-                self.watch_daemon(actor)?;
-                self.connect_daemon(place, actor).await?;
-            }
-            Participant::Helper(..) => self.watch_helper(actor)?,
-        }
-        self.tell_participants().await?;
-        Ok(Some(RestartStage::Announced(actor)))
+        step
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALPHA: Participant = Participant::Client(0);
+
+    fn restarts() -> Restarts {
+        let mut life = lab_workload::Restarts::default();
+        life.allow();
+        Restarts { life, next_actor: 9 }
     }
 
-    /// Once everybody knows it, it takes the behaviour that is due. Who is stopped hears of it before it goes on.
-    async fn behave_again(
-        &mut self,
-        whom: Participant,
-        actor: Actor,
-    ) -> Result<Option<RestartStage>, Failure> {
-        let told = |process: &super::process::LabProcess| {
-            process.state != State::Ordered || self.faults.planned.stands_still(&process.name, None)
-        };
-        if !self.processes.values().all(told) {
-            return Ok(Some(RestartStage::Announced(actor)));
-        }
-        match whom {
-            Participant::Client(place) if self.behaving => {
-                let behavior = Box::new(self.behavior_due(place));
-                self.order(actor, &Order::Behave { behavior }).await?;
-                let helpers = self.helpers.living().filter(|(_, helper)| helper.client == actor);
-                let helpers: Vec<_> = helpers.map(|(actor, helper)| (actor, helper.name.clone())).collect();
-                for (helper, name) in helpers {
-                    self.order_service(helper, &name).await?;
-                }
-            }
-            Participant::Client(_) => {}
-            Participant::Daemon(place) => {
-                let name = self.plan.lab.daemons[place].id.to_string();
-                self.order_service(actor, &name).await?;
-                self.order(actor, &Order::Serve).await?;
-            }
-            Participant::Helper(client, number) => {
-                let name = helper_name(&self.plan.lab.clients[client].id, number);
-                let client = self.order_service(actor, &name).await?;
-                self.order(client, &Order::Engage { helper: actor }).await?;
-            }
-        }
-        Ok(None)
+    /// Takes the only one on its way a step further.
+    fn step(restarts: &mut Restarts, now: u64, ready: Option<bool>, told: bool) -> Option<RestartStep> {
+        let all = restarts.take();
+        assert_eq!(all.len(), 1);
+        restarts.advance(all[0], now, |_, _| ready, || told)
+    }
+
+    #[test]
+    fn somebody_comes_back_step_by_step() {
+        let mut restarts = restarts();
+        restarts.plan(ALPHA, Span::from_nanos(5), 10);
+        let actor = Actor(9);
+        assert_eq!(step(&mut restarts, 14, None, true), None);
+        assert_eq!(step(&mut restarts, 15, None, true), Some(RestartStep::Start(ALPHA, actor)));
+        assert_eq!(restarts.process(ALPHA), 2);
+        assert_eq!(step(&mut restarts, 16, None, true), None, "it sets itself up");
+        assert_eq!(step(&mut restarts, 17, Some(true), true), Some(RestartStep::Announce(ALPHA, actor)));
+        assert_eq!(step(&mut restarts, 18, Some(true), false), None, "not everybody knows it");
+        assert!(restarts.expects(ALPHA));
+        assert_eq!(step(&mut restarts, 19, Some(true), true), Some(RestartStep::Behave(ALPHA, actor)));
+        assert!(restarts.is_empty());
+        assert_eq!(restarts.next_process(ALPHA), Actor(10), "a number is given once");
+    }
+
+    #[test]
+    fn who_dies_in_the_attempt_stays_away() {
+        let mut restarts = restarts();
+        restarts.plan(ALPHA, Span::default(), 0);
+        assert!(step(&mut restarts, 0, None, true).is_some());
+        assert_eq!(step(&mut restarts, 1, Some(false), true), None);
+        assert!(restarts.is_empty());
     }
 }

@@ -9,7 +9,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::Event;
+use super::event::Event;
 use crate::Failure;
 
 pub(super) fn listen_for_signals(report: &mpsc::Sender<Event>) -> Result<(), Failure> {

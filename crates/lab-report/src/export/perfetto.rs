@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, io};
 
 use lab_analysis::findings::Findings;
-use lab_model::{Bounded, EventKind, OperationKind};
+use lab_model::{Bounded, EventKind, OperationKind, PhaseKind};
 use lab_trace::{Decision, Entry, Notice, Operation, Record, Trace};
 
 use super::{index::Index, packets::*};
@@ -117,7 +117,7 @@ fn window(index: &Index<'_>, findings: &Findings, most: usize) -> (u64, u64) {
     if reads(0).count() <= most {
         return (0, u64::MAX);
     }
-    let storm = findings.phases.iter().find(|phase| phase.name == "storm");
+    let storm = findings.phases.iter().find(|phase| phase.kind == PhaseKind::Storm);
     let from = index.origin.saturating_add(storm.map_or(0, |phase| phase.began_ns));
     // Counts in thousandths of the rest of the run, so that the choice takes no memory for each decision.
     let step = (index.last.saturating_sub(from) / 1000).max(1);
@@ -279,7 +279,7 @@ impl Export<'_> {
     fn frame(&mut self, findings: &Findings) -> io::Result<()> {
         let phases = self.named(None, "phases")?;
         for phase in &findings.phases {
-            let name_iid = Some(self.out.names.number(&phase.name));
+            let name_iid = Some(self.out.names.number(phase.kind.name()));
             let begin =
                 TrackEvent { r#type: SLICE_BEGIN, name_iid, track_uuid: phases, ..TrackEvent::default() };
             self.out.event(phase.began_ns, begin)?;
@@ -595,8 +595,11 @@ impl Export<'_> {
     /// Cause chains as stacks, each weighted with the decisions at its end.
     fn chains(&mut self, findings: &Findings) -> io::Result<()> {
         let track_uuid = self.named(None, "cause chains")?;
-        let storm =
-            findings.phases.iter().find(|phase| phase.name == "storm").map_or(0, |phase| phase.began_ns);
+        let storm = findings
+            .phases
+            .iter()
+            .find(|phase| phase.kind == PhaseKind::Storm)
+            .map_or(0, |phase| phase.began_ns);
         let mut frames: BTreeMap<&str, u64> = BTreeMap::new();
         for (frame, iid) in findings.cascades.flame.iter().filter(|frame| frame.own > 0).zip(1_u64..) {
             let mut interned = InternedData::default();

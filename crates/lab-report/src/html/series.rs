@@ -1,6 +1,7 @@
 //! Rates, queues and headroom over time, with phases and faults shaded.
 
 use lab_analysis::findings::Findings;
+use lab_model::PhaseKind;
 
 use super::{
     palette,
@@ -40,16 +41,17 @@ fn background(svg: &mut Svg, plot: &Plot, findings: &Findings) {
     for (place, phase) in findings.phases.iter().enumerate() {
         let from = plot.across(float(phase.began_ns) / 1e9);
         let to = plot.across(float(phase.began_ns) / 1e9 + phase.seconds);
-        let class = if phase.name == "storm" {
+        let class = if phase.kind == PhaseKind::Storm {
             "phase storm"
         } else if place % 2 == 0 {
             "phase"
         } else {
             "phase odd"
         };
-        let tip = format!("{} from {} for {} s", phase.name, time(phase.began_ns), number(phase.seconds));
+        let tip =
+            format!("{} from {} for {} s", phase.kind.name(), time(phase.began_ns), number(phase.seconds));
         svg.rect([from, plot.y, to - from, plot.height], class, &tip);
-        svg.text(from + 5.0, plot.y - 8.0, Anchor::Start, "s", &fit(&phase.name, to - from));
+        svg.text(from + 5.0, plot.y - 8.0, Anchor::Start, "s", &fit(phase.kind.name(), to - from));
     }
     for fault in findings.faults.iter().take(FAULTS_MAX) {
         let x = plot.across(float(fault.at_ns) / 1e9);
@@ -156,7 +158,7 @@ pub(super) fn rate(findings: &Findings, id: &str) -> String {
 
 /// The largest rate from the storm's begin on.
 fn peak_of_storm(findings: &Findings, rates: &[f64]) -> f64 {
-    let Some(storm) = findings.phases.iter().find(|phase| phase.name == "storm") else { return 0.0 };
+    let Some(storm) = findings.phases.iter().find(|phase| phase.kind == PhaseKind::Storm) else { return 0.0 };
     let bucket = findings.series.bucket_ns.max(1);
     let first = usize::try_from(storm.began_ns.div_ceil(bucket)).unwrap_or(usize::MAX);
     rates.iter().skip(first).copied().fold(0.0, f64::max)

@@ -1,6 +1,7 @@
 //! Latency spectra: percentiles on both logarithmic axes, so that the tail has as much room as the middle.
 
 use lab_analysis::findings::Findings;
+use lab_model::PhaseKind;
 
 use super::{
     palette,
@@ -28,14 +29,14 @@ pub(super) fn phases(findings: &Findings, id: &str) -> String {
         .iter()
         .filter(|phase| !phase.spectrum.is_empty())
         .map(|phase| {
-            let (class, named) = match phase.name.as_str() {
-                "baseline" => ("l kw dashed", "kw"),
-                "control" => ("l kw", "kw"),
-                "external" => ("l heavy kw", "kw"),
-                "storm" => ("l heavy k1", "k1"),
-                _ => ("l kx", "kx"),
+            let (class, named) = match phase.kind {
+                PhaseKind::Baseline => ("l kw dashed", "kw"),
+                PhaseKind::Control => ("l kw", "kw"),
+                PhaseKind::External => ("l heavy kw", "kw"),
+                PhaseKind::Storm => ("l heavy k1", "k1"),
+                PhaseKind::Drain => ("l kx", "kx"),
             };
-            Curve { name: &phase.name, class: class.to_owned(), named, points: &phase.spectrum }
+            Curve { name: phase.kind.name(), class: class.to_owned(), named, points: &phase.spectrum }
         })
         .collect();
     draw(id, "Latency spectrum of root operations by phase", curves)

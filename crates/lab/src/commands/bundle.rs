@@ -63,8 +63,8 @@ fn extensions(
     Host::at(&lab.clients, into).map_err(failed)?;
     let (client, helper) = programs(places, lab, target)?;
     let program = lab_orchestrator::host_for(places.workspace()?, target)?;
-    let host = lab_bundle::package_host(&program, (&client, helper.as_deref()), &lab.clients, into)
-        .map_err(failed)?;
+    let host =
+        lab_bundle::package_host(&program, &client, helper.as_deref(), &lab.clients, into).map_err(failed)?;
     let signs = arguments.sign || is_for_apple_silicon(target);
     if signs {
         lab_bundle::sign_host_ad_hoc(&host).map_err(failed)?;

@@ -37,7 +37,7 @@ pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, ExitError> {
     let es_cache = arguments.es_cache.into();
     let options = Options { costs, es_cache, ..Options::new(&lab, kernel) };
     match (&arguments.seeds, arguments.find) {
-        (Some(seeds), Some(find)) => search(places, &lab, &options, (seeds, find), arguments),
+        (Some(seeds), Some(find)) => search(places, &lab, &options, seeds, find, arguments),
         (Some(seeds), None) => many(&lab, &options, seeds, parallel::threads(arguments.jobs), arguments.json),
         (None, _) => {
             let progress = terminal::Progress::new(&format!("simulating {}", lab.name));
@@ -88,7 +88,8 @@ fn search(
     places: &Places,
     lab: &Lab,
     options: &Options,
-    (seeds, find): (&RangeInclusive<u64>, Find),
+    seeds: &RangeInclusive<u64>,
+    find: Find,
     arguments: &Sim,
 ) -> Result<u8, ExitError> {
     let of_seed = |seed| if arguments.swarm { lab_sim::swarm(lab, seed) } else { lab.clone() };
@@ -124,19 +125,25 @@ fn search(
     if run(&found, seed) != first {
         return Err(ExitError::bug(format!("seed {seed} did not show the same run again")));
     }
-    report_hit(places, &found, options, &first, (find, count), arguments)?;
+    let hit = Hit { lab: &found, summary: &first, find, count };
+    report_hit(places, options, &hit, arguments)?;
     Ok(0)
 }
 
+/// The first seed that showed what was looked for.
+struct Hit<'a> {
+    /// The lab, with this seed.
+    lab: &'a Lab,
+    /// What it showed.
+    summary: &'a Summary,
+    find: Find,
+    /// Among how many seeds it was looked for.
+    count: usize,
+}
+
 /// Says which seed showed what was looked for, and how to see it again.
-fn report_hit(
-    places: &Places,
-    found: &Lab,
-    options: &Options,
-    summary: &Summary,
-    (find, count): (Find, usize),
-    arguments: &Sim,
-) -> Result<(), ExitError> {
+fn report_hit(places: &Places, options: &Options, hit: &Hit<'_>, arguments: &Sim) -> Result<(), ExitError> {
+    let &Hit { lab: found, summary, find, count } = hit;
     let (kernel, seed) = (options.kernel, found.seed);
     let yaml = arguments.swarm.then(|| lab_config::to_yaml(found));
     if let (Some(path), Some(yaml)) = (&arguments.output, &yaml) {

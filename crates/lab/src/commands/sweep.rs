@@ -87,7 +87,7 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, ExitError>
         Execution::Fanotify => {
             for (place, cell) in cells.iter().enumerate() {
                 results.complete(cell, |missing| {
-                    missing.iter().map(|&seed| live_trial(places, cell, seed, (place, cells.len()))).collect()
+                    missing.iter().map(|&seed| live_trial(places, cell, seed, place, cells.len())).collect()
                 })?;
             }
         }
@@ -113,16 +113,17 @@ fn ground(arguments: &Sweep) -> Result<Execution, ExitError> {
     }
 }
 
-/// One live run of a cell.
+/// One live run of a cell, which is at this place among so many.
 fn live_trial(
     places: &Places,
     cell: &Cell,
     seed: u64,
-    (place, of): (usize, usize),
+    place: usize,
+    count: usize,
 ) -> Result<Trial, ExitError> {
     let lab = Lab { seed, backend: BackendChoice::Fanotify, ..cell.lab.clone() };
     let settings: Vec<String> = cell.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    terminal::eprint(&format!("cell {} of {of}: {}, seed {seed}\n", place + 1, settings.join(" ")));
+    terminal::eprint(&format!("cell {} of {count}: {}, seed {seed}\n", place + 1, settings.join(" ")));
     let (folder, controlled) = up::live(places, &lab, &up::LiveOptions::USUAL)?;
     controlled?;
     Ok(trial_of(&lab_orchestrator::review(&folder)?.findings))
@@ -130,7 +131,7 @@ fn live_trial(
 
 /// What a run's report says, as a sweep keeps it.
 fn trial_of(findings: &Findings) -> Trial {
-    let storm = findings.phases.iter().find(|phase| phase.name == PhaseKind::Storm.name());
+    let storm = findings.phases.iter().find(|phase| phase.kind == PhaseKind::Storm);
     let latency = storm.map(|storm| &storm.op_latency_ns).filter(|latency| latency.count > 0);
     Trial {
         seed: findings.seed,

@@ -23,7 +23,7 @@ pub(super) fn not_begun(findings: &Findings) -> impl Iterator<Item = String> {
             format!(
                 "Of {} planned for {}, {} never began: {}. No latency counts them.",
                 agreeing(planned.planned, "operation that was", "operations that were"),
-                phase.name,
+                phase.kind.name(),
                 count(missing),
                 why.join(", ")
             )
@@ -52,7 +52,7 @@ pub(super) fn operations(findings: &Findings) -> Table {
         .map(|phase| {
             let measured = |value| Cell::measured(&phase.op_latency_ns, value);
             vec![
-                Cell::words(&phase.name),
+                Cell::words(phase.kind.name()),
                 Cell::number(phase.seconds),
                 Cell::count(phase.root_ops),
                 Cell::count(phase.root_ops_unfinished),
@@ -81,7 +81,7 @@ pub(super) fn processes(phases: &[Phase]) -> Option<Table> {
         Column::numbers("max"),
     ];
     let mut table = Table::new("Processes and threads of commands, from birth to end", columns);
-    let with = phases.iter().filter_map(|phase| Some((&phase.name, phase.processes.as_ref()?)));
+    let with = phases.iter().filter_map(|phase| Some((phase.kind.name(), phase.processes.as_ref()?)));
     table.rows = with
         .map(|(name, processes)| {
             let measured = |value| Cell::measured(&processes.lifetime_ns, value);

@@ -139,7 +139,7 @@ impl Comparison {
         };
         let storm = |value: fn(&Latency) -> u64| {
             figure(&|findings| {
-                let storm = findings.phases.iter().find(|phase| phase.name == PhaseKind::Storm.name())?;
+                let storm = findings.phases.iter().find(|phase| phase.kind == PhaseKind::Storm)?;
                 (storm.op_latency_ns.count > 0).then(|| units::float(value(&storm.op_latency_ns)))
             })
         };
