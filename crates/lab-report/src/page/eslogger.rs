@@ -6,7 +6,8 @@ use lab_analysis::{
     import::BACKEND,
 };
 
-use super::{Block, Cell, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, picture, run};
+use super::run::verdict::{origin, remark};
+use super::{Block, Cell, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, picture};
 use crate::{
     units::{count, counted, ratio, share, time},
     visible::visible,
@@ -23,7 +24,7 @@ pub(super) fn page(findings: &Findings) -> Page {
     sections.extend(findings.clients.first().map(files));
     sections.push(over_time(findings));
     sections.push(record(findings));
-    let mut origin = run::origin(findings);
+    let mut origin = origin(findings);
     // An import has neither.
     origin.retain(|(name, _)| !matches!(*name, "seed" | "deadline"));
     Page {
@@ -32,7 +33,7 @@ pub(super) fn page(findings: &Findings) -> Page {
         client: None,
         origin,
         verdict: verdict(findings),
-        findings: findings.findings.iter().map(run::remark).collect(),
+        findings: findings.findings.iter().map(remark).collect(),
         sections,
     }
 }
