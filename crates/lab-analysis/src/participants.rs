@@ -3,6 +3,7 @@
 pub(crate) mod admission;
 pub(crate) mod behavior_periods;
 pub(crate) mod lives;
+pub(crate) mod marks;
 pub(crate) mod policies;
 pub(crate) mod processes;
 pub(crate) mod products;

@@ -13,14 +13,14 @@ use lab_model::{AuthEvents, EventKind, FileId, LifeStep, NotifyEvents, ProcessId
 
 use crate::{
     Answer, Arena, Cache, Delivery, Facts, Gap, Grounds, Message, MessageHandler, MuteStep, Observer,
-    Question, RespondError, Responder, StepFailed, change_of_selection,
+    Question, RespondError, Responder, change_of_selection,
     message::{life_seen, life_told},
     notify::{Missing, Notices, facts_of},
     places::{Places, Seat, lock},
+    subscription::{NOT_CONNECTED, refused, resubscribe},
+    ticket::{BATCH_MAX, Stub, Ticket},
 };
 
-/// The most events handed over as one batch.
-pub(crate) const BATCH_MAX: usize = 1_024;
 /// The most steps in the lives of processes kept for [`Backend::lives`]; what comes beyond is counted as lost.
 const LIVES_MAX: usize = 8_192;
 /// The most processes that are remembered as known by their signature; those that come after are told of again
@@ -55,16 +55,6 @@ struct Seen {
 /// A backend that several owners have.
 #[derive(Debug)]
 pub struct Shared<B>(pub Arc<B>);
-
-/// Stands for one pending answer, or for something that the client was told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ticket(pub(crate) Stub);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Stub {
-    Question(Seat),
-    Notice(Seat),
-}
 
 /// What a backend counted beside the client's own trace.
 #[derive(Debug, Default)]
@@ -272,41 +262,9 @@ impl<R: Responder + 'static> EsBackend<R> {
 
 /// `ENOTSUP` as macOS numbers it.
 const NOT_SUPPORTED: u32 = 45;
-/// `ENOTCONN` as macOS numbers it.
-const NOT_CONNECTED: u32 = 57;
-/// `EIO`: the framework says no more than that it refused.
-const REFUSED: u32 = 5;
-
-/// A refusal as an error number.
-fn refused(result: Result<(), StepFailed>) -> Result<(), u32> {
-    result.map_err(|_| REFUSED)
-}
-
 /// The kinds of these events.
 fn kinds(events: AuthEvents) -> Vec<EventKind> {
     events.iter().map(EventKind::Auth).collect()
-}
-
-/// Changes what a connection is subscribed to. What is new comes first: for a moment too much is seen, never too little.
-pub(crate) fn resubscribe<R: Responder, O: Observer>(
-    handler: &MessageHandler<R, O>,
-    before: &[EventKind],
-    after: &[EventKind],
-) -> Result<(), u32> {
-    let only = |of: &[EventKind], not: &[EventKind]| -> Vec<EventKind> {
-        of.iter().filter(|kind| !not.contains(kind)).copied().collect()
-    };
-    let (new, gone) = (only(after, before), only(before, after));
-    if new.is_empty() && gone.is_empty() {
-        return Ok(());
-    }
-    let changed = handler.with(|responder| {
-        if !new.is_empty() {
-            responder.subscribe(&new)?;
-        }
-        if gone.is_empty() { Ok(()) } else { responder.unsubscribe(&gone) }
-    });
-    changed.ok_or(NOT_CONNECTED).and_then(refused)
 }
 
 /// Answers what is still open when the client's reader goes away, by a panic for instance.

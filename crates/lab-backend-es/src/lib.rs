@@ -17,11 +17,13 @@ mod notify;
 mod places;
 mod probe;
 mod sequence;
+mod subscription;
+mod ticket;
 mod version;
 mod window;
 
 pub use advice::{Advice, NewClientResult, RespondError};
-pub use backend::{Counts, EsBackend, Shared, Ticket};
+pub use backend::{Counts, EsBackend, Shared};
 #[cfg(target_os = "macos")]
 pub use darwin::{ConnectError, EsClient, EsMessage, EsResponder, now, timebase};
 pub use lab_model::ProcessId;
@@ -33,5 +35,6 @@ pub use mute::{
 pub use notify::Missing;
 pub use probe::Probed;
 pub use sequence::{Gap, Sequences};
+pub use ticket::Ticket;
 pub use version::{InvalidVersion, SystemVersion};
 pub use window::Window;

@@ -14,9 +14,10 @@ use lab_client_core::{DroppedNotifications, FileFacts, Listener, Notification};
 use lab_model::{EventKind, FileId, NotifyEvents, Signature};
 
 use crate::{
-    Answer, Cache, Delivery, Facts, Gap, Message, MessageHandler, Notice, Observer, Responder, Ticket,
-    backend::{BATCH_MAX, Stub, resubscribe},
+    Answer, Cache, Delivery, Facts, Gap, Message, MessageHandler, Notice, Observer, Responder,
     places::{Places, Seat, lock},
+    subscription::resubscribe,
+    ticket::{BATCH_MAX, Stub, Ticket},
 };
 
 /// Counts the notices that were lost since it was last asked.

@@ -15,47 +15,13 @@ use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Inta
 use lab_model::{AuthEvents, EventKind, FileId, NotifyEvents, ThreadId, Verdict};
 
 use crate::{
-    event::{EVENT_BYTES, Metadata, UnknownLayout, events},
+    error::{GroupError, error_number, init_error, version_failure},
+    event::{Metadata, events},
     names::Names,
     notices::Notices,
     sys::{self, ANSWERS_MAX, Response},
+    token::{EventFd, READ_BYTES},
 };
-
-/// Bytes of one read: as many events as one `writev` can answer.
-pub(crate) const READ_BYTES: usize = ANSWERS_MAX * EVENT_BYTES;
-
-/// The descriptor that came with an event: stands for the pending answer, and is the file itself. Negative for a notice of
-/// a name, which comes without one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventFd(pub(crate) RawFd);
-
-/// Why a group could not be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum GroupError {
-    /// The process may not have one.
-    #[error("fanotify permission events need CAP_SYS_ADMIN in the initial user namespace")]
-    Privilege,
-    /// The kernel was built without.
-    #[error("this kernel has no fanotify permission events (CONFIG_FANOTIFY_ACCESS_PERMISSIONS)")]
-    Absent,
-    /// This user has as many groups as allowed.
-    #[error("all fanotify groups of this user are taken (fs.fanotify.max_user_groups)")]
-    TooMany,
-    /// The arena is not a file system of the lab's own.
-    #[error("{path} is not a tmpfs or ramfs of the lab's own, and nothing else may be marked")]
-    NotAnArena {
-        /// The path.
-        path: String,
-    },
-    /// Another failure.
-    #[error("{operation} failed: {source}")]
-    Other {
-        /// What was tried.
-        operation: &'static str,
-        /// The failure.
-        source: io::Error,
-    },
-}
 
 /// The magic number of a ramfs (linux/magic.h), which libc does not name.
 const RAMFS_MAGIC: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0x8584_58f6);
@@ -163,19 +129,6 @@ impl Group {
                 from += 1;
             }
         }
-    }
-}
-
-pub(crate) fn error_number(error: &io::Error) -> u32 {
-    error.raw_os_error().unwrap_or(libc::EIO).unsigned_abs()
-}
-
-pub(crate) fn init_error(source: io::Error) -> GroupError {
-    match source.raw_os_error() {
-        Some(libc::EPERM) => GroupError::Privilege,
-        Some(libc::ENOSYS | libc::EINVAL) => GroupError::Absent,
-        Some(libc::EMFILE) => GroupError::TooMany,
-        _ => GroupError::Other { operation: "fanotify_init", source },
     }
 }
 
@@ -353,11 +306,6 @@ impl Backend for Group {
             }
         }
     }
-}
-
-/// A kernel whose events this code does not read.
-pub(crate) fn version_failure(UnknownLayout(version): UnknownLayout) -> BackendError {
-    BackendError { operation: "fanotify version check", code: version.into() }
 }
 
 fn owned(metadata: &Metadata) -> Event<EventFd> {

@@ -15,6 +15,7 @@
 #![cfg(target_os = "linux")]
 
 pub mod confine;
+mod error;
 pub mod event;
 pub mod foreign;
 mod group;
@@ -22,5 +23,8 @@ mod names;
 mod notices;
 pub mod probe;
 mod sys;
+mod token;
 
-pub use group::{EventFd, Group, GroupError};
+pub use error::GroupError;
+pub use group::Group;
+pub use token::EventFd;

@@ -23,9 +23,10 @@ use lab_client_core::{FileFacts, Notification};
 use lab_model::{FileId, NotifyEvents, ThreadId};
 
 use crate::{
-    EventFd, GroupError,
+    error::GroupError,
     event::{Metadata, Named},
     sys,
+    token::EventFd,
 };
 
 /// `FAN_REPORT_DFID_NAME_TARGET` (Linux 5.17): with the folder and the name, and with the file itself.

@@ -18,11 +18,11 @@ use lab_client_core::{BackendError, DroppedNotifications, Listener, Notification
 use lab_model::{NotifyEvent, NotifyEvents, ThreadId};
 
 use crate::{
-    EventFd, GroupError,
+    error::{GroupError, error_number, init_error, version_failure},
     event::{EVENT_BYTES, Metadata, events},
-    group::{READ_BYTES, error_number, init_error, version_failure},
     names::Names,
     sys,
+    token::{EventFd, READ_BYTES},
 };
 
 /// `FAN_REPORT_FD_ERROR` (Linux 6.13, linux/fanotify.h), which libc does not name yet: an event whose file could not be

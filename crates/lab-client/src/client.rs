@@ -12,15 +12,15 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use crossbeam_queue::ArrayQueue;
-use lab_client_core::{Backend, FileFacts, Policy};
-use lab_model::{Actor, Behavior, EventKind, Role};
+use lab_client_core::{Backend, Policy};
+use lab_model::{Actor, Behavior, Role};
 use lab_process::{
-    Arena, Control, ControlWriter, Gate, Paths, clock, create_trace,
+    Arena, Control, ControlWriter, Gate, clock, create_trace,
     privileges::{self, Capability, Kept, Programs},
     process_id, thread_id,
 };
 use lab_protocol::{Assignment, ClientAssignment, HelperReady, Order, PROTOCOL, Reply, Welcome};
-use lab_trace::{Counter, Loss, LossKind, PENDING_SLOTS, RecordId, ThreadMark, ThreadPurpose, TraceWriter};
+use lab_trace::{Counter, Loss, LossKind, PENDING_SLOTS, ThreadMark, ThreadPurpose, TraceWriter};
 
 use crate::{
     housekeeper,
@@ -29,7 +29,8 @@ use crate::{
     pending::PendingTable,
     queue::WorkQueue,
     settings::{Participants, Published, Settings},
-    worker::{Job, Worker},
+    shared::{AdmissionRules, Client, Decisions, Events, Means, WORKER_PLACES, Watch},
+    worker::Worker,
     worker_processes::WorkerProcesses,
 };
 
@@ -44,61 +45,16 @@ const PENDING_MAX: u32 = 4096;
 #[cfg(target_os = "macos")]
 const NOTICES_MAX: u32 = 16_384;
 
-/// The reader's place at the gate.
-pub(crate) const READER_PLACE: usize = 0;
-/// The housekeeper's place at the gate.
-pub(crate) const HOUSEKEEPER_PLACE: usize = 1;
-/// The place of the first worker at the gate.
-pub(crate) const WORKER_PLACES: usize = 2;
-
-/// What the threads of a client share.
-pub(crate) struct Shared<B: Backend> {
-    pub(crate) actor: Actor,
-    pub(crate) seed: u64,
-    /// How many workers there are.
-    pub(crate) workers: usize,
-    pub(crate) backend: B,
-    pub(crate) trace: TraceWriter,
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) settings: Published,
-    pub(crate) pending: PendingTable<B::Token>,
-    pub(crate) queue: WorkQueue<Job<B::Token>>,
-    pub(crate) answered: ArrayQueue<(B::Token, RecordId)>,
-    pub(crate) paths: Arc<Paths>,
-    pub(crate) arena: Arena,
-    pub(crate) outside: WorkerProcesses,
-    pub(crate) lost_events: AtomicU64,
-    pub(crate) watches_time: AtomicBool,
-    /// Answers that the kernel has refused to keep.
-    pub(crate) not_kept: AtomicU64,
-    /// The kernel has refused to let an event's file be read; said once.
-    pub(crate) unreadable: AtomicBool,
-}
-
-impl<B: Backend> Shared<B> {
-    /// Passes an answered event on to the housekeeper, or looks at it here when there are too many.
-    pub(crate) fn resolve(&self, token: B::Token, record: RecordId) {
-        if let Err((token, record)) = self.answered.push((token, record)) {
-            self.look_at(token, record);
-            self.backend.release(token);
-        }
-    }
-
-    /// Has the kernel keep the answer to an event. A refusal is counted, and the housekeeper tells of it.
-    pub(crate) fn cache_answer(&self, token: B::Token, event: EventKind) {
-        if self.backend.cache_answer(token, event).is_err() {
-            self.not_kept.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Finds out which file an event was about and records it.
-    pub(crate) fn look_at(&self, token: B::Token, record: RecordId) {
-        let facts = self.backend.file(token, &|file| self.paths.wants(file));
-        let target = |facts: FileFacts| self.paths.target(&self.trace, facts.file, facts.path.as_deref());
-        if let Some(target) = facts.and_then(target) {
-            self.trace.decision_target(record, &target);
-        }
-    }
+/// What a client has before it has its kernel.
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "macos")),
+    expect(dead_code, reason = "no backend needs it there yet")
+)]
+struct Start<'a> {
+    welcome: &'a Welcome,
+    assignment: &'a ClientAssignment,
+    trace: TraceWriter,
+    outside: WorkerProcesses,
 }
 
 /// Follows the orchestrator's orders until it says that it is over.
@@ -137,7 +93,7 @@ fn start(
         lab_backend_fanotify::Group::create(Path::new(&welcome.arena))?.observing(assignment.notifies)
     })??;
     let queue = Some(group.descriptor());
-    serve(control, welcome, assignment, (trace, outside), group, queue)
+    serve(control, Start { welcome, assignment, trace, outside }, group, queue)
 }
 
 #[cfg(target_os = "macos")]
@@ -158,7 +114,7 @@ fn start(
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
     let client = EsClient::open(&backend, &arena, Cache::Off)?;
     let listener = listens.then(|| EsClient::listen(&backend, &arena)).transpose()?;
-    let outcome = serve(control, welcome, assignment, (trace, outside), Shared(backend), None);
+    let outcome = serve(control, Start { welcome, assignment, trace, outside }, Shared(backend), None);
     // Deleted on the thread that connected them; what is still pending is allowed.
     drop((listener, client));
     outcome
@@ -192,14 +148,8 @@ fn start(
     not(any(target_os = "linux", target_os = "macos")),
     expect(dead_code, reason = "no backend calls it there yet")
 )]
-fn serve<B: Backend>(
-    control: &mut Control,
-    welcome: &Welcome,
-    assignment: &ClientAssignment,
-    (trace, outside): (TraceWriter, WorkerProcesses),
-    backend: B,
-    queue: Option<i32>,
-) -> Result<()> {
+fn serve<B: Backend>(control: &mut Control, start: Start<'_>, backend: B, queue: Option<i32>) -> Result<()> {
+    let Start { welcome, assignment, trace, outside } = start;
     let workers = assignment.workers_max.max(1);
     let helpers = outside.ready.clone();
     let helper_actors: Vec<Actor> = helpers.iter().map(|helper| helper.actor).collect();
@@ -207,32 +157,39 @@ fn serve<B: Backend>(
         policy: policy(&assignment.behavior, assignment, &[]),
         participants: Participants::new(welcome.actor, [], Vec::new(), helper_actors.clone()),
     };
-    let shared = Arc::new(Shared {
-        actor: welcome.actor,
-        seed: welcome.seed,
-        workers: usize::from(workers),
-        backend,
-        trace,
-        // The observer comes last.
-        gate: Arc::new(Gate::new(WORKER_PLACES + usize::from(workers) + 1)),
-        settings: Published::new(settings),
-        pending: PendingTable::new(),
-        queue: WorkQueue::new(2 * PENDING_SLOTS, usize::from(workers)),
-        answered: ArrayQueue::new(ANSWERED_MAX),
-        paths: Arc::default(),
-        arena: Arena::new(&welcome.arena, assignment.workload.clone()),
-        outside,
-        lost_events: AtomicU64::new(0),
-        watches_time: AtomicBool::new(false),
-        not_kept: AtomicU64::new(0),
-        unreadable: AtomicBool::new(false),
-    });
+    let client = Client {
+        events: Arc::new(Events {
+            actor: welcome.actor,
+            backend,
+            trace,
+            // The observer comes last.
+            gate: Arc::new(Gate::new(WORKER_PLACES + usize::from(workers) + 1)),
+            paths: Arc::default(),
+            answered: ArrayQueue::new(ANSWERED_MAX),
+            not_kept: AtomicU64::new(0),
+        }),
+        decisions: Arc::new(Decisions {
+            pending: PendingTable::new(),
+            queue: WorkQueue::new(2 * PENDING_SLOTS, usize::from(workers)),
+        }),
+        admission: Arc::new(AdmissionRules {
+            settings: Published::new(settings),
+            seed: welcome.seed,
+            workers: usize::from(workers),
+        }),
+        means: Arc::new(Means {
+            arena: Arena::new(&welcome.arena, assignment.workload.clone()),
+            outside,
+            unreadable: AtomicBool::new(false),
+        }),
+        watch: Arc::new(Watch::default()),
+    };
     // Each worker that the behaviour does not need takes itself out.
-    shared.trace.board().set(Counter::Workers, u64::from(workers));
-    apply(&shared, &assignment.behavior)?;
+    client.events.trace.board().set(Counter::Workers, u64::from(workers));
+    apply(&client, &assignment.behavior)?;
     // From here on it marks and nothing else, for which this thread alone keeps what it takes.
     privileges::keep_in_reserve(&[Capability::Administer])?;
-    let threads = start_threads(&shared, workers, !assignment.notifies.is_empty(), &control.writer())?;
+    let threads = start_threads(&client, workers, !assignment.notifies.is_empty(), &control.writer())?;
     // Its own threads are known before the first event can come from one of them: workers only act on events, and
     // helpers only on requests.
     let own = threads.iter().map(|&tid| (tid, welcome.actor));
@@ -242,63 +199,68 @@ fn serve<B: Backend>(
     };
     let own = own.chain(helpers.iter().flat_map(of_helper));
     let participants = Participants::new(welcome.actor, own, vec![welcome.actor], helper_actors);
-    let current = shared.settings.current();
-    shared.settings.publish(Settings { policy: current.policy.clone(), participants });
+    let current = client.admission.settings.current();
+    client.admission.settings.publish(Settings { policy: current.policy.clone(), participants });
     control.writer().reply(&Reply::Ready { pid: process_id(), threads, queue, helpers })?;
-    follow(control, assignment, &shared)
+    follow(control, assignment, &client)
 }
 
 fn follow<B: Backend>(
     control: &mut Control,
     assignment: &ClientAssignment,
-    shared: &Shared<B>,
+    client: &Client<B>,
 ) -> Result<()> {
     let mut known: Vec<(String, Actor)> = Vec::new();
     loop {
-        let current = shared.settings.current();
+        let current = client.admission.settings.current();
         match control.order()? {
             Order::Participants { threads, clients, names } => {
                 let participants = current.participants.among(threads, clients);
                 known = names;
                 let policy = policy(current.policy.behavior(), assignment, &known);
-                shared.settings.publish(Settings { policy, participants });
+                client.admission.settings.publish(Settings { policy, participants });
             }
             Order::Behave { behavior } => {
                 let policy = policy(&behavior, assignment, &known);
-                shared.settings.publish(Settings { policy, participants: current.participants.clone() });
-                apply(shared, &behavior)?;
+                client
+                    .admission
+                    .settings
+                    .publish(Settings { policy, participants: current.participants.clone() });
+                apply(client, &behavior)?;
             }
             Order::Finish => {
                 // What goes on after this moment is in flight at the run's end: neither recorded nor lost.
-                shared.gate.shut();
-                while let Some((token, record)) = shared.answered.pop() {
-                    shared.look_at(token, record);
+                client.events.gate.shut();
+                while let Some((token, record)) = client.events.answered.pop() {
+                    client.events.look_at(token, record);
                 }
-                housekeeper::record_lives(shared, &mut Vec::new());
-                let unread = shared.backend.unread_notices();
+                client.events.record_lives(&mut Vec::new());
+                let unread = client.events.backend.unread_notices();
                 if unread > 0 {
                     let kind = LossKind::NoticesUnread;
-                    shared.trace.loss(&Loss { at: clock::now(), kind, count: unread });
+                    client.events.trace.loss(&Loss { at: clock::now(), kind, count: unread });
                 }
-                shared.trace.close(clock::now())?;
-                shared.outside.end();
-                return Ok(control.writer().reply(&Reply::Closed { lost: shared.trace.lost() })?);
+                client.events.trace.close(clock::now())?;
+                client.means.outside.end();
+                return Ok(control.writer().reply(&Reply::Closed { lost: client.events.trace.lost() })?);
             }
             Order::StartHelper { welcome } => {
                 let participants = current.participants.with_helper(welcome.actor);
-                shared.settings.publish(Settings { policy: current.policy.clone(), participants });
+                client.admission.settings.publish(Settings { policy: current.policy.clone(), participants });
                 let program = assignment.helpers.as_ref().map(|helpers| helpers.program.as_str());
                 let program = program.context("a client without helpers cannot start one again")?;
-                let started = shared.outside.start_again(program, &welcome, &control.writer());
+                let started = client.means.outside.start_again(program, &welcome, &control.writer());
                 tell_failure(control, welcome.actor, started)?;
             }
             Order::Connect { with, channels } => match control.channels(channels) {
-                Ok(channels) => shared.outside.connect(with, channels)?,
+                Ok(channels) => client.means.outside.connect(with, channels)?,
                 // Without them its requests fail, and are recorded so.
                 Err(error) => tracing::warn!("a daemon cannot be reached: {error}"),
             },
-            Order::Engage { helper } => tell_failure(control, helper, shared.outside.engage(helper))?,
-            Order::Work { helper: Some(helper), service } => shared.outside.instruct(helper, service)?,
+            Order::Engage { helper } => tell_failure(control, helper, client.means.outside.engage(helper))?,
+            Order::Work { helper: Some(helper), service } => {
+                client.means.outside.instruct(helper, service)?
+            }
             order => bail!("a client cannot follow the order {order:?}"),
         }
         control.writer().reply(&Reply::Done)?;
@@ -317,23 +279,24 @@ fn policy(behavior: &Behavior, assignment: &ClientAssignment, names: &[(String, 
         .among(names.iter().map(|(name, actor)| (name.as_str(), *actor)))
 }
 
-fn apply<B: Backend>(shared: &Shared<B>, behavior: &Behavior) -> Result<()> {
-    shared.watches_time.store(behavior.answer_by_percent.is_some(), Ordering::Relaxed);
-    shared.queue.limit(usize::from(behavior.concurrency.get()));
-    privileges::with(&[Capability::Administer], || mark(shared, behavior))?
+fn apply<B: Backend>(client: &Client<B>, behavior: &Behavior) -> Result<()> {
+    client.watch.watches_time.store(behavior.answer_by_percent.is_some(), Ordering::Relaxed);
+    client.decisions.queue.limit(usize::from(behavior.concurrency.get()));
+    privileges::with(&[Capability::Administer], || mark(client, behavior))?
 }
 
 /// Has the kernel ask and tell about what the behaviour wants.
-fn mark<B: Backend>(shared: &Shared<B>, behavior: &Behavior) -> Result<()> {
-    shared.backend.subscribe(behavior.subscribe).map_err(|error| {
+fn mark<B: Backend>(client: &Client<B>, behavior: &Behavior) -> Result<()> {
+    client.events.backend.subscribe(behavior.subscribe).map_err(|error| {
         anyhow!("cannot subscribe to {:?} events: {}", behavior.subscribe, description(error))
     })?;
-    shared
+    client
+        .events
         .backend
         .notify(behavior.notify)
         .map_err(|error| anyhow!("cannot be told of {:?}: {}", behavior.notify, description(error)))?;
-    let muted = behavior.mute.paths.iter().map(|path| shared.arena.whole(path.as_bytes()));
-    shared.backend.mute(&muted.collect::<Vec<_>>()).map_err(|(path, error)| {
+    let muted = behavior.mute.paths.iter().map(|path| client.means.arena.whole(path.as_bytes()));
+    client.events.backend.mute(&muted.collect::<Vec<_>>()).map_err(|(path, error)| {
         anyhow!("cannot mute {}: {}", String::from_utf8_lossy(&path), description(error))
     })
 }
@@ -344,7 +307,7 @@ fn description(error: u32) -> &'static str {
 
 /// Starts the workers, the housekeeper and, last, the reader; returns the IDs of all threads.
 fn start_threads<B: Backend>(
-    shared: &Arc<Shared<B>>,
+    client: &Client<B>,
     workers: u16,
     notifies: bool,
     writer: &ControlWriter,
@@ -361,42 +324,44 @@ fn start_threads<B: Backend>(
         thread::Builder::new().name(name).spawn(body).context("cannot start a thread")
     };
     for number in 0..workers {
-        let shared = Arc::clone(shared);
+        let (events, decisions) = (Arc::clone(&client.events), Arc::clone(&client.decisions));
+        let means = Arc::clone(&client.means);
         spawn(
             format!("worker-{number}"),
             Box::new(move |announce| {
-                shared.queue.register(usize::from(number));
-                register(&shared.trace, announce, ThreadPurpose::Worker, number);
-                Worker::new(shared, number).run()
+                decisions.queue.register(usize::from(number));
+                register(&events.trace, announce, ThreadPurpose::Worker, number);
+                Worker::new(events, decisions, means, number).run()
             }),
         )?;
     }
-    let housekept = Arc::clone(shared);
+    let (events, decisions) = (Arc::clone(&client.events), Arc::clone(&client.decisions));
+    let watch = Arc::clone(&client.watch);
     spawn(
         "housekeeper".to_owned(),
         Box::new(move |announce| {
-            register(&housekept.trace, announce, ThreadPurpose::Housekeeper, 0);
-            housekeeper::run(&housekept)
+            register(&events.trace, announce, ThreadPurpose::Housekeeper, 0);
+            housekeeper::run(&events, &decisions, &watch)
         }),
     )?;
     if notifies {
-        let (observed, writer) = (Arc::clone(shared), writer.clone());
+        let (events, writer) = (Arc::clone(&client.events), writer.clone());
+        let mut watcher = Watcher::new(client, WORKER_PLACES + usize::from(workers));
         let body = Box::new(move |announce: &mpsc::Sender<u64>| {
-            register(&observed.trace, announce, ThreadPurpose::Observer, 0);
-            let mut watcher = Watcher::new(Arc::clone(&observed), WORKER_PLACES + usize::from(workers));
-            if let Err(error) = observed.backend.observe(&mut watcher) {
+            register(&events.trace, announce, ThreadPurpose::Observer, 0);
+            if let Err(error) = events.backend.observe(&mut watcher) {
                 fail(&writer, format!("the kernel tells no more: {error}"));
             }
         });
         spawn("observer".to_owned(), body)?;
     }
-    let (read, writer) = (Arc::clone(shared), writer.clone());
+    let (events, writer) = (Arc::clone(&client.events), writer.clone());
+    let mut reader = Reader::new(client);
     spawn(
         "reader".to_owned(),
         Box::new(move |announce| {
-            register(&read.trace, announce, ThreadPurpose::Reader, 0);
-            let mut reader = Reader::new(Arc::clone(&read));
-            let message = match read.backend.receive(&mut reader) {
+            register(&events.trace, announce, ThreadPurpose::Reader, 0);
+            let message = match events.backend.receive(&mut reader) {
                 Ok(()) => format!("the kernel gives no more events; {} were lost", reader.lost_events()),
                 Err(error) => error.to_string(),
             };
@@ -404,7 +369,7 @@ fn start_threads<B: Backend>(
             fail(&writer, message);
         }),
     )?;
-    register(&shared.trace, &announce, ThreadPurpose::Control, 0);
+    register(&client.events.trace, &announce, ThreadPurpose::Control, 0);
     let count = usize::from(workers) + 3 + usize::from(notifies);
     (0..count).map(|_| announced.recv().context("a thread ended while it started")).collect()
 }

@@ -3,17 +3,17 @@
 //! It finds out which files the answered events were about and lets go of them, grows the trace ahead of the
 //! writers, and answers decisions whose deadline budget has run out.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    thread,
-};
+use std::{sync::atomic::Ordering, thread};
 
 use lab_client_core::{Backend, Rounds};
-use lab_model::{Approval, ProcessLife, Ticks, Verdict};
+use lab_model::{Approval, Ticks, Verdict};
 use lab_process::clock;
 use lab_trace::{Counter, DecisionEnd, Loss, LossKind};
 
-use crate::client::{HOUSEKEEPER_PLACE, Shared};
+use crate::{
+    pending::PendingTable,
+    shared::{Decisions, Events, HOUSEKEEPER_PLACE, Watch},
+};
 
 /// Events that are let go of together.
 const RELEASE_AT_ONCE: usize = 64;
@@ -31,29 +31,29 @@ struct Noted {
 }
 
 /// Works for ever; the process's end is the housekeeper's.
-pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
+pub(crate) fn run<B: Backend>(events: &Events<B>, decisions: &Decisions<B::Token>, watch: &Watch) -> ! {
     let mut noted = Noted::default();
     let mut rounds = Rounds::default();
     let mut done = Vec::with_capacity(RELEASE_AT_ONCE);
     let mut lives = Vec::new();
     loop {
-        shared.gate.enter(HOUSEKEEPER_PLACE);
-        let mut events = 0;
-        while events < ROUND_MAX
-            && let Some((token, record)) = shared.answered.pop()
+        events.gate.enter(HOUSEKEEPER_PLACE);
+        let mut count = 0;
+        while count < ROUND_MAX
+            && let Some((token, record)) = events.answered.pop()
         {
-            shared.look_at(token, record);
+            events.look_at(token, record);
             done.push(token);
-            events += 1;
+            count += 1;
             if done.len() == RELEASE_AT_ONCE {
-                shared.backend.release_all(&mut done);
+                events.backend.release_all(&mut done);
                 done.clear();
             }
         }
-        shared.backend.release_all(&mut done);
+        events.backend.release_all(&mut done);
         done.clear();
-        let mut urgent = fall_back(shared, clock::now());
-        match shared.trace.grow() {
+        let mut urgent = fall_back(events, &decisions.pending, clock::now());
+        match events.trace.grow() {
             Ok(grown) => urgent |= grown,
             Err(error) if !noted.trace_full => {
                 noted.trace_full = true;
@@ -61,58 +61,50 @@ pub(crate) fn run<B: Backend>(shared: &Arc<Shared<B>>) -> ! {
             }
             Err(_) => {}
         }
-        record_lives(shared, &mut lives);
-        note_losses(shared, &mut noted);
-        shared.gate.leave(HOUSEKEEPER_PLACE);
-        urgent |= shared.watches_time.load(Ordering::Relaxed);
-        let nap = rounds.nap_after(events, urgent);
-        if events < ROUND_MAX {
+        events.record_lives(&mut lives);
+        note_losses(events, watch, &mut noted);
+        events.gate.leave(HOUSEKEEPER_PLACE);
+        urgent |= watch.watches_time.load(Ordering::Relaxed);
+        let nap = rounds.nap_after(count, urgent);
+        if count < ROUND_MAX {
             thread::sleep(nap.duration());
         }
     }
 }
 
-/// Records what the kernel told of the lives of processes; `lives` is room for it.
-pub(crate) fn record_lives<B: Backend>(shared: &Shared<B>, lives: &mut Vec<ProcessLife>) {
-    shared.backend.lives(lives);
-    for life in lives.drain(..) {
-        shared.trace.life(&life);
-    }
-}
-
 /// Answers what is nearly overdue; true when there was anything.
-fn fall_back<B: Backend>(shared: &Shared<B>, now: Ticks) -> bool {
+fn fall_back<B: Backend>(events: &Events<B>, pending: &PendingTable<B::Token>, now: Ticks) -> bool {
     let mut any = false;
-    for overdue in shared.pending.overdue(now) {
+    for overdue in pending.overdue(now) {
         any = true;
         // Answered, so no longer pending, even though its task may go on.
-        shared.trace.board().settle(usize::from(overdue.slot));
+        events.trace.board().settle(usize::from(overdue.slot));
         let answered = clock::now();
-        let error = shared.backend.answer(overdue.token, Verdict::Allow).err().unwrap_or(0);
+        let error = events.backend.answer(overdue.token, Verdict::Allow).err().unwrap_or(0);
         let (verdict, approval) = (Verdict::Allow, Approval::DeadlineFallback);
         let end = DecisionEnd { started: None, answered, verdict, approval, error };
-        shared.trace.end_decision(overdue.record, &end);
-        shared.trace.board().add(Counter::Fallbacks, 1);
+        events.trace.end_decision(overdue.record, &end);
+        events.trace.board().add(Counter::Fallbacks, 1);
     }
     any
 }
 
-fn note_losses<B: Backend>(shared: &Shared<B>, noted: &mut Noted) {
-    let lost = shared.lost_events.load(Ordering::Relaxed);
+fn note_losses<B: Backend>(events: &Events<B>, watch: &Watch, noted: &mut Noted) {
+    let lost = watch.lost_events.load(Ordering::Relaxed);
     if lost > noted.lost_events {
-        shared.trace.loss(&Loss {
+        events.trace.loss(&Loss {
             at: clock::now(),
             kind: LossKind::Events,
             count: lost - noted.lost_events,
         });
         noted.lost_events = lost;
     }
-    if !noted.not_kept && shared.not_kept.load(Ordering::Relaxed) > 0 {
+    if !noted.not_kept && events.not_kept.load(Ordering::Relaxed) > 0 {
         noted.not_kept = true;
         tracing::warn!("the kernel does not keep answers: this client is asked again and again");
     }
-    if !noted.paths_full && shared.paths.full() {
+    if !noted.paths_full && events.paths.full() {
         noted.paths_full = true;
-        shared.trace.loss(&Loss { at: clock::now(), kind: LossKind::Paths, count: 1 });
+        events.trace.loss(&Loss { at: clock::now(), kind: LossKind::Paths, count: 1 });
     }
 }

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use lab_client_core::{Admission, Backend, Disposition, Event, Intake, Judge, Question, Task};
-use lab_model::{Actor, Approval, EventKind, SubjectClass, ThreadId, Ticks, Verdict};
+use lab_model::{Approval, EventKind, Ticks, Verdict};
 use lab_process::clock;
 use lab_trace::{Counter, DecisionBegin, DecisionEnd, RecordId};
 
 use crate::{
-    client::{READER_PLACE, Shared},
-    settings::{Followed, Settings},
-    worker::{Job, PendingAnswer},
+    job::{Job, PendingAnswer},
+    settings::Followed,
+    shared::{AdmissionRules, Client, Decisions, Events, READER_PLACE, Watch},
 };
 
 /// The most events of one batch, as the backends read them.
@@ -20,12 +20,15 @@ const BATCH_MAX: usize = 1024;
 
 /// The reader's own state.
 pub(crate) struct Reader<B: Backend> {
-    shared: Arc<Shared<B>>,
+    events: Arc<Events<B>>,
+    decisions: Arc<Decisions<B::Token>>,
+    admission: Arc<AdmissionRules>,
+    watch: Arc<Watch>,
     followed: Followed,
     read: Ticks,
     answered: Ticks,
     reads: u64,
-    events: u64,
+    count: u64,
     lost: u64,
     inside: bool,
     batch: Vec<Answered<B::Token>>,
@@ -42,16 +45,19 @@ struct Answered<T> {
 }
 
 impl<B: Backend> Reader<B> {
-    pub(crate) fn new(shared: Arc<Shared<B>>) -> Reader<B> {
-        let followed = Followed::new(&shared.settings);
+    pub(crate) fn new(client: &Client<B>) -> Reader<B> {
+        let followed = Followed::new(&client.admission.settings);
         let batch = Vec::with_capacity(BATCH_MAX);
         Reader {
-            shared,
+            events: Arc::clone(&client.events),
+            decisions: Arc::clone(&client.decisions),
+            admission: Arc::clone(&client.admission),
+            watch: Arc::clone(&client.watch),
             followed,
             read: Ticks(0),
             answered: Ticks(0),
             reads: 0,
-            events: 0,
+            count: 0,
             lost: 0,
             inside: false,
             batch,
@@ -66,13 +72,13 @@ impl<B: Backend> Reader<B> {
     /// Passes the gate, once for all events that are answered together.
     fn enter(&mut self) {
         if !self.inside {
-            self.shared.gate.enter(READER_PLACE);
+            self.events.gate.enter(READER_PLACE);
             self.inside = true;
         }
     }
 
     fn leave(&mut self) {
-        self.shared.gate.leave(READER_PLACE);
+        self.events.gate.leave(READER_PLACE);
         self.inside = false;
     }
 
@@ -81,42 +87,30 @@ impl<B: Backend> Reader<B> {
         event: &Event<B::Token>,
         record: RecordId,
         task: Task,
-        (keep, judge): (bool, Option<Judge>),
+        keep: bool,
+        judge: Option<Judge>,
         answer_by: Option<Ticks>,
     ) -> bool {
-        let shared = &self.shared;
-        let Some(slot) = shared.pending.take() else { return false };
+        let (events, decisions) = (&self.events, &self.decisions);
+        let Some(slot) = decisions.pending.take() else { return false };
         // On the board before the race opens: whoever wins the race takes it off again.
-        shared.trace.board().pend(usize::from(slot), self.read, record.0, event.subject.tid);
-        let ticket = shared.pending.open(slot, record, event.token, answer_by);
+        events.trace.board().pend(usize::from(slot), self.read, record.0, event.subject.tid);
+        let ticket = decisions.pending.open(slot, record, event.token, answer_by);
         let owed = Some(PendingAnswer { ticket });
         let job =
             Job { token: event.token, record, task, event: event.event, judge, keep, resolved: false, owed };
-        if shared.queue.push(job).is_ok() {
+        if decisions.queue.push(job).is_ok() {
             return true;
         }
         // Cannot happen while there are at least as many places in the queue as slots, but if it does the
         // event is answered like one that finds no slot.
-        let won = shared.pending.win(ticket);
+        let won = decisions.pending.win(ticket);
         if won {
-            shared.trace.board().settle(usize::from(slot));
+            events.trace.board().settle(usize::from(slot));
         }
-        shared.pending.give_back(slot);
+        decisions.pending.give_back(slot);
         !won
     }
-}
-
-/// Whose thread it is. A program that this client runs is on its board from before its first event to its end.
-pub(crate) fn classify_subject<B: Backend>(
-    settings: &Settings,
-    shared: &Shared<B>,
-    subject: ThreadId,
-) -> (SubjectClass, Actor) {
-    let (class, actor) = settings.participants.classify(subject.tid);
-    let own = actor == Actor::UNKNOWN
-        && settings.policy.behavior().spawns()
-        && shared.trace.board().is_operating(subject.tid, shared.workers);
-    if own { (SubjectClass::OwnHelper, shared.actor) } else { (class, actor) }
 }
 
 fn task_judges(admission: &Admission) -> bool {
@@ -128,14 +122,14 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         self.read = clock::now();
         self.reads += 1;
         self.batch.clear();
-        self.shared.trace.board().set(Counter::Reads, self.reads);
+        self.events.trace.board().set(Counter::Reads, self.reads);
     }
 
     fn event(&mut self, event: &Event<B::Token>) -> Disposition {
-        self.events += 1;
+        self.count += 1;
         self.enter();
-        let settings = self.followed.settings(&self.shared.settings);
-        let (class, actor) = classify_subject(settings, &self.shared, event.subject);
+        let settings = self.followed.settings(&self.admission.settings);
+        let (class, actor) = settings.classify(event.subject, &self.events.trace, self.admission.workers);
         let question =
             Question { read: self.read, event: event.event, class, actor, deadline: event.deadline };
         let begin = DecisionBegin {
@@ -148,16 +142,16 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
             class,
             actor,
         };
-        let admission = settings.policy.admit(&question, self.shared.seed.wrapping_add(self.events));
+        let admission = settings.policy.admit(&question, self.admission.seed.wrapping_add(self.count));
         let judge = task_judges(&admission).then(|| settings.policy.judge(&question));
         let rules_keep = settings.policy.keeps(class, Verdict::Allow, Approval::Rule);
-        let record = self.shared.trace.begin_decision(&begin);
+        let record = self.events.trace.begin_decision(&begin);
         let (verdict, approval, then) = match admission {
             Admission::Answer { verdict, approval } => (verdict, approval, None),
             Admission::AnswerThenWork { verdict, approval, task } => (verdict, approval, Some(task)),
             Admission::Work { task, answer_by } => {
-                if self.hand_over(event, record, task, (rules_keep, judge), answer_by) {
-                    self.shared.trace.board().set(Counter::Events, self.events);
+                if self.hand_over(event, record, task, rules_keep, judge, answer_by) {
+                    self.events.trace.board().set(Counter::Events, self.count);
                     if self.batch.is_empty() {
                         self.leave();
                     }
@@ -167,10 +161,10 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
             }
         };
         if self.batch.is_empty() {
-            self.shared.trace.board().set(Counter::Answering, self.read.0);
+            self.events.trace.board().set(Counter::Answering, self.read.0);
         }
         if rules_keep && verdict == Verdict::Allow && approval == Approval::Rule {
-            self.shared.cache_answer(event.token, event.event);
+            self.events.cache_answer(event.token, event.event);
         }
         let (token, event) = (event.token, event.event);
         self.batch.push(Answered { token, record, event, verdict, approval, then });
@@ -184,10 +178,10 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
     fn answered(&mut self, nth: usize, error: u32) {
         let Answered { token, record, event, verdict, approval, ref mut then } = self.batch[nth];
         let end = DecisionEnd { started: None, answered: self.answered, verdict, approval, error };
-        let shared = &self.shared;
-        shared.trace.end_decision(record, &end);
+        let (events, decisions) = (&self.events, &self.decisions);
+        events.trace.end_decision(record, &end);
         let unwanted = match then.take() {
-            Some(task) => shared
+            Some(task) => decisions
                 .queue
                 .push(Job {
                     token,
@@ -203,18 +197,18 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
             None => true,
         };
         if unwanted {
-            shared.resolve(token, record);
+            events.resolve(token, record);
         }
         if nth + 1 == self.batch.len() {
-            let board = shared.trace.board();
+            let board = events.trace.board();
             board.set(Counter::Answering, 0);
-            board.set(Counter::Events, self.events);
+            board.set(Counter::Events, self.count);
             self.leave();
         }
     }
 
     fn lost(&mut self, events: u64) {
         self.lost += events;
-        self.shared.lost_events.store(self.lost, std::sync::atomic::Ordering::Relaxed);
+        self.watch.lost_events.store(self.lost, std::sync::atomic::Ordering::Relaxed);
     }
 }

@@ -10,10 +10,12 @@
 mod client;
 mod housekeeper;
 mod intake;
+mod job;
 mod observer;
 mod pending;
 mod queue;
 mod settings;
+mod shared;
 mod worker;
 mod worker_processes;
 

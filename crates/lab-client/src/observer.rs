@@ -8,14 +8,20 @@ use lab_model::{EventKind, Ticks};
 use lab_process::clock;
 use lab_trace::{Loss, LossKind, Notice};
 
-use crate::{client::Shared, intake::classify_subject, settings::Followed, worker::Job};
+use crate::{
+    job::Job,
+    settings::Followed,
+    shared::{AdmissionRules, Client, Decisions, Events},
+};
 
 /// Sets the observer's draws apart from the reader's.
 const DRAW: u64 = 0x6e6f_7469_6365;
 
 /// The observer's own state.
 pub(crate) struct Watcher<B: Backend> {
-    shared: Arc<Shared<B>>,
+    events: Arc<Events<B>>,
+    decisions: Arc<Decisions<B::Token>>,
+    admission: Arc<AdmissionRules>,
     followed: Followed,
     /// Its place at the gate.
     place: usize,
@@ -28,33 +34,45 @@ pub(crate) struct Watcher<B: Backend> {
 }
 
 impl<B: Backend> Watcher<B> {
-    pub(crate) fn new(shared: Arc<Shared<B>>, place: usize) -> Watcher<B> {
-        let followed = Followed::new(&shared.settings);
-        Watcher { shared, followed, place, read: Ticks(0), told: 0, dropped: 0, done: Vec::new() }
+    pub(crate) fn new(client: &Client<B>, place: usize) -> Watcher<B> {
+        let Client { events, decisions, admission, .. } = client;
+        let followed = Followed::new(&admission.settings);
+        let (events, decisions) = (Arc::clone(events), Arc::clone(decisions));
+        Watcher {
+            events,
+            decisions,
+            admission: Arc::clone(admission),
+            followed,
+            place,
+            read: Ticks(0),
+            told: 0,
+            dropped: 0,
+            done: Vec::new(),
+        }
     }
 
     fn loss(&self, kind: LossKind, count: u64) {
-        self.shared.trace.loss(&Loss { at: clock::now(), kind, count });
+        self.events.trace.loss(&Loss { at: clock::now(), kind, count });
     }
 }
 
 impl<B: Backend> Listener<B::Token> for Watcher<B> {
     fn batch(&mut self) {
         self.read = clock::now();
-        self.shared.gate.enter(self.place);
+        self.events.gate.enter(self.place);
     }
 
     fn on_notify(&mut self, notification: &Notification<B::Token>) {
         self.told += 1;
-        let shared = &self.shared;
-        let settings = self.followed.settings(&shared.settings);
-        let (class, actor) = classify_subject(settings, shared, notification.subject);
+        let (events, admission) = (&self.events, &self.admission);
+        let settings = self.followed.settings(&admission.settings);
+        let (class, actor) = settings.classify(notification.subject, &events.trace, admission.workers);
         let event = notification.events.iter().next().map_or(EventKind::Other(0), EventKind::Notify);
         let question = Question { read: self.read, event, class, actor, deadline: None };
-        let task = settings.policy.on_notify(&question, (shared.seed ^ DRAW).wrapping_add(self.told));
-        let facts = shared.backend.file(notification.token, &|file| shared.paths.wants(file));
-        let target = |facts: FileFacts| shared.paths.target(&shared.trace, facts.file, facts.path.as_deref());
-        let record = shared.trace.notice(&Notice {
+        let task = settings.policy.on_notify(&question, (admission.seed ^ DRAW).wrapping_add(self.told));
+        let facts = events.backend.file(notification.token, &|file| events.paths.wants(file));
+        let target = |facts: FileFacts| events.paths.target(&events.trace, facts.file, facts.path.as_deref());
+        let record = events.trace.notice(&Notice {
             read: self.read,
             subject: notification.subject,
             kernel: notification.kernel,
@@ -69,7 +87,7 @@ impl<B: Backend> Listener<B::Token> for Watcher<B> {
         let token = notification.token;
         let Some(task) = task else { return self.done.push(token) };
         let job = Job { token, record, task, event, judge: None, keep: false, resolved: true, owed: None };
-        if shared.queue.push(job).is_err() {
+        if self.decisions.queue.push(job).is_err() {
             self.dropped += 1;
             self.done.push(token);
         }
@@ -80,8 +98,8 @@ impl<B: Backend> Listener<B::Token> for Watcher<B> {
             self.loss(LossKind::Reactions, self.dropped);
             self.dropped = 0;
         }
-        self.shared.gate.leave(self.place);
-        self.shared.backend.release_all(&mut self.done);
+        self.events.gate.leave(self.place);
+        self.events.backend.release_all(&mut self.done);
         self.done.clear();
     }
 

@@ -9,13 +9,31 @@ use std::{
 };
 
 use lab_client_core::Policy;
-use lab_model::{Actor, SubjectClass};
+use lab_model::{Actor, SubjectClass, ThreadId};
+use lab_trace::TraceWriter;
 
 /// The policy, and whose threads are whose.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) policy: Policy,
     pub(crate) participants: Participants,
+}
+
+impl Settings {
+    /// Whose thread it is. A program that this client runs is on its board from before its first event to its end, in the
+    /// place of one of its `workers`.
+    pub(crate) fn classify(
+        &self,
+        subject: ThreadId,
+        trace: &TraceWriter,
+        workers: usize,
+    ) -> (SubjectClass, Actor) {
+        let (class, actor) = self.participants.classify(subject.tid);
+        let own = actor == Actor::UNKNOWN
+            && self.policy.behavior().spawns()
+            && trace.board().is_operating(subject.tid, workers);
+        if own { (SubjectClass::OwnHelper, self.participants.own) } else { (class, actor) }
+    }
 }
 
 /// Which thread belongs to which lab process.

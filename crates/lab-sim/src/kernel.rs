@@ -1,8 +1,9 @@
 //! The simulated kernel: who is asked about what, in which order, and for how long.
 
+pub(crate) mod asking;
+pub(crate) mod errors;
 pub(crate) mod files;
 pub(crate) mod hiding;
-pub(crate) mod openers;
 pub(crate) mod operation;
-pub(crate) mod warden;
-pub(crate) mod writing;
+pub(crate) mod subject;
+pub(crate) mod virtual_kernel;

@@ -31,8 +31,10 @@ mod hardware;
 mod kernel;
 mod limits;
 mod machine;
+mod options;
 mod participants;
 mod records;
+mod run;
 mod scenario;
 mod simulation;
 mod studies;
@@ -44,12 +46,11 @@ pub use calibration::measured::{Evidence, FigureSpread, Measured, Spread};
 pub use kernel::files::Files;
 pub use kernel::hiding::EsCache;
 pub use limits::not_simulated;
+pub use options::{Kernel, Options};
 pub use records::histogram::Histogram;
 pub use records::sink::{Counting, DEVICE, Sink, TraceFile, Traces};
 pub use records::tally::{Cut, Cycle, Heard, NotifyTally};
-pub use simulation::{
-    Difference, Hit, Kernel, Options, Outcome, PhaseSummary, Summary, check_determinism, search, simulate,
-};
+pub use simulation::{Difference, Hit, Outcome, PhaseSummary, Summary, check_determinism, search, simulate};
 pub use studies::ladder::{Ladder, Mitigation, Rung, change, ladder};
 pub use studies::left::{CELLS_MAX, Manifest, ManifestCell, ManifestError, Row, rows};
 pub use studies::minimize::{Minimized, minimize};

@@ -2,7 +2,7 @@
 
 use lab_model::{Lab, LoadKind, Workload};
 
-use crate::scenario::faults::is_strange_to_workers;
+use crate::scenario::strangers::is_strange_to_workers;
 
 /// The parts of a lab that the simulator does not model, in plain words; `None` when it can run it whole.
 #[must_use]

@@ -4,54 +4,8 @@ use lab_model::{Approval, Lab, PhaseKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Costs, Counting, Cut, Cycle, EsCache, Histogram, NotifyTally, Sink, Traces, machine::Machine,
-    records::tally::Tally,
+    Counting, Cut, Cycle, Histogram, NotifyTally, Options, Sink, Traces, records::tally::Tally, run::run,
 };
-
-/// Whose rules the simulated kernel follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kernel {
-    /// Linux fanotify permission events.
-    Fanotify,
-    /// macOS Endpoint Security.
-    EndpointSecurity,
-}
-
-impl Kernel {
-    /// The name in lab files and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kernel::Fanotify => "fanotify",
-            Kernel::EndpointSecurity => "endpoint-security",
-        }
-    }
-}
-
-/// What a run needs beside its lab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Whose rules.
-    pub kernel: Kernel,
-    /// What things cost.
-    pub costs: Costs,
-    /// The seed of everything that is drawn; a lab has one of its own.
-    pub seed: u64,
-    /// The run ends after this many decisions; the summary then says so.
-    pub decisions_max: u64,
-    /// Whom a kept answer serves. Endpoint Security only: on fanotify it serves the client that had it kept.
-    pub es_cache: EsCache,
-}
-
-impl Options {
-    /// The lab's own seed on the default machine, without a limit.
-    #[must_use]
-    pub fn new(lab: &Lab, kernel: Kernel) -> Options {
-        let (costs, es_cache) = (Costs::default(), EsCache::default());
-        Options { kernel, costs, seed: lab.seed, decisions_max: u64::MAX, es_cache }
-    }
-}
 
 /// How a simulated run ended up. Unlike an analysis of traces, the simulator sees every queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -162,9 +116,8 @@ impl Summary {
 
 /// Runs a lab in virtual time and hands its records to `sink`.
 pub fn simulate(lab: &Lab, options: &Options, sink: &mut impl Sink) -> Summary {
-    let mut machine = Machine::new(lab, options, sink);
-    machine.run();
-    summary(lab, options, machine.tally)
+    let tally = run(lab, options, sink);
+    summary(lab, options, tally)
 }
 
 fn summary(lab: &Lab, options: &Options, tally: Tally) -> Summary {

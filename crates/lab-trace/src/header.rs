@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    error::TraceError,
     layout::{FORMAT_MAJOR, FORMAT_MINOR, HEADER_BYTES, MAGIC, METADATA_BYTES_MAX, RECORD_BYTES},
-    reader::TraceError,
 };
 
 // The words of the header that the writer changes while it runs; they lie outside the header's check.

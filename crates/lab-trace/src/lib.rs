@@ -12,6 +12,7 @@
 mod attached;
 mod board;
 #[warn(clippy::arithmetic_side_effects)]
+mod error;
 mod header;
 mod layout;
 mod mapped;
@@ -25,13 +26,14 @@ mod writer;
 
 pub use attached::AttachedTrace;
 pub use board::{ASK_SLOTS, Board, Counter, OPERATION_SLOTS, PENDING_SLOTS, SlotView};
+pub use error::TraceError;
 pub use header::{Header, HostFacts, Identity};
 pub use layout::{
     CHUNK_RECORDS, FORMAT_MAJOR, FORMAT_MINOR, HEADER_BYTES, METADATA_BYTES_MAX, PATH_BYTES_MAX,
     RECORD_BYTES, RECORDS_OFFSET, TRACE_BYTES_MAX,
 };
 pub use memory::MemoryTrace;
-pub use reader::{Damage, Entries, Entry, Tail, Trace, TraceError};
+pub use reader::{Damage, Entries, Entry, Tail, Trace};
 pub use record::{
     Decision, DecisionBegin, DecisionEnd, Fault, FaultKind, FaultStage, GroupMark, Loss, LossKind, MarkOn,
     Notice, Operation, OperationBegin, OperationEnd, PathFragment, PhaseMark, PlannedKind, PlannedStep,

@@ -6,7 +6,7 @@ use lab_trace::{FaultKind, FaultStage, PlannedStep};
 use super::Assembly;
 use crate::{
     findings::{Expectation, FaultMark},
-    participants::timeline::FaultAt,
+    participants::marks::FaultAt,
 };
 
 impl Assembly<'_> {

@@ -14,10 +14,12 @@ mod read;
 mod recorder;
 mod sequences;
 mod summary;
+mod timebase;
 
 pub use findings::findings;
-pub use read::{APPLE_SILICON, BACKEND, Importer, Options};
+pub use read::{BACKEND, Importer, Options};
 pub use recorder::Recorder;
 pub use summary::{
     DamagedLine, EventRate, EventType, Import, MissingFields, Program, Sequence, Source, Tokens, WallClock,
 };
+pub use timebase::APPLE_SILICON;

@@ -14,12 +14,11 @@ use super::{
     ranking::Ranking,
     recorder::Recorder,
     summary::{DamagedLine, EventType, Import, Program, Sequence, Source, WallClock},
+    timebase::APPLE_SILICON,
 };
 
 /// What findings of an import name as their backend.
 pub const BACKEND: &str = "eslogger";
-/// Nanoseconds for each tick on Apple silicon.
-pub const APPLE_SILICON: Timebase = Timebase { numer: 125, denom: 3 };
 
 /// The damaged lines that are named one by one.
 const DAMAGED_NAMED_MAX: usize = 20;

@@ -80,7 +80,7 @@ pub struct Source {
 
 impl Default for Source {
     fn default() -> Source {
-        let timebase = super::read::APPLE_SILICON;
+        let timebase = super::timebase::APPLE_SILICON;
         Source { name: String::new(), timebase, timebase_assumed: true, version: String::new() }
     }
 }
@@ -221,7 +221,7 @@ impl Import {
     #[must_use]
     pub fn measured_timebase(&self) -> Option<Timebase> {
         let measured = self.measured_tick_ns()?;
-        [super::read::APPLE_SILICON, Timebase::NANOSECONDS].into_iter().find(|timebase| {
+        [super::timebase::APPLE_SILICON, Timebase::NANOSECONDS].into_iter().find(|timebase| {
             let tick = f64::from(timebase.numer) / f64::from(timebase.denom.max(1));
             (measured / tick - 1.0).abs() <= TIMEBASE_TOLERANCE
         })

@@ -207,7 +207,7 @@ impl Measure for Option<Outside> {
         findings.outside = self.as_ref().map(|outside| {
             let products = lab.external.iter().enumerate().zip(&outside.generated);
             let products = products.map(|((place, product), &generated)| {
-                timeline.products.finish(place, product, generated, timeline)
+                timeline.products.finish(place, product, generated, &timeline.faults)
             });
             let name = |client: usize| roster.clients[client].id.clone();
             outside.section(products.collect(), lab.seed, &name)

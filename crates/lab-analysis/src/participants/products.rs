@@ -9,7 +9,7 @@ use lab_trace::{
 
 use crate::{
     findings::{Product, ProductGroup},
-    participants::{roster::Roster, timeline::Timeline},
+    participants::{marks::FaultAt, roster::Roster},
 };
 
 /// The events of a fanotify mask by name (include/uapi/linux/fanotify.h).
@@ -124,15 +124,13 @@ impl Products {
         place: usize,
         wanted: &lab_model::External,
         generated: u64,
-        timeline: &Timeline,
+        faults: &[FaultAt],
     ) -> Product {
         let unseen = Seen::default();
         let seen = self.seen.get(&place).unwrap_or(&unseen);
         let actor = lab_model::External::actor(place).0;
-        let kill = |fault: &&crate::participants::timeline::FaultAt| {
-            fault.actor == actor && fault.kind == FaultKind::DeadlineKill
-        };
-        let end = match (timeline.faults.iter().find(kill), seen.ended, seen.started) {
+        let kill = |fault: &&FaultAt| fault.actor == actor && fault.kind == FaultKind::DeadlineKill;
+        let end = match (faults.iter().find(kill), seen.ended, seen.started) {
             (Some(_), ..) => "deadline kill".to_owned(),
             (None, Some(status), _) => in_words(status),
             (None, None, Some(_)) => "not known".to_owned(),

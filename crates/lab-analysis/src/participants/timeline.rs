@@ -1,11 +1,15 @@
 //! What the orchestrator wrote down: phases, faults and the ends of processes. Small, so it is read first.
 
 use lab_model::{PhaseKind, Role};
-use lab_trace::{Entry, FaultKind, ProcessMarkKind, Record, Trace};
+use lab_trace::{Entry, ProcessMarkKind, Record, Trace};
 
 use crate::{
     measures::unwatched::Gaps,
-    participants::{products::Products, roster::Roster},
+    participants::{
+        marks::{EndAt, FaultAt},
+        products::Products,
+        roster::Roster,
+    },
 };
 
 /// The places at a trace's end that are looked at to find when the run ended.
@@ -17,23 +21,6 @@ pub(crate) struct Marked {
     pub(crate) kind: PhaseKind,
     pub(crate) began: u64,
     pub(crate) ended: Option<u64>,
-}
-
-/// A fault with its time in nanoseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FaultAt {
-    pub(crate) at: u64,
-    pub(crate) kind: FaultKind,
-    pub(crate) actor: u16,
-    pub(crate) detail: u64,
-}
-
-/// The end of a process, or another step in its life.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EndAt {
-    pub(crate) at: u64,
-    pub(crate) actor: u16,
-    pub(crate) status: i32,
 }
 
 /// The frame of the run. All times are nanoseconds of the shared clock.

@@ -6,7 +6,8 @@ use lab_analysis::{
     import::BACKEND,
 };
 
-use super::{Block, Cell, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, picture, run};
+use super::run::verdict::{origin, remark};
+use super::{Block, Cell, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, picture};
 use crate::visible::visible;
 use lab_model::units::{count, counted, ratio, share, time};
 
@@ -21,7 +22,7 @@ pub(super) fn page(findings: &Findings) -> Page {
     sections.extend(findings.clients.first().map(files));
     sections.push(over_time(findings));
     sections.push(record(findings));
-    let mut origin = run::origin(findings);
+    let mut origin = origin(findings);
     // An import has neither.
     origin.retain(|(name, _)| !matches!(*name, "seed" | "deadline"));
     Page {
@@ -30,7 +31,7 @@ pub(super) fn page(findings: &Findings) -> Page {
         client: None,
         origin,
         verdict: verdict(findings),
-        findings: findings.findings.iter().map(run::remark).collect(),
+        findings: findings.findings.iter().map(remark).collect(),
         sections,
     }
 }

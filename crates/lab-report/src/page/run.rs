@@ -16,12 +16,12 @@ mod rules;
 mod series;
 mod totals;
 mod trees;
-mod verdict;
+pub(super) mod verdict;
 mod waiting;
 
 use lab_analysis::findings::Findings;
 
-pub(super) use verdict::{STILL_RUNNING, end_mood, headroom_mood, origin, remark};
+pub(super) use verdict::{STILL_RUNNING, end_mood, headroom_mood, origin};
 
 use super::{
     Page, approvals,

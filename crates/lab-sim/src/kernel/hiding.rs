@@ -3,7 +3,7 @@
 use lab_model::{AuthEvents, Behavior, Cache, EventKind};
 use serde::{Deserialize, Serialize};
 
-use crate::Files;
+use crate::kernel::files::Files;
 
 /// Whom an answer in Endpoint Security's cache serves. Undocumented: sources disagree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,9 +1,16 @@
 //! Operations under way, and the passes of questions that each has to get through.
 
-use lab_model::{EventKind, ExecProgram, OperationKind};
+use lab_model::{EventKind, ExecProgram, NotifyEvent, NotifyEvents, OperationKind};
 use lab_trace::{OperationBegin, RecordId};
 
-use crate::{Files, Kernel, kernel::files::Program, participants::client::Subject};
+use crate::{
+    calibration::costs::Costs,
+    kernel::{
+        files::{Files, Program},
+        subject::Subject,
+    },
+    options::Kernel,
+};
 
 /// An open or exec under way.
 #[derive(Clone, Copy, Debug)]
@@ -164,5 +171,33 @@ impl Linkage {
             ExecProgram::Dynamic => Linkage::Dynamic,
             ExecProgram::Script => Linkage::Script,
         }
+    }
+
+    /// From the call of an operation to its first question.
+    pub(crate) const fn entry_cost(self, kind: OperationKind, costs: &Costs) -> u64 {
+        match (kind, self) {
+            (OperationKind::Open, _) => costs.open_entry,
+            (OperationKind::Exec | OperationKind::Process, Linkage::Static) => costs.exec_entry,
+            (OperationKind::Exec | OperationKind::Process, Linkage::Dynamic | Linkage::Script) => {
+                costs.exec_entry + costs.exec_dynamic
+            }
+        }
+    }
+}
+
+/// What is told of one pass of an operation that got through; nothing of a pass that opens or runs nothing by itself.
+pub(crate) fn notified_of(kernel: Kernel, passes: &[Pass], place: usize) -> NotifyEvents {
+    let none = NotifyEvents::NONE;
+    match (kernel, passes[place].event) {
+        (Kernel::Fanotify, EventKind::AUTH_OPEN) => {
+            let before = place.checked_sub(1).map(|before| passes[before].event);
+            // An exec is one event that says both.
+            let run = before == Some(EventKind::AUTH_EXEC);
+            let open = none.with(NotifyEvent::Open);
+            if run { open.with(NotifyEvent::Exec) } else { open }
+        }
+        (Kernel::EndpointSecurity, EventKind::AUTH_OPEN) => none.with(NotifyEvent::Open),
+        (Kernel::EndpointSecurity, EventKind::AUTH_EXEC) => none.with(NotifyEvent::Exec),
+        _ => none,
     }
 }

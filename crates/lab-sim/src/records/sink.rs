@@ -8,7 +8,7 @@ use lab_trace::{
     PhaseMark, ProcessMark, RecordId, RequestBegin, RequestEnd, Target, ThreadMark, WriterOptions,
 };
 
-use crate::Files;
+use crate::kernel::files::Files;
 
 /// Takes the records of a run, process by process, in the order of virtual time.
 ///

@@ -2,7 +2,7 @@
 
 use lab_model::{Approval, PhaseKind};
 
-use crate::{kernel::operation::Lineage, machine::NONE, records::histogram::Histogram};
+use crate::{hardware::NONE, kernel::operation::Lineage, records::histogram::Histogram};
 
 /// Why a run was ended before its script was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +116,7 @@ impl Tally {
     }
 
     /// A question was put to a client.
+    #[inline]
     pub(crate) fn asked(&mut self, client: u16, lineage: Lineage, pending: u64) {
         self.pending_max = self.pending_max.max(pending);
         let row = usize::from(client) * self.clients;
@@ -127,6 +128,7 @@ impl Tally {
     }
 
     /// A client has read a question about an operation of `subject`.
+    #[inline]
     pub(crate) fn read(&mut self, client: usize, subject: u32, phase: Option<PhaseKind>) {
         self.decisions += 1;
         let Some(phase) = phase else { return };
@@ -137,17 +139,20 @@ impl Tally {
         }
     }
 
+    #[inline]
     pub(crate) fn answered(&mut self, approval: Approval, took: u64, late: bool) {
         self.by_approval[usize::from(approval.code()) - 1] += 1;
         self.late_answers += u64::from(late);
         self.decision_latency.record(took);
     }
 
+    #[inline]
     pub(crate) fn began_root(&mut self) {
         self.roots_begun += 1;
     }
 
     /// An operation of the workload has ended; it took so long from when it was to start.
+    #[inline]
     pub(crate) fn ended_root(&mut self, phase: Option<PhaseKind>, took: u64) {
         if let Some(phase) = phase {
             self.latency[phase.place()].record(took);
@@ -156,5 +161,45 @@ impl Tally {
 
     pub(crate) fn phase_ended(&mut self, phase: PhaseKind, span: u64) {
         self.phase_spans[phase.place()] = span;
+    }
+
+    /// A full queue let a question through.
+    pub(crate) fn dropped(&mut self) {
+        self.dropped += 1;
+    }
+
+    /// A client was killed for a deadline.
+    pub(crate) fn killed(&mut self) {
+        self.kills += 1;
+    }
+
+    /// Something became of so many events and opens that a client was to be told of.
+    pub(crate) fn notify(&mut self, client: usize, of: fn(&mut Heard) -> &mut u64, count: (u64, u64)) {
+        self.told[client].note(of, count);
+    }
+
+    /// Feedback was still asked about in the last quarter of the drain.
+    pub(crate) fn feeds_itself_late(&mut self) {
+        self.feeds_itself_late = true;
+    }
+
+    /// Clients wait for each other in a circle.
+    pub(crate) fn cycle(&mut self, cycle: Cycle) {
+        self.cycle = Some(cycle);
+    }
+
+    /// The run ends before its script does.
+    pub(crate) fn cut(&mut self, cut: Option<Cut>) {
+        self.cut = cut;
+    }
+
+    /// So much is under way when the last phase ends.
+    pub(crate) fn left_in_flight(&mut self, count: u64) {
+        self.in_flight = count;
+    }
+
+    /// The run has ended, so long after its start; by so much was the workload late in each quarter of the storm.
+    pub(crate) fn ended(&mut self, at: u64, late: [u64; 4]) {
+        (self.ended_at, self.late) = (at, late);
     }
 }

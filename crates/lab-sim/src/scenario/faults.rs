@@ -4,413 +4,277 @@
 //! counts what a dead client approved. What a fault costs nobody measured is not modelled: a signal, a change of
 //! behaviour and a limit take effect at once, but a thread finishes its piece of work first.
 
-use std::{collections::BTreeMap, ops::Range};
-
-use lab_model::{
-    Actor, Behavior, Effect, Expectation, FaultAction, FaultStage, Lab, PlannedFault, Ticks, Verdict,
-};
-use lab_trace::{Fault, FaultKind, Loss, LossKind, PlannedStep};
-use lab_workload::{FaultStep, Participant, PendingChange, Restarts};
+use lab_model::{Actor, Effect, FaultStage};
+use lab_trace::{FaultKind, PlannedStep};
+use lab_workload::{FaultStep, Participant, PendingChange};
 
 use crate::{
-    Kernel, Sink,
-    hardware::agenda::SimEvent,
-    machine::{Machine, NONE, State, Step},
+    hardware::{NONE, agenda::SimEvent},
+    kernel::{asking::cancel, errors::KILLED},
+    machine::Machine,
+    participants::{
+        joining::behave,
+        lives::ProcessNumbers,
+        requests::{fail_on_channel, forget_requests, rouse},
+        target::Target,
+        threads::Step,
+    },
+    records::sink::Sink,
 };
 
-/// What a process has open beside its events and files: standard streams, the control connection, its trace, the
-/// kernel's queue. Assumed.
-const DESCRIPTORS_OPEN: usize = 12;
-
-/// To whom a fault is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Target {
-    Client(usize),
-    Driver,
-    /// A helper or a daemon.
-    WorkerProcess(usize),
-}
-
-/// All planned faults, the clients and daemons on their way back, and what the faults do to the machine.
-#[derive(Debug)]
-pub(crate) struct Faults {
-    planned: lab_workload::Faults,
-    pub(crate) restarts: Restarts,
-    /// The threads of the loads on the processors, by the fault that they are.
-    loads: BTreeMap<usize, Range<u32>>,
-    /// The clients behave as the lab file says, no longer as the control does.
-    pub(crate) behaving: bool,
-    /// How many files a process may have open, while that is limited.
-    descriptors_max: BTreeMap<Actor, u32>,
-}
-
-impl Faults {
-    pub(crate) fn of(lab: &Lab) -> Faults {
-        let mut restarts = Restarts::default();
-        restarts.allow();
-        Faults {
-            planned: lab_workload::Faults::of(lab),
-            restarts,
-            loads: BTreeMap::new(),
-            behaving: false,
-            descriptors_max: BTreeMap::new(),
+/// The storm begins: times count from now.
+pub(crate) fn plan_faults<S: Sink>(machine: &mut Machine<'_, S>) {
+    machine.faults.planned.storm_begins(machine.clock.now());
+    for place in 0..machine.lab.faults.len() {
+        if let Some(at) = machine.faults.planned.due(place) {
+            let place = u32::try_from(place).unwrap_or(NONE);
+            machine.clock.enter(at, SimEvent::FaultBegins { place });
         }
     }
+}
 
-    /// How long after its death somebody whom a fault has killed is to come back; asked once.
-    pub(crate) fn comes_back(&mut self, name: &str) -> Option<lab_model::Span> {
-        self.planned.comes_back(name)
+/// The storm is over: what has not begun never will.
+pub(crate) fn no_more_faults<S: Sink>(machine: &mut Machine<'_, S>) {
+    let steps = machine.faults.planned.storm_ends();
+    take_fault_steps(machine, steps);
+}
+
+/// The run ends: takes back what is still in effect, and nobody comes back any more.
+pub(crate) fn end_faults<S: Sink>(machine: &mut Machine<'_, S>) {
+    for place in 0..machine.lab.faults.len() {
+        fault_ends(machine, place);
     }
+    machine.faults.restarts.stop();
 }
 
-/// True for a fault on a helper or a daemon that is not modelled: a helper that comes back without its client.
-pub(crate) fn is_strange_to_workers(fault: &PlannedFault) -> bool {
-    PlannedFault::helper_of(&fault.on).is_some() && fault.action.brings_back()
-}
-
-/// Drops the faults on whoever no longer takes part in a lab that has lost clients, and what is expected of them.
-pub(crate) fn drop_strangers(lab: &mut Lab) {
-    let mut faults = std::mem::take(&mut lab.faults);
-    let takes_part = |name: &str| {
-        let client = PlannedFault::helper_of(name).map_or(name, |(client, _)| client);
-        let daemon = lab.daemons.iter().any(|daemon| daemon.id.as_str() == name);
-        let clients = lab.clients.iter().any(|one| one.id.as_str() == client);
-        daemon || clients || [PlannedFault::DRIVER, PlannedFault::MACHINE].contains(&client)
+pub(crate) fn fault_begins<S: Sink>(machine: &mut Machine<'_, S>, place: usize) {
+    let on = &machine.lab.faults[place].on;
+    let target = match machine.participants.target(machine.lab, on) {
+        Some((_, actor)) => lab_workload::Target::Present(actor),
+        None => {
+            let whom = Participant::named(machine.lab, on);
+            let returns = whom.is_some_and(|whom| machine.faults.restarts.expects(whom));
+            if returns { lab_workload::Target::Returning } else { lab_workload::Target::Gone }
+        }
     };
-    faults.retain_mut(|fault| match &mut fault.action {
-        // Without a name it would be everybody's.
-        FaultAction::Freeze { names, .. } if !names.is_empty() => {
-            names.retain(|name| takes_part(name));
-            if let [one] = names.as_slice() {
-                fault.on = one.clone();
-            }
-            !names.is_empty()
-        }
-        _ => takes_part(&fault.on),
-    });
-    lab.faults = faults;
-    let clients: Vec<&str> = lab.clients.iter().map(|client| client.id.as_str()).collect();
-    let there = |expectation: &Expectation| {
-        let of_client = expectation.metric.strip_prefix("clients.").and_then(|rest| rest.split('.').next());
-        of_client.is_none_or(|client| clients.contains(&client))
-    };
-    lab.expect.retain(there);
-    lab.hold.retain(there);
+    let steps = machine.faults.planned.begin(place, machine.clock.now(), target);
+    take_fault_steps(machine, steps);
 }
 
-impl<S: Sink> Machine<'_, S> {
-    /// The storm begins: times count from now.
-    pub(crate) fn plan_faults(&mut self) {
-        self.faults.planned.storm_begins(self.now);
-        for place in 0..self.lab.faults.len() {
-            if let Some(at) = self.faults.planned.due(place) {
-                let place = u32::try_from(place).unwrap_or(NONE);
-                self.agenda.enter(at, SimEvent::FaultBegins { place });
-            }
-        }
-    }
+pub(crate) fn fault_ends<S: Sink>(machine: &mut Machine<'_, S>, place: usize) {
+    let steps = machine.faults.planned.end(place);
+    take_fault_steps(machine, steps);
+}
 
-    /// The storm is over: what has not begun never will.
-    pub(crate) fn no_more_faults(&mut self) {
-        let steps = self.faults.planned.storm_ends();
-        self.take_fault_steps(steps);
-    }
-
-    /// The run ends: takes back what is still in effect, and nobody comes back any more.
-    pub(crate) fn end_faults(&mut self) {
-        for place in 0..self.lab.faults.len() {
-            self.fault_ends(place);
-        }
-        self.faults.restarts.stop();
-    }
-
-    /// True while something is still planned to happen: a fault's end, or somebody's return.
-    pub(crate) fn more_is_planned(&self) -> bool {
-        self.faults.planned.any_active() || !self.faults.restarts.is_empty()
-    }
-
-    fn client_named(&self, name: &str) -> Option<usize> {
-        self.lab.clients.iter().position(|client| client.id.as_str() == name)
-    }
-
-    /// The living process of this name.
-    fn target(&self, name: &str) -> Option<(Target, Actor)> {
-        if name == PlannedFault::DRIVER {
-            return Some((Target::Driver, self.driver.actor));
-        }
-        if let Some(client) = self.client_named(name) {
-            let state = &self.clients[client];
-            return state.alive.then_some((Target::Client(client), state.actor));
-        }
-        // The latest of this name: a client that came back has brought others.
-        let place = self.worker_processes.iter().rposition(|one| one.name == name && one.alive)?;
-        Some((Target::WorkerProcess(place), self.worker_processes[place].actor))
-    }
-
-    /// The living process with this number.
-    fn process(&self, actor: Actor) -> Option<Target> {
-        if actor == self.driver.actor {
-            return Some(Target::Driver);
-        }
-        let client = self.clients.iter().position(|client| client.actor == actor && client.alive);
-        let worker_process = || self.worker_processes.iter().position(|one| one.actor == actor && one.alive);
-        client.map(Target::Client).or_else(|| worker_process().map(Target::WorkerProcess))
-    }
-
-    pub(crate) fn fault_begins(&mut self, place: usize) {
-        let on = &self.lab.faults[place].on;
-        let target = match self.target(on) {
-            Some((_, actor)) => lab_workload::Target::Present(actor),
-            None => {
-                let whom = Participant::named(self.lab, on);
-                let returns = whom.is_some_and(|whom| self.faults.restarts.expects(whom));
-                if returns { lab_workload::Target::Returning } else { lab_workload::Target::Gone }
-            }
-        };
-        let steps = self.faults.planned.begin(place, self.now, target);
-        self.take_fault_steps(steps);
-    }
-
-    pub(crate) fn fault_ends(&mut self, place: usize) {
-        let steps = self.faults.planned.end(place);
-        self.take_fault_steps(steps);
-    }
-
-    fn take_fault_steps(&mut self, steps: Vec<FaultStep>) {
-        for step in steps {
-            match step {
-                FaultStep::Record { place, actor, stage } => {
-                    self.record_step(place, actor, stage);
-                    if stage == FaultStage::Begins
-                        && let Some(until) = self.faults.planned.due(place)
-                    {
-                        let place = u32::try_from(place).unwrap_or(NONE);
-                        self.agenda.enter(until, SimEvent::FaultEnds { place });
-                    }
-                }
-                FaultStep::Begin { place, actor, effect } => self.begin_effect(place, actor, effect),
-                FaultStep::End { place, actor, effect } => self.end_effect(place, actor, effect),
-                FaultStep::Tell { place, then } => self.tell(place, then),
-            }
-        }
-    }
-
-    fn record_step(&mut self, place: usize, actor: Actor, stage: FaultStage) {
-        let kind = FaultKind::Planned(self.lab.faults[place].action.kind());
-        let step = PlannedStep { place: u32::try_from(place).unwrap_or(u32::MAX), stage };
-        let fault = Fault { at: Ticks(self.now), kind, actor, detail: step.detail() };
-        self.sink.fault(Actor::ORCHESTRATOR, &fault);
-    }
-
-    fn begin_effect(&mut self, place: usize, actor: Actor, effect: Effect) {
-        match (effect, self.process(actor)) {
-            (Effect::Standstill(_), _) => {
-                for (target, _) in self.standing(place, actor) {
-                    self.stop(target);
+fn take_fault_steps<S: Sink>(machine: &mut Machine<'_, S>, steps: Vec<FaultStep>) {
+    for step in steps {
+        match step {
+            FaultStep::Record { place, actor, stage } => {
+                record_step(machine, place, actor, stage);
+                if stage == FaultStage::Begins
+                    && let Some(until) = machine.faults.planned.due(place)
+                {
+                    let place = u32::try_from(place).unwrap_or(NONE);
+                    machine.clock.enter(until, SimEvent::FaultEnds { place });
                 }
             }
-            (Effect::Death { .. }, Some(Target::Client(client))) => self.kill(client),
-            (Effect::Death { .. }, Some(Target::WorkerProcess(place))) => self.kill_outsider(place),
-            (Effect::Load { threads }, _) => self.load(place, threads),
-            (Effect::Descriptors { limit }, _) => {
-                self.faults.descriptors_max.insert(actor, limit);
+            FaultStep::Begin { place, actor, effect } => begin_effect(machine, place, actor, effect),
+            FaultStep::End { place, actor, effect } => end_effect(machine, place, actor, effect),
+            FaultStep::Tell { place, then } => tell(machine, place, then),
+        }
+    }
+}
+
+fn record_step<S: Sink>(machine: &mut Machine<'_, S>, place: usize, actor: Actor, stage: FaultStage) {
+    let kind = FaultKind::Planned(machine.lab.faults[place].action.kind());
+    let step = PlannedStep { place: u32::try_from(place).unwrap_or(u32::MAX), stage };
+    machine.recorder.fault(machine.clock.ticks(), kind, actor, step.detail());
+}
+
+fn begin_effect<S: Sink>(machine: &mut Machine<'_, S>, place: usize, actor: Actor, effect: Effect) {
+    match (effect, machine.participants.process(actor)) {
+        (Effect::Standstill(_), _) => {
+            for (target, _) in standing(machine, place, actor) {
+                stop(machine, target);
             }
-            // Nobody kills the driver, and who is gone is past everything.
-            (Effect::Death { .. } | Effect::Behavior, _) => {}
         }
-    }
-
-    /// Whom a fault makes stand still, with their names: one process, or all living ones that it covers.
-    fn standing(&self, place: usize, actor: Actor) -> Vec<(Target, String)> {
-        let fault = &self.lab.faults[place];
-        if actor != Actor::UNKNOWN {
-            return self.process(actor).into_iter().map(|target| (target, fault.on.clone())).collect();
+        (Effect::Death { .. }, Some(Target::Client(client))) => kill(machine, client),
+        (Effect::Death { .. }, Some(Target::WorkerProcess(place))) => kill_outsider(machine, place),
+        (Effect::Load { threads }, _) => load(machine, place, threads),
+        (Effect::Descriptors { limit }, _) => {
+            machine.kernel.limit_descriptors(actor, limit);
         }
-        let clients = self.lab.clients.iter().enumerate().filter(|(place, _)| self.clients[*place].alive);
-        let clients = clients.map(|(place, client)| (Target::Client(place), client.id.to_string()));
-        let worker_processes =
-            self.worker_processes.iter().enumerate().filter(|(_, worker_process)| worker_process.alive);
-        let worker_processes = worker_processes
-            .map(|(place, worker_process)| (Target::WorkerProcess(place), worker_process.name.clone()));
-        let driver = [(Target::Driver, PlannedFault::DRIVER.to_owned())];
-        clients.chain(worker_processes).chain(driver).filter(|(_, name)| fault.covers(name)).collect()
+        // Nobody kills the driver, and who is gone is past everything.
+        (Effect::Death { .. } | Effect::Behavior, _) => {}
     }
+}
 
-    fn end_effect(&mut self, place: usize, actor: Actor, effect: Effect) {
-        match effect {
-            Effect::Standstill(means) => {
-                for (target, name) in self.standing(place, actor) {
-                    // What the other means has stopped stays so.
-                    if !self.faults.planned.stands_still(&name, Some(means.other())) {
-                        self.go_on(target);
-                    }
+/// Whom a fault makes stand still, with their names: one process, or all living ones that it covers.
+fn standing<S: Sink>(machine: &Machine<'_, S>, place: usize, actor: Actor) -> Vec<(Target, String)> {
+    let fault = &machine.lab.faults[place];
+    if actor != Actor::UNKNOWN {
+        let target = machine.participants.process(actor);
+        return target.into_iter().map(|target| (target, fault.on.clone())).collect();
+    }
+    let mut living = machine.participants.living(machine.lab);
+    living.retain(|(_, name)| fault.covers(name));
+    living
+}
+
+fn end_effect<S: Sink>(machine: &mut Machine<'_, S>, place: usize, actor: Actor, effect: Effect) {
+    match effect {
+        Effect::Standstill(means) => {
+            for (target, name) in standing(machine, place, actor) {
+                // What the other means has stopped stays so.
+                if !machine.faults.planned.stands_still(&name, Some(means.other())) {
+                    go_on(machine, target);
                 }
             }
-            Effect::Load { .. } => {
-                for thread in self.faults.loads.remove(&place).into_iter().flatten() {
-                    self.threads[thread as usize].state = State::Dead;
-                }
-            }
-            Effect::Descriptors { .. } => {
-                self.faults.descriptors_max.remove(&actor);
-            }
-            Effect::Death { .. } | Effect::Behavior => {}
         }
-    }
-
-    /// The threads of a process, by their places.
-    fn threads_of(&self, target: Target) -> Vec<u32> {
-        match target {
-            Target::Client(client) => {
-                let client = u32::try_from(client).unwrap_or(NONE);
-                let threads = (0_u32..).zip(&self.threads);
-                threads.filter(|(_, thread)| thread.client == client).map(|(place, _)| place).collect()
-            }
-            Target::Driver => self.driver.workers.iter().map(|worker| worker.thread).collect(),
-            Target::WorkerProcess(place) => {
-                let (first, count) = self.worker_processes[place].threads;
-                (first..first + u32::from(count)).collect()
+        Effect::Load { .. } => {
+            for thread in machine.faults.loads.remove(&place).into_iter().flatten() {
+                machine.scheduler.kill(thread);
             }
         }
+        Effect::Descriptors { .. } => {
+            machine.kernel.unlimit_descriptors(actor);
+        }
+        Effect::Death { .. } | Effect::Behavior => {}
     }
+}
 
-    /// Stops a process. What a thread is just doing it finishes.
-    fn stop(&mut self, target: Target) {
-        for thread in self.threads_of(target) {
-            self.threads[thread as usize].stopped = true;
+/// Stops a process. What a thread is just doing it finishes.
+fn stop<S: Sink>(machine: &mut Machine<'_, S>, target: Target) {
+    for thread in machine.participants.threads_of(target) {
+        machine.scheduler.stop(thread);
+    }
+}
+
+fn go_on<S: Sink>(machine: &mut Machine<'_, S>, target: Target) {
+    let actor = machine.participants.actor_of(target);
+    let threads = machine.participants.threads_of(target);
+    for &thread in &threads {
+        machine.scheduler.release(thread);
+    }
+    for told in machine.faults.planned.following(|by| by == actor) {
+        follow(machine, told);
+    }
+    for thread in threads {
+        if machine.scheduler.resume(thread) {
+            machine.wake(thread);
         }
     }
+}
 
-    fn go_on(&mut self, target: Target) {
-        let actor = match target {
-            Target::Client(client) => self.clients[client].actor,
-            Target::Driver => self.driver.actor,
-            Target::WorkerProcess(place) => self.worker_processes[place].actor,
-        };
-        let threads = self.threads_of(target);
-        for &thread in &threads {
-            self.threads[thread as usize].stopped = false;
+/// Tells a participant how to work now, if it is there. A stopped one does not hear of it before it goes on.
+fn tell<S: Sink>(machine: &mut Machine<'_, S>, place: usize, then: FaultStage) {
+    let Some((target, actor)) = machine.participants.target(machine.lab, &machine.lab.faults[place].on)
+    else {
+        return;
+    };
+    let by = machine.participants.told_by(target);
+    let told = PendingChange { place, actor, by, then };
+    if is_stopped(machine, by) {
+        machine.faults.planned.await_change(told);
+    } else {
+        follow(machine, told);
+    }
+}
+
+fn follow<S: Sink>(machine: &mut Machine<'_, S>, told: PendingChange) {
+    match machine.participants.process(told.actor) {
+        // A process that is not ready yet gets the behaviour that is due when it is.
+        Some(Target::Client(client)) if machine.participants.clients()[client].is_listening() => {
+            let behavior = machine.faults.behavior_due(machine.lab, client);
+            behave(machine, client, behavior);
         }
-        for told in self.faults.planned.following(|by| by == actor) {
-            self.follow(told);
+        Some(Target::Client(_)) => {}
+        Some(Target::WorkerProcess(place)) => serve_as_due(machine, place),
+        Some(Target::Driver) | None => return,
+    }
+    record_step(machine, told.place, told.actor, told.then);
+}
+
+/// A helper or a daemon serves as is due from the next request on.
+pub(crate) fn serve_as_due<S: Sink>(machine: &mut Machine<'_, S>, place: usize) {
+    let name = machine.participants.worker_process_name(place);
+    let Some(service) = machine.faults.planned.service(machine.lab, name) else { return };
+    for _ in 0..machine.participants.serve(place, service) {
+        rouse(machine, place);
+    }
+}
+
+/// Lets threads that never rest compete for the processors.
+fn load<S: Sink>(machine: &mut Machine<'_, S>, place: usize, threads: u16) {
+    let first = machine.scheduler.count();
+    for number in 0..threads {
+        let thread = machine.add_thread(NONE, number, Step::Burn);
+        machine.wake(thread);
+    }
+    machine.faults.loads.insert(place, first..first + u32::from(threads));
+}
+
+/// A process has gone: what was done to it is over, and it hears of nothing any more.
+pub(crate) fn target_gone<S: Sink>(machine: &mut Machine<'_, S>, actor: Actor) {
+    machine.kernel.unlimit_descriptors(actor);
+    let steps = machine.faults.planned.target_died(actor);
+    take_fault_steps(machine, steps);
+}
+
+/// Kills a client: its threads stop at once, and what waits for it is let go a little later.
+pub(crate) fn kill<S: Sink>(machine: &mut Machine<'_, S>, client: usize) {
+    machine.participants.kill_client(client);
+    end_threads(machine, Target::Client(client));
+    let number = u32::try_from(client).unwrap_or(NONE);
+    end_outside(machine, Some(number));
+    forget_requests(machine, number);
+    let at = machine.clock.now() + machine.pricing.draw(machine.pricing.costs().kill_release);
+    machine.clock.enter(at, SimEvent::Released { client: number });
+}
+
+/// Kills one helper, or one process of a daemon.
+fn kill_outsider<S: Sink>(machine: &mut Machine<'_, S>, place: usize) {
+    let name = machine.participants.worker_process_name(place).to_owned();
+    let ProcessNumbers { actor, pid } = machine.participants.kill_worker_process(place);
+    end_threads(machine, Target::WorkerProcess(place));
+    machine.recorder.mark_end(machine.clock.ticks(), actor, pid, KILLED);
+    target_gone(machine, actor);
+    for key in machine.participants.carried_by(place) {
+        fail_on_channel(machine, key);
+    }
+    let daemon = machine.participants.daemon_at(place);
+    let after = daemon.and_then(|_| machine.faults.comes_back(&name));
+    if let (Some(daemon), Some(after)) = (daemon, after)
+        && let Some(due) =
+            machine.faults.restarts.plan(Participant::Daemon(daemon), after, machine.clock.now())
+    {
+        let daemon = u32::try_from(daemon).unwrap_or(NONE);
+        machine.clock.enter(due, SimEvent::DaemonAgain { daemon });
+    }
+}
+
+/// The threads of a process stop for good, in the middle of whatever they do.
+fn end_threads<S: Sink>(machine: &mut Machine<'_, S>, target: Target) {
+    for thread in machine.participants.threads_of(target) {
+        machine.scheduler.kill(thread);
+        cancel(machine, thread);
+    }
+}
+
+/// Ends the worker processes that still run; with a client only its helpers, whose channels break with it.
+pub(crate) fn end_outside<S: Sink>(machine: &mut Machine<'_, S>, of_client: Option<u32>) {
+    for place in 0..machine.participants.worker_processes() {
+        let ended = machine.participants.end_worker_process(place, of_client);
+        let Some(ProcessNumbers { actor, pid }) = ended else { continue };
+        if of_client.is_some() {
+            end_threads(machine, Target::WorkerProcess(place));
         }
-        for thread in threads {
-            let state = &mut self.threads[thread as usize].state;
-            if *state == State::Stopped {
-                *state = State::Blocked;
-                self.wake(thread);
-            }
-        }
+        machine.recorder.sink().close(actor, machine.clock.ticks());
+        machine.recorder.mark_end(machine.clock.ticks(), actor, pid, 0);
+        target_gone(machine, actor);
     }
+}
 
-    fn is_stopped(&self, actor: Actor) -> bool {
-        let thread = match self.process(actor) {
-            Some(Target::Client(client)) => self.clients[client].reader,
-            Some(Target::WorkerProcess(place)) => self.worker_processes[place].threads.0,
-            Some(Target::Driver) | None => return false,
-        };
-        self.threads[thread as usize].stopped
-    }
-
-    /// Tells a participant how to work now, if it is there. A stopped one does not hear of it before it goes on.
-    fn tell(&mut self, place: usize, then: FaultStage) {
-        let Some((target, actor)) = self.target(&self.lab.faults[place].on) else { return };
-        // A helper's client tells the helper.
-        let by = match target {
-            Target::WorkerProcess(place) if self.worker_processes[place].client != NONE => {
-                self.clients[self.worker_processes[place].client as usize].actor
-            }
-            _ => actor,
-        };
-        let told = PendingChange { place, actor, by, then };
-        if self.is_stopped(by) {
-            self.faults.planned.await_change(told);
-        } else {
-            self.follow(told);
-        }
-    }
-
-    fn follow(&mut self, told: PendingChange) {
-        match self.process(told.actor) {
-            // A process that is not ready yet gets the behaviour that is due when it is.
-            Some(Target::Client(client)) if self.clients[client].listening => self.behave(client),
-            Some(Target::Client(_)) => {}
-            Some(Target::WorkerProcess(place)) => self.serve_as_due(place),
-            Some(Target::Driver) | None => return,
-        }
-        self.record_step(told.place, told.actor, told.then);
-    }
-
-    /// A helper or a daemon serves as is due from the next request on.
-    pub(crate) fn serve_as_due(&mut self, place: usize) {
-        let name = self.worker_processes[place].name.clone();
-        let Some(service) = self.faults.planned.service(self.lab, &name) else { return };
-        self.worker_processes[place].service = service;
-        for _ in 0..self.worker_processes[place].taken_in.len() {
-            self.rouse(place);
-        }
-    }
-
-    /// How a client is to behave now.
-    pub(crate) fn behavior_due(&self, client: usize) -> Behavior {
-        let base = || self.lab.clients[client].behavior.clone();
-        self.faults.planned.behavior(self.lab, client).unwrap_or_else(base)
-    }
-
-    /// Lets threads that never rest compete for the processors.
-    fn load(&mut self, place: usize, threads: u16) {
-        let first = u32::try_from(self.threads.len()).unwrap_or(NONE);
-        for number in 0..threads {
-            let tid = self.new_tid();
-            let thread = self.add_thread(NONE, number, Step::Burn, tid);
-            self.wake(thread);
-        }
-        self.faults.loads.insert(place, first..first + u32::from(threads));
-    }
-
-    /// True when a process has no descriptor left for a file that it opens now.
-    pub(crate) fn cannot_open(&self, actor: Actor) -> bool {
-        let Some(&most) = self.faults.descriptors_max.get(&actor) else { return false };
-        let open = self.operations.iter().filter(|(_, operation)| operation.subject.actor == actor).count();
-        let client = self.clients.iter().find(|client| client.actor == actor);
-        let events = client.map_or(0, |client| self.events_open(client));
-        DESCRIPTORS_OPEN + open + events >= most as usize
-    }
-
-    /// True when a client has no descriptor left for one more event.
-    pub(crate) fn cannot_read(&self, client: usize) -> bool {
-        // Endpoint Security hands no descriptor over.
-        self.kernel == Kernel::Fanotify && self.cannot_open(self.clients[client].actor)
-    }
-
-    fn events_open(&self, state: &crate::participants::client::Client) -> usize {
-        match self.kernel {
-            Kernel::Fanotify => state
-                .decisions
-                .iter()
-                .filter(|(_, decision)| decision.told || (decision.read.is_some() && !decision.answered))
-                .count(),
-            Kernel::EndpointSecurity => 0,
-        }
-    }
-
-    /// The kernel denies the opens about which a client could not be told.
-    pub(crate) fn deny_unread(&mut self, client: usize) {
-        for key in std::mem::take(&mut self.clients[client].exhausted) {
-            let state = &mut self.clients[client];
-            let Some(decision) = state.decisions.remove(key) else { continue };
-            state.unanswered -= 1;
-            self.pending -= 1;
-            let loss = Loss { at: Ticks(self.now), kind: LossKind::Events, count: 1 };
-            self.sink.loss(self.clients[client].actor, &loss);
-            self.answer_reaches(decision.operation, Verdict::Deny);
-        }
-    }
-
-    /// A process has gone: what was done to it is over, and it hears of nothing any more.
-    pub(crate) fn target_gone(&mut self, actor: Actor) {
-        self.faults.descriptors_max.remove(&actor);
-        let steps = self.faults.planned.target_died(actor);
-        self.take_fault_steps(steps);
-    }
+fn is_stopped<S: Sink>(machine: &Machine<'_, S>, actor: Actor) -> bool {
+    machine.participants.first_thread(actor).is_some_and(|thread| machine.scheduler.is_stopped(thread))
 }

@@ -2,7 +2,7 @@
 
 use lab_model::{AuthEvent, Behavior, Concurrency, FaultAction, Lab, LoadKind, NotifyEvents, Reaction, Span};
 
-use crate::{Counting, Options, Summary, scenario::faults::drop_strangers, simulate};
+use crate::{Counting, Options, Summary, scenario::strangers::drop_strangers, simulate};
 
 /// A lab from which nothing can be taken away without losing what it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]

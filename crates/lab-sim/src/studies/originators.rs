@@ -8,8 +8,7 @@ use lab_model::{
 
 use crate::{
     Kernel,
-    kernel::operation::{Linkage, OPEN, Pass, passes},
-    participants::observers::notified_of,
+    kernel::operation::{Linkage, OPEN, Pass, notified_of, passes},
 };
 
 /// Whose operations they are, as far as it makes a difference to who is asked and what they make of it.

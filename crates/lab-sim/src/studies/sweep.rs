@@ -4,7 +4,7 @@
 
 use lab_model::{AuthEvent, Client, Concurrency, Lab, Mute, ReactTo, Span, When};
 
-use crate::{Options, Trials, scenario::faults::drop_strangers, trials};
+use crate::{Options, Trials, scenario::strangers::drop_strangers, trials};
 
 /// A setting and the values it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]

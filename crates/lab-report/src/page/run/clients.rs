@@ -4,21 +4,16 @@ use lab_analysis::findings::{Client, Findings};
 
 use super::{
     requests,
-    verdict::{end_mood, headroom_mood},
+    verdict::{bad_above_zero, end_mood, headroom_mood},
 };
 use crate::{
-    page::{Block, Cell, Column, Drawing, Mood, Section, Table, picture},
+    page::{Block, Cell, Column, Drawing, Section, Table, picture},
     visible::visible,
 };
 use lab_model::units::{count_of, counted, numbered, times};
 
 /// The clients whose restarts are told one by one.
 const RESTARTED_MAX: usize = 5;
-
-/// A count that is bad when it is not zero.
-pub(super) fn bad_above_zero(value: u64) -> Cell {
-    Cell::count(value).mood(if value > 0 { Mood::Bad } else { Mood::Plain })
-}
 
 pub(super) fn clients(findings: &Findings) -> Section {
     let columns = vec![

@@ -2,7 +2,7 @@
 
 use lab_analysis::findings::{Client, Leg};
 
-use super::clients::bad_above_zero;
+use super::verdict::bad_above_zero;
 use crate::page::{Cell, Column, Table};
 use lab_model::units::float;
 

@@ -6,7 +6,7 @@ use lab_analysis::findings::{
 use lab_model::Total;
 
 use crate::{
-    page::{Check, Fact, Mood, Remark, Verdict, listed},
+    page::{Cell, Check, Fact, Mood, Remark, Verdict, listed},
     visible::visible,
 };
 use lab_model::units::{count, count_of, counted, share, time};
@@ -15,6 +15,11 @@ use lab_model::units::{count, count_of, counted, share, time};
 const HEADROOM_WARN: f64 = 0.5;
 /// Below this headroom a client is marked badly.
 const HEADROOM_BAD: f64 = 0.1;
+
+/// A count that is bad when it is not zero.
+pub(super) fn bad_above_zero(value: u64) -> Cell {
+    Cell::count(value).mood(if value > 0 { Mood::Bad } else { Mood::Plain })
+}
 
 /// Where a report comes from.
 pub(in crate::page) fn origin(findings: &Findings) -> Vec<(&'static str, String)> {

@@ -1,0 +1,53 @@
+//! What can fail when a group is set up or read.
+
+use std::io;
+
+use lab_client_core::BackendError;
+
+use crate::event::UnknownLayout;
+
+/// Why a group could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// The process may not have one.
+    #[error("fanotify permission events need CAP_SYS_ADMIN in the initial user namespace")]
+    Privilege,
+    /// The kernel was built without.
+    #[error("this kernel has no fanotify permission events (CONFIG_FANOTIFY_ACCESS_PERMISSIONS)")]
+    Absent,
+    /// This user has as many groups as allowed.
+    #[error("all fanotify groups of this user are taken (fs.fanotify.max_user_groups)")]
+    TooMany,
+    /// The arena is not a file system of the lab's own.
+    #[error("{path} is not a tmpfs or ramfs of the lab's own, and nothing else may be marked")]
+    NotAnArena {
+        /// The path.
+        path: String,
+    },
+    /// Another failure.
+    #[error("{operation} failed: {source}")]
+    Other {
+        /// What was tried.
+        operation: &'static str,
+        /// The failure.
+        source: io::Error,
+    },
+}
+
+pub(crate) fn error_number(error: &io::Error) -> u32 {
+    error.raw_os_error().unwrap_or(libc::EIO).unsigned_abs()
+}
+
+pub(crate) fn init_error(source: io::Error) -> GroupError {
+    match source.raw_os_error() {
+        Some(libc::EPERM) => GroupError::Privilege,
+        Some(libc::ENOSYS | libc::EINVAL) => GroupError::Absent,
+        Some(libc::EMFILE) => GroupError::TooMany,
+        _ => GroupError::Other { operation: "fanotify_init", source },
+    }
+}
+
+/// A kernel whose events this code does not read.
+pub(crate) fn version_failure(UnknownLayout(version): UnknownLayout) -> BackendError {
+    BackendError { operation: "fanotify version check", code: version.into() }
+}
