@@ -10,7 +10,7 @@ pub fn client<'a>(findings: &'a Findings, id: &str) -> &'a Client {
 
 /// The phase of this name.
 pub fn phase<'a>(findings: &'a Findings, name: &str) -> &'a Phase {
-    let phase = findings.phases.iter().find(|phase| phase.name == name);
+    let phase = findings.phases.iter().find(|phase| phase.kind.name() == name);
     phase.unwrap_or_else(|| panic!("there was a phase {name}: {:?}", findings.phases))
 }
 

@@ -1,12 +1,14 @@
 //! Whether a run was whole: what ended it, and which traces are missing or cut.
 
-use lab_model::{Lab, PhaseKind, Role};
+use lab_model::{
+    Lab, PhaseKind, Role,
+    units::{agreeing, time},
+};
 use lab_trace::{FaultKind, Trace};
 
 use crate::{
     findings::{RunState, RunWord, StateReason},
     participants::{roster::Roster, timeline::Timeline},
-    show::duration,
 };
 
 /// What tells of it.
@@ -36,7 +38,7 @@ impl Recorded<'_> {
                 .timeline
                 .phase_at(at)
                 .map_or_else(String::new, |phase| format!(", in the {}", phase.name()));
-            format!("{} after it began{phase}", duration(at.saturating_sub(self.timeline.origin)))
+            format!("{} after it began{phase}", time(at.saturating_sub(self.timeline.origin)))
         };
         let ended = self.timeline.faults.iter().filter_map(|fault| {
             let (word, what) = match fault.kind {
@@ -93,8 +95,7 @@ impl Recorded<'_> {
             }
         }
         if self.lost > 0 {
-            let noun = if self.lost == 1 { "record is" } else { "records are" };
-            texts.push(format!("At least {} {noun} missing.", self.lost));
+            texts.push(format!("At least {} missing.", agreeing(self.lost, "record is", "records are")));
         }
         texts.into_iter().map(|text| StateReason { word: RunWord::Incomplete, text }).collect()
     }
