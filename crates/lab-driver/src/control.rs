@@ -176,7 +176,7 @@ impl Driver {
         rights.before_threads()?;
         let control = register(&writer, ThreadPurpose::Control, 0);
         let (registered, registrations) = mpsc::channel();
-        let workers = start_workers((&workload, &welcome.arena), &writer, &sites, &registered, &rights)?;
+        let workers = start_workers(&workload, &welcome.arena, &writer, &sites, &registered, &rights)?;
         rights.give_up()?;
         let housekeeper = start_housekeeper(&writer, registered.clone())?;
         drop(registered);
@@ -285,7 +285,8 @@ const _: () =
     assert!(Workload::WORKERS_MAX == OPERATION_SLOTS, "a good lab's workers have room on the board");
 
 fn start_workers(
-    (workload, arena): (&[Workload], &str),
+    workload: &[Workload],
+    arena: &str,
     writer: &TraceWriter,
     sites: &Arc<Sites>,
     registered: &Sender<u64>,

@@ -289,14 +289,13 @@ impl Worker {
         });
         let target = site.target(None::<&std::fs::File>, &self.writer);
         let mut more = 0;
-        let inner = OperationBegin { planned: None, ..begin };
         match told {
             Err(failure) => error = failure.raw_os_error().unwrap_or(0).cast_unsigned(),
             Ok(mut told) => {
-                let top = root.map(|pid| (pid, id));
+                let root = root.map(|pid| (pid, id));
+                let grown = Grown { begin: OperationBegin { planned: None, ..begin }, root, target };
                 while let Some(message) = told.next() {
-                    let running = (top, &mut trees.running);
-                    more += record(message, (&inner, target), &self.writer, &self.board, running);
+                    more += record(message, &grown, &mut trees.running, &self.writer, &self.board);
                 }
             }
         }
@@ -317,14 +316,21 @@ impl Worker {
     }
 }
 
-/// Records what a process of a tree told; returns 1 for one that began. `root` is the tree's root, which the driver
-/// has started itself.
+/// What the records of one tree's processes have in common.
+struct Grown {
+    begin: OperationBegin,
+    /// The tree's root, which the driver has started itself.
+    root: Option<Member>,
+    target: Option<Target>,
+}
+
+/// Records what a process of a tree told; returns 1 for one that began.
 fn record(
     message: Message,
-    (begin, target): (&OperationBegin, Option<Target>),
+    &Grown { ref begin, root, target }: &Grown,
+    running: &mut Vec<Member>,
     writer: &TraceWriter,
     board: &Board,
-    (root, running): (Option<Member>, &mut Vec<Member>),
 ) -> u64 {
     match message {
         Message::Begins { pid, parent, at } => {

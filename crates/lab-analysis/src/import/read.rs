@@ -145,7 +145,7 @@ impl<R: BufRead> Importer<R> {
     /// The next line that is an event; what lies before it is counted.
     fn next_event(&mut self) -> io::Result<Option<Line>> {
         loop {
-            let damage = match next_line(&mut self.source, &mut self.buffer)? {
+            let (damage, detail) = match next_line(&mut self.source, &mut self.buffer)? {
                 Next::End => return Ok(None),
                 Next::TooLong => (Damage::TooLong, String::new()),
                 Next::Line { .. } if self.buffer.trim_ascii().is_empty() => {
@@ -164,11 +164,11 @@ impl<R: BufRead> Importer<R> {
                 },
             };
             self.found.lines.raise(1);
-            self.damaged(damage);
+            self.damaged(damage, detail);
         }
     }
 
-    fn damaged(&mut self, (damage, detail): (Damage, String)) {
+    fn damaged(&mut self, damage: Damage, detail: String) {
         let found = &mut self.found;
         found.damaged.raise(1);
         let reason = damage.to_string();

@@ -1,5 +1,7 @@
 //! When nobody watched the clients, and what may have passed unseen.
 
+use std::ops::Range;
+
 use lab_model::{
     Bounded, PhaseKind, Total,
     units::{counted, time},
@@ -61,7 +63,7 @@ impl Gaps {
         let gaps = longest.iter().map(|gap| UnwatchedGap {
             began_ns: gap.0.saturating_sub(timeline.origin),
             lasted_ns: length(gap),
-            phases: phases(timeline, *gap),
+            phases: phases(timeline, &(gap.0..gap.1)),
         });
         Some(Unwatched {
             times: u64::try_from(self.0.len()).unwrap_or(u64::MAX),
@@ -161,10 +163,10 @@ impl Measure for Unseen {
     }
 }
 
-fn phases(timeline: &Timeline, (from, until): (u64, u64)) -> Vec<String> {
+fn phases(timeline: &Timeline, gap: &Range<u64>) -> Vec<String> {
     let mut touched: Vec<PhaseKind> = Vec::new();
     for phase in &timeline.phases {
-        let touches = phase.began < until && phase.ended.is_none_or(|ended| ended > from);
+        let touches = phase.began < gap.end && phase.ended.is_none_or(|ended| ended > gap.start);
         if touches && !touched.contains(&phase.kind) {
             touched.push(phase.kind);
         }

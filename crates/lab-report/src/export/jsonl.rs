@@ -176,7 +176,7 @@ pub(super) fn lines<'a>(index: &Index<'a>, trace: usize, record: u64, content: &
         Record::Decision(decision) => vec![line(index, trace, record, decision)],
         Record::Notice(notice) => {
             let kinds = notice.events.iter().map(EventKind::Notify);
-            kinds.map(|kind| notice_line(index, (trace, record), notice, kind)).collect()
+            kinds.map(|kind| notice_line(index, trace, record, notice, kind)).collect()
         }
         _ => Vec::new(),
     }
@@ -200,7 +200,8 @@ fn process(subject: ThreadId, class: SubjectClass) -> Process {
 /// What is known of one kind of event of a notice, named as `eslogger` names it.
 fn notice_line<'a>(
     index: &Index<'a>,
-    (trace, record): (usize, u64),
+    trace: usize,
+    record: u64,
     notice: &Notice,
     kind: EventKind,
 ) -> Line<'a> {

@@ -4,7 +4,7 @@
 //!
 //! Instants are nanoseconds from the run's first record, as in `report.json`.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, ops::Range};
 
 use lab_analysis::findings::Findings;
 use lab_model::{Bounded, EventKind, OperationKind, PhaseKind};
@@ -332,9 +332,9 @@ impl Export<'_> {
                 continue;
             }
             let name = format!("decisions {}", lanes.0.len().saturating_add(1));
-            let track_uuid = self.lane(&mut lanes, (read, until), process, &name)?;
+            let track_uuid = self.lane(&mut lanes, read..until, process, &name)?;
             let flow = self.flow(read, &decision);
-            let event = self.decision(trace, record, &decision, (read, answered));
+            let event = self.decision(trace, record, &decision, read, answered);
             let event = TrackEvent { track_uuid, terminating_flow_ids: flow.into_iter().collect(), ..event };
             self.out.event(self.since(read), event)?;
             self.out.end(self.since(until), track_uuid)?;
@@ -343,15 +343,9 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// The first lane that is free at `from`, taken until `until`; a new one when none is.
-    fn lane(
-        &mut self,
-        lanes: &mut Lanes,
-        (from, until): (u64, u64),
-        process: u64,
-        name: &str,
-    ) -> io::Result<u64> {
-        let lane = match lanes.0.iter().position(|(end, _)| *end <= from) {
+    /// The first lane that is free when `times` begin, taken until they end; a new one when none is.
+    fn lane(&mut self, lanes: &mut Lanes, times: Range<u64>, process: u64, name: &str) -> io::Result<u64> {
+        let lane = match lanes.0.iter().position(|(end, _)| *end <= times.start) {
             Some(lane) => lane,
             None => {
                 let track = self.named(Some(process), name)?;
@@ -359,7 +353,7 @@ impl Export<'_> {
                 lanes.0.len().saturating_sub(1)
             }
         };
-        lanes.0[lane].0 = until;
+        lanes.0[lane].0 = times.end;
         Ok(lanes.0[lane].1)
     }
 
@@ -368,7 +362,8 @@ impl Export<'_> {
         trace: usize,
         record: u64,
         decision: &Decision,
-        (read, answered): (u64, Option<u64>),
+        read: u64,
+        answered: Option<u64>,
     ) -> TrackEvent {
         let kind = decision.begin.event;
         let name = match (decision.end.present(), kind) {
@@ -496,9 +491,9 @@ impl Export<'_> {
             let mut lanes = workers.remove(&(op.trace, worker)).unwrap_or_default();
             let ended = if op.ended == u64::MAX { self.index.last } else { op.ended }.max(started);
             let name = format!("operations of worker {worker}");
-            let track = self.lane(&mut lanes, (started, ended), processes[op.trace], &name)?;
+            let track = self.lane(&mut lanes, started..ended, processes[op.trace], &name)?;
             workers.insert((op.trace, worker), lanes);
-            self.operation(place, &operation, track, (started, ended))?;
+            self.operation(place, &operation, track, started..ended)?;
         }
         Ok(())
     }
@@ -508,7 +503,7 @@ impl Export<'_> {
         place: usize,
         operation: &Operation,
         track_uuid: u64,
-        (started, ended): (u64, u64),
+        times: Range<u64>,
     ) -> io::Result<()> {
         let op = &self.index.ops[place];
         let kind = match op.kind {
@@ -536,7 +531,7 @@ impl Export<'_> {
             debug_annotations: notes,
             ..TrackEvent::default()
         };
-        self.out.event(self.since(started), begin)?;
+        self.out.event(self.since(times.start), begin)?;
         // The arrows need a moment to start from.
         let arrows = [("asks", self.flows_of.remove(&place)), ("is told of", self.tells_of.remove(&place))];
         for (name, flow_ids) in arrows {
@@ -544,10 +539,10 @@ impl Export<'_> {
             let name_iid = Some(self.out.names.number(name));
             let from =
                 TrackEvent { r#type: INSTANT, name_iid, track_uuid, flow_ids, ..TrackEvent::default() };
-            self.out.event(self.since(started), from)?;
+            self.out.event(self.since(times.start), from)?;
         }
         self.exported.operations.raise(1);
-        self.out.end(self.since(ended), track_uuid)
+        self.out.end(self.since(times.end), track_uuid)
     }
 
     /// Pending decisions of each client and decisions by cause, a value a bucket.

@@ -57,18 +57,13 @@ pub(super) fn draw(findings: &Findings, id: &str) -> String {
         );
         let class = if arrow.gain { format!("l {class}") } else { format!("l {}", palette::WORKLOAD) };
         let stroke = 1.0 + 3.0 * arrow.value / strongest;
+        let look = Look { class: &class, stroke, tip: &tip };
         // Where there is gain, the numbers of the drive would only stand in its way; the table has them.
         let shown = (labelled && (arrow.gain || !any_gain)).then_some(arrow.value);
         if arrow.from == arrow.to {
-            own_arrow(&mut svg, place(arrow.from), middle, (&class, stroke, &tip), shown);
+            own_arrow(&mut svg, place(arrow.from), middle, look, shown);
         } else {
-            arrow_between(
-                &mut svg,
-                (place(arrow.from), place(arrow.to)),
-                arrow.gain,
-                (&class, stroke, &tip),
-                shown,
-            );
+            arrow_between(&mut svg, place(arrow.from), place(arrow.to), arrow.gain, look, shown);
         }
     }
     for (index, &client) in nodes.iter().enumerate() {
@@ -151,14 +146,23 @@ fn shortened(from: (f64, f64), to: (f64, f64), start: f64, end: f64) -> ((f64, f
     ((from.0 + ux * start, from.1 + uy * start), (to.0 - ux * end, to.1 - uy * end))
 }
 
+/// How an arrow looks: its class, how thick it is, and what it says to whoever points at it.
+#[derive(Clone, Copy, Debug)]
+struct Look<'a> {
+    class: &'a str,
+    stroke: f64,
+    tip: &'a str,
+}
+
 fn arrow_between(
     svg: &mut Svg,
-    ((x1, y1), (x2, y2)): ((f64, f64), (f64, f64)),
+    from: (f64, f64),
+    to: (f64, f64),
     gain: bool,
-    (class, stroke, tip): (&str, f64, &str),
+    Look { class, stroke, tip }: Look<'_>,
     label: Option<f64>,
 ) {
-    let (from, to) = shortened((x1, y1), (x2, y2), RADIUS + 2.0, RADIUS + 9.0);
+    let (from, to) = shortened(from, to, RADIUS + 2.0, RADIUS + 9.0);
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let distance = dx.hypot(dy).max(1.0);
     // There and back bend apart, and the gain bends further than the drive of the same pair.
@@ -194,11 +198,12 @@ fn arrow_between(
 
 fn own_arrow(
     svg: &mut Svg,
-    (x, y): (f64, f64),
+    at: (f64, f64),
     middle: (f64, f64),
-    (class, stroke, tip): (&str, f64, &str),
+    Look { class, stroke, tip }: Look<'_>,
     label: Option<f64>,
 ) {
+    let (x, y) = at;
     let (dx, dy) = (x - middle.0, y - middle.1);
     let distance = dx.hypot(dy);
     let (ux, uy) = if distance < 1.0 { (0.0, -1.0) } else { (dx / distance, dy / distance) };

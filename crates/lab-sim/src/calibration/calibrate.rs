@@ -194,12 +194,21 @@ fn cooled(labs: &Labs<'_>) -> Option<(u64, u64)> {
             _ => None,
         })?;
     let late = paced.measured.baseline_open?.saturating_sub(labs.any(|found| found.baseline_open)?);
-    halfway((far.control_open?, soon), (pace, late))
+    let short = Absence { lasts: far.control_open?, costs: soon };
+    halfway(short, Absence { lasts: pace, costs: late })
+}
+
+/// How long a thread has been away, and how much longer its next operation takes; nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Absence {
+    lasts: u64,
+    costs: u64,
 }
 
 /// The curve `cold · away / (away + half)` through two points, each an absence and what it costs; `None` where the longer
 /// absence costs no more, or so much more that no such curve has both.
-fn halfway((away, soon): (u64, u64), (pace, late): (u64, u64)) -> Option<(u64, u64)> {
+fn halfway(short: Absence, long: Absence) -> Option<(u64, u64)> {
+    let (Absence { lasts: away, costs: soon }, Absence { lasts: pace, costs: late }) = (short, long);
     if soon == 0 || late <= soon || pace <= away {
         return None;
     }

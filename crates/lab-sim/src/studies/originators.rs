@@ -11,6 +11,17 @@ use crate::{
     kernel::operation::{Linkage, OPEN, Pass, notified_of, passes},
 };
 
+/// What a client can tell of whoever acts.
+#[derive(Clone, Copy, Debug)]
+struct Looks {
+    class: SubjectClass,
+    actor: Actor,
+}
+
+impl Looks {
+    const WORKLOAD: Looks = Looks { class: SubjectClass::Workload, actor: Actor::UNKNOWN };
+}
+
 /// Whose operations they are, as far as it makes a difference to who is asked and what they make of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Originator {
@@ -194,10 +205,10 @@ impl<'a> Originators<'a> {
 
     /// The same for the workload.
     pub(crate) fn on_notice_of_workload(&self, client: usize, times: Notices) -> SetOff {
-        self.on_notices(client, (SubjectClass::Workload, Actor::UNKNOWN), times)
+        self.on_notices(client, Looks::WORKLOAD, times)
     }
 
-    fn on_notices(&self, client: usize, (class, actor): (SubjectClass, Actor), times: Notices) -> SetOff {
+    fn on_notices(&self, client: usize, Looks { class, actor }: Looks, times: Notices) -> SetOff {
         let question = Question {
             read: Ticks(1),
             event: EventKind::Notify(NotifyEvent::Open),
@@ -222,23 +233,24 @@ impl<'a> Originators<'a> {
     }
 
     /// How an originator looks to a client.
-    fn looks(&self, client: usize, originator: usize) -> (SubjectClass, Actor) {
-        match self.list[originator] {
+    fn looks(&self, client: usize, originator: usize) -> Looks {
+        let (class, actor) = match self.list[originator] {
             Originator::Client(place) if place == client => (SubjectClass::Own, number(originator)),
             Originator::Client(_) => (SubjectClass::Peer, number(originator)),
             Originator::Helpers(place) if place == client => (SubjectClass::OwnHelper, number(originator)),
             Originator::Helpers(_) | Originator::Daemon(_) => (SubjectClass::Workload, number(originator)),
             Originator::Programs(place) if place == client => (SubjectClass::OwnHelper, number(place)),
-            Originator::Programs(_) | Originator::Strangers => (SubjectClass::Workload, Actor::UNKNOWN),
-        }
+            Originator::Programs(_) | Originator::Strangers => return Looks::WORKLOAD,
+        };
+        Looks { class, actor }
     }
 
     /// What a client and its workers make of the workload's event.
     pub(crate) fn on_workload(&self, client: usize, event: EventKind) -> SetOff {
-        self.set_off(client, event, (SubjectClass::Workload, Actor::UNKNOWN))
+        self.set_off(client, event, Looks::WORKLOAD)
     }
 
-    fn set_off(&self, client: usize, event: EventKind, (class, actor): (SubjectClass, Actor)) -> SetOff {
+    fn set_off(&self, client: usize, event: EventKind, Looks { class, actor }: Looks) -> SetOff {
         let question = Question { read: Ticks(1), event, class, actor, deadline: None };
         match self.policies[client].admit(&question, 0) {
             Admission::Answer { .. } => self.nothing(),
