@@ -15,6 +15,7 @@ mod external;
 mod fault;
 mod files;
 mod identity;
+mod kernel;
 mod lab;
 mod life;
 mod metrics;
@@ -42,7 +43,10 @@ pub use fault::{
 };
 pub use files::{file_bytes, file_path, path_seed};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
-pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
+pub use kernel::{
+    Backend, BackendChoice, Execution, Kernel, UnknownBackend, simulated_kernel_name, simulated_rules,
+};
+pub use lab::{Client, Lab, Phase, PhaseKind, Phases, Safety};
 pub use life::{LifeStep, ProcessId, ProcessLife, SIGNING_ID_BYTES, Signature, SignedBy, TEAM_ID_BYTES};
 pub use metrics::{AFTER_DENY, DELIVERY_ORDERS, KEPT_ANSWERS, METRICS, Metric, MetricUnit, OUTCOMES};
 pub use operation::{Cause, OperationKind};

@@ -1,6 +1,7 @@
 //! What a lab asks for and cannot have here, found out before anything is written.
 
-use lab_model::{BackendChoice, Client, Lab, LoadKind, Run};
+use lab_model::{Client, Kernel, Lab, LoadKind, Run};
+use lab_process::platform::KERNEL;
 use lab_workload::{ArenaHost, elf::Machine};
 
 use crate::{Failure, FailureKind};
@@ -38,9 +39,7 @@ pub(crate) fn executes(_: &std::path::Path) -> Result<(), Failure> {
 
 /// Refuses a client that wants to be told of what this kernel tells nobody of.
 fn tell_all(lab: &Lab) -> Result<(), Failure> {
-    let live =
-        if cfg!(target_os = "macos") { BackendChoice::EndpointSecurity } else { BackendChoice::Fanotify };
-    let Some((client, event, why)) = lab.unsupported_notify(live) else { return Ok(()) };
+    let Some((client, event, why)) = lab.unsupported_notify(KERNEL) else { return Ok(()) };
     let message = format!("{client} subscribes to NOTIFY `{}` events, and {why}", event.word());
     Err(Failure::new(FailureKind::Usage, message)
         .mend(format!("take `{}` out of its `notify`", event.word())))
@@ -48,7 +47,7 @@ fn tell_all(lab: &Lab) -> Result<(), Failure> {
 
 /// Refuses a client that judges by what this kernel does not say.
 fn say_who_signed(lab: &Lab) -> Result<(), Failure> {
-    let client = lab.judge_of_signatures().filter(|_| !cfg!(target_os = "macos"));
+    let client = lab.judge_of_signatures().filter(|_| KERNEL == Kernel::Fanotify);
     let Some(client) = client else { return Ok(()) };
     let message = format!("{client} denies by signature, and fanotify does not say who signed a program");
     Err(Failure::new(FailureKind::Usage, message)

@@ -16,6 +16,7 @@ mod machine;
 mod memory;
 mod operate;
 mod paths;
+pub mod platform;
 mod precedence;
 pub mod privileges;
 pub mod program;
