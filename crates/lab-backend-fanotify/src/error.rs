@@ -3,6 +3,7 @@
 use std::io;
 
 use lab_client_core::BackendError;
+use lab_model::FailureReason;
 
 use crate::event::UnknownLayout;
 
@@ -32,6 +33,18 @@ pub enum GroupError {
         /// The failure.
         source: io::Error,
     },
+}
+
+impl From<&GroupError> for FailureReason {
+    fn from(error: &GroupError) -> FailureReason {
+        match error {
+            GroupError::Privilege => FailureReason::Privilege,
+            GroupError::Absent => FailureReason::NoInterface,
+            GroupError::TooMany => FailureReason::NoClientSlot,
+            // What stands behind the last may say more.
+            GroupError::NotAnArena { .. } | GroupError::Other { .. } => FailureReason::Other,
+        }
+    }
 }
 
 pub(crate) fn error_number(error: &io::Error) -> u32 {

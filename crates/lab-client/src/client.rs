@@ -13,9 +13,10 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use crossbeam_queue::ArrayQueue;
 use lab_client_core::{Backend, Policy};
-use lab_model::{Actor, Behavior, Role};
+use lab_model::{Actor, Behavior, FailureReason, Role};
 use lab_process::{
     Arena, Control, ControlWriter, Gate, clock, create_trace,
+    failure::{self, Failed},
     privileges::{self, Capability, Kept, Programs},
     process_id, thread_id,
 };
@@ -91,7 +92,8 @@ fn start(
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
     let group = privileges::with(&[Capability::Administer], || {
         lab_backend_fanotify::Group::create(Path::new(&welcome.arena))?.observing(assignment.notifies)
-    })??;
+    })?
+    .map_err(|error| Failed::of(&error))?;
     let queue = Some(group.descriptor());
     serve(control, Start { welcome, assignment, trace, outside }, group, queue)
 }
@@ -112,8 +114,9 @@ fn start(
     backend
         .confined_to(lab_backend_es::Arena::new(welcome.arena.as_bytes(), arena_files(welcome, assignment)?));
     // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
-    let client = EsClient::open(&backend, &arena, Cache::Off)?;
-    let listener = listens.then(|| EsClient::listen(&backend, &arena)).transpose()?;
+    let client = EsClient::open(&backend, &arena, Cache::Off).map_err(|error| Failed::of(&error))?;
+    let listener = listens.then(|| EsClient::listen(&backend, &arena)).transpose();
+    let listener = listener.map_err(|error| Failed::of(&error))?;
     let outcome = serve(control, Start { welcome, assignment, trace, outside }, Shared(backend), None);
     // Deleted on the thread that connected them; what is still pending is allowed.
     drop((listener, client));
@@ -270,8 +273,8 @@ fn follow<B: Backend>(
 /// Tells of a helper that does not come back. The client goes on without it.
 fn tell_failure(control: &Control, actor: Actor, done: Result<()>) -> Result<()> {
     let Err(error) = done else { return Ok(()) };
-    let message = format!("{error:#}");
-    Ok(control.writer().reply(&Reply::HelperFailed { actor, message })?)
+    let (message, reason) = (format!("{error:#}"), failure::reason_of(error.as_ref()));
+    Ok(control.writer().reply(&Reply::HelperFailed { actor, message, reason })?)
 }
 
 fn policy(behavior: &Behavior, assignment: &ClientAssignment, names: &[(String, Actor)]) -> Policy {
@@ -350,7 +353,8 @@ fn start_threads<B: Backend>(
         let body = Box::new(move |announce: &mpsc::Sender<u64>| {
             register(&events.trace, announce, ThreadPurpose::Observer, 0);
             if let Err(error) = events.backend.observe(&mut watcher) {
-                fail(&writer, format!("the kernel tells no more: {error}"));
+                let message = format!("the kernel tells no more: {error}");
+                fail(&writer, Failed { message, reason: failure::reason_of_errno(error.code) });
             }
         });
         spawn("observer".to_owned(), body)?;
@@ -361,12 +365,17 @@ fn start_threads<B: Backend>(
         "reader".to_owned(),
         Box::new(move |announce| {
             register(&events.trace, announce, ThreadPurpose::Reader, 0);
-            let message = match events.backend.receive(&mut reader) {
-                Ok(()) => format!("the kernel gives no more events; {} were lost", reader.lost_events()),
-                Err(error) => error.to_string(),
+            let failed = match events.backend.receive(&mut reader) {
+                Ok(()) => Failed {
+                    message: format!("the kernel gives no more events; {} were lost", reader.lost_events()),
+                    reason: FailureReason::Other,
+                },
+                Err(error) => {
+                    Failed { message: error.to_string(), reason: failure::reason_of_errno(error.code) }
+                }
             };
             // Without its reader a client only stands in the way; its end allows what is pending.
-            fail(&writer, message);
+            fail(&writer, failed);
         }),
     )?;
     register(&client.events.trace, &announce, ThreadPurpose::Control, 0);
@@ -375,9 +384,9 @@ fn start_threads<B: Backend>(
 }
 
 /// Says why the client ends, and ends it.
-fn fail(writer: &ControlWriter, message: String) -> ! {
-    drop(writer.reply(&Reply::Failed { message, mend: None }));
-    std::process::exit(1)
+fn fail(writer: &ControlWriter, Failed { message, reason }: Failed) -> ! {
+    drop(writer.reply(&Reply::Failed { message, reason, mend: None }));
+    std::process::exit(i32::from(reason.exit_status()))
 }
 
 fn register(trace: &TraceWriter, announce: &mpsc::Sender<u64>, purpose: ThreadPurpose, number: u16) {

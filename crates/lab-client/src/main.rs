@@ -22,7 +22,7 @@ mod worker_processes;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
-use lab_process::Control;
+use lab_process::{Control, failure};
 use lab_protocol::{FrameError, Reply};
 
 fn main() -> ExitCode {
@@ -34,7 +34,8 @@ fn main() -> ExitCode {
         let writer = control.writer();
         client::run(&mut control).inspect_err(|error| {
             // The orchestrator may be gone, and then there is nobody to tell.
-            let told = writer.reply(&Reply::Failed { message: format!("{error:#}"), mend: None });
+            let (message, reason) = (format!("{error:#}"), failure::reason_of(error.as_ref()));
+            let told = writer.reply(&Reply::Failed { message, reason, mend: None });
             if let Err(error) = told {
                 tracing::debug!("nobody to tell: {error}");
             }
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
         Err(error) if matches!(error.downcast_ref(), Some(FrameError::Closed)) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(failure::reason_of(error.as_ref()).exit_status())
         }
     }
 }

@@ -12,9 +12,9 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-use lab_model::{LoadKind, Role, ThreadId, Workload};
+use lab_model::{FailureReason, LoadKind, Role, ThreadId, Workload};
 use lab_process::{
-    GROW_EVERY, clock,
+    GROW_EVERY, clock, failure,
     privileges::{self, Capability, Kept, Programs},
     program::Launcher,
 };
@@ -64,6 +64,17 @@ pub enum ServeError {
 }
 
 impl ServeError {
+    /// The kind of reason, which is also the driver's exit status.
+    #[must_use]
+    pub fn reason(&self) -> FailureReason {
+        match self {
+            ServeError::Protocol(_) | ServeError::Arena(_) => FailureReason::Other,
+            ServeError::Trace { error, .. } | ServeError::Thread(error) | ServeError::Privileges(error) => {
+                failure::reason_of(error)
+            }
+        }
+    }
+
     fn mend(&self) -> Option<String> {
         let mend = match self {
             ServeError::Protocol(_) => "use lab and lab-driver of one build",
@@ -88,7 +99,8 @@ pub fn serve(mut control: UnixStream) -> Result<Outcome, ServeError> {
     let replies = Replies::new(control.try_clone().map_err(ServeError::Thread)?);
     let result = converse(&mut control, &replies);
     if let Err(error) = &result {
-        replies.send(&Reply::Failed { message: error.to_string(), mend: error.mend() });
+        let reason = error.reason();
+        replies.send(&Reply::Failed { message: error.to_string(), reason, mend: error.mend() });
     }
     result
 }

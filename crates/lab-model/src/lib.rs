@@ -12,6 +12,7 @@ mod event;
 mod event_set;
 mod expectation;
 mod external;
+mod failure_reason;
 mod fault;
 mod files;
 mod identity;
@@ -38,6 +39,7 @@ pub use event::{AuthEvent, EventKind, NotifyEvent};
 pub use event_set::{AuthEvents, NotifyEvents};
 pub use expectation::{Comparison, Decimal, Expectation, Expected, InvalidDecimal};
 pub use external::{ArenaKind, External, FIRST_EXTERNAL, PrivateFolder, ProcessFacts, Ready, Recognized};
+pub use failure_reason::FailureReason;
 pub use fault::{
     Effect, FaultAction, FaultStage, PlannedFault, PlannedKind, Standstill, behavior_under, service_under,
 };

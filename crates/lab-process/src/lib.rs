@@ -11,6 +11,7 @@ pub mod channel;
 pub mod clock;
 mod content;
 mod control;
+pub mod failure;
 mod gate;
 mod machine;
 mod memory;
