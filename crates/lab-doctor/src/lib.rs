@@ -10,7 +10,7 @@ mod linux;
 mod linux_facts;
 mod mac;
 mod mac_facts;
-pub mod proc;
+pub mod machine_files;
 
 pub use finding::{Finding, Outcome, Wanted, Weight, blocks};
 pub use linux::examine_linux;

@@ -52,7 +52,7 @@ impl Proven {
 
 #[cfg(target_os = "linux")]
 mod system {
-    use std::{fs, io, os::fd::OwnedFd, os::unix::fs::MetadataExt, time::Duration};
+    use std::{io, os::fd::OwnedFd, time::Duration};
 
     use nix::sys::signal::Signal;
     use rustix::{
@@ -86,15 +86,7 @@ mod system {
         }
     }
 
-    /// The same file, whatever its name is by now.
-    pub(super) fn runs_this_program(pid: u32) -> bool {
-        let program = |process: &str| {
-            let facts = fs::metadata(format!("/proc/{process}/exe")).ok()?;
-            Some((facts.dev(), facts.ino()))
-        };
-        let own = program("self");
-        own.is_some() && program(&pid.to_string()) == own
-    }
+    pub(super) use lab_process::proc::runs_this_program;
 
     pub(super) fn leads_a_lab(pid: u32) -> bool {
         lab_backend_fanotify::confine::leads_a_namespace(pid)

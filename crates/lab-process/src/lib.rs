@@ -20,8 +20,8 @@ mod paths;
 pub mod platform;
 mod precedence;
 pub mod privileges;
+pub mod proc;
 pub mod program;
-mod stat;
 mod trace;
 
 pub use arena::Arena;
@@ -34,5 +34,4 @@ pub use memory::Memory;
 pub use operate::{Operator, burn};
 pub use paths::Paths;
 pub use precedence::take_precedence;
-pub use stat::{ProcessStat, environment_value};
 pub use trace::{GROW_EVERY, create_trace};

@@ -285,21 +285,9 @@ mod limit {
     /// Lowers the number of files that a process may have open. The hard limit stays: not everybody who may lower one
     /// may raise it again.
     pub(super) fn lower(pid: u32, limit: u32) -> io::Result<Before> {
-        let maximum = hard_limit(pid)?;
+        let maximum = lab_process::proc::open_files(pid)?.hard;
         let lowered = Rlimit { current: Some(u64::from(limit)), maximum };
         Ok(prlimit(process(pid)?, Resource::Nofile, lowered)?)
-    }
-
-    /// The hard limit on open files; `None` when there is none.
-    fn hard_limit(pid: u32) -> io::Result<Option<u64>> {
-        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"))?;
-        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-        let hard = line.and_then(|line| line.split_whitespace().nth(1));
-        match hard {
-            Some("unlimited") => Ok(None),
-            Some(number) => number.parse().map(Some).map_err(io::Error::other),
-            None => Err(io::Error::from(io::ErrorKind::InvalidData)),
-        }
     }
 
     /// Sets the limit to what it was.

@@ -46,8 +46,9 @@ pub(super) struct OwnMounts {
 mod here {
     use lab_backend_fanotify::{
         confine::unread_events,
-        foreign::{ForeignGroup, ForeignMark, MarkedPlace, groups, mounted},
+        foreign::{ForeignGroup, ForeignMark, MarkedPlace, groups},
     };
+    use lab_process::proc::mounted;
 
     use super::*;
 

@@ -315,7 +315,8 @@ impl Watched {
 
 /// Whether a thread is in the kernel and waits for the answer of a fanotify group.
 fn waits_for_answer(tid: u64) -> bool {
-    std::fs::read_to_string(format!("/proc/{tid}/wchan")).is_ok_and(|at| at == "fanotify_handle_event")
+    let channel = u32::try_from(tid).ok().and_then(lab_process::proc::wait_channel);
+    channel.is_some_and(|at| at == "fanotify_handle_event")
 }
 
 /// Whether a signal or a freezer has stopped the process. Opens nothing in the arena.
