@@ -5,8 +5,8 @@ use std::path::Path;
 
 use lab_analysis::findings::{Findings, Outcome};
 use lab_model::{
-    Approval, AuthEvent, Cause, EventKind, External, Kernel, LifeStep, OperationKind, PhaseKind, Preset, ProcessId,
-    ProcessLife, ReactTo, Recognized, SignedBy, SubjectClass, Ticks,
+    Approval, AuthEvent, Cause, EventKind, External, Kernel, LifeStep, OperationKind, PhaseKind, Preset,
+    ProcessId, ProcessLife, ReactTo, Recognized, SignedBy, SubjectClass, Ticks,
 };
 use lab_testing::synthetic::{
     self, Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time, sums_hold,

@@ -2,10 +2,9 @@
 
 use std::{fs, io, path::Path};
 
-/// The events of a mask that wait for an answer.
-const PERMISSION: u64 = libc::FAN_OPEN_PERM | libc::FAN_ACCESS_PERM | libc::FAN_OPEN_EXEC_PERM | PRE_ACCESS;
-/// `FAN_PRE_ACCESS`, Linux 6.14.
-const PRE_ACCESS: u64 = 0x0010_0000;
+/// The events of a mask that wait for an answer (linux/fanotify.h): `FAN_OPEN_PERM`, `FAN_ACCESS_PERM`,
+/// `FAN_OPEN_EXEC_PERM`, and `FAN_PRE_ACCESS` of Linux 6.14.
+const PERMISSION: u64 = 0x1_0000 | 0x2_0000 | 0x4_0000 | 0x10_0000;
 
 /// One group of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +135,13 @@ mod tests {
         );
         check("fanotify flags:7 event-flags:c8000\n", 7, &[]);
         assert_eq!(ForeignGroup::parse(7, header.as_bytes()), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_masks_are_those_of_the_c_library() {
+        let known = libc::FAN_OPEN_PERM | libc::FAN_ACCESS_PERM | libc::FAN_OPEN_EXEC_PERM;
+        assert_eq!(PERMISSION, known | 0x10_0000);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{
 
 use lab_model::{FailureReason, LoadKind, Role, ThreadId, Workload};
 use lab_process::{
-    GROW_EVERY, clock, failure,
+    GROW_EVERY, clock, failure, platform,
     privileges::{self, Capability, Kept, Programs},
     program::Launcher,
 };
@@ -25,7 +25,6 @@ use lab_workload::{PhaseLimits, schedules, workers};
 use crate::{
     phase::{Job, Replies, Round},
     sites::Sites,
-    thread,
     worker::{ProcessTrees, Tools, Worker},
 };
 
@@ -328,7 +327,7 @@ fn start_workers(
             let (writer, sites, registered) = (writer.clone(), Arc::clone(sites), registered.clone());
             let rights = rights.clone();
             let body = move || {
-                thread::wake_exactly();
+                platform::wake_exactly();
                 let given_up = if command.is_some() { rights.keep_for_commands() } else { rights.give_up() };
                 if let Err(error) = given_up {
                     // Whoever waits for this thread hears that it is gone, and ends the driver.

@@ -1,4 +1,5 @@
-//! What the kernel says: `/proc`, `/sys`, and events of fanotify. Names in it are others' to choose.
+//! What the kernel says: `/proc`, `/sys`, and events of fanotify. Names in it are others' to choose. What
+//! fanotify's own layout is needed for is for Linux only.
 
 use std::path::Path;
 

@@ -77,7 +77,7 @@ impl Controller {
         give_up_privileges(plan)?;
         listen_for_signals(context.events())?;
         let daemons = plan.clients_are.daemons();
-        if daemons.is_some() && cfg!(target_os = "macos") {
+        if daemons.is_some() && lab_process::platform::IS_MAC {
             listen_for_the_launcher(context.events())?;
         }
         Ok(Controller {

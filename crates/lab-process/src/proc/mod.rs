@@ -124,7 +124,6 @@ pub fn control_groups() -> Option<PathBuf> {
 }
 
 /// A mounted file system.
-#[cfg(target_os = "linux")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mounted {
     /// The mount's ID.
@@ -144,6 +143,15 @@ pub fn mounted(path: &Path) -> io::Result<Mounted> {
     let device = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
     let mount = topmost_mount(&mounts, device);
     mount.map(|mount| Mounted { mount, device }).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// No system here but Linux says what is mounted in this way.
+///
+/// # Errors
+/// Always `Unsupported`.
+#[cfg(not(target_os = "linux"))]
+pub fn mounted(_: &Path) -> io::Result<Mounted> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// The content of `/proc/PID/cgroup`, for [`control_group`]; `None` when the process is gone.

@@ -13,6 +13,7 @@ use std::{
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{BackendChoice, Kernel, Lab, Span, Workload};
 use lab_orchestrator::{RunFolder, Runs, StoredRun};
+use lab_process::platform::KERNEL;
 use lab_sim::{Costs, Options, Size, Traces};
 use lab_trace::Trace;
 
@@ -154,8 +155,8 @@ fn reviewed(folder: RunFolder) -> Result<LiveRun, ExitError> {
 fn run_all(places: &Places, arguments: &Conform) -> Result<Compared, ExitError> {
     let (labs, mut skipped) = chosen(places, arguments)?;
     // The simulator's costs are taken from fanotify's runs.
-    let works = if cfg!(target_os = "linux") {
-        up::live_works(lab_doctor::Consent::No)
+    let works = if KERNEL == Kernel::Fanotify {
+        lab_doctor::live_works(lab_doctor::Consent::No)
     } else {
         Err("it is compared with fanotify, which is Linux's".to_owned())
     };

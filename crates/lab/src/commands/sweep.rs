@@ -92,7 +92,7 @@ fn decide(arguments: &Sweep) -> Result<Backend, ExitError> {
             format!("use --rules {}", kernel.name()),
         )),
         Some(BackendChoice::Live(kernel @ Kernel::Fanotify)) => Ok(Backend::live(kernel)),
-        Some(BackendChoice::Auto) if up::live_works(lab_doctor::Consent::No).is_ok() => {
+        Some(BackendChoice::Auto) if lab_doctor::live_works(lab_doctor::Consent::No).is_ok() => {
             Ok(Backend::live(Kernel::Fanotify))
         }
         Some(BackendChoice::Auto) => Ok(Backend::simulated(rules_here(None))),

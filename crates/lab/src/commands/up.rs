@@ -3,7 +3,7 @@
 use std::{env, io::IsTerminal, path::PathBuf};
 
 use lab_analysis::findings::Findings;
-use lab_doctor::Consent;
+use lab_doctor::{Consent, live_works};
 use lab_model::{Backend, BackendChoice, Execution, Kernel, Lab};
 use lab_orchestrator::{ClientsAre, ExportFormat, Failure, FailureKind, Request, RunFolder, interrupts};
 use lab_process::platform::KERNEL;
@@ -89,44 +89,12 @@ const fn whose(kernel: Kernel) -> &'static str {
     }
 }
 
-#[cfg(target_os = "linux")]
-pub(super) fn live_works(_: Consent) -> Result<(), String> {
-    lab_backend_fanotify::probe::capacity().map(drop).map_err(|error| error.to_string())
-}
-
-/// What is known to stand in the way, without connecting a client: that empties the caches of all others.
-#[cfg(target_os = "macos")]
-pub(super) fn live_works(consent: Consent) -> Result<(), String> {
-    use lab_doctor::{MacFacts, Outcome, Weight, examine_mac, may_storm};
-    let facts = MacFacts::gather(None);
-    may_storm(&facts, consent).map_err(|finding| finding.found)?;
-    let missing = |finding: &lab_doctor::Finding| {
-        finding.outcome == Outcome::Failed && finding.weight == Weight::Required
-    };
-    match examine_mac(&facts, lab_doctor::SignedHow::AdHoc, 1).into_iter().find(missing) {
-        Some(finding) => Err(finding.found),
-        None => Ok(()),
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-pub(super) fn live_works(_: Consent) -> Result<(), String> {
-    Err("this system has no kernel interface that the lab knows".to_owned())
-}
-
-/// Refuses to storm a Mac that may be somebody's own. A lab on Linux lives in namespaces of its own, and can freeze
-/// nothing outside.
-#[cfg(target_os = "macos")]
+/// Refuses to storm a machine that may be somebody's own.
 fn refuse_bare_metal(consent: Consent) -> Result<(), ExitError> {
-    lab_doctor::may_storm(&lab_doctor::MacFacts::gather(None), consent).map_err(|finding| {
+    lab_doctor::may_storm_here(consent).map_err(|finding| {
         let failure = Failure::new(FailureKind::Privilege, format!("this machine is {}", finding.found));
         failure.mend(finding.mend.unwrap_or_default()).into()
     })
-}
-
-#[cfg(not(target_os = "macos"))]
-fn refuse_bare_metal(_: Consent) -> Result<(), ExitError> {
-    Ok(())
 }
 
 /// How a live lab is started, beside what its file says.
