@@ -1,6 +1,6 @@
 //! From the counts of the pass to the findings.
 
-use lab_model::{Lab, Role};
+use lab_model::{BackendChoice, Kernel, Lab, Role};
 use lab_trace::{FaultKind, Trace};
 
 pub(crate) use self::observed::Losses;
@@ -33,8 +33,8 @@ pub struct Context<'a> {
     pub lab: &'a Lab,
     /// The run's folder name.
     pub run: &'a str,
-    /// The kernel it ran on: `fanotify`, `endpoint-security` or `sim`.
-    pub backend: &'a str,
+    /// The kernel that the lab says it ran on. Whose rules a simulated run followed is in its traces.
+    pub backend: BackendChoice,
     /// The line that runs the same lab again.
     pub replay: &'a str,
     /// Traces that could not be read at all: name and reason.
@@ -50,18 +50,20 @@ pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
     roster.remarks.extend(remarks);
     let timeline = Timeline::new(&roster, traces);
     let mut merge = Merge::new(traces);
-    // The simulator says in the traces whose rules it followed.
-    let on_a_mac = context.backend == "endpoint-security"
-        || traces.iter().any(|trace| trace.header.identity.host.kernel == "simulated endpoint-security");
-    let processes =
-        if on_a_mac { Processes::new(traces, &context.lab.external) } else { Processes::default() };
+    let kernel =
+        context.backend.rules_of_run(traces.iter().map(|trace| trace.header.identity.host.kernel.as_str()));
+    // Endpoint Security says with each event which process acts; fanotify names no process of a thread.
+    let processes = match kernel {
+        Some(Kernel::EndpointSecurity) => Processes::new(traces, &context.lab.external),
+        Some(Kernel::Fanotify) | None => Processes::default(),
+    };
     let scope = Scope {
         lab: context.lab,
         roster: &roster,
         timeline: &timeline,
         traces,
         processes: &processes,
-        own_events: !on_a_mac,
+        own_events: kernel != Some(Kernel::EndpointSecurity),
     };
     let mut engine = Engine::new(scope);
     engine.run(&mut merge);
@@ -95,7 +97,11 @@ impl Assembly<'_> {
             about: lab.about.clone(),
             run: self.context.run.into(),
             replay: self.context.replay.into(),
-            backend: self.context.backend.into(),
+            backend: match self.context.backend {
+                BackendChoice::Auto => "unknown",
+                decided => decided.name(),
+            }
+            .into(),
             seed: lab.seed,
             deadline_ns: lab.deadline.nanos(),
             machine: self.machine(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use lab_analysis::findings::{Approvals, Findings};
 use lab_model::{
-    AuthEvent, AuthEvents, Behavior, Cache, Lab, OperationKind, PhaseKind, SubjectClass, Verdict,
+    AuthEvent, AuthEvents, Behavior, Cache, Kernel, Lab, OperationKind, PhaseKind, SubjectClass, Verdict,
 };
 use lab_testing::synthetic::{Builder, Dec, MS, Op, analyse_on, lab, sums_hold};
 use lab_trace::ThreadPurpose;
@@ -135,7 +135,7 @@ fn a_denial_ends_the_pass_on_fanotify_only() {
     sums_hold(&findings);
     check(&findings.clients[0].approvals, &[("rule", 1)], &[("failed-before", 1)], 0);
     check(&findings.clients[1].approvals, &[], &[("denied-before", 1), ("failed-before", 1)], 0);
-    let on_a_mac = analyse_on(&run(), "endpoint-security");
+    let on_a_mac = analyse_on(&run(), Kernel::EndpointSecurity);
     check(&on_a_mac.clients[1].approvals, &[], &[("failed-before", 1)], 1);
 }
 

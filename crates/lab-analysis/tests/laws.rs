@@ -5,8 +5,8 @@ use std::path::Path;
 
 use lab_analysis::findings::{Findings, Outcome};
 use lab_model::{
-    Approval, AuthEvent, Cause, EventKind, External, LifeStep, OperationKind, PhaseKind, Preset, ProcessId,
-    ProcessLife, ReactTo, Recognized, SignedBy, SubjectClass, Ticks,
+    Approval, AuthEvent, Cause, EventKind, External, Kernel, LifeStep, OperationKind, PhaseKind, Preset,
+    ProcessId, ProcessLife, ReactTo, Recognized, SignedBy, SubjectClass, Ticks,
 };
 use lab_testing::synthetic::{
     self, Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time, sums_hold,
@@ -452,8 +452,8 @@ fn a_fallback_that_breaks_a_circle_is_named_as_an_answer() {
 
 #[test]
 fn a_reader_that_opens_waits_for_itself() {
-    for (backend, deadlock) in [("fanotify", true), ("endpoint-security", false)] {
-        let mut builder = builder(&format!("reader-{backend}"), 1);
+    for (kernel, deadlock) in [(Kernel::Fanotify, true), (Kernel::EndpointSecurity, false)] {
+        let mut builder = builder(&format!("reader-{}", kernel.name()), 1);
         builder.thread(1, 5, lab_trace::ThreadPurpose::Reader);
         let driver = builder.driver();
         builder.operation(driver, Op { end: None, ..Op::root(1000, 0, 900) });
@@ -461,9 +461,9 @@ fn a_reader_that_opens_waits_for_itself() {
         builder.operation(1, Op { end: None, ..Op::child(1020, 0, 5, 1, decision) });
         builder.phase(PhaseKind::Storm, 500, 2000);
         let run = builder.finish();
-        let findings = synthetic::analyse_on(&run, backend);
+        let findings = synthetic::analyse_on(&run, kernel);
         sums_hold(&findings);
-        assert_eq!(findings.wait_cycles.len(), usize::from(deadlock), "{backend}");
+        assert_eq!(findings.wait_cycles.len(), usize::from(deadlock), "{kernel:?}");
         if deadlock {
             assert_eq!(findings.wait_cycles[0].members, ["client-1"]);
             assert!(findings.wait_cycles[0].evidence[0].contains("has not read the event"));
@@ -759,10 +759,10 @@ fn grandchild(name: &str, lives: bool, external: Vec<External>) -> Run {
 
 #[test]
 fn what_a_program_starts_in_turn_belongs_to_its_operation() {
-    let without = analyse_on(&grandchild("tree-untold", false, Vec::new()), "endpoint-security");
+    let without = analyse_on(&grandchild("tree-untold", false, Vec::new()), Kernel::EndpointSecurity);
     assert_eq!((without.totals.explained, without.totals.unexplained), (2, 8), "nobody told of the child");
     assert_eq!(without.programs, []);
-    let findings = analyse_on(&grandchild("tree-told", true, Vec::new()), "endpoint-security");
+    let findings = analyse_on(&grandchild("tree-told", true, Vec::new()), Kernel::EndpointSecurity);
     sums_hold(&findings);
     assert_eq!((findings.totals.explained, findings.totals.unexplained), (6, 4));
     let told: Vec<_> = findings
@@ -811,7 +811,7 @@ fn a_product_is_known_by_its_signature() {
         team_id: Some(team.to_owned()),
     };
     let of = |name: &str, process| {
-        let findings = analyse_on(&grandchild(name, true, product(process)), "endpoint-security");
+        let findings = analyse_on(&grandchild(name, true, product(process)), Kernel::EndpointSecurity);
         sums_hold(&findings);
         let column = findings.causes.columns.iter().position(|column| column.name == "guard");
         column.map_or(0, |column| findings.causes.decisions.iter().map(|row| row[column]).sum())

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use lab_analysis::findings::{Findings, Outcome};
-use lab_model::{Comparison, Decimal, Expectation, Expected, PhaseKind, Span, SubjectClass};
+use lab_model::{Comparison, Decimal, Expectation, Expected, Kernel, PhaseKind, Span, SubjectClass};
 use lab_testing::synthetic::{Builder, DEADLINE, Dec, MS, Op, analyse_on, lab, sums_hold};
 
 /// The moment of the open that the tests are about; the gap begins a little later.
@@ -115,7 +115,7 @@ fn an_event_that_may_have_lain_unread_leaves_the_misses_unknown() {
     assert!(findings.expectations[0].observed.contains("up to 1 more"), "{:?}", findings.expectations[0]);
     assert_eq!(findings.outcome, Outcome::Unknown, "{}", findings.outcome_rule);
     // Endpoint Security keeps its deadlines itself, whoever watches.
-    let kept = analyse_on(&run, "endpoint-security");
+    let kept = analyse_on(&run, Kernel::EndpointSecurity);
     assert_eq!((kept.outcome, held(&kept)), (Outcome::Stable, vec![Some(true); 3]));
     assert!(kept.findings[0].text.contains("the kernel kept the deadlines meanwhile"), "{:?}", kept.findings);
 

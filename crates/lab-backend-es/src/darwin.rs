@@ -18,7 +18,7 @@ use std::{
 
 use block2::RcBlock;
 use endpoint_sec::{AuditToken, Event, EventCreateDestinationFile, File, Process, sys};
-use lab_model::{EventKind, FileId, NotifyEvent, ThreadId, Ticks, Timebase, Verdict};
+use lab_model::{EventKind, FailureReason, FileId, NotifyEvent, ThreadId, Ticks, Timebase, Verdict};
 
 use crate::{
     Cache, Connection, EsBackend, Facts, Message, MutePlan, MuteStep, NewClientResult, ProcessId, Refusal,
@@ -341,6 +341,15 @@ pub enum ConnectError {
     /// A muting or subscribing call failed.
     #[error(transparent)]
     Step(#[from] StepFailed),
+}
+
+impl From<&ConnectError> for FailureReason {
+    fn from(error: &ConnectError) -> FailureReason {
+        match error {
+            ConnectError::Refused(result) => FailureReason::Refused { code: result.code() },
+            ConnectError::Arena(_) | ConnectError::Step(_) => FailureReason::Other,
+        }
+    }
 }
 
 impl EsClient {

@@ -1,38 +1,10 @@
-//! What can fail when a group is set up or read.
+//! What the numbers of the kernel say of a group that cannot be set up or read.
 
 use std::io;
 
 use lab_client_core::BackendError;
 
-use crate::event::UnknownLayout;
-
-/// Why a group could not be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum GroupError {
-    /// The process may not have one.
-    #[error("fanotify permission events need CAP_SYS_ADMIN in the initial user namespace")]
-    Privilege,
-    /// The kernel was built without.
-    #[error("this kernel has no fanotify permission events (CONFIG_FANOTIFY_ACCESS_PERMISSIONS)")]
-    Absent,
-    /// This user has as many groups as allowed.
-    #[error("all fanotify groups of this user are taken (fs.fanotify.max_user_groups)")]
-    TooMany,
-    /// The arena is not a file system of the lab's own.
-    #[error("{path} is not a tmpfs or ramfs of the lab's own, and nothing else may be marked")]
-    NotAnArena {
-        /// The path.
-        path: String,
-    },
-    /// Another failure.
-    #[error("{operation} failed: {source}")]
-    Other {
-        /// What was tried.
-        operation: &'static str,
-        /// The failure.
-        source: io::Error,
-    },
-}
+use crate::{GroupError, event::UnknownLayout};
 
 pub(crate) fn error_number(error: &io::Error) -> u32 {
     error.raw_os_error().unwrap_or(libc::EIO).unsigned_abs()

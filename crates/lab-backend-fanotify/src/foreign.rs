@@ -2,12 +2,9 @@
 
 use std::{fs, io, path::Path};
 
-use nix::sys::stat::{major, minor};
-
-/// The events of a mask that wait for an answer.
-const PERMISSION: u64 = libc::FAN_OPEN_PERM | libc::FAN_ACCESS_PERM | libc::FAN_OPEN_EXEC_PERM | PRE_ACCESS;
-/// `FAN_PRE_ACCESS`, Linux 6.14.
-const PRE_ACCESS: u64 = 0x0010_0000;
+/// The events of a mask that wait for an answer (linux/fanotify.h): `FAN_OPEN_PERM`, `FAN_ACCESS_PERM`,
+/// `FAN_OPEN_EXEC_PERM`, and `FAN_PRE_ACCESS` of Linux 6.14.
+const PERMISSION: u64 = 0x1_0000 | 0x2_0000 | 0x4_0000 | 0x10_0000;
 
 /// One group of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,39 +101,6 @@ const fn kernel_device(device: u64) -> (u64, u64) {
     (device >> 20, device & 0xf_ffff)
 }
 
-/// A mounted file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mounted {
-    /// The mount's ID.
-    pub mount: u64,
-    /// The file system's device.
-    pub device: (u64, u64),
-}
-
-/// The topmost mount on a path, which has to be a mount point of this process's mount namespace.
-///
-/// # Errors
-/// Those of reading `/proc/self/mountinfo`; `NotFound` when nothing is mounted there.
-pub fn mounted(path: &Path) -> io::Result<Mounted> {
-    let mounts = fs::read("/proc/self/mountinfo")?;
-    let device = nix::sys::stat::stat(path)?.st_dev;
-    let device = (major(device), minor(device));
-    let mount = topmost_mount(&mounts, device);
-    mount.map(|mount| Mounted { mount, device }).ok_or_else(|| io::ErrorKind::NotFound.into())
-}
-
-/// The ID of the last mount of a device in the content of `mountinfo` (proc_pid_mountinfo(5)). Paths in it are of any
-/// bytes but blanks and line feeds, which the kernel writes as octal numbers.
-#[must_use]
-pub fn topmost_mount(mountinfo: &[u8], device: (u64, u64)) -> Option<u64> {
-    let wanted = format!("{}:{}", device.0, device.1);
-    mountinfo.split(|&byte| byte == b'\n').rev().find_map(|line| {
-        let mut words = line.split(|&byte| byte == b' ');
-        let (mount, _, found) = (words.next()?, words.next()?, words.next()?);
-        if found == wanted.as_bytes() { std::str::from_utf8(mount).ok()?.parse().ok() } else { None }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,13 +137,11 @@ mod tests {
         assert_eq!(ForeignGroup::parse(7, header.as_bytes()), None);
     }
 
-    /// Somebody on the machine may have mounted something under a name that is no text.
+    #[cfg(target_os = "linux")]
     #[test]
-    fn a_mount_of_any_name_hides_no_other() {
-        let mounts = b"21 1 0:20 / / rw - tmpfs a rw\n67 21 0:43 / /arena rw - tmpfs b rw\n68 21 8:1 / /\xff\xfe rw - x y rw\n";
-        assert_eq!(topmost_mount(mounts, (0, 43)), Some(67));
-        assert_eq!(topmost_mount(mounts, (8, 1)), Some(68));
-        assert_eq!(topmost_mount(mounts, (8, 2)), None);
+    fn the_masks_are_those_of_the_c_library() {
+        let known = libc::FAN_OPEN_PERM | libc::FAN_ACCESS_PERM | libc::FAN_OPEN_EXEC_PERM;
+        assert_eq!(PERMISSION, known | 0x10_0000);
     }
 
     #[test]

@@ -15,7 +15,8 @@ use lab_client_core::{Backend, BackendError, Disposition, Event, FileFacts, Inta
 use lab_model::{AuthEvents, EventKind, FileId, NotifyEvents, ThreadId, Verdict};
 
 use crate::{
-    error::{GroupError, error_number, init_error, version_failure},
+    GroupError,
+    error::{error_number, init_error, version_failure},
     event::{Metadata, events},
     names::Names,
     notices::Notices,

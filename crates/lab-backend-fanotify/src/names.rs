@@ -23,7 +23,7 @@ use lab_client_core::{FileFacts, Notification};
 use lab_model::{FileId, NotifyEvents, ThreadId};
 
 use crate::{
-    error::GroupError,
+    GroupError,
     event::{Metadata, Named},
     sys,
     token::EventFd,

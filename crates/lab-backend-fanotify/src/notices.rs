@@ -18,7 +18,8 @@ use lab_client_core::{BackendError, DroppedNotifications, Listener, Notification
 use lab_model::{NotifyEvent, NotifyEvents, ThreadId};
 
 use crate::{
-    error::{GroupError, error_number, init_error, version_failure},
+    GroupError,
+    error::{error_number, init_error, version_failure},
     event::{EVENT_BYTES, Metadata, events},
     names::Names,
     sys,

@@ -38,6 +38,11 @@ pub fn capacity() -> Result<Capacity, GroupError> {
 /// The groups one user may have, as `fs.fanotify.max_user_groups` says; the kernel's default if it cannot be read.
 #[must_use]
 pub fn groups_max() -> u32 {
-    let text = fs::read_to_string("/proc/sys/fs/fanotify/max_user_groups").unwrap_or_default();
-    text.trim().parse().unwrap_or(GROUPS_DEFAULT)
+    groups_max_of_user().unwrap_or(GROUPS_DEFAULT)
+}
+
+/// What `fs.fanotify.max_user_groups` says; `None` if it cannot be read.
+#[must_use]
+pub fn groups_max_of_user() -> Option<u32> {
+    fs::read_to_string("/proc/sys/fs/fanotify/max_user_groups").ok()?.trim().parse().ok()
 }

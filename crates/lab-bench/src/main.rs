@@ -5,6 +5,7 @@
 //! both. Nothing is asserted here: a benchmark reports.
 #![forbid(unsafe_code)]
 
+// A program for one system, which compiles everywhere.
 #[cfg(target_os = "linux")]
 mod hot_path;
 

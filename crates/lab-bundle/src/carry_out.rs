@@ -55,6 +55,7 @@ pub struct SystemTools;
 
 impl Tools for SystemTools {
     fn run(&self, call: &ToolCall) -> Result<String, StepError> {
+        // This crate lies beside the one that knows the system.
         if cfg!(target_os = "macos") {
             start(Path::new(call.program), call)
         } else {

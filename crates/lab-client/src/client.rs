@@ -13,9 +13,10 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use crossbeam_queue::ArrayQueue;
 use lab_client_core::{Backend, Policy};
-use lab_model::{Actor, Behavior, Role};
+use lab_model::{Actor, Behavior, FailureReason, Role};
 use lab_process::{
     Arena, Control, ControlWriter, Gate, clock, create_trace,
+    failure::{self, Failed},
     privileges::{self, Capability, Kept, Programs},
     process_id, thread_id,
 };
@@ -25,6 +26,7 @@ use lab_trace::{Counter, Loss, LossKind, PENDING_SLOTS, ThreadMark, ThreadPurpos
 use crate::{
     housekeeper,
     intake::Reader,
+    kernel,
     observer::Watcher,
     pending::PendingTable,
     queue::WorkQueue,
@@ -37,24 +39,16 @@ use crate::{
 /// Events that may wait for the housekeeper to look at their file, each with an open descriptor.
 const ANSWERED_MAX: usize = 8192;
 
-/// Events of Endpoint Security that may be pending at a time; about the kernel's own limit.
-#[cfg(target_os = "macos")]
-const PENDING_MAX: u32 = 4096;
-
-/// Notices of Endpoint Security that may wait for the observer at a time, each with a retained message.
-#[cfg(target_os = "macos")]
-const NOTICES_MAX: u32 = 16_384;
-
 /// What a client has before it has its kernel.
 #[cfg_attr(
     not(any(target_os = "linux", target_os = "macos")),
     expect(dead_code, reason = "no backend needs it there yet")
 )]
-struct Start<'a> {
-    welcome: &'a Welcome,
-    assignment: &'a ClientAssignment,
-    trace: TraceWriter,
-    outside: WorkerProcesses,
+pub(crate) struct Start<'a> {
+    pub(crate) welcome: &'a Welcome,
+    pub(crate) assignment: &'a ClientAssignment,
+    pub(crate) trace: TraceWriter,
+    pub(crate) outside: WorkerProcesses,
 }
 
 /// Follows the orchestrator's orders until it says that it is over.
@@ -75,80 +69,14 @@ pub(crate) fn run(control: &mut Control) -> Result<()> {
         .context("cannot give up what a client does not need")?;
     // Children are started before there is a kernel queue whose descriptor could leak into them.
     let outside = WorkerProcesses::start(welcome.actor, &assignment, &trace, &control.writer())?;
-    start(control, &welcome, &assignment, trace, outside)
-}
-
-#[cfg(target_os = "linux")]
-fn start(
-    control: &mut Control,
-    welcome: &Welcome,
-    assignment: &ClientAssignment,
-    trace: TraceWriter,
-    outside: WorkerProcesses,
-) -> Result<()> {
-    privileges::with(&[Capability::Resource], lab_backend_fanotify::confine::raise_descriptor_limit)?
-        .context("cannot raise the limit on descriptors")?;
-    // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
-    let group = privileges::with(&[Capability::Administer], || {
-        lab_backend_fanotify::Group::create(Path::new(&welcome.arena))?.observing(assignment.notifies)
-    })??;
-    let queue = Some(group.descriptor());
-    serve(control, Start { welcome, assignment, trace, outside }, group, queue)
-}
-
-#[cfg(target_os = "macos")]
-fn start(
-    control: &mut Control,
-    welcome: &Welcome,
-    assignment: &ClientAssignment,
-    trace: TraceWriter,
-    outside: WorkerProcesses,
-) -> Result<()> {
-    use lab_backend_es::{Cache, EsBackend, EsClient, Scope, Shared};
-
-    let listens = !assignment.notifies.is_empty();
-    let backend = EsBackend::observing(PENDING_MAX, if listens { NOTICES_MAX } else { 0 });
-    let arena = Scope::Arena(welcome.arena.clone().into_bytes());
-    backend
-        .confined_to(lab_backend_es::Arena::new(welcome.arena.as_bytes(), arena_files(welcome, assignment)?));
-    // Everything that opens a file has been done by now: from here on the arena's opens wait for this client.
-    let client = EsClient::open(&backend, &arena, Cache::Off)?;
-    let listener = listens.then(|| EsClient::listen(&backend, &arena)).transpose()?;
-    let outcome = serve(control, Start { welcome, assignment, trace, outside }, Shared(backend), None);
-    // Deleted on the thread that connected them; what is still pending is allowed.
-    drop((listener, client));
-    outcome
-}
-
-/// The files of the arena, by what they are made from: looking would be an event for every other client. Programs that
-/// this lab does not have do no harm.
-#[cfg(target_os = "macos")]
-fn arena_files(welcome: &Welcome, assignment: &ClientAssignment) -> Result<Vec<Vec<u8>>> {
-    use lab_model::ExecProgram;
-
-    let machine = lab_workload::elf::Machine::this();
-    let host = lab_workload::ArenaHost { root: welcome.arena.clone(), machine };
-    let programs = [ExecProgram::Static, ExecProgram::Dynamic, ExecProgram::Script];
-    let entries = lab_workload::arena(&assignment.workload, &programs, &host)?;
-    Ok(entries.into_iter().map(|entry| entry.path.into_bytes()).collect())
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn start(
-    _: &mut Control,
-    _: &Welcome,
-    _: &ClientAssignment,
-    _: TraceWriter,
-    _: WorkerProcesses,
-) -> Result<()> {
-    bail!("this build has no kernel to ask")
+    kernel::start(control, Start { welcome: &welcome, assignment: &assignment, trace, outside })
 }
 
 #[cfg_attr(
     not(any(target_os = "linux", target_os = "macos")),
     expect(dead_code, reason = "no backend calls it there yet")
 )]
-fn serve<B: Backend>(control: &mut Control, start: Start<'_>, backend: B, queue: Option<i32>) -> Result<()> {
+pub(crate) fn serve<B: Backend>(control: &mut Control, start: Start<'_>, backend: B, queue: Option<i32>) -> Result<()> {
     let Start { welcome, assignment, trace, outside } = start;
     let workers = assignment.workers_max.max(1);
     let helpers = outside.ready.clone();
@@ -270,8 +198,8 @@ fn follow<B: Backend>(
 /// Tells of a helper that does not come back. The client goes on without it.
 fn tell_failure(control: &Control, actor: Actor, done: Result<()>) -> Result<()> {
     let Err(error) = done else { return Ok(()) };
-    let message = format!("{error:#}");
-    Ok(control.writer().reply(&Reply::HelperFailed { actor, message })?)
+    let (message, reason) = (format!("{error:#}"), failure::reason_of(error.as_ref()));
+    Ok(control.writer().reply(&Reply::HelperFailed { actor, message, reason })?)
 }
 
 fn policy(behavior: &Behavior, assignment: &ClientAssignment, names: &[(String, Actor)]) -> Policy {
@@ -350,7 +278,8 @@ fn start_threads<B: Backend>(
         let body = Box::new(move |announce: &mpsc::Sender<u64>| {
             register(&events.trace, announce, ThreadPurpose::Observer, 0);
             if let Err(error) = events.backend.observe(&mut watcher) {
-                fail(&writer, format!("the kernel tells no more: {error}"));
+                let message = format!("the kernel tells no more: {error}");
+                fail(&writer, Failed { message, reason: failure::reason_of_errno(error.code) });
             }
         });
         spawn("observer".to_owned(), body)?;
@@ -361,12 +290,17 @@ fn start_threads<B: Backend>(
         "reader".to_owned(),
         Box::new(move |announce| {
             register(&events.trace, announce, ThreadPurpose::Reader, 0);
-            let message = match events.backend.receive(&mut reader) {
-                Ok(()) => format!("the kernel gives no more events; {} were lost", reader.lost_events()),
-                Err(error) => error.to_string(),
+            let failed = match events.backend.receive(&mut reader) {
+                Ok(()) => Failed {
+                    message: format!("the kernel gives no more events; {} were lost", reader.lost_events()),
+                    reason: FailureReason::Other,
+                },
+                Err(error) => {
+                    Failed { message: error.to_string(), reason: failure::reason_of_errno(error.code) }
+                }
             };
             // Without its reader a client only stands in the way; its end allows what is pending.
-            fail(&writer, message);
+            fail(&writer, failed);
         }),
     )?;
     register(&client.events.trace, &announce, ThreadPurpose::Control, 0);
@@ -375,9 +309,9 @@ fn start_threads<B: Backend>(
 }
 
 /// Says why the client ends, and ends it.
-fn fail(writer: &ControlWriter, message: String) -> ! {
-    drop(writer.reply(&Reply::Failed { message, mend: None }));
-    std::process::exit(1)
+fn fail(writer: &ControlWriter, Failed { message, reason }: Failed) -> ! {
+    drop(writer.reply(&Reply::Failed { message, reason, mend: None }));
+    std::process::exit(i32::from(reason.exit_status()))
 }
 
 fn register(trace: &TraceWriter, announce: &mpsc::Sender<u64>, purpose: ThreadPurpose, number: u16) {

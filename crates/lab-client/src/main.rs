@@ -10,6 +10,7 @@
 mod client;
 mod housekeeper;
 mod intake;
+mod kernel;
 mod job;
 mod observer;
 mod pending;
@@ -22,19 +23,20 @@ mod worker_processes;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
-use lab_process::Control;
+use lab_process::{Control, failure};
 use lab_protocol::{FrameError, Reply};
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).without_time().init();
     if let Some(max) = probe_of(std::env::args().skip(1)) {
-        return probe(max);
+        return kernel::probe(max);
     }
     let outcome = control().and_then(|mut control| {
         let writer = control.writer();
         client::run(&mut control).inspect_err(|error| {
             // The orchestrator may be gone, and then there is nobody to tell.
-            let told = writer.reply(&Reply::Failed { message: format!("{error:#}"), mend: None });
+            let (message, reason) = (format!("{error:#}"), failure::reason_of(error.as_ref()));
+            let told = writer.reply(&Reply::Failed { message, reason, mend: None });
             if let Err(error) = told {
                 tracing::debug!("nobody to tell: {error}");
             }
@@ -46,7 +48,7 @@ fn main() -> ExitCode {
         Err(error) if matches!(error.downcast_ref(), Some(FrameError::Closed)) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(failure::reason_of(error.as_ref()).exit_status())
         }
     }
 }
@@ -70,23 +72,4 @@ fn probe_of(mut arguments: impl Iterator<Item = String>) -> Option<u32> {
         ("--probe", Ok(max), None) => Some(max),
         _ => None,
     }
-}
-
-/// Says on standard output how many clients with this program's signature can connect: for `lab doctor --probe`.
-#[cfg(target_os = "macos")]
-fn probe(max: u32) -> ExitCode {
-    use std::io::Write;
-
-    use lab_backend_es::{Cache, EsBackend, EsClient, Probed};
-    let probed = Probed::of(max, || EsClient::connect(&EsBackend::new(1), Cache::Off));
-    match writeln!(std::io::stdout(), "{probed}") {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
-}
-
-#[cfg(not(target_os = "macos"))]
-fn probe(_: u32) -> ExitCode {
-    tracing::error!("there is no Endpoint Security here to probe");
-    ExitCode::FAILURE
 }

@@ -22,7 +22,13 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use lab_client_core::{REQUESTS_MAX, Whom};
 use lab_model::{Actor, Service};
-use lab_process::{ControlWriter, channel::send_order, clock, privileges};
+use lab_process::{
+    ControlWriter,
+    channel::send_order,
+    clock,
+    failure::{self, Failed},
+    privileges,
+};
 use lab_protocol::{
     AskedDaemon, Assignment, Carried, ClientAssignment, FrameError, HelperReady, HelpersAssignment, Order,
     Reply, Request, Welcome, WorkerAssignment, receive, receive_reply, send, send_request,
@@ -425,7 +431,9 @@ fn await_ready(child: &mut Child, stream: &UnixStream, name: &str) -> Result<(u3
     stream.set_read_timeout(None)?;
     match reply {
         Ok(Reply::Ready { pid, threads, .. }) => Ok((pid, threads)),
-        Ok(Reply::Failed { message, .. }) => Err(anyhow!("its helper {name} failed: {message}")),
+        Ok(Reply::Failed { message, reason, .. }) => {
+            Err(Failed { message: format!("its helper {name} failed: {message}"), reason }.into())
+        }
         Ok(reply) => Err(anyhow!("its helper {name} replied {reply:?} to its welcome")),
         Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
             child.kill()?;
@@ -433,7 +441,8 @@ fn await_ready(child: &mut Child, stream: &UnixStream, name: &str) -> Result<(u3
         }
         Err(_) => {
             let status = child.wait()?;
-            bail!("its helper {name} ended at once: {status}")
+            let message = format!("its helper {name} ended at once: {status}");
+            Err(Failed { message, reason: failure::reason_of_end(status.into_raw()) }.into())
         }
     }
 }

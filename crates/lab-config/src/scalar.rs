@@ -243,10 +243,6 @@ choices! {
     Via, "a value of `via`", ["path" => Via::Path, "descriptor" => Via::Descriptor];
     Cache, "a value of `cache`", ["off" => Cache::Off, "on" => Cache::On];
     When, "a value of `when`", ["before" => When::Before, "after" => When::After];
-    BackendChoice, "a backend", [
-        "auto" => BackendChoice::Auto, "endpoint-security" => BackendChoice::EndpointSecurity,
-        "fanotify" => BackendChoice::Fanotify, "sim" => BackendChoice::Sim,
-    ];
     ExecProgram, "a value of `program`", [
         "static" => ExecProgram::Static, "dynamic" => ExecProgram::Dynamic,
         "script" => ExecProgram::Script,
@@ -255,6 +251,20 @@ choices! {
         "none" => RawSpawn(None), "static" => RawSpawn(Some(ExecProgram::Static)),
         "dynamic" => RawSpawn(Some(ExecProgram::Dynamic)), "script" => RawSpawn(Some(ExecProgram::Script)),
     ];
+}
+
+impl Choice for BackendChoice {
+    const WHAT: &'static str = "a backend";
+
+    fn words() -> Vec<(&'static str, BackendChoice)> {
+        BackendChoice::ALL.map(|choice| (choice.name(), choice)).to_vec()
+    }
+}
+
+impl Read for BackendChoice {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<BackendChoice> {
+        read_choice(node, problems)
+    }
 }
 
 /// A program that a client runs, if any.

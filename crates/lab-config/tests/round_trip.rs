@@ -407,10 +407,7 @@ prop_compose! {
         name in "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?|true|null|no|1e5|0x10|123",
         about in any::<String>(),
         seed in any::<u64>(),
-        backend in prop_oneof![
-            Just(BackendChoice::Auto), Just(BackendChoice::EndpointSecurity), Just(BackendChoice::Fanotify),
-            Just(BackendChoice::Sim)
-        ],
+        backend in proptest::sample::select(BackendChoice::ALL.to_vec()),
         deadline in span(60),
         mut clients in clients().boxed(),
         daemons in proptest::collection::vec((1..=Daemon::WORKERS_MAX, errand().boxed()), 0..3),

@@ -1,13 +1,14 @@
-//! What a Linux machine says of itself, read from `/proc`, `/boot` and the kernel's answers.
+//! What a Linux machine says of itself, read from `/proc`, `/sys`, `/boot` and the kernel's answers.
 
 use std::collections::BTreeMap;
 #[cfg(target_os = "linux")]
 use std::{fs, path::Path};
 
 #[cfg(target_os = "linux")]
-use crate::proc::{
-    cgroup_path, count_cpus, milli_cpus, open_files_limit, parse_group, parse_options, status_field,
-};
+use lab_process::proc::{self, OpenFilesLimit, control_group, status_field};
+
+#[cfg(target_os = "linux")]
+use crate::machine_files::{count_cpus, milli_cpus, parse_options};
 
 /// What a Linux machine says about itself. `None` and `Unknown` mean that it did not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,6 +79,11 @@ pub struct Group {
     pub asks_permission: bool,
 }
 
+#[cfg(target_os = "linux")]
+fn hard_limit(limit: OpenFilesLimit) -> Limit {
+    limit.hard.map_or(Limit::Unlimited, Limit::At)
+}
+
 impl Limit {
     /// Reads a limit as the kernel writes it: a number, or `max` or `unlimited` for none.
     #[must_use]
@@ -107,7 +113,7 @@ impl LinuxFacts {
     /// Asks this machine. What it does not say stays unknown.
     #[must_use]
     pub fn gather() -> LinuxFacts {
-        let status = text("/proc/self/status").unwrap_or_default();
+        let status = proc::status(std::process::id()).unwrap_or_default();
         let release = text("/proc/sys/kernel/osrelease").map(|release| release.trim().to_owned());
         let (tasks_max, memory_max, milli_cpus_max) = cgroup_limits();
         LinuxFacts {
@@ -119,8 +125,8 @@ impl LinuxFacts {
             },
             capabilities: status_field(&status, "CapEff").and_then(|hex| u64::from_str_radix(hex, 16).ok()),
             seccomp: status_field(&status, "Seccomp").and_then(|mode| mode.parse().ok()),
-            groups_max: text("/proc/sys/fs/fanotify/max_user_groups").and_then(|max| max.trim().parse().ok()),
-            open_files_max: text("/proc/self/limits").map_or(Limit::Unknown, |text| open_files_limit(&text)),
+            groups_max: lab_backend_fanotify::probe::groups_max_of_user().map(u64::from),
+            open_files_max: proc::open_files(std::process::id()).map_or(Limit::Unknown, hard_limit),
             tasks_max,
             memory_max,
             milli_cpus_max,
@@ -148,17 +154,14 @@ fn options(release: &str) -> Option<BTreeMap<String, String>> {
 /// group is looked at; those above it may be tighter.
 #[cfg(target_os = "linux")]
 fn cgroup_limits() -> (Limit, Limit, Limit) {
-    let cgroups = text("/proc/self/cgroup").unwrap_or_default();
+    let groups = proc::control_groups_of(std::process::id()).unwrap_or_default();
+    let tree = Path::new("/sys/fs/cgroup");
     let read = |controller: &str, file: &str| {
-        let unified = || {
-            let path = cgroup_path(&cgroups, "")?;
-            text(format!("/sys/fs/cgroup{}/{file}", path.trim_end_matches('/')))
+        let below = |mount: &Path, controller: &str| {
+            let group = control_group(&groups, controller)?;
+            text(mount.join(group.strip_prefix("/").unwrap_or(group)).join(file))
         };
-        let separate = || {
-            let path = cgroup_path(&cgroups, controller)?.trim_end_matches('/');
-            text(format!("/sys/fs/cgroup/{controller}{path}/{file}"))
-        };
-        unified().or_else(separate)
+        below(tree, "").or_else(|| below(&tree.join(controller), controller))
     };
     let limit = |text: Option<String>| text.map_or(Limit::Unknown, |text| Limit::parse(&text));
     let tasks = limit(read("pids", "pids.max"));
@@ -185,16 +188,11 @@ fn cgroup_limits() -> (Limit, Limit, Limit) {
 fn groups() -> Option<Vec<Group>> {
     let own = std::process::id();
     let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-        let Some(pid) = pid.filter(|pid| *pid != own) else { continue };
-        let Ok(descriptors) = fs::read_dir(entry.path().join("fdinfo")) else { continue };
-        for descriptor in descriptors.flatten() {
-            let asks = text(descriptor.path()).and_then(|text| parse_group(&text));
-            if let Some(asks_permission) = asks {
-                let name = text(entry.path().join("comm")).unwrap_or_default();
-                found.push(Group { pid, name: name.trim().to_owned(), asks_permission });
-            }
+    for pid in proc::processes().ok()?.into_iter().filter(|pid| *pid != own) {
+        for held in lab_backend_fanotify::foreign::groups(pid).unwrap_or_default() {
+            let name = proc::name(pid).map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            let asks_permission = held.marks.iter().any(|mark| mark.asks());
+            found.push(Group { pid, name, asks_permission });
         }
     }
     found.sort();
@@ -204,7 +202,7 @@ fn groups() -> Option<Vec<Group>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proc::{milli_cpus, open_files_limit};
+    use crate::machine_files::milli_cpus;
 
     #[test]
     fn limits_are_read_as_the_kernel_writes_them() {
@@ -213,9 +211,6 @@ mod tests {
         assert_eq!(Limit::parse("4096\n"), Limit::At(4096));
         assert_eq!(Limit::parse("many"), Limit::Unknown);
         assert!(Limit::At(3).is_below(4) && !Limit::At(4).is_below(4) && !Limit::Unlimited.is_below(4));
-        let limits = "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 524288               files     \n";
-        assert_eq!(open_files_limit(limits), Limit::At(524_288));
-        assert_eq!(open_files_limit("nothing"), Limit::Unknown);
         assert_eq!(milli_cpus("150000", "100000\n"), Limit::At(1_500));
         assert_eq!(milli_cpus("max", "100000"), Limit::Unlimited);
         assert_eq!(milli_cpus("-1\n", "100000\n"), Limit::Unlimited);

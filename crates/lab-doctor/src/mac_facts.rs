@@ -79,6 +79,21 @@ impl MacFacts {
     }
 }
 
+impl MacFacts {
+    /// Asks this machine, as far as it is a Mac; with the path of a packaged client also what it is entitled to. Of
+    /// another system nothing is known.
+    #[must_use]
+    pub fn here(client: Option<&std::path::Path>) -> MacFacts {
+        #[cfg(target_os = "macos")]
+        return MacFacts::gather(client);
+        #[cfg(not(target_os = "macos"))]
+        {
+            let _of_a_mac = client;
+            MacFacts::default()
+        }
+    }
+}
+
 #[cfg(target_os = "macos")]
 impl MacFacts {
     /// Asks this Mac; with the path of a packaged client also what it is entitled to. What the Mac does not say
@@ -87,7 +102,7 @@ impl MacFacts {
     /// No client is connected for it, because that empties the result caches of all others: the two facts that
     /// need one are left to a probe.
     #[must_use]
-    pub fn gather(client: Option<&std::path::Path>) -> MacFacts {
+    fn gather(client: Option<&std::path::Path>) -> MacFacts {
         // Absolute paths: what is asked here may be asked as root, and nobody's PATH decides what that runs.
         let ask = |program: &str, arguments: &[&str]| {
             duct::cmd(program, arguments).stderr_null().stdin_null().read().ok()

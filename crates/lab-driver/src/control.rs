@@ -12,9 +12,9 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-use lab_model::{LoadKind, Role, ThreadId, Workload};
+use lab_model::{FailureReason, LoadKind, Role, ThreadId, Workload};
 use lab_process::{
-    GROW_EVERY, clock,
+    GROW_EVERY, clock, failure, platform,
     privileges::{self, Capability, Kept, Programs},
     program::Launcher,
 };
@@ -25,7 +25,6 @@ use lab_workload::{PhaseLimits, schedules, workers};
 use crate::{
     phase::{Job, Replies, Round},
     sites::Sites,
-    thread,
     worker::{ProcessTrees, Tools, Worker},
 };
 
@@ -64,6 +63,17 @@ pub enum ServeError {
 }
 
 impl ServeError {
+    /// The kind of reason, which is also the driver's exit status.
+    #[must_use]
+    pub fn reason(&self) -> FailureReason {
+        match self {
+            ServeError::Protocol(_) | ServeError::Arena(_) => FailureReason::Other,
+            ServeError::Trace { error, .. } | ServeError::Thread(error) | ServeError::Privileges(error) => {
+                failure::reason_of(error)
+            }
+        }
+    }
+
     fn mend(&self) -> Option<String> {
         let mend = match self {
             ServeError::Protocol(_) => "use lab and lab-driver of one build",
@@ -88,7 +98,8 @@ pub fn serve(mut control: UnixStream) -> Result<Outcome, ServeError> {
     let replies = Replies::new(control.try_clone().map_err(ServeError::Thread)?);
     let result = converse(&mut control, &replies);
     if let Err(error) = &result {
-        replies.send(&Reply::Failed { message: error.to_string(), mend: error.mend() });
+        let reason = error.reason();
+        replies.send(&Reply::Failed { message: error.to_string(), reason, mend: error.mend() });
     }
     result
 }
@@ -317,7 +328,7 @@ fn start_workers(
             let (writer, sites, registered) = (writer.clone(), Arc::clone(sites), registered.clone());
             let rights = rights.clone();
             let body = move || {
-                thread::wake_exactly();
+                platform::wake_exactly();
                 let given_up = if command.is_some() { rights.keep_for_commands() } else { rights.give_up() };
                 if let Err(error) = given_up {
                     // Whoever waits for this thread hears that it is gone, and ends the driver.

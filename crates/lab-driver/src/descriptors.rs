@@ -1,4 +1,5 @@
-//! Keeps the descriptors that the driver was started with away from the programs it starts.
+//! Keeps the descriptors that the driver was started with away from the programs it starts. Asks for the
+//! system because the one call is Linux's, and the unsafe code of the driver is to stay in the driver.
 #![cfg_attr(
     target_os = "linux",
     expect(unsafe_code, reason = "marking a range of descriptors has no safe wrapper")

@@ -10,7 +10,10 @@ use std::{
     process::ExitCode,
 };
 
-use lab_process::privileges::{self, Kept};
+use lab_process::{
+    failure,
+    privileges::{self, Kept},
+};
 use nix::sys::stat::{SFlag, fstat};
 
 const EXIT_USAGE: u8 = 64;
@@ -52,7 +55,7 @@ fn main() -> ExitCode {
         Ok(control) => UnixStream::from(control),
         Err(error) => {
             eprintln!("lab-driver: cannot use the control socket: {error}");
-            return ExitCode::FAILURE;
+            return ExitCode::from(failure::reason_of(&error).exit_status());
         }
     };
     // Returning ends the other threads wherever they are: an operation may be waiting for a client's answer.
@@ -60,7 +63,7 @@ fn main() -> ExitCode {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("lab-driver: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.reason().exit_status())
         }
     }
 }

@@ -8,9 +8,10 @@ use std::{
 };
 
 use lab_model::{LoadKind, Workload};
+use lab_process::platform::device;
 use lab_trace::{Target, TraceWriter};
 use lab_workload::{created_path, file_path, program_path, tree_path};
-use nix::sys::stat::{FileStat, fstat, stat};
+use nix::sys::stat::{fstat, stat};
 
 /// One file of the arena. Files are not replaced while the driver runs, so its identity is looked up once.
 #[derive(Debug)]
@@ -65,14 +66,6 @@ impl Site {
         let first = self.target(Some(open), writer)?;
         Some(Target { inode: facts.st_ino, device: device(&facts), path: first.path })
     }
-}
-
-/// The device as the kernel encodes it in 32 bits; on Linux `st_dev` holds just that.
-fn device(facts: &FileStat) -> u32 {
-    #[cfg(target_os = "linux")]
-    return u32::try_from(facts.st_dev).unwrap_or(0);
-    #[cfg(not(target_os = "linux"))]
-    return facts.st_dev.cast_unsigned();
 }
 
 impl Sites {

@@ -44,7 +44,6 @@ pub(crate) struct Tools {
     /// The shape of its trees, for a load that has some.
     pub(crate) trees: Option<ProcessTrees>,
     /// The command, for a load that runs one, and the arena.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "commands are followed with ptrace"))]
     pub(crate) command: Option<(Run, String)>,
 }
 
@@ -179,7 +178,6 @@ impl Worker {
     }
 
     /// Runs the load's command until it and all that has come of it has ended, or the phase is over.
-    #[cfg(target_os = "linux")]
     fn command(&mut self, begin: OperationBegin, round: &Round) -> (Ticks, u64) {
         let Some((load, arena)) = &self.tools.command else {
             unreachable!("a worker whose schedule holds a command was given it")
@@ -198,18 +196,6 @@ impl Worker {
         self.writer.end_operation(id, &OperationEnd { ended, error, status, finished: None, bytes: 0 });
         self.board.rest(usize::from(self.number));
         (ended, done.more)
-    }
-
-    /// Elsewhere nobody tells of a command's processes before they run.
-    #[cfg(not(target_os = "linux"))]
-    fn command(&mut self, begin: OperationBegin, _: &Round) -> (Ticks, u64) {
-        let id = self.writer.claim_operation();
-        let ended = clock::now();
-        let kind = OperationKind::Process;
-        self.writer.begin_claimed(id, &OperationBegin { started: ended, kind, ..begin });
-        let error = libc::ENOTSUP.cast_unsigned();
-        self.writer.end_operation(id, &OperationEnd { ended, error, status: 0, finished: None, bytes: 0 });
-        (ended, 0)
     }
 
     fn open(&self, site: &Site, access: Access, begin: OperationBegin) -> Ticks {

@@ -207,7 +207,7 @@ fn what_cannot_be_done_is_said_and_ends_the_driver() {
     let mut rig = Rig::new("twice", vec![open(1, 1, Rate::Max, None)]);
     fs::write(rig.trace(), b"there already").unwrap();
     rig.welcome();
-    let Reply::Failed { message, mend } = rig.receive() else { panic!("no failure") };
+    let Reply::Failed { message, mend, .. } = rig.receive() else { panic!("no failure") };
     assert!(message.contains("cannot create the trace"), "{message}");
     assert_eq!(mend.as_deref(), Some("give each run a folder of its own"));
     assert_eq!(rig.wait(), Some(1));

@@ -15,8 +15,6 @@ mod walk;
 
 pub use beneath::read_beneath;
 pub use folder::{Entry, Facts, Folder, Kind};
-#[cfg(target_os = "linux")]
-pub use pass::sealed;
-pub use pass::{PassError, receive};
+pub use pass::{PassError, receive, sealed};
 pub use read::{ReadError, is_own_lack, open_regular, read, read_file};
 pub use trusted::{Distrust, Trusted, mask_modes};

@@ -1,12 +1,14 @@
 //! What a process hands to one that it starts: something without a name, so that nobody else can exchange it on the way.
 //!
-//! On Linux that is memory that nobody can write any more, elsewhere a line of a pipe, which may go on afterwards.
+//! On Linux that is memory that nobody can write any more, elsewhere a line of a pipe, which may go on afterwards. The
+//! system is asked for here because this crate lies below the one that knows it.
 
 #[cfg(not(target_os = "linux"))]
 use std::io::Read;
-#[cfg(target_os = "linux")]
-use std::os::fd::OwnedFd;
-use std::{io, os::fd::AsFd};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 #[cfg(target_os = "linux")]
 use rustix::fs::SealFlags;
@@ -76,6 +78,15 @@ pub fn receive(input: impl AsFd, bytes_max: u64) -> Result<Vec<u8>, PassError> {
     // From the beginning, wherever the writer's position is.
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
+}
+
+/// Seals nothing: no system here but Linux has such memory, and there a plan goes through a pipe.
+///
+/// # Errors
+/// Always `Unsupported`.
+#[cfg(not(target_os = "linux"))]
+pub fn sealed(_: &str, _: &[u8]) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Reads a line from a pipe.

@@ -22,7 +22,8 @@ use crate::{Distrust, Folder, Trusted};
 /// How many links one way may lead over, as Linux has it.
 const LINKS_MAX: usize = 40;
 
-/// A folder on the way is only passed: it need not be readable.
+/// A folder on the way is only passed: it need not be readable. macOS has no `O_PATH`, and this crate lies below the one
+/// that knows the system.
 #[cfg(target_os = "linux")]
 const PASSING: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]

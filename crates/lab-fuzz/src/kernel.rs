@@ -1,7 +1,10 @@
-//! What the kernel says: `/proc`, `/sys`, and events of fanotify. Names in it are others' to choose.
+//! What the kernel says: `/proc`, `/sys`, and events of fanotify. Names in it are others' to choose. What
+//! fanotify's own layout is needed for is for Linux only.
 
-use lab_doctor::{Limit, proc};
-use lab_process::{ProcessStat, environment_value};
+use std::path::Path;
+
+use lab_doctor::{Limit, machine_files};
+use lab_process::proc::{self, ProcessStat, cgroup2_mount, environment_value, topmost_mount};
 
 /// Files of `/proc/PID` and of the machine, as the doctor and the warden read them.
 pub fn proc_files(data: &[u8]) {
@@ -13,29 +16,31 @@ pub fn proc_files(data: &[u8]) {
     assert_eq!(environment_value(&with_marker, "LAB_EXTERNAL"), Some("one"));
     crate::read_only(environment_value(data, "LAB_EXTERNAL"));
 
-    let text = String::from_utf8_lossy(data);
-    let options = proc::parse_options(&text);
-    assert!(options.keys().all(|name| name.starts_with("CONFIG_")));
     for name in ["CapEff", "Seccomp", "Cpus_allowed_list"] {
-        crate::read_only(proc::status_field(&text, name));
+        crate::read_only(proc::status_field(data, name));
     }
-    crate::read_only(proc::count_cpus(&text));
-    crate::read_only(proc::open_files_limit(&text));
-    let limits = format!("Max open files            1024                 {text}");
+    crate::read_only(proc::open_files_limit(data));
+    let limits = [b"Max open files            1024                 ", data].concat();
     crate::read_only(proc::open_files_limit(&limits));
     for controller in ["", "pids", "memory", "cpu"] {
-        crate::read_only(proc::cgroup_path(&text, controller));
+        crate::read_only(proc::control_group(data, controller));
     }
+    let mount = Path::new("/sys/fs/cgroup");
+    assert!(proc::group_folder(data, mount).is_none_or(|group| group.starts_with(mount)));
+
+    let text = String::from_utf8_lossy(data);
+    let options = machine_files::parse_options(&text);
+    assert!(options.keys().all(|name| name.starts_with("CONFIG_")));
+    crate::read_only(machine_files::count_cpus(&text));
     let (quota, period) = text.split_once(' ').unwrap_or((&text, "100000"));
-    let found = proc::milli_cpus(quota, period);
+    let found = machine_files::milli_cpus(quota, period);
     assert!(found != Limit::Unlimited || matches!(quota.trim(), "max" | "unlimited" | "-1"));
-    assert!(proc::parse_group(&text) != Some(true) || text.contains("mask:"));
 }
 
 /// Descriptors and mounts of other processes.
 #[cfg(target_os = "linux")]
 pub fn fdinfo(data: &[u8]) {
-    use lab_backend_fanotify::foreign::{ForeignGroup, topmost_mount};
+    use lab_backend_fanotify::foreign::ForeignGroup;
 
     let lines = data.split(|&byte| byte == b'\n').count();
     if let Some(group) = ForeignGroup::parse(7, data) {
@@ -46,6 +51,9 @@ pub fn fdinfo(data: &[u8]) {
     // What is mounted in other places hides nothing.
     let mounts = [data, b"\n67 21 0:43 / /arena rw - tmpfs lab-arena rw\n"].concat();
     assert_eq!(topmost_mount(&mounts, (0, 43)), Some(67));
+    crate::read_only(cgroup2_mount(data));
+    let groups = [b"34 27 0:31 / /groups rw - cgroup2 none rw\n", data].concat();
+    assert_eq!(cgroup2_mount(&groups).as_deref(), Some(Path::new("/groups")));
 }
 
 /// What one read from a group gives.

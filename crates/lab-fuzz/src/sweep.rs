@@ -25,7 +25,7 @@ pub fn sweep_files(data: &[u8]) {
                 let runs = results.iter().filter(|row| row.key == cell.key);
                 cell.runs = runs.flat_map(|row| row.runs.clone()).collect();
             }
-            show(&manifest.lab, &manifest.ground, manifest.axes, &cells, data.len());
+            show(&manifest.lab, &manifest.backend.to_string(), manifest.axes, &cells, data.len());
         }
         Err(error) => assert!(!error.to_string().contains('\n')),
     }

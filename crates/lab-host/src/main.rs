@@ -3,6 +3,7 @@
 //! It asks macOS to activate every extension in its own bundle, or with `--deactivate` to take them away, and says
 //! what becomes of each request. It decides nothing else and is no client: macOS starts and restarts the extensions.
 
+// A program for one system, which compiles everywhere.
 #[cfg(target_os = "macos")]
 mod darwin;
 

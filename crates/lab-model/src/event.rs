@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
-use crate::{BackendChoice, OperationKind};
+use crate::{Kernel, OperationKind};
 
 /// What a kernel asks or tells a client about. The numbers are those of `es_event_type_t`; the fanotify
 /// backend maps its masks onto them, so that one trace serves both kernels.
@@ -140,12 +140,11 @@ impl NotifyEvent {
         self.row().mask
     }
 
-    /// Why this backend tells nobody of such events; `None` when it does. `auto` and the simulator tell of everything
-    /// until it is known whose rules they follow.
+    /// Why this kernel tells nobody of such events; `None` when it does.
     #[must_use]
-    pub const fn unsupported_by(self, backend: BackendChoice) -> Option<&'static str> {
-        match (backend, self.fanotify_mask()) {
-            (BackendChoice::Fanotify, 0) => Some("fanotify tells of files, not of processes"),
+    pub const fn unsupported_by(self, kernel: Kernel) -> Option<&'static str> {
+        match (kernel, self.fanotify_mask()) {
+            (Kernel::Fanotify, 0) => Some("fanotify tells of files, not of processes"),
             (_, _) => None,
         }
     }

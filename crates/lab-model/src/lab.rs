@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ArenaKind, Behavior, BundleId, ClientId, Daemon, ExecProgram, Expectation, External, FaultAction,
-    NotifyEvent, NotifyEvents, PlannedFault, Service, Span, Workload,
+    ArenaKind, BackendChoice, Behavior, BundleId, ClientId, Daemon, ExecProgram, Expectation, External,
+    FaultAction, Kernel, NotifyEvent, NotifyEvents, PlannedFault, Service, Span, Workload,
 };
 
 /// A lab with every default filled in and every rule checked: what the orchestrator runs.
@@ -68,15 +68,12 @@ impl Lab {
         self.behaviors_of(client).flat_map(|behavior| behavior.notify.iter()).collect()
     }
 
-    /// The first client that wants to be told of something that this backend tells nobody of, what, and why.
+    /// The first client that wants to be told of something that this kernel tells nobody of, what, and why.
     #[must_use]
-    pub fn unsupported_notify(
-        &self,
-        backend: BackendChoice,
-    ) -> Option<(&ClientId, NotifyEvent, &'static str)> {
+    pub fn unsupported_notify(&self, kernel: Kernel) -> Option<(&ClientId, NotifyEvent, &'static str)> {
         self.clients.iter().find_map(|client| {
             let mut wanted = self.behaviors_of(client).flat_map(|behavior| behavior.notify.iter());
-            wanted.find_map(|event| event.unsupported_by(backend).map(|why| (&client.id, event, why)))
+            wanted.find_map(|event| event.unsupported_by(kernel).map(|why| (&client.id, event, why)))
         })
     }
 
@@ -108,33 +105,6 @@ impl Lab {
     #[must_use]
     pub fn workers_max(&self, client: &Client) -> u16 {
         self.behaviors_of(client).map(|behavior| behavior.concurrency.get()).max().unwrap_or(1)
-    }
-}
-
-/// The kernel a lab runs on, as the lab file or the command line asks for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum BackendChoice {
-    /// The first that works here.
-    Auto,
-    /// macOS Endpoint Security.
-    EndpointSecurity,
-    /// Linux fanotify permission events.
-    Fanotify,
-    /// The simulator.
-    Sim,
-}
-
-impl BackendChoice {
-    /// The name in lab files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            BackendChoice::Auto => "auto",
-            BackendChoice::EndpointSecurity => "endpoint-security",
-            BackendChoice::Fanotify => "fanotify",
-            BackendChoice::Sim => "sim",
-        }
     }
 }
 

@@ -12,9 +12,11 @@ mod event;
 mod event_set;
 mod expectation;
 mod external;
+mod failure_reason;
 mod fault;
 mod files;
 mod identity;
+mod kernel;
 mod lab;
 mod life;
 mod metrics;
@@ -37,12 +39,16 @@ pub use event::{AuthEvent, EventKind, NotifyEvent};
 pub use event_set::{AuthEvents, NotifyEvents};
 pub use expectation::{Comparison, Decimal, Expectation, Expected, InvalidDecimal};
 pub use external::{ArenaKind, External, FIRST_EXTERNAL, PrivateFolder, ProcessFacts, Ready, Recognized};
+pub use failure_reason::FailureReason;
 pub use fault::{
     Effect, FaultAction, FaultStage, PlannedFault, PlannedKind, Standstill, behavior_under, service_under,
 };
 pub use files::{file_bytes, file_path, path_seed};
 pub use identity::{BundleId, ClientId, InvalidIdentity};
-pub use lab::{BackendChoice, Client, Lab, Phase, PhaseKind, Phases, Safety};
+pub use kernel::{
+    Backend, BackendChoice, Execution, Kernel, UnknownBackend, simulated_kernel_name, simulated_rules,
+};
+pub use lab::{Client, Lab, Phase, PhaseKind, Phases, Safety};
 pub use life::{LifeStep, ProcessId, ProcessLife, SIGNING_ID_BYTES, Signature, SignedBy, TEAM_ID_BYTES};
 pub use metrics::{AFTER_DENY, DELIVERY_ORDERS, KEPT_ANSWERS, METRICS, Metric, MetricUnit, OUTCOMES};
 pub use operation::{Cause, OperationKind};

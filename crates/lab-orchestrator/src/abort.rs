@@ -45,7 +45,7 @@ impl<'a> AbortWatch<'a> {
         let context = Context {
             lab: self.lab,
             run: &self.folder.name(),
-            backend: self.lab.backend.name(),
+            backend: self.lab.backend,
             replay: "",
             unreadable: &[],
         };

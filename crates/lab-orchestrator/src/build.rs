@@ -8,6 +8,7 @@ use std::{
 };
 
 use lab_files::{Distrust, Folder, Trusted};
+use lab_process::platform::IS_MAC;
 
 use crate::{Failure, FailureKind, lack::Lack};
 
@@ -179,7 +180,7 @@ fn program_for(workspace: &Path, target: Option<&str>, package: &str) -> Result<
     if let Some(target) = target {
         require_target(target)?;
         arguments.extend(["--target", target]);
-        if target.ends_with("-apple-darwin") && !cfg!(target_os = "macos") {
+        if target.ends_with("-apple-darwin") && !IS_MAC {
             environment = apple_environment(&folder, target)?;
         }
     }

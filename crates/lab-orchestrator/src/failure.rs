@@ -140,7 +140,6 @@ impl From<&lab_files::Distrust> for Failure {
     }
 }
 
-#[cfg(target_os = "linux")]
 impl From<lab_backend_fanotify::GroupError> for Failure {
     fn from(error: lab_backend_fanotify::GroupError) -> Failure {
         use lab_backend_fanotify::GroupError;

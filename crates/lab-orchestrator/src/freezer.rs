@@ -7,6 +7,7 @@ use std::{
 };
 
 use lab_model::{FaultAction, Lab};
+use lab_process::proc;
 
 use crate::{Failure, FailureKind, ProcessName};
 
@@ -89,8 +90,8 @@ fn said(what: &str, error: &io::Error) -> io::Error {
 /// # Errors
 /// When there is none.
 pub(crate) fn own_group() -> io::Result<PathBuf> {
-    let mount = mount()?;
-    let own = group_in(&fs::read_to_string("/proc/self/cgroup")?, &mount).ok_or_else(none)?;
+    let mount = proc::control_groups().ok_or_else(none)?;
+    let own = proc::control_group_of(std::process::id(), &mount)?;
     // Where only a part of the tree is mounted, the path from its root leads nowhere.
     Ok(if own.join("cgroup.procs").exists() { own } else { mount })
 }
@@ -100,39 +101,20 @@ pub(crate) fn own_group() -> io::Result<PathBuf> {
 pub(crate) fn is_frozen(pid: u32) -> bool {
     let frozen =
         |group: &Path| fs::read(group.join("cgroup.freeze")).is_ok_and(|freeze| freeze.starts_with(b"1"));
-    let Ok(mount) = mount() else { return false };
-    let Ok(groups) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return false };
-    let group = group_in(&groups, &mount);
-    group.is_some_and(|group| group.ancestors().take_while(|above| above.starts_with(&mount)).any(frozen))
-}
-
-/// The folder of the group that `/proc/PID/cgroup` names for cgroup v2.
-fn group_in(groups: &str, mount: &Path) -> Option<PathBuf> {
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    Some(mount.join(path.trim_start_matches('/')))
-}
-
-/// Where cgroup v2 is mounted.
-fn mount() -> io::Result<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|_| none())?;
-    mounts.lines().find_map(cgroup2_in).map(PathBuf::from).ok_or_else(none)
+    let Some(mount) = proc::control_groups() else { return false };
+    let group = proc::control_group_of(pid, &mount);
+    group.is_ok_and(|group| group.ancestors().take_while(|above| above.starts_with(&mount)).any(frozen))
 }
 
 fn none() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "no cgroup v2 is mounted")
 }
 
-/// The mount point in a line of `mountinfo`, if it is one of cgroup v2.
-fn cgroup2_in(line: &str) -> Option<String> {
-    let (mount, kind) = line.split_once(" - ")?;
-    kind.starts_with("cgroup2 ").then(|| mount.split(' ').nth(4).map(str::to_owned))?
-}
-
 /// Takes away the groups that labs which are over have left, wherever on the machine, and returns them. Idempotent. A
 /// group with processes is not removed, and none of a lab that is up.
 #[must_use]
 pub fn down_freezers() -> Vec<PathBuf> {
-    mount().map_or_else(|_| Vec::new(), |mount| remove_left(&mount))
+    proc::control_groups().map_or_else(Vec::new, |mount| remove_left(&mount))
 }
 
 /// Removes what is left below a group, and returns it.
@@ -175,16 +157,6 @@ fn remove(group: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_second_tree_is_found_beside_the_first() {
-        let first = "33 27 0:30 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids";
-        let second = "34 27 0:31 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw";
-        assert_eq!(
-            [cgroup2_in(first), cgroup2_in(second)],
-            [None, Some("/sys/fs/cgroup/unified".to_owned())]
-        );
-    }
 
     #[test]
     fn a_group_says_whose_it_is() {

@@ -9,7 +9,8 @@ use std::{
 
 use lab_bundle::StepError;
 use lab_files::{Folder, Trusted};
-use lab_model::Lab;
+use lab_model::{Kernel, Lab};
+use lab_process::platform::KERNEL;
 use nix::{
     sys::{
         signal::{Signal, kill},
@@ -244,9 +245,19 @@ struct ControllerProcess {
     _lifeline: Option<std::process::ChildStdin>,
 }
 
-/// The plan is in memory that nobody can write any more, and has no name that somebody else could use.
-#[cfg(target_os = "linux")]
 fn spawn_controller(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<ControllerProcess, Failure> {
+    match KERNEL {
+        Kernel::Fanotify => spawn_in_namespaces(program, arguments, plan),
+        Kernel::EndpointSecurity => spawn_child(program, arguments, plan),
+    }
+}
+
+/// The plan is in memory that nobody can write any more, and has no name that somebody else could use.
+fn spawn_in_namespaces(
+    program: &Path,
+    arguments: &[&str],
+    plan: &[u8],
+) -> Result<ControllerProcess, Failure> {
     use std::os::fd::AsFd;
 
     let failed = |error: io::Error| match error.raw_os_error() {
@@ -269,10 +280,9 @@ fn spawn_controller(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<C
     Ok(ControllerProcess { pid: spawned.map_err(failed)?, _lifeline: None })
 }
 
-/// Elsewhere the controller is a child in a process group of its own: a signal to the terminal's group reaches the
-/// launcher only, which passes it on.
-#[cfg(not(target_os = "linux"))]
-fn spawn_controller(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<ControllerProcess, Failure> {
+/// The controller as a child in a process group of its own: a signal to the terminal's group reaches the launcher only,
+/// which passes it on.
+fn spawn_child(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<ControllerProcess, Failure> {
     use std::{io::Write, os::unix::process::CommandExt};
     let failed = |error: io::Error| Failure::system("cannot start the controller", &error);
     let mut command = std::process::Command::new(program);
@@ -282,7 +292,7 @@ fn spawn_controller(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<C
     if let Some(pipe) = &mut lifeline {
         pipe.write_all(plan).and_then(|()| pipe.write_all(b"\n")).map_err(failed)?;
     }
-    // Waited for by its ID, as on Linux.
+    // Waited for by its ID, as one in namespaces is.
     Ok(ControllerProcess { pid: child.id(), _lifeline: lifeline })
 }
 

@@ -40,7 +40,7 @@ pub use plan::{Active, ClientsAre, Plan, ProcessName};
 pub use products::missing_products;
 pub use reading::give_up_to_read;
 pub use recorded::Recorded;
-pub use review::{REPORT_BYTES_MAX, Review, findings_of, lab_of, review, write_pages};
+pub use review::{REPORT_BYTES_MAX, Review, findings_of, lab_of, review, simulated_rules, write_pages};
 pub use run::control;
 pub use signing::{ProbedClient, SigningFile, probe};
 pub use store::{RunFolder, Runs, StoredRun};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lab_bundle::Daemons;
 use lab_files::{Folder, Trusted};
 use lab_model::{ClientId, Lab};
+use lab_process::platform::IS_MAC;
 use serde::{Deserialize, Serialize};
 
 use crate::{Failure, RunFolder};
@@ -64,11 +65,7 @@ impl ClientsAre {
             Folder::trusted(folder, trusted).map_err(|distrust| Failure::from(&distrust))?;
             crate::trusted_program(&folder.join("launchctl"), trusted)?;
         }
-        Ok(if cfg!(target_os = "macos") || stand_in.is_some() {
-            ClientsAre::Daemons { stand_in }
-        } else {
-            ClientsAre::Children
-        })
+        Ok(if IS_MAC || stand_in.is_some() { ClientsAre::Daemons { stand_in } } else { ClientsAre::Children })
     }
 
     /// The machine's daemons; `None` when the clients are children.

@@ -1,6 +1,7 @@
 //! What a lab asks for and cannot have here, found out before anything is written.
 
-use lab_model::{BackendChoice, Client, Lab, LoadKind, Run};
+use lab_model::{Client, Kernel, Lab, LoadKind, Run};
+use lab_process::platform::{KERNEL, forbids_programs};
 use lab_workload::{ArenaHost, elf::Machine};
 
 use crate::{Failure, FailureKind};
@@ -17,11 +18,8 @@ pub(crate) fn check(lab: &Lab) -> Result<(), Failure> {
 }
 
 /// Refuses a run store on whose mount nothing may be executed: the programs are run from there.
-#[cfg(target_os = "linux")]
 pub(crate) fn executes(run: &std::path::Path) -> Result<(), Failure> {
-    use nix::sys::statvfs::{FsFlags, statvfs};
-    let is_refused = statvfs(run).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_NOEXEC));
-    if !is_refused {
+    if !forbids_programs(run) {
         return Ok(());
     }
     let message =
@@ -30,17 +28,9 @@ pub(crate) fn executes(run: &std::path::Path) -> Result<(), Failure> {
         .mend("name a folder on another mount with --runs, or mount this one anew with exec"))
 }
 
-/// Elsewhere what cannot be executed says so when it is started.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn executes(_: &std::path::Path) -> Result<(), Failure> {
-    Ok(())
-}
-
 /// Refuses a client that wants to be told of what this kernel tells nobody of.
 fn tell_all(lab: &Lab) -> Result<(), Failure> {
-    let live =
-        if cfg!(target_os = "macos") { BackendChoice::EndpointSecurity } else { BackendChoice::Fanotify };
-    let Some((client, event, why)) = lab.unsupported_notify(live) else { return Ok(()) };
+    let Some((client, event, why)) = lab.unsupported_notify(KERNEL) else { return Ok(()) };
     let message = format!("{client} subscribes to NOTIFY `{}` events, and {why}", event.word());
     Err(Failure::new(FailureKind::Usage, message)
         .mend(format!("take `{}` out of its `notify`", event.word())))
@@ -48,7 +38,7 @@ fn tell_all(lab: &Lab) -> Result<(), Failure> {
 
 /// Refuses a client that judges by what this kernel does not say.
 fn say_who_signed(lab: &Lab) -> Result<(), Failure> {
-    let client = lab.judge_of_signatures().filter(|_| !cfg!(target_os = "macos"));
+    let client = lab.judge_of_signatures().filter(|_| KERNEL == Kernel::Fanotify);
     let Some(client) = client else { return Ok(()) };
     let message = format!("{client} denies by signature, and fanotify does not say who signed a program");
     Err(Failure::new(FailureKind::Usage, message)
@@ -87,8 +77,15 @@ fn mute_what_is_there(lab: &Lab) -> Result<(), Failure> {
 }
 
 /// Refuses what the machine cannot do.
-#[cfg(target_os = "linux")]
 fn capacity(lab: &Lab) -> Result<(), Failure> {
+    match KERNEL {
+        Kernel::Fanotify => groups(lab),
+        Kernel::EndpointSecurity => root(),
+    }
+}
+
+/// Refuses more groups than this user may have.
+fn groups(lab: &Lab) -> Result<(), Failure> {
     let capacity = lab_backend_fanotify::probe::capacity()?;
     // A product may have more groups than one; that it has none is unlikely.
     let told: usize = lab.clients.iter().map(|client| lab.notify_events_of(client).groups()).sum();
@@ -102,17 +99,11 @@ fn capacity(lab: &Lab) -> Result<(), Failure> {
     Ok(())
 }
 
-/// On macOS the free client slots are not known before the clients connect: what refuses one says so.
-#[cfg(target_os = "macos")]
-fn capacity(_: &Lab) -> Result<(), Failure> {
+/// Refuses anybody but root. The free client slots are not known before the clients connect: what refuses one says so.
+fn root() -> Result<(), Failure> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
     let message = "Endpoint Security clients are launchd daemons, and those belong to root";
     Err(Failure::new(FailureKind::Privilege, message).mend("start the lab with sudo"))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn capacity(_: &Lab) -> Result<(), Failure> {
-    Err(Failure::new(FailureKind::BackendMissing, "this system has no kernel interface that the lab knows"))
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use lab_analysis::{Context, analyse, findings::Findings};
-use lab_model::{BackendChoice, Lab};
+use lab_model::{Kernel, Lab};
 use lab_trace::Trace;
 
 use crate::{Active, Failure, FailureKind, Recorded, RunFolder};
@@ -35,7 +35,7 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
     let context = Context {
         lab: &lab,
         run: &folder.name(),
-        backend: backend_name(lab.backend),
+        backend: lab.backend,
         replay: &replay(&lab, simulated_rules(&traces)),
         unreadable: &unreadable,
     };
@@ -46,29 +46,18 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
 }
 
 /// The line that runs the same lab again.
-fn replay(lab: &Lab, rules: Option<&str>) -> String {
+fn replay(lab: &Lab, rules: Option<Kernel>) -> String {
     let line = format!("lab up {} --seed {}", lab.name, lab.seed);
     match rules {
-        Some(rules) => format!("{line} --backend sim --rules {rules}"),
+        Some(rules) => format!("{line} --backend sim --rules {}", rules.name()),
         None => line,
     }
 }
 
 /// Whose rules a simulated run followed, as its traces say; `None` for a live run.
-fn simulated_rules(traces: &[Trace<'_>]) -> Option<&'static str> {
-    let kernel = &traces.first()?.header.identity.host.kernel;
-    let rules = kernel.strip_prefix("simulated ")?;
-    [BackendChoice::Fanotify, BackendChoice::EndpointSecurity]
-        .into_iter()
-        .map(BackendChoice::name)
-        .find(|name| *name == rules)
-}
-
-const fn backend_name(backend: BackendChoice) -> &'static str {
-    match backend {
-        BackendChoice::Auto => "unknown",
-        other => other.name(),
-    }
+#[must_use]
+pub fn simulated_rules(traces: &[Trace<'_>]) -> Option<Kernel> {
+    lab_model::simulated_rules(&traces.first()?.header.identity.host.kernel)
 }
 
 /// Reads the lab of a run, as it ran.

@@ -13,6 +13,7 @@ use lab_bundle::{
 };
 
 use lab_files::{Folder, ReadError, Trusted, read_file};
+use lab_process::platform::IS_MAC;
 
 use crate::{Failure, FailureKind, launch::step_failure};
 
@@ -89,7 +90,7 @@ impl SigningFile {
     /// Mac.
     pub fn sign(&self, bundles: &[Bundle], work: &Path) -> Result<(), Failure> {
         self.check(bundles)?;
-        if cfg!(target_os = "macos") {
+        if IS_MAC {
             return carry_out(&self.plan(bundles, work), &SystemTools).map_err(|error| step_failure(&error));
         }
         if self.is_ad_hoc() {
@@ -103,7 +104,7 @@ impl SigningFile {
     fn facts(&self) -> Result<SigningFacts, Failure> {
         let mut facts = SigningFacts { identities: None, profiles: BTreeMap::new(), now: SystemTime::now() };
         let Signing::DeveloperId(developer) = &self.signing else { return Ok(facts) };
-        if cfg!(target_os = "macos") {
+        if IS_MAC {
             let listing = SystemTools.run(&list_identities()).map_err(|error| step_failure(&error))?;
             facts.identities = Some(listing);
         }

@@ -10,6 +10,8 @@ use std::{
 };
 
 use lab_files::{Distrust, Facts, Folder, Kind, Trusted};
+use lab_model::Kernel;
+use lab_process::platform::{IS_MAC, KERNEL};
 
 use crate::{Failure, FailureKind, interrupts};
 
@@ -158,7 +160,7 @@ fn name_of(path: &Path) -> String {
 
 /// The arena's folder. On Linux it marks a mount point, empty on the outside; on macOS the files lie in it, and the
 /// ending keeps Spotlight from opening them.
-const ARENA: &str = if cfg!(target_os = "macos") { "arena.noindex" } else { "arena" };
+const ARENA: &str = if IS_MAC { "arena.noindex" } else { "arena" };
 
 impl RunFolder {
     /// The file of the resolved lab.
@@ -443,13 +445,12 @@ impl RunFolder {
         .collect()
     }
 
-    /// On Linux nothing but the mount point is removed: if a lab were still mounted there, its files are not ours to
-    /// touch from outside.
+    /// Where the arena is mounted, nothing but the mount point is removed: if a lab were still mounted there, its files
+    /// are not ours to touch from outside.
     fn remove_arena(&self) -> io::Result<()> {
-        if cfg!(target_os = "linux") {
-            self.folder.remove_folder(ARENA)
-        } else {
-            self.folder.remove_tree(ARENA)
+        match KERNEL {
+            Kernel::Fanotify => self.folder.remove_folder(ARENA),
+            Kernel::EndpointSecurity => self.folder.remove_tree(ARENA),
         }
     }
 }

@@ -43,7 +43,7 @@ pub struct ProcessState {
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn process_state(pid: u32) -> Option<ProcessState> {
-    let stat = crate::ProcessStat::parse(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)?;
+    let stat = crate::proc::stat(pid)?;
     // Dead, and waited for by nobody yet.
     if matches!(stat.state, 'Z' | 'X') {
         return None;

@@ -1,6 +1,8 @@
 //! The messages between the controller and the processes of a lab.
 
-use lab_model::{Actor, Behavior, Errand, NotifyEvents, PhaseKind, Service, Span, Ticks, Workload};
+use lab_model::{
+    Actor, Behavior, Errand, FailureReason, NotifyEvents, PhaseKind, Service, Span, Ticks, Workload,
+};
 use serde::{Deserialize, Serialize};
 
 /// What the orchestrator tells a process.
@@ -215,6 +217,8 @@ pub enum Reply {
         actor: Actor,
         /// Why, in one sentence.
         message: String,
+        /// The kind of reason.
+        reason: FailureReason,
     },
     /// A client's helper has ended. Nobody asked for this reply.
     HelperEnded {
@@ -241,7 +245,9 @@ pub enum Reply {
     Failed {
         /// Why, in one sentence.
         message: String,
-        /// What mends it, if that is known.
+        /// The kind of reason.
+        reason: FailureReason,
+        /// What mends it, if that is known and does not follow from the reason.
         mend: Option<String>,
     },
 }

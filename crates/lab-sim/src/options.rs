@@ -1,30 +1,8 @@
 //! What a run needs beside its lab, and whose rules the simulated kernel follows.
 
-use lab_model::Lab;
-use serde::{Deserialize, Serialize};
+use lab_model::{Kernel, Lab};
 
 use crate::{calibration::costs::Costs, kernel::hiding::EsCache};
-
-/// Whose rules the simulated kernel follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kernel {
-    /// Linux fanotify permission events.
-    Fanotify,
-    /// macOS Endpoint Security.
-    EndpointSecurity,
-}
-
-impl Kernel {
-    /// The name in lab files and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kernel::Fanotify => "fanotify",
-            Kernel::EndpointSecurity => "endpoint-security",
-        }
-    }
-}
 
 /// What a run needs beside its lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

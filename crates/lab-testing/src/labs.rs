@@ -22,7 +22,7 @@ pub fn lab(clients: usize, behavior: &Behavior, operations: u64) -> Lab {
         name: "test".to_owned(),
         about: String::new(),
         seed: 42,
-        backend: BackendChoice::Sim,
+        backend: BackendChoice::Simulated,
         deadline: Span::from_secs(1),
         clients: (0..clients).map(|number| client(&format!("c{number}"), behavior)).collect(),
         daemons: Vec::new(),

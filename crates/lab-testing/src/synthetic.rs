@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lab_analysis::{Context, findings::Findings};
 use lab_model::{
-    Actor, Approval, AuthEvent, Behavior, Cause, Concurrency, EventKind, Lab, LoadKind, NotifyEvent,
+    Actor, Approval, AuthEvent, BackendChoice, Behavior, Cause, Concurrency, EventKind, Kernel, Lab, LoadKind, NotifyEvent,
     OpenStorm, OperationKind, PhaseKind, Rate, ReactTo, Reaction, Role, Span, SubjectClass, ThreadId, Ticks,
     Verdict, Workload,
 };
@@ -399,7 +399,7 @@ pub struct Run {
 impl Run {
     /// Analyses it as a run on fanotify.
     pub fn analyse(&self) -> Findings {
-        analyse_on(self, "fanotify")
+        analyse_on(self, Kernel::Fanotify)
     }
 
     /// The bytes of each trace.
@@ -418,17 +418,19 @@ impl Drop for Run {
 
 /// Analyses traces given as bytes; those that are none are passed as unreadable.
 pub fn analyse_bytes(lab: &Lab, bytes: &[&[u8]]) -> Findings {
-    analyse_bytes_on(lab, bytes, "fanotify")
+    analyse_bytes_on(lab, bytes, Kernel::Fanotify)
 }
 
 /// Analyses a run as one of another kernel.
-pub fn analyse_on(run: &Run, backend: &str) -> Findings {
+pub fn analyse_on(run: &Run, kernel: Kernel) -> Findings {
+    let backend = BackendChoice::Live(kernel);
     let traces: Vec<Trace<'_>> = run.stored.iter().map(|stored| Trace::of(stored).unwrap()).collect();
     let context = Context { lab: &run.lab, run: "run", backend, replay: "replay", unreadable: &[] };
     lab_analysis::analyse(&traces, &context)
 }
 
-fn analyse_bytes_on(lab: &Lab, bytes: &[&[u8]], backend: &str) -> Findings {
+fn analyse_bytes_on(lab: &Lab, bytes: &[&[u8]], kernel: Kernel) -> Findings {
+    let backend = BackendChoice::Live(kernel);
     let (mut traces, mut unreadable) = (Vec::new(), Vec::new());
     for (place, bytes) in bytes.iter().enumerate() {
         match Trace::parse(bytes) {

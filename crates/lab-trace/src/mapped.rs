@@ -19,7 +19,8 @@ impl Region {
         Ok(Region { map })
     }
 
-    /// Makes every page writable in advance, so that the first store to it does not fault.
+    /// Makes every page writable in advance, so that the first store to it does not fault. Only Linux has that advice, and
+    /// this crate lies below the one that knows the system.
     pub(crate) fn populate(&self) {
         #[cfg(target_os = "linux")]
         if self.map.advise(Advice::PopulateWrite).is_err() {

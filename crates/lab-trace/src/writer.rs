@@ -408,7 +408,7 @@ impl Place<'_> {
 const _: () = assert!(BOARD_OFFSET + BOARD_WORDS * 8 <= RECORDS_OFFSET, "the board ends before the records");
 
 /// Makes room on the disk, so that a later store cannot fail: storing to a hole of a full disk is a `SIGBUS`.
-/// `offset` is the end of the file.
+/// `offset` is the end of the file. macOS has no `posix_fallocate`, and this crate lies below the one that knows the system.
 #[cfg(target_os = "linux")]
 fn allocate(file: &File, offset: usize, bytes: usize) -> io::Result<()> {
     use nix::errno::Errno;

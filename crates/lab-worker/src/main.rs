@@ -11,7 +11,7 @@ mod serve;
 
 use std::{io, process::ExitCode};
 
-use lab_process::Control;
+use lab_process::{Control, failure};
 use lab_protocol::{FrameError, Reply};
 
 fn main() -> ExitCode {
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Ok(control) => control,
         Err(error) => {
             tracing::error!("no connection on standard input: {error}");
-            return ExitCode::FAILURE;
+            return ExitCode::from(failure::reason_of(&error).exit_status());
         }
     };
     let writer = control.writer();
@@ -31,11 +31,12 @@ fn main() -> ExitCode {
         Err(error) if matches!(error.downcast_ref(), Some(FrameError::Closed)) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
-            let failed = Reply::Failed { message: format!("{error:#}"), mend: None };
+            let (message, reason) = (format!("{error:#}"), failure::reason_of(error.as_ref()));
+            let failed = Reply::Failed { message, reason, mend: None };
             if let Err(error) = writer.reply(&failed) {
                 tracing::debug!("nobody to tell: {error}");
             }
-            ExitCode::FAILURE
+            ExitCode::from(reason.exit_status())
         }
     }
 }

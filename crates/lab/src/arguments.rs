@@ -6,9 +6,12 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use lab_model::BackendChoice;
-use lab_sim::{EsCache, Kernel};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+use lab_model::{BackendChoice, Kernel};
+use lab_sim::EsCache;
 
 const EXIT_CODES: &str = "Exit codes: 0 all expectations hold · 1 one failed · 2 unknown (too little evidence) · 64 wrong use · \
 65 bad lab file · 69 backend missing · 70 bug · 72 product under test missing or unfit · 74 output cannot be written · \
@@ -111,11 +114,11 @@ pub(crate) struct Up {
     /// A lab of `lab-configs`, or a path.
     pub(crate) name: String,
     /// Another kernel than the lab file names. `auto` takes the first that works here.
-    #[arg(long)]
-    pub(crate) backend: Option<Backend>,
+    #[arg(long, value_parser = backend())]
+    pub(crate) backend: Option<BackendChoice>,
     /// Whose rules the simulator follows; by default those of this machine's kernel.
-    #[arg(long)]
-    pub(crate) rules: Option<Rules>,
+    #[arg(long, value_parser = kernel())]
+    pub(crate) rules: Option<Kernel>,
     /// Another seed than the lab file names.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -190,8 +193,8 @@ pub(crate) struct Plan {
     /// A lab of `lab-configs`, or a path.
     pub(crate) name: String,
     /// Whose rules; by default those of this machine's kernel.
-    #[arg(long)]
-    pub(crate) rules: Option<Rules>,
+    #[arg(long, value_parser = kernel())]
+    pub(crate) rules: Option<Kernel>,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -307,8 +310,8 @@ pub(crate) struct Sim {
     /// A lab of `lab-configs`, or a path.
     pub(crate) name: String,
     /// Whose rules; by default those of this machine's kernel, or of the run of --from.
-    #[arg(long)]
-    pub(crate) rules: Option<Rules>,
+    #[arg(long, value_parser = kernel())]
+    pub(crate) rules: Option<Kernel>,
     /// Takes the machine's costs from the traces of a live run. Given several times: of the runs of one lab the median
     /// of each figure, and from other labs what those show. `calibration`: all runs of the labs that are there for it.
     #[arg(long, value_name = "RUN")]
@@ -353,11 +356,11 @@ pub(crate) struct Sweep {
     #[arg(long, required = true, value_name = "SETTING=VALUES")]
     pub(crate) vary: Vec<String>,
     /// Where: the simulator (the default, on all processors), or a live kernel, one run after another.
-    #[arg(long)]
-    pub(crate) backend: Option<Backend>,
+    #[arg(long, value_parser = backend())]
+    pub(crate) backend: Option<BackendChoice>,
     /// Whose rules the simulator follows; by default those of this machine's kernel.
-    #[arg(long)]
-    pub(crate) rules: Option<Rules>,
+    #[arg(long, value_parser = kernel())]
+    pub(crate) rules: Option<Kernel>,
     /// Writes the matrix as jobs for this engine, each run of a cell one `lab up`, and runs nothing.
     #[arg(long)]
     pub(crate) emit: Option<Engine>,
@@ -403,8 +406,8 @@ pub(crate) struct Ladder {
     /// A lab of `lab-configs`, or a path.
     pub(crate) name: String,
     /// Whose rules; by default those of this machine's kernel.
-    #[arg(long)]
-    pub(crate) rules: Option<Rules>,
+    #[arg(long, value_parser = kernel())]
+    pub(crate) rules: Option<Kernel>,
     /// Runs of every rung, each with a seed of its own.
     #[arg(long, default_value = "3", value_name = "COUNT")]
     pub(crate) trials: NonZeroU32,
@@ -423,8 +426,8 @@ pub(crate) struct Minimize {
     #[arg(long)]
     pub(crate) find: Option<Find>,
     /// Whose rules; by default those of this machine's kernel, or of the run.
-    #[arg(long)]
-    pub(crate) rules: Option<Rules>,
+    #[arg(long, value_parser = kernel())]
+    pub(crate) rules: Option<Kernel>,
     /// Another seed than the lab file names.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -498,24 +501,6 @@ pub(crate) enum ExportTo {
     Parquet,
 }
 
-/// Whose rules the simulator follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Rules {
-    /// Linux.
-    Fanotify,
-    /// macOS.
-    EndpointSecurity,
-}
-
-impl From<Rules> for Kernel {
-    fn from(rules: Rules) -> Kernel {
-        match rules {
-            Rules::Fanotify => Kernel::Fanotify,
-            Rules::EndpointSecurity => Kernel::EndpointSecurity,
-        }
-    }
-}
-
 /// Whom a kept answer serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EsCacheOf {
@@ -554,26 +539,18 @@ pub(crate) enum SchemaOf {
     Report,
 }
 
-/// A kernel, as the command line names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Backend {
-    /// The first that works here.
-    Auto,
-    /// macOS.
-    EndpointSecurity,
-    /// Linux.
-    Fanotify,
-    /// The simulator.
-    Sim,
+/// One of the words for a kernel.
+fn kernel() -> impl TypedValueParser<Value = Kernel> {
+    let words = Kernel::ALL.iter().map(|kernel| PossibleValue::new(kernel.name()).help(kernel.system()));
+    PossibleValuesParser::new(words).try_map(|word| word.parse())
 }
 
-impl From<Backend> for BackendChoice {
-    fn from(backend: Backend) -> BackendChoice {
-        match backend {
-            Backend::Auto => BackendChoice::Auto,
-            Backend::EndpointSecurity => BackendChoice::EndpointSecurity,
-            Backend::Fanotify => BackendChoice::Fanotify,
-            Backend::Sim => BackendChoice::Sim,
-        }
-    }
+/// One of the words for a backend.
+fn backend() -> impl TypedValueParser<Value = BackendChoice> {
+    let help = |choice: BackendChoice| match choice {
+        BackendChoice::Live(kernel) => kernel.system(),
+        other => other.about().trim_end_matches('.'),
+    };
+    let words = BackendChoice::ALL.map(|choice| PossibleValue::new(choice.name()).help(help(choice)));
+    PossibleValuesParser::new(words).try_map(|word| word.parse())
 }

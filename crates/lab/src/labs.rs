@@ -8,8 +8,9 @@ use std::{
 
 use lab_config::Limits;
 use lab_files::{Distrust, Folder, Kind, ReadError, Trusted};
-use lab_model::Lab;
+use lab_model::{Kernel, Lab};
 use lab_orchestrator::{Failure, FailureKind, OWN_LACK, Runs};
+use lab_process::platform::KERNEL;
 
 use crate::{ExitError, arguments::Arguments, terminal};
 
@@ -248,15 +249,14 @@ pub(crate) fn is_for_calibration(lab: &str) -> bool {
 }
 
 /// What this machine allows a lab.
-#[cfg(target_os = "linux")]
 fn limits() -> Limits {
-    let groups = lab_backend_fanotify::probe::groups_max();
-    Limits { clients_max: u16::try_from(groups).unwrap_or(u16::MAX) }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn limits() -> Limits {
-    Limits::default()
+    match KERNEL {
+        Kernel::Fanotify => {
+            let groups = lab_backend_fanotify::probe::groups_max();
+            Limits { clients_max: u16::try_from(groups).unwrap_or(u16::MAX) }
+        }
+        Kernel::EndpointSecurity => Limits::default(),
+    }
 }
 
 /// The path as a person would write it here.

@@ -1,7 +1,7 @@
 //! What was lost, and what the traces cannot show.
 
 use lab_model::{
-    Bounded, Role,
+    BackendChoice, Bounded, Kernel, Role,
     units::{agreeing, count_of, counted},
 };
 
@@ -68,7 +68,8 @@ impl Assembly<'_> {
             );
         }
         let told = || findings.clients.iter().filter_map(|client| client.told.as_ref());
-        if self.context.backend == "fanotify" && told().next().is_some() {
+        let on_fanotify = self.context.backend == BackendChoice::Live(Kernel::Fanotify);
+        if on_fanotify && told().next().is_some() {
             notes.push(
                 "fanotify merges the NOTIFY events of one thread on one file while they lie unread, and does not say how \
                  many: a client's notices are a lower bound of what happened."
@@ -86,7 +87,7 @@ impl Assembly<'_> {
                 )
             ));
         }
-        if self.context.backend == "fanotify" {
+        if on_fanotify {
             notes.push(
                 "fanotify gives no kernel time: how long an event lay in the kernel's queue before it was read is not \
                  known by itself; it is part of the operation's time."

@@ -57,6 +57,12 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
     }
 }
 
+/// True for findings that [`findings`] has made: of somebody who is told and never asked.
+#[must_use]
+pub fn is_import(findings: &Findings) -> bool {
+    findings.backend == BACKEND
+}
+
 fn notify(import: &Import) -> BTreeMap<String, u64> {
     BTreeMap::from([("notify".to_owned(), import.events)])
         .into_iter()

@@ -16,8 +16,8 @@ mod sequences;
 mod summary;
 mod timebase;
 
-pub use findings::findings;
-pub use read::{BACKEND, Importer, Options};
+pub use findings::{findings, is_import};
+pub use read::{Importer, Options};
 pub use recorder::Recorder;
 pub use summary::{
     DamagedLine, EventRate, EventType, Import, MissingFields, Program, Sequence, Source, Tokens, WallClock,

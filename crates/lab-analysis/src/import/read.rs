@@ -18,7 +18,7 @@ use super::{
 };
 
 /// What findings of an import name as their backend.
-pub const BACKEND: &str = "eslogger";
+pub(super) const BACKEND: &str = "eslogger";
 
 /// The damaged lines that are named one by one.
 const DAMAGED_NAMED_MAX: usize = 20;

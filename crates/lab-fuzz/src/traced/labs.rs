@@ -160,7 +160,7 @@ pub(crate) fn make(bytes: &mut Bytes<'_>) -> Lab {
         name: name.to_owned(),
         about: name.to_owned(),
         seed: 7,
-        backend: BackendChoice::Sim,
+        backend: BackendChoice::Simulated,
         deadline,
         clients,
         daemons: (0..few(bytes, 32, 1)).filter_map(|_| "guard".parse().ok()).map(daemon).collect(),

@@ -96,7 +96,8 @@ fn head(bytes: &mut Bytes<'_>, place: usize) -> Head {
         actor = bytes.number() as u16;
     }
     let name = NAMES[usize::from(name) % NAMES.len()];
-    let kernel = if odd & 64 != 0 { "simulated endpoint-security" } else { "Linux 6.1" };
+    let simulated = lab_model::simulated_kernel_name(lab_model::Kernel::EndpointSecurity);
+    let kernel = if odd & 64 != 0 { simulated.as_str() } else { "Linux 6.1" };
     let version = if odd & 128 != 0 { bytes.name() } else { "1.0" };
     let metadata = serde_json::json!({
         "name": name, "bundle_id": name, "version": version, "arena": "/arena",

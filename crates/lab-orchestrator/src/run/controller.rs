@@ -19,7 +19,7 @@ use super::{
     arena,
     channels::connect_daemon,
     context::Context,
-    ending::{describe, process_failure},
+    ending::{ProcessFailure, describe},
     event::Event,
     external::{Externals, PollContext},
     faults::{FaultEffect, Faults},
@@ -77,7 +77,7 @@ impl Controller {
         give_up_privileges(plan)?;
         listen_for_signals(context.events())?;
         let daemons = plan.clients_are.daemons();
-        if daemons.is_some() && cfg!(target_os = "macos") {
+        if daemons.is_some() && lab_process::platform::IS_MAC {
             listen_for_the_launcher(context.events())?;
         }
         Ok(Controller {
@@ -356,9 +356,9 @@ impl Controller {
                 }
                 return;
             }
-            Reply::HelperFailed { actor: _, message } => {
+            Reply::HelperFailed { actor: _, message, reason } => {
                 let client = self.processes.get(actor).map_or("a client", LabProcess::name);
-                self.state.fail(process_failure(client, message));
+                self.state.fail(ProcessFailure::said(message.clone(), *reason, None).of(client));
                 return;
             }
             Reply::Ready { helpers, .. } => {

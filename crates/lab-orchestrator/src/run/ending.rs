@@ -1,12 +1,13 @@
 //! How processes end: by the controller's hand, and what is said about it.
 
 use std::{
-    io::{Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     path::Path,
 };
 
 use lab_backend_es::NewClientResult;
-use lab_model::PhaseKind;
+use lab_model::{FailureReason, PhaseKind};
+use lab_process::failure::{reason_of, reason_of_end};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -63,45 +64,129 @@ pub(super) fn describe(status: i32) -> String {
     }
 }
 
-/// What a process said of itself, as a failure of the run.
-pub(super) fn process_failure(name: &str, message: &str) -> Failure {
-    let failure = |kind| Failure::new(kind, format!("{name}: {message}"));
-    if let Some(refusal) = NewClientResult::of_message(message) {
-        let kind = match refusal {
-            NewClientResult::TooManyClients => FailureKind::NoSlot,
-            NewClientResult::NotEntitled | NewClientResult::NotPermitted | NewClientResult::NotPrivileged => {
-                FailureKind::Privilege
-            }
-            NewClientResult::InvalidArgument => FailureKind::Bug,
-            _ => FailureKind::BackendMissing,
-        };
-        return match refusal.advice() {
-            Some(advice) => failure(kind).mend(advice.mend),
-            None => failure(kind),
-        };
+/// Why a process of the lab could not go on: from its last message or, when it could send none, from its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ProcessFailure {
+    message: String,
+    judgement: Judgement,
+    /// What the process itself would have done about it.
+    mend: Option<String>,
+}
+
+impl ProcessFailure {
+    /// What a process said of itself.
+    pub(super) fn said(message: String, reason: FailureReason, mend: Option<String>) -> ProcessFailure {
+        ProcessFailure { message, judgement: Judgement::of(reason), mend }
     }
-    if message.contains("No space left") {
-        failure(FailureKind::Output).mend("free some space, or name another folder with --runs")
-    } else if message.contains("max_user_groups") {
-        failure(FailureKind::NoSlot).mend("raise it: sysctl fs.fanotify.max_user_groups=256")
-    } else if message.contains("CAP_SYS_ADMIN") {
-        failure(FailureKind::Privilege).mend("run it as root")
-    } else if let Some(lack) = Lack::of_words(message) {
-        failure(lack.kind()).mend(lack.mend())
-    } else {
-        failure(FailureKind::Bug)
+
+    /// The end of a process that has said nothing.
+    pub(super) fn ended(status: i32, log: &Path) -> ProcessFailure {
+        ProcessFailure::with_log(
+            format!("it ended at once, {}", describe(status)),
+            reason_of_end(status),
+            log,
+        )
+    }
+
+    /// A process that could not be started, or not be reached.
+    pub(super) fn unreached(error: &io::Error, log: &Path) -> ProcessFailure {
+        ProcessFailure::with_log(error.to_string(), reason_of(error), log)
+    }
+
+    fn with_log(what: String, reason: FailureReason, log: &Path) -> ProcessFailure {
+        let words = last_line(log);
+        let message = words.as_ref().map_or_else(|| what.clone(), |words| format!("{what}: {words}"));
+        ProcessFailure { message, judgement: Judgement::of_end(reason, words.as_deref()), mend: None }
+    }
+
+    /// As a failure of the run.
+    pub(super) fn of(&self, name: &str) -> Failure {
+        let Judgement { kind, mend, .. } = self.judgement;
+        let failure = Failure::new(kind, format!("{name}: {}", self.message));
+        Failure { mend: mend.map(str::to_owned).or_else(|| self.mend.clone()), ..failure }
     }
 }
 
-/// The driver's end in the middle of a phase, without which nothing is left to be shown.
-pub(super) fn driver_failure(phase: PhaseKind, why: &str, log: &Path) -> Failure {
-    let message = format!("the driver ended in the {}: {why}", phase.name());
-    let words = last_line(log).unwrap_or_default();
-    match Lack::of_words(why).or_else(|| Lack::of_words(&words)) {
-        Some(lack) => Failure::new(lack.kind(), format!("{message}: {}", lack.words())).mend(lack.mend()),
-        None => Failure::new(FailureKind::Bug, message)
-            .mend(format!("what was recorded until then is kept; {} may say more", log.display())),
+/// What follows from the reason of an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Judgement {
+    kind: FailureKind,
+    mend: Option<&'static str>,
+    lack: Option<Lack>,
+}
+
+impl Judgement {
+    fn of(reason: FailureReason) -> Judgement {
+        let (kind, mend) = match reason {
+            FailureReason::Privilege => (FailureKind::Privilege, Some("run it as root")),
+            FailureReason::NoInterface => {
+                (FailureKind::BackendMissing, Some("use a kernel with it, or --backend sim"))
+            }
+            FailureReason::NoClientSlot => {
+                (FailureKind::NoSlot, Some("raise it: sysctl fs.fanotify.max_user_groups=256"))
+            }
+            FailureReason::Refused { code } => {
+                let refusal = NewClientResult::from_code(code);
+                (kind_of_refusal(refusal), refusal.advice().map(|advice| advice.mend))
+            }
+            FailureReason::Lack { errno } => match Lack::of(&io::Error::from_raw_os_error(errno)) {
+                Some(lack) => return Judgement::of_lack(lack),
+                None => (FailureKind::Bug, None),
+            },
+            FailureReason::Other => (FailureKind::Bug, None),
+        };
+        Judgement { kind, mend, lack: None }
     }
+
+    fn of_lack(lack: Lack) -> Judgement {
+        Judgement { kind: lack.kind(), mend: Some(lack.mend()), lack: Some(lack) }
+    }
+
+    /// Of a process that could not say why. Then the loader or an allocator may have said something before it.
+    fn of_end(reason: FailureReason, log: Option<&str>) -> Judgement {
+        match (reason, log.and_then(Lack::of_words)) {
+            (FailureReason::Other, Some(lack)) => Judgement::of_lack(lack),
+            (reason, _) => Judgement::of(reason),
+        }
+    }
+}
+
+const fn kind_of_refusal(refusal: NewClientResult) -> FailureKind {
+    match refusal {
+        NewClientResult::TooManyClients => FailureKind::NoSlot,
+        NewClientResult::NotEntitled | NewClientResult::NotPermitted | NewClientResult::NotPrivileged => {
+            FailureKind::Privilege
+        }
+        NewClientResult::InvalidArgument => FailureKind::Bug,
+        _ => FailureKind::BackendMissing,
+    }
+}
+
+/// The driver's end in the middle of a phase, without which nothing is left to be shown. `status` is its wait status,
+/// where it has ended.
+pub(super) fn driver_failure(
+    phase: PhaseKind,
+    said: Option<&ProcessFailure>,
+    status: Option<i32>,
+    log: &Path,
+) -> Failure {
+    let why = match (said, status) {
+        (Some(said), _) => said.message.clone(),
+        (None, Some(status)) => describe(status),
+        (None, None) => "its trace is closed".to_owned(),
+    };
+    let message = format!("the driver ended in the {}: {why}", phase.name());
+    let unsaid = || {
+        let reason = status.map(reason_of_end).unwrap_or_default();
+        Judgement::of_end(reason, last_line(log).as_deref())
+    };
+    let Judgement { kind, mend, lack } = said.map_or_else(unsaid, |said| said.judgement);
+    let message = match lack {
+        Some(lack) => format!("{message}: {}", lack.words()),
+        None => message,
+    };
+    let kept = || format!("what was recorded until then is kept; {} may say more", log.display());
+    Failure::new(kind, message).mend(mend.map_or_else(kept, str::to_owned))
 }
 
 #[cfg(test)]
@@ -121,12 +206,54 @@ mod tests {
             FailureKind::NoSlot,
         ];
         for (refusal, kind) in NewClientResult::REFUSALS.into_iter().zip(kinds) {
-            let failure = process_failure("alpha", &refusal.to_string());
+            let reason = FailureReason::Refused { code: refusal.code() };
+            let failure = ProcessFailure::said(refusal.to_string(), reason, None).of("alpha");
             assert_eq!(failure.kind, kind, "{refusal}");
             assert_eq!(failure.mend.as_deref(), refusal.advice().map(|advice| advice.mend));
             assert!(failure.message.starts_with("alpha: es_new_client refused"), "{failure}");
         }
-        assert_eq!(process_failure("alpha", "it fell over").kind, FailureKind::Bug);
+    }
+
+    /// Every reason with the words of another, which count for nothing.
+    #[test]
+    fn a_failure_is_judged_by_its_reason_and_never_by_its_words() {
+        let words = "No space left on device, max_user_groups, CAP_SYS_ADMIN, es_new_client refused the client with \
+                     result 6, Too many open files, no /proc";
+        let lack = |errno| FailureReason::Lack { errno };
+        let check = |reason, code, mend: Option<&str>| {
+            let failure = ProcessFailure::said(words.to_owned(), reason, None).of("alpha");
+            assert_eq!(failure.message, format!("alpha: {words}"));
+            assert_eq!(failure.kind.exit_code(), code, "{reason:?}");
+            assert_eq!(failure.mend.is_some(), mend.is_some(), "{reason:?}: {:?}", failure.mend);
+            assert!(failure.mend.unwrap_or_default().contains(mend.unwrap_or_default()), "{reason:?}");
+            // And by the status alone, when it could send no message.
+            let status = i32::from(reason.exit_status()) << 8;
+            let failure = ProcessFailure::ended(status, Path::new("/nowhere")).of("alpha");
+            assert_eq!(failure.kind.exit_code(), code, "{reason:?}: {failure}");
+            let failure = driver_failure(PhaseKind::Storm, None, Some(status), Path::new("/nowhere"));
+            assert_eq!(failure.kind.exit_code(), code, "{reason:?}: {failure}");
+        };
+        check(FailureReason::Privilege, 77, Some("root"));
+        check(FailureReason::NoInterface, 69, Some("--backend sim"));
+        check(FailureReason::NoClientSlot, 75, Some("max_user_groups"));
+        check(lack(nix::libc::ENOSPC), 74, Some("free some space"));
+        check(lack(nix::libc::EDQUOT), 74, Some("free some space"));
+        check(lack(nix::libc::EROFS), 74, Some("can be written"));
+        check(lack(nix::libc::EMFILE), 74, Some("ulimit -n"));
+        check(lack(nix::libc::ENOMEM), 74, Some("memory"));
+        check(lack(nix::libc::EFBIG), 74, Some("ulimit -f"));
+        check(lack(nix::libc::EAGAIN), 75, Some("pids.max"));
+        check(lack(nix::libc::EPERM), 70, None);
+        check(FailureReason::Other, 70, None);
+    }
+
+    #[test]
+    fn what_a_process_would_do_about_it_is_said_where_the_reason_says_nothing() {
+        let mend = Some("use lab and lab-driver of one build".to_owned());
+        let failure = ProcessFailure::said("no".to_owned(), FailureReason::Other, mend.clone());
+        assert_eq!(failure.of("driver").mend, mend);
+        let failure = ProcessFailure::said("no".to_owned(), FailureReason::Privilege, mend);
+        assert_eq!(failure.of("driver").mend.as_deref(), Some("run it as root"));
     }
 
     /// What the C library and Rust's standard library say comes before their traces, and a signal may say it alone.
@@ -148,7 +275,7 @@ mod tests {
         ];
         for (said, status, kind, words) in ends {
             fs::write(&log, said).unwrap();
-            let failure = driver_failure(PhaseKind::Storm, &describe(status), &log);
+            let failure = driver_failure(PhaseKind::Storm, None, Some(status), &log);
             assert_eq!(failure.kind, kind, "{failure}");
             assert!(failure.message.starts_with("the driver ended in the storm: signal "), "{failure}");
             assert!(failure.message.contains(words), "{failure}");

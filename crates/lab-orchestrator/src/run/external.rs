@@ -9,7 +9,10 @@ use std::{
 };
 
 use lab_model::{Actor, External, PrivateFolder, Ready, Ticks};
-use lab_process::{ProcessStat, clock, environment_value};
+use lab_process::{
+    clock,
+    proc::{self, ProcessStat},
+};
 use lab_trace::{
     Fault, FaultKind, GroupMark, ProcessMark, ProcessMarkKind, QueueSample, ThreadSeen, TraceWriter,
 };
@@ -250,14 +253,14 @@ impl Externals {
     }
 
     fn look_at_processes(&mut self, context: &PollContext<'_>) {
-        let pids = process_ids();
+        let pids: BTreeSet<u32> = proc::processes().into_iter().flatten().collect();
         for &pid in pids.iter().filter(|&&pid| pid > 1) {
             if self.family.knows(pid) {
                 continue;
             }
-            let Some((parent, _)) = parent_and_state(pid) else { continue };
-            let executable = fs::read_link(format!("/proc/{pid}/exe")).ok();
-            let marker = marker(pid);
+            let Some(ProcessStat { parent, .. }) = proc::stat(pid) else { continue };
+            let executable = proc::executable(pid);
+            let marker = proc::variable(pid, MARKER);
             let newcomer = Newcomer {
                 pid,
                 parent,
@@ -268,7 +271,7 @@ impl Externals {
         }
         let mut threads = BTreeSet::new();
         for (pid, _) in self.family.members() {
-            threads.extend(numbers(&format!("/proc/{pid}/task")).map(|tid| (pid, u64::from(tid))));
+            threads.extend(proc::threads(pid).into_iter().map(|tid| (pid, u64::from(tid))));
         }
         for Change { product, pid, tid, there } in self.family.update(&pids, &threads) {
             let actor = External::actor(product);
@@ -367,7 +370,8 @@ impl Externals {
     fn reap(&self) {
         let own = lab_process::process_id();
         for (pid, place) in self.family.members() {
-            if pid != self.products[place].pid && parent_and_state(pid) == Some((own, 'Z')) {
+            let left = proc::stat(pid).is_some_and(|stat| (stat.parent, stat.state) == (own, 'Z'));
+            if left && pid != self.products[place].pid {
                 // What it ended with is nobody's business here; it may just be reaped by somebody else.
                 if let Err(error) = waitpid(as_pid(pid), Some(WaitPidFlag::WNOHANG)) {
                     tracing::debug!("cannot reap {pid}: {error}");
@@ -460,24 +464,4 @@ fn private_failure(external: &External, folder: &PrivateFolder, error: &std::io:
 
 fn as_pid(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX))
-}
-
-/// The numbers that name entries of a folder of `/proc`; none when it is gone.
-fn numbers(folder: &str) -> impl Iterator<Item = u32> + use<> {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-fn process_ids() -> BTreeSet<u32> {
-    numbers("/proc").collect()
-}
-
-fn parent_and_state(pid: u32) -> Option<(u32, char)> {
-    let stat = ProcessStat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
-    Some((stat.parent, stat.state))
-}
-
-fn marker(pid: u32) -> Option<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    environment_value(&environment, MARKER).map(str::to_owned)
 }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::Path, process::Stdio};
 use lab_model::{
     Actor, Behavior, Effect, FaultAction, FaultStage, Lab, PlannedFault, Service, Span, Standstill,
 };
+use lab_process::DescriptorLimit;
 use lab_trace::{FaultKind, PlannedStep};
 use lab_workload::{FaultStep, PendingChange, Target};
 use nix::sys::signal::Signal;
@@ -29,7 +30,7 @@ enum Undo {
     /// The load ends.
     Load(Box<Child>),
     /// The limit is what it was.
-    Limit(u32, limit::Before),
+    Limit(u32, DescriptorLimit),
 }
 
 /// All planned faults, and what takes those back that are in effect.
@@ -190,7 +191,7 @@ impl Faults {
                 Some(Undo::Load(Box::new(start_load(&context.plan().driver, threads)?)))
             }
             (Effect::Descriptors { limit }, Some(pid)) => {
-                let before = limit::lower(pid, limit)
+                let before = DescriptorLimit::lower(pid, limit)
                     .map_err(|error| Failure::output("cannot limit the descriptors of a process", &error))?;
                 Some(Undo::Limit(pid, before))
             }
@@ -214,7 +215,7 @@ impl Faults {
                 }
             }
             Some(Undo::Limit(pid, before)) => {
-                if let Err(error) = limit::restore(pid, before) {
+                if let Err(error) = before.restore(pid) {
                     tracing::debug!("the process has just ended: {error}");
                 }
             }
@@ -270,63 +271,5 @@ fn said(fault: &PlannedFault) -> String {
     match fault.action.span() {
         Some(span) => format!("{text}, for {span}"),
         None => text,
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod limit {
-    use std::io;
-
-    use rustix::process::{Pid, Resource, Rlimit, prlimit};
-
-    /// The limit as it was.
-    pub(super) type Before = Rlimit;
-
-    /// Lowers the number of files that a process may have open. The hard limit stays: not everybody who may lower one
-    /// may raise it again.
-    pub(super) fn lower(pid: u32, limit: u32) -> io::Result<Before> {
-        let maximum = hard_limit(pid)?;
-        let lowered = Rlimit { current: Some(u64::from(limit)), maximum };
-        Ok(prlimit(process(pid)?, Resource::Nofile, lowered)?)
-    }
-
-    /// The hard limit on open files; `None` when there is none.
-    fn hard_limit(pid: u32) -> io::Result<Option<u64>> {
-        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"))?;
-        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-        let hard = line.and_then(|line| line.split_whitespace().nth(1));
-        match hard {
-            Some("unlimited") => Ok(None),
-            Some(number) => number.parse().map(Some).map_err(io::Error::other),
-            None => Err(io::Error::from(io::ErrorKind::InvalidData)),
-        }
-    }
-
-    /// Sets the limit to what it was.
-    pub(super) fn restore(pid: u32, before: Before) -> io::Result<()> {
-        prlimit(process(pid)?, Resource::Nofile, before)?;
-        Ok(())
-    }
-
-    fn process(pid: u32) -> io::Result<Option<Pid>> {
-        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        raw.map(Some).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod limit {
-    use std::io;
-
-    /// No system here but Linux sets another process's limits.
-    #[derive(Clone, Copy, Debug)]
-    pub(super) struct Before;
-
-    pub(super) fn lower(_: u32, _: u32) -> io::Result<Before> {
-        Err(io::Error::from(io::ErrorKind::Unsupported))
-    }
-
-    pub(super) fn restore(_: u32, _: Before) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use lab_process::proc;
 use nix::errno::Errno;
 
 use crate::freezer::own_group;
@@ -112,23 +113,9 @@ fn families(pids: &[u32], all: &[(u32, u32)]) -> BTreeSet<u32> {
 
 /// All processes of the PID namespace with their parents.
 fn processes() -> io::Result<Vec<(u32, u32)>> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        // A process that has just ended has no parent any more.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        if let Some(parent) = parent_in(&stat) {
-            all.push((pid, parent));
-        }
-    }
-    Ok(all)
-}
-
-/// The parent in the text of `/proc/PID/stat`: the second field after the name, which may hold anything.
-fn parent_in(stat: &str) -> Option<u32> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
+    // A process that has just ended has no parent any more.
+    let parent = |pid| Some((pid, proc::stat(pid)?.parent));
+    Ok(proc::processes()?.into_iter().filter_map(parent).collect())
 }
 
 /// Moves a process; one that has just ended need not be.
@@ -148,6 +135,5 @@ mod tests {
         let all = [(2, 1), (3, 2), (4, 3), (5, 1), (6, 5)];
         assert_eq!(families(&[2], &all), BTreeSet::from([2, 3, 4]));
         assert_eq!(families(&[5, 4], &all), BTreeSet::from([4, 5, 6]));
-        assert_eq!(parent_in("12 (a) b) (c) S 7 12 12 0"), Some(7));
     }
 }

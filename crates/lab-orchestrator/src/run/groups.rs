@@ -2,6 +2,11 @@
 
 use std::{io, path::Path};
 
+use lab_backend_fanotify::{
+    confine::unread_events,
+    foreign::{ForeignGroup, ForeignMark, MarkedPlace, groups},
+};
+use lab_process::proc::mounted;
 use lab_trace::MarkOn;
 
 /// One mark of one group.
@@ -35,85 +40,51 @@ impl HeldMark {
 
 /// What is the lab's own to mark.
 #[derive(Clone, Debug, Default)]
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is mounted for a lab there"))]
 pub(super) struct OwnMounts {
     arena_mount: u64,
     arena_device: (u64, u64),
     private_devices: Vec<(u64, u64)>,
 }
 
-#[cfg(target_os = "linux")]
-mod here {
-    use lab_backend_fanotify::{
-        confine::unread_events,
-        foreign::{ForeignGroup, ForeignMark, MarkedPlace, groups, mounted},
-    };
-
-    use super::*;
-
-    impl OwnMounts {
-        /// The arena and the private folders, all of them mounted.
-        pub(in super::super) fn of(arena: &Path, private: &[&Path]) -> io::Result<OwnMounts> {
-            let arena = mounted(arena)?;
-            let private = private.iter().map(|path| Ok(mounted(path)?.device)).collect::<io::Result<_>>()?;
-            Ok(OwnMounts { arena_mount: arena.mount, arena_device: arena.device, private_devices: private })
-        }
-
-        pub(super) fn hold(&self, pid: u32, group: &ForeignGroup, mark: &ForeignMark) -> HeldMark {
-            let (on, device, arena) = match mark.place {
-                MarkedPlace::Inode(device) => (MarkOn::Inode, Some(device), device == self.arena_device),
-                MarkedPlace::Mount(mount) => (MarkOn::Mount, None, mount == self.arena_mount),
-                MarkedPlace::FileSystem(device) => {
-                    (MarkOn::FileSystem, Some(device), device == self.arena_device)
-                }
-            };
-            let own = arena || device.is_none_or(|device| self.private_devices.contains(&device));
-            let (asks, mask) = (mark.asks(), mark.mask);
-            let ForeignGroup { descriptor, flags, .. } = *group;
-            HeldMark { pid, descriptor, flags, mask, on, device, arena, asks, outside: asks && !own }
-        }
+impl OwnMounts {
+    /// The arena and the private folders, all of them mounted.
+    pub(super) fn of(arena: &Path, private: &[&Path]) -> io::Result<OwnMounts> {
+        let arena = mounted(arena)?;
+        let private = private.iter().map(|path| Ok(mounted(path)?.device)).collect::<io::Result<_>>()?;
+        Ok(OwnMounts { arena_mount: arena.mount, arena_device: arena.device, private_devices: private })
     }
 
-    /// The marks of a process's groups.
-    pub(in super::super) fn of(pid: u32, own_mounts: &OwnMounts) -> Vec<HeldMark> {
-        let groups = groups(pid).unwrap_or_default();
-        let held = |group: &ForeignGroup| -> Vec<HeldMark> {
-            group.marks.iter().map(|mark| own_mounts.hold(pid, group, mark)).collect()
+    fn hold(&self, pid: u32, group: &ForeignGroup, mark: &ForeignMark) -> HeldMark {
+        let (on, device, arena) = match mark.place {
+            MarkedPlace::Inode(device) => (MarkOn::Inode, Some(device), device == self.arena_device),
+            MarkedPlace::Mount(mount) => (MarkOn::Mount, None, mount == self.arena_mount),
+            MarkedPlace::FileSystem(device) => {
+                (MarkOn::FileSystem, Some(device), device == self.arena_device)
+            }
         };
-        groups.iter().flat_map(held).collect()
-    }
-
-    /// The events that a group has not read.
-    pub(in super::super) fn unread(pid: u32, descriptor: i32) -> Option<u64> {
-        unread_events(pid, descriptor).ok()
+        let own = arena || device.is_none_or(|device| self.private_devices.contains(&device));
+        let (asks, mask) = (mark.asks(), mark.mask);
+        let ForeignGroup { descriptor, flags, .. } = *group;
+        HeldMark { pid, descriptor, flags, mask, on, device, arena, asks, outside: asks && !own }
     }
 }
 
-#[cfg(not(target_os = "linux"))]
-mod here {
-    use super::*;
-
-    impl OwnMounts {
-        pub(in super::super) fn of(_: &Path, _: &[&Path]) -> io::Result<OwnMounts> {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-    }
-
-    pub(in super::super) fn of(_: u32, _: &OwnMounts) -> Vec<HeldMark> {
-        Vec::new()
-    }
-
-    pub(in super::super) fn unread(_: u32, _: i32) -> Option<u64> {
-        None
-    }
+/// The marks of a process's groups.
+pub(super) fn of(pid: u32, own_mounts: &OwnMounts) -> Vec<HeldMark> {
+    let groups = groups(pid).unwrap_or_default();
+    let held = |group: &ForeignGroup| -> Vec<HeldMark> {
+        group.marks.iter().map(|mark| own_mounts.hold(pid, group, mark)).collect()
+    };
+    groups.iter().flat_map(held).collect()
 }
 
-pub(super) use here::{of, unread};
+/// The events that a group has not read.
+pub(super) fn unread(pid: u32, descriptor: i32) -> Option<u64> {
+    unread_events(pid, descriptor).ok()
+}
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
-    use lab_backend_fanotify::foreign::{ForeignGroup, ForeignMark, MarkedPlace};
-
     use super::*;
 
     /// A mark on a file system of the host freezes the host; a mark on a mount of the lab's namespace does not.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lab_model::{Span, Ticks};
-use lab_process::clock;
+use lab_model::{Kernel, Span, Ticks};
+use lab_process::{clock, platform::KERNEL};
 use lab_trace::Unwatched;
 
 /// How often the warden looks.
@@ -52,7 +52,10 @@ pub(super) fn unwatched_words(gap: &Unwatched) -> String {
     let lasted = Span::from_nanos(clock::timebase().nanoseconds(gap.until.since(gap.from)));
     let seconds = lasted.duration().as_secs_f64();
     // Where the kernel keeps the deadlines, it has kept them meanwhile.
-    let deadlines = if cfg!(target_os = "macos") { "" } else { ", and no deadline was enforced" };
+    let deadlines = match KERNEL {
+        Kernel::EndpointSecurity => "",
+        Kernel::Fanotify => ", and no deadline was enforced",
+    };
     format!("nobody watched the clients for {seconds:.2} s{deadlines}")
 }
 

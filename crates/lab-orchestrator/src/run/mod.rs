@@ -34,7 +34,10 @@ mod warden;
 
 use std::{io, os::fd::AsFd};
 
+use lab_backend_fanotify::confine;
 use lab_files::{PassError, Trusted};
+use lab_model::Kernel;
+use lab_process::platform::KERNEL;
 
 use crate::{Failure, FailureKind, Plan, RunFolder};
 use controller::Controller;
@@ -78,40 +81,26 @@ pub fn control() -> Result<(), Failure> {
     })
 }
 
-/// Refuses to touch the mounts of whoever started this program by hand.
-#[cfg(target_os = "linux")]
+/// Refuses to touch the mounts of whoever started this program by hand. Where a lab has no namespaces there is nothing of
+/// the machine's that controlling it would change.
 fn require_own_namespaces() -> Result<(), Failure> {
-    if lab_backend_fanotify::confine::is_first_process() {
+    if KERNEL == Kernel::EndpointSecurity || confine::is_first_process() {
         return Ok(());
     }
     let message = "a lab is controlled in namespaces of its own only, which `lab up` makes, and this is not one of them";
     Err(Failure::new(FailureKind::Usage, message).mend("run `lab up NAME`"))
 }
 
-/// Elsewhere there is nothing of the machine's that controlling a lab would change.
-#[cfg(not(target_os = "linux"))]
-fn require_own_namespaces() -> Result<(), Failure> {
-    Ok(())
-}
-
-#[cfg(target_os = "linux")]
 fn enter(plan: &Plan, folder: &RunFolder) -> Result<(), Failure> {
-    lab_backend_fanotify::confine::enter(
-        &folder.arena(),
-        plan.lab.arena_kind(),
-        plan.lab.safety.arena_bytes_max,
-    )
-    .map_err(|error| Failure::system(&format!("cannot confine the lab: {}", error.what), &error.source))
-}
-
-/// Nothing to enter: on macOS each client confines itself to the arena, which is a folder, and standard input ends
-/// with the launcher.
-#[cfg(target_os = "macos")]
-fn enter(_: &Plan, _: &RunFolder) -> Result<(), Failure> {
-    Ok(())
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn enter(_: &Plan, _: &RunFolder) -> Result<(), Failure> {
-    Err(Failure::new(FailureKind::BackendMissing, "no lab can be controlled on this system"))
+    match KERNEL {
+        Kernel::Fanotify => {
+            let bytes_max = plan.lab.safety.arena_bytes_max;
+            confine::enter(&folder.arena(), plan.lab.arena_kind(), bytes_max).map_err(|error| {
+                Failure::system(&format!("cannot confine the lab: {}", error.what), &error.source)
+            })
+        }
+        // Nothing to enter: each client confines itself to the arena, which is a folder, and standard input ends with the
+        // launcher.
+        Kernel::EndpointSecurity => Ok(()),
+    }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{
     actors::DRIVER,
     controller::{Controller, WaitOutcome},
-    ending::{describe, driver_failure},
+    ending::driver_failure,
     finishing::{FINISH_WITHIN, QUIET_FOR, finish, quiesce},
     process::{LabProcess, State},
     starting::{behave, start_clients, start_driver, start_externals},
@@ -100,11 +100,11 @@ async fn drive(lab: &mut Controller, phase: Phase) -> Result<(), Failure> {
         Some(driver) if driver.alive() => Ok(()),
         driver => {
             let status = match driver.map(LabProcess::state) {
-                Some(State::Ended(status)) => describe(status),
-                _ => "its trace is closed".to_owned(),
+                Some(State::Ended(status)) => Some(status),
+                _ => None,
             };
-            let why = driver.and_then(LabProcess::failure).unwrap_or(&status);
-            Err(driver_failure(phase.kind, why, &lab.context.folder().logs().join("driver.log")))
+            let said = driver.and_then(LabProcess::failure);
+            Err(driver_failure(phase.kind, said, status, &lab.context.folder().logs().join("driver.log")))
         }
     }
 }

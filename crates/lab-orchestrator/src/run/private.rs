@@ -11,7 +11,6 @@ use lab_files::ReadError;
 use lab_model::PrivateFolder;
 
 /// The most that one private folder holds, in bytes.
-#[cfg(target_os = "linux")]
 const BYTES_MAX: u64 = 256 << 20;
 /// The most that is copied into one, in bytes.
 const COPIED_BYTES_MAX: u64 = 64 << 20;
@@ -34,7 +33,7 @@ pub(super) fn make(folder: &PrivateFolder, arena: &Path) -> io::Result<()> {
         read(Path::new(from), Path::new(""), &mut 0, &mut content)?;
     }
     let root = Path::new(&folder.path);
-    hide(root)?;
+    lab_backend_fanotify::confine::hide_folder(root, BYTES_MAX)?;
     for (path, facts, copied) in &content {
         write(&root.join(path), facts, copied)?;
     }
@@ -94,14 +93,4 @@ fn write(path: &Path, facts: &fs::Metadata, copied: &Copied) -> io::Result<()> {
     }
     std::os::unix::fs::chown(path, Some(facts.uid()), Some(facts.gid()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(facts.mode() & 0o7777))
-}
-
-#[cfg(target_os = "linux")]
-fn hide(folder: &Path) -> io::Result<()> {
-    lab_backend_fanotify::confine::hide_folder(folder, BYTES_MAX)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn hide(_: &Path) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux has mount namespaces"))
 }

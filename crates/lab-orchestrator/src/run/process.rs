@@ -24,7 +24,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{daemon::Daemon, event::Event};
+use super::{daemon::Daemon, ending::ProcessFailure, event::Event};
 
 /// Who a process is.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ pub(super) struct LabProcess {
     driving: bool,
     /// When the driver was through with its last phase, as it says itself.
     drove_until: Option<Ticks>,
-    failure: Option<String>,
+    failure: Option<ProcessFailure>,
     /// A daemon that clients are connected with when they start.
     reachable: bool,
     orders: OwnedWriteHalf,
@@ -202,8 +202,8 @@ impl LabProcess {
     }
 
     /// What has gone wrong with it, as it says itself or as its end shows.
-    pub(super) fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    pub(super) const fn failure(&self) -> Option<&ProcessFailure> {
+        self.failure.as_ref()
     }
 
     pub(super) fn alive(&self) -> bool {
@@ -254,8 +254,8 @@ impl LabProcess {
     }
 
     /// Notes what went wrong, unless it has said so itself.
-    pub(super) fn fail(&mut self, message: impl FnOnce() -> String) {
-        self.failure.get_or_insert_with(message);
+    pub(super) fn fail(&mut self, failure: impl FnOnce() -> ProcessFailure) {
+        self.failure.get_or_insert_with(failure);
     }
 
     /// Takes note of a reply.
@@ -274,7 +274,9 @@ impl LabProcess {
             // Not of the process itself: the controller takes note.
             Reply::HelperStarted(_) | Reply::HelperFailed { .. } | Reply::HelperEnded { .. } => {}
             Reply::Closed { .. } => self.done(State::Closed),
-            Reply::Failed { message, .. } => self.failure = Some(message),
+            Reply::Failed { message, reason, mend } => {
+                self.failure = Some(ProcessFailure::said(message, reason, mend));
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use lab_workload::Participant;
 use super::{
     actors::{DRIVER, HelperPlace},
     context::Context,
-    ending::{describe, end, last_line, process_failure},
+    ending::{ProcessFailure, describe, end},
     helpers::{Helper, HelperTable},
     launchd::Launchd,
     process::{LabProcess, ProcessSpec, State},
@@ -145,9 +145,8 @@ impl Processes {
                 .map_err(|error| Failure::output(&format!("cannot start {}", program.display()), &error))?,
             Some(daemon) => {
                 LabProcess::start_daemon(daemon, spec, context.events()).await.map_err(|error| {
-                    let words = last_line(&self.launchd.log_of(context.folder(), spec))
-                        .map(|line| format!(": {line}"));
-                    process_failure(name, &format!("{error}{}", words.unwrap_or_default()))
+                    let log = self.launchd.log_of(context.folder(), spec);
+                    ProcessFailure::unreached(&error, &log).of(name)
                 })?
             }
         };
@@ -278,10 +277,7 @@ impl Processes {
         let orderly = process.state() == State::Closed && status == 0;
         if process.state() == State::Starting {
             let log = self.launchd.log_of(context.folder(), process.spec());
-            process.fail(|| {
-                let words = last_line(&log).map(|line| format!(": {line}")).unwrap_or_default();
-                format!("it ended at once, {}{words}", describe(status))
-            });
+            process.fail(|| ProcessFailure::ended(status, &log));
         }
         // What a process says of itself is said once, as the run's failure.
         let explained = process.failure().is_some();

@@ -9,7 +9,6 @@ use super::{
     actors::{FIRST_CLIENT, daemon_actors},
     channels::connect_daemon,
     controller::{Controller, WaitOutcome},
-    ending::process_failure,
     participants::{self, watch_client, watch_daemon},
     process::LabProcess,
 };
@@ -112,8 +111,8 @@ async fn all_settled(lab: &mut Controller, what: &str) -> Result<(), Failure> {
     let settled = |lab: &Controller| lab.processes.iter().all(LabProcess::is_settled);
     let waited = lab.until(Some(ANSWER_WITHIN), None, |lab| lab.state.is_stopped() || settled(lab)).await;
     let mut processes = lab.processes.iter();
-    if let Some((name, message)) = processes.find_map(|process| Some((process.name(), process.failure()?))) {
-        return Err(process_failure(name, message));
+    if let Some(failure) = processes.find_map(|process| Some(process.failure()?.of(process.name()))) {
+        return Err(failure);
     }
     match waited {
         WaitOutcome::Met | WaitOutcome::Stopped => match lab.state.stopped() {

@@ -315,7 +315,8 @@ impl Watched {
 
 /// Whether a thread is in the kernel and waits for the answer of a fanotify group.
 fn waits_for_answer(tid: u64) -> bool {
-    std::fs::read_to_string(format!("/proc/{tid}/wchan")).is_ok_and(|at| at == "fanotify_handle_event")
+    let channel = u32::try_from(tid).ok().and_then(lab_process::proc::wait_channel);
+    channel.is_some_and(|at| at == "fanotify_handle_event")
 }
 
 /// Whether a signal or a freezer has stopped the process. Opens nothing in the arena.
@@ -323,15 +324,9 @@ fn is_stopped(pid: u32) -> bool {
     lab_process::process_state(pid).is_some_and(|state| state.stopped) || is_frozen(pid)
 }
 
-#[cfg(target_os = "linux")]
 fn has_unread(pid: u32, queue: Option<i32>) -> bool {
-    // A client that is ending has no queue to look at.
+    // A client that is ending has no queue to look at, and one of Endpoint Security has none that can be looked at.
     queue.is_some_and(|queue| {
         lab_backend_fanotify::confine::unread_events(pid, queue).is_ok_and(|events| events > 0)
     })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn has_unread(_: u32, _: Option<i32>) -> bool {
-    false
 }

@@ -3,7 +3,7 @@
 
 use lab_analysis::{
     findings::{Blame, Client, Findings},
-    import::BACKEND,
+    import,
 };
 
 use super::run::verdict::{origin, remark};
@@ -13,7 +13,7 @@ use lab_model::units::{count, counted, ratio, share, time};
 
 /// Whether the findings are those of an import.
 pub(super) fn is_told(findings: &Findings) -> bool {
-    findings.backend == BACKEND
+    import::is_import(findings)
 }
 
 /// Builds the report.

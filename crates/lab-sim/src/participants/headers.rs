@@ -84,7 +84,7 @@ fn identity<S: Sink>(
         arena: ARENA.to_owned(),
         settings,
         host: HostFacts {
-            kernel: format!("simulated {}", machine.kernel.rules().name()),
+            kernel: lab_model::simulated_kernel_name(machine.kernel.rules()),
             machine: format!("{} simulated processors", machine.pricing.costs().cores),
             cpus: (0..u32::from(machine.pricing.costs().cores)).collect(),
         },

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use lab_model::Visible;
+use lab_model::{Backend, Visible};
 use serde::{Deserialize, Serialize};
 
 use super::trials::Trial;
@@ -37,7 +37,8 @@ pub struct Manifest {
     /// The lab's name.
     pub lab: String,
     /// Where the cells run.
-    pub ground: String,
+    #[serde(rename = "ground")]
+    pub backend: Backend,
     /// The names of the settings that are varied.
     pub axes: Vec<String>,
     /// The seeds of each cell.

@@ -202,7 +202,7 @@ fn context(lab: &Lab) -> Context<'_> {
     Context {
         lab,
         run: "2026-11-23T17-30-12",
-        backend: "sim",
+        backend: lab_model::BackendChoice::Simulated,
         replay: "cargo lab up a-lab --backend sim --seed 42",
         unreadable: &[],
     }

@@ -6,6 +6,7 @@ use lab_bundle::{Bundle, BundleError, Check, Host};
 use lab_files::Folder;
 use lab_model::Lab;
 use lab_orchestrator::{Failure, FailureKind, SigningFile};
+use lab_process::platform::IS_MAC;
 use serde_json::{Value, json};
 
 use super::ExitError;
@@ -114,7 +115,7 @@ pub(super) fn sign(places: &Places, arguments: &arguments::Sign) -> Result<u8, E
             terminal::print(&format!("{step}\n"))?;
         }
         signing.check(&bundles)?;
-        if !signing.is_ad_hoc() && !cfg!(target_os = "macos") {
+        if !signing.is_ad_hoc() && !IS_MAC {
             terminal::eprint("no keychain was asked: this is no Mac\n");
         }
         return Ok(0);
@@ -168,7 +169,7 @@ fn work(into: &Path) -> PathBuf {
 }
 
 fn is_for_apple_silicon(target: Option<&str>) -> bool {
-    let here = cfg!(all(target_os = "macos", target_arch = "aarch64"));
+    let here = IS_MAC && cfg!(target_arch = "aarch64");
     target.map_or(here, |target| target == "aarch64-apple-darwin")
 }
 

@@ -11,9 +11,10 @@ use std::{
 };
 
 use lab_analysis::{Context, analyse, findings::Findings};
-use lab_model::{BackendChoice, Lab, Span, Workload};
+use lab_model::{BackendChoice, Kernel, Lab, Span, Workload};
 use lab_orchestrator::{RunFolder, Runs, StoredRun};
-use lab_sim::{Costs, Kernel, Options, Size, Traces};
+use lab_process::platform::KERNEL;
+use lab_sim::{Costs, Options, Size, Traces};
 use lab_trace::Trace;
 
 use self::comparison::{Comparison, Conformance};
@@ -124,7 +125,7 @@ fn recorded(places: &Places, store: &Path, arguments: &Conform) -> Result<Compar
     for (name, stored) in of_lab.into_iter().filter(|(name, _)| wanted(name)) {
         let live = |run: &StoredRun| {
             let lab = lab_orchestrator::lab_of(&run.open().ok()??).ok()?;
-            (lab.backend == BackendChoice::Fanotify).then_some(lab)
+            (lab.backend == BackendChoice::Live(Kernel::Fanotify)).then_some(lab)
         };
         let Some(newest) = stored.iter().rev().find_map(live) else {
             skipped.push((name, "none of its runs is a live one on fanotify".to_owned()));
@@ -154,8 +155,8 @@ fn reviewed(folder: RunFolder) -> Result<LiveRun, ExitError> {
 fn run_all(places: &Places, arguments: &Conform) -> Result<Compared, ExitError> {
     let (labs, mut skipped) = chosen(places, arguments)?;
     // The simulator's costs are taken from fanotify's runs.
-    let works = if cfg!(target_os = "linux") {
-        up::live_works(lab_doctor::Consent::No)
+    let works = if KERNEL == Kernel::Fanotify {
+        lab_doctor::live_works(lab_doctor::Consent::No)
     } else {
         Err("it is compared with fanotify, which is Linux's".to_owned())
     };
@@ -235,7 +236,7 @@ fn calibrating(places: &Places, arguments: &Conform) -> Result<Vec<Lab>, ExitErr
     let read = |file: PathBuf| {
         let lab = places.read(&file.display().to_string())?;
         // They are short as they are, and a figure of less would be none.
-        Ok(Lab { backend: BackendChoice::Fanotify, ..lab })
+        Ok(Lab { backend: BackendChoice::Live(Kernel::Fanotify), ..lab })
     };
     places.calibration_labs()?.into_iter().map(read).collect()
 }
@@ -249,11 +250,11 @@ fn chosen(places: &Places, arguments: &Conform) -> Result<(Vec<Lab>, Vec<Skipped
     let (mut labs, mut skipped) = (Vec::new(), Vec::new());
     for name in names {
         let mut lab = places.read(&name)?;
-        if matches!(lab.backend, BackendChoice::Sim | BackendChoice::EndpointSecurity) {
+        if matches!(lab.backend, BackendChoice::Simulated | BackendChoice::Live(Kernel::EndpointSecurity)) {
             skipped.push((lab.name, format!("it is for {} only", lab.backend.name())));
             continue;
         }
-        lab.backend = BackendChoice::Fanotify;
+        lab.backend = BackendChoice::Live(Kernel::Fanotify);
         if arguments.short {
             shorten(&mut lab);
         }
@@ -322,7 +323,8 @@ fn of_seed(lab: &Lab, costs: Costs, seed: u64) -> Result<Findings, ExitError> {
     let parsed: Result<Vec<Trace<'_>>, _> = files.iter().map(|file| Trace::parse(&file.bytes)).collect();
     let parsed =
         parsed.map_err(|error| ExitError::bug(format!("a simulated trace cannot be read: {error}")))?;
-    let context = Context { lab, run: "simulated", backend: "sim", replay: "", unreadable: &[] };
+    let context =
+        Context { lab, run: "simulated", backend: BackendChoice::Simulated, replay: "", unreadable: &[] };
     Ok(analyse(&parsed, &context))
 }
 

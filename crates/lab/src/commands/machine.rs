@@ -1,10 +1,11 @@
 //! Commands about this machine: what runs on it, what was left behind, and whether it can run a lab.
 
 use lab_doctor::{Finding, Outcome, Wanted, Weight};
-use lab_model::{Lab, NotifyEvents};
+use lab_model::{Kernel, Lab, NotifyEvents};
 use lab_orchestrator::{
     Active, ClientsAre, FailureKind, Found, HOW_TO_END, Launcher, LivingLabs, REPORT_BYTES_MAX, RunFolder,
 };
+use lab_process::platform::KERNEL;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -232,7 +233,7 @@ pub(super) fn json(finding: &Finding) -> Value {
 
 /// Looks at this machine, and at what the products under test of a lab need of it.
 pub(super) fn examine(clients: usize, lab: Option<&Lab>) -> Vec<Finding> {
-    let mut findings = machine(wanted(clients, lab));
+    let mut findings = lab_doctor::examine_here(wanted(clients, lab));
     let Some(lab) = lab else { return findings };
     let product =
         |outcome, found, mend| Finding { check: "product", outcome, weight: Weight::Required, found, mend };
@@ -247,8 +248,9 @@ pub(super) fn examine(clients: usize, lab: Option<&Lab>) -> Vec<Finding> {
 
 /// Each client has a queue of its own, and each that is told of what has happened one or two more.
 fn wanted(clients: usize, lab: Option<&Lab>) -> Wanted {
-    let queues = |events: NotifyEvents| {
-        if cfg!(target_os = "macos") { usize::from(!events.is_empty()) } else { events.groups() }
+    let queues = |events: NotifyEvents| match KERNEL {
+        Kernel::EndpointSecurity => usize::from(!events.is_empty()),
+        Kernel::Fanotify => events.groups(),
     };
     let told =
         lab.map_or(0, |lab| lab.clients.iter().map(|client| queues(lab.notify_events_of(client))).sum());
@@ -256,43 +258,20 @@ fn wanted(clients: usize, lab: Option<&Lab>) -> Wanted {
     Wanted { clients: number(clients), queues: number(clients + told) }
 }
 
-#[cfg(target_os = "linux")]
-fn machine(wanted: Wanted) -> Vec<Finding> {
-    lab_doctor::examine_linux(&lab_doctor::LinuxFacts::gather(), wanted)
-}
-
-/// What this machine's own tools say. The clients' signature and what the kernel says to a probe
-/// stay unknown: nothing has been packaged.
-#[cfg(target_os = "macos")]
-fn machine(wanted: Wanted) -> Vec<Finding> {
-    lab_doctor::examine_mac(&lab_doctor::MacFacts::gather(None), lab_doctor::SignedHow::AdHoc, wanted)
-}
-
 /// Looks at this machine and connects clients as signed as a lab's are.
-#[cfg(target_os = "macos")]
 fn probe(places: &Places, wanted: Wanted) -> Result<Vec<Finding>, ExitError> {
     /// More slots than any machine has been seen to have.
     const SLOTS_MAX: u32 = 256;
+    if KERNEL != Kernel::EndpointSecurity {
+        return Err(ExitError::usage(
+            "--probe connects Endpoint Security clients, which only a Mac has",
+            "leave --probe out",
+        ));
+    }
     let signing = super::bundle::signing_of(places, None)?;
     let probed = lab_orchestrator::probe(places.workspace()?, &signing, SLOTS_MAX, &places.trusted)?;
-    let facts = lab_doctor::MacFacts::gather(Some(&probed.client)).probed(&probed.printed);
+    let facts = lab_doctor::MacFacts::here(Some(&probed.client)).probed(&probed.printed);
     let signed =
         if signing.is_ad_hoc() { lab_doctor::SignedHow::AdHoc } else { lab_doctor::SignedHow::DeveloperId };
     Ok(lab_doctor::examine_mac(&facts, signed, wanted))
-}
-
-/// What the doctor of another system asks anyway is all that can be asked.
-#[cfg(not(target_os = "macos"))]
-fn probe(_: &Places, _: Wanted) -> Result<Vec<Finding>, ExitError> {
-    Err(ExitError::usage(
-        "--probe connects Endpoint Security clients, which only a Mac has",
-        "leave --probe out",
-    ))
-}
-
-/// Of another system nothing is known.
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn machine(wanted: Wanted) -> Vec<Finding> {
-    let facts = lab_doctor::MacFacts::default();
-    lab_doctor::examine_mac(&facts, lab_doctor::SignedHow::AdHoc, wanted)
 }

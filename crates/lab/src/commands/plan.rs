@@ -3,7 +3,7 @@
 use lab_bundle::Bundle;
 use lab_doctor::{Finding, Outcome, Weight};
 use lab_model::units;
-use lab_model::{BackendChoice, Lab, LoadKind, NotifyEvent, OperationKind, Run, Visible, Workload};
+use lab_model::{Lab, LoadKind, NotifyEvent, OperationKind, Run, Visible, Workload};
 use lab_sim::{Costs, Kernel, Size};
 use serde_json::{Value, json};
 
@@ -143,17 +143,13 @@ fn rehearsed(lab: &Lab, plan: &lab_sim::Plan) -> String {
 
 /// Who hears of what after it has happened; and what the kernel would tell nobody, for which `lab up` refuses the lab.
 fn notify_table(lab: &Lab, kernel: Kernel) -> String {
-    let backend = match kernel {
-        Kernel::Fanotify => BackendChoice::Fanotify,
-        Kernel::EndpointSecurity => BackendChoice::EndpointSecurity,
-    };
     let mut text = String::new();
     for client in lab.clients.iter().filter(|client| lab.notifies(client)) {
         let events = lab.notify_events_of(client);
         let names: Vec<&str> = events.iter().map(NotifyEvent::word).collect();
         text.push_str(&format!("  {}: {}\n", client.id, names.join(", ")));
         for event in events.iter() {
-            if let Some(why) = event.unsupported_by(backend) {
+            if let Some(why) = event.unsupported_by(kernel) {
                 text.push_str(&format!("    not of `{}`: {why}; `lab up` refuses the lab\n", event.word()));
             }
         }

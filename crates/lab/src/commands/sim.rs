@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use lab_model::units;
-use lab_model::{AuthEvent, Lab, PhaseKind};
+use lab_model::{AuthEvent, BackendChoice, Kernel, Lab, PhaseKind};
 use lab_orchestrator::{Recorded, RunFolder};
-use lab_sim::{Costs, Counting, Histogram, Kernel, Options, Outcome, Summary};
+use lab_sim::{Costs, Counting, Histogram, Options, Outcome, Summary};
 use serde_json::{Value, json};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     up::{refuse_what_is_not_simulated, rules_here},
 };
 use crate::{
-    arguments::{Find, Rules, Sim},
+    arguments::{Find, Sim},
     labs::{CALIBRATION, Places, is_for_calibration, relative},
     output, parallel,
     table::Table,
@@ -365,7 +365,7 @@ fn summary_json(lab: &Lab, kernel: Kernel, summary: &Summary, measured: Option<&
 fn calibrated(
     places: &Places,
     runs: &[String],
-    rules: Option<Rules>,
+    rules: Option<Kernel>,
 ) -> Result<(Kernel, Calibrated), ExitError> {
     let mut groups: Vec<(Lab, Vec<RunFolder>)> = Vec::new();
     let mut folders = Vec::new();
@@ -386,9 +386,7 @@ fn calibrated(
         }
     }
     let kernel = match (rules, groups.first()) {
-        (None, Some((lab, _))) if lab.backend == lab_model::BackendChoice::EndpointSecurity => {
-            Kernel::EndpointSecurity
-        }
+        (None, Some((Lab { backend: BackendChoice::Live(kernel), .. }, _))) => *kernel,
         (None, _) => Kernel::Fanotify,
         (rules, _) => rules_here(rules),
     };
@@ -425,9 +423,7 @@ pub(super) fn lab_of(folder: &RunFolder) -> Result<Lab, ExitError> {
 pub(super) fn simulated_rules(folder: &RunFolder) -> Option<Kernel> {
     let recorded = Recorded::open(folder).ok()?;
     let (traces, _) = recorded.traces();
-    let trace = traces.first()?;
-    let rules = trace.header.identity.host.kernel.strip_prefix("simulated ")?.to_owned();
-    [Kernel::Fanotify, Kernel::EndpointSecurity].into_iter().find(|kernel| kernel.name() == rules)
+    lab_orchestrator::simulated_rules(&traces)
 }
 
 fn measured_text(from: &Calibrated, summary: &Summary) -> String {

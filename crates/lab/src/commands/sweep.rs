@@ -11,10 +11,10 @@ use std::path::PathBuf;
 
 use lab_analysis::findings::{self, Findings};
 use lab_model::units;
-use lab_model::{BackendChoice, Lab, PhaseKind};
+use lab_model::{Backend, BackendChoice, Execution, Kernel, Lab, PhaseKind};
 use lab_orchestrator::RunFolder;
 use lab_report::sweep as picture;
-use lab_sim::{Cell, Kernel, Options, Outcome, Row, Trial, Trials};
+use lab_sim::{Cell, Options, Outcome, Row, Trial, Trials};
 use serde_json::{Value, json};
 
 use self::results::{Cells, Results};
@@ -24,59 +24,42 @@ use super::{
     up::{self, refuse_what_is_not_simulated, rules_here},
 };
 use crate::{
-    arguments::{Backend, Merge, Sweep},
+    arguments::{Merge, Sweep},
     labs::{Places, relative},
     output, parallel,
     table::Table,
     terminal,
 };
 
-/// Where the cells run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Execution {
-    Fanotify,
-    Sim(Kernel),
-}
-
-impl Execution {
-    /// The words by which results say where they come from.
-    fn name(self) -> String {
-        match self {
-            Execution::Fanotify => "fanotify".to_owned(),
-            Execution::Sim(kernel) => format!("sim, {} rules", kernel.name()),
-        }
-    }
-}
-
 pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, ExitError> {
     let lab = storm_only(places.read(&arguments.name)?);
-    let ground = ground(arguments)?;
-    if let Execution::Sim(kernel) = ground {
-        refuse_what_is_not_simulated(&lab, kernel)?;
+    let backend = decide(arguments)?;
+    if backend.execution == Execution::Simulated {
+        refuse_what_is_not_simulated(&lab, backend.kernel)?;
     }
     let axes = axes::axes(&arguments.vary)?;
     let cells = lab_sim::cells(&lab, &axes);
     let seeds = seeds(&lab, arguments.trials);
     if let Some(engine) = arguments.emit {
         let folder = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("sweep-{}", lab.name)));
-        return emit::emit(places, engine, &folder, &lab, ground, &cells, &seeds);
+        return emit::emit(places, engine, &folder, &lab, backend, &cells, &seeds);
     }
     let names: Vec<&'static str> = axes.iter().map(lab_sim::Axis::name).collect();
-    let fingerprint = results::fingerprint(&lab, &names, &ground.name());
+    let fingerprint = results::fingerprint(&lab, &names, backend);
     let folder = arguments.output.clone().unwrap_or_else(|| {
         places.runs.path().join("sweeps").join(format!("{}-{fingerprint:016x}", lab.name))
     });
-    let results = Results::open(places, &folder, &ground.name(), &cells, &seeds)?;
+    let results = Results::open(places, &folder, backend, &cells, &seeds)?;
     let progress = terminal::Progress::new(&format!("sweeping {}", lab.name));
-    match ground {
-        Execution::Sim(kernel) => {
+    match backend.execution {
+        Execution::Simulated => {
             parallel::map(
                 &cells,
                 parallel::threads(arguments.jobs),
                 |done| progress.at(done, cells.len()),
                 |cell| {
                     results.complete(cell, |missing| {
-                        let options = Options::new(&cell.lab, kernel);
+                        let options = Options::new(&cell.lab, backend.kernel);
                         Ok(lab_sim::run_cell(cell, &options, missing).runs)
                     })
                 },
@@ -84,7 +67,7 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, ExitError>
             .into_iter()
             .collect::<Result<(), ExitError>>()?;
         }
-        Execution::Fanotify => {
+        Execution::Live => {
             for (place, cell) in cells.iter().enumerate() {
                 results.complete(cell, |missing| {
                     missing.iter().map(|&seed| live_trial(places, cell, seed, place, cells.len())).collect()
@@ -94,22 +77,25 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, ExitError>
     }
     progress.end();
     let found = results.cells()?;
-    show(places, &lab.name, &ground.name(), &names, &found, &folder, arguments.json)
+    show(places, &lab.name, backend, &names, &found, &folder, arguments.json)
 }
 
-fn ground(arguments: &Sweep) -> Result<Execution, ExitError> {
+/// Where the cells run.
+fn decide(arguments: &Sweep) -> Result<Backend, ExitError> {
     match arguments.backend {
-        None | Some(Backend::Sim) => Ok(Execution::Sim(rules_here(arguments.rules))),
+        None | Some(BackendChoice::Simulated) => Ok(Backend::simulated(rules_here(arguments.rules))),
         Some(_) if arguments.rules.is_some() => {
             Err(ExitError::usage("--rules is for the simulator", "leave --backend or --rules out"))
         }
-        Some(Backend::EndpointSecurity) => Err(ExitError::usage(
-            "a sweep on endpoint-security is not there yet",
-            "use --rules endpoint-security",
+        Some(BackendChoice::Live(kernel @ Kernel::EndpointSecurity)) => Err(ExitError::usage(
+            format!("a sweep on {} is not there yet", kernel.name()),
+            format!("use --rules {}", kernel.name()),
         )),
-        Some(Backend::Fanotify) => Ok(Execution::Fanotify),
-        Some(Backend::Auto) if up::live_works(lab_doctor::Consent::No).is_ok() => Ok(Execution::Fanotify),
-        Some(Backend::Auto) => Ok(Execution::Sim(rules_here(None))),
+        Some(BackendChoice::Live(kernel @ Kernel::Fanotify)) => Ok(Backend::live(kernel)),
+        Some(BackendChoice::Auto) if lab_doctor::live_works(lab_doctor::Consent::No).is_ok() => {
+            Ok(Backend::live(Kernel::Fanotify))
+        }
+        Some(BackendChoice::Auto) => Ok(Backend::simulated(rules_here(None))),
     }
 }
 
@@ -121,7 +107,7 @@ fn live_trial(
     place: usize,
     count: usize,
 ) -> Result<Trial, ExitError> {
-    let lab = Lab { seed, backend: BackendChoice::Fanotify, ..cell.lab.clone() };
+    let lab = Lab { seed, backend: backend.choice(), ..cell.lab.clone() };
     let settings: Vec<String> = cell.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     terminal::eprint(&format!("cell {} of {count}: {}, seed {seed}\n", place + 1, settings.join(" ")));
     let (folder, controlled) = up::live(places, &lab, &up::LiveOptions::USUAL)?;
@@ -162,8 +148,8 @@ pub(super) fn merge(places: &Places, arguments: &Merge) -> Result<u8, ExitError>
     }
     for run in runs {
         let lab = lab_orchestrator::lab_of(&run)?;
-        let key = results::key(&lab, &manifest.ground);
-        let here = manifest.ground.starts_with(lab.backend.name());
+        let key = results::key(&lab, manifest.backend);
+        let here = lab.backend == manifest.backend.choice();
         let Some(row) = cells.iter_mut().find(|row| here && row.key == key) else {
             foreign += 1;
             continue;
@@ -178,7 +164,7 @@ pub(super) fn merge(places: &Places, arguments: &Merge) -> Result<u8, ExitError>
         "{there} of {expected} runs are there; {foreign} belong to no cell of this sweep\n"
     ));
     let names: Vec<&str> = manifest.axes.iter().map(String::as_str).collect();
-    let code = show(places, &manifest.lab, &manifest.ground, &names, &cells, &folder, arguments.json)?;
+    let code = show(places, &manifest.lab, manifest.backend, &names, &cells, &folder, arguments.json)?;
     Ok(if there < expected { 2 } else { code })
 }
 
@@ -207,7 +193,7 @@ fn runs_below(
 fn show(
     places: &Places,
     lab: &str,
-    ground: &str,
+    backend: Backend,
     names: &[&str],
     cells: &Cells,
     folder: &std::path::Path,
@@ -215,7 +201,7 @@ fn show(
 ) -> Result<u8, ExitError> {
     let trials: Vec<Trials> = cells.iter().map(|row| Trials::of(row.runs.clone())).collect();
     let path = folder.join("sweep.html");
-    let page = picture::page(&pictured(lab, ground, names, cells, &trials));
+    let page = picture::page(&pictured(lab, backend, names, cells, &trials));
     output::replace(places, &path, &page)
         .map_err(|error| ExitError::output(&format!("cannot write {}", path.display()), &error))?;
     if as_json {
@@ -228,7 +214,7 @@ fn show(
                 json!({ "settings": settings, "trials": trials_json(trials) })
             })
             .collect();
-        let whole = json!({ "schema": 1, "lab": lab, "backend": ground, "cells": rows });
+        let whole = json!({ "schema": 1, "lab": lab, "backend": backend, "cells": rows });
         terminal::print_json(&whole)?;
         return Ok(0);
     }
@@ -241,13 +227,13 @@ fn show(
     let runs = cells.first().map_or(0, |row| row.runs.len());
     let of_each = units::counted(units::count_of(runs), "run");
     let spread = if runs > 1 { "; median, and lowest to highest where they differ" } else { "" };
-    let text = format!("{lab}: {ground}, {of_each} of each{spread}\n\n{}", table.text());
+    let text = format!("{lab}: {backend}, {of_each} of each{spread}\n\n{}", table.text());
     terminal::say(&format!("{text}\npicture  {}\n", relative(&path).display()))?;
     Ok(0)
 }
 
 /// The rows as the picture wants them.
-fn pictured(lab: &str, ground: &str, names: &[&str], cells: &Cells, trials: &[Trials]) -> picture::Sweep {
+fn pictured(lab: &str, backend: Backend, names: &[&str], cells: &Cells, trials: &[Trials]) -> picture::Sweep {
     let figure = |range: Option<lab_sim::Range>| {
         range.map(|range| picture::Figure { low: range.low, median: range.median, high: range.high })
     };
@@ -260,7 +246,7 @@ fn pictured(lab: &str, ground: &str, names: &[&str], cells: &Cells, trials: &[Tr
     };
     picture::Sweep {
         lab: lab.to_owned(),
-        ground: ground.to_owned(),
+        ground: backend.to_string(),
         axes: names.iter().map(|name| (*name).to_owned()).collect(),
         cells: cells.iter().zip(trials).map(cell).collect(),
     }

@@ -3,55 +3,34 @@
 use std::{env, io::IsTerminal, path::PathBuf};
 
 use lab_analysis::findings::Findings;
-use lab_doctor::Consent;
-use lab_model::{BackendChoice, Lab};
+use lab_doctor::{Consent, live_works};
+use lab_model::{Backend, BackendChoice, Execution, Kernel, Lab};
 use lab_orchestrator::{ClientsAre, ExportFormat, Failure, FailureKind, Request, RunFolder, interrupts};
-use lab_sim::{Kernel, Options, Traces};
+use lab_process::platform::KERNEL;
+use lab_sim::{Options, Traces};
 
 use super::{ExitError, bundle::signing_of, machine, report};
-use crate::{
-    arguments::{Rules, Up},
-    labs::Places,
-    terminal,
-};
+use crate::{arguments::Up, labs::Places, terminal};
 
 /// Simulated traces are kept in memory until the run is over: the most that one process's may take.
 const SIMULATED_TRACE_BYTES_MAX: u64 = 1 << 30;
 /// Runs of more decisions than this are exported on request only: a million take half a second.
 const EXPORTED_DECISIONS_MAX: u64 = 1_500_000;
 
-/// Where a lab runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Execution {
-    /// A kernel of this machine.
-    Live(BackendChoice),
-    Sim(Kernel),
-}
-
-/// The rules of this machine's kernel.
-pub(super) const fn rules_here(rules: Option<Rules>) -> Kernel {
-    match rules {
-        Some(Rules::Fanotify) => Kernel::Fanotify,
-        Some(Rules::EndpointSecurity) => Kernel::EndpointSecurity,
-        None if cfg!(target_os = "macos") => Kernel::EndpointSecurity,
-        None => Kernel::Fanotify,
-    }
+/// These rules, or those of this machine's kernel.
+pub(super) fn rules_here(rules: Option<Kernel>) -> Kernel {
+    rules.unwrap_or(KERNEL)
 }
 
 pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
     let mut lab = places.read(&arguments.name)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
-    lab.backend = arguments.backend.map_or(lab.backend, BackendChoice::from);
-    let ground = ground(&lab, arguments)?;
-    let (folder, controlled) = match ground {
-        Execution::Live(kernel) => {
-            lab.backend = kernel;
-            live(places, &lab, &LiveOptions::from(arguments))?
-        }
-        Execution::Sim(kernel) => {
-            lab.backend = BackendChoice::Sim;
-            (simulated(places, &lab, kernel)?, Ok(()))
-        }
+    lab.backend = arguments.backend.unwrap_or(lab.backend);
+    let backend = decide(&lab, arguments)?;
+    lab.backend = backend.choice();
+    let (folder, controlled) = match backend.execution {
+        Execution::Live => live(places, &lab, &LiveOptions::from(arguments))?,
+        Execution::Simulated => (simulated(places, &lab, backend.kernel)?, Ok(())),
     };
     // The lab is over: what reads its traces from here on is no root that may do everything.
     lab_orchestrator::give_up_to_read(&[&folder], &[folder.root(), &folder.clients()])?;
@@ -71,85 +50,51 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
 }
 
 /// Decides where the lab runs, and says so when nobody else did.
-fn ground(lab: &Lab, arguments: &Up) -> Result<Execution, ExitError> {
-    let kernel = rules_here(arguments.rules);
+fn decide(lab: &Lab, arguments: &Up) -> Result<Backend, ExitError> {
+    let rules = rules_here(arguments.rules);
     // Whoever names rules means the simulator, unless another kernel was named as well.
     let choice = match (lab.backend, arguments.rules) {
-        (BackendChoice::Auto, Some(_)) => BackendChoice::Sim,
+        (BackendChoice::Auto, Some(_)) => BackendChoice::Simulated,
         (choice, _) => choice,
     };
-    if arguments.rules.is_some() && choice != BackendChoice::Sim {
+    if arguments.rules.is_some() && choice != BackendChoice::Simulated {
         let message = format!("--rules is for the simulator; {} has its own", choice.name());
         return Err(ExitError::usage(message, "add --backend sim, or leave --rules out"));
     }
     match choice {
-        BackendChoice::Sim => Ok(Execution::Sim(kernel)),
-        BackendChoice::Fanotify | BackendChoice::EndpointSecurity if choice == LIVE => {
-            Ok(Execution::Live(choice))
-        }
-        BackendChoice::Fanotify => {
-            let mend = "use --backend sim --rules fanotify";
-            Err(Failure::new(FailureKind::BackendMissing, "fanotify is Linux's").mend(mend).into())
-        }
-        BackendChoice::EndpointSecurity => {
-            let mend = "use --backend sim --rules endpoint-security";
-            Err(Failure::new(FailureKind::BackendMissing, "Endpoint Security is macOS's").mend(mend).into())
+        BackendChoice::Simulated => Ok(Backend::simulated(rules)),
+        BackendChoice::Live(KERNEL) => Ok(Backend::live(KERNEL)),
+        BackendChoice::Live(other) => {
+            let mend = format!("use --backend sim --rules {}", other.name());
+            Err(Failure::new(FailureKind::BackendMissing, whose(other)).mend(mend).into())
         }
         BackendChoice::Auto => Ok(match live_works(LiveOptions::from(arguments).consent) {
             Ok(()) => {
-                terminal::eprint(&format!("auto: {}\n", LIVE.name()));
-                Execution::Live(LIVE)
+                terminal::eprint(&format!("auto: {}\n", KERNEL.name()));
+                Backend::live(KERNEL)
             }
             Err(reason) => {
-                terminal::eprint(&format!("auto: sim with {} rules, because {reason}\n", kernel.name()));
-                Execution::Sim(kernel)
+                terminal::eprint(&format!("auto: sim with {} rules, because {reason}\n", rules.name()));
+                Backend::simulated(rules)
             }
         }),
     }
 }
 
-/// The live kernel of this system.
-const LIVE: BackendChoice =
-    if cfg!(target_os = "macos") { BackendChoice::EndpointSecurity } else { BackendChoice::Fanotify };
-
-#[cfg(target_os = "linux")]
-pub(super) fn live_works(_: Consent) -> Result<(), String> {
-    lab_backend_fanotify::probe::capacity().map(drop).map_err(|error| error.to_string())
-}
-
-/// What is known to stand in the way, without connecting a client: that empties the caches of all others.
-#[cfg(target_os = "macos")]
-pub(super) fn live_works(consent: Consent) -> Result<(), String> {
-    use lab_doctor::{MacFacts, Outcome, Weight, examine_mac, may_storm};
-    let facts = MacFacts::gather(None);
-    may_storm(&facts, consent).map_err(|finding| finding.found)?;
-    let missing = |finding: &lab_doctor::Finding| {
-        finding.outcome == Outcome::Failed && finding.weight == Weight::Required
-    };
-    match examine_mac(&facts, lab_doctor::SignedHow::AdHoc, 1).into_iter().find(missing) {
-        Some(finding) => Err(finding.found),
-        None => Ok(()),
+/// Which system has such a kernel.
+const fn whose(kernel: Kernel) -> &'static str {
+    match kernel {
+        Kernel::Fanotify => "fanotify is Linux's",
+        Kernel::EndpointSecurity => "Endpoint Security is macOS's",
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-pub(super) fn live_works(_: Consent) -> Result<(), String> {
-    Err("this system has no kernel interface that the lab knows".to_owned())
-}
-
-/// Refuses to storm a Mac that may be somebody's own. A lab on Linux lives in namespaces of its own, and can freeze
-/// nothing outside.
-#[cfg(target_os = "macos")]
+/// Refuses to storm a machine that may be somebody's own.
 fn refuse_bare_metal(consent: Consent) -> Result<(), ExitError> {
-    lab_doctor::may_storm(&lab_doctor::MacFacts::gather(None), consent).map_err(|finding| {
+    lab_doctor::may_storm_here(consent).map_err(|finding| {
         let failure = Failure::new(FailureKind::Privilege, format!("this machine is {}", finding.found));
         failure.mend(finding.mend.unwrap_or_default()).into()
     })
-}
-
-#[cfg(not(target_os = "macos"))]
-fn refuse_bare_metal(_: Consent) -> Result<(), ExitError> {
-    Ok(())
 }
 
 /// How a live lab is started, beside what its file says.
@@ -197,7 +142,7 @@ pub(super) fn live(
         terminal: std::io::stderr().is_terminal(),
         clients_are: ClientsAre::here(manner.stand_in.clone(), &places.trusted)?,
         // Nothing but a Mac looks at a signature.
-        signing: cfg!(target_os = "macos").then_some(&signing),
+        signing: (KERNEL == Kernel::EndpointSecurity).then_some(&signing),
     };
     // Before the lab keeps the machine busy.
     let seen = machine::sheet(lab.clients.len(), &machine::examine(lab.clients.len(), Some(lab)));
@@ -210,11 +155,7 @@ pub(super) fn live(
 
 /// A lab without some of its parts would be another lab.
 pub(super) fn refuse_what_is_not_simulated(lab: &Lab, kernel: Kernel) -> Result<(), ExitError> {
-    let rules = match kernel {
-        Kernel::Fanotify => BackendChoice::Fanotify,
-        Kernel::EndpointSecurity => BackendChoice::Sim,
-    };
-    if let Some((client, event, why)) = lab.unsupported_notify(rules) {
+    if let Some((client, event, why)) = lab.unsupported_notify(kernel) {
         let event = event.word();
         return Err(ExitError::usage(
             format!("{client} subscribes to NOTIFY `{event}` events, and {why}"),

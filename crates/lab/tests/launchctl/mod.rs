@@ -30,6 +30,7 @@ use std::{
 };
 
 use lab_backend_es::NewClientResult;
+use lab_model::FailureReason;
 use lab_process::Control;
 use lab_protocol::Reply;
 use nix::{
@@ -192,7 +193,8 @@ fn print(job: &Path, target: &str) -> ExitCode {
 fn refuse(code: &str, socket: &str) -> ExitCode {
     let mut control = Control::connect(Path::new(socket)).unwrap();
     control.order().unwrap();
-    let message = NewClientResult::from_code(code.parse().unwrap()).to_string();
-    control.writer().reply(&Reply::Failed { message, mend: None }).unwrap();
-    ExitCode::FAILURE
+    let code = code.parse().unwrap();
+    let (message, reason) = (NewClientResult::from_code(code).to_string(), FailureReason::Refused { code });
+    control.writer().reply(&Reply::Failed { message, reason, mend: None }).unwrap();
+    ExitCode::from(reason.exit_status())
 }

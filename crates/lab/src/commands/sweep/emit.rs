@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use lab_model::{BackendChoice, Lab};
+use lab_model::{Backend, Execution, Lab};
 use lab_orchestrator::{Failure, interrupts};
 use lab_sim::{Cell, Manifest, ManifestCell};
 
-use super::{Execution, results::key};
+use super::results::key;
 use crate::{
     ExitError,
     arguments::Engine,
@@ -26,17 +26,17 @@ const MANIFEST: &str = "sweep.json";
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 
 /// What `lab merge` needs to know of a sweep.
-fn manifest_of(lab: &Lab, ground: &str, cells: &[Cell], seeds: &[u64]) -> Manifest {
+fn manifest_of(lab: &Lab, backend: Backend, cells: &[Cell], seeds: &[u64]) -> Manifest {
     let axes = cells.first().map_or(&[][..], |cell| &cell.settings);
     let entry = |(place, cell): (usize, &Cell)| ManifestCell {
         file: file_name(place),
-        key: key(&cell.lab, ground),
+        key: key(&cell.lab, backend),
         settings: cell.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
     };
     Manifest {
         schema: 1,
         lab: lab.name.clone(),
-        ground: ground.to_owned(),
+        backend,
         axes: axes.iter().map(|(name, _)| (*name).to_owned()).collect(),
         seeds: seeds.to_vec(),
         cells: cells.iter().enumerate().map(entry).collect(),
@@ -69,30 +69,28 @@ pub(super) fn emit(
     engine: Engine,
     folder: &Path,
     lab: &Lab,
-    ground: Execution,
+    backend: Backend,
     cells: &[Cell],
     seeds: &[u64],
 ) -> Result<u8, ExitError> {
-    let backend = match ground {
-        Execution::Fanotify => BackendChoice::Fanotify,
-        Execution::Sim(_) => BackendChoice::Sim,
-    };
-    let manifest = manifest_of(lab, &ground.name(), cells, seeds);
+    let manifest = manifest_of(lab, backend, cells, seeds);
     let labs: Vec<(String, String)> = cells
         .iter()
         .enumerate()
-        .map(|(place, cell)| (file_name(place), lab_config::to_yaml(&Lab { backend, ..cell.lab.clone() })))
+        .map(|(place, cell)| {
+            (file_name(place), lab_config::to_yaml(&Lab { backend: backend.choice(), ..cell.lab.clone() }))
+        })
         .collect();
     let jobs = cells.len() * seeds.len();
     let (name, text) = match engine {
         Engine::GithubActions => {
             too_many(jobs, GITHUB_JOBS_MAX, "jobs in one matrix of GitHub Actions")?;
-            ("github-actions.yml", github_actions(&manifest, folder, ground))
+            ("github-actions.yml", github_actions(&manifest, folder, backend))
         }
         Engine::Kubernetes => {
             let bytes = labs.iter().map(|(_, text)| text.len()).sum();
             too_many(bytes, CONFIG_MAP_MAX, "bytes of lab files in one ConfigMap")?;
-            ("kubernetes.yaml", kubernetes(&manifest, &labs, ground))
+            ("kubernetes.yaml", kubernetes(&manifest, &labs, backend))
         }
     };
     let _hold = interrupts::hold();
@@ -130,15 +128,16 @@ fn too_many(found: usize, most: usize, what: &str) -> Result<(), ExitError> {
 }
 
 /// What `lab up` is told beside the lab file and the seed.
-fn where_to(ground: Execution) -> String {
-    match ground {
-        Execution::Fanotify => "--backend fanotify".to_owned(),
-        Execution::Sim(kernel) => format!("--backend sim --rules {}", kernel.name()),
+fn where_to(backend: Backend) -> String {
+    let (choice, kernel) = (backend.choice().name(), backend.kernel.name());
+    match backend.execution {
+        Execution::Live => format!("--backend {choice}"),
+        Execution::Simulated => format!("--backend {choice} --rules {kernel}"),
     }
 }
 
 /// A workflow with one job for each run. Strings are written as JSON, which YAML includes.
-fn github_actions(manifest: &Manifest, folder: &Path, ground: Execution) -> String {
+fn github_actions(manifest: &Manifest, folder: &Path, backend: Backend) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut include = String::new();
     for (place, entry) in manifest.cells.iter().enumerate() {
@@ -152,7 +151,7 @@ fn github_actions(manifest: &Manifest, folder: &Path, ground: Execution) -> Stri
             ));
         }
     }
-    let sudo = if ground == Execution::Fanotify { "sudo " } else { "" };
+    let sudo = if backend.execution == Execution::Live { "sudo " } else { "" };
     // The folder as the repository has it, where it lies in one.
     let folder = relative(folder);
     format!(
@@ -181,12 +180,12 @@ fn github_actions(manifest: &Manifest, folder: &Path, ground: Execution) -> Stri
          \x20       with: {{ name: \"run-${{{{ matrix.run }}}}\", path: results }}\n",
         folder = folder.display(),
         name = quoted(&format!("sweep {}", manifest.lab)),
-        to = where_to(ground),
+        to = where_to(backend),
     )
 }
 
 /// A `ConfigMap` with the cells and an indexed Job with one pod for each run.
-fn kubernetes(manifest: &Manifest, labs: &[(String, String)], ground: Execution) -> String {
+fn kubernetes(manifest: &Manifest, labs: &[(String, String)], backend: Backend) -> String {
     let name = format!("sweep-{}", manifest.lab);
     let mut data = String::new();
     for (file, text) in labs {
@@ -199,9 +198,9 @@ fn kubernetes(manifest: &Manifest, labs: &[(String, String)], ground: Execution)
     let seeds: Vec<String> = manifest.seeds.iter().map(u64::to_string).collect();
     let jobs = manifest.cells.len() * manifest.seeds.len();
     // fanotify permission events need CAP_SYS_ADMIN in the initial user namespace, and the lab mounts its arena.
-    let security = match ground {
-        Execution::Fanotify => "          securityContext: { privileged: true }\n",
-        Execution::Sim(_) => "",
+    let security = match backend.execution {
+        Execution::Live => "          securityContext: { privileged: true }\n",
+        Execution::Simulated => "",
     };
     format!(
         "# Written by `lab sweep --emit kubernetes`. Put in the image that has `lab`, and a claim for the results.\n\
@@ -241,6 +240,6 @@ fn kubernetes(manifest: &Manifest, labs: &[(String, String)], ground: Execution)
          \x20       - {{ name: cells, configMap: {{ name: {name} }} }}\n\
          \x20       - {{ name: results, persistentVolumeClaim: {{ claimName: {name} }} }}\n",
         seeds = seeds.join(" "),
-        to = where_to(ground),
+        to = where_to(backend),
     )
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lab_files::{Folder, ReadError};
-use lab_model::{BackendChoice, Lab};
+use lab_model::{Backend, BackendChoice, Lab};
 use lab_orchestrator::{Failure, interrupts};
 use lab_sim::{Cell, Row, Trial};
 
@@ -26,7 +26,7 @@ pub(super) type Cells = Vec<Row>;
 #[derive(Debug)]
 pub(super) struct Results {
     folder: Folder,
-    ground: String,
+    backend: Backend,
     /// The key and the settings of each cell: a file may say anything of the latter.
     order: Vec<(u64, Settings)>,
     seeds: Vec<u64>,
@@ -47,14 +47,14 @@ fn hash(parts: &[&str]) -> u64 {
 }
 
 /// What the runs of a lab depend on beside their seed.
-pub(super) fn key(lab: &Lab, ground: &str) -> u64 {
+pub(super) fn key(lab: &Lab, backend: Backend) -> u64 {
     let lab = Lab { seed: 0, backend: BackendChoice::Auto, ..lab.clone() };
-    hash(&[&lab_config::to_yaml(&lab), ground, env!("CARGO_PKG_VERSION")])
+    hash(&[&lab_config::to_yaml(&lab), &backend.to_string(), env!("CARGO_PKG_VERSION")])
 }
 
 /// Tells sweeps of one lab over other settings or on other kernels apart.
-pub(super) fn fingerprint(lab: &Lab, axes: &[&str], ground: &str) -> u64 {
-    hash(&[&lab.name, &axes.join(" "), ground])
+pub(super) fn fingerprint(lab: &Lab, axes: &[&str], backend: Backend) -> u64 {
+    hash(&[&lab.name, &axes.join(" "), &backend.to_string()])
 }
 
 impl Results {
@@ -62,7 +62,7 @@ impl Results {
     pub(super) fn open(
         places: &Places,
         folder: &Path,
-        ground: &str,
+        backend: Backend,
         cells: &[Cell],
         seeds: &[u64],
     ) -> Result<Results, ExitError> {
@@ -77,9 +77,9 @@ impl Results {
         for row in lab_sim::rows(&text) {
             rows.insert(row.key, row);
         }
-        let order = cells.iter().map(|cell| (key(&cell.lab, ground), settings(cell))).collect();
-        let (ground, seeds) = (ground.to_owned(), seeds.to_vec());
-        let results = Results { folder, ground, order, seeds, rows: Mutex::new(rows) };
+        let order = cells.iter().map(|cell| (key(&cell.lab, backend), settings(cell))).collect();
+        let seeds = seeds.to_vec();
+        let results = Results { folder, backend, order, seeds, rows: Mutex::new(rows) };
         // What came after a line without its end would be one line with it.
         if !text.is_empty() && !text.ends_with('\n') {
             results.append("\n")?;
@@ -93,7 +93,7 @@ impl Results {
         cell: &Cell,
         run: impl FnOnce(&[u64]) -> Result<Vec<Trial>, ExitError>,
     ) -> Result<(), ExitError> {
-        let key = key(&cell.lab, &self.ground);
+        let key = key(&cell.lab, self.backend);
         let mut runs = self.rows().get(&key).map_or_else(Vec::new, |row| row.runs.clone());
         let is_there = |seed: &u64| runs.iter().any(|run| run.seed == *seed);
         let missing: Vec<u64> = self.seeds.iter().copied().filter(|seed| !is_there(seed)).collect();

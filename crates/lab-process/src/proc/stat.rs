@@ -1,5 +1,4 @@
-//! What the files of `/proc/PID` say, as functions of their bytes: a process calls itself what it likes, so they need be
-//! no text.
+//! `/proc/PID/stat`: what a process does, whose it is, and since when.
 
 /// What `/proc/PID/stat` says of a process, as far as the lab asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +23,6 @@ impl ProcessStat {
         let parent = fields.next()?.parse().ok()?;
         Some(ProcessStat { state, parent, started: fields.nth(17)?.parse().ok()? })
     }
-}
-
-/// The value of a variable in the content of `/proc/PID/environ`; `None` when it is absent or no text.
-#[must_use]
-pub fn environment_value<'a>(content: &'a [u8], name: &str) -> Option<&'a str> {
-    let mut variables = content.split(|&byte| byte == 0);
-    let value = variables.find_map(|one| one.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-    std::str::from_utf8(value).ok()
 }
 
 #[cfg(test)]
@@ -60,13 +51,5 @@ mod tests {
             assert_eq!(ProcessStat::parse(&whole[..length]), None, "{length}");
         }
         assert_eq!(ProcessStat::parse(b")"), None);
-    }
-
-    #[test]
-    fn a_variable_is_found_by_its_whole_name() {
-        let content = b"A=1\0LAB=\xff\0LAB_B=two\0LAB_B=three\0=x\0";
-        assert_eq!(environment_value(content, "LAB_B"), Some("two"));
-        assert_eq!(environment_value(content, "LAB"), None, "it is no text");
-        assert_eq!(environment_value(content, "B"), None);
     }
 }
