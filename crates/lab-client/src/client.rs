@@ -76,7 +76,12 @@ pub(crate) fn run(control: &mut Control) -> Result<()> {
     not(any(target_os = "linux", target_os = "macos")),
     expect(dead_code, reason = "no backend calls it there yet")
 )]
-pub(crate) fn serve<B: Backend>(control: &mut Control, start: Start<'_>, backend: B, queue: Option<i32>) -> Result<()> {
+pub(crate) fn serve<B: Backend>(
+    control: &mut Control,
+    start: Start<'_>,
+    backend: B,
+    queue: Option<i32>,
+) -> Result<()> {
     let Start { welcome, assignment, trace, outside } = start;
     let workers = assignment.workers_max.max(1);
     let helpers = outside.ready.clone();

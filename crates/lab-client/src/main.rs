@@ -10,8 +10,8 @@
 mod client;
 mod housekeeper;
 mod intake;
-mod kernel;
 mod job;
+mod kernel;
 mod observer;
 mod pending;
 mod queue;

@@ -6,8 +6,8 @@ mod common;
 use common::{KERNELS, run};
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{
-    AskedDaemon, AuthEvent, AuthEvents, Behavior, Daemon, Errand, FaultAction, Helpers, Lab, Mute,
-    PlannedFault, Rate, Reaction, Span, When,
+    AskedDaemon, AuthEvent, AuthEvents, BackendChoice, Behavior, Daemon, Errand, FaultAction, Helpers, Lab,
+    Mute, PlannedFault, Rate, Reaction, Span, When,
 };
 use lab_sim::{Costs, Kernel, Options, Outcome, Size, Summary, Traces, minimize, plan, simulate};
 use lab_testing::labs::{self, lab, scanner};
@@ -45,7 +45,8 @@ fn files(lab: &Lab, kernel: Kernel) -> (Summary, Vec<lab_sim::TraceFile>) {
 fn analysed(lab: &Lab, kernel: Kernel) -> (Summary, Findings) {
     let (summary, files) = files(lab, kernel);
     let traces: Vec<Trace<'_>> = files.iter().map(|file| Trace::parse(&file.bytes).unwrap()).collect();
-    let context = Context { lab, run: "run", backend: kernel.name(), replay: "replay", unreadable: &[] };
+    let context =
+        Context { lab, run: "run", backend: BackendChoice::Live(kernel), replay: "replay", unreadable: &[] };
     (summary, analyse(&traces, &context))
 }
 

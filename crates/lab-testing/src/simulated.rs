@@ -28,6 +28,12 @@ pub fn traced(lab: &Lab, options: &Options) -> (Summary, Vec<TraceFile>) {
 /// What the analysis finds in the traces of a simulated run.
 pub fn findings(lab: &Lab, kernel: Kernel, files: &[TraceFile]) -> Findings {
     let traces: Vec<Trace<'_>> = files.iter().map(|file| Trace::parse(&file.bytes).unwrap()).collect();
-    let context = Context { lab, run: "run", backend: lab_model::BackendChoice::Live(kernel), replay: "replay", unreadable: &[] };
+    let context = Context {
+        lab,
+        run: "run",
+        backend: lab_model::BackendChoice::Live(kernel),
+        replay: "replay",
+        unreadable: &[],
+    };
     analyse(&traces, &context)
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use lab_analysis::{Context, findings::Findings};
 use lab_model::{
-    Actor, Approval, AuthEvent, BackendChoice, Behavior, Cause, Concurrency, EventKind, Kernel, Lab, LoadKind, NotifyEvent,
-    OpenStorm, OperationKind, PhaseKind, Rate, ReactTo, Reaction, Role, Span, SubjectClass, ThreadId, Ticks,
-    Verdict, Workload,
+    Actor, Approval, AuthEvent, BackendChoice, Behavior, Cause, Concurrency, EventKind, Kernel, Lab,
+    LoadKind, NotifyEvent, OpenStorm, OperationKind, PhaseKind, Rate, ReactTo, Reaction, Role, Span,
+    SubjectClass, ThreadId, Ticks, Verdict, Workload,
 };
 use lab_trace::{
     DecisionBegin, DecisionEnd, Fault, FaultKind, Notice, OperationBegin, OperationEnd, PhaseMark,

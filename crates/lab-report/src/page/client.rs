@@ -46,16 +46,16 @@ pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {
     })
 }
 
-fn verdict(findings: &Findings, client: &Client) -> Verdict {
-    let least = client.headroom.min;
-    let missed = client.deadline_misses;
+/// What a client owes whatever the lab expects of it.
+fn checks(client: &Client) -> Vec<Check> {
+    let (missed, least) = (client.deadline_misses, client.headroom.min);
     let check = |mood, text: &str, observed: String| Check { mood, text: text.to_owned(), observed };
     let held = |held: bool| if held { Mood::Good } else { Mood::Bad };
     let deadline = match (missed, least) {
         (0, None) => check(Mood::Unknown, "no deadline was missed", "nothing was answered".to_owned()),
         _ => check(held(missed == 0), "no deadline was missed", format!("{} missed", count(missed))),
     };
-    let checks = vec![
+    vec![
         deadline,
         check(
             held(client.unanswered == 0),
@@ -75,7 +75,13 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
             "it ended as the lab asked",
             visible(&client.end),
         ),
-    ];
+    ]
+}
+
+fn verdict(findings: &Findings, client: &Client) -> Verdict {
+    let least = client.headroom.min;
+    let missed = client.deadline_misses;
+    let checks = checks(client);
     let mood = [Mood::Bad, Mood::Unknown, Mood::Good]
         .into_iter()
         .find(|mood| checks.iter().any(|check| check.mood == *mood))

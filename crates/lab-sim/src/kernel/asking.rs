@@ -7,10 +7,10 @@ use lab_model::Verdict;
 use lab_trace::LossKind;
 
 use crate::{
+    Kernel,
     hardware::slab::Key,
     kernel::operation::{Asked, Lineage, Operation},
     machine::Machine,
-    options::Kernel,
     records::sink::Sink,
 };
 

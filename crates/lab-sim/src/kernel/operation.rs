@@ -4,12 +4,12 @@ use lab_model::{EventKind, ExecProgram, NotifyEvent, NotifyEvents, OperationKind
 use lab_trace::{OperationBegin, RecordId};
 
 use crate::{
+    Kernel,
     calibration::costs::Costs,
     kernel::{
         files::{Files, Program},
         subject::Subject,
     },
-    options::Kernel,
 };
 
 /// An open or exec under way.

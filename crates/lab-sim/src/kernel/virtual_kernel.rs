@@ -7,6 +7,7 @@ use lab_model::{Actor, EventKind, Lab, OperationKind, ThreadId};
 use lab_workload::Action;
 
 use crate::{
+    Kernel,
     hardware::{
         NONE,
         agenda::SimEvent,
@@ -20,7 +21,7 @@ use crate::{
         operation::{Asked, Operation},
         subject::Subject,
     },
-    options::{Kernel, Options},
+    options::Options,
     participants::client::Client,
 };
 

@@ -7,12 +7,12 @@ use lab_model::{Actor, Approval, EventKind, SubjectClass, Ticks, Verdict};
 use lab_trace::RecordId;
 
 use crate::{
+    Kernel,
     hardware::{
         NONE,
         slab::{Key, Slab},
     },
     kernel::{files::Files, hiding::Hidden, operation::Asked, subject::Subject},
-    options::Kernel,
     participants::{notices::Notices, outside::RequestQueues, threads::Plan},
 };
 

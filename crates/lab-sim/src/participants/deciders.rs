@@ -5,10 +5,10 @@ use lab_model::{Approval, Ticks, Verdict};
 use lab_trace::{DecisionBegin, DecisionEnd, LossKind};
 
 use crate::{
+    Kernel,
     hardware::{NONE, agenda::SimEvent, scheduler::Next, slab::Key},
     kernel::asking::{answer_reaches, deny_unread},
     machine::Machine,
-    options::Kernel,
     participants::{
         client::{By, Decision, question},
         threads::{Plan, Step},

@@ -7,10 +7,10 @@
 use lab_model::{NotifyEvent, NotifyEvents, OperationKind};
 
 use crate::{
+    Kernel,
     hardware::{NONE, slab::Key},
     kernel::{operation::Operation, subject::Subject, virtual_kernel::VirtualKernel},
     machine::Machine,
-    options::Kernel,
     participants::{
         client::{Client, ES_QUEUE_MAX},
         notices::Happened,

@@ -6,9 +6,9 @@ use lab_model::{EventKind, SubjectClass, ThreadId, Ticks};
 use lab_trace::{LossKind, Notice, RecordId};
 
 use crate::{
+    Kernel,
     hardware::{NONE, scheduler::Next, slab::Key},
     machine::Machine,
-    options::Kernel,
     participants::{
         client::{By, Decision},
         deciders::{apply, let_go, retire},

@@ -70,7 +70,10 @@ pub(super) fn sweep(places: &Places, arguments: &Sweep) -> Result<u8, ExitError>
         Execution::Live => {
             for (place, cell) in cells.iter().enumerate() {
                 results.complete(cell, |missing| {
-                    missing.iter().map(|&seed| live_trial(places, cell, seed, place, cells.len())).collect()
+                    missing
+                        .iter()
+                        .map(|&seed| live_trial(places, cell, backend, seed, place, cells.len()))
+                        .collect()
                 })?;
             }
         }
@@ -103,6 +106,7 @@ fn decide(arguments: &Sweep) -> Result<Backend, ExitError> {
 fn live_trial(
     places: &Places,
     cell: &Cell,
+    backend: Backend,
     seed: u64,
     place: usize,
     count: usize,
