@@ -49,6 +49,7 @@ fn every_field_of_the_report_is_a_measures_or_the_runs() {
         "about",
         "run",
         "still_running",
+        "state",
         "replay",
         "backend",
         "seed",
