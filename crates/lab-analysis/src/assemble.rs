@@ -21,7 +21,6 @@ use crate::{
 mod faults;
 mod narrate;
 mod observed;
-mod unsaid;
 
 /// How long after the fact the orchestrator may write it down, in nanoseconds.
 const MARK_SLACK_NS: u64 = 100_000_000;
@@ -122,7 +121,6 @@ impl Assembly<'_> {
         .state();
         findings.expectations = expect::check(&lab.expect, &findings);
         findings.expectations.extend(self.implicit_expectations());
-        findings.expectations.extend(self.unsaid(&findings));
         findings.findings = narrate::narrate(&findings, &self.unread());
         findings.not_observed = self.not_observed(&findings, &losses);
         findings

@@ -13,7 +13,7 @@ mod rig;
 
 use std::{fs, path::Path, process::ExitCode};
 
-use lab_analysis::findings::{Findings, Outcome};
+use lab_analysis::findings::{Findings, Outcome, RunWord};
 use lab_model::{PhaseKind, Span, mix};
 use lab_testing::found::storm;
 use lab_trace::{Board, Counter, Damage, Entry, Record, RecordPart, StoredTrace, Trace};
@@ -260,6 +260,8 @@ fn interrupted(name: &str, signal: Signal, send: fn(u32, Signal)) {
     assert_eq!(report.storm.decisions, 12 * report.storm.root_ops);
     assert!(report.storm.root_ops >= 300);
     assert!(report.faults.iter().any(|fault| fault.kind == "interrupted"));
+    assert_eq!(report.state.word, RunWord::Interrupted, "{:?}", report.state.reasons);
+    assert_eq!(rig.run(&["report"]).code, Some(2), "what was interrupted is not good");
     assert!(folder.join("report.html").is_file());
     assert_eq!(rig.run(&["down"]).stdout, "nothing was left behind\n");
 }
