@@ -150,7 +150,7 @@ pub fn simulated_rules(kernel_name: &str) -> Option<Kernel> {
 /// The word for the simulator in lab files, on the command line and in reports.
 const SIMULATOR: &str = "sim";
 
-/// The kernel a lab runs on, as its file or the command line chooses it.
+/// The kernel a lab runs on, as the lab file or the command line asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "&'static str")]
 pub enum BackendChoice {
@@ -230,10 +230,11 @@ impl JsonSchema for BackendChoice {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        const ABOUT: &str = "The kernel a lab runs on, as the lab file or the command line asks for it.";
         let words = BackendChoice::ALL.map(|choice| {
             json_schema!({ "type": "string", "const": choice.name(), "description": choice.about() })
         });
-        json_schema!({ "description": "The kernel a lab runs on.", "oneOf": words })
+        json_schema!({ "description": ABOUT, "oneOf": words })
     }
 }
 
