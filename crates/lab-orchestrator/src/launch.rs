@@ -229,7 +229,9 @@ async fn confined(
     folder: &RunFolder,
     signals: &mut Signals,
 ) -> Result<Result<(), Failure>, Failure> {
-    if signals.pending().await {
+    // A signal that came before they were listened for was noted, and no more.
+    if interrupts::wanted() || signals.pending().await {
+        interrupts::heeded();
         return Err(Failure::new(FailureKind::Interrupted, "interrupted before the lab was started"));
     }
     let controller = spawn_controller(request.program, request.controller_arguments, plan)?;

@@ -429,7 +429,7 @@ impl Controller {
     }
 
     /// Kills who is past the deadline, and ends a run that takes too long.
-    fn watch(&mut self) {
+    pub(super) fn watch(&mut self) {
         let (now, deadline_ticks) = (clock::now(), self.context.deadline_ticks());
         let gap = self.looks.look(now, self.warden.has_clients(), self.context.lab().deadline);
         self.note_gap(gap);

@@ -42,6 +42,8 @@ pub(super) async fn start_clients(lab: &mut Controller) -> Result<(), Failure> {
     for client in clients {
         watch_client(&lab.context, &lab.processes, &mut lab.warden, client)?;
     }
+    // From here on somebody watches: what keeps the next look off is a gap.
+    lab.watch();
     announce(lab).await?;
     open_daemons(lab).await?;
     lab.restarts.allow();
