@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use lab_doctor::{Limit, machine_files};
-use lab_process::proc::{self, ProcessStat, cgroup2_mount, environment_value, topmost_mount};
+use lab_process::proc::{self, ProcessStat, environment_value};
 
 /// Files of `/proc/PID` and of the machine, as the doctor and the warden read them.
 pub fn proc_files(data: &[u8]) {
@@ -47,13 +47,13 @@ pub fn fdinfo(data: &[u8]) {
         assert!(group.marks.len() < lines, "a line has one mark, and the first is the group's own");
         crate::read_only(group.marks.iter().filter(|mark| mark.asks()).count());
     }
-    crate::read_only(topmost_mount(data, (0, 43)));
+    crate::read_only(proc::topmost_mount(data, (0, 43)));
     // What is mounted in other places hides nothing.
     let mounts = [data, b"\n67 21 0:43 / /arena rw - tmpfs lab-arena rw\n"].concat();
-    assert_eq!(topmost_mount(&mounts, (0, 43)), Some(67));
-    crate::read_only(cgroup2_mount(data));
+    assert_eq!(proc::topmost_mount(&mounts, (0, 43)), Some(67));
+    crate::read_only(proc::cgroup2_mount(data));
     let groups = [b"34 27 0:31 / /groups rw - cgroup2 none rw\n", data].concat();
-    assert_eq!(cgroup2_mount(&groups).as_deref(), Some(Path::new("/groups")));
+    assert_eq!(proc::cgroup2_mount(&groups).as_deref(), Some(Path::new("/groups")));
 }
 
 /// What one read from a group gives.
