@@ -1,7 +1,9 @@
 //! The text reports and `report.json`, as a person and a program get them.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use lab_analysis::findings::{Interval, Lifetimes, Outcome, PlannedOps, Program};
+use lab_analysis::findings::{
+    Interval, Lifetimes, Outcome, PlannedOps, Program, RunState, RunWord, StateReason,
+};
 use lab_report::{json, text, text::Style};
 use lab_testing::reports;
 
@@ -23,6 +25,26 @@ fn a_plain_report_is_ascii() {
     insta::assert_snapshot!("run-stable-plain", report);
     for (name, findings) in reports::all() {
         assert!(text::run(&findings, &Style::plain()).is_ascii(), "{name}");
+    }
+}
+
+/// Whatever a whole run of the same numbers would be praised for, one that was cut off is not.
+#[test]
+fn nothing_is_good_of_a_run_that_was_not_whole() {
+    for word in [RunWord::Running, RunWord::Interrupted, RunWord::CutShort, RunWord::Incomplete] {
+        let mut findings = reports::stable();
+        let why = "Somebody pulled the plug.";
+        findings.state = RunState::of(vec![StateReason { word, text: why.to_owned() }]);
+        let report = text::run(&findings, &Style::plain());
+        let verdict = report.split("Findings").next().unwrap();
+        let line = |label: &str| verdict.lines().find(|line| line.trim_start().starts_with(label)).unwrap();
+        assert!(verdict.starts_with("??"), "{verdict}");
+        for label in ["Run", "Outcome", "Deadlines"] {
+            assert!(line(label).contains(" ?? "), "{label}: {verdict}");
+        }
+        assert!(line("Run").contains(word.name()) && verdict.contains(why), "{verdict}");
+        let html = lab_report::html::run(&findings);
+        assert!(html.contains(why), "the page says it, too");
     }
 }
 

@@ -9,6 +9,7 @@ use lab_trace::{FaultKind, Trace};
 use crate::{
     findings::{RunState, RunWord, StateReason},
     participants::{roster::Roster, timeline::Timeline},
+    verdict::outcome::list,
 };
 
 /// What tells of it.
@@ -87,17 +88,22 @@ impl Recorded<'_> {
                 texts.push(format!("There is no trace of {}.", member.id));
             }
         }
-        for (trace, participant) in self.traces.iter().zip(&self.roster.participants) {
-            if trace.tail().is_cut() {
-                texts.push(format!("The trace of {} is cut off.", participant.label));
-            } else if trace.closed.is_none() && !self.was_killed(trace.header.actor.0) {
-                texts.push(format!("The trace of {} was never closed.", participant.label));
-            }
-        }
+        let cut = self.traces_that(|trace| trace.tail().is_cut());
+        texts.extend(of_traces(&cut, "is cut off", "are cut off"));
+        let open = self.traces_that(|trace| {
+            trace.closed.is_none() && !trace.tail().is_cut() && !self.was_killed(trace.header.actor.0)
+        });
+        texts.extend(of_traces(&open, "was never closed", "were never closed"));
         if self.lost > 0 {
             texts.push(format!("At least {} missing.", agreeing(self.lost, "record is", "records are")));
         }
         texts.into_iter().map(|text| StateReason { word: RunWord::Incomplete, text }).collect()
+    }
+
+    /// Whose traces are so.
+    fn traces_that(&self, is_so: impl Fn(&Trace<'_>) -> bool) -> Vec<String> {
+        let traces = self.traces.iter().zip(&self.roster.participants);
+        traces.filter(|(trace, _)| is_so(trace)).map(|(_, participant)| participant.label.clone()).collect()
     }
 
     /// Whether a process was ended by a signal, so that it could not close its trace: that is known of it, and not
@@ -108,6 +114,15 @@ impl Recorded<'_> {
 
     fn has(&self, role: Role) -> bool {
         self.roster.participants.iter().any(|participant| participant.role == role)
+    }
+}
+
+/// What is so of these traces; nothing of none.
+fn of_traces(whose: &[String], one: &str, more: &str) -> Option<String> {
+    match whose {
+        [] => None,
+        [whose] => Some(format!("The trace of {whose} {one}.")),
+        several => Some(format!("The traces of {} {more}.", list(several))),
     }
 }
 

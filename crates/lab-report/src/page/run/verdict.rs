@@ -50,6 +50,11 @@ fn outcome_mood(outcome: Outcome) -> Mood {
     }
 }
 
+/// The same, but that nothing of a run that was not whole is good: it is so as far as it was recorded.
+fn as_recorded(findings: &Findings, mood: Mood) -> Mood {
+    if mood == Mood::Good && !findings.state.is_whole() { Mood::Unknown } else { mood }
+}
+
 fn check(expectation: &Expectation) -> Check {
     let mood = match expectation.held {
         Some(true) => Mood::Good,
@@ -116,7 +121,7 @@ pub(super) fn verdict(findings: &Findings) -> Verdict {
             .chain([
                 Fact {
                     label: "Outcome",
-                    mood: outcome_mood(findings.outcome),
+                    mood: as_recorded(findings, outcome_mood(findings.outcome)),
                     value: outcome.to_owned(),
                     rest: visible(&findings.outcome_rule),
                     code: false,
@@ -180,7 +185,7 @@ fn deadline_fact(findings: &Findings) -> Fact {
         let value = format!("{} missed, perhaps {} more unseen", count(misses), count(possible));
         return Fact { label: "Deadlines", mood, value, rest, code: false };
     }
-    Fact { label: "Deadlines", mood, value, rest, code: false }
+    Fact { label: "Deadlines", mood: as_recorded(findings, mood), value, rest, code: false }
 }
 
 fn lost_fact(findings: &Findings) -> Fact {
@@ -195,7 +200,7 @@ fn lost_fact(findings: &Findings) -> Fact {
     let missing = findings.state.reasons.iter().any(|reason| reason.word == RunWord::Incomplete);
     let (mood, value) = match (parts.is_empty(), missing) {
         (true, false) => (Mood::Good, "nothing".to_owned()),
-        (true, true) => (Mood::Unknown, "not known: traces are missing".to_owned()),
+        (true, true) => (Mood::Unknown, "not known: traces are not whole".to_owned()),
         (false, _) => (Mood::Warn, listed(&parts)),
     };
     let rest = format!(
