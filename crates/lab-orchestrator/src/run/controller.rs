@@ -23,6 +23,7 @@ use super::{
     event::Event,
     external::{Externals, PollContext},
     faults::{FaultEffect, Faults},
+    lifecycle::Lifecycle,
     looks::{Looks, WATCH_EVERY, unwatched_words},
     participants::{start_client, start_daemon, start_helper, watch_client, watch_daemon, watch_helper},
     privileges::give_up_privileges,
@@ -32,7 +33,6 @@ use super::{
     restarts::{RestartStep, Restarts},
     signals::{listen_for_signals, listen_for_the_launcher},
     standstill::{Scene, StandstillWatch},
-    state::RunState,
     stopwatch::Stopwatch,
     warden::{Overdue, ProgressSnapshot, Warden},
 };
@@ -47,7 +47,7 @@ pub(super) struct Controller {
     pub(super) restarts: Restarts,
     pub(super) warden: Warden,
     pub(super) progress: Progress,
-    pub(super) state: RunState,
+    pub(super) lifecycle: Lifecycle,
     events: mpsc::Receiver<Event>,
     looks: Looks,
     standstill: StandstillWatch,
@@ -87,7 +87,7 @@ impl Controller {
             restarts: Restarts::of(&plan.lab),
             warden: Warden::default(),
             progress: Progress::new(plan.terminal),
-            state: RunState::default(),
+            lifecycle: Lifecycle::default(),
             events,
             looks: Looks::default(),
             standstill: StandstillWatch::default(),
@@ -110,7 +110,7 @@ impl Controller {
             if condition(self) {
                 return WaitOutcome::Met;
             }
-            if self.state.is_stopped() && within.is_none() {
+            if self.lifecycle.is_stopped() && within.is_none() {
                 return WaitOutcome::Stopped;
             }
             if within.is_some_and(|within| began.elapsed() >= within) {
@@ -151,7 +151,7 @@ impl Controller {
 
     /// The run is to end.
     pub(super) fn stop(&mut self, kind: FailureKind, fault: FaultKind) {
-        if self.state.stop(kind) {
+        if self.lifecycle.stop(kind) {
             self.context.fault(fault, Actor::ORCHESTRATOR, 0);
         }
     }
@@ -190,7 +190,7 @@ impl Controller {
             done = self.advance_restarts().await;
         }
         if let Err(failure) = done {
-            self.state.fail(failure);
+            self.lifecycle.fail(failure);
         }
     }
 
@@ -314,7 +314,7 @@ impl Controller {
     async fn behave_again(&mut self, whom: Participant, actor: Actor) -> Result<(), Failure> {
         let name = participant_name(self.context.lab(), whom);
         match whom {
-            Participant::Client(place) if self.state.is_behaving() => {
+            Participant::Client(place) if self.lifecycle.is_behaving() => {
                 self.order_behavior(actor, place).await?;
                 let helpers = self.processes.living_helpers().filter(|(_, helper)| helper.client() == actor);
                 let helpers: Vec<_> =
@@ -358,7 +358,7 @@ impl Controller {
             }
             Reply::HelperFailed { actor: _, message, reason } => {
                 let client = self.processes.get(actor).map_or("a client", LabProcess::name);
-                self.state.fail(ProcessFailure::said(message.clone(), *reason, None).of(client));
+                self.lifecycle.fail(ProcessFailure::said(message.clone(), *reason, None).of(client));
                 return;
             }
             Reply::Ready { helpers, .. } => {
@@ -383,7 +383,7 @@ impl Controller {
     fn helper_ended(&mut self, actor: Actor, status: i32) {
         self.warden.forget(actor);
         let Some(ended) = self.processes.helper_ended(&self.context, actor, status) else { return };
-        if ended.alone && !self.state.is_finishing() {
+        if ended.alone && !self.lifecycle.is_finishing() {
             self.progress.note(&format!("{} ended: {}", ended.name, describe(status)));
         }
         self.faults.target_died(&self.context, actor);
@@ -451,7 +451,7 @@ impl Controller {
             self.stop(FailureKind::Product, FaultKind::Aborted);
         }
         let run_max = clock::timebase().ticks(self.context.lab().safety.run_max.nanos());
-        if now.since(self.context.began()) > run_max && !self.state.is_stopped() {
+        if now.since(self.context.began()) > run_max && !self.lifecycle.is_stopped() {
             self.stop(FailureKind::Bug, FaultKind::RunTooLong);
             self.progress.note("the run takes longer than safety.run_max allows and is ended");
         }

@@ -68,7 +68,7 @@ pub(super) fn describe(status: i32) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ProcessFailure {
     message: String,
-    judgement: Judgement,
+    consequence: Consequence,
     /// What the process itself would have done about it.
     mend: Option<String>,
 }
@@ -76,7 +76,7 @@ pub(super) struct ProcessFailure {
 impl ProcessFailure {
     /// What a process said of itself.
     pub(super) fn said(message: String, reason: FailureReason, mend: Option<String>) -> ProcessFailure {
-        ProcessFailure { message, judgement: Judgement::of(reason), mend }
+        ProcessFailure { message, consequence: Consequence::of(reason), mend }
     }
 
     /// The end of a process that has said nothing.
@@ -96,12 +96,12 @@ impl ProcessFailure {
     fn with_log(what: String, reason: FailureReason, log: &Path) -> ProcessFailure {
         let words = last_line(log);
         let message = words.as_ref().map_or_else(|| what.clone(), |words| format!("{what}: {words}"));
-        ProcessFailure { message, judgement: Judgement::of_end(reason, words.as_deref()), mend: None }
+        ProcessFailure { message, consequence: Consequence::of_end(reason, words.as_deref()), mend: None }
     }
 
     /// As a failure of the run.
     pub(super) fn of(&self, name: &str) -> Failure {
-        let Judgement { kind, mend, .. } = self.judgement;
+        let Consequence { kind, mend, .. } = self.consequence;
         let failure = Failure::new(kind, format!("{name}: {}", self.message));
         Failure { mend: mend.map(str::to_owned).or_else(|| self.mend.clone()), ..failure }
     }
@@ -109,14 +109,14 @@ impl ProcessFailure {
 
 /// What follows from the reason of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Judgement {
+struct Consequence {
     kind: FailureKind,
     mend: Option<&'static str>,
     lack: Option<Lack>,
 }
 
-impl Judgement {
-    fn of(reason: FailureReason) -> Judgement {
+impl Consequence {
+    fn of(reason: FailureReason) -> Consequence {
         let (kind, mend) = match reason {
             FailureReason::Privilege => (FailureKind::Privilege, Some("run it as root")),
             FailureReason::NoInterface => {
@@ -130,23 +130,23 @@ impl Judgement {
                 (kind_of_refusal(refusal), refusal.advice().map(|advice| advice.mend))
             }
             FailureReason::Lack { errno } => match Lack::of(&io::Error::from_raw_os_error(errno)) {
-                Some(lack) => return Judgement::of_lack(lack),
+                Some(lack) => return Consequence::of_lack(lack),
                 None => (FailureKind::Bug, None),
             },
             FailureReason::Other => (FailureKind::Bug, None),
         };
-        Judgement { kind, mend, lack: None }
+        Consequence { kind, mend, lack: None }
     }
 
-    fn of_lack(lack: Lack) -> Judgement {
-        Judgement { kind: lack.kind(), mend: Some(lack.mend()), lack: Some(lack) }
+    fn of_lack(lack: Lack) -> Consequence {
+        Consequence { kind: lack.kind(), mend: Some(lack.mend()), lack: Some(lack) }
     }
 
     /// Of a process that could not say why. Then the loader or an allocator may have said something before it.
-    fn of_end(reason: FailureReason, log: Option<&str>) -> Judgement {
+    fn of_end(reason: FailureReason, log: Option<&str>) -> Consequence {
         match (reason, log.and_then(Lack::of_words)) {
-            (FailureReason::Other, Some(lack)) => Judgement::of_lack(lack),
-            (reason, _) => Judgement::of(reason),
+            (FailureReason::Other, Some(lack)) => Consequence::of_lack(lack),
+            (reason, _) => Consequence::of(reason),
         }
     }
 }
@@ -178,9 +178,9 @@ pub(super) fn driver_failure(
     let message = format!("the driver ended in the {}: {why}", phase.name());
     let unsaid = || {
         let reason = status.map(reason_of_end).unwrap_or_default();
-        Judgement::of_end(reason, last_line(log).as_deref())
+        Consequence::of_end(reason, last_line(log).as_deref())
     };
-    let Judgement { kind, mend, lack } = said.map_or_else(unsaid, |said| said.judgement);
+    let Consequence { kind, mend, lack } = said.map_or_else(unsaid, |said| said.consequence);
     let message = match lack {
         Some(lack) => format!("{message}: {}", lack.words()),
         None => message,

@@ -53,7 +53,7 @@ pub(super) async fn finish(lab: &mut Controller) {
     lab.progress.begin("finish", "closing the traces", lab.snapshot());
     lab.end_looks();
     finish_externals(lab).await;
-    lab.state.finish();
+    lab.lifecycle.finish();
     let actors: Vec<Actor> = lab.processes.iter().map(LabProcess::actor).collect();
     for actor in actors {
         // Whoever cannot be told is killed below.
@@ -61,7 +61,7 @@ pub(super) async fn finish(lab: &mut Controller) {
     }
     let until = Instant::now() + FINISH_WITHIN;
     while !lab.processes.all_ended() && Instant::now() < until {
-        lab.state.forget_all_but_interruption();
+        lab.lifecycle.forget_all_but_interruption();
         lab.pump(PUMP_WITHIN).await;
     }
     lab.processes.kill_all();

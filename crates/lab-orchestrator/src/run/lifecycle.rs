@@ -4,7 +4,7 @@ use crate::{Failure, FailureKind};
 
 /// The state of a run as a whole.
 #[derive(Debug, Default)]
-pub(super) struct RunState {
+pub(super) struct Lifecycle {
     /// The clients behave as the lab file says, no longer as the control does.
     behaving: bool,
     /// Everybody has been ordered to end.
@@ -15,7 +15,7 @@ pub(super) struct RunState {
     trouble: Option<Failure>,
 }
 
-impl RunState {
+impl Lifecycle {
     /// From now on the clients behave as the lab file says.
     pub(super) const fn behave(&mut self) {
         self.behaving = true;
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_to_end_is_the_one() {
-        let mut state = RunState::default();
+        let mut state = Lifecycle::default();
         assert!(!state.is_stopped());
         assert!(state.stop(FailureKind::Product));
         assert!(!state.stop(FailureKind::Interrupted));

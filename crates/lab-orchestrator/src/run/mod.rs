@@ -16,6 +16,7 @@ mod freezer;
 mod groups;
 mod helpers;
 mod launchd;
+mod lifecycle;
 mod looks;
 mod participants;
 mod phases;
@@ -28,7 +29,6 @@ mod restarts;
 mod signals;
 mod standstill;
 mod starting;
-mod state;
 mod stopwatch;
 mod warden;
 

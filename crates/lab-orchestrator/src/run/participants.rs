@@ -152,7 +152,8 @@ pub(super) fn watch_client(
         .watch_client(actor, &context.folder().trace(spec.file), process.pid(), process.queue())
         .map_err(|error| Failure::output(&format!("cannot watch {}", spec.name), &error))?;
     let mut helpers = processes.living_helpers().filter(|(_, helper)| helper.client() == actor);
-    helpers.try_for_each(|(number, helper)| watch_one_helper(context, warden, number, helper))
+    helpers
+        .try_for_each(|(number, helper)| watch_worker(context, warden, number, helper.file(), helper.name()))
 }
 
 /// Has the warden watch a daemon that is ready.
@@ -164,9 +165,7 @@ pub(super) fn watch_daemon(
 ) -> Result<(), Failure> {
     let Some(process) = processes.get(actor) else { return Ok(()) };
     let spec = process.spec();
-    warden
-        .watch_worker(actor, &context.folder().trace(spec.file))
-        .map_err(|error| Failure::output(&format!("cannot watch {}", spec.name), &error))
+    watch_worker(context, warden, actor, spec.file, spec.name)
 }
 
 /// Has the warden watch a helper that is ready.
@@ -176,16 +175,19 @@ pub(super) fn watch_helper(
     warden: &mut Warden,
     actor: Actor,
 ) -> Result<(), Failure> {
-    processes.helper(actor).map_or(Ok(()), |helper| watch_one_helper(context, warden, actor, helper))
+    let watch = |helper: &Helper| watch_worker(context, warden, actor, helper.file(), helper.name());
+    processes.helper(actor).map_or(Ok(()), watch)
 }
 
-fn watch_one_helper(
+/// Has the warden watch a worker process by its trace, which is called `file`.
+fn watch_worker(
     context: &Context,
     warden: &mut Warden,
     actor: Actor,
-    helper: &Helper,
+    file: &str,
+    name: &str,
 ) -> Result<(), Failure> {
     warden
-        .watch_worker(actor, &context.folder().trace(helper.file()))
-        .map_err(|error| Failure::output(&format!("cannot watch {}", helper.name()), &error))
+        .watch_worker(actor, &context.folder().trace(file))
+        .map_err(|error| Failure::output(&format!("cannot watch {name}"), &error))
 }

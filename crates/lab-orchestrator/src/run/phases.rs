@@ -21,13 +21,13 @@ pub(super) async fn run(lab: &mut Controller) -> Result<(), Failure> {
     finish(lab).await;
     lab.progress.clear();
     outcome?;
-    if let Some(trouble) = lab.state.trouble() {
+    if let Some(trouble) = lab.lifecycle.trouble() {
         return Err(trouble);
     }
     if let Some(failure) = lab.externals.failure() {
         return Err(failure);
     }
-    match lab.state.stopped() {
+    match lab.lifecycle.stopped() {
         Some(FailureKind::Interrupted) => Err(Failure::new(FailureKind::Interrupted, "interrupted")),
         _ => Ok(()),
     }
@@ -37,7 +37,7 @@ async fn phases(lab: &mut Controller) -> Result<(), Failure> {
     start_driver(lab).await?;
     let phases: Vec<Phase> = lab.context.lab().phases.iter().collect();
     for phase in phases {
-        if lab.state.is_stopped() {
+        if lab.lifecycle.is_stopped() {
             break;
         }
         match phase.kind {
@@ -66,7 +66,7 @@ async fn phases(lab: &mut Controller) -> Result<(), Failure> {
 
 /// Runs the workload for one phase.
 async fn drive(lab: &mut Controller, phase: Phase) -> Result<(), Failure> {
-    if lab.state.is_stopped() {
+    if lab.lifecycle.is_stopped() {
         return Ok(());
     }
     lab.progress.begin(phase.kind.name(), &format!("up to {}", phase.span), lab.snapshot());

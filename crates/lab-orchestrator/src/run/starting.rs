@@ -82,8 +82,8 @@ pub(super) async fn start_externals(lab: &mut Controller) -> Result<(), Failure>
     }
     lab.progress.begin("start", "the products beside the clients", lab.snapshot());
     let within = lab.externals.ready_within();
-    lab.until(Some(within), None, |lab| lab.state.is_stopped() || lab.externals.settled()).await;
-    if lab.state.is_stopped() {
+    lab.until(Some(within), None, |lab| lab.lifecycle.is_stopped() || lab.externals.settled()).await;
+    if lab.lifecycle.is_stopped() {
         return Ok(());
     }
     lab.externals.require_ready()?;
@@ -92,7 +92,7 @@ pub(super) async fn start_externals(lab: &mut Controller) -> Result<(), Failure>
 
 /// Gives every client the behaviour of the lab file.
 pub(super) async fn behave(lab: &mut Controller) -> Result<(), Failure> {
-    lab.state.behave();
+    lab.lifecycle.behave();
     for place in 0..lab.context.lab().clients.len() {
         let name = lab.context.lab().clients[place].id.as_str();
         if let Some(actor) = lab.processes.living(name).map(LabProcess::actor) {
@@ -111,13 +111,13 @@ async fn announce(lab: &mut Controller) -> Result<(), Failure> {
 /// Waits until every process has carried out its orders, which are to do `what`.
 async fn all_settled(lab: &mut Controller, what: &str) -> Result<(), Failure> {
     let settled = |lab: &Controller| lab.processes.iter().all(LabProcess::is_settled);
-    let waited = lab.until(Some(ANSWER_WITHIN), None, |lab| lab.state.is_stopped() || settled(lab)).await;
+    let waited = lab.until(Some(ANSWER_WITHIN), None, |lab| lab.lifecycle.is_stopped() || settled(lab)).await;
     let mut processes = lab.processes.iter();
     if let Some(failure) = processes.find_map(|process| Some(process.failure()?.of(process.name()))) {
         return Err(failure);
     }
     match waited {
-        WaitOutcome::Met | WaitOutcome::Stopped => match lab.state.stopped() {
+        WaitOutcome::Met | WaitOutcome::Stopped => match lab.lifecycle.stopped() {
             Some(FailureKind::Interrupted) if !settled(lab) => {
                 Err(Failure::new(FailureKind::Interrupted, "interrupted"))
             }
