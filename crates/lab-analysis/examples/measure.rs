@@ -25,7 +25,8 @@ use std::{
 };
 
 use lab_model::{PhaseKind, SubjectClass};
-use lab_testing::synthetic::{Builder, Dec, Op, lab, sums_hold};
+use lab_testing::sums::sums_hold;
+use lab_testing::synthetic::{Builder, Dec, Op, lab};
 
 fn memory(line: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use lab_analysis::findings::Findings;
 use lab_model::{PhaseKind, SubjectClass};
-use lab_testing::synthetic::{Builder, Dec, Op, analyse_bytes, lab, sums_hold};
+use lab_testing::sums::sums_hold;
+use lab_testing::synthetic::{Builder, Dec, Op, analyse_bytes, lab};
 use lab_trace::{RECORD_BYTES, RECORDS_OFFSET};
 use proptest::prelude::*;
 

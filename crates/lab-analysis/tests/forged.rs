@@ -6,7 +6,8 @@ use std::path::Path;
 
 use lab_analysis::findings::Findings;
 use lab_model::{PhaseKind, Ticks};
-use lab_testing::synthetic::{Builder, analyse_bytes, lab, sums_hold};
+use lab_testing::sums::sums_hold;
+use lab_testing::synthetic::{Builder, analyse_bytes, lab};
 use lab_trace::{Loss, LossKind};
 
 /// The number of the driver's trace.

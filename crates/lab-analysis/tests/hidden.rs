@@ -7,7 +7,8 @@ use lab_analysis::findings::{Approvals, Findings};
 use lab_model::{
     AuthEvent, AuthEvents, Behavior, Cache, Kernel, Lab, OperationKind, PhaseKind, SubjectClass, Verdict,
 };
-use lab_testing::synthetic::{Builder, Dec, MS, Op, analyse_on, lab, sums_hold};
+use lab_testing::sums::sums_hold;
+use lab_testing::synthetic::{Builder, Dec, MS, Op, analyse_on, lab};
 use lab_trace::ThreadPurpose;
 
 /// `EPERM`, as a denied open ends.

@@ -8,9 +8,8 @@ use lab_model::{
     Approval, AuthEvent, Cause, EventKind, External, Kernel, LifeStep, OperationKind, PhaseKind, Preset,
     ProcessId, ProcessLife, ReactTo, Recognized, SignedBy, SubjectClass, Ticks,
 };
-use lab_testing::synthetic::{
-    self, Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time, sums_hold,
-};
+use lab_testing::sums::sums_hold;
+use lab_testing::synthetic::{self, Builder, Dec, MS, Op, Run, actor, analyse_on, lab, one_at_a_time};
 
 fn builder(name: &str, clients: usize) -> Builder {
     Builder::new(Path::new(env!("CARGO_TARGET_TMPDIR")), name, lab(clients))

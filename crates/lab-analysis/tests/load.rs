@@ -6,7 +6,8 @@ use std::path::Path;
 
 use lab_analysis::findings::{Findings, PlannedOps};
 use lab_model::{ExecTree, Lab, LoadKind, OperationKind, PhaseKind, Ticks, Workload};
-use lab_testing::synthetic::{Builder, Op, lab, sums_hold};
+use lab_testing::sums::sums_hold;
+use lab_testing::synthetic::{Builder, Op, lab};
 use lab_trace::{Loss, LossKind, RecordId};
 
 fn builder(name: &str, lab: Lab) -> Builder {

@@ -7,7 +7,8 @@ use lab_analysis::findings::{Findings, NotifySummary};
 use lab_model::{
     AuthEvents, Behavior, Lab, NotifyEvent, NotifyEvents, PhaseKind, Reaction, SubjectClass, Ticks,
 };
-use lab_testing::synthetic::{Builder, Dec, MS, Op, analyse_bytes, lab, sums_hold};
+use lab_testing::sums::sums_hold;
+use lab_testing::synthetic::{Builder, Dec, MS, Op, analyse_bytes, lab};
 use lab_trace::{Loss, LossKind, RecordId};
 
 const DRIVER_THREAD: u64 = 900;

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use lab_analysis::findings::{Findings, Outcome};
 use lab_model::{Comparison, Decimal, Expectation, Expected, Kernel, PhaseKind, Span, SubjectClass};
-use lab_testing::synthetic::{Builder, DEADLINE, Dec, MS, Op, analyse_on, lab, sums_hold};
+use lab_testing::sums::sums_hold;
+use lab_testing::synthetic::{Builder, DEADLINE, Dec, MS, Op, analyse_on, lab};
 
 /// The moment of the open that the tests are about; the gap begins a little later.
 const AT: u64 = 100 * MS;

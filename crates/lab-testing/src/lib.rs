@@ -16,5 +16,6 @@ pub mod labs;
 pub mod recording;
 pub mod reports;
 pub mod simulated;
+pub mod sums;
 pub mod synthetic;
 pub mod traces;

@@ -16,7 +16,7 @@ use crate::{
         notices::Notices,
         outside::RequestQueues,
         threads::Step,
-        worker_processes::{populate_outside, renew_outside},
+        worker_processes::{mark_workers, populate_outside, renew_outside},
     },
     records::sink::Sink,
 };
@@ -134,16 +134,7 @@ pub(crate) fn announce_client<S: Sink>(machine: &mut Machine<'_, S>, client: usi
             ThreadPurpose::Housekeeper,
             0,
         );
-        for worker in first..first + u32::from(count) {
-            let thread = machine.participants.threads[worker as usize];
-            machine.recorder.mark_thread(
-                machine.clock.ticks(),
-                actor,
-                thread.tid,
-                ThreadPurpose::Worker,
-                thread.number,
-            );
-        }
+        mark_workers(machine, actor, first..first + u32::from(count));
         if let Some(observer) = machine.participants.clients[client].notices.observer() {
             machine.recorder.mark_thread(
                 machine.clock.ticks(),

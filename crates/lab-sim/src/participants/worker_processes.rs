@@ -1,8 +1,8 @@
 //! How helpers and daemons come to take part: their processes and threads, and the channels to them.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
-use lab_model::{AskedDaemon, Errand, PlannedFault, Service};
+use lab_model::{Actor, AskedDaemon, Errand, PlannedFault, Service};
 use lab_trace::{ProcessMarkKind, ThreadPurpose};
 
 use crate::{
@@ -139,7 +139,13 @@ pub(crate) fn announce_outsider<S: Sink>(machine: &mut Machine<'_, S>, place: us
     worker_process.listens = true;
     let (actor, pid, (first, count)) = (worker_process.actor, worker_process.pid, worker_process.threads);
     machine.recorder.mark_thread(machine.clock.ticks(), actor, u64::from(pid), ThreadPurpose::Control, 0);
-    for thread in first..first + u32::from(count) {
+    mark_workers(machine, actor, first..first + u32::from(count));
+    machine.recorder.mark_process(machine.clock.ticks(), actor, pid, ProcessMarkKind::Ready);
+}
+
+/// Records which threads of a process work on decisions or requests.
+pub(crate) fn mark_workers<S: Sink>(machine: &mut Machine<'_, S>, actor: Actor, threads: Range<u32>) {
+    for thread in threads {
         let thread = machine.participants.threads[thread as usize];
         machine.recorder.mark_thread(
             machine.clock.ticks(),
@@ -149,8 +155,8 @@ pub(crate) fn announce_outsider<S: Sink>(machine: &mut Machine<'_, S>, place: us
             thread.number,
         );
     }
-    machine.recorder.mark_process(machine.clock.ticks(), actor, pid, ProcessMarkKind::Ready);
 }
+
 fn narrow(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(NONE)
 }
