@@ -1,5 +1,5 @@
-//! What differs between the systems that a lab runs on, where more than one crate has to know. Beside this crate only
-//! the backends and the doctor ask what they are compiled for.
+//! What differs between the systems that a lab runs on, where more than one crate has to know. Beside this crate the
+//! backends and the doctor ask what they are compiled for, and few others, which say why.
 
 use std::path::Path;
 
