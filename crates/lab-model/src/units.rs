@@ -115,6 +115,12 @@ pub fn number(value: f64) -> String {
     if value.abs() >= 100.0 { format!("{value:.1}") } else { format!("{value:.2}") }
 }
 
+/// True for a number of whole things, as far as a sum of fractions can be one.
+#[must_use]
+pub fn is_whole(value: f64) -> bool {
+    (value - value.round()).abs() < 1e-6
+}
+
 /// Writes a plain number with its noun: `1 decision`, `2.50 decisions`.
 #[must_use]
 pub fn numbered(value: f64, noun: &str) -> String {

@@ -1,12 +1,14 @@
 //! At most three findings in plain words.
 
 use lab_model::{
-    Total,
-    units::{agreeing, count, count_of, counted, number, ratio, share, signed_time, tenths, time},
+    PlannedKind, Total,
+    units::{agreeing, count, count_of, counted, is_whole, number, ratio, share, signed_time, tenths, time},
 };
 
 use crate::{
-    findings::{ColumnKind, CycleEnd, Finding, Findings, Outcome, ReportSection, Requests, Stage, Weight},
+    findings::{
+        Client, ColumnKind, CycleEnd, Finding, Findings, Outcome, ReportSection, Requests, Stage, Weight,
+    },
     measures::unwatched::sentence,
     verdict::outcome::list,
 };
@@ -166,18 +168,35 @@ fn misses(findings: &Findings) -> Option<Finding> {
 
 /// A client that was dead for a part of the storm: what it would have looked at was allowed.
 fn unguarded(findings: &Findings) -> Option<Finding> {
-    let dead = |client: &crate::findings::Client| client.approvals.by("dead-client");
-    let client =
-        findings.clients.iter().max_by_key(|client| dead(client)).filter(|client| dead(client) > 0)?;
+    let unchecked = |client: &Client| client.approvals.by("dead-client");
+    let dead: Vec<&Client> = findings.clients.iter().filter(|client| unchecked(client) > 0).collect();
     // Others may have looked at them.
-    let text =
-        format!("{} went past {} unchecked: it had died.", counted(dead(client), "operation"), client.id);
-    Some(finding(
-        Weight::Bad,
-        ReportSection::Clients,
-        text,
-        Some("Find out what ended it, and what may pass while it is away."),
-    ))
+    let text = match &dead[..] {
+        [] => return None,
+        [one] => {
+            format!("{} went past {} unchecked: it had died.", counted(unchecked(one), "operation"), one.id)
+        }
+        several => {
+            let past = several.iter().map(|client| format!("{} {}", client.id, count(unchecked(client))));
+            let past: Vec<String> = past.collect();
+            format!("Operations went unchecked past clients that had died ({}).", list(&past))
+        }
+    };
+    let planned = [PlannedKind::Kill, PlannedKind::Restart].map(PlannedKind::name);
+    let as_planned = |client: &&Client| {
+        let mut faults = findings.faults.iter().filter(|fault| fault.actor == client.id && fault.planned);
+        faults.any(|fault| planned.contains(&fault.kind.as_str()))
+    };
+    let at_deadline = |client: &&Client| client.lives.iter().any(|life| life.end == "deadline kill");
+    // What the lab did itself is no riddle.
+    let advice = if dead.iter().all(as_planned) {
+        "The lab ended it as planned: see what may pass while it is away."
+    } else if dead.iter().all(|client| as_planned(client) || at_deadline(client)) {
+        "Mend what made it miss its deadline, and see what may pass while it is away."
+    } else {
+        "Find out what ended it, and what may pass while it is away."
+    };
+    Some(finding(Weight::Bad, ReportSection::Clients, text, Some(advice)))
 }
 
 /// A product that everything waits for.
@@ -367,10 +386,6 @@ fn what_mutes_it(findings: &Findings) -> String {
         first.make_ascii_uppercase();
     }
     format!("{advice}, as far as the blind spots allow.")
-}
-
-fn is_whole(value: f64) -> bool {
-    (value - value.round()).abs() < 1e-6
 }
 
 /// The client that held the workload's operations longest, if one stands out. Who merely comes last in a serial

@@ -10,7 +10,25 @@ use crate::{
     page::{Block, Cell, Column, Drawing, Section, Table, picture},
     visible::visible,
 };
-use lab_model::units::{count_of, counted, numbered, times};
+use lab_model::units::{count_of, counted, is_whole, numbered, times};
+
+/// What the workload's operations led to. Where that is no whole number it was not the same for each.
+fn decisions_each(findings: &Findings, amplification: f64) -> String {
+    let operations = counted(findings.storm.root_ops, "operation");
+    let clients = counted(count_of(findings.clients.len()), "client");
+    if is_whole(amplification) {
+        return format!(
+            "Each of the workload's {operations} led to {} of {clients}.",
+            numbered(amplification, "decision")
+        );
+    }
+    let average = if amplification < 0.005 {
+        "less than 0.01 decisions".to_owned()
+    } else {
+        numbered(amplification, "decision")
+    };
+    format!("The workload's {operations} led to {average} of {clients} on average.")
+}
 
 /// The clients whose restarts are told one by one.
 const RESTARTED_MAX: usize = 5;
@@ -38,12 +56,7 @@ pub(super) fn clients(findings: &Findings) -> Section {
     }
     let mut lead = Vec::new();
     if let Some(amplification) = findings.amplification.filter(|amplification| amplification.is_finite()) {
-        lead.push(format!(
-            "Each of the workload's {} led to {} of {}.",
-            counted(findings.storm.root_ops, "operation"),
-            numbered(amplification, "decision"),
-            counted(count_of(findings.clients.len()), "client")
-        ));
+        lead.push(decisions_each(findings, amplification));
     }
     for client in findings.clients.iter().filter(|client| client.lives.len() > 1).take(RESTARTED_MAX) {
         let ends: Vec<String> = client.lives.iter().map(|life| visible(&life.end)).collect();
