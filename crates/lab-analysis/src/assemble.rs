@@ -15,12 +15,13 @@ use crate::{
     },
     pass::{facts::Scope, join::Engine, merge::Merge, slots::NEVER},
     show::Show,
-    verdict::{expect, outcome, state::Recorded, waiting::Cycle},
+    verdict::{ends, expect, outcome, state::Recorded, waiting::Cycle},
 };
 
 mod faults;
 mod narrate;
 mod observed;
+mod unsaid;
 
 /// How long after the fact the orchestrator may write it down, in nanoseconds.
 const MARK_SLACK_NS: u64 = 100_000_000;
@@ -106,6 +107,7 @@ impl Assembly<'_> {
             machine: self.machine(),
             wait_cycles: engine.waiting.cycles.iter().map(|cycle| self.cycle(cycle)).collect(),
             faults: self.faults(),
+            unplanned_ends: ends::unplanned(lab, self.roster, self.timeline),
             ..Findings::default()
         };
         engine.measures.finish(&Closing { scope, show: self.show, losses: &losses }, &mut findings);
@@ -121,6 +123,7 @@ impl Assembly<'_> {
         .state();
         findings.expectations = expect::check(&lab.expect, &findings);
         findings.expectations.extend(self.implicit_expectations());
+        findings.expectations.extend(unsaid::unsaid(&lab.expect, &findings));
         findings.findings = narrate::narrate(&findings, &self.unread());
         findings.not_observed = self.not_observed(&findings, &losses);
         findings

@@ -5,6 +5,7 @@
 
 mod causes;
 mod client;
+mod ends;
 mod external;
 mod load;
 mod rules;
@@ -25,6 +26,7 @@ pub use client::{
     Approvals, Avoidable, Blame, Call, Client, Headroom, Inflicted, Leg, Life, NotifySummary, Peer,
     RequestTimes, Requests,
 };
+pub use ends::UnplannedEnd;
 pub use external::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
 pub use load::{Knee, KneeStep, Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
 pub use rules::{DeadlineLength, KernelRules};
@@ -96,6 +98,10 @@ pub struct Findings {
     /// The kernel's own rules, as far as the run shows them.
     #[serde(default)]
     pub rules: KernelRules,
+    /// Processes that ended before the run did, in the order of time, and that neither a planned fault nor a client's
+    /// missed deadline accounts for.
+    #[serde(default)]
+    pub unplanned_ends: Vec<UnplannedEnd>,
     /// Clients that waited for each other.
     pub wait_cycles: Vec<WaitCycle>,
     /// Calm after the storm.

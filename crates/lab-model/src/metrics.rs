@@ -42,7 +42,7 @@ pub const AFTER_DENY: [&str; 4] = ["spared", "not-waited", "waited", "mixed"];
 pub const KEPT_ANSWERS: [&str; 4] = ["own", "shared", "not-kept", "mixed"];
 
 /// Every metric that an expectation may name.
-pub const METRICS: [Metric; 36] = [
+pub const METRICS: [Metric; 37] = [
     metric("verdict", "outcome", MetricUnit::Word(&OUTCOMES), "how the run ended"),
     metric("cascades", "amplification", MetricUnit::Ratio, "decisions per root operation of the storm"),
     metric("gain", "loop_gain", MetricUnit::Ratio, "spectral radius of the gain matrix"),
@@ -118,6 +118,12 @@ pub const METRICS: [Metric; 36] = [
     metric("totals", "lost", MetricUnit::Count, "records that are missing from the traces"),
     metric("cascades", "cascade.depth", MetricUnit::Count, "levels of operations in the deepest cascade"),
     metric("cascades", "cascade.size", MetricUnit::Count, "decisions in the largest cascade"),
+    metric(
+        "verdict",
+        "ends.unplanned",
+        MetricUnit::Count,
+        "processes that ended before the run did, and neither as planned nor for a client's missed deadline",
+    ),
     metric(
         "verdict",
         "wait_cycles",

@@ -59,6 +59,7 @@ fn every_field_of_the_report_is_a_measures_or_the_runs() {
         "outcome_rule",
         "findings",
         "expectations",
+        "unplanned_ends",
         "wait_cycles",
         "faults",
         "not_observed",

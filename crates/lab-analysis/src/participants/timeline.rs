@@ -1,7 +1,7 @@
 //! What the orchestrator wrote down: phases, faults and the ends of processes. Small, so it is read first.
 
 use lab_model::{PhaseKind, Role};
-use lab_trace::{Entry, ProcessMarkKind, Record, Trace};
+use lab_trace::{Entry, FaultKind, ProcessMarkKind, Record, Trace};
 
 use crate::{
     measures::unwatched::Gaps,
@@ -166,6 +166,33 @@ impl Timeline {
     /// When the storm ended.
     pub(crate) fn storm_end(&self) -> Option<u64> {
         self.phases.iter().rev().find(|phase| phase.kind == PhaseKind::Storm)?.ended
+    }
+
+    /// How a process ended; `unknown` without its wait status.
+    pub(crate) fn end_of(&self, actor: u16, status: Option<i32>) -> String {
+        if self.killed_at_deadline(actor) {
+            return "deadline kill".into();
+        }
+        let Some(status) = status else { return "unknown".into() };
+        match (status & 0x7f, (status >> 8) & 0xff) {
+            (0, 0) => "clean".into(),
+            (0, code) => format!("exit {code}"),
+            (signal, _) => format!("killed (signal {signal})"),
+        }
+    }
+
+    /// True when a process was killed because it did not answer in time.
+    pub(crate) fn killed_at_deadline(&self, actor: u16) -> bool {
+        self.faults.iter().any(|fault| fault.kind == FaultKind::DeadlineKill && fault.actor == actor)
+    }
+
+    /// From when on the lab ends its processes itself.
+    pub(crate) fn teardown(&self) -> u64 {
+        let cut = |fault: &&FaultAt| {
+            matches!(fault.kind, FaultKind::Interrupted | FaultKind::RunTooLong | FaultKind::Aborted)
+        };
+        let cut = self.faults.iter().find(cut).map_or(self.closing, |fault| fault.at);
+        cut.min(self.closing)
     }
 
     fn find_closing(&self) -> u64 {

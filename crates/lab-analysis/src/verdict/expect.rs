@@ -43,6 +43,7 @@ pub fn metric_of(owner: &str, findings: &Findings, path: &str) -> Option<Measure
     let parts: Vec<&str> = path.split('.').collect();
     match (owner, &parts[..]) {
         (VERDICT, ["outcome"]) => Some(Measured::Word(findings.outcome.name().into())),
+        (VERDICT, ["ends", "unplanned"]) => Some(Measured::Count(findings.unplanned_ends.len() as u64)),
         (VERDICT, ["wait_cycles"]) => Some(Measured::Count(findings.wait_cycles.len() as u64)),
         _ => Measures::metric_of(owner, findings, &parts),
     }

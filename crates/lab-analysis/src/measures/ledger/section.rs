@@ -3,13 +3,12 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use lab_model::{Bounded, Total};
-use lab_trace::FaultKind;
 
 use super::{Account, Ledger, Ranking};
 use crate::{
     findings::{Avoidable, Blame, Call, Causes, Client, Inflicted, Life, Peer},
     measures::{Closing, totals::by_approval},
-    participants::{roster::Roster, timeline::Timeline},
+    participants::roster::Roster,
     pass::facts::Scope,
     show::Show,
 };
@@ -237,26 +236,10 @@ fn lives(place: usize, closing: &Closing<'_>) -> Vec<Life> {
         Life {
             began_ns: closing.since(header.timebase.nanoseconds(header.created.0)),
             ended_ns: ended.map(|end| closing.since(end.at)),
-            end: end(timeline, header.actor.0, ended.map(|end| end.status)),
+            end: timeline.end_of(header.actor.0, ended.map(|end| end.status)),
         }
     };
     places.into_iter().map(life).collect()
-}
-
-/// How a process ended.
-fn end(timeline: &Timeline, actor: u16, status: Option<i32>) -> String {
-    let of_mine =
-        |kind: FaultKind| timeline.faults.iter().any(|fault| fault.kind == kind && fault.actor == actor);
-    if of_mine(FaultKind::DeadlineKill) {
-        return "deadline kill".into();
-    }
-    let Some(status) = status else { return "unknown".into() };
-    let (signal, code) = (status & 0x7f, (status >> 8) & 0xff);
-    match (signal, code) {
-        (0, 0) => "clean".into(),
-        (0, code) => format!("exit {code}"),
-        (signal, _) => format!("killed (signal {signal})"),
-    }
 }
 
 /// The extension of a path's last part.
