@@ -39,10 +39,25 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
         replay: &replay(&lab, simulated_rules(&traces)),
         unreadable: &unreadable,
     };
-    let findings = analyse(&traces, &context);
+    let mut findings = analyse(&traces, &context);
+    findings.state.simulated_because = fallback(folder)?;
     let findings = if still_running { findings.while_running() } else { findings };
     recorded.check()?;
     Ok(Review { lab, findings })
+}
+
+/// The longest reason for a fallback that is read, in bytes.
+const FALLBACK_BYTES_MAX: u64 = 64 << 10;
+
+/// Why the run was simulated although its lab would have run live.
+fn fallback(folder: &RunFolder) -> Result<Option<String>, Failure> {
+    let path = folder.root().join(RunFolder::FALLBACK);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let reason =
+        lab_files::read(&path, FALLBACK_BYTES_MAX).map_err(|error| Failure::unread(&path, &error))?;
+    Ok(Some(String::from_utf8_lossy(&reason).into_owned()))
 }
 
 /// The line that runs the same lab again.

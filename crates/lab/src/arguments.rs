@@ -119,6 +119,9 @@ pub(crate) struct Up {
     /// Whose rules the simulator follows; by default those of this machine's kernel.
     #[arg(long, value_parser = kernel())]
     pub(crate) rules: Option<Kernel>,
+    /// Where `auto` finds no kernel that works, simulates the lab also without a terminal; exit code 77 otherwise.
+    #[arg(long)]
+    pub(crate) allow_sim: bool,
     /// Another seed than the lab file names.
     #[arg(long)]
     pub(crate) seed: Option<u64>,

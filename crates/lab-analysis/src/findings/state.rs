@@ -39,6 +39,9 @@ pub struct RunState {
     pub word: RunWord,
     /// Why it is not whole, in the order of the words.
     pub reasons: Vec<StateReason>,
+    /// Why it was simulated although its lab would have run live; `null` when that was asked for, and of live runs.
+    #[serde(default)]
+    pub simulated_because: Option<String>,
 }
 
 impl RunState {
@@ -46,7 +49,8 @@ impl RunState {
     #[must_use]
     pub fn of(mut reasons: Vec<StateReason>) -> RunState {
         reasons.sort_by_key(|reason| reason.word);
-        RunState { word: reasons.first().map_or(RunWord::Whole, |reason| reason.word), reasons }
+        let word = reasons.first().map_or(RunWord::Whole, |reason| reason.word);
+        RunState { word, reasons, simulated_because: None }
     }
 
     /// True when nothing is missing.

@@ -56,15 +56,18 @@ fn is_of_note(end: &EndAt, roster: &Roster, timeline: &Timeline) -> bool {
         Role::Orchestrator => false,
         // It ends when the load does.
         Role::Driver => end.status != 0,
-        // A helper ends with its client.
-        _ if participant.serves.is_some_and(|client| client_ended(client, end.at, roster, timeline)) => false,
+        // A helper ends with its client, of itself.
+        _ if end.status == 0 && participant.serves.is_some_and(|client| ended(client, roster, timeline)) => {
+            false
+        }
         _ => !at_deadline,
     }
 }
 
-/// Whether a process of a client had ended by a time.
-fn client_ended(client: u16, by: u64, roster: &Roster, timeline: &Timeline) -> bool {
-    timeline.ends.iter().filter(|end| end.at <= by).any(|end| {
+/// Whether a process of a client ended before the run did.
+fn ended(client: u16, roster: &Roster, timeline: &Timeline) -> bool {
+    let horizon = timeline.teardown();
+    timeline.ends.iter().filter(|end| end.at < horizon).any(|end| {
         let trace = roster.trace_of(end.actor);
         trace.is_some_and(|trace| roster.participants[usize::from(trace)].client == Some(client))
     })

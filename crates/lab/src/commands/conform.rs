@@ -10,18 +10,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lab_analysis::{Context, analyse, findings::Findings};
+use lab_analysis::findings::Findings;
 use lab_model::{BackendChoice, Kernel, Lab, Span, Workload};
 use lab_orchestrator::{RunFolder, Runs, StoredRun};
 use lab_process::platform::KERNEL;
-use lab_sim::{Costs, Options, Size, Traces};
-use lab_trace::Trace;
+use lab_sim::{Costs, Options, Size};
 
 use self::comparison::{Comparison, Conformance};
 use super::{
     ExitError,
     calibration::{Calibrated, Gathered},
-    up,
+    up, virtual_run,
 };
 use crate::{
     arguments::Conform,
@@ -35,8 +34,6 @@ const SHORT: Span = Span::from_secs(1);
 const BEYOND: Span = Span::from_millis(500);
 /// How many seeds each lab is simulated with.
 const SEEDS: u64 = 3;
-/// Each simulated process's trace is kept in memory.
-const TRACE_BYTES_MAX: u64 = 1 << 30;
 
 /// Exit codes of what a machine lacks: a backend, a client slot, a privilege.
 const CANNOT: [u8; 3] = [69, 75, 77];
@@ -316,16 +313,8 @@ fn simulated(lab: &Lab, costs: Costs) -> Result<Vec<Findings>, ExitError> {
 }
 
 fn of_seed(lab: &Lab, costs: Costs, seed: u64) -> Result<Findings, ExitError> {
-    let mut traces = Traces::new(lab.safety.trace_bytes_max.min(TRACE_BYTES_MAX));
     let options = Options { costs, seed, ..Options::new(lab, Kernel::Fanotify) };
-    lab_sim::simulate(lab, &options, &mut traces);
-    let files = traces.into_files();
-    let parsed: Result<Vec<Trace<'_>>, _> = files.iter().map(|file| Trace::parse(&file.bytes)).collect();
-    let parsed =
-        parsed.map_err(|error| ExitError::bug(format!("a simulated trace cannot be read: {error}")))?;
-    let context =
-        Context { lab, run: "simulated", backend: BackendChoice::Simulated, replay: "", unreadable: &[] };
-    Ok(analyse(&parsed, &context))
+    virtual_run::analysed(lab, &options).map(|(_, findings)| findings)
 }
 
 fn write(places: &Places, folder: &Path, whole: &Conformance) -> Result<(), ExitError> {

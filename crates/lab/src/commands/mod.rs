@@ -14,6 +14,7 @@ mod sim;
 mod sweep;
 mod trials;
 mod up;
+mod virtual_run;
 
 use crate::{
     ExitError,

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use lab_analysis::findings::Findings;
 use lab_model::units;
 use lab_model::{AuthEvent, BackendChoice, Kernel, Lab, PhaseKind};
 use lab_orchestrator::{Recorded, RunFolder};
@@ -13,6 +14,7 @@ use super::{
     calibration::{Calibrated, Gathered},
     report,
     up::{refuse_what_is_not_simulated, rules_here},
+    virtual_run,
 };
 use crate::{
     arguments::{Find, Sim},
@@ -41,17 +43,23 @@ pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, ExitError> {
         (Some(seeds), None) => many(&lab, &options, seeds, parallel::threads(arguments.jobs), arguments.json),
         (None, _) => {
             let progress = terminal::Progress::new(&format!("simulating {}", lab.name));
-            let summary = lab_sim::simulate(&lab, &options, &mut Counting::default());
+            let (summary, findings) = virtual_run::analysed(&lab, &options)?;
             progress.end();
             if arguments.json {
-                terminal::print_json(&summary_json(&lab, kernel, &summary, measured.as_ref()))?;
+                let mut json = summary_json(&lab, kernel, &summary, measured.as_ref());
+                json["outcome"] = json!(findings.outcome.name());
+                json["wait_cycle"] = json!(findings.wait_cycles.first());
+                json["expectations"] = json!(findings.expectations);
+                json["judgement"] = json!(findings.judgement());
+                terminal::print_json(&json)?;
             } else {
-                terminal::say(&summary_text(&lab, kernel, &summary))?;
+                let outcome = findings.outcome.name();
+                terminal::say(&summary_text(&lab, kernel, &summary, outcome, &findings_text(&findings)))?;
                 if let Some(measured) = &measured {
                     terminal::say(&measured_text(measured, &summary))?;
                 }
             }
-            Ok(0)
+            Ok(report::exit_code(&findings))
         }
     }
 }
@@ -167,7 +175,7 @@ fn report_hit(places: &Places, options: &Options, hit: &Hit<'_>, arguments: &Sim
         }
         ([], false) => format!("lab up {name} --backend sim --seed {seed}"),
     };
-    let text = summary_text(found, kernel, summary);
+    let text = summary_text(found, kernel, summary, summary.outcome.name(), &cycle_text(found, summary));
     let switches = if arguments.swarm { thrown(found) } else { String::new() };
     terminal::say(&format!(
         "seed {seed} is the first of {count} that {}; it was run again and shows the same\n\n{text}{switches}\n\
@@ -265,23 +273,41 @@ fn at(latency: Option<&Histogram>, permille: u64) -> String {
     value.map_or_else(|| units::UNKNOWN.to_owned(), units::time)
 }
 
-fn summary_text(lab: &Lab, kernel: Kernel, summary: &Summary) -> String {
-    let mut text = format!(
-        "{}: {} (simulated with {} rules, seed {})\n",
-        lab.name,
-        summary.outcome.name(),
-        kernel.name(),
-        summary.seed
-    );
-    if let Some(cycle) = &summary.cycle {
-        let names: Vec<&str> =
-            cycle.clients.iter().map(|&place| lab.clients[usize::from(place)].id.as_str()).collect();
-        let seen = units::time(cycle.at);
-        text.push_str(&match names.as_slice() {
-            [alone] => format!("  {alone} waits for itself, seen at {seen}\n"),
-            several => format!("  {} wait for each other, seen at {seen}\n", several.join(" and ")),
-        });
+/// What the analysis finds in a run, and whether what its lab expects held.
+fn findings_text(findings: &Findings) -> String {
+    let mut text: String = findings.findings.iter().map(|finding| format!("  {}\n", finding.text)).collect();
+    if findings.expectations.is_empty() {
+        return text;
     }
+    let mut table = Table::new(["expected", "held", "observed"]).words([0, 1, 2]);
+    for expectation in &findings.expectations {
+        let held = match expectation.held {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "cannot be told",
+        };
+        table.row([expectation.text.clone(), held.to_owned(), expectation.observed.clone()]);
+    }
+    text.push('\n');
+    text + &table.text() + "\n"
+}
+
+/// Who waited for whom in a run that was only counted.
+fn cycle_text(lab: &Lab, summary: &Summary) -> String {
+    let Some(cycle) = &summary.cycle else { return String::new() };
+    let names: Vec<&str> =
+        cycle.clients.iter().map(|&place| lab.clients[usize::from(place)].id.as_str()).collect();
+    let seen = units::time(cycle.at);
+    match names.as_slice() {
+        [alone] => format!("  {alone} waits for itself, seen at {seen}\n"),
+        several => format!("  {} wait for each other, seen at {seen}\n", several.join(" and ")),
+    }
+}
+
+fn summary_text(lab: &Lab, kernel: Kernel, summary: &Summary, outcome: &str, found: &str) -> String {
+    let mut text =
+        format!("{}: {outcome} (simulated with {} rules, seed {})\n", lab.name, kernel.name(), summary.seed);
+    text.push_str(found);
     let missed = match summary.missed() {
         0 => "no deadline missed".to_owned(),
         missed => units::counted(missed, "missed deadline"),

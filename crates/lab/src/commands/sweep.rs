@@ -21,7 +21,7 @@ use self::results::{Cells, Results};
 use super::{
     ExitError,
     trials::{HEADINGS, figures, seeds, storm_only, trials_json},
-    up::{self, refuse_what_is_not_simulated, rules_here},
+    up::{self, here_or_simulated, refuse_what_is_not_simulated, rules_here},
 };
 use crate::{
     arguments::{Merge, Sweep},
@@ -95,10 +95,9 @@ fn decide(arguments: &Sweep) -> Result<Backend, ExitError> {
             format!("use --rules {}", kernel.name()),
         )),
         Some(BackendChoice::Live(kernel @ Kernel::Fanotify)) => Ok(Backend::live(kernel)),
-        Some(BackendChoice::Auto) if lab_doctor::live_works(lab_doctor::Consent::No).is_ok() => {
-            Ok(Backend::live(Kernel::Fanotify))
+        Some(BackendChoice::Auto) => {
+            here_or_simulated(lab_doctor::Consent::No, false).map(|decided| decided.backend)
         }
-        Some(BackendChoice::Auto) => Ok(Backend::simulated(rules_here(None))),
     }
 }
 

@@ -9,11 +9,9 @@ use lab_orchestrator::{ClientsAre, ExportFormat, Failure, FailureKind, Request, 
 use lab_process::platform::KERNEL;
 use lab_sim::{Options, Traces};
 
-use super::{ExitError, bundle::signing_of, machine, report};
+use super::{ExitError, bundle::signing_of, machine, report, virtual_run::TRACE_BYTES_MAX};
 use crate::{arguments::Up, labs::Places, terminal};
 
-/// Simulated traces are kept in memory until the run is over: the most that one process's may take.
-const SIMULATED_TRACE_BYTES_MAX: u64 = 1 << 30;
 /// Runs of more decisions than this are exported on request only: a million take half a second.
 const EXPORTED_DECISIONS_MAX: u64 = 1_500_000;
 
@@ -26,11 +24,11 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
     let mut lab = places.read(&arguments.name)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
     lab.backend = arguments.backend.unwrap_or(lab.backend);
-    let backend = decide(&lab, arguments)?;
+    let Decided { backend, fallback } = decide(&lab, arguments)?;
     lab.backend = backend.choice();
     let (folder, controlled) = match backend.execution {
         Execution::Live => live(places, &lab, &LiveOptions::from(arguments))?,
-        Execution::Simulated => (simulated(places, &lab, backend.kernel)?, Ok(())),
+        Execution::Simulated => (simulated(places, &lab, backend.kernel, fallback.as_deref())?, Ok(())),
     };
     // The lab is over: what reads its traces from here on is no root that may do everything.
     lab_orchestrator::give_up_to_read(&[&folder], &[folder.root(), &folder.clients()])?;
@@ -49,8 +47,21 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
     Ok(report::exit_code(findings))
 }
 
+/// Where a lab runs.
+pub(super) struct Decided {
+    pub(super) backend: Backend,
+    /// Why it is simulated although its lab would have run live.
+    pub(super) fallback: Option<String>,
+}
+
+impl From<Backend> for Decided {
+    fn from(backend: Backend) -> Decided {
+        Decided { backend, fallback: None }
+    }
+}
+
 /// Decides where the lab runs, and says so when nobody else did.
-fn decide(lab: &Lab, arguments: &Up) -> Result<Backend, ExitError> {
+fn decide(lab: &Lab, arguments: &Up) -> Result<Decided, ExitError> {
     let rules = rules_here(arguments.rules);
     // Whoever names rules means the simulator, unless another kernel was named as well.
     let choice = match (lab.backend, arguments.rules) {
@@ -62,22 +73,36 @@ fn decide(lab: &Lab, arguments: &Up) -> Result<Backend, ExitError> {
         return Err(ExitError::usage(message, "add --backend sim, or leave --rules out"));
     }
     match choice {
-        BackendChoice::Simulated => Ok(Backend::simulated(rules)),
-        BackendChoice::Live(KERNEL) => Ok(Backend::live(KERNEL)),
+        BackendChoice::Simulated => Ok(Backend::simulated(rules).into()),
+        BackendChoice::Live(KERNEL) => Ok(Backend::live(KERNEL).into()),
         BackendChoice::Live(other) => {
             let mend = format!("use --backend sim --rules {}", other.name());
             Err(Failure::new(FailureKind::BackendMissing, whose(other)).mend(mend).into())
         }
-        BackendChoice::Auto => Ok(match live_works(LiveOptions::from(arguments).consent) {
-            Ok(()) => {
-                terminal::eprint(&format!("auto: {}\n", KERNEL.name()));
-                Backend::live(KERNEL)
-            }
-            Err(reason) => {
-                terminal::eprint(&format!("auto: sim with {} rules, because {reason}\n", rules.name()));
-                Backend::simulated(rules)
-            }
-        }),
+        BackendChoice::Auto => {
+            let decided = here_or_simulated(LiveOptions::from(arguments).consent, arguments.allow_sim)?;
+            terminal::eprint(&match &decided.fallback {
+                None => format!("auto: {}\n", KERNEL.name()),
+                Some(reason) => format!("auto: sim with {} rules, because {reason}\n", rules.name()),
+            });
+            Ok(decided)
+        }
+    }
+}
+
+/// This machine's kernel; where it cannot be used, the simulator. A pipeline that nobody looks at would take the one for
+/// the other, so it has to say that it may.
+pub(super) fn here_or_simulated(consent: Consent, allow_sim: bool) -> Result<Decided, ExitError> {
+    match live_works(consent) {
+        Ok(()) => Ok(Backend::live(KERNEL).into()),
+        Err(reason) if allow_sim || std::io::stderr().is_terminal() => {
+            Ok(Decided { backend: Backend::simulated(KERNEL), fallback: Some(reason) })
+        }
+        Err(reason) => {
+            let message = format!("no live lab can run here: {reason}");
+            let mend = "add --allow-sim to simulate it then, or --backend sim to simulate it anyway";
+            Err(Failure::new(FailureKind::Privilege, message).mend(mend).into())
+        }
     }
 }
 
@@ -172,10 +197,15 @@ pub(super) fn refuse_what_is_not_simulated(lab: &Lab, kernel: Kernel) -> Result<
 }
 
 /// Runs the lab in virtual time. Nothing is written before it is over, so that an interrupted one leaves nothing.
-fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, ExitError> {
+fn simulated(
+    places: &Places,
+    lab: &Lab,
+    kernel: Kernel,
+    fallback: Option<&str>,
+) -> Result<RunFolder, ExitError> {
     refuse_what_is_not_simulated(lab, kernel)?;
     let progress = terminal::Progress::new(&format!("simulating {} with {} rules", lab.name, kernel.name()));
-    let mut traces = Traces::new(lab.safety.trace_bytes_max.min(SIMULATED_TRACE_BYTES_MAX));
+    let mut traces = Traces::new(lab.safety.trace_bytes_max.min(TRACE_BYTES_MAX));
     lab_sim::simulate(lab, &Options::new(lab, kernel), &mut traces);
     progress.end();
     // Whole or not at all: a signal is heeded between two traces, and takes the run away again.
@@ -183,6 +213,9 @@ fn simulated(places: &Places, lab: &Lab, kernel: Kernel) -> Result<RunFolder, Ex
     let folder = RunFolder::create(&places.runs, &lab.name)?;
     let write = || {
         folder.write(RunFolder::LAB, lab_config::to_yaml(lab).as_bytes())?;
+        if let Some(reason) = fallback {
+            folder.write(RunFolder::FALLBACK, reason.as_bytes())?;
+        }
         for file in traces.into_files() {
             if interrupts::wanted() {
                 return Ok(false);

@@ -1,7 +1,7 @@
 //! The block that comes first: what held, how it ended, how close it was, what was lost.
 
 use lab_analysis::findings::{
-    Expectation, Finding, Findings, Judgement, Outcome, RunWord, Unwatched, Weight,
+    Expectation, Finding, Findings, Judgement, Outcome, RunState, RunWord, Unwatched, Weight,
 };
 use lab_model::Total;
 
@@ -99,6 +99,9 @@ fn headline(findings: &Findings) -> String {
     let (state, expected, outcome) = (&findings.state, expected(findings), findings.outcome.name());
     match state.word {
         RunWord::Running => format!("{STILL_RUNNING} · {outcome}"),
+        RunWord::Whole if state.simulated_because.is_some() => {
+            format!("only simulated · {expected} · {outcome}")
+        }
         RunWord::Whole => format!("{expected} · {outcome}"),
         word => format!("{word} · {expected} · {outcome}"),
     }
@@ -142,13 +145,14 @@ pub(super) fn verdict(findings: &Findings) -> Verdict {
 
 /// Why the run is not whole.
 fn state_fact(findings: &Findings) -> Option<Fact> {
-    let (first, others) = findings.state.reasons.split_first()?;
-    let rest: Vec<&str> = others.iter().map(|reason| reason.text.as_str()).collect();
-    Some(Fact {
+    let RunState { word, reasons, simulated_because } = &findings.state;
+    let because = simulated_because.iter().map(|reason| format!("Simulated, because {reason}."));
+    let sentences: Vec<String> = reasons.iter().map(|reason| reason.text.clone()).chain(because).collect();
+    (!sentences.is_empty()).then(|| Fact {
         label: "Run",
-        mood: Mood::Unknown,
-        value: visible(findings.state.word.name()),
-        rest: visible(&[&[first.text.as_str()][..], &rest].concat().join(" ")),
+        mood: if reasons.is_empty() { Mood::Warn } else { Mood::Unknown },
+        value: visible(word.name()),
+        rest: visible(&sentences.join(" ")),
         code: false,
     })
 }
