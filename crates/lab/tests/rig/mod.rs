@@ -138,6 +138,19 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// The run went to its end and is reported, and failed only because of something that its lab does not expect.
+    pub fn failed_for(&self, condition: &str) {
+        assert_eq!(self.code, Some(1), "the run goes on: {}", self.stderr);
+        let failed: Vec<String> = self
+            .report()
+            .expectations
+            .into_iter()
+            .filter(|checked| checked.held == Some(false))
+            .map(|checked| checked.text)
+            .collect();
+        assert_eq!(failed, [format!("{condition} (`expect` says nothing of it)")]);
+    }
+
     pub fn of(output: &Output) -> Finished {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Finished { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
