@@ -170,6 +170,60 @@ fn gaps_are_counted_by_kind_and_over_all() {
     assert!(findings.not_observed.iter().any(|note| note.starts_with("3 events are missing")));
 }
 
+/// A line of the newest version with other parts.
+fn changed(change: impl FnOnce(&mut serde_json::Value)) -> serde_json::Value {
+    let mut line: serde_json::Value = serde_json::from_str(VERSION_11.lines().next().unwrap()).unwrap();
+    change(&mut line);
+    line
+}
+
+/// A file that is created is not there yet: it is named by its folder and its name.
+#[test]
+fn a_file_that_is_created_is_named() {
+    let created = changed(|line| {
+        line["event_type"] = 13.into();
+        let dir = serde_json::json!({ "path": "/private/tmp", "path_truncated": false, "stat": { "st_ino": 5, "st_dev": 7 } });
+        line["event"] = serde_json::json!({ "create": {
+            "destination_type": 1,
+            "destination": { "new_path": { "dir": dir, "filename": "fresh.txt", "mode": 420 } },
+        } });
+    });
+    let (import, trace) = import(created.to_string().as_bytes());
+    assert_eq!(import.files, [("/private/tmp/fresh.txt".to_owned(), 1)]);
+    let target = decisions(&trace)[0].target.present().cloned().unwrap();
+    assert_eq!((target.inode, target.device), (0, 7), "only its folder is there");
+}
+
+/// The number over all events has no gap, so nothing is missing, however the numbers of a kind jump.
+#[test]
+fn where_no_event_is_missing_none_of_a_kind_is() {
+    let lines: Vec<String> = [(0, 40), (5, 41), (90, 42)]
+        .map(|(of_kind, of_all)| {
+            let line = changed(|line| {
+                line["seq_num"] = of_kind.into();
+                line["global_seq_num"] = of_all.into();
+            });
+            line.to_string()
+        })
+        .into();
+    let (import, trace) = import(lines.join("\n").as_bytes());
+    assert_eq!((import.missing(), import.types[0].sequence.gaps), (0, 0));
+    assert_eq!(add_up(&import, &trace).totals.lost, 0);
+}
+
+/// A file without an event is told of before anything is written.
+#[test]
+fn a_file_without_events_says_so() {
+    let nothing = |text: &str| Importer::begin(text.as_bytes(), &options()).unwrap().nothing();
+    assert_eq!(nothing(VERSION_11), None);
+    assert_eq!(nothing("").unwrap(), "recording.jsonl has 0 lines");
+    let other = nothing("\n{\"level\":\"info\"}\nhello\n").unwrap();
+    assert_eq!(
+        other,
+        "recording.jsonl has 3 lines, none of which is an event of eslogger; line 2 is damaged: no event_type"
+    );
+}
+
 #[test]
 fn damaged_lines_are_counted_with_number_and_reason_and_stop_nothing() {
     let mut lines: Vec<String> = VERSION_11.lines().map(str::to_owned).collect();

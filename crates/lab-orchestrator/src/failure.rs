@@ -12,6 +12,8 @@ use crate::lack::Lack;
 pub enum FailureKind {
     /// What was asked for cannot be done as asked.
     Usage,
+    /// A file holds nothing of what it should.
+    Data,
     /// A kernel interface is missing.
     BackendMissing,
     /// The lab itself is at fault.
@@ -30,8 +32,9 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// All kinds.
-    pub const ALL: [FailureKind; 8] = [
+    pub const ALL: [FailureKind; 9] = [
         FailureKind::Usage,
+        FailureKind::Data,
         FailureKind::BackendMissing,
         FailureKind::Bug,
         FailureKind::Output,
@@ -46,6 +49,7 @@ impl FailureKind {
     pub const fn exit_code(self) -> u8 {
         match self {
             FailureKind::Usage => 64,
+            FailureKind::Data => 65,
             FailureKind::BackendMissing => 69,
             FailureKind::Bug => 70,
             FailureKind::Product => 72,

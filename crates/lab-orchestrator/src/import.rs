@@ -20,7 +20,8 @@ use crate::{Failure, FailureKind, RunFolder, Runs, review::write_pages};
 /// without it, Apple silicon's is assumed, and the report says so.
 ///
 /// # Errors
-/// [`FailureKind::Output`] when the file cannot be read or the run's folder not be written. A damaged line is no error.
+/// [`FailureKind::Output`] when the file cannot be read or the run's folder not be written, [`FailureKind::Data`] when no
+/// line of it is an event; nothing is stored then. A damaged line among events is no error.
 pub fn import(
     file: &Path,
     runs: &Runs,
@@ -36,6 +37,11 @@ pub fn import(
     let importer =
         Importer::begin(BufReader::new(open_regular(file).map_err(|error| unread(&error))?), &options)
             .map_err(|error| unread(&error))?;
+    if let Some(nothing) = importer.nothing() {
+        let mend =
+            "`sudo eslogger exec open > events.jsonl` on a Mac makes such a file, one JSON object a line";
+        return Err(Failure::new(FailureKind::Data, nothing).mend(mend));
+    }
     let folder = RunFolder::create(runs, &format!("import-{}", plain(&name)))?;
     let path = folder.trace("eslogger");
     let failed = |error: io::Error| Failure::output(&format!("cannot write {}", path.display()), &error);

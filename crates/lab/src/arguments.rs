@@ -14,7 +14,7 @@ use lab_model::{BackendChoice, Kernel};
 use lab_sim::EsCache;
 
 const EXIT_CODES: &str = "Exit codes: 0 all expectations hold · 1 one failed · 2 unknown (too little evidence) · 64 wrong use · \
-65 bad lab file · 69 backend missing · 70 bug · 72 product under test missing or unfit · 74 output cannot be written · \
+65 bad lab file, or an import without an event · 69 backend missing · 70 bug · 72 product under test missing or unfit · 74 output cannot be written · \
 75 no free client slot · 77 missing privilege · 130 interrupted";
 
 /// Runs several copies of an Endpoint Security client together and shows what they do to each other.

@@ -151,7 +151,7 @@ struct RawProcess<'a> {
 }
 
 /// What an event's own part may name its file with: `file` (open), `target` (exec, close, unlink), `source`
-/// (rename, link), `destination` (create), `executable` (a process as a target), `existing_file`.
+/// (rename, link), `destination` (create), `executable` (a process as a target), `existing_file`, `new_path`.
 #[derive(Deserialize)]
 struct RawBody<'a> {
     #[serde(borrow)]
@@ -166,6 +166,17 @@ struct RawBody<'a> {
     executable: Raw<'a>,
     #[serde(borrow)]
     existing_file: Raw<'a>,
+    #[serde(borrow)]
+    new_path: Raw<'a>,
+}
+
+/// A file that is not there yet: its folder and its name (`es_event_create_t`, `new_path`).
+#[derive(Deserialize)]
+struct RawNewPath<'a> {
+    #[serde(borrow)]
+    dir: Raw<'a>,
+    #[serde(borrow)]
+    filename: Raw<'a>,
 }
 
 #[derive(Deserialize)]
@@ -296,10 +307,24 @@ fn event(raw: Raw<'_>) -> (Option<String>, Option<File>) {
         let direct = file_of(body.file).or_else(|| file_or_process(body.target));
         direct.or_else(|| file_of(body.source)).or_else(|| {
             let destination: RawBody<'_> = object(body.destination)?;
-            file_of(destination.existing_file)
+            file_of(destination.existing_file).or_else(|| new_file(destination.new_path))
         })
     });
     (Some(parts.name), file)
+}
+
+/// A file that does not exist yet, so that it has a path and no inode.
+fn new_file(raw: Raw<'_>) -> Option<File> {
+    let new: RawNewPath<'_> = object(raw)?;
+    let (dir, name) = (file_of(new.dir)?, text(new.filename)?);
+    let mut path = dir.path?;
+    if !path.ends_with('/') {
+        path.push('/');
+    }
+    path.push_str(&name);
+    let truncated = dir.truncated || path.len() > TEXT_BYTES_MAX;
+    path.truncate(path.floor_char_boundary(TEXT_BYTES_MAX));
+    Some(File { path: Some(path), truncated, inode: 0, device: dir.device })
 }
 
 fn file_or_process(raw: Raw<'_>) -> Option<File> {

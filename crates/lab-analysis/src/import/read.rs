@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead},
 };
 
-use lab_model::{Actor, Bounded, EventKind, Role, SubjectClass, Ticks, Timebase};
+use lab_model::{Actor, Bounded, EventKind, Role, SubjectClass, Ticks, Timebase, units::counted};
 use lab_trace::{DecisionBegin, Header, HostFacts, Identity, Loss, LossKind, Target};
 
 use super::{
@@ -13,7 +13,8 @@ use super::{
     lines::{Next, next_line},
     ranking::Ranking,
     recorder::Recorder,
-    summary::{DamagedLine, EventType, Import, Program, Sequence, Source, WallClock},
+    sequences::OfKind,
+    summary::{DamagedLine, EventType, Import, Program, Source, WallClock},
     timebase::APPLE_SILICON,
 };
 
@@ -56,7 +57,7 @@ pub struct Importer<R> {
     buffer: Vec<u8>,
     salt: u32,
     first: Option<Line>,
-    kinds: BTreeMap<EventKind, (String, u64, Sequence)>,
+    kinds: BTreeMap<EventKind, (String, u64, OfKind)>,
     programs: Ranking<ProgramKey, Program>,
     files: Ranking<String, ()>,
     extensions: Ranking<String, ()>,
@@ -95,6 +96,23 @@ impl<R: BufRead> Importer<R> {
         };
         importer.first = importer.next_event()?;
         Ok(importer)
+    }
+
+    /// Why there is nothing to import: no line is an event. `None` when there is one.
+    #[must_use]
+    pub fn nothing(&self) -> Option<String> {
+        if self.first.is_some() {
+            return None;
+        }
+        let found = &self.found;
+        let mut text = format!("{} has {}", found.source.name, counted(found.lines, "line"));
+        if found.lines > 0 {
+            text.push_str(", none of which is an event of eslogger");
+        }
+        if let Some(DamagedLine { line, reason, .. }) = found.damaged_first.first() {
+            text.push_str(&format!("; line {line} is damaged: {reason}"));
+        }
+        Some(text)
     }
 
     /// The header for the trace of these lines: one client that the lab did not build.
@@ -214,11 +232,13 @@ impl<R: BufRead> Importer<R> {
         }
         // Beyond the limit of kinds only hostile lines lie.
         let known = self.kinds.len() < KINDS_MAX || self.kinds.contains_key(&line.event);
+        let of_all = line.sequence_of_all.map(|number| self.found.of_all.observe(number, u64::MAX));
+        let missing_of_all = of_all.map(|_| self.found.of_all.missing);
         let of_kind = line.sequence.filter(|_| known).map_or(0, |number| {
-            let (.., sequence) = self.kinds.entry(line.event).or_default();
-            sequence.observe(number)
+            let (.., of_kind) = self.kinds.entry(line.event).or_default();
+            of_kind.observe(number, missing_of_all)
         });
-        line.sequence_of_all.map_or(of_kind, |number| self.found.of_all.observe(number))
+        of_all.unwrap_or(of_kind)
     }
 
     fn path(&mut self, path: &str, recorder: &mut impl Recorder) -> u32 {
@@ -304,7 +324,12 @@ impl<R: BufRead> Importer<R> {
         let mut found = self.found;
         let kinds = self.kinds.into_iter();
         found.types = kinds
-            .map(|(kind, (name, events, sequence))| EventType { code: kind.code(), name, events, sequence })
+            .map(|(kind, (name, events, OfKind { sequence, .. }))| EventType {
+                code: kind.code(),
+                name,
+                events,
+                sequence,
+            })
             .collect();
         found.types.sort_by_key(|kind| (std::cmp::Reverse(kind.events), kind.code));
         found.programs_known = self.programs.len() as u64;
