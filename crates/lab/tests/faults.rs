@@ -99,7 +99,7 @@ fn crash_and_return() {
 
 fn kill_and_return() {
     let clients = "  - { id: alpha }\n  - { id: bravo, restart: 100ms }\n";
-    let faults = "faults:\n  - stall: { on: bravo, at: 300ms, for: 10s }\n";
+    let faults = "faults:\n  - stall: { on: bravo, at: 300ms, for: 10s }\nexpect: [clients.bravo.deadline.misses == 1]\n";
     let report = good("kill", &noops(clients, 1500, faults));
     assert_eq!(ends(&report, 1), ["deadline kill", "clean"]);
     assert_eq!(report.clients[1].deadline_misses, 1);
@@ -132,7 +132,7 @@ fn short_stall() {
 }
 
 fn long_stall() {
-    let faults = "faults:\n  - stall: { on: bravo, at: 300ms, for: 3s }\n";
+    let faults = "faults:\n  - stall: { on: bravo, at: 300ms, for: 3s }\nexpect: [clients.bravo.deadline.misses == 1]\n";
     let report = good("long-stall", &noops(PAIR, 1200, faults));
     assert_eq!(ends(&report, 1), ["deadline kill"]);
     assert_eq!(approved(&report, 1, "rule") + approved(&report, 1, "dead-client"), 1200);
@@ -243,7 +243,8 @@ fn helper_stalled() {
     assert!((490..900).contains(&lasted(the_fault(&report, "stall"))));
     assert!(report.clients[0].latency_ns.max >= 400_000_000, "the client waited for it");
     assert_eq!(asked(&report), Asked { carried_out: 600, ..Asked::default() });
-    let report = good("helper-hangs", &helped("", &stall("3s")));
+    let report =
+        good("helper-hangs", &helped("", &(stall("3s") + "expect: [clients.alpha.deadline.misses == 1]\n")));
     assert_eq!(ends(&report, 0), ["deadline kill"]);
     // The storm ends when its last client is dead.
     approved_at_opens(&report, report.storm.root_ops, 1);
