@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests make the traces that they read")]
 
 use lab_analysis::findings::{Findings, Judgement, RunWord};
-use lab_model::{Comparison, Decimal, Expectation, Expected, Lab, Span};
+use lab_model::{Comparison, Decimal, Expectation, Expected, FaultAction, Lab, PlannedFault, Span};
 use lab_sim::{Kernel, Options, TraceFile};
 use lab_testing::{labs, simulated};
 
@@ -71,4 +71,42 @@ fn a_trace_that_is_cut_off_anywhere_is_not_whole() {
             assert_ne!(findings.judgement(), Judgement::Good, "{name}");
         }
     }
+}
+
+/// A lab of a seed: settings as a swarm draws them, with or without a client that stands still past its deadline.
+fn drawn(seed: u64) -> Lab {
+    let mut lab = lab_sim::swarm(&labs::lab(3, &labs::scanner(), 10), seed);
+    // What feeds itself would go on for as long as it may.
+    (lab.phases.storm, lab.phases.drain) = (Span::from_millis(20), Span::from_millis(5));
+    lab.deadline = Span::from_millis(5);
+    if seed.is_multiple_of(2) {
+        let stalled = FaultAction::Stall { span: Span::from_nanos(3 * lab.deadline.nanos()) };
+        lab.faults = vec![PlannedFault { on: "c1".into(), at: Span::from_nanos(10_000), action: stalled }];
+    }
+    lab
+}
+
+/// Nobody has to expect what must not be: a missed deadline fails a run that says nothing of it.
+#[test]
+fn no_run_with_a_miss_is_good_unless_its_lab_speaks_of_it() {
+    let mut with_misses = 0;
+    for seed in 1..=40 {
+        let mut lab = drawn(seed);
+        let (_, findings) = simulated::analysed(&lab, Kernel::Fanotify);
+        let missed: u64 = findings.clients.iter().map(|client| client.deadline_misses).sum();
+        if missed == 0 {
+            continue;
+        }
+        with_misses += 1;
+        assert_eq!(findings.judgement(), Judgement::Failed, "seed {seed}: {missed} missed");
+        lab.expect = vec![Expectation {
+            text: "deadline.misses >= 1".into(),
+            comparison: Comparison::AtLeast,
+            value: Expected::Number(Decimal::from(1)),
+            ..none_of("deadline.misses")
+        }];
+        let (_, said) = simulated::analysed(&lab, Kernel::Fanotify);
+        assert!(!held(&said).contains(&Some(false)), "seed {seed}: {:?}", said.expectations);
+    }
+    assert!((10..40).contains(&with_misses), "{with_misses} of 40 missed a deadline");
 }
