@@ -201,7 +201,7 @@ impl EventKind {
     }
 
     /// All kinds that have a row.
-    fn known() -> impl Iterator<Item = EventKind> {
+    pub fn known() -> impl Iterator<Item = EventKind> {
         let auth = AuthEvent::ALL.iter().copied().map(EventKind::Auth);
         auth.chain(NotifyEvent::ALL.iter().copied().map(EventKind::Notify))
     }

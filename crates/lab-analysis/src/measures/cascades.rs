@@ -3,7 +3,7 @@
 use lab_model::Bounded;
 
 use crate::{
-    findings::{CascadeTree, Cascades, Findings},
+    findings::{CascadeTree, Cascades, Findings, WhyShown},
     measures::{
         Closing, Measure,
         latency::{Times, Whole},
@@ -91,14 +91,19 @@ impl Kept {
 
 impl Tally {
     fn section(&self, closing: &Closing<'_>) -> Cascades {
-        let candidates = [("largest", &self.largest), ("deepest", &self.deepest), ("longest", &self.longest)];
+        let none = WhyShown::default();
+        let candidates = [
+            (WhyShown { largest: true, ..none }, &self.largest),
+            (WhyShown { deepest: true, ..none }, &self.deepest),
+            (WhyShown { longest: true, ..none }, &self.longest),
+        ];
         // One cascade is often several of these; it is shown once.
-        let mut kept: Vec<(String, &Kept)> = Vec::new();
+        let mut kept: Vec<(WhyShown, &Kept)> = Vec::new();
         for (why, candidate) in candidates {
             let Some(candidate) = candidate else { continue };
             match kept.iter_mut().find(|(_, other)| other.serial == candidate.serial) {
-                Some((reasons, _)) => reasons.push_str(&format!(", {why}")),
-                None => kept.push((why.to_owned(), candidate)),
+                Some((reasons, _)) => *reasons = reasons.and(why),
+                None => kept.push((why, candidate)),
             }
         }
         Cascades {
@@ -107,7 +112,7 @@ impl Tally {
             depth: self.depth.summary(),
             size: self.size.summary(),
             duration_ns: self.duration.summary(),
-            worst: kept.iter().map(|(why, kept)| closing.show.tree(why, kept)).collect(),
+            worst: kept.into_iter().map(|(why, kept)| closing.show.tree(why, kept)).collect(),
             flame: closing.show.flame.frames(|client| closing.client(client)),
         }
     }

@@ -105,7 +105,7 @@ impl Outside {
     fn section(&self, products: Vec<Product>, seed: u64, name: &impl Fn(usize) -> String) -> Found {
         let unaccounted = PHASES.iter().zip(&self.sides).filter(|(_, side)| side.whole.count() > 0);
         let unaccounted = unaccounted.map(|(phase, side)| Unaccounted {
-            phase: phase.name().into(),
+            phase: *phase,
             time_ns: side.whole.summary(),
             share: (side.operations_ns > 0).then(|| side.gaps_ns as f64 / side.operations_ns as f64),
         });

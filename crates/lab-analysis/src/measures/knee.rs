@@ -9,7 +9,7 @@ use lab_model::{
 use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
 
 use crate::{
-    findings::{Findings, Knee as Found, KneeStep},
+    findings::{Findings, Knee as Found, KneeStep, LoadWord},
     measures::{
         Closing, Measure,
         latency::{Times, Used},
@@ -37,7 +37,7 @@ struct Step {
 #[derive(Clone, Debug)]
 pub(crate) struct KneeTally {
     knee: Knee,
-    load: &'static str,
+    load: LoadWord,
     hold: Vec<Expectation>,
     /// The driver's workers that belong to the load.
     workers: Range<u16>,
@@ -66,7 +66,7 @@ impl KneeTally {
             .min()?;
         Some(KneeTally {
             knee,
-            load: load.kind.name(),
+            load: LoadWord::from(&load.kind),
             hold: lab.hold.clone(),
             workers,
             began,

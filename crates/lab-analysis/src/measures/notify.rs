@@ -78,7 +78,7 @@ impl NotifyTally {
         by_author.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         Some(NotifySummary {
             notices: self.notices,
-            by_event: events.map(|(event, count)| (event.word().to_owned(), count)).collect(),
+            by_event: events.map(|(event, count)| ((*event).into(), count)).collect(),
             mixed: self.mixed,
             by_author,
             opens: wanted(opens, opens.operations),

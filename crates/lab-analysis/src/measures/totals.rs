@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lab_model::{Approval, Bounded, PhaseKind, Verdict};
 
 use crate::{
-    findings::{Findings, Totals},
+    findings::{ApprovalWay, Findings, Totals, Word},
     measures::{Closing, Measure},
     pass::facts::{BegunOperation, Noticed, ReadDecision, Scope},
     verdict::expect::Measured,
@@ -101,9 +101,9 @@ impl Measure for Counts {
 }
 
 /// Approvals by name, without those that did not occur.
-pub(crate) fn by_approval(counts: &[u64; Approval::ALL.len()]) -> BTreeMap<String, u64> {
-    let named = Approval::ALL.iter().zip(counts).filter(|&(_, &count)| count > 0);
-    named.map(|(approval, &count)| (approval.name().to_owned(), count)).collect()
+pub(crate) fn by_approval(counts: &[u64; Approval::ALL.len()]) -> BTreeMap<Word<ApprovalWay>, u64> {
+    let named = Approval::ALL.into_iter().zip(counts).filter(|&(_, &count)| count > 0);
+    named.map(|(approval, &count)| (approval.into(), count)).collect()
 }
 
 impl Sums {

@@ -163,7 +163,7 @@ impl Measure for Unseen {
     }
 }
 
-fn phases(timeline: &Timeline, gap: &Range<u64>) -> Vec<String> {
+fn phases(timeline: &Timeline, gap: &Range<u64>) -> Vec<PhaseKind> {
     let mut touched: Vec<PhaseKind> = Vec::new();
     for phase in &timeline.phases {
         let touches = phase.began < gap.end && phase.ended.is_none_or(|ended| ended > gap.start);
@@ -171,7 +171,7 @@ fn phases(timeline: &Timeline, gap: &Range<u64>) -> Vec<String> {
             touched.push(phase.kind);
         }
     }
-    touched.into_iter().map(|kind| kind.name().to_owned()).collect()
+    touched
 }
 
 /// In one sentence: how long nobody watched, when, and what that means.
@@ -183,8 +183,8 @@ pub(crate) fn sentence(unwatched: &Unwatched, deadline_ns: u64) -> String {
     let longest = unwatched.gaps.iter().max_by_key(|gap| gap.lasted_ns);
     let when = longest.map(|gap| {
         let which = if unwatched.times == 1 { "" } else { "the longest " };
-        let phases =
-            if gap.phases.is_empty() { String::new() } else { format!(" ({})", gap.phases.join(", ")) };
+        let phases: Vec<&str> = gap.phases.iter().map(|phase| phase.name()).collect();
+        let phases = if phases.is_empty() { String::new() } else { format!(" ({})", phases.join(", ")) };
         let length =
             if unwatched.times == 1 { String::new() } else { format!("of {} ", time(gap.lasted_ns)) };
         format!(", {which}{length}from {} on{phases}", time(gap.began_ns))

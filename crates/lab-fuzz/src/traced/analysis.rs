@@ -17,7 +17,7 @@ pub(crate) fn analysed(bytes: &mut Bytes<'_>, then: impl FnOnce(&[Trace<'_>], &F
     let mut findings = analyse(&readable, &context);
     if backend == BackendChoice::Auto {
         // A report.json of another version may say anything.
-        findings.backend = "<script>alert(1)</script>".to_owned();
+        findings.backend = "<script>alert(1)</script>".into();
     }
     sums_hold(&findings);
     then(&readable, &findings);
