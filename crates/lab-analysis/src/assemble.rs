@@ -3,10 +3,9 @@
 use lab_model::{BackendChoice, Kernel, Lab, Role};
 use lab_trace::{FaultKind, Trace};
 
-pub(crate) use self::observed::Losses;
 use crate::{
     findings::{CycleEnd, Findings, Machine, Outcome, SCHEMA, WaitCycle},
-    measures::Closing,
+    measure::Closing,
     participants::{
         admission::{Admitted, admit},
         processes::Processes,

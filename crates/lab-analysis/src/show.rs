@@ -5,14 +5,10 @@ use lab_trace::{Decision, Entry, Operation, Record, RecordPart, Target, Trace};
 
 use crate::{
     findings::{ApprovalWay, Call, CascadeNode, CascadeNodeKind, CascadeTree, WhyShown, Word},
-    measures::{
-        cascades::Kept,
-        latency::headroom,
-        ledger::{Ranked, Step},
-    },
+    measures::latency::headroom,
     participants::roster::Roster,
     pass::{
-        cascade::Node,
+        cascade::{Kept, Node},
         flame::Flame,
         merge::{Merge, Side},
         slots::Table,
@@ -25,6 +21,23 @@ const TREE_NODES_MAX: usize = 200;
 
 /// The pieces of one path that are put together.
 const PIECES_MAX: u64 = 64;
+
+/// A record that is shown: its trace, its place there, and whether it is a decision.
+pub(crate) type Step = (u16, u64, bool);
+
+/// A decision in a ranking; all else about it is read from its record.
+#[derive(Clone, Debug)]
+pub(crate) struct Ranked {
+    pub(crate) score: f64,
+    pub(crate) trace: u16,
+    pub(crate) record: u64,
+    /// From the root operation to the decision; the middle of a long one is left out.
+    pub(crate) chain: Vec<Step>,
+    pub(crate) chain_cut: bool,
+    pub(crate) inflicted: u64,
+    /// Its cascade's serial number and its node there.
+    pub(crate) node: Option<(u64, u32)>,
+}
 
 /// All that is needed to show a record.
 pub(crate) struct Show<'a> {

@@ -8,20 +8,10 @@ use lab_model::{
 use super::Assembly;
 use crate::{
     findings::{ColumnKind, Findings},
+    measure::Losses,
     measures::unwatched::sentence,
     pass::merge::WINDOW,
 };
-
-/// What is missing from the traces.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Losses {
-    /// Records that did not fit, events that the kernel dropped, damaged places.
-    pub(crate) lost: u64,
-    /// Places with damage, damaged parts of records and cut tails included.
-    pub(crate) damaged: u64,
-    /// By client.
-    pub(crate) by_client: Vec<u64>,
-}
 
 impl Assembly<'_> {
     pub(super) fn losses(&self) -> Losses {

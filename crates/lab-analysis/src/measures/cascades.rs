@@ -4,28 +4,13 @@ use lab_model::Bounded;
 
 use crate::{
     findings::{CascadeTree, Cascades, Findings, WhyShown},
-    measures::{
-        Closing, Measure,
-        latency::{Times, Whole},
-    },
+    measure::{Closing, Measure, Measured},
+    measures::latency::{Times, Whole},
     pass::{
-        cascade::{Cascade, Node},
+        cascade::{Cascade, Kept},
         facts::{ClosedCascade, Scope},
     },
-    verdict::expect::Measured,
 };
-
-/// A cascade that is kept to be shown.
-#[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    pub(crate) serial: u64,
-    pub(crate) size: u64,
-    pub(crate) depth: u64,
-    pub(crate) duration: u64,
-    pub(crate) began: u64,
-    pub(crate) total_nodes: u64,
-    pub(crate) nodes: Vec<Node>,
-}
 
 /// What the storm's cascades came to.
 #[derive(Clone, Debug, Default)]
@@ -71,20 +56,6 @@ impl Tally {
         }
         if beats(&self.longest, |kept| kept.duration, duration) {
             self.longest = Some(Kept::of(cascade));
-        }
-    }
-}
-
-impl Kept {
-    fn of(cascade: &Cascade) -> Kept {
-        Kept {
-            serial: cascade.serial,
-            size: cascade.decisions,
-            depth: cascade.depth,
-            duration: cascade.last.saturating_sub(cascade.began),
-            began: cascade.began,
-            total_nodes: cascade.decisions.saturating_add(cascade.operations),
-            nodes: cascade.nodes.clone(),
         }
     }
 }

@@ -16,13 +16,13 @@ use lab_model::{Bounded, OperationKind, PhaseKind, Total};
 
 use crate::{
     findings::{Denials, Findings, Gap, Outside as Found, Product, TimeInterval, Unaccounted},
-    measures::{Closing, Measure, gain::Draw, latency::Times},
+    measure::{Closing, Measure, Measured},
+    measures::{gain::Draw, latency::Times},
     participants::timeline::Timeline,
     pass::{
         facts::{EndedOperation, Ending, ReadDecision, Scope, bit},
         slots::{NEVER, Op},
     },
-    verdict::expect::Measured,
 };
 
 /// The equal parts of a phase whose medians are resampled.

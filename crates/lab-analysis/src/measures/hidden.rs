@@ -11,7 +11,7 @@ use lab_model::{Approval, AuthEvent, Behavior, Bounded, Cache, Lab, OperationKin
 
 use crate::{
     findings::{ApprovalWay, Approvals, Findings, Word},
-    measures::{Closing, Measure},
+    measure::{Closing, Measure, Measured},
     participants::{
         behavior_periods::{BehaviorPeriod, limited, regimes},
         lives::{Lives, Presence},
@@ -21,7 +21,6 @@ use crate::{
         facts::{Answered, AskedAs, EndedOperation, Ending, ReadDecision, Scope},
         slots::Table,
     },
-    verdict::expect::Measured,
 };
 
 /// The kept answers that are remembered for each client.

@@ -10,13 +10,10 @@ use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
 
 use crate::{
     findings::{Findings, Knee as Found, KneeStep, LoadWord},
-    measures::{
-        Closing, Measure,
-        latency::{Times, Used},
-    },
+    measure::{self, Closing, Measure, Measured, holds},
+    measures::latency::{Times, Used},
     participants::timeline::Timeline,
     pass::facts::{BegunOperation, ReadDecision, Scope},
-    verdict::expect::{self, Measured, holds},
 };
 
 /// A step that achieves less than this share of its rate has not kept up with it.
@@ -192,8 +189,8 @@ impl Measure for Option<KneeTally> {
 fn measured(step: &KneeStep, metric: &str) -> Option<Measured> {
     let parts: Vec<&str> = metric.split('.').collect();
     Some(match parts[..] {
-        ["op_latency", "storm", which] => Measured::Time(expect::latency(&step.op_latency_ns, which)?),
-        ["headroom", which] => Measured::Number(expect::headroom(&step.headroom, which)?),
+        ["op_latency", "storm", which] => Measured::Time(measure::latency(&step.op_latency_ns, which)?),
+        ["headroom", which] => Measured::Number(measure::headroom(&step.headroom, which)?),
         ["deadline", "misses"] => Measured::Count(step.deadline_misses),
         _ => return None,
     })

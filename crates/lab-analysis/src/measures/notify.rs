@@ -4,7 +4,8 @@ use lab_model::{Bounded, Lab, NotifyEvent, Total};
 
 use crate::{
     findings::{Findings, NotifySummary},
-    measures::{Closing, Measure, latency::Times},
+    measure::{Closing, Measure},
+    measures::latency::Times,
     pass::{
         facts::{BegunOperation, Noticeable, Noticed, ReadDecision, Scope, bit},
         merge::Side,

@@ -6,7 +6,8 @@ use lab_model::{Bounded, OperationKind};
 
 use crate::{
     findings::{Findings, Pipeline, SlowOperation, Stage},
-    measures::{Closing, Measure, latency::Times},
+    measure::{Closing, Measure},
+    measures::latency::Times,
     pass::{
         facts::{EndedOperation, Ending, Scope},
         slots::{Asked, NEVER, Op},

@@ -10,12 +10,12 @@ use lab_trace::DecisionBegin;
 
 use crate::{
     findings::{AfterDeny, Approvals, DeadlineLength, DeliveryOrder, Findings, KeptAnswers, KernelRules},
-    measures::{Closing, Measure, latency::Used},
+    measure::{Closing, Measure, Measured, headroom},
+    measures::latency::Used,
     pass::{
         facts::{EndedOperation, Ending, ReadDecision, Scope},
         slots::{NEVER, Op},
     },
-    verdict::expect::{Measured, headroom},
 };
 
 /// Two clients tell how they were asked when the shorter of their holds is at least this part of the operation.

@@ -6,9 +6,8 @@ use lab_model::{Approval, Bounded, PhaseKind, Verdict};
 
 use crate::{
     findings::{ApprovalWay, Findings, Totals, Word},
-    measures::{Closing, Measure},
+    measure::{Closing, Measure, Measured},
     pass::facts::{BegunOperation, Noticed, ReadDecision, Scope},
-    verdict::expect::Measured,
 };
 
 #[derive(Clone, Debug, Default)]

@@ -4,7 +4,7 @@ use lab_model::{PhaseKind, Role};
 use lab_trace::{Entry, ProcessMarkKind, Record, Trace};
 
 use crate::{
-    measures::unwatched::Gaps,
+    participants::gaps::Gaps,
     participants::{
         marks::{EndAt, FaultAt},
         products::Products,
