@@ -58,8 +58,12 @@ impl Assembly<'_> {
             );
         }
         let told = || findings.clients.iter().filter_map(|client| client.told.as_ref());
-        let on_fanotify = self.context.backend == BackendChoice::Live(Kernel::Fanotify);
-        if on_fanotify && told().next().is_some() {
+        let live = match self.context.backend {
+            BackendChoice::Live(kernel) => Some(kernel),
+            BackendChoice::Auto | BackendChoice::Simulated => None,
+        };
+        let merges = live.is_some_and(Kernel::merges_notices);
+        if merges && told().next().is_some() {
             notes.push(
                 "fanotify merges the NOTIFY events of one thread on one file while they lie unread, and does not say how \
                  many: a client's notices are a lower bound of what happened."
@@ -77,7 +81,7 @@ impl Assembly<'_> {
                 )
             ));
         }
-        if on_fanotify {
+        if live.is_some_and(|kernel| !kernel.names_programs()) {
             notes.push(
                 "fanotify gives no kernel time: how long an event lay in the kernel's queue before it was read is not \
                  known by itself; it is part of the operation's time."

@@ -66,7 +66,7 @@ fn decide(lab: &Lab, arguments: &Up) -> Result<Backend, ExitError> {
         BackendChoice::Live(KERNEL) => Ok(Backend::live(KERNEL)),
         BackendChoice::Live(other) => {
             let mend = format!("use --backend sim --rules {}", other.name());
-            Err(Failure::new(FailureKind::BackendMissing, whose(other)).mend(mend).into())
+            Err(Failure::new(FailureKind::BackendMissing, other.whose()).mend(mend).into())
         }
         BackendChoice::Auto => Ok(match live_works(LiveOptions::from(arguments).consent) {
             Ok(()) => {
@@ -78,14 +78,6 @@ fn decide(lab: &Lab, arguments: &Up) -> Result<Backend, ExitError> {
                 Backend::simulated(rules)
             }
         }),
-    }
-}
-
-/// Which system has such a kernel.
-const fn whose(kernel: Kernel) -> &'static str {
-    match kernel {
-        Kernel::Fanotify => "fanotify is Linux's",
-        Kernel::EndpointSecurity => "Endpoint Security is macOS's",
     }
 }
 
@@ -142,7 +134,7 @@ pub(super) fn live(
         terminal: std::io::stderr().is_terminal(),
         clients_are: ClientsAre::here(manner.stand_in.clone(), &places.trusted)?,
         // Nothing but a Mac looks at a signature.
-        signing: (KERNEL == Kernel::EndpointSecurity).then_some(&signing),
+        signing: KERNEL.installs_clients().then_some(&signing),
     };
     // Before the lab keeps the machine busy.
     let seen = machine::sheet(lab.clients.len(), &machine::examine(lab.clients.len(), Some(lab)));
