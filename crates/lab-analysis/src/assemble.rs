@@ -3,10 +3,9 @@
 use lab_model::{BackendChoice, Kernel, Lab, Role};
 use lab_trace::{FaultKind, Trace};
 
-pub(crate) use self::observed::Losses;
 use crate::{
     findings::{CycleEnd, Findings, Machine, Outcome, SCHEMA, WaitCycle},
-    measures::Closing,
+    measure::Closing,
     participants::{
         admission::{Admitted, admit},
         processes::Processes,
@@ -53,9 +52,10 @@ pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
     let kernel =
         context.backend.rules_of_run(traces.iter().map(|trace| trace.header.identity.host.kernel.as_str()));
     // Endpoint Security says with each event which process acts; fanotify names no process of a thread.
-    let processes = match kernel {
-        Some(Kernel::EndpointSecurity) => Processes::new(traces, &context.lab.external),
-        Some(Kernel::Fanotify) | None => Processes::default(),
+    let processes = if kernel.is_some_and(Kernel::names_programs) {
+        Processes::new(traces, &context.lab.external)
+    } else {
+        Processes::default()
     };
     let scope = Scope {
         lab: context.lab,
@@ -63,7 +63,7 @@ pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
         timeline: &timeline,
         traces,
         processes: &processes,
-        own_events: kernel != Some(Kernel::EndpointSecurity),
+        own_events: kernel.is_none_or(Kernel::asks_about_own_events),
     };
     let mut engine = Engine::new(scope);
     engine.run(&mut merge);

@@ -7,15 +7,18 @@ mod causes;
 mod client;
 mod ends;
 mod external;
+mod fault;
 mod load;
 mod rules;
 mod state;
 mod unwatched;
+mod ways;
+mod word;
 mod words;
 
 use std::collections::BTreeMap;
 
-use lab_model::PhaseKind;
+use lab_model::{OperationKind, PhaseKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,13 +29,19 @@ pub use client::{
     Approvals, Avoidable, Blame, Call, Client, Headroom, Inflicted, Leg, Life, NotifySummary, Peer,
     RequestTimes, Requests,
 };
-pub use ends::UnplannedEnd;
+pub use ends::{ProcessEnd, ProductEnd, UnplannedEnd};
 pub use external::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
+pub use fault::{FaultMark, FaultMarkKind};
 pub use load::{Knee, KneeStep, Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
 pub use rules::{DeadlineLength, KernelRules};
 pub use state::{Judgement, RunState, RunWord, StateReason};
 pub use unwatched::{Unwatched, UnwatchedGap};
-pub use words::{AfterDeny, ColumnKind, CycleEnd, DeliveryOrder, KeptAnswers, ReportSection, Weight};
+pub use ways::{ApprovalWay, LoadWord, ReportBackend, WhyShown};
+pub use word::{Vocabulary, Word};
+pub use words::{
+    AfterDeny, BlameKind, CascadeNodeKind, ColumnKind, CycleEnd, DeliveryOrder, GroupClass, KeptAnswers,
+    Mitigation, ReportSection, Weight,
+};
 
 /// The version of this structure. A reader refuses a higher one.
 pub const SCHEMA: u32 = 1;
@@ -58,7 +67,7 @@ pub struct Findings {
     pub replay: String,
     /// The kernel it ran on: `fanotify`, `endpoint-security` or `sim`; `eslogger` for an import, in which a decision
     /// stands for an event that was told.
-    pub backend: String,
+    pub backend: Word<ReportBackend>,
     /// The seed.
     pub seed: u64,
     /// The deadline the clients had, in nanoseconds.
@@ -322,7 +331,7 @@ pub struct Totals {
     /// Decisions answered with a denial.
     pub denied: u64,
     /// Answered decisions by how they came about (`rule`, `own-process`, `peer`, ...); zero counts are left out.
-    pub by_approval: BTreeMap<String, u64>,
+    pub by_approval: BTreeMap<Word<ApprovalWay>, u64>,
     /// Records that did not fit a trace or were damaged.
     pub lost: u64,
     /// Places in a trace that hold damage.
@@ -374,7 +383,7 @@ pub struct Stage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlowOperation {
     /// `open` or `exec`.
-    pub kind: String,
+    pub kind: Word<OperationKind>,
     /// The target relative to the arena; `null` when unknown.
     pub path: Option<String>,
     /// When it began, from the run's origin.
@@ -417,28 +426,6 @@ pub struct Drain {
     pub in_flight: u64,
     /// Whether it fell quiet before the drain ended.
     pub quiet: bool,
-}
-
-/// Something that was done to a lab process, by the lab file's plan or by the run itself (a deadline kill, an
-/// interruption). Instants in nanoseconds from the run's origin.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct FaultMark {
-    /// When, from the run's origin.
-    pub at_ns: u64,
-    /// When it was over, from the run's origin; `null` for what was over at once or lasted to the end.
-    #[serde(default)]
-    pub until_ns: Option<u64>,
-    /// What: `deadline kill`, `run too long`, `interrupted`, ..., or a planned fault's word in lab files, such as
-    /// `stall`.
-    pub kind: String,
-    /// On whom.
-    pub actor: String,
-    /// A planned fault's numbers, such as `by 5ms`; else empty.
-    #[serde(default)]
-    pub detail: String,
-    /// Whether the lab file planned it.
-    #[serde(default)]
-    pub planned: bool,
 }
 
 /// Rates, queues and headroom over time, in at most 240 equal buckets over the whole run. Every list has one entry a

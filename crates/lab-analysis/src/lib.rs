@@ -12,6 +12,7 @@ mod assemble;
 pub mod compare;
 pub mod findings;
 pub mod import;
+mod measure;
 mod measures;
 mod participants;
 mod pass;
@@ -19,7 +20,8 @@ mod show;
 mod verdict;
 
 pub use assemble::{Context, analyse};
+pub use measure::Measured;
 pub use measures::{Listed, MEASURES, Page};
 pub use participants::admission::{Admitted, admit};
-pub use verdict::expect::{Measured, VERDICT, metric, metric_of, metric_paths};
+pub use verdict::expect::{VERDICT, metric, metric_of, metric_paths};
 pub use verdict::live;

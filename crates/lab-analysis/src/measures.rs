@@ -1,6 +1,7 @@
 //! What is measured on the way: each measure listens to the facts of the pass and fills its own part of the findings.
 //!
-//! A new measure is a file here, a line in the list below, and its field in [`Findings`].
+//! A new measure is a file here that implements [`Measure`], a line in the list below, and its field in [`Findings`].
+//! No measure imports this list.
 
 pub(crate) mod cascades;
 pub(crate) mod drain;
@@ -22,78 +23,13 @@ pub(crate) mod trees;
 pub(crate) mod unwatched;
 
 use crate::{
-    assemble::Losses,
     findings::Findings,
+    measure::{Closing, Measure, Measured},
     pass::facts::{
         Answered, BegunOperation, ClosedCascade, EndedOperation, Noticeable, Noticed, OrphanedOperation,
         ReadDecision, Scope,
     },
-    show::Show,
-    verdict::expect::Measured,
 };
-
-/// What a measure may know when the pass is over.
-#[derive(Clone, Copy)]
-pub(crate) struct Closing<'a> {
-    pub(crate) scope: Scope<'a>,
-    pub(crate) show: &'a Show<'a>,
-    pub(crate) losses: &'a Losses,
-}
-
-impl Closing<'_> {
-    /// A client's ID.
-    pub(crate) fn client(&self, client: u16) -> String {
-        self.scope.roster.clients[usize::from(client)].id.clone()
-    }
-
-    /// Nanoseconds from the run's origin.
-    pub(crate) fn since(&self, at: u64) -> u64 {
-        at.saturating_sub(self.scope.timeline.origin)
-    }
-}
-
-/// Something that is counted or measured while the pass goes over a run.
-///
-/// The pass says each fact once, in the order of time, to all measures; none of them sees another.
-pub(crate) trait Measure: Sized {
-    /// Begins, before the first record.
-    fn of(scope: &Scope<'_>) -> Self;
-
-    /// An operation has begun.
-    fn operation_begun(&mut self, _: &BegunOperation<'_>, _: &Scope<'_>) {}
-
-    /// An exec goes on without the process that made it.
-    fn operation_orphaned(&mut self, _: &OrphanedOperation, _: &Scope<'_>) {}
-
-    /// An operation is over.
-    fn operation_ended(&mut self, _: &EndedOperation<'_>, _: &Scope<'_>) {}
-
-    /// A decision was read.
-    fn decision_read(&mut self, _: &ReadDecision<'_>, _: &Scope<'_>) {}
-
-    /// A decision was answered, or will not be any more.
-    fn decision_answered(&mut self, _: &Answered<'_>, _: &Scope<'_>) {}
-
-    /// A notice was read.
-    fn noticed(&mut self, _: &Noticed<'_>, _: &Scope<'_>) {}
-
-    /// Nobody will be told of an operation any more.
-    fn notices_over(&mut self, _: &Noticeable, _: &Scope<'_>) {}
-
-    /// Nothing in a cascade is open any more.
-    fn cascade_closed(&mut self, _: &ClosedCascade<'_>, _: &Scope<'_>) {}
-
-    /// The drain is over: what is open now is in flight.
-    fn drain_over(&mut self, _: &Scope<'_>) {}
-
-    /// Fills its own fields of the findings, and no others. It may read those of the measures above it in the list.
-    fn finish(&self, closing: &Closing<'_>, findings: &mut Findings);
-
-    /// Looks up a metric of its own by the parts of its dotted path.
-    fn metric(_: &Findings, _: &[&str]) -> Option<Measured> {
-        None
-    }
-}
 
 /// Where a measure is shown on the pages of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

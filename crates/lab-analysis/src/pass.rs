@@ -5,4 +5,5 @@ pub(crate) mod facts;
 pub(crate) mod flame;
 pub(crate) mod join;
 pub(crate) mod merge;
+pub(crate) mod requests;
 pub(crate) mod slots;

@@ -1,19 +1,14 @@
 //! Turns places in traces back into what a person reads: paths, chains, trees, evidence.
 
-use lab_model::{Approval, NotifyEvent, OperationKind, units::count};
+use lab_model::{NotifyEvent, OperationKind, units::count};
 use lab_trace::{Decision, Entry, Operation, Record, RecordPart, Target, Trace};
 
 use crate::{
-    findings::{Call, CascadeNode, CascadeTree},
-    measures::{
-        cascades::Kept,
-        latency::headroom,
-        ledger::{Ranked, Step},
-        pipeline::kind_name,
-    },
+    findings::{ApprovalWay, Call, CascadeNode, CascadeNodeKind, CascadeTree, WhyShown, Word},
+    measures::latency::headroom,
     participants::roster::Roster,
     pass::{
-        cascade::Node,
+        cascade::{Kept, Node},
         flame::Flame,
         merge::{Merge, Side},
         slots::Table,
@@ -26,6 +21,23 @@ const TREE_NODES_MAX: usize = 200;
 
 /// The pieces of one path that are put together.
 const PIECES_MAX: u64 = 64;
+
+/// A record that is shown: its trace, its place there, and whether it is a decision.
+pub(crate) type Step = (u16, u64, bool);
+
+/// A decision in a ranking; all else about it is read from its record.
+#[derive(Clone, Debug)]
+pub(crate) struct Ranked {
+    pub(crate) score: f64,
+    pub(crate) trace: u16,
+    pub(crate) record: u64,
+    /// From the root operation to the decision; the middle of a long one is left out.
+    pub(crate) chain: Vec<Step>,
+    pub(crate) chain_cut: bool,
+    pub(crate) inflicted: u64,
+    /// Its cascade's serial number and its node there.
+    pub(crate) node: Option<(u64, u32)>,
+}
 
 /// All that is needed to show a record.
 pub(crate) struct Show<'a> {
@@ -127,7 +139,7 @@ impl Show<'_> {
             Some(Record::Notice(_)) => return format!("{name} is told"),
             _ => return format!("{name} operation"),
         };
-        let kind = kind_name(operation.begin.kind);
+        let kind = operation.begin.kind.name();
         match self.target(trace, &operation.target) {
             Some(path) => format!("{name} {kind} {path}"),
             None => format!("{name} {kind}"),
@@ -152,14 +164,14 @@ impl Show<'_> {
             took_ns: took,
             headroom: took.zip(budget).map(|(took, budget)| headroom(took, budget)),
             path: self.target(ranked.trace, &decision.target),
-            approval: approval(&decision).into(),
+            approval: approval(&decision),
             chain,
             inflicted: ranked.inflicted,
         })
     }
 
     /// A kept cascade as a tree, depth first.
-    pub(crate) fn tree(&self, why: &str, kept: &Kept) -> CascadeTree {
+    pub(crate) fn tree(&self, why: WhyShown, kept: &Kept) -> CascadeTree {
         let mut children: Vec<Vec<usize>> = vec![Vec::new(); kept.nodes.len()];
         for (place, node) in kept.nodes.iter().enumerate().skip(1) {
             if let Some(siblings) = children.get_mut(node.parent as usize) {
@@ -186,7 +198,7 @@ impl Show<'_> {
     fn node(&self, node: &Node, level: u32, origin: u64) -> CascadeNode {
         let mut shown = CascadeNode {
             level,
-            kind: if node.decision { "decision" } else { "operation" }.into(),
+            kind: if node.decision { CascadeNodeKind::Decision } else { CascadeNodeKind::Operation }.into(),
             actor: self.name(node.trace).to_owned(),
             path: None,
             began_ns: 0,
@@ -205,7 +217,7 @@ impl Show<'_> {
             }
             Some(Record::Operation(operation)) => {
                 let started = nanoseconds(operation.begin.started.0);
-                shown.kind = kind_name(operation.begin.kind).into();
+                shown.kind = CascadeNodeKind::from(operation.begin.kind).into();
                 shown.began_ns = started.saturating_sub(origin);
                 let end = operation.end.present();
                 shown.took_ns = end.map(|end| nanoseconds(end.ended.0).saturating_sub(started));
@@ -213,7 +225,7 @@ impl Show<'_> {
                 shown.note = operation_note(&operation);
             }
             Some(Record::Notice(notice)) => {
-                shown.kind = "notice".into();
+                shown.kind = CascadeNodeKind::Notice.into();
                 shown.began_ns = nanoseconds(notice.read.0).saturating_sub(origin);
                 let file = |target: Target| self.file(node.trace, target.path, (target.inode, target.device));
                 shown.path = notice.target.and_then(file);
@@ -238,7 +250,7 @@ impl Show<'_> {
         let path = self.operation_path(link.op_trace, link.op_record);
         let file = path.map_or_else(|| "a file".to_owned(), |path| format!("\"{path}\""));
         let kind = match self.record(link.op_trace, link.op_record) {
-            Some(Record::Operation(operation)) => kind_name(operation.begin.kind),
+            Some(Record::Operation(operation)) => operation.begin.kind.name(),
             _ => "operation",
         };
         let worker = self.name(link.op_trace);
@@ -281,12 +293,13 @@ pub(crate) fn milliseconds(nanoseconds: u64) -> String {
     format!("{}.{:03}", count(microseconds / 1000), microseconds % 1000)
 }
 
-fn approval(decision: &Decision) -> &'static str {
-    match &decision.end {
-        RecordPart::Present(end) => Approval::name(end.approval),
-        RecordPart::Absent => "unanswered",
-        RecordPart::Damaged => "damaged",
-    }
+fn approval(decision: &Decision) -> Word<ApprovalWay> {
+    let way = match &decision.end {
+        RecordPart::Present(end) => ApprovalWay::By(end.approval),
+        RecordPart::Absent => ApprovalWay::Unanswered,
+        RecordPart::Damaged => ApprovalWay::Damaged,
+    };
+    way.into()
 }
 
 fn operation_note(operation: &Operation) -> String {

@@ -3,9 +3,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use lab_analysis::findings::{Approvals, Findings};
+use lab_analysis::findings::{ApprovalWay, Approvals, Findings, ProcessEnd, Word};
 use lab_model::{
-    AuthEvent, AuthEvents, Behavior, Cache, Kernel, Lab, OperationKind, PhaseKind, SubjectClass, Verdict,
+    Approval, AuthEvent, AuthEvents, Behavior, Cache, Kernel, Lab, OperationKind, PhaseKind, SubjectClass,
+    Verdict,
 };
 use lab_testing::sums::sums_hold;
 use lab_testing::synthetic::{Builder, Dec, MS, Op, analyse_on, lab};
@@ -51,12 +52,12 @@ fn open(builder: &mut Builder, at: u64, inode: u64, asked: &[usize]) {
     }
 }
 
-fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
-    pairs.iter().map(|&(name, count)| (name.to_owned(), count)).collect()
+fn counts(pairs: &[(ApprovalWay, u64)]) -> BTreeMap<Word<ApprovalWay>, u64> {
+    pairs.iter().map(|&(way, count)| (way.into(), count)).collect()
 }
 
 #[track_caller]
-fn check(approvals: &Approvals, asked: &[(&str, u64)], hidden: &[(&str, u64)], unknown: u64) {
+fn check(approvals: &Approvals, asked: &[(ApprovalWay, u64)], hidden: &[(ApprovalWay, u64)], unknown: u64) {
     assert_eq!(
         (&approvals.asked, &approvals.hidden, approvals.unknown),
         (&counts(asked), &counts(hidden), unknown)
@@ -75,9 +76,19 @@ fn a_kept_answer_hides_what_follows() {
     // Nobody was asked about another file before, so nothing explains this one.
     open(&mut builder, 7000, 8, &[2]);
     let findings = analyse(builder);
-    check(&findings.clients[0].approvals, &[("rule", 1)], &[("cache-hit", 2)], 1);
-    check(&findings.clients[1].approvals, &[("rule", 4)], &[], 0);
-    check(&findings.approvals, &[("rule", 5)], &[("cache-hit", 2)], 1);
+    check(
+        &findings.clients[0].approvals,
+        &[(ApprovalWay::By(Approval::Rule), 1)],
+        &[(ApprovalWay::By(Approval::CacheHit), 2)],
+        1,
+    );
+    check(&findings.clients[1].approvals, &[(ApprovalWay::By(Approval::Rule), 4)], &[], 0);
+    check(
+        &findings.approvals,
+        &[(ApprovalWay::By(Approval::Rule), 5)],
+        &[(ApprovalWay::By(Approval::CacheHit), 2)],
+        1,
+    );
     assert!(findings.not_observed.iter().any(|note| note.contains("cannot tell why")));
 }
 
@@ -90,8 +101,8 @@ fn a_tail_that_the_kernel_dropped_is_noticed() {
     }
     // No later event of the second client shows a jump in its numbers. What the driver recorded does.
     let findings = analyse(builder);
-    check(&findings.clients[0].approvals, &[("rule", 5)], &[], 0);
-    check(&findings.clients[1].approvals, &[("rule", 3)], &[], 2);
+    check(&findings.clients[0].approvals, &[(ApprovalWay::By(Approval::Rule), 5)], &[], 0);
+    check(&findings.clients[1].approvals, &[(ApprovalWay::By(Approval::Rule), 3)], &[], 2);
     assert!(findings.not_observed.iter().any(|note| note.contains("cannot tell why")));
 }
 
@@ -116,9 +127,14 @@ fn a_muted_path_and_a_missing_subscription_are_certain() {
     builder.operation(driver, Op { inode: 0, ..Op::root(5000, 5900, 900) });
     builder.decision(3, Dec { inode: 0, ..Dec::at_once(5010, 900, SubjectClass::Workload) });
     let findings = analyse(builder);
-    check(&findings.clients[0].approvals, &[("rule", 1)], &[("mute", 2)], 0);
-    check(&findings.clients[1].approvals, &[], &[("not-subscribed", 3)], 0);
-    check(&findings.clients[2].approvals, &[("rule", 3)], &[], 0);
+    check(
+        &findings.clients[0].approvals,
+        &[(ApprovalWay::By(Approval::Rule), 1)],
+        &[(ApprovalWay::By(Approval::Mute), 2)],
+        0,
+    );
+    check(&findings.clients[1].approvals, &[], &[(ApprovalWay::NotSubscribed, 3)], 0);
+    check(&findings.clients[2].approvals, &[(ApprovalWay::By(Approval::Rule), 3)], &[], 0);
 }
 
 #[test]
@@ -134,10 +150,20 @@ fn a_denial_ends_the_pass_on_fanotify_only() {
     };
     let findings = run().analyse();
     sums_hold(&findings);
-    check(&findings.clients[0].approvals, &[("rule", 1)], &[("failed-before", 1)], 0);
-    check(&findings.clients[1].approvals, &[], &[("denied-before", 1), ("failed-before", 1)], 0);
+    check(
+        &findings.clients[0].approvals,
+        &[(ApprovalWay::By(Approval::Rule), 1)],
+        &[(ApprovalWay::FailedBefore, 1)],
+        0,
+    );
+    check(
+        &findings.clients[1].approvals,
+        &[],
+        &[(ApprovalWay::DeniedBefore, 1), (ApprovalWay::FailedBefore, 1)],
+        0,
+    );
     let on_a_mac = analyse_on(&run(), Kernel::EndpointSecurity);
-    check(&on_a_mac.clients[1].approvals, &[], &[("failed-before", 1)], 1);
+    check(&on_a_mac.clients[1].approvals, &[], &[(ApprovalWay::FailedBefore, 1)], 1);
 }
 
 #[test]
@@ -150,7 +176,7 @@ fn a_denial_and_a_kept_answer_cannot_be_told_apart() {
     let dec = Dec::at_once(3010, 900, SubjectClass::Workload);
     builder.decision(1, Dec { inode: 7, verdict: Verdict::Deny, ..dec });
     let findings = analyse(builder);
-    check(&findings.clients[1].approvals, &[("rule", 1)], &[], 1);
+    check(&findings.clients[1].approvals, &[(ApprovalWay::By(Approval::Rule), 1)], &[], 1);
 }
 
 #[test]
@@ -168,9 +194,14 @@ fn what_a_dead_client_was_not_asked_is_counted_as_such() {
     builder.ended(1, 3700, 9);
     open(&mut builder, 5000, 7, &[2]);
     let findings = analyse(builder);
-    check(&findings.clients[0].approvals, &[("dead-client", 1), ("rule", 1)], &[("dead-client", 2)], 0);
-    check(&findings.clients[1].approvals, &[("rule", 4)], &[], 0);
-    assert_eq!(findings.clients[0].end, "killed (signal 9)");
+    check(
+        &findings.clients[0].approvals,
+        &[(ApprovalWay::By(Approval::DeadClient), 1), (ApprovalWay::By(Approval::Rule), 1)],
+        &[(ApprovalWay::By(Approval::DeadClient), 2)],
+        0,
+    );
+    check(&findings.clients[1].approvals, &[(ApprovalWay::By(Approval::Rule), 4)], &[], 0);
+    assert_eq!(findings.clients[0].end, ProcessEnd::Signal(9));
 }
 
 #[test]
@@ -184,6 +215,6 @@ fn an_exec_is_one_operation_whatever_it_raises() {
     builder.decision(1, Dec::at_once(2500, 4444, SubjectClass::Workload));
     let findings = analyse(builder);
     let approvals = &findings.clients[0].approvals;
-    check(approvals, &[("rule", 1)], &[], 0);
+    check(approvals, &[(ApprovalWay::By(Approval::Rule), 1)], &[], 0);
     assert_eq!((approvals.operations, approvals.further, approvals.elsewhere), (1, 4, 1));
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use lab_analysis::findings::{Findings, Outcome};
+use lab_analysis::findings::{ApprovalWay, Findings, Outcome, ProcessEnd, WhyShown, Word};
 use lab_model::{
     Approval, AuthEvent, Cause, EventKind, External, Kernel, LifeStep, OperationKind, PhaseKind, Preset,
     ProcessId, ProcessLife, ReactTo, Recognized, SignedBy, SubjectClass, Ticks,
@@ -63,7 +63,7 @@ fn each_root_open_costs_n_times_n_plus_one_decisions() {
             }
             assert_eq!(findings.causes.misattributed, 0);
             assert_eq!(findings.pipeline.serial_percent, Some(100.0).filter(|_| n > 1));
-            assert_eq!(findings.clients[0].end, "clean");
+            assert_eq!(findings.clients[0].end, ProcessEnd::Clean);
         });
     }
 }
@@ -75,8 +75,8 @@ fn three_scanners_tell_their_story() {
         assert!(text.starts_with("9 of 12 decisions") && text.contains("(75%)"), "{text}");
         assert_eq!(findings.cascades.worst[0].nodes.len(), 16, "4 operations and 12 decisions");
         assert_eq!(findings.cascades.worst[0].omitted, 0);
-        let reasons: Vec<&str> = findings.cascades.worst.iter().map(|tree| tree.why.as_str()).collect();
-        assert_eq!(reasons, ["largest, deepest, longest"]);
+        let reasons: Vec<_> = findings.cascades.worst.iter().map(|tree| &tree.why).collect();
+        assert_eq!(reasons, [&WhyShown { largest: true, deepest: true, longest: true }]);
         let flame = &findings.cascades.flame;
         assert_eq!(flame[0].decisions, 60 * 12);
         assert_eq!(flame.iter().map(|frame| frame.own).sum::<u64>(), 60 * 12);
@@ -113,7 +113,7 @@ fn an_exec_owns_all_decisions_of_its_process() {
     check(&builder.finish(), |findings| {
         assert_eq!((findings.totals.decisions, findings.totals.unexplained), (14, 0));
         assert_eq!(findings.cascades.size.histogram, [(4, 1), (10, 1)]);
-        assert_eq!(findings.clients[0].latency_by_event_ns["auth_exec"].count, 2);
+        assert_eq!(findings.clients[0].latency_by_event_ns[&Word::Known(EventKind::AUTH_EXEC)].count, 2);
         assert_eq!(findings.causes.decisions, [[7, 0, 0], [7, 0, 0]]);
     });
 }
@@ -195,7 +195,7 @@ fn deadlock(mut builder: Builder) {
         assert!(cycle.evidence[1].contains(&format!("record {}", of_second.0)), "{:?}", cycle.evidence);
         assert!(cycle.evidence[1].contains(&format!("record {}", overdue.0)), "{:?}", cycle.evidence);
         assert_eq!(findings.clients[0].deadline_misses, 1);
-        assert_eq!(findings.clients[0].end, "deadline kill");
+        assert_eq!(findings.clients[0].end, ProcessEnd::DeadlineKill);
         assert_eq!(findings.clients[0].unanswered, 2);
         assert_eq!(findings.drain.as_ref().unwrap().in_flight, 0);
     });
@@ -306,7 +306,7 @@ fn a_client_killed_in_mid_storm_leaves_counts_that_add_up() {
     builder.phase(PhaseKind::Storm, 500, now + 5000);
     builder.phase(PhaseKind::Drain, now + 5000, now + 9000);
     check(&builder.finish(), |findings| {
-        assert_eq!(findings.clients[1].end, "killed (signal 9)");
+        assert_eq!(findings.clients[1].end, ProcessEnd::Signal(9));
         assert_eq!(findings.totals.unanswered, 1);
         assert_eq!(findings.clients[1].deadline_misses, 0, "nobody killed it for a deadline");
         assert_eq!(findings.outcome, Outcome::Stable, "{}", findings.outcome_rule);
@@ -444,7 +444,10 @@ fn a_fallback_that_breaks_a_circle_is_named_as_an_answer() {
         assert_eq!(findings.wait_cycles[0].ended_by.name(), "answer");
         assert_eq!(findings.wait_cycles[0].lasted_ns, Some(fallback + 300 - 1031));
         assert_eq!(findings.clients[0].deadline_misses, 0);
-        assert_eq!(findings.clients[0].by_approval["deadline-fallback"], 2);
+        assert_eq!(
+            findings.clients[0].by_approval[&Word::Known(ApprovalWay::By(Approval::DeadlineFallback))],
+            2
+        );
         assert_eq!(findings.clients[0].queue_ns.max, fallback + 200 - 1031, "queued until the fallback");
     });
 }

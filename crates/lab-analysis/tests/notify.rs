@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use lab_analysis::findings::{Findings, NotifySummary};
+use lab_analysis::findings::{CascadeNodeKind, Findings, NotifySummary};
 use lab_model::{
     AuthEvents, Behavior, Lab, NotifyEvent, NotifyEvents, PhaseKind, Reaction, SubjectClass, Ticks,
 };
@@ -71,9 +71,17 @@ fn a_notice_is_no_decision_and_what_it_sets_off_hangs_below_its_operation() {
     assert_eq!(told.lag_ns.max, 5000 - 1900);
     assert_eq!((findings.cascades.count, findings.cascades.depth.max), (1, 2));
     assert_eq!(findings.amplification, Some(2.0));
-    let tree: Vec<(u32, &str)> =
-        findings.cascades.worst[0].nodes.iter().map(|node| (node.level, node.kind.as_str())).collect();
-    assert_eq!(tree, [(0, "open"), (1, "decision"), (1, "notice"), (2, "open"), (3, "decision")]);
+    let nodes = findings.cascades.worst[0].nodes.iter();
+    let tree: Vec<(u32, CascadeNodeKind)> =
+        nodes.map(|node| (node.level, *node.kind.known().unwrap())).collect();
+    let expected = [
+        (0, CascadeNodeKind::Open),
+        (1, CascadeNodeKind::Decision),
+        (1, CascadeNodeKind::Notice),
+        (2, CascadeNodeKind::Open),
+        (3, CascadeNodeKind::Decision),
+    ];
+    assert_eq!(tree, expected);
     assert!(findings.not_observed.iter().any(|note| note.contains("lower bound")));
     assert_eq!(findings.prediction.unwrap().predicted_size, Some(2.0), "notices are in no cascade's size");
 }
@@ -114,7 +122,7 @@ fn what_was_merged_is_known_by_what_was_opened() {
     assert_eq!((told.notices, told.mixed), (3, 1));
     assert_eq!((findings.totals.notices, findings.totals.notices_explained), (3, 2));
     assert_eq!((told.opens, told.opens_not_told_apart), (Some(11), Some(9)));
-    assert_eq!(told.by_event.get("close"), Some(&2));
+    assert_eq!(told.by_event.get(&NotifyEvent::Close.into()), Some(&2));
     assert_eq!((told.execs, told.execs_not_told), (None, None), "it does not listen to execs");
     assert_eq!(told.by_author, [("workload".to_owned(), 2), ("external".to_owned(), 1)]);
     assert_eq!(told.lost, None, "how many an overflow drops is unknown");

@@ -66,7 +66,7 @@ fn a_gap_in_which_nothing_happened_is_said_and_changes_nothing_else() {
     let findings = analyse(builder);
     let unwatched = findings.unwatched.as_ref().unwrap();
     assert_eq!((unwatched.times, unwatched.total_ns, unwatched.longest_ns), (1, 3000 * MS, 3000 * MS));
-    assert_eq!(unwatched.gaps[0].phases, ["storm"]);
+    assert_eq!(unwatched.gaps[0].phases, [PhaseKind::Storm]);
     assert_eq!((unwatched.late, unwatched.doubtful), (0, 0));
     assert_eq!(findings.outcome, Outcome::Stable, "{}", findings.outcome_rule);
     assert_eq!(held(&findings), [Some(true); 3]);

@@ -8,6 +8,7 @@
 
 mod architecture;
 mod carry_out;
+mod check;
 mod daemons;
 mod error;
 mod host;
@@ -25,6 +26,7 @@ mod verify;
 
 pub use architecture::{Architecture, Container, Machine};
 pub use carry_out::{StandIn, StepError, SystemTools, Tools, carry_out};
+pub use check::{Check, Subject};
 pub use daemons::{CONTROL_OPTION, Daemons};
 pub use error::{BundleError, TemplateError};
 pub use host::{HOST, Host, INSTALL_ENTITLEMENT, package_host, sign_host_ad_hoc, verify_host};
@@ -42,4 +44,4 @@ pub use signing::{
 };
 pub use step::{Step, ToolCall};
 pub use template::{DaemonIdentity, Template};
-pub use verify::{Check, Subject, require, verify};
+pub use verify::{require, verify};

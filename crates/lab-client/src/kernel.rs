@@ -1,4 +1,5 @@
-//! The kernel that this client is compiled for. It is chosen here and nowhere else in this program.
+//! The kernel that this client is compiled for. It is chosen here and nowhere else in this program: each backend needs
+//! the system that has its kernel.
 
 #[cfg(target_os = "macos")]
 pub(crate) use endpoint_security::{probe, start};

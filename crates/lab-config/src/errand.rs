@@ -8,7 +8,7 @@ use lab_model::{Daemon, Errand, Service};
 use crate::{
     diagnostic::Diagnostic,
     distribution::RawTime,
-    read::{At, Field, Problems, records},
+    read::{At, Field, Problems},
     scalar::{Bounded, RawSpawn},
     write::word,
 };
@@ -16,27 +16,41 @@ use crate::{
 /// What a worker does unless the lab file says otherwise.
 pub(crate) const ERRAND: Errand = Errand { open: true, ..Errand::none() };
 
-records! {
+/// Declares a section that has the fields of an errand among its own, which say what a worker does for each request.
+macro_rules! with_errand {
+    ($(#[$about:meta])* $what:literal $name:ident { $($before:tt)* } then { $($after:tt)* }) => {
+        $crate::read::records! {
+            $(#[$about])*
+            $what $name {
+                $($before)*
+                /// Opens the target by its path.
+                open [default]: bool,
+                /// Reads from start to end what it opens.
+                read [default]: bool,
+                /// Hashes what it reads (SHA-256); reads it for that.
+                hash [default]: bool,
+                /// Opens this many other files of the arena.
+                extra_opens [default]: $crate::scalar::Bounded<0, 1_000>,
+                /// Runs a program of the arena, after the opens.
+                spawn [default]: $crate::scalar::RawSpawn,
+                /// Lets this much time pass before it opens anything.
+                delay [default]: $crate::distribution::RawTime,
+                /// Keeps a processor busy this long for each request, after the delay.
+                cpu [default]: $crate::distribution::RawTime,
+                $($after)*
+            }
+        }
+    };
+}
+pub(crate) use with_errand;
+
+with_errand! {
     /// What a helper or a daemon does for each request: fields that are left out stay what they are.
     #[schemars(rename = "Errand")]
     "`errand`" RawErrand {
         /// Requests that a daemon works on at once, at most as many as its `workers`.
         workers [default]: Bounded<1, { Daemon::WORKERS_MAX as u64 }>,
-        /// Opens the target by its path.
-        open [default]: bool,
-        /// Reads from start to end what it opens.
-        read [default]: bool,
-        /// Hashes what it reads (SHA-256); reads it for that.
-        hash [default]: bool,
-        /// Opens this many other files of the arena.
-        extra_opens [default]: Bounded<0, 1_000>,
-        /// Runs a program of the arena, after the opens.
-        spawn [default]: RawSpawn,
-        /// Lets this much time pass before it opens anything.
-        delay [default]: RawTime,
-        /// Keeps a processor busy this long for each request, after the delay.
-        cpu [default]: RawTime,
-    }
+    } then {}
 }
 
 /// The fields of an errand as they are written, whoever does it.

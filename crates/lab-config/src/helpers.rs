@@ -6,14 +6,13 @@ use lab_model::{AuthEvents, Helpers};
 
 use crate::{
     checks::auth_events,
-    distribution::RawTime,
-    errand::{Doing, ERRAND, written},
-    read::{Field, Problems, records},
-    scalar::{Bounded, RawSpawn},
+    errand::{Doing, ERRAND, with_errand, written},
+    read::{Field, Problems},
+    scalar::Bounded,
     write::word,
 };
 
-records! {
+with_errand! {
     /// A client's direct workers: processes that it starts from inside its bundle and asks about every event that
     /// sets it off. They are not the client's process: it is asked about what they do, and to other clients they
     /// look like anybody.
@@ -21,20 +20,7 @@ records! {
     "`helpers`" RawHelpers {
         /// How many; each does one request at a time, and a request goes to one of them. None with 0.
         count [default]: Bounded<0, { Helpers::COUNT_MAX as u64 }>,
-        /// Opens the target by its path.
-        open [default]: bool,
-        /// Reads from start to end what it opens.
-        read [default]: bool,
-        /// Hashes what it reads (SHA-256); reads it for that.
-        hash [default]: bool,
-        /// Opens this many other files of the arena.
-        extra_opens [default]: Bounded<0, 1_000>,
-        /// Runs a program of the arena, after the opens.
-        spawn [default]: RawSpawn,
-        /// Lets this much time pass before it opens anything.
-        delay [default]: RawTime,
-        /// Keeps a processor busy this long for each request, after the delay.
-        cpu [default]: RawTime,
+    } then {
         /// Which events they are asked about.
         on [default]: AuthEvents,
         /// The client's worker waits for the reply. With `when: before` the subject then waits for it, too.

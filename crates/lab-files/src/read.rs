@@ -113,6 +113,7 @@ mod tests {
         assert!(matches!(read(&folder.join("absent"), 4), Err(ReadError::Io(_))));
     }
 
+    // A file whose size is said to be 0 and that holds something is one of Linux's `/proc`.
     #[cfg(target_os = "linux")]
     #[test]
     fn what_has_no_size_counts_by_what_it_gives() {
@@ -120,6 +121,7 @@ mod tests {
         assert!(matches!(read(Path::new("/proc/self/stat"), 3), Err(ReadError::TooLarge { .. })));
     }
 
+    // macOS has no `mknodat`.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_fifo_is_refused_and_not_waited_for() {

@@ -15,6 +15,7 @@ mod traced;
 
 pub use config::{condition, lab_file, signing_yaml};
 pub use kernel::proc_files;
+// These decode what the headers of Linux describe.
 #[cfg(target_os = "linux")]
 pub use kernel::{fanotify, fdinfo};
 pub use mac::{crash_report, mac_tools, mach_o, plist, profile, signature};

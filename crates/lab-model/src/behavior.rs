@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AskedDaemon, AuthEvent, AuthEvents, Distribution, ExecProgram, Helpers, NotifyEvents, Signature, Span,
-    SubjectClass,
+    AskedDaemon, AuthEvent, AuthEvents, Distribution, Errand, ExecProgram, Helpers, NotifyEvents, Signature,
+    Span, SubjectClass,
 };
 
 /// A named set of behaviours from which a lab file starts.
@@ -447,6 +447,27 @@ impl Behavior {
             SubjectClass::Own | SubjectClass::OwnHelper => {
                 matches!(self.react_to, ReactTo::Own | ReactTo::All)
             }
+        }
+    }
+}
+
+impl Errand {
+    /// True when nothing is to be done.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.reaction().is_none() && self.delay.is_zero() && self.cpu.is_zero()
+    }
+
+    /// The operations of an errand, as a reaction.
+    #[must_use]
+    pub const fn reaction(&self) -> Reaction {
+        Reaction {
+            reopen: self.open,
+            read: self.read,
+            hash: self.hash,
+            extra_opens: self.extra_opens,
+            spawn: self.spawn,
+            ..Reaction::none()
         }
     }
 }

@@ -143,9 +143,10 @@ impl NotifyEvent {
     /// Why this kernel tells nobody of such events; `None` when it does.
     #[must_use]
     pub const fn unsupported_by(self, kernel: Kernel) -> Option<&'static str> {
-        match (kernel, self.fanotify_mask()) {
-            (Kernel::Fanotify, 0) => Some("fanotify tells of files, not of processes"),
-            (_, _) => None,
+        if self.fanotify_mask() == 0 && !kernel.tells_of_processes() {
+            Some("fanotify tells of files, not of processes")
+        } else {
+            None
         }
     }
 }
@@ -201,7 +202,7 @@ impl EventKind {
     }
 
     /// All kinds that have a row.
-    fn known() -> impl Iterator<Item = EventKind> {
+    pub fn known() -> impl Iterator<Item = EventKind> {
         let auth = AuthEvent::ALL.iter().copied().map(EventKind::Auth);
         auth.chain(NotifyEvent::ALL.iter().copied().map(EventKind::Notify))
     }

@@ -9,6 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
+use crate::NotifyEvents;
+
 /// What the name of the kernel begins with in the traces of a simulated run; whose rules it followed comes after it.
 const SIMULATED: &str = "simulated ";
 
@@ -50,6 +52,169 @@ impl Kernel {
         match self {
             Kernel::Fanotify => "Linux fanotify permission events.",
             Kernel::EndpointSecurity => "macOS Endpoint Security.",
+        }
+    }
+}
+
+/// What a kernel does, one property a method: whoever needs one asks for it and names no kernel.
+impl Kernel {
+    /// The kernel whose rules the simulator follows when nobody says which.
+    pub const DEFAULT_RULES: Kernel = Kernel::Fanotify;
+
+    /// True when it asks one client after another, in a fixed order, and a denial ends the pass; false when it asks all
+    /// at once and waits for all.
+    #[must_use]
+    pub const fn asks_in_turn(self) -> bool {
+        match self {
+            Kernel::Fanotify => true,
+            Kernel::EndpointSecurity => false,
+        }
+    }
+
+    /// True when it asks a client about what the client's own process does, too.
+    #[must_use]
+    pub const fn asks_about_own_events(self) -> bool {
+        match self {
+            Kernel::Fanotify => true,
+            Kernel::EndpointSecurity => false,
+        }
+    }
+
+    /// True when each event has a deadline that the kernel itself enforces (`es_message_t.deadline`); false when the lab
+    /// has to.
+    #[must_use]
+    pub const fn enforces_deadlines(self) -> bool {
+        match self {
+            Kernel::Fanotify => false,
+            Kernel::EndpointSecurity => true,
+        }
+    }
+
+    /// True when one read returns several events, as many as fit.
+    #[must_use]
+    pub const fn delivers_in_batches(self) -> bool {
+        match self {
+            Kernel::Fanotify => true,
+            Kernel::EndpointSecurity => false,
+        }
+    }
+
+    /// True when an event comes with an open descriptor of its file, which takes one of the client's.
+    #[must_use]
+    pub const fn hands_descriptors_over(self) -> bool {
+        match self {
+            Kernel::Fanotify => true,
+            Kernel::EndpointSecurity => false,
+        }
+    }
+
+    /// True when an answer wakes all threads that wait for one, of which all but one sleep again (fanotify has one wait
+    /// queue for a group).
+    #[must_use]
+    pub const fn wakes_all_waiting(self) -> bool {
+        match self {
+            Kernel::Fanotify => true,
+            Kernel::EndpointSecurity => false,
+        }
+    }
+
+    /// True when it merges NOTIFY events of one thread on one file that lie unread.
+    #[must_use]
+    pub const fn merges_notices(self) -> bool {
+        match self {
+            Kernel::Fanotify => true,
+            Kernel::EndpointSecurity => false,
+        }
+    }
+
+    /// True when it tells of processes: that they were forked, and that they ended.
+    #[must_use]
+    pub const fn tells_of_processes(self) -> bool {
+        match self {
+            Kernel::Fanotify => false,
+            Kernel::EndpointSecurity => true,
+        }
+    }
+
+    /// True when an event says which process acts, who signed its program, when it was made and which number it has;
+    /// false when it names a thread only.
+    #[must_use]
+    pub const fn names_programs(self) -> bool {
+        match self {
+            Kernel::Fanotify => false,
+            Kernel::EndpointSecurity => true,
+        }
+    }
+
+    /// True when a new client empties the cache of all (`es_new_client`).
+    #[must_use]
+    pub const fn forgets_answers_for_new_clients(self) -> bool {
+        match self {
+            Kernel::Fanotify => false,
+            Kernel::EndpointSecurity => true,
+        }
+    }
+
+    /// True when it keeps an answer about a file that somebody has open for writing.
+    #[must_use]
+    pub const fn keeps_answers_about_files_in_writing(self) -> bool {
+        match self {
+            Kernel::Fanotify => false,
+            Kernel::EndpointSecurity => true,
+        }
+    }
+
+    /// True when a close says whether the file was written to (`es_event_close_t.modified`).
+    #[must_use]
+    pub const fn says_whether_written(self) -> bool {
+        match self {
+            Kernel::Fanotify => false,
+            Kernel::EndpointSecurity => true,
+        }
+    }
+
+    /// True when a lab on it is confined by namespaces of its own and a mounted arena; false when the arena is a folder.
+    #[must_use]
+    pub const fn confines_by_namespaces(self) -> bool {
+        match self {
+            Kernel::Fanotify => true,
+            Kernel::EndpointSecurity => false,
+        }
+    }
+
+    /// True when its clients have to be signed, and are installed where the system starts them.
+    #[must_use]
+    pub const fn installs_clients(self) -> bool {
+        match self {
+            Kernel::Fanotify => false,
+            Kernel::EndpointSecurity => true,
+        }
+    }
+
+    /// The queues besides that for AUTH events that a client has for these NOTIFY events.
+    #[must_use]
+    pub fn notice_queues(self, events: NotifyEvents) -> usize {
+        match self {
+            Kernel::Fanotify => events.groups(),
+            Kernel::EndpointSecurity => usize::from(!events.is_empty()),
+        }
+    }
+
+    /// What a client takes another of for NOTIFY events, in words.
+    #[must_use]
+    pub const fn notice_queue(self) -> &'static str {
+        match self {
+            Kernel::Fanotify => "group, and one more for names that come and go",
+            Kernel::EndpointSecurity => "connection, and so another client slot",
+        }
+    }
+
+    /// Which system has it, as a sentence without its end.
+    #[must_use]
+    pub const fn whose(self) -> &'static str {
+        match self {
+            Kernel::Fanotify => "fanotify is Linux's",
+            Kernel::EndpointSecurity => "Endpoint Security is macOS's",
         }
     }
 }

@@ -22,6 +22,7 @@ mod life;
 mod metrics;
 mod operation;
 mod participant;
+mod phase;
 mod span;
 mod subject;
 mod time;
@@ -48,11 +49,12 @@ pub use identity::{BundleId, ClientId, InvalidIdentity};
 pub use kernel::{
     Backend, BackendChoice, Execution, Kernel, UnknownBackend, simulated_kernel_name, simulated_rules,
 };
-pub use lab::{Client, Lab, Phase, PhaseKind, Phases, Safety};
+pub use lab::{Client, Lab, Safety};
 pub use life::{LifeStep, ProcessId, ProcessLife, SIGNING_ID_BYTES, Signature, SignedBy, TEAM_ID_BYTES};
 pub use metrics::{AFTER_DENY, DELIVERY_ORDERS, KEPT_ANSWERS, METRICS, Metric, MetricUnit, OUTCOMES};
 pub use operation::{Cause, OperationKind};
 pub use participant::{AskedDaemon, Daemon, Errand, Helpers, Service};
+pub use phase::{Phase, PhaseKind, Phases};
 pub use span::{InvalidSpan, Span};
 pub use subject::{Actor, FileId, Role, SubjectClass, ThreadId};
 pub use time::{Ticks, Timebase};

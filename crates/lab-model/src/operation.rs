@@ -18,6 +18,9 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [OperationKind; 3] = [OperationKind::Open, OperationKind::Exec, OperationKind::Process];
+
     /// The number in the trace.
     #[must_use]
     pub const fn code(self) -> u16 {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AuthEvents, Client, ClientId, Distribution, ExecProgram, PlannedFault, Reaction, Span};
+use crate::{AuthEvents, ClientId, Distribution, ExecProgram, Span};
 
 /// What a worker outside the client's process does for one request, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,20 +32,6 @@ pub struct Service {
     pub workers: u16,
 }
 
-impl Service {
-    /// How the helper (`alpha.helper-1`) or daemon of this name serves at first; `None` when there is none.
-    #[must_use]
-    pub fn of(name: &str, clients: &[Client], daemons: &[Daemon]) -> Option<Service> {
-        if let Some(daemon) = daemons.iter().find(|daemon| daemon.id.as_str() == name) {
-            return Some(Service { errand: daemon.errand, workers: daemon.workers });
-        }
-        let (client, number) = PlannedFault::helper_of(name)?;
-        let client = clients.iter().find(|one| one.id.as_str() == client)?;
-        let helpers = client.behavior.helpers.filter(|helpers| (1..=helpers.count).contains(&number))?;
-        Some(Service { errand: helpers.errand, workers: 1 })
-    }
-}
-
 impl Errand {
     /// Nothing to do.
     #[must_use]
@@ -62,29 +48,10 @@ impl Errand {
         }
     }
 
-    /// True when nothing is to be done.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        self.reaction().is_none() && self.delay.is_zero() && self.cpu.is_zero()
-    }
-
     /// True when it opens something that could be read.
     #[must_use]
     pub const fn opens(&self) -> bool {
         self.open || self.extra_opens > 0
-    }
-
-    /// The operations of an errand, as a reaction.
-    #[must_use]
-    pub const fn reaction(&self) -> Reaction {
-        Reaction {
-            reopen: self.open,
-            read: self.read,
-            hash: self.hash,
-            extra_opens: self.extra_opens,
-            spawn: self.spawn,
-            ..Reaction::none()
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use lab_bundle::StepError;
 use lab_files::{Folder, Trusted};
-use lab_model::{Kernel, Lab};
+use lab_model::Lab;
 use lab_process::platform::KERNEL;
 use nix::{
     sys::{
@@ -248,9 +248,10 @@ struct ControllerProcess {
 }
 
 fn spawn_controller(program: &Path, arguments: &[&str], plan: &[u8]) -> Result<ControllerProcess, Failure> {
-    match KERNEL {
-        Kernel::Fanotify => spawn_in_namespaces(program, arguments, plan),
-        Kernel::EndpointSecurity => spawn_child(program, arguments, plan),
+    if KERNEL.confines_by_namespaces() {
+        spawn_in_namespaces(program, arguments, plan)
+    } else {
+        spawn_child(program, arguments, plan)
     }
 }
 

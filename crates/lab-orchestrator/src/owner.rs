@@ -91,6 +91,7 @@ fn note(daemons: &Daemons) -> PathBuf {
     daemons.places().bundles.with_file_name("owner.json")
 }
 
+// When a process was started is read from `/proc` here; tests run on no other system.
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::fs;

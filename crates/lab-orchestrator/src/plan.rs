@@ -132,6 +132,7 @@ fn started(pid: u32) -> Option<u64> {
     lab_process::process_state(pid).map(|state| state.started)
 }
 
+// When a process was started is read from `/proc` here; tests run on no other system.
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! What a lab asks for and cannot have here, found out before anything is written.
 
-use lab_model::{Client, Kernel, Lab, LoadKind, Run};
+use lab_model::{Client, Lab, LoadKind, Run};
 use lab_process::platform::{KERNEL, forbids_programs};
 use lab_workload::{ArenaHost, elf::Machine};
 
@@ -38,7 +38,7 @@ fn tell_all(lab: &Lab) -> Result<(), Failure> {
 
 /// Refuses a client that judges by what this kernel does not say.
 fn say_who_signed(lab: &Lab) -> Result<(), Failure> {
-    let client = lab.judge_of_signatures().filter(|_| KERNEL == Kernel::Fanotify);
+    let client = lab.judge_of_signatures().filter(|_| !KERNEL.names_programs());
     let Some(client) = client else { return Ok(()) };
     let message = format!("{client} denies by signature, and fanotify does not say who signed a program");
     Err(Failure::new(FailureKind::Usage, message)
@@ -78,10 +78,7 @@ fn mute_what_is_there(lab: &Lab) -> Result<(), Failure> {
 
 /// Refuses what the machine cannot do.
 fn capacity(lab: &Lab) -> Result<(), Failure> {
-    match KERNEL {
-        Kernel::Fanotify => groups(lab),
-        Kernel::EndpointSecurity => root(),
-    }
+    if KERNEL.confines_by_namespaces() { groups(lab) } else { root() }
 }
 
 /// Refuses more groups than this user may have.

@@ -6,7 +6,6 @@
 
 use std::{io, time::Duration};
 
-use lab_model::Kernel;
 use lab_process::{ProcessHandle, platform::KERNEL, runs_this_program};
 use nix::sys::signal::Signal;
 
@@ -54,8 +53,5 @@ impl Proven {
 
 /// True for the first process of a lab's namespaces, where labs have some.
 fn leads_a_lab(pid: u32) -> bool {
-    match KERNEL {
-        Kernel::Fanotify => lab_backend_fanotify::confine::leads_a_namespace(pid),
-        Kernel::EndpointSecurity => true,
-    }
+    !KERNEL.confines_by_namespaces() || lab_backend_fanotify::confine::leads_a_namespace(pid)
 }

@@ -10,7 +10,6 @@ use std::{
 };
 
 use lab_files::{Distrust, Facts, Folder, Kind, Trusted};
-use lab_model::Kernel;
 use lab_process::platform::{IS_MAC, KERNEL};
 
 use crate::{Failure, FailureKind, interrupts};
@@ -450,9 +449,10 @@ impl RunFolder {
     /// Where the arena is mounted, nothing but the mount point is removed: if a lab were still mounted there, its files
     /// are not ours to touch from outside.
     fn remove_arena(&self) -> io::Result<()> {
-        match KERNEL {
-            Kernel::Fanotify => self.folder.remove_folder(ARENA),
-            Kernel::EndpointSecurity => self.folder.remove_tree(ARENA),
+        if KERNEL.confines_by_namespaces() {
+            self.folder.remove_folder(ARENA)
+        } else {
+            self.folder.remove_tree(ARENA)
         }
     }
 }

@@ -102,7 +102,7 @@ fn a_knee_is_where_the_clients_no_longer_keep_up() {
     lab.workload = vec![exec_storm(ExecProgram::Static, 1), labs::open_storm(4, Rate::Knee(knee), None)];
     let (_, findings) = analysed(&lab, Kernel::Fanotify);
     let found = findings.knee.unwrap();
-    assert_eq!((found.load.as_str(), found.steps.len()), ("open_storm", 6));
+    assert_eq!((&*found.load.text(), found.steps.len()), ("open_storm", 6));
     let rates: Vec<u32> = found.steps.iter().map(|step| step.rate).collect();
     assert_eq!(rates, [500, 1000, 2000, 4000, 8000, 16_000]);
     let (held, broke) = (found.held.unwrap(), found.broke.unwrap());

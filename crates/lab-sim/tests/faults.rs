@@ -5,10 +5,10 @@
 mod common;
 
 use common::KERNELS;
-use lab_analysis::findings::{Findings, Requests};
+use lab_analysis::findings::{ApprovalWay, FaultMarkKind, Findings, ProcessEnd, Requests};
 use lab_model::{
-    AskedDaemon, AuthEvent, AuthEvents, Behavior, Cache, Daemon, Errand, FaultAction, Helpers, Lab, LoadKind,
-    Mute, PhaseKind, PlannedFault, Rate, ReactTo, Service, Span,
+    Approval, AskedDaemon, AuthEvent, AuthEvents, Behavior, Cache, Daemon, Errand, FaultAction, Helpers, Lab,
+    LoadKind, Mute, PhaseKind, PlannedFault, PlannedKind, Rate, ReactTo, Service, Span,
 };
 use lab_sim::{Kernel, Options, Summary, check_determinism, not_simulated};
 use lab_testing::{
@@ -50,15 +50,16 @@ fn a_client_that_crashes_comes_back_as_itself() {
         lab.clients[1].restart = Some(ms(300));
         let (summary, report) = run(&lab, kernel);
         assert_eq!(report.clients.len(), 2, "both processes are one client");
-        assert_eq!(ends(&report, 1), ["killed (signal 9)", "clean"]);
-        assert_eq!((approved(&report, 0, "rule"), report.approvals.unknown), (1000, 0));
-        let (decided, dead) = (approved(&report, 1, "rule"), approved(&report, 1, "dead-client"));
+        assert_eq!(ends(&report, 1), [ProcessEnd::Signal(9), ProcessEnd::Clean]);
+        assert_eq!((approved(&report, 0, Approval::Rule), report.approvals.unknown), (1000, 0));
+        let (decided, dead) =
+            (approved(&report, 1, Approval::Rule), approved(&report, 1, Approval::DeadClient));
         assert_eq!(decided + dead, 1000, "asked, or approved by its death");
         // 300 ms and what a process needs to start, at 500 a second.
         assert!((150..160).contains(&dead), "{kernel:?}: {dead} while it was away");
         assert_eq!(summary.decisions, 1000 + decided);
         assert_eq!((summary.kills, summary.in_flight), (0, 0), "no deadline was missed");
-        assert_eq!(the_fault(&report, "kill").actor, "c1");
+        assert_eq!(the_fault(&report, PlannedKind::Kill).actor, "c1");
     }
 }
 
@@ -69,14 +70,20 @@ fn a_client_stopped_past_its_deadline_is_killed_and_may_come_back() {
             let mut lab = noops(1500, vec![fault("c1", 300, FaultAction::Stall { span: ms(10_000) })]);
             lab.clients[1].restart = restart;
             let (summary, report) = run(&lab, kernel);
-            let expected: &[&str] =
-                if restart.is_some() { &["deadline kill", "clean"] } else { &["deadline kill"] };
+            let expected: &[ProcessEnd] = if restart.is_some() {
+                &[ProcessEnd::DeadlineKill, ProcessEnd::Clean]
+            } else {
+                &[ProcessEnd::DeadlineKill]
+            };
             assert_eq!(ends(&report, 1), expected);
             assert_eq!((report.clients[1].deadline_misses, summary.kills), (1, 1));
-            assert_eq!(approved(&report, 1, "rule") + approved(&report, 1, "dead-client"), 1500);
+            assert_eq!(
+                approved(&report, 1, Approval::Rule) + approved(&report, 1, Approval::DeadClient),
+                1500
+            );
             assert_eq!(report.approvals.unknown, 0);
-            let kill = the_fault(&report, "deadline kill").at_ns;
-            let stall = the_fault(&report, "stall");
+            let kill = the_fault(&report, FaultMarkKind::DeadlineKill).at_ns;
+            let stall = the_fault(&report, PlannedKind::Stall);
             let waited = kill - stall.at_ns;
             // The first open after the stall began waits for the whole deadline: opens come every 2 ms.
             assert!((1_000_000_000..1_003_000_000).contains(&waited), "{kernel:?}: {waited}");
@@ -95,7 +102,7 @@ fn a_restart_needs_no_setting_of_the_client_and_costs_a_cache() {
             client.behavior.cache = Cache::On;
         }
         let (summary, report) = run(&lab, kernel);
-        assert_eq!(ends(&report, 1), ["killed (signal 9)", "killed (signal 9)", "clean"]);
+        assert_eq!(ends(&report, 1), [ProcessEnd::Signal(9), ProcessEnd::Signal(9), ProcessEnd::Clean]);
         // 50 files: each is asked about once by each process of the client. On Endpoint Security a new client
         // empties the cache of the others, too.
         let asked: Vec<u64> = summary.seen.iter().map(|row| row.iter().sum()).collect();
@@ -118,12 +125,12 @@ fn a_stall_shorter_than_the_deadline_costs_no_client() {
         let lab = noops(800, vec![fault("c1", 300, FaultAction::Stall { span: ms(700) })]);
         let (_, report) = run(&lab, kernel);
         assert_eq!(
-            (approved(&report, 0, "rule"), approved(&report, 1, "rule")),
+            (approved(&report, 0, Approval::Rule), approved(&report, 1, Approval::Rule)),
             (800, 800),
             "nobody was killed"
         );
-        assert_eq!(ends(&report, 1), ["clean"]);
-        assert_eq!(lasted_ns(the_fault(&report, "stall")), 700_000_000);
+        assert_eq!(ends(&report, 1), [ProcessEnd::Clean]);
+        assert_eq!(lasted_ns(the_fault(&report, PlannedKind::Stall)), 700_000_000);
         let slowest = storm(&report).op_latency_ns.max;
         assert!((690_000_000..710_000_000).contains(&slowest), "the workload waited for it: {slowest}");
     }
@@ -139,11 +146,11 @@ fn a_frozen_lab_stands_still_and_goes_on() {
         let lab = noops(600, vec![fault(PlannedFault::MACHINE, 300, action)]);
         let (_, report) = run(&lab, kernel);
         assert_eq!(
-            (approved(&report, 0, "rule"), approved(&report, 1, "rule")),
+            (approved(&report, 0, Approval::Rule), approved(&report, 1, Approval::Rule)),
             (600, 600),
             "nobody was killed"
         );
-        assert_eq!(lasted_ns(the_fault(&report, "freeze")), 500_000_000);
+        assert_eq!(lasted_ns(the_fault(&report, PlannedKind::Freeze)), 500_000_000);
         let slowest = storm(&report).op_latency_ns.max;
         assert!((490_000_000..510_000_000).contains(&slowest), "planned opens came late: {slowest}");
     }
@@ -168,8 +175,8 @@ fn a_client_that_is_frozen_past_the_deadline_is_killed() {
         let freeze = FaultAction::Freeze { names: vec!["c1".into()], span: ms(10_000) };
         let lab = noops(1500, vec![fault("c1", 300, freeze)]);
         let (_, report) = run(&lab, kernel);
-        assert_eq!(ends(&report, 0), ["clean"]);
-        assert_ne!(ends(&report, 1), ["clean"], "{kernel:?}");
+        assert_eq!(ends(&report, 0), [ProcessEnd::Clean]);
+        assert_ne!(ends(&report, 1), [ProcessEnd::Clean], "{kernel:?}");
     }
 }
 
@@ -178,7 +185,7 @@ fn a_stalled_driver_makes_no_operations() {
     for kernel in KERNELS {
         let lab = noops(600, vec![fault("driver", 300, FaultAction::Stall { span: ms(500) })]);
         let (_, report) = run(&lab, kernel);
-        assert_eq!(approved(&report, 1, "rule"), 600);
+        assert_eq!(approved(&report, 1, Approval::Rule), 600);
         let slowest = storm(&report).op_latency_ns.max;
         assert!((490_000_000..510_000_000).contains(&slowest), "planned opens came late: {slowest}");
     }
@@ -192,21 +199,21 @@ fn a_client_denies_slows_down_or_keeps_answers_for_a_while() {
         let denied = report.storm.denied;
         assert_eq!(denied, 200, "{kernel:?}: 400 ms at 500 a second");
         assert_eq!(storm(&report).root_ops_failed, denied);
-        assert_eq!(approved(&report, 1, "rule"), 700, "it was asked each time");
-        let before = approved(&report, 0, "denied-before");
+        assert_eq!(approved(&report, 1, Approval::Rule), 700, "it was asked each time");
+        let before = approved(&report, 0, ApprovalWay::DeniedBefore);
         assert!(before == 0 || (before == denied && kernel == Kernel::Fanotify), "{before} of {denied}");
-        assert_eq!(approved(&report, 0, "rule"), 700 - before);
+        assert_eq!(approved(&report, 0, Approval::Rule), 700 - before);
 
         let slow = FaultAction::Slow { by: ms(5), span: ms(400) };
         let (_, report) = run(&noops(800, vec![fault("c1", 300, slow)]), kernel);
         assert!(report.clients[1].latency_ns.max >= 5_000_000);
         assert!(report.clients[1].latency_ns.p50 < 5_000_000, "before and after it is as it was");
-        assert_eq!(approved(&report, 1, "rule"), 800);
+        assert_eq!(approved(&report, 1, Approval::Rule), 800);
 
         let caching = Box::new(Behavior { cache: Cache::On, ..Behavior::noop() });
         let behave = FaultAction::Behave { behavior: caching, span: Some(ms(500)) };
         let (_, report) = run(&noops(800, vec![fault("c1", 300, behave)]), kernel);
-        let (rule, kept) = (approved(&report, 1, "rule"), approved(&report, 1, "cache-hit"));
+        let (rule, kept) = (approved(&report, 1, Approval::Rule), approved(&report, 1, Approval::CacheHit));
         assert_eq!((rule + kept, report.approvals.unknown), (800, 0));
         assert_eq!(
             kept,
@@ -220,20 +227,20 @@ fn a_client_denies_slows_down_or_keeps_answers_for_a_while() {
 fn a_client_without_descriptors_denies_by_exhaustion() {
     let limit = FaultAction::Descriptors { limit: 0, span: ms(400) };
     let (_, report) = run(&noops(700, vec![fault("c1", 300, limit.clone())]), Kernel::Fanotify);
-    assert_eq!(approved(&report, 1, "exhausted"), 200);
+    assert_eq!(approved(&report, 1, ApprovalWay::Exhausted), 200);
     assert_eq!((storm(&report).root_ops_failed, report.storm.denied), (200, 0));
-    assert_eq!(approved(&report, 1, "rule"), 500);
+    assert_eq!(approved(&report, 1, Approval::Rule), 500);
     assert_eq!(report.totals.lost, 200, "its own trace says what is missing");
-    let before = approved(&report, 0, "denied-before");
+    let before = approved(&report, 0, ApprovalWay::DeniedBefore);
     assert!(before == 0 || before == 200, "{before}");
     // Endpoint Security hands no descriptor over.
     let (_, report) = run(&noops(700, vec![fault("c1", 300, limit.clone())]), Kernel::EndpointSecurity);
-    assert_eq!(approved(&report, 1, "rule"), 700);
+    assert_eq!(approved(&report, 1, Approval::Rule), 700);
     // Without any, the driver's own opens fail before anybody is asked.
     for kernel in KERNELS {
         let (_, report) = run(&noops(700, vec![fault("driver", 300, limit.clone())]), kernel);
         assert_eq!(
-            (approved(&report, 0, "failed-before"), approved(&report, 1, "rule")),
+            (approved(&report, 0, ApprovalWay::FailedBefore), approved(&report, 1, Approval::Rule)),
             (200, 500),
             "{kernel:?}"
         );
@@ -245,7 +252,7 @@ fn a_load_on_the_processors_slows_everybody_and_ends() {
     for kernel in KERNELS {
         let load = FaultAction::CpuLoad { threads: 4, span: ms(300) };
         let (summary, report) = run(&noops(400, vec![fault("machine", 200, load)]), kernel);
-        let load = the_fault(&report, "cpu_load");
+        let load = the_fault(&report, PlannedKind::CpuLoad);
         assert_eq!(
             (lasted_ns(load), load.actor.as_str(), load.detail.as_str()),
             (300_000_000, "machine", "4 threads")
@@ -282,7 +289,7 @@ fn a_lab_without_any_client_left_ends_its_storm() {
         let kills = vec![fault("c0", 201, FaultAction::Kill), fault("c1", 301, FaultAction::Kill)];
         let (summary, report) = run(&noops(5000, kills), kernel);
         assert!(summary.phase(PhaseKind::Storm).unwrap().span < 310_000_000, "{kernel:?}");
-        assert_eq!(approved(&report, 0, "dead-client"), 50, "from 201 to 301 ms");
+        assert_eq!(approved(&report, 0, Approval::DeadClient), 50, "from 201 to 301 ms");
     }
 }
 
@@ -293,10 +300,11 @@ fn whoever_comes_back_is_known_to_the_others_again() {
         lab.clients[1].behavior = scanner();
         lab.clients[0].behavior.mute.processes = vec!["c1".to_owned()];
         let (_, report) = run(&lab, kernel);
-        let (muted, dead) = (approved(&report, 0, "mute"), approved(&report, 1, "dead-client"));
+        let (muted, dead) =
+            (approved(&report, 0, Approval::Mute), approved(&report, 1, Approval::DeadClient));
         // Each open that it looks at, it opens again, and c0 knows whose that is.
         assert!(dead < 12 && muted >= 500 - 12, "{kernel:?}: {muted} {dead}");
-        assert_eq!(approved(&report, 0, "rule"), 500);
+        assert_eq!(approved(&report, 0, Approval::Rule), 500);
     }
 }
 
@@ -333,8 +341,8 @@ fn a_stalled_helper_is_a_client_that_waits() {
     for kernel in KERNELS {
         let short = with_a_helper(500, vec![fault("c0.helper-1", 300, FaultAction::Stall { span: ms(400) })]);
         let (summary, report) = run(&short, kernel);
-        assert_eq!((summary.kills, approved(&report, 0, "rule")), (0, 500), "{kernel:?}");
-        let stall = the_fault(&report, "stall");
+        assert_eq!((summary.kills, approved(&report, 0, Approval::Rule)), (0, 500), "{kernel:?}");
+        let stall = the_fault(&report, PlannedKind::Stall);
         assert_eq!((lasted_ns(stall), stall.actor.as_str()), (400_000_000, "c0.helper-1"));
         let slowest = storm(&report).op_latency_ns.max;
         assert!((390_000_000..410_000_000).contains(&slowest), "{kernel:?}: {slowest}");
@@ -342,8 +350,8 @@ fn a_stalled_helper_is_a_client_that_waits() {
         let long =
             with_a_helper(1500, vec![fault("c0.helper-1", 300, FaultAction::Stall { span: ms(5000) })]);
         let (summary, report) = run(&long, kernel);
-        assert_eq!((summary.kills, ends(&report, 0)), (1, vec!["deadline kill"]), "{kernel:?}");
-        let waited = lasted_ns(the_fault(&report, "stall"));
+        assert_eq!((summary.kills, ends(&report, 0)), (1, vec![ProcessEnd::DeadlineKill]), "{kernel:?}");
+        let waited = lasted_ns(the_fault(&report, PlannedKind::Stall));
         assert!((1_000_000_000..1_003_000_000).contains(&waited), "{kernel:?}: {waited}");
     }
 }
@@ -355,13 +363,13 @@ fn a_helper_without_descriptors_opens_nothing() {
         let (quiet, _) = run(&with_a_helper(700, Vec::new()), kernel);
         let (summary, report) = run(&with_a_helper(700, vec![fault("c0.helper-1", 300, limit)]), kernel);
         assert_eq!(
-            (approved(&report, 0, "rule"), summary.kills),
+            (approved(&report, 0, Approval::Rule), summary.kills),
             (700, 0),
             "{kernel:?}: it answers all the same"
         );
         // Each of the 200 opens that the helper could not make was a question to both clients.
         assert_eq!(summary.decisions, quiet.decisions - 2 * 200, "{kernel:?}");
-        assert_eq!(approved(&report, 1, "failed-before"), 200);
+        assert_eq!(approved(&report, 1, ApprovalWay::FailedBefore), 200);
     }
 }
 
@@ -380,9 +388,13 @@ fn a_helper_that_is_killed_costs_the_request_that_it_had() {
     for kernel in KERNELS {
         let killed = with_a_helper(600, vec![fault("c0.helper-1", 400, FaultAction::Kill)]);
         let (summary, report) = run(&killed, kernel);
-        assert_eq!((summary.kills, ends(&report, 0)), (0, vec!["clean"]), "{kernel:?}: its client goes on");
-        assert_eq!(approved(&report, 0, "rule"), 600);
-        assert_eq!(the_fault(&report, "kill").actor, "c0.helper-1");
+        assert_eq!(
+            (summary.kills, ends(&report, 0)),
+            (0, vec![ProcessEnd::Clean]),
+            "{kernel:?}: its client goes on"
+        );
+        assert_eq!(approved(&report, 0, Approval::Rule), 600);
+        assert_eq!(the_fault(&report, PlannedKind::Kill).actor, "c0.helper-1");
         // 400 of 600 opens come after the kill: at 500 a second the first 200 take 400 ms.
         let [carried_out, failed, refused, unheard] = asked(&report);
         assert_eq!((carried_out + failed, refused, unheard), (600, 0, 0), "each request is over");
@@ -426,21 +438,29 @@ fn with_a_daemon(faults: Vec<PlannedFault>) -> Lab {
 fn a_daemon_that_is_killed_stays_lost_and_one_that_is_restarted_comes_back() {
     for kernel in KERNELS {
         let (_, report) = run(&with_a_daemon(vec![fault("indexer", 400, FaultAction::Kill)]), kernel);
-        assert_eq!((approved(&report, 0, "rule"), approved(&report, 1, "rule")), (600, 600), "{kernel:?}");
+        assert_eq!(
+            (approved(&report, 0, Approval::Rule), approved(&report, 1, Approval::Rule)),
+            (600, 600),
+            "{kernel:?}"
+        );
         let [carried_out, failed, refused, unheard] = asked(&report);
         assert_eq!((carried_out + failed, refused, unheard), (1200, 0, 0));
         assert!((399..=401).contains(&carried_out), "{kernel:?}: {carried_out}");
 
         let again = FaultAction::Restart { after: ms(200) };
         let (_, report) = run(&with_a_daemon(vec![fault("indexer", 400, again)]), kernel);
-        assert_eq!((approved(&report, 0, "rule"), approved(&report, 1, "rule")), (600, 600), "{kernel:?}");
+        assert_eq!(
+            (approved(&report, 0, Approval::Rule), approved(&report, 1, Approval::Rule)),
+            (600, 600),
+            "{kernel:?}"
+        );
         let [carried_out, failed, refused, unheard] = asked(&report);
         assert_eq!((carried_out + failed, refused, unheard), (1200, 0, 0));
         // 100 opens in 200 ms, and its start; two clients ask about each.
         assert!((195..230).contains(&failed), "{kernel:?}: {failed}");
-        assert_eq!(the_fault(&report, "restart").actor, "indexer");
+        assert_eq!(the_fault(&report, PlannedKind::Restart).actor, "indexer");
         // What it opens is the muted daemon's again, under its new number.
-        assert!(approved(&report, 0, "mute") >= carried_out, "{kernel:?}");
+        assert!(approved(&report, 0, Approval::Mute) >= carried_out, "{kernel:?}");
     }
 }
 
@@ -451,8 +471,8 @@ fn a_slow_helper_is_waited_for_and_slows_down_no_longer() {
         let (summary, report) =
             run(&with_a_helper(600, vec![fault("c0.helper-1", 200, slow.clone())]), kernel);
         assert_eq!((summary.kills, asked(&report)), (0, [600, 0, 0, 0]), "{kernel:?}");
-        assert_eq!(the_fault(&report, "slow").actor, "c0.helper-1");
-        assert_eq!(lasted_ns(the_fault(&report, "slow")), 400_000_000);
+        assert_eq!(the_fault(&report, PlannedKind::Slow).actor, "c0.helper-1");
+        assert_eq!(lasted_ns(the_fault(&report, PlannedKind::Slow)), 400_000_000);
         let slowest = storm(&report).op_latency_ns.max;
         // One every 20 ms while 200 are planned: the last of them begins 380 ms late.
         assert!((300_000_000..500_000_000).contains(&slowest), "{kernel:?}: {slowest}");
@@ -468,7 +488,7 @@ fn a_daemon_that_serves_otherwise_does_so_from_the_next_request_on() {
         let muted = |faults| {
             let (summary, report) = run(&with_a_daemon(faults), kernel);
             assert_eq!((asked(&report), summary.in_flight), ([1200, 0, 0, 0], 0), "{kernel:?}");
-            approved(&report, 0, "mute")
+            approved(&report, 0, Approval::Mute)
         };
         let (plain, more, back) = (muted(Vec::new()), muted(serve(None)), muted(serve(Some(ms(400)))));
         assert_eq!(plain, 1200);
@@ -481,7 +501,10 @@ fn a_daemon_that_serves_otherwise_does_so_from_the_next_request_on() {
     faults.insert(0, fault("indexer", 300, FaultAction::Restart { after: ms(300) }));
     let (_, report) = run(&with_a_daemon(faults), Kernel::Fanotify);
     let [carried_out, failed, ..] = asked(&report);
-    assert!(failed > 250 && approved(&report, 0, "mute") >= carried_out + 2 * 550, "{carried_out} {failed}");
+    assert!(
+        failed > 250 && approved(&report, 0, Approval::Mute) >= carried_out + 2 * 550,
+        "{carried_out} {failed}"
+    );
 }
 
 #[test]

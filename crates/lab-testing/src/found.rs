@@ -1,6 +1,8 @@
 //! What tests ask of findings more than once.
 
-use lab_analysis::findings::{Client, FaultMark, Findings, Phase};
+use lab_analysis::findings::{
+    ApprovalWay, Client, FaultMark, FaultMarkKind, Findings, Life, Phase, ProcessEnd, Word,
+};
 
 /// The client of this ID.
 pub fn client<'a>(findings: &'a Findings, id: &str) -> &'a Client {
@@ -20,20 +22,22 @@ pub fn storm(findings: &Findings) -> &Phase {
 }
 
 /// Operations that the client at this place approved in this way, asked about or not.
-pub fn approved(findings: &Findings, client: usize, way: &str) -> u64 {
+pub fn approved(findings: &Findings, client: usize, way: impl Into<Word<ApprovalWay>>) -> u64 {
     findings.clients[client].approvals.by(way)
 }
 
 /// How each process of the client at this place ended, the first first.
-pub fn ends(findings: &Findings, client: usize) -> Vec<&str> {
-    findings.clients[client].lives.iter().map(|life| life.end.as_str()).collect()
+pub fn ends(findings: &Findings, client: usize) -> Vec<ProcessEnd> {
+    let known = |life: &Life| *life.end.known().unwrap_or_else(|| panic!("a known end: {life:?}"));
+    findings.clients[client].lives.iter().map(known).collect()
 }
 
 /// The only fault of this kind.
-pub fn the_fault<'a>(findings: &'a Findings, kind: &str) -> &'a FaultMark {
+pub fn the_fault(findings: &Findings, kind: impl Into<FaultMarkKind>) -> &FaultMark {
+    let kind = kind.into();
     let mut mine = findings.faults.iter().filter(|fault| fault.kind == kind);
-    let found = mine.next().unwrap_or_else(|| panic!("a {kind} took place: {:?}", findings.faults));
-    assert!(mine.next().is_none(), "one {kind}: {:?}", findings.faults);
+    let found = mine.next().unwrap_or_else(|| panic!("a {kind:?} took place: {:?}", findings.faults));
+    assert!(mine.next().is_none(), "one {kind:?}: {:?}", findings.faults);
     found
 }
 

@@ -9,8 +9,8 @@ mod rig;
 
 use std::{collections::BTreeMap, fs, io::Write, path::Path, process::ExitCode};
 
-use lab_analysis::findings::Findings;
-use lab_model::PhaseKind;
+use lab_analysis::findings::{ApprovalWay, Findings, ProcessEnd, Word};
+use lab_model::{Approval, PhaseKind};
 use lab_testing::found::approved;
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
@@ -37,17 +37,17 @@ fn storm(rate: &str, operations: u64) -> String {
 }
 
 /// The approvals of each client after it was asked.
-fn asked(report: &Findings) -> Vec<Vec<(&str, u64)>> {
+fn asked(report: &Findings) -> Vec<Vec<(ApprovalWay, u64)>> {
     report.clients.iter().map(|client| counts(&client.approvals.asked)).collect()
 }
 
 /// The approvals of each client without its being asked.
-fn hidden(report: &Findings) -> Vec<Vec<(&str, u64)>> {
+fn hidden(report: &Findings) -> Vec<Vec<(ApprovalWay, u64)>> {
     report.clients.iter().map(|client| counts(&client.approvals.hidden)).collect()
 }
 
-fn counts(ways: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
-    ways.iter().map(|(way, count)| (way.as_str(), *count)).collect()
+fn counts(ways: &BTreeMap<Word<ApprovalWay>, u64>) -> Vec<(ApprovalWay, u64)> {
+    ways.iter().map(|(way, count)| (*way.known().expect("a known way"), *count)).collect()
 }
 
 fn kept() {
@@ -55,8 +55,8 @@ fn kept() {
     rig.lab("kept", &(CACHING.to_owned() + &storm("max", 100)));
     let report = rig.report("kept");
     sums_add_up(&report);
-    assert_eq!(asked(&report), [[("rule", 1)]; 2]);
-    assert_eq!(hidden(&report), [[("cache-hit", 99)]; 2]);
+    assert_eq!(asked(&report), [[(ApprovalWay::By(Approval::Rule), 1)]; 2]);
+    assert_eq!(hidden(&report), [[(ApprovalWay::By(Approval::CacheHit), 99)]; 2]);
     assert_eq!(report.approvals.unknown, 0);
 }
 
@@ -77,8 +77,8 @@ fn asked_again() {
     let report = finished.report();
     sums_add_up(&report);
     // The write's own open was about a file whose answer was kept, so nobody was asked about that one.
-    assert_eq!(asked(&report), [[("rule", 2)]; 2]);
-    assert_eq!(hidden(&report), [[("cache-hit", 398)]; 2]);
+    assert_eq!(asked(&report), [[(ApprovalWay::By(Approval::Rule), 2)]; 2]);
+    assert_eq!(hidden(&report), [[(ApprovalWay::By(Approval::CacheHit), 398)]; 2]);
     assert_eq!(report.approvals.unknown, 0);
 }
 
@@ -103,10 +103,10 @@ fn dead() {
     assert!(matches!(finished.code, Some(0..=2)), "{}", finished.stderr);
     let report = finished.report();
     sums_add_up(&report);
-    assert_eq!(report.clients[0].end, "killed (signal 9)");
-    assert_eq!(report.clients[1].approvals.asked["rule"], 1500);
-    let decided = report.clients[0].approvals.asked.get("rule").copied().unwrap_or(0);
-    let dead = approved(&report, 0, "dead-client");
+    assert_eq!(report.clients[0].end, ProcessEnd::Signal(9));
+    assert_eq!(report.clients[1].approvals.asked[&Word::Known(ApprovalWay::By(Approval::Rule))], 1500);
+    let decided = report.clients[0].approvals.asked.get(&Approval::Rule.into()).copied().unwrap_or(0);
+    let dead = approved(&report, 0, Approval::DeadClient);
     assert_eq!(decided + dead, 1500, "all of the rest was approved by its death");
     assert!(decided >= 200 && dead > 500, "{decided} decided, {dead} dead");
 }
@@ -123,7 +123,10 @@ fn hidden_by_settings() {
     );
     let report = rig.report("hidden");
     sums_add_up(&report);
-    assert_eq!(asked(&report), [vec![], vec![("rule", 200)]]);
-    assert_eq!(hidden(&report), [[("not-subscribed", 500)], [("mute", 300)]]);
+    assert_eq!(asked(&report), [vec![], vec![(ApprovalWay::By(Approval::Rule), 200)]]);
+    assert_eq!(
+        hidden(&report),
+        [[(ApprovalWay::NotSubscribed, 500)], [(ApprovalWay::By(Approval::Mute), 300)]]
+    );
     assert_eq!(report.approvals.unknown, 0);
 }

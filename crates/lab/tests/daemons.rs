@@ -12,6 +12,7 @@ mod rig;
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
+use lab_analysis::findings::ProcessEnd;
 use lab_model::{PhaseKind, Span};
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
@@ -121,7 +122,7 @@ fn same_law() {
     let totals = &report.totals;
     assert_eq!((totals.unexplained, totals.lost, totals.unanswered), (0, 0, 0), "{totals:?}");
     for client in &report.clients {
-        assert_eq!(client.end, "clean", "{client:?}");
+        assert_eq!(client.end, ProcessEnd::Clean, "{client:?}");
     }
     let folder = mac.rig.latest("law");
     assert!(folder.join("logs/client-01.log").is_file(), "a daemon's log is kept with the run");
@@ -131,7 +132,7 @@ fn kill_reasons() {
     let mac = Mac::new("death");
     mac.rig.lab("doomed", &(scanners(3) + SHORT));
     for (namespace, code, end, faults) in
-        [("ENDPOINTSECURITY", 2, "deadline kill", 1), ("CODESIGNING", 1, "killed (signal 9)", 0)]
+        [("ENDPOINTSECURITY", 2, ProcessEnd::DeadlineKill, 1), ("CODESIGNING", 1, ProcessEnd::Signal(9), 0)]
     {
         let mut lab = mac.start("doomed");
         lab.reaches(PhaseKind::Storm, 200);

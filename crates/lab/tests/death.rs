@@ -13,7 +13,7 @@ mod rig;
 
 use std::{fs, path::Path, process::ExitCode};
 
-use lab_analysis::findings::{Findings, Outcome, RunWord};
+use lab_analysis::findings::{FaultMarkKind, Findings, Outcome, ProcessEnd, RunWord};
 use lab_model::{PhaseKind, Span, mix};
 use lab_testing::found::storm;
 use lab_trace::{Board, Counter, Damage, Entry, Record, RecordPart, StoredTrace, Trace};
@@ -203,16 +203,16 @@ fn read_back(rig: &Rig, folder: &Path) -> Findings {
 
 /// How the report tells what happened.
 fn reported_as(victim: Victim, report: &Findings) {
-    let ends: Vec<&str> = report.clients.iter().map(|client| client.end.as_str()).collect();
-    let killed = ends.iter().filter(|end| **end == "killed (signal 9)").count();
+    let ends: Vec<_> = report.clients.iter().map(|client| client.end.clone()).collect();
+    let killed = ends.iter().filter(|end| **end == ProcessEnd::Signal(9)).count();
     assert!(report.storm.decisions > 0);
     match victim {
         Victim::Client => {
             assert_eq!(killed, 1, "{ends:?}");
-            assert_eq!(ends.iter().filter(|end| **end == "clean").count(), 2, "{ends:?}");
+            assert_eq!(ends.iter().filter(|end| **end == ProcessEnd::Clean).count(), 2, "{ends:?}");
         }
-        Victim::Driver => assert_eq!(ends, ["clean"; 3]),
-        Victim::Controller | Victim::Launcher => assert_eq!(ends, ["unknown"; 3]),
+        Victim::Driver => assert_eq!(ends, [ProcessEnd::Clean; 3]),
+        Victim::Controller | Victim::Launcher => assert_eq!(ends, [ProcessEnd::Unknown; 3]),
     }
     if victim != Victim::Client {
         assert_ne!(report.outcome, Outcome::Deadlocked, "{}", report.outcome_rule);
@@ -259,7 +259,7 @@ fn interrupted(name: &str, signal: Signal, send: fn(u32, Signal)) {
     assert_eq!(report.totals.unexplained, 0);
     assert_eq!(report.storm.decisions, 12 * report.storm.root_ops);
     assert!(report.storm.root_ops >= 300);
-    assert!(report.faults.iter().any(|fault| fault.kind == "interrupted"));
+    assert!(report.faults.iter().any(|fault| fault.kind == FaultMarkKind::Interrupted));
     assert_eq!(report.state.word, RunWord::Interrupted, "{:?}", report.state.reasons);
     assert_eq!(rig.run(&["report"]).code, Some(2), "what was interrupted is not good");
     assert!(folder.join("report.html").is_file());
@@ -299,13 +299,13 @@ fn stopped(behavior: &str, kills: u64, seed: u64) {
         assert!(finished.stderr.contains("client-02 missed its deadline"), "{}", finished.stderr);
         nothing_remains(&rig);
         let report = read_back(&rig, &folder);
-        assert_eq!(report.clients[1].end, "deadline kill", "{:?}", report.faults);
+        assert_eq!(report.clients[1].end, ProcessEnd::DeadlineKill, "{:?}", report.faults);
         let kills = &report.faults;
         if behavior == "noop" {
             assert_eq!(kills.len(), 1, "only the client that stood still: {kills:?}");
         }
         // Scanners that wait in an open for the one that stands still miss their own deadlines with it.
-        assert!(kills.iter().all(|fault| fault.kind == "deadline kill"), "{kills:?}");
+        assert!(kills.iter().all(|fault| fault.kind == FaultMarkKind::DeadlineKill), "{kills:?}");
         let its_own = kills.iter().find(|fault| fault.actor == "client-02").unwrap();
         // The storm went on without it: all operations had waited for it, and ended once it was killed. (Where all
         // clients have died the storm ends then, for the workload alone shows nothing more.)
@@ -329,7 +329,7 @@ fn aborts() {
     assert!(finished.stderr.contains("client-03 ended: signal 6"), "{}", finished.stderr);
     nothing_remains(&rig);
     let report = read_back(&rig, &folder);
-    assert_eq!(report.clients[2].end, "killed (signal 6)");
+    assert_eq!(report.clients[2].end, ProcessEnd::Signal(6));
 }
 
 /// Three clients that each ask a helper about opens and wait, and a daemon about execs.
@@ -359,8 +359,8 @@ fn worker_killed(helper: bool, kills: u64, seed: u64) {
         nothing_remains(&rig);
         let report = finished.report();
         sums_add_up(&report);
-        let ends: Vec<&str> = report.clients.iter().map(|client| client.end.as_str()).collect();
-        assert_eq!(ends, ["clean"; 3], "no client dies of it");
+        let ends: Vec<_> = report.clients.iter().map(|client| client.end.clone()).collect();
+        assert_eq!(ends, [ProcessEnd::Clean; 3], "no client dies of it");
         assert_eq!(report.totals.lost, 0);
         assert_eq!(rig.run(&["down"]).stdout, "nothing was left behind\n");
     }
@@ -383,7 +383,7 @@ fn client_with_helpers_killed(kills: u64, seed: u64) {
         nothing_remains(&rig);
         let report = finished.report();
         sums_add_up(&report);
-        assert_eq!(report.clients[1].end, "killed (signal 9)");
+        assert_eq!(report.clients[1].end, ProcessEnd::Signal(9));
     }
 }
 

@@ -14,7 +14,10 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use lab_analysis::findings::{ColumnKind, Findings, Outcome, Outside, Product, ProductGroup};
+use lab_analysis::findings::{
+    ColumnKind, Findings, GroupClass, Outcome, Outside, Product, ProductEnd, ProductGroup,
+};
+use lab_model::{Approval, PhaseKind};
 use lab_testing::found::storm;
 use libtest_mimic::Arguments;
 use rig::{Finished, LAB, Live, Rig, anywhere, live, sums_add_up};
@@ -104,16 +107,16 @@ fn beside() {
     assert_eq!(report.storm.decisions, 12 * roots);
     assert_eq!(report.totals.unexplained, 0);
     let product = product(&report);
-    assert_eq!((product.id.as_str(), product.end.as_str()), ("fapolicyd", "clean"));
+    assert_eq!((product.id.as_str(), product.end.known()), ("fapolicyd", Some(&ProductEnd::Clean)));
     assert_eq!(product.processes, 1);
     assert!(product.threads > 1);
     assert_eq!(product.generated, 0);
     assert!(product.ready_ns.unwrap() > 0);
     let marks = vec!["the arena's mount: ask: open, ask: exec".to_owned()];
-    assert_eq!(product.groups, [ProductGroup { class: "content".to_owned(), marks }]);
+    assert_eq!(product.groups, [ProductGroup { class: GroupClass::Content.into(), marks }]);
     let outside = outside(&report);
-    let phases: Vec<&str> = outside.unaccounted.iter().map(|one| one.phase.as_str()).collect();
-    assert_eq!(phases, ["control", "external", "storm"]);
+    let phases: Vec<PhaseKind> = outside.unaccounted.iter().map(|one| one.phase).collect();
+    assert_eq!(phases, [PhaseKind::Control, PhaseKind::External, PhaseKind::Storm]);
     assert_eq!(outside.denials.operations, 0);
     // How much longer an open takes depends on the machine; that it is not known without doubt is an answer too.
     let (place, added) = (&outside.place, &outside.added_ns);
@@ -168,7 +171,7 @@ fn stops_answering() {
     let report = finished.report();
     sums_add_up(&report);
     let product = product(&report);
-    assert_eq!(product.end, "deadline kill", "{finished:#?}");
+    assert_eq!(product.end, ProductEnd::DeadlineKill, "{finished:#?}");
     assert_eq!(product.waiting_max, 1, "one thread opens");
     let waited = product.waited_longest_ns.unwrap();
     assert!((700_000_000..1_200_000_000).contains(&waited), "{waited} ns with a deadline of 700 ms");
@@ -248,7 +251,7 @@ fn muted() {
     // A denial ends the pass: the other client saw all of it or nothing, as the kernel asks it first or not.
     let seen = deaf.decisions - 600;
     assert!([0, 200].contains(&seen), "{deaf:?}");
-    let by_mute = deaf.by_approval.get("mute").copied().unwrap_or(0);
+    let by_mute = deaf.by_approval.get(&Approval::Mute.into()).copied().unwrap_or(0);
     assert_eq!(by_mute, seen, "{deaf:?}");
 }
 
@@ -287,7 +290,7 @@ fn does_not_end() {
     assert_eq!(rig.remains(), Vec::<String>::new());
     let report = finished.report();
     assert_eq!(report.storm.root_ops, 500);
-    assert_eq!(product(&report).end, "signal 9");
+    assert_eq!(product(&report).end, ProductEnd::Signal(9));
     assert!(product(&report).processes >= 2, "the shell and what it runs");
 }
 
@@ -300,7 +303,7 @@ fn ends_in_the_storm() {
     finished.failed_for("ends.unplanned == 0");
     assert!(finished.stderr.contains("brief has ended, exit 4"), "{}", finished.stderr);
     let report = finished.report();
-    assert_eq!(product(&report).end, "exit 4");
+    assert_eq!(product(&report).end, ProductEnd::Exit(4));
     assert_eq!(report.storm.root_ops, 200);
 }
 

@@ -10,7 +10,8 @@ mod rig;
 
 use std::{fs, path::Path, process::ExitCode};
 
-use lab_analysis::findings::{FaultMark, Findings, Requests};
+use lab_analysis::findings::{ApprovalWay, FaultMark, FaultMarkKind, Findings, ProcessEnd, Requests};
+use lab_model::{Approval, PlannedKind};
 use lab_testing::found::{approved, ends, expected, lasted_ns, storm, the_fault};
 use lab_trace::Trace;
 use libtest_mimic::Arguments;
@@ -86,26 +87,26 @@ fn crash_and_return() {
     let faults = "faults:\n  - kill: { on: bravo, at: 500ms }\n";
     let report = good("crash", &noops(clients, 1000, faults));
     assert_eq!(report.clients.len(), 2, "both processes are one client");
-    assert_eq!(ends(&report, 1), ["killed (signal 9)", "clean"]);
-    assert_eq!((approved(&report, 0, "rule"), report.approvals.unknown), (1000, 0));
-    let (decided, dead) = (approved(&report, 1, "rule"), approved(&report, 1, "dead-client"));
+    assert_eq!(ends(&report, 1), [ProcessEnd::Signal(9), ProcessEnd::Clean]);
+    assert_eq!((approved(&report, 0, Approval::Rule), report.approvals.unknown), (1000, 0));
+    let (decided, dead) = (approved(&report, 1, Approval::Rule), approved(&report, 1, Approval::DeadClient));
     assert_eq!(decided + dead, 1000, "asked, or approved by its death");
     // At 500 a second the hole of 300 ms and what a process needs to start is 150 opens and more.
     assert!((100..600).contains(&dead), "{dead} while it was away");
     assert!(decided > 300, "{decided}");
     assert_eq!(report.totals.unexplained, 0);
-    assert_eq!(the_fault(&report, "kill").actor, "bravo");
+    assert_eq!(the_fault(&report, PlannedKind::Kill).actor, "bravo");
 }
 
 fn kill_and_return() {
     let clients = "  - { id: alpha }\n  - { id: bravo, restart: 100ms }\n";
     let faults = "faults:\n  - stall: { on: bravo, at: 300ms, for: 10s }\nexpect: [clients.bravo.deadline.misses == 1]\n";
     let report = good("kill", &noops(clients, 1500, faults));
-    assert_eq!(ends(&report, 1), ["deadline kill", "clean"]);
+    assert_eq!(ends(&report, 1), [ProcessEnd::DeadlineKill, ProcessEnd::Clean]);
     assert_eq!(report.clients[1].deadline_misses, 1);
-    assert!(approved(&report, 1, "rule") > 200 && approved(&report, 1, "dead-client") > 20);
-    let kill = the_fault(&report, "deadline kill").at_ns;
-    let stall = the_fault(&report, "stall");
+    assert!(approved(&report, 1, Approval::Rule) > 200 && approved(&report, 1, Approval::DeadClient) > 20);
+    let kill = the_fault(&report, FaultMarkKind::DeadlineKill).at_ns;
+    let stall = the_fault(&report, PlannedKind::Stall);
     // The warden notices a process that stands still within a few looks, and waits for the deadline from then on.
     let waited = (kill - stall.at_ns) / 1_000_000;
     assert!((1000..1500).contains(&waited), "killed {waited} ms after the stall began");
@@ -116,16 +117,20 @@ fn planned_restart() {
     let faults = "faults:\n  - restart: { on: bravo, at: 300ms, after: 50ms }\n  \
                   - restart: { on: bravo, at: 900ms, after: 50ms }\n";
     let report = good("restart", &noops(PAIR, 800, faults));
-    assert_eq!(ends(&report, 1), ["killed (signal 9)", "killed (signal 9)", "clean"]);
-    assert_eq!(approved(&report, 1, "rule") + approved(&report, 1, "dead-client"), 800);
+    assert_eq!(ends(&report, 1), [ProcessEnd::Signal(9), ProcessEnd::Signal(9), ProcessEnd::Clean]);
+    assert_eq!(approved(&report, 1, Approval::Rule) + approved(&report, 1, Approval::DeadClient), 800);
 }
 
 fn short_stall() {
     let faults = "faults:\n  - stall: { on: bravo, at: 300ms, for: 700ms }\n";
     let report = good("short-stall", &noops(PAIR, 800, faults));
-    assert_eq!((approved(&report, 0, "rule"), approved(&report, 1, "rule")), (800, 800), "nobody was killed");
-    assert_eq!(ends(&report, 1), ["clean"]);
-    let ms = lasted(the_fault(&report, "stall"));
+    assert_eq!(
+        (approved(&report, 0, Approval::Rule), approved(&report, 1, Approval::Rule)),
+        (800, 800),
+        "nobody was killed"
+    );
+    assert_eq!(ends(&report, 1), [ProcessEnd::Clean]);
+    let ms = lasted(the_fault(&report, PlannedKind::Stall));
     assert!((690..1000).contains(&ms), "{ms} ms");
     let storm = storm(&report);
     assert!(storm.op_latency_ns.max >= 600_000_000, "the workload waited for it");
@@ -134,15 +139,15 @@ fn short_stall() {
 fn long_stall() {
     let faults = "faults:\n  - stall: { on: bravo, at: 300ms, for: 3s }\nexpect: [clients.bravo.deadline.misses == 1]\n";
     let report = good("long-stall", &noops(PAIR, 1200, faults));
-    assert_eq!(ends(&report, 1), ["deadline kill"]);
-    assert_eq!(approved(&report, 1, "rule") + approved(&report, 1, "dead-client"), 1200);
+    assert_eq!(ends(&report, 1), [ProcessEnd::DeadlineKill]);
+    assert_eq!(approved(&report, 1, Approval::Rule) + approved(&report, 1, Approval::DeadClient), 1200);
     assert!(report.findings[0].text.contains("deadline was missed"), "{:?}", report.findings);
 }
 
 fn stalled_driver() {
     let faults = "faults:\n  - stall: { on: driver, at: 300ms, for: 500ms }\n";
     let report = good("stalled-driver", &noops(PAIR, 600, faults));
-    assert_eq!(approved(&report, 1, "rule"), 600);
+    assert_eq!(approved(&report, 1, Approval::Rule), 600);
     let storm = storm(&report);
     assert!(storm.op_latency_ns.max >= 400_000_000, "planned opens came late");
 }
@@ -154,21 +159,21 @@ fn denies() {
     assert!((100..400).contains(&denied), "{denied} denied");
     let storm = storm(&report);
     assert_eq!(storm.root_ops_failed, denied);
-    assert_eq!(approved(&report, 1, "rule"), 700, "bravo was asked each time");
+    assert_eq!(approved(&report, 1, Approval::Rule), 700, "bravo was asked each time");
     // Whether alpha is asked before bravo is the kernel's business, and the same for all of them.
-    let before = approved(&report, 0, "denied-before");
+    let before = approved(&report, 0, ApprovalWay::DeniedBefore);
     assert!(before == 0 || before == denied, "{before} of {denied}");
-    assert_eq!(approved(&report, 0, "rule"), 700 - before);
+    assert_eq!(approved(&report, 0, Approval::Rule), 700 - before);
     assert_eq!(report.approvals.unknown, 0);
 }
 
 fn behaves() {
     let faults = "faults:\n  - behave: { on: bravo, at: 300ms, for: 500ms, set: { cache: on } }\n";
     let report = good("behaves", &noops(PAIR, 800, faults));
-    let (rule, kept) = (approved(&report, 1, "rule"), approved(&report, 1, "cache-hit"));
+    let (rule, kept) = (approved(&report, 1, Approval::Rule), approved(&report, 1, Approval::CacheHit));
     assert_eq!(rule + kept, 800, "each open was asked about or answered by a kept answer");
     assert!((100..400).contains(&kept), "{kept} kept");
-    assert_eq!((approved(&report, 0, "rule"), report.approvals.unknown), (800, 0));
+    assert_eq!((approved(&report, 0, Approval::Rule), report.approvals.unknown), (800, 0));
 }
 
 fn slows() {
@@ -176,7 +181,7 @@ fn slows() {
     let report = good("slows", &body);
     assert!(report.clients[1].latency_ns.max >= 5_000_000);
     assert!(report.clients[1].latency_ns.p50 < 5_000_000, "before and after it is as it was");
-    assert_eq!(approved(&report, 1, "rule"), 800);
+    assert_eq!(approved(&report, 1, Approval::Rule), 800);
 }
 
 fn exhausted() {
@@ -184,13 +189,13 @@ fn exhausted() {
     // The events that bravo could not read are missing from its trace: too many for a word about stability.
     let (finished, report) = run("exhausted", &noops(PAIR, 700, faults));
     assert_eq!(finished.code, Some(2), "{}", finished.stderr);
-    let denied = approved(&report, 1, "exhausted");
+    let denied = approved(&report, 1, ApprovalWay::Exhausted);
     assert!((100..400).contains(&denied), "{denied} denied by the kernel");
     let storm = storm(&report);
     assert_eq!(storm.root_ops_failed, denied);
     assert_eq!(report.storm.denied, 0, "no client denied anything");
-    assert_eq!(approved(&report, 1, "rule"), 700 - denied);
-    let before = approved(&report, 0, "denied-before");
+    assert_eq!(approved(&report, 1, Approval::Rule), 700 - denied);
+    let before = approved(&report, 0, ApprovalWay::DeniedBefore);
     assert!(before == 0 || before == denied, "{before} of {denied}");
 }
 
@@ -221,9 +226,9 @@ fn helped(more: &str, rest: &str) -> String {
 
 fn helper_killed() {
     let report = good("helper-kill", &helped("", "faults:\n  - kill: { on: alpha.helper-1, at: 400ms }\n"));
-    assert_eq!(the_fault(&report, "kill").actor, "alpha.helper-1");
-    assert_eq!(ends(&report, 0), ["clean"], "the client goes on");
-    assert_eq!((approved(&report, 0, "rule"), report.totals.unexplained), (600, 0));
+    assert_eq!(the_fault(&report, PlannedKind::Kill).actor, "alpha.helper-1");
+    assert_eq!(ends(&report, 0), [ProcessEnd::Clean], "the client goes on");
+    assert_eq!((approved(&report, 0, Approval::Rule), report.totals.unexplained), (600, 0));
     let asked = asked(&report);
     assert_eq!((asked.carried_out + asked.failed, asked.unheard), (600, 0), "each request is over");
     assert!(asked.carried_out > 100 && asked.failed > 100, "{asked:?}");
@@ -231,7 +236,7 @@ fn helper_killed() {
     let expected = format!("{} of alpha's 600 requests to its helpers were never carried out", asked.failed);
     assert!(all.iter().any(|one| one.text.starts_with(&expected)), "{all:?}");
     // What the helper opened was asked about; the kill may have caught it in one open more.
-    let muted = approved(&report, 0, "mute");
+    let muted = approved(&report, 0, Approval::Mute);
     assert!((asked.carried_out..=asked.carried_out + 1).contains(&muted), "{muted} of {asked:?}");
 }
 
@@ -239,13 +244,13 @@ fn helper_stalled() {
     let stall =
         |span: &str| format!("faults:\n  - stall: {{ on: alpha.helper-1, at: 300ms, for: {span} }}\n");
     let report = good("helper-stall", &helped("", &stall("500ms")));
-    assert_eq!(ends(&report, 0), ["clean"], "nobody was killed");
-    assert!((490..900).contains(&lasted(the_fault(&report, "stall"))));
+    assert_eq!(ends(&report, 0), [ProcessEnd::Clean], "nobody was killed");
+    assert!((490..900).contains(&lasted(the_fault(&report, PlannedKind::Stall))));
     assert!(report.clients[0].latency_ns.max >= 400_000_000, "the client waited for it");
     assert_eq!(asked(&report), Asked { carried_out: 600, ..Asked::default() });
     let report =
         good("helper-hangs", &helped("", &(stall("3s") + "expect: [clients.alpha.deadline.misses == 1]\n")));
-    assert_eq!(ends(&report, 0), ["deadline kill"]);
+    assert_eq!(ends(&report, 0), [ProcessEnd::DeadlineKill]);
     // The storm ends when its last client is dead.
     approved_at_opens(&report, report.storm.root_ops, 1);
     assert_eq!(report.approvals.unknown, 0);
@@ -255,8 +260,11 @@ fn helper_stalled() {
 /// Each of the workload's opens was approved by the client's rule or its death, and each of its helper's by a mute: but
 /// the one that a helper is in when its client dies, by that death, too.
 fn approved_at_opens(report: &Findings, opens: u64, deaths: u64) {
-    let (rule, dead, mute) =
-        (approved(report, 0, "rule"), approved(report, 0, "dead-client"), approved(report, 0, "mute"));
+    let (rule, dead, mute) = (
+        approved(report, 0, Approval::Rule),
+        approved(report, 0, Approval::DeadClient),
+        approved(report, 0, Approval::Mute),
+    );
     assert_eq!(rule + dead + mute, report.storm.operations);
     assert!((opens..=opens + deaths).contains(&(rule + dead)), "{rule} by its rule, {dead} by its death");
 }
@@ -265,7 +273,7 @@ fn helpers_come_back() {
     let faults =
         "faults:\n  - kill: { on: alpha, at: 300ms }\n  - restart: { on: alpha, at: 700ms, after: 50ms }\n";
     let report = good("helpers-back", &helped("restart: 100ms, ", faults));
-    assert_eq!(ends(&report, 0), ["killed (signal 9)", "killed (signal 9)", "clean"]);
+    assert_eq!(ends(&report, 0), [ProcessEnd::Signal(9), ProcessEnd::Signal(9), ProcessEnd::Clean]);
     approved_at_opens(&report, 600, 2);
     assert_eq!(report.totals.unexplained, 0);
     let traces =
@@ -280,9 +288,9 @@ fn helpers_come_back() {
 fn helper_restarted() {
     let faults = "faults:\n  - restart: { on: alpha.helper-1, at: 400ms, after: 200ms }\n";
     let report = good("helper-back", &helped("", faults));
-    assert_eq!(the_fault(&report, "restart").actor, "alpha.helper-1");
-    assert_eq!(ends(&report, 0), ["clean"], "the client goes on");
-    assert_eq!((approved(&report, 0, "rule"), report.approvals.unknown), (600, 0));
+    assert_eq!(the_fault(&report, PlannedKind::Restart).actor, "alpha.helper-1");
+    assert_eq!(ends(&report, 0), [ProcessEnd::Clean], "the client goes on");
+    assert_eq!((approved(&report, 0, Approval::Rule), report.approvals.unknown), (600, 0));
     assert_eq!((report.totals.unexplained, report.totals.lost), (0, 0));
     let asked = asked(&report);
     assert_eq!((asked.carried_out + asked.failed, asked.unheard), (600, 0), "each request is over");
@@ -295,7 +303,7 @@ fn helper_restarted() {
     let opens = before + after;
     assert!((asked.carried_out..=asked.carried_out + 1).contains(&opens), "{opens} {asked:?}");
     // Its client knows the second process for its helper, too. That one open may have ended before it was asked about.
-    let muted = approved(&report, 0, "mute");
+    let muted = approved(&report, 0, Approval::Mute);
     assert!((opens - 1..=opens).contains(&muted), "{muted} of {opens}");
 }
 
@@ -303,7 +311,7 @@ fn helper_and_client_restarted() {
     let faults = "faults:\n  - restart: { on: alpha.helper-1, at: 200ms, after: 50ms }\n  \
                   - restart: { on: alpha, at: 700ms, after: 50ms }\n";
     let report = good("helper-and-client-back", &helped("", faults));
-    assert_eq!(ends(&report, 0), ["killed (signal 9)", "clean"]);
+    assert_eq!(ends(&report, 0), [ProcessEnd::Signal(9), ProcessEnd::Clean]);
     approved_at_opens(&report, 600, 1);
     assert_eq!(report.totals.unexplained, 0);
     for file in ["alpha.helper-1.trace", "alpha.helper-1.2.trace", "alpha.helper-1.3.trace"] {
@@ -322,8 +330,8 @@ fn with_daemon(rest: &str) -> String {
 fn daemon_restarted() {
     let faults = "faults:\n  - restart: { on: indexer, at: 400ms, after: 200ms }\n";
     let report = good("daemon-back", &with_daemon(faults));
-    assert_eq!(the_fault(&report, "restart").actor, "indexer");
-    assert_eq!((approved(&report, 0, "rule"), approved(&report, 1, "rule")), (600, 600));
+    assert_eq!(the_fault(&report, PlannedKind::Restart).actor, "indexer");
+    assert_eq!((approved(&report, 0, Approval::Rule), approved(&report, 1, Approval::Rule)), (600, 600));
     assert_eq!(report.totals.unexplained, 0);
     let asked = asked(&report);
     assert_eq!((asked.carried_out + asked.failed, asked.unheard), (1200, 0));
@@ -344,7 +352,11 @@ fn daemon_restarted() {
 
 fn daemon_killed() {
     let report = good("daemon-kill", &with_daemon("faults:\n  - kill: { on: indexer, at: 400ms }\n"));
-    assert_eq!((approved(&report, 0, "rule"), approved(&report, 1, "rule")), (600, 600), "the clients go on");
+    assert_eq!(
+        (approved(&report, 0, Approval::Rule), approved(&report, 1, Approval::Rule)),
+        (600, 600),
+        "the clients go on"
+    );
     let asked = asked(&report);
     assert_eq!((asked.carried_out + asked.failed, asked.unheard), (1200, 0));
     assert!(asked.carried_out > 200 && asked.failed > 200, "{asked:?}");
@@ -353,7 +365,7 @@ fn daemon_killed() {
 fn daemon_stalled() {
     let faults = "faults:\n  - stall: { on: indexer, at: 300ms, for: 500ms }\n";
     let report = good("daemon-stall", &with_daemon(faults));
-    assert_eq!(ends(&report, 0), ["clean"]);
+    assert_eq!(ends(&report, 0), [ProcessEnd::Clean]);
     // There is one opener, and the kernel asks one client after the other: the first of them waits.
     let waited = report.clients.iter().map(|client| client.latency_ns.max);
     assert!(waited.max().unwrap() >= 400_000_000, "a client waited for it");
@@ -363,7 +375,7 @@ fn daemon_stalled() {
 fn helper_slow() {
     let faults = "faults:\n  - slow: { on: alpha.helper-1, at: 300ms, for: 400ms, by: 5ms }\n";
     let report = good("helper-slow", &helped("", faults));
-    let slow = the_fault(&report, "slow");
+    let slow = the_fault(&report, PlannedKind::Slow);
     assert_eq!((slow.actor.as_str(), slow.detail.as_str()), ("alpha.helper-1", "by 5ms"));
     assert!((390..900).contains(&lasted(slow)), "{slow:?}");
     assert_eq!(asked(&report), Asked { carried_out: 600, ..Asked::default() });
@@ -406,9 +418,13 @@ fn helper_behaves() {
     // One for each request, and three more for those of 400 ms at 500 a second.
     assert_eq!((opens - 600) % 3, 0, "each request is served in one way or the other: {opens}");
     assert!((100..400).contains(&((opens - 600) / 3)), "{opens}");
-    assert_eq!(approved(&report, 0, "mute"), opens, "each open of the helper is an event of its client");
+    assert_eq!(
+        approved(&report, 0, Approval::Mute),
+        opens,
+        "each open of the helper is an event of its client"
+    );
     assert_eq!(report.totals.unexplained, 0);
-    assert!((390..900).contains(&lasted(the_fault(&report, "behave"))));
+    assert!((390..900).contains(&lasted(the_fault(&report, PlannedKind::Behave))));
 }
 
 fn daemon_behaves() {
@@ -418,7 +434,7 @@ fn daemon_behaves() {
     assert_eq!(asked(&report), Asked { carried_out: 1200, ..Asked::default() });
     let opens = opens_of("daemon-behaves", "indexer.trace");
     assert!((200..800).contains(&opens), "{opens} before the fault, none after it");
-    assert_eq!(the_fault(&report, "behave").actor, "indexer");
+    assert_eq!(the_fault(&report, PlannedKind::Behave).actor, "indexer");
     assert_eq!(report.totals.unexplained, 0);
 }
 
@@ -435,7 +451,7 @@ fn slow_on_the_dead() {
 fn loaded() {
     let faults = "faults:\n  - cpu_load: { threads: 2, at: 200ms, for: 300ms }\n";
     let report = good("loaded", &noops(PAIR, 400, faults));
-    let load = the_fault(&report, "cpu_load");
+    let load = the_fault(&report, PlannedKind::CpuLoad);
     assert!((290..900).contains(&lasted(load)), "{load:?}");
     assert_eq!((load.actor.as_str(), load.detail.as_str()), ("machine", "2 threads"));
 }

@@ -14,8 +14,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use lab_analysis::findings::{FaultMark, Findings};
-use lab_model::Span;
+use lab_analysis::findings::{ApprovalWay, FaultMark, Findings, ProcessEnd, Word};
+use lab_model::{Approval, PlannedKind, Span};
 use lab_testing::found::{lasted_ns, storm, the_fault};
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
@@ -89,7 +89,7 @@ fn run(name: &str, body: &str) -> Findings {
 
 /// The one fault of that kind, and how long it lasted in milliseconds.
 fn freeze(report: &Findings) -> (&FaultMark, u64) {
-    let found = the_fault(report, "freeze");
+    let found = the_fault(report, PlannedKind::Freeze);
     (found, lasted_ns(found) / 1_000_000)
 }
 
@@ -98,8 +98,12 @@ fn everything() {
     let (_, lasted) = freeze(&report);
     assert!(lasted >= 490, "{lasted} ms");
     for client in &report.clients {
-        assert_eq!(client.lives[0].end, "clean");
-        assert_eq!(client.approvals.asked["rule"], 700, "all was answered");
+        assert_eq!(client.lives[0].end, ProcessEnd::Clean);
+        assert_eq!(
+            client.approvals.asked[&Word::Known(ApprovalWay::By(Approval::Rule))],
+            700,
+            "all was answered"
+        );
     }
     assert!(storm(&report).op_latency_ns.max >= 200_000_000, "planned opens came late");
     assert_eq!(report.totals.unexplained, 0);
@@ -108,12 +112,16 @@ fn everything() {
 fn past_the_deadline() {
     let expect = "expect: [clients.bravo.deadline.misses == 1]\n";
     let report = run("deadline", &(lab(900, "{ on: bravo, at: 300ms, for: 10s }") + expect));
-    assert_eq!(report.clients[0].lives[0].end, "clean");
-    assert_eq!(report.clients[1].lives[0].end, "deadline kill");
+    assert_eq!(report.clients[0].lives[0].end, ProcessEnd::Clean);
+    assert_eq!(report.clients[1].lives[0].end, ProcessEnd::DeadlineKill);
     let (fault, lasted) = freeze(&report);
     assert_eq!(fault.actor, "bravo");
     assert!((1000..10_000).contains(&lasted), "it is over with its target: {lasted} ms");
-    assert_eq!(report.clients[0].approvals.asked["rule"], 900, "the other goes on");
+    assert_eq!(
+        report.clients[0].approvals.asked[&Word::Known(ApprovalWay::By(Approval::Rule))],
+        900,
+        "the other goes on"
+    );
 }
 
 /// A lab in which everything stands still, and its group.

@@ -12,7 +12,10 @@ mod rig;
 
 use std::{fs, process::ExitCode};
 
-use lab_analysis::findings::{CycleEnd, Findings, NotifySummary, Outcome, ReportSection};
+use lab_analysis::findings::{
+    ApprovalWay, CycleEnd, FaultMarkKind, Findings, NotifySummary, Outcome, ProcessEnd, ReportSection, Word,
+};
+use lab_model::{Approval, NotifyEvent};
 use lab_testing::found::{client, phase, storm};
 use libtest_mimic::Arguments;
 use rig::{Live, Rig, live, scanners, sums_add_up};
@@ -84,7 +87,7 @@ fn notices_of_names(report: &Findings) -> NotifySummary {
 fn notices(report: &Findings) -> NotifySummary {
     let told = notices_of_names(report);
     // Every open is told of or known not to be told apart: none is missing from the sum.
-    let opens = told.by_event.get("open").copied().unwrap_or(0);
+    let opens = told.by_event.get(&NotifyEvent::Open.into()).copied().unwrap_or(0);
     assert_eq!(Some(opens + told.opens_not_told_apart.unwrap()), told.opens, "{told:?}");
     told
 }
@@ -97,7 +100,7 @@ fn observer() {
     assert_eq!(report.outcome, Outcome::Stable);
     assert_eq!(report.storm.decisions, 6 * 1000, "as two scanners alone");
     assert_eq!(report.clients[2].decisions, 0);
-    assert_eq!(report.clients[2].approvals.hidden, [("not-subscribed".to_owned(), 3 * 1000)].into());
+    assert_eq!(report.clients[2].approvals.hidden, [(ApprovalWay::NotSubscribed.into(), 3 * 1000)].into());
     let told = notices(&report);
     assert_eq!(told.opens, Some(3 * 1000), "the workload's and both scanners'");
     assert!(told.notices > 0);
@@ -141,7 +144,10 @@ fn names() {
     let told = notices_of_names(&report);
     let made = report.storm.root_ops;
     assert!(made >= 300);
-    assert_eq!(told.by_event, [("create".to_owned(), made), ("unlink".to_owned(), made)].into());
+    assert_eq!(
+        told.by_event,
+        [(NotifyEvent::Create.into(), made), (NotifyEvent::Unlink.into(), made)].into()
+    );
     assert_eq!(told.by_author, [("workload".to_owned(), told.notices)], "all explained");
     assert_eq!(told.notices + told.mixed, 2 * made, "a merged one is both");
     assert_eq!(report.clients[2].decisions, 0);
@@ -174,7 +180,7 @@ fn nothing_went_wrong(report: &Findings) {
     }
     assert_eq!(report.faults, []);
     for client in &report.clients {
-        assert_eq!(client.end, "clean", "{client:?}");
+        assert_eq!(client.end, ProcessEnd::Clean, "{client:?}");
         assert_eq!(client.deadline_misses, 0);
     }
 }
@@ -335,7 +341,7 @@ fn command() {
     let storm = storm(&report);
     assert_eq!([storm.processes.as_ref().unwrap().ended, storm.root_ops], [10, 0]);
     assert_eq!(storm.op_latency_ns.count, 0, "how long a process lives is no latency of an open");
-    assert_eq!(report.approvals.hidden["out-of-scope"], 2, "{:?}", report.approvals);
+    assert_eq!(report.approvals.hidden[&Word::Known(ApprovalWay::OutOfScope)], 2, "{:?}", report.approvals);
     let row = vec![15, 0, 0];
     assert_eq!(report.causes.decisions, vec![row; 2]);
 }
@@ -389,10 +395,10 @@ fn deadlock_pair() {
     let deadline = report.deadline_ns;
     let lasted = cycle.lasted_ns.unwrap();
     assert!(lasted.abs_diff(deadline) <= deadline / 10, "{lasted} ns against a deadline of {deadline} ns");
-    let kills = report.faults.iter().filter(|fault| fault.kind == "deadline kill");
+    let kills = report.faults.iter().filter(|fault| fault.kind == FaultMarkKind::DeadlineKill);
     assert!(kills.count() >= 1);
-    let ends: Vec<&str> = report.clients.iter().map(|client| client.end.as_str()).collect();
-    assert!(ends.contains(&"deadline kill"), "{ends:?}");
+    let ends: Vec<_> = report.clients.iter().map(|client| client.end.clone()).collect();
+    assert!(ends.contains(&ProcessEnd::DeadlineKill.into()), "{ends:?}");
 }
 
 fn echo_chamber() {
@@ -434,7 +440,7 @@ fn helpers() {
     assert_eq!(report.causes.observed[0], [0, 500, 2000, 500]);
     assert_eq!(report.causes.observed[1], [1000, 0, 1000, 1000]);
     assert_eq!(report.causes.misattributed, 2 * 500);
-    assert_eq!(report.clients[0].by_approval["mute"], 500);
+    assert_eq!(report.clients[0].by_approval[&Word::Known(ApprovalWay::By(Approval::Mute))], 500);
 }
 
 /// Of N scanners one asks a helper besides: N(2N + 1) decisions for each open instead of N(N + 1).
@@ -505,7 +511,7 @@ fn daemon_echo() {
     let report = rig.report("muted");
     nothing_went_wrong(&report);
     assert_eq!(report.storm.decisions, (2 + 2 * 2) * 300);
-    assert_eq!(report.storm.by_approval["mute"], 2 * 2 * 300);
+    assert_eq!(report.storm.by_approval[&Word::Known(ApprovalWay::By(Approval::Mute))], 2 * 2 * 300);
 }
 
 fn helpers_echo() {
@@ -530,7 +536,7 @@ fn helper_waits_for_itself() {
     let cycle = &report.wait_cycles[0];
     assert_eq!(cycle.members, ["alpha"]);
     assert_eq!(cycle.ended_by, CycleEnd::DeadlineKill);
-    assert_eq!(report.clients[0].end, "deadline kill");
+    assert_eq!(report.clients[0].end, ProcessEnd::DeadlineKill);
     assert_eq!(report.totals.unexplained, 0);
 }
 

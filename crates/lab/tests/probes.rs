@@ -10,7 +10,8 @@ mod rig;
 
 use std::{path::Path, process::ExitCode};
 
-use lab_analysis::findings::{AfterDeny, DeliveryOrder, Findings, KeptAnswers};
+use lab_analysis::findings::{AfterDeny, DeliveryOrder, Findings, KeptAnswers, Word};
+use lab_model::EventKind;
 use lab_testing::found::storm;
 use libtest_mimic::Arguments;
 use rig::{Rig, anywhere, live, sums_add_up};
@@ -80,8 +81,8 @@ fn probed(name: &str, kernel: &[&str], known: &Known) {
     assert_eq!(cache.rules.kept_answers, Some(KeptAnswers::Own), "{:?}", cache.rules);
 
     let deadlines = report("probe-deadlines");
-    for event in ["auth_open", "auth_exec"] {
-        let length = &deadlines.rules.deadlines[event];
+    for event in [EventKind::AUTH_OPEN, EventKind::AUTH_EXEC] {
+        let length = &deadlines.rules.deadlines[&Word::Known(event)];
         assert_eq!(length.min_ns, 10_000_000_000, "the lab's own deadline stands in: {length:?}");
         assert_eq!(length.max_ns, 10_000_000_000, "{length:?}");
         let left = length.left_at_read.p50;

@@ -58,7 +58,7 @@ fn run_stopped(rig: &Rig, operations: u64, whom: impl Fn(&Running) -> Vec<u32>) 
     let report = finished.report();
     sums_add_up(&report);
     assert!(gap(&report).longest_ns >= 2_900_000_000, "{:?}", report.unwatched);
-    assert_eq!(gap(&report).gaps[0].phases[0], "storm");
+    assert_eq!(gap(&report).gaps[0].phases[0], PhaseKind::Storm);
     assert!(report.outcome_rule.contains("Nobody watched the clients for 3."));
     assert!(report.findings[0].text.contains("Nobody watched the clients for 3."));
     assert!(finished.stderr.contains("nobody watched the clients for 3."), "{}", finished.stderr);

@@ -5,7 +5,7 @@ use lab_trace::{FaultKind, FaultStage, PlannedStep};
 
 use super::Assembly;
 use crate::{
-    findings::{Expectation, FaultMark},
+    findings::{Expectation, FaultMark, FaultMarkKind},
     participants::marks::FaultAt,
 };
 
@@ -19,21 +19,16 @@ impl Assembly<'_> {
     fn mark(&self, fault: &FaultAt) -> Option<FaultMark> {
         let since = |at: u64| at.saturating_sub(self.timeline.origin);
         let actor = || self.roster.name_of(fault.actor);
-        let mark = |kind: &str| FaultMark {
+        let mark = FaultMark {
             at_ns: since(fault.at),
             until_ns: None,
-            kind: kind.into(),
+            kind: FaultMarkKind::from(fault.kind).into(),
             actor: actor(),
             detail: String::new(),
             planned: false,
         };
         Some(match fault.kind {
-            FaultKind::DeadlineKill => mark("deadline kill"),
-            FaultKind::RunTooLong => mark("run too long"),
-            FaultKind::Interrupted => mark("interrupted"),
-            FaultKind::Aborted => mark("ended by an expectation"),
-            FaultKind::Other(code) => mark(&format!("fault {code}")),
-            FaultKind::Planned(kind) => {
+            FaultKind::Planned(_) => {
                 let PlannedStep { place, stage: FaultStage::Begins } = PlannedStep::of(fault.detail) else {
                     return None;
                 };
@@ -44,9 +39,10 @@ impl Assembly<'_> {
                     actor: planned.map_or_else(actor, |planned| planned.on.clone()),
                     detail: planned.map(|planned| planned.action.detail()).unwrap_or_default(),
                     planned: true,
-                    ..mark(kind.name())
+                    ..mark
                 }
             }
+            _ => mark,
         })
     }
 

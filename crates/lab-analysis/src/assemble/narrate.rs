@@ -1,13 +1,14 @@
 //! At most three findings in plain words.
 
 use lab_model::{
-    PlannedKind, Total,
+    Approval, PlannedKind, Total,
     units::{agreeing, count, count_of, counted, is_whole, number, ratio, share, signed_time, tenths, time},
 };
 
 use crate::{
     findings::{
-        Client, ColumnKind, CycleEnd, Finding, Findings, Outcome, ReportSection, Requests, Stage, Weight,
+        Client, ColumnKind, CycleEnd, FaultMarkKind, Finding, Findings, Outcome, ProcessEnd, ProductEnd,
+        ReportSection, Requests, Stage, Weight,
     },
     measures::unwatched::sentence,
     verdict::outcome::list,
@@ -168,7 +169,7 @@ fn misses(findings: &Findings) -> Option<Finding> {
 
 /// A client that was dead for a part of the storm: what it would have looked at was allowed.
 fn unguarded(findings: &Findings) -> Option<Finding> {
-    let unchecked = |client: &Client| client.approvals.by("dead-client");
+    let unchecked = |client: &Client| client.approvals.by(Approval::DeadClient);
     let dead: Vec<&Client> = findings.clients.iter().filter(|client| unchecked(client) > 0).collect();
     // Others may have looked at them.
     let text = match &dead[..] {
@@ -182,12 +183,12 @@ fn unguarded(findings: &Findings) -> Option<Finding> {
             format!("Operations went unchecked past clients that had died ({}).", list(&past))
         }
     };
-    let planned = [PlannedKind::Kill, PlannedKind::Restart].map(PlannedKind::name);
+    let planned = [PlannedKind::Kill, PlannedKind::Restart].map(FaultMarkKind::Planned);
     let as_planned = |client: &&Client| {
         let mut faults = findings.faults.iter().filter(|fault| fault.actor == client.id && fault.planned);
-        faults.any(|fault| planned.contains(&fault.kind.as_str()))
+        faults.any(|fault| planned.iter().any(|kind| fault.kind == *kind))
     };
-    let at_deadline = |client: &&Client| client.lives.iter().any(|life| life.end == "deadline kill");
+    let at_deadline = |client: &&Client| client.lives.iter().any(|life| life.end == ProcessEnd::DeadlineKill);
     // What the lab did itself is no riddle.
     let advice = if dead.iter().all(as_planned) {
         "The lab ended it as planned: see what may pass while it is away."
@@ -204,7 +205,7 @@ fn waits_outside(findings: &Findings) -> Option<Finding> {
     let outside = findings.outside.as_ref()?;
     let product = outside.products.iter().max_by_key(|product| product.waited_longest_ns)?;
     let longest = product.waited_longest_ns?;
-    let killed = product.end == "deadline kill";
+    let killed = product.end == ProductEnd::DeadlineKill;
     if !killed && longest < findings.deadline_ns / 10 {
         return None;
     }

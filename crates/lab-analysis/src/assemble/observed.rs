@@ -8,20 +8,10 @@ use lab_model::{
 use super::Assembly;
 use crate::{
     findings::{ColumnKind, Findings},
+    measure::Losses,
     measures::unwatched::sentence,
     pass::merge::WINDOW,
 };
-
-/// What is missing from the traces.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Losses {
-    /// Records that did not fit, events that the kernel dropped, damaged places.
-    pub(crate) lost: u64,
-    /// Places with damage, damaged parts of records and cut tails included.
-    pub(crate) damaged: u64,
-    /// By client.
-    pub(crate) by_client: Vec<u64>,
-}
 
 impl Assembly<'_> {
     pub(super) fn losses(&self) -> Losses {
@@ -68,8 +58,12 @@ impl Assembly<'_> {
             );
         }
         let told = || findings.clients.iter().filter_map(|client| client.told.as_ref());
-        let on_fanotify = self.context.backend == BackendChoice::Live(Kernel::Fanotify);
-        if on_fanotify && told().next().is_some() {
+        let live = match self.context.backend {
+            BackendChoice::Live(kernel) => Some(kernel),
+            BackendChoice::Auto | BackendChoice::Simulated => None,
+        };
+        let merges = live.is_some_and(Kernel::merges_notices);
+        if merges && told().next().is_some() {
             notes.push(
                 "fanotify merges the NOTIFY events of one thread on one file while they lie unread, and does not say how \
                  many: a client's notices are a lower bound of what happened."
@@ -87,7 +81,7 @@ impl Assembly<'_> {
                 )
             ));
         }
-        if on_fanotify {
+        if live.is_some_and(|kernel| !kernel.names_programs()) {
             notes.push(
                 "fanotify gives no kernel time: how long an event lay in the kernel's queue before it was read is not \
                  known by itself; it is part of the operation's time."

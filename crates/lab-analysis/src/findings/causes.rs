@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnKind, Latency};
+use super::{CascadeNodeKind, ColumnKind, Latency, WhyShown, Word};
 
 /// The mean size of a cascade in decisions: what drive and gain predict, and what was seen. They differ when clients do
 /// not answer each event of a kind alike.
@@ -101,7 +101,7 @@ pub struct Distribution {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CascadeTree {
     /// Why it is shown: `largest`, `deepest`, `longest`, or several of these with commas between.
-    pub why: String,
+    pub why: Word<WhyShown>,
     /// Its decisions.
     pub size: u64,
     /// Its levels of operations.
@@ -120,7 +120,7 @@ pub struct CascadeNode {
     /// Levels below the root, which is 0; an operation's decisions are one further, their operations two.
     pub level: u32,
     /// `open`, `exec`, `decision`, or `notice` for what a client was told and reacted to.
-    pub kind: String,
+    pub kind: Word<CascadeNodeKind>,
     /// The process that made it or decided: `driver` or a client's ID.
     pub actor: String,
     /// The target's path relative to the arena; `null` when unknown.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::Bounded;
+use lab_model::{Bounded, EventKind, NotifyEvent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Latency;
+use super::{ApprovalWay, BlameKind, Latency, Mitigation, ProcessEnd, Word};
 
 /// What one client was told in storm and drain, after it had happened. None of it is a decision: nobody waited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,7 +15,7 @@ pub struct NotifySummary {
     /// notice stands for several events, and how many is unknown.
     pub notices: u64,
     /// Of those, which told of what. A merged notice is counted at each of its events.
-    pub by_event: BTreeMap<String, u64>,
+    pub by_event: BTreeMap<Word<NotifyEvent>, u64>,
     /// Of those, merged from events of more than one kind.
     pub mixed: u64,
     /// Of those, by who had acted, as in the cause matrix: names and counts, the most first; they add up to `notices`.
@@ -63,7 +63,7 @@ pub struct Client {
     /// Of those, never answered.
     pub unanswered: u64,
     /// Of those, how they came about.
-    pub by_approval: BTreeMap<String, u64>,
+    pub by_approval: BTreeMap<Word<ApprovalWay>, u64>,
     /// Every operation of storm and drain from its side.
     #[serde(default)]
     pub approvals: Approvals,
@@ -80,7 +80,7 @@ pub struct Client {
     /// The same of decisions not about its own process.
     pub latency_others_ns: Latency,
     /// The same by event kind.
-    pub latency_by_event_ns: BTreeMap<String, Latency>,
+    pub latency_by_event_ns: BTreeMap<Word<EventKind>, Latency>,
     /// The latency spectrum of `latency_others_ns`: (percent, nanoseconds), rising.
     pub spectrum: Vec<(f64, u64)>,
     /// The same of the control phase.
@@ -120,7 +120,7 @@ pub struct Client {
     #[serde(default)]
     pub lives: Vec<Life>,
     /// How its last process ended: `clean`, `deadline kill`, `killed (signal 9)`, `exit 3`, `unknown`.
-    pub end: String,
+    pub end: Word<ProcessEnd>,
 }
 
 /// What one client asked of its helpers, or of one daemon: `made = carried_out + failed + refused + unheard`.
@@ -187,11 +187,11 @@ pub struct Approvals {
     /// Those it decided on, by how the first decision about each came about: `rule`, `own-process`, `peer`,
     /// `deadline-fallback`, `queue-full`, `mute` (of a process), `dead-client` (it died before it answered),
     /// `unanswered` (the run ended first). Zero counts are left out.
-    pub asked: BTreeMap<String, u64>,
+    pub asked: BTreeMap<Word<ApprovalWay>, u64>,
     /// Those it was not asked about, by why: `dead-client`, `mute` (of a path), `cache-hit`, `own-process` (Endpoint
     /// Security), `not-subscribed`, `denied-before`, `out-of-scope`, `failed-before`, `exhausted` (it had no descriptor left, so
     /// the kernel denied), `unfinished`.
-    pub hidden: BTreeMap<String, u64>,
+    pub hidden: BTreeMap<Word<ApprovalWay>, u64>,
     /// Those it did not decide on for a reason that the traces cannot tell.
     pub unknown: u64,
     /// Decisions beyond the first about the same operation; an exec raises several events.
@@ -205,8 +205,8 @@ impl Approvals {
     pub fn add(&mut self, other: &Approvals) {
         self.operations.raise(other.operations);
         for (sum, counts) in [(&mut self.asked, &other.asked), (&mut self.hidden, &other.hidden)] {
-            for (name, count) in counts {
-                sum.entry(name.clone()).or_default().raise(*count);
+            for (way, count) in counts {
+                sum.entry(way.clone()).or_default().raise(*count);
             }
         }
         self.unknown.raise(other.unknown);
@@ -216,8 +216,9 @@ impl Approvals {
 
     /// Operations approved in this way, whether it was asked or not.
     #[must_use]
-    pub fn by(&self, name: &str) -> u64 {
-        let count = |counts: &BTreeMap<String, u64>| counts.get(name).copied().unwrap_or(0);
+    pub fn by(&self, way: impl Into<Word<ApprovalWay>>) -> u64 {
+        let way = way.into();
+        let count = |counts: &BTreeMap<Word<ApprovalWay>, u64>| counts.get(&way).copied().unwrap_or(0);
         count(&self.asked).saturating_add(count(&self.hidden))
     }
 }
@@ -247,7 +248,7 @@ pub struct Call {
     /// The target relative to the arena.
     pub path: Option<String>,
     /// How it came about.
-    pub approval: String,
+    pub approval: Word<ApprovalWay>,
     /// From the root operation to this decision, such as `driver open f7`, `alpha decides`, `alpha open f7`.
     pub chain: Vec<String>,
     /// Decisions that followed from it.
@@ -260,7 +261,7 @@ pub struct Blame {
     /// What it is.
     pub name: String,
     /// `workload`, `client`, `own`, `unexplained`, ...
-    pub kind: String,
+    pub kind: Word<BlameKind>,
     /// Decisions.
     pub decisions: u64,
     /// Time from read to answer, summed.
@@ -299,7 +300,7 @@ pub struct Peer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Avoidable {
     /// The change, in words: `cache allows`, `mute own process`, `allow other clients' events`.
-    pub change: String,
+    pub change: Word<Mitigation>,
     /// Decisions it would have spared this client.
     pub decisions: u64,
     /// Their share of all its decisions, 0 to 1.
@@ -317,5 +318,5 @@ pub struct Life {
     /// When its end was seen; `null` when nobody saw it.
     pub ended_ns: Option<u64>,
     /// How it ended, as in `Client::end`.
-    pub end: String,
+    pub end: Word<ProcessEnd>,
 }

@@ -1,9 +1,10 @@
 //! Products beside the lab's clients, as far as they can be seen from outside.
 
+use lab_model::PhaseKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Latency;
+use super::{GroupClass, Latency, ProductEnd, Word};
 
 /// Products under test beside the lab's clients. They have no trace: all of this was seen from outside.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,24 +67,24 @@ pub struct Product {
     /// about 100 ms apart.
     pub waited_longest_ns: Option<u64>,
     /// How it ended: `clean`, `exit N`, `signal N`, `deadline kill`, `never started`, `not known`.
-    pub end: String,
+    pub end: Word<ProductEnd>,
 }
 
 /// One fanotify group of a product, as `/proc/PID/fdinfo` shows it: when the kernel asks it, and about what.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProductGroup {
     /// `notify`, `content` or `pre-content`: groups of a later class are asked first.
-    pub class: String,
+    pub class: Word<GroupClass>,
     /// What it has marked and which events it is asked about or told.
     pub marks: Vec<String>,
 }
 
 /// How much of an open's time passed while no client of the lab had its question, in one phase: the kernel's own way and,
 /// where products take part, theirs. Nanoseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Unaccounted {
     /// The phase.
-    pub phase: String,
+    pub phase: PhaseKind,
     /// Its distribution.
     pub time_ns: Latency,
     /// Its share of all the time of these operations, 0 to 1.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Headroom, Latency};
+use super::{Headroom, Latency, LoadWord, Word};
 
 /// The planned operations of an open loop: `planned = begun + not_begun_late + not_begun_halted`, as far as the driver
 /// lived to say so.
@@ -95,7 +95,7 @@ pub struct TreeStep {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Knee {
     /// Which load, as the lab file names it: `open_storm`.
-    pub load: String,
+    pub load: Word<LoadWord>,
     /// The last rate before the first step that did not hold, in operations a second; `null` when the first step
     /// did not.
     pub held: Option<u32>,

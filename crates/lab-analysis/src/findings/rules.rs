@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use lab_model::EventKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AfterDeny, DeliveryOrder, Headroom, KeptAnswers};
+use super::{AfterDeny, DeliveryOrder, Headroom, KeptAnswers, Word};
 
 /// The kernel's own rules, as far as the storm's root operations show them; `null` where nothing tells.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,7 +31,7 @@ pub struct KernelRules {
     /// Only a lab tells it in which some clients keep answers and others do not.
     pub kept_answers: Option<KeptAnswers>,
     /// By event, how long the kernel waits for an answer.
-    pub deadlines: BTreeMap<String, DeadlineLength>,
+    pub deadlines: BTreeMap<Word<EventKind>, DeadlineLength>,
 }
 
 /// How long the kernel gives a client to answer one kind of event, in nanoseconds from the event to its deadline, over the

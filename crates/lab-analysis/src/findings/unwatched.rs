@@ -1,5 +1,6 @@
 //! Times in which nobody kept the deadlines.
 
+use lab_model::PhaseKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,5 +41,5 @@ pub struct UnwatchedGap {
     /// Until the next look.
     pub lasted_ns: u64,
     /// The phases that it touched, in their order.
-    pub phases: Vec<String>,
+    pub phases: Vec<PhaseKind>,
 }

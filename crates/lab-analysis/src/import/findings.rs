@@ -15,8 +15,8 @@ use super::{
     summary::{Import, Program},
 };
 use crate::findings::{
-    Blame, CauseColumn, Causes, Client, ColumnKind, Finding, Findings, Machine, Outcome, ReportSection,
-    SCHEMA, Series, Totals, Weight,
+    ApprovalWay, Blame, BlameKind, CauseColumn, Causes, Client, ColumnKind, Finding, Findings, Machine,
+    Outcome, ReportBackend, ReportSection, SCHEMA, Series, Totals, Weight, Word,
 };
 
 /// The programs in the ranking of who made the events.
@@ -38,7 +38,7 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
         about: "Events that eslogger was told about, imported.".into(),
         run: run.into(),
         replay: replay.into(),
-        backend: BACKEND.into(),
+        backend: ReportBackend::Eslogger.into(),
         machine: Machine { version: import.source.version.clone(), ..Machine::default() },
         outcome: Outcome::Unknown,
         outcome_rule:
@@ -60,11 +60,11 @@ pub fn findings(import: &Import, run: &str, replay: &str) -> Findings {
 /// True for findings that [`findings`] has made: of somebody who is told and never asked.
 #[must_use]
 pub fn is_import(findings: &Findings) -> bool {
-    findings.backend == BACKEND
+    findings.backend == ReportBackend::Eslogger
 }
 
-fn notify(import: &Import) -> BTreeMap<String, u64> {
-    BTreeMap::from([("notify".to_owned(), import.events)])
+fn notify(import: &Import) -> BTreeMap<Word<ApprovalWay>, u64> {
+    BTreeMap::from([(ApprovalWay::Told.into(), import.events)])
         .into_iter()
         .filter(|(_, count)| *count > 0)
         .collect()
@@ -117,16 +117,16 @@ fn name(program: &Program) -> String {
     }
 }
 
-fn kind(program: &Program) -> &'static str {
+const fn kind(program: &Program) -> BlameKind {
     match (program.is_es_client, program.is_platform_binary) {
-        (Some(true), _) => "ES client",
-        (_, Some(true)) => "platform binary",
-        _ => "program",
+        (Some(true), _) => BlameKind::EsClient,
+        (_, Some(true)) => BlameKind::PlatformBinary,
+        _ => BlameKind::Program,
     }
 }
 
 fn client(import: &Import) -> Client {
-    let blame = |(name, decisions): &(String, u64), kind: &str| Blame {
+    let blame = |(name, decisions): &(String, u64), kind: BlameKind| Blame {
         name: name.clone(),
         kind: kind.into(),
         decisions: *decisions,
@@ -139,10 +139,13 @@ fn client(import: &Import) -> Client {
         decisions: import.events,
         by_approval: notify(import),
         blame_in: programs.map(|program| blame(&(name(program), program.events), kind(program))).collect(),
-        top_paths: import.files.iter().map(|file| blame(file, "file")).collect(),
-        top_extensions: import.extensions.iter().map(|extension| blame(extension, "extension")).collect(),
+        top_paths: import.files.iter().map(|file| blame(file, BlameKind::File)).collect(),
+        top_extensions: import
+            .extensions
+            .iter()
+            .map(|extension| blame(extension, BlameKind::Extension))
+            .collect(),
         lost: lost(import),
-        end: "unknown".into(),
         ..Client::default()
     }
 }

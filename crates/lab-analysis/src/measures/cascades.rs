@@ -3,29 +3,14 @@
 use lab_model::Bounded;
 
 use crate::{
-    findings::{CascadeTree, Cascades, Findings},
-    measures::{
-        Closing, Measure,
-        latency::{Times, Whole},
-    },
+    findings::{CascadeTree, Cascades, Findings, WhyShown},
+    measure::{Closing, Measure, Measured},
+    measures::latency::{Times, Whole},
     pass::{
-        cascade::{Cascade, Node},
+        cascade::{Cascade, Kept},
         facts::{ClosedCascade, Scope},
     },
-    verdict::expect::Measured,
 };
-
-/// A cascade that is kept to be shown.
-#[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    pub(crate) serial: u64,
-    pub(crate) size: u64,
-    pub(crate) depth: u64,
-    pub(crate) duration: u64,
-    pub(crate) began: u64,
-    pub(crate) total_nodes: u64,
-    pub(crate) nodes: Vec<Node>,
-}
 
 /// What the storm's cascades came to.
 #[derive(Clone, Debug, Default)]
@@ -75,30 +60,21 @@ impl Tally {
     }
 }
 
-impl Kept {
-    fn of(cascade: &Cascade) -> Kept {
-        Kept {
-            serial: cascade.serial,
-            size: cascade.decisions,
-            depth: cascade.depth,
-            duration: cascade.last.saturating_sub(cascade.began),
-            began: cascade.began,
-            total_nodes: cascade.decisions.saturating_add(cascade.operations),
-            nodes: cascade.nodes.clone(),
-        }
-    }
-}
-
 impl Tally {
     fn section(&self, closing: &Closing<'_>) -> Cascades {
-        let candidates = [("largest", &self.largest), ("deepest", &self.deepest), ("longest", &self.longest)];
+        let none = WhyShown::default();
+        let candidates = [
+            (WhyShown { largest: true, ..none }, &self.largest),
+            (WhyShown { deepest: true, ..none }, &self.deepest),
+            (WhyShown { longest: true, ..none }, &self.longest),
+        ];
         // One cascade is often several of these; it is shown once.
-        let mut kept: Vec<(String, &Kept)> = Vec::new();
+        let mut kept: Vec<(WhyShown, &Kept)> = Vec::new();
         for (why, candidate) in candidates {
             let Some(candidate) = candidate else { continue };
             match kept.iter_mut().find(|(_, other)| other.serial == candidate.serial) {
-                Some((reasons, _)) => reasons.push_str(&format!(", {why}")),
-                None => kept.push((why.to_owned(), candidate)),
+                Some((reasons, _)) => *reasons = reasons.and(why),
+                None => kept.push((why, candidate)),
             }
         }
         Cascades {
@@ -107,7 +83,7 @@ impl Tally {
             depth: self.depth.summary(),
             size: self.size.summary(),
             duration_ns: self.duration.summary(),
-            worst: kept.iter().map(|(why, kept)| closing.show.tree(why, kept)).collect(),
+            worst: kept.into_iter().map(|(why, kept)| closing.show.tree(why, kept)).collect(),
             flame: closing.show.flame.frames(|client| closing.client(client)),
         }
     }

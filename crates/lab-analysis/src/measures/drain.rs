@@ -4,12 +4,12 @@ use lab_model::Bounded;
 
 use crate::{
     findings::{Drain, Findings},
-    measures::{Closing, Measure, latency::Times},
+    measure::{Closing, Measure, Measured},
+    measures::latency::Times,
     participants::timeline::Timeline,
     pass::facts::{
         Answered, BegunOperation, EndedOperation, Noticed, OrphanedOperation, ReadDecision, Scope,
     },
-    verdict::expect::Measured,
 };
 
 /// The decisions after the storm that a half-life takes.

@@ -16,13 +16,13 @@ use lab_model::{Bounded, OperationKind, PhaseKind, Total};
 
 use crate::{
     findings::{Denials, Findings, Gap, Outside as Found, Product, TimeInterval, Unaccounted},
-    measures::{Closing, Measure, gain::Draw, latency::Times},
+    measure::{Closing, Measure, Measured},
+    measures::{gain::Draw, latency::Times},
     participants::timeline::Timeline,
     pass::{
         facts::{EndedOperation, Ending, ReadDecision, Scope, bit},
         slots::{NEVER, Op},
     },
-    verdict::expect::Measured,
 };
 
 /// The equal parts of a phase whose medians are resampled.
@@ -105,7 +105,7 @@ impl Outside {
     fn section(&self, products: Vec<Product>, seed: u64, name: &impl Fn(usize) -> String) -> Found {
         let unaccounted = PHASES.iter().zip(&self.sides).filter(|(_, side)| side.whole.count() > 0);
         let unaccounted = unaccounted.map(|(phase, side)| Unaccounted {
-            phase: phase.name().into(),
+            phase: *phase,
             time_ns: side.whole.summary(),
             share: (side.operations_ns > 0).then(|| side.gaps_ns as f64 / side.operations_ns as f64),
         });

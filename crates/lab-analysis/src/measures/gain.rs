@@ -4,13 +4,12 @@ use lab_model::{Bounded, mix};
 
 use crate::{
     findings::{Findings, Interval, Prediction},
-    measures::{Closing, Measure},
+    measure::{Closing, Measure, Measured},
     pass::{
         cascade::Cascade,
         facts::{ClosedCascade, Noticed, ReadDecision, Scope},
         slots::By,
     },
-    verdict::expect::Measured,
 };
 
 /// The cascades whose counts are kept for the bootstrap.

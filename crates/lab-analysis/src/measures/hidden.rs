@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use lab_model::{Approval, AuthEvent, Behavior, Bounded, Cache, Lab, OperationKind};
 
 use crate::{
-    findings::{Approvals, Findings},
-    measures::{Closing, Measure},
+    findings::{ApprovalWay, Approvals, Findings, Word},
+    measure::{Closing, Measure, Measured},
     participants::{
         behavior_periods::{BehaviorPeriod, limited, regimes},
         lives::{Lives, Presence},
@@ -21,7 +21,6 @@ use crate::{
         facts::{Answered, AskedAs, EndedOperation, Ending, ReadDecision, Scope},
         slots::Table,
     },
-    verdict::expect::Measured,
 };
 
 /// The kept answers that are remembered for each client.
@@ -69,19 +68,19 @@ impl Reason {
         Reason::Unfinished,
     ];
 
-    /// The name in reports; that of an [`Approval`] where it is one.
-    pub(crate) const fn name(self) -> &'static str {
+    /// What reports call it.
+    pub(crate) const fn way(self) -> ApprovalWay {
         match self {
-            Reason::DeadClient => Approval::DeadClient.name(),
-            Reason::Mute => Approval::Mute.name(),
-            Reason::CacheHit => Approval::CacheHit.name(),
-            Reason::OwnProcess => Approval::OwnProcess.name(),
-            Reason::NotSubscribed => "not-subscribed",
-            Reason::Deny => "denied-before",
-            Reason::OutOfScope => "out-of-scope",
-            Reason::Failed => "failed-before",
-            Reason::Exhausted => "exhausted",
-            Reason::Unfinished => "unfinished",
+            Reason::DeadClient => ApprovalWay::By(Approval::DeadClient),
+            Reason::Mute => ApprovalWay::By(Approval::Mute),
+            Reason::CacheHit => ApprovalWay::By(Approval::CacheHit),
+            Reason::OwnProcess => ApprovalWay::By(Approval::OwnProcess),
+            Reason::NotSubscribed => ApprovalWay::NotSubscribed,
+            Reason::Deny => ApprovalWay::DeniedBefore,
+            Reason::OutOfScope => ApprovalWay::OutOfScope,
+            Reason::Failed => ApprovalWay::FailedBefore,
+            Reason::Exhausted => ApprovalWay::Exhausted,
+            Reason::Unfinished => ApprovalWay::Unfinished,
         }
     }
 }
@@ -319,7 +318,7 @@ impl ApprovalsByClient {
     /// have been: then only what is certain stands.
     fn approvals(&self, client: usize, lossy: bool) -> Approvals {
         let side = &self.sides[client];
-        let mut hidden: BTreeMap<String, u64> = BTreeMap::new();
+        let mut hidden: BTreeMap<Word<ApprovalWay>, u64> = BTreeMap::new();
         let mut unknown = side.unknown;
         for reason in Reason::ALL {
             let certain = side.certain.get(&reason).copied().unwrap_or(0);
@@ -327,14 +326,14 @@ impl ApprovalsByClient {
             let count = if lossy { certain } else { certain.saturating_add(eliminated) };
             unknown.raise(if lossy { eliminated } else { 0 });
             if count > 0 {
-                hidden.insert(reason.name().to_owned(), count);
+                hidden.insert(reason.way().into(), count);
             }
         }
-        let names = Approval::ALL.iter().map(|approval| approval.name()).chain(["unanswered"]);
-        let asked = names.zip(side.asked).filter(|&(_, count)| count > 0);
+        let ways = Approval::ALL.into_iter().map(ApprovalWay::By).chain([ApprovalWay::Unanswered]);
+        let asked = ways.zip(side.asked).filter(|&(_, count)| count > 0);
         Approvals {
             operations: side.operations,
-            asked: asked.map(|(name, count)| (name.to_owned(), count)).collect(),
+            asked: asked.map(|(way, count)| (way.into(), count)).collect(),
             hidden,
             unknown,
             further: side.further,
@@ -405,7 +404,7 @@ impl Measure for ApprovalsByClient {
             }
             _ => return None,
         };
-        Some(Measured::Count(if *way == "unknown" { approvals.unknown } else { approvals.by(way) }))
+        Some(Measured::Count(if *way == "unknown" { approvals.unknown } else { approvals.by(*way) }))
     }
 }
 

@@ -9,14 +9,11 @@ use lab_model::{
 use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
 
 use crate::{
-    findings::{Findings, Knee as Found, KneeStep},
-    measures::{
-        Closing, Measure,
-        latency::{Times, Used},
-    },
+    findings::{Findings, Knee as Found, KneeStep, LoadWord},
+    measure::{self, Closing, Measure, Measured, holds},
+    measures::latency::{Times, Used},
     participants::timeline::Timeline,
     pass::facts::{BegunOperation, ReadDecision, Scope},
-    verdict::expect::{self, Measured, holds},
 };
 
 /// A step that achieves less than this share of its rate has not kept up with it.
@@ -37,7 +34,7 @@ struct Step {
 #[derive(Clone, Debug)]
 pub(crate) struct KneeTally {
     knee: Knee,
-    load: &'static str,
+    load: LoadWord,
     hold: Vec<Expectation>,
     /// The driver's workers that belong to the load.
     workers: Range<u16>,
@@ -66,7 +63,7 @@ impl KneeTally {
             .min()?;
         Some(KneeTally {
             knee,
-            load: load.kind.name(),
+            load: LoadWord::from(&load.kind),
             hold: lab.hold.clone(),
             workers,
             began,
@@ -192,8 +189,8 @@ impl Measure for Option<KneeTally> {
 fn measured(step: &KneeStep, metric: &str) -> Option<Measured> {
     let parts: Vec<&str> = metric.split('.').collect();
     Some(match parts[..] {
-        ["op_latency", "storm", which] => Measured::Time(expect::latency(&step.op_latency_ns, which)?),
-        ["headroom", which] => Measured::Number(expect::headroom(&step.headroom, which)?),
+        ["op_latency", "storm", which] => Measured::Time(measure::latency(&step.op_latency_ns, which)?),
+        ["headroom", which] => Measured::Number(measure::headroom(&step.headroom, which)?),
         ["deadline", "misses"] => Measured::Count(step.deadline_misses),
         _ => return None,
     })

@@ -9,16 +9,14 @@ use lab_trace::FaultKind;
 
 use crate::{
     findings::{Client, Findings},
-    measures::{
-        Closing, Measure,
-        latency::{Times, Used},
-    },
+    measure::{Closing, Measure, Measured, headroom, latency},
+    measures::latency::{Times, Used},
     pass::{
         cascade::{Cascade, Node},
         facts::{Answered, BegunOperation, ClosedCascade, Ending, Entry, ReadDecision, Scope, counts},
         slots::{NOBODY, Table},
     },
-    verdict::expect::{Measured, headroom, latency},
+    show::{Ranked, Step},
 };
 
 /// The entries of a ranking of decisions.
@@ -29,23 +27,6 @@ const FILES_MAX: usize = 65_536;
 
 /// The steps of a chain that are kept.
 const CHAIN_MAX: usize = 12;
-
-/// A record that is shown: its trace, its place there, and whether it is a decision.
-pub(crate) type Step = (u16, u64, bool);
-
-/// A decision in a ranking; all else about it is read from its record.
-#[derive(Clone, Debug)]
-pub(crate) struct Ranked {
-    pub(crate) score: f64,
-    pub(crate) trace: u16,
-    pub(crate) record: u64,
-    /// From the root operation to the decision; the middle of a long one is left out.
-    pub(crate) chain: Vec<Step>,
-    pub(crate) chain_cut: bool,
-    pub(crate) inflicted: u64,
-    /// Its cascade's serial number and its node there.
-    pub(crate) node: Option<(u64, u32)>,
-}
 
 /// The highest ten.
 #[derive(Clone, Debug, Default)]

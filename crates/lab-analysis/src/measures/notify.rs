@@ -4,7 +4,8 @@ use lab_model::{Bounded, Lab, NotifyEvent, Total};
 
 use crate::{
     findings::{Findings, NotifySummary},
-    measures::{Closing, Measure, latency::Times},
+    measure::{Closing, Measure},
+    measures::latency::Times,
     pass::{
         facts::{BegunOperation, Noticeable, Noticed, ReadDecision, Scope, bit},
         merge::Side,
@@ -78,7 +79,7 @@ impl NotifyTally {
         by_author.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         Some(NotifySummary {
             notices: self.notices,
-            by_event: events.map(|(event, count)| (event.word().to_owned(), count)).collect(),
+            by_event: events.map(|(event, count)| ((*event).into(), count)).collect(),
             mixed: self.mixed,
             by_author,
             opens: wanted(opens, opens.operations),

@@ -7,13 +7,13 @@ use lab_trace::{OperationBegin, OperationEnd};
 
 use crate::{
     findings::{Cost, Findings, Lifetimes, Phase, PlannedOps},
-    measures::{Closing, Measure, latency::Times},
+    measure::{Closing, Measure, Measured, latency},
+    measures::latency::Times,
     participants::timeline::{Marked, Timeline},
     pass::{
         facts::{BegunOperation, Scope},
         merge::NotBegun,
     },
-    verdict::expect::{Measured, latency},
 };
 
 #[derive(Clone, Debug, Default)]

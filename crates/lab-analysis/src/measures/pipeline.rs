@@ -6,7 +6,8 @@ use lab_model::{Bounded, OperationKind};
 
 use crate::{
     findings::{Findings, Pipeline, SlowOperation, Stage},
-    measures::{Closing, Measure, latency::Times},
+    measure::{Closing, Measure},
+    measures::latency::Times,
     pass::{
         facts::{EndedOperation, Ending, Scope},
         slots::{Asked, NEVER, Op},
@@ -197,21 +198,12 @@ impl Slow {
         path: &impl Fn(u16, u64) -> Option<String>,
     ) -> SlowOperation {
         SlowOperation {
-            kind: kind_name(self.kind).into(),
+            kind: self.kind.into(),
             path: path(self.trace, self.record),
             began_ns: self.started.saturating_sub(origin),
             took_ns: self.took,
             steps: steps(self.started, self.started.saturating_add(self.took), &self.asked, name),
         }
-    }
-}
-
-/// The word for a kind of operation.
-pub(crate) const fn kind_name(kind: OperationKind) -> &'static str {
-    match kind {
-        OperationKind::Open => "open",
-        OperationKind::Exec => "exec",
-        OperationKind::Process => "process",
     }
 }
 

@@ -6,7 +6,7 @@ use lab_model::{Bounded, ProcessId, Total};
 
 use crate::{
     findings::{Findings, Program},
-    measures::{Closing, Measure},
+    measure::{Closing, Measure},
     participants::processes::Processes,
     pass::facts::{ReadDecision, Scope},
 };

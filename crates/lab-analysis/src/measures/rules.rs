@@ -5,17 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use lab_model::{AuthEvent, Bounded, Cache, EventKind, Lab};
+use lab_model::{Approval, AuthEvent, Bounded, Cache, EventKind, Lab};
 use lab_trace::DecisionBegin;
 
 use crate::{
     findings::{AfterDeny, Approvals, DeadlineLength, DeliveryOrder, Findings, KeptAnswers, KernelRules},
-    measures::{Closing, Measure, latency::Used},
+    measure::{Closing, Measure, Measured, headroom},
+    measures::latency::Used,
     pass::{
         facts::{EndedOperation, Ending, ReadDecision, Scope},
         slots::{NEVER, Op},
     },
-    verdict::expect::{Measured, headroom},
 };
 
 /// Two clients tell how they were asked when the shorter of their holds is at least this part of the operation.
@@ -125,7 +125,7 @@ impl RulesTally {
                 max_ns: length.max,
                 left_at_read: length.used.headroom(),
             };
-            (event.name().to_owned(), shown)
+            (event.name().into(), shown)
         });
         KernelRules {
             delivery: word(
@@ -194,7 +194,7 @@ impl Measure for RulesTally {
 
 /// The length of the deadlines of one kind of event.
 fn deadline_length(rules: &KernelRules, event: AuthEvent, which: &str) -> Option<u64> {
-    let length = rules.deadlines.get(EventKind::Auth(event).name())?;
+    let length = rules.deadlines.get(&EventKind::Auth(event).into())?;
     Some(if which == "min" { length.min_ns } else { length.max_ns })
 }
 
@@ -216,8 +216,8 @@ fn kept_answers(lab: &Lab, approvals: &[Approvals]) -> Option<KeptAnswers> {
     let (mut hits, mut asked_again, mut bystanders, mut missed) = (0, 0, 0, 0);
     for (client, approvals) in lab.clients.iter().zip(approvals) {
         if client.behavior.cache == Cache::On {
-            hits.raise(approvals.hidden.get("cache-hit").copied().unwrap_or(0));
-            asked_again.raise(approvals.asked.get("rule").copied().unwrap_or(0));
+            hits.raise(approvals.hidden.get(&Approval::CacheHit.into()).copied().unwrap_or(0));
+            asked_again.raise(approvals.asked.get(&Approval::Rule.into()).copied().unwrap_or(0));
         } else {
             bystanders.raise(1);
             missed.raise(approvals.unknown);

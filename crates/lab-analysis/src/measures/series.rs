@@ -4,7 +4,8 @@ use lab_model::{Bounded, PhaseKind};
 
 use crate::{
     findings::{Findings, Series},
-    measures::{Closing, Measure, latency::headroom},
+    measure::{Closing, Measure},
+    measures::latency::headroom,
     participants::timeline::Timeline,
     pass::facts::{Answered, BegunOperation, EndedOperation, Ending, Noticed, ReadDecision, Scope},
 };

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use lab_model::{Approval, Bounded, PhaseKind, Verdict};
 
 use crate::{
-    findings::{Findings, Totals},
-    measures::{Closing, Measure},
+    findings::{ApprovalWay, Findings, Totals, Word},
+    measure::{Closing, Measure, Measured},
     pass::facts::{BegunOperation, Noticed, ReadDecision, Scope},
-    verdict::expect::Measured,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -101,9 +100,9 @@ impl Measure for Counts {
 }
 
 /// Approvals by name, without those that did not occur.
-pub(crate) fn by_approval(counts: &[u64; Approval::ALL.len()]) -> BTreeMap<String, u64> {
-    let named = Approval::ALL.iter().zip(counts).filter(|&(_, &count)| count > 0);
-    named.map(|(approval, &count)| (approval.name().to_owned(), count)).collect()
+pub(crate) fn by_approval(counts: &[u64; Approval::ALL.len()]) -> BTreeMap<Word<ApprovalWay>, u64> {
+    let named = Approval::ALL.into_iter().zip(counts).filter(|&(_, &count)| count > 0);
+    named.map(|(approval, &count)| (approval.into(), count)).collect()
 }
 
 impl Sums {

@@ -6,7 +6,8 @@ use lab_model::{Bounded, Cause, Lab, LoadKind, OperationKind, PhaseKind, Role, T
 
 use crate::{
     findings::{Findings, TreeLevel, TreeStep, Trees},
-    measures::{Closing, Measure, latency::Times},
+    measure::{Closing, Measure},
+    measures::latency::Times,
     pass::facts::{BegunOperation, EndedOperation, Scope},
 };
 

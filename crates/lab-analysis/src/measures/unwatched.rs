@@ -10,8 +10,8 @@ use lab_trace::FaultKind;
 
 use crate::{
     findings::{Findings, Unwatched, UnwatchedGap},
-    measures::{Closing, Measure},
-    participants::timeline::Timeline,
+    measure::{Closing, Measure},
+    participants::{gaps::Gaps, timeline::Timeline},
     pass::facts::{ReadDecision, Scope},
 };
 
@@ -21,60 +21,30 @@ const NOTICED_WITHIN_NS: u64 = 100_000_000;
 /// The gaps that are listed.
 const LISTED_MAX: usize = 16;
 
-/// The gaps in the warden's looks, in nanoseconds of the shared clock: in the order of time, none touching another.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Gaps(Vec<(u64, u64)>);
-
-impl Gaps {
-    /// Puts gaps as they were recorded in order.
-    pub(crate) fn new(mut recorded: Vec<(u64, u64)>) -> Gaps {
-        recorded.retain(|(from, until)| from < until);
-        recorded.sort_unstable();
-        let mut gaps: Vec<(u64, u64)> = Vec::new();
-        for (from, until) in recorded {
-            match gaps.last_mut() {
-                Some(last) if from <= last.1 => last.1 = last.1.max(until),
-                _ => gaps.push((from, until)),
-            }
-        }
-        Gaps(gaps)
+/// What a report says of gaps; `None` without any.
+fn section(gaps: &Gaps, timeline: &Timeline, kept_by_kernel: bool) -> Option<Unwatched> {
+    if gaps.is_empty() {
+        return None;
     }
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The gap that shares a moment with this time, the first if there are several.
-    pub(crate) fn within(&self, from: u64, until: u64) -> Option<(u64, u64)> {
-        let place = self.0.partition_point(|gap| gap.1 <= from);
-        self.0.get(place).copied().filter(|gap| gap.0 < until || gap.0 == from)
-    }
-
-    /// What a report says of them; `None` without any.
-    fn section(&self, timeline: &Timeline, kept_by_kernel: bool) -> Option<Unwatched> {
-        if self.is_empty() {
-            return None;
-        }
-        let length = |gap: &(u64, u64)| gap.1.saturating_sub(gap.0);
-        let mut longest = self.0.clone();
-        longest.sort_by_key(|gap| (std::cmp::Reverse(length(gap)), gap.0));
-        longest.truncate(LISTED_MAX);
-        longest.sort_unstable();
-        let gaps = longest.iter().map(|gap| UnwatchedGap {
-            began_ns: gap.0.saturating_sub(timeline.origin),
-            lasted_ns: length(gap),
-            phases: phases(timeline, &(gap.0..gap.1)),
-        });
-        Some(Unwatched {
-            times: u64::try_from(self.0.len()).unwrap_or(u64::MAX),
-            total_ns: self.0.iter().map(length).fold(0, u64::saturating_add),
-            longest_ns: self.0.iter().map(length).max().unwrap_or(0),
-            gaps: gaps.collect(),
-            kept_by_kernel,
-            late: 0,
-            doubtful: 0,
-        })
-    }
+    let length = |gap: &(u64, u64)| gap.1.saturating_sub(gap.0);
+    let mut longest = gaps.list().to_vec();
+    longest.sort_by_key(|gap| (std::cmp::Reverse(length(gap)), gap.0));
+    longest.truncate(LISTED_MAX);
+    longest.sort_unstable();
+    let listed = longest.iter().map(|gap| UnwatchedGap {
+        began_ns: gap.0.saturating_sub(timeline.origin),
+        lasted_ns: length(gap),
+        phases: phases(timeline, &(gap.0..gap.1)),
+    });
+    Some(Unwatched {
+        times: u64::try_from(gaps.list().len()).unwrap_or(u64::MAX),
+        total_ns: gaps.list().iter().map(length).fold(0, u64::saturating_add),
+        longest_ns: gaps.list().iter().map(length).max().unwrap_or(0),
+        gaps: listed.collect(),
+        kept_by_kernel,
+        late: 0,
+        doubtful: 0,
+    })
 }
 
 /// What may have passed while nobody watched, by client.
@@ -154,7 +124,7 @@ impl Measure for Unseen {
         for (client, doubtful) in findings.clients.iter_mut().zip(&doubtful) {
             client.deadline_misses_possible = *doubtful;
         }
-        let section = scope.timeline.gaps.section(scope.timeline, !scope.own_events);
+        let section = section(&scope.timeline.gaps, scope.timeline, !scope.own_events);
         findings.unwatched = section.map(|unwatched| Unwatched {
             late: self.let_pass.iter().total(),
             doubtful: doubtful.iter().total(),
@@ -163,7 +133,7 @@ impl Measure for Unseen {
     }
 }
 
-fn phases(timeline: &Timeline, gap: &Range<u64>) -> Vec<String> {
+fn phases(timeline: &Timeline, gap: &Range<u64>) -> Vec<PhaseKind> {
     let mut touched: Vec<PhaseKind> = Vec::new();
     for phase in &timeline.phases {
         let touches = phase.began < gap.end && phase.ended.is_none_or(|ended| ended > gap.start);
@@ -171,7 +141,7 @@ fn phases(timeline: &Timeline, gap: &Range<u64>) -> Vec<String> {
             touched.push(phase.kind);
         }
     }
-    touched.into_iter().map(|kind| kind.name().to_owned()).collect()
+    touched
 }
 
 /// In one sentence: how long nobody watched, when, and what that means.
@@ -183,8 +153,8 @@ pub(crate) fn sentence(unwatched: &Unwatched, deadline_ns: u64) -> String {
     let longest = unwatched.gaps.iter().max_by_key(|gap| gap.lasted_ns);
     let when = longest.map(|gap| {
         let which = if unwatched.times == 1 { "" } else { "the longest " };
-        let phases =
-            if gap.phases.is_empty() { String::new() } else { format!(" ({})", gap.phases.join(", ")) };
+        let phases: Vec<&str> = gap.phases.iter().map(|phase| phase.name()).collect();
+        let phases = if phases.is_empty() { String::new() } else { format!(" ({})", phases.join(", ")) };
         let length =
             if unwatched.times == 1 { String::new() } else { format!("of {} ", time(gap.lasted_ns)) };
         format!(", {which}{length}from {} on{phases}", time(gap.began_ns))
@@ -212,21 +182,4 @@ pub(crate) fn sentence(unwatched: &Unwatched, deadline_ns: u64) -> String {
     }
     text.push('.');
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gaps_are_put_in_order_and_joined() {
-        let gaps = Gaps::new(vec![(50, 60), (10, 20), (20, 30), (9, 9), (8, 3), (52, 70)]);
-        assert_eq!(gaps.0, [(10, 30), (50, 70)]);
-        assert_eq!(gaps.within(0, 10), None);
-        assert_eq!(gaps.within(0, 11), Some((10, 30)));
-        assert_eq!(gaps.within(30, 50), None);
-        assert_eq!(gaps.within(15, 15), Some((10, 30)));
-        assert_eq!(gaps.within(29, 90), Some((10, 30)));
-        assert_eq!(gaps.within(70, 90), None);
-    }
 }

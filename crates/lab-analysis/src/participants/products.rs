@@ -8,7 +8,7 @@ use lab_trace::{
 };
 
 use crate::{
-    findings::{Product, ProductGroup},
+    findings::{GroupClass, Product, ProductEnd, ProductGroup},
     participants::{marks::FaultAt, roster::Roster},
 };
 
@@ -131,10 +131,10 @@ impl Products {
         let actor = lab_model::External::actor(place).0;
         let kill = |fault: &&FaultAt| fault.actor == actor && fault.kind == FaultKind::DeadlineKill;
         let end = match (faults.iter().find(kill), seen.ended, seen.started) {
-            (Some(_), ..) => "deadline kill".to_owned(),
-            (None, Some(status), _) => in_words(status),
-            (None, None, Some(_)) => "not known".to_owned(),
-            (None, None, None) => "never started".to_owned(),
+            (Some(_), ..) => ProductEnd::DeadlineKill,
+            (None, Some(status), _) => ProductEnd::of_status(status),
+            (None, None, Some(_)) => ProductEnd::NotKnown,
+            (None, None, None) => ProductEnd::NeverStarted,
         };
         Product {
             id: wanted.id.to_string(),
@@ -152,25 +152,17 @@ impl Products {
             unread_max: seen.unread_max,
             waiting_max: u64::from(seen.waiting_max),
             waited_longest_ns: seen.waited_longest,
-            end,
+            end: end.into(),
         }
-    }
-}
-
-fn in_words(status: i32) -> String {
-    match (status & 0x7f, (status >> 8) & 0xff) {
-        (0, 0) => "clean".to_owned(),
-        (0, code) => format!("exit {code}"),
-        (signal, _) => format!("signal {signal}"),
     }
 }
 
 fn group(flags: u32, marks: &[GroupMark]) -> ProductGroup {
     let class = match flags & 0xc {
-        0 => "notify",
-        4 => "content",
-        8 => "pre-content",
-        _ => "unknown",
+        0 => GroupClass::Notify,
+        4 => GroupClass::Content,
+        8 => GroupClass::PreContent,
+        _ => GroupClass::Unknown,
     };
     ProductGroup { class: class.into(), marks: marks.iter().map(mark).collect() }
 }
@@ -243,7 +235,7 @@ mod tests {
             mask: 0x50000,
         };
         let group = group(seen.flags, &[seen, GroupMark { mask: 0x8000_0020, arena: false, ..seen }]);
-        assert_eq!(group.class, "content");
+        assert_eq!(group.class, GroupClass::Content);
         assert_eq!(
             group.marks,
             [

@@ -4,7 +4,8 @@ use lab_model::{PhaseKind, Role};
 use lab_trace::{Entry, FaultKind, ProcessMarkKind, Record, Trace};
 
 use crate::{
-    measures::unwatched::Gaps,
+    findings::ProcessEnd,
+    participants::gaps::Gaps,
     participants::{
         marks::{EndAt, FaultAt},
         products::Products,
@@ -168,17 +169,12 @@ impl Timeline {
         self.phases.iter().rev().find(|phase| phase.kind == PhaseKind::Storm)?.ended
     }
 
-    /// How a process ended; `unknown` without its wait status.
-    pub(crate) fn end_of(&self, actor: u16, status: Option<i32>) -> String {
+    /// How a process ended.
+    pub(crate) fn end_of(&self, actor: u16, status: Option<i32>) -> ProcessEnd {
         if self.killed_at_deadline(actor) {
-            return "deadline kill".into();
+            return ProcessEnd::DeadlineKill;
         }
-        let Some(status) = status else { return "unknown".into() };
-        match (status & 0x7f, (status >> 8) & 0xff) {
-            (0, 0) => "clean".into(),
-            (0, code) => format!("exit {code}"),
-            (signal, _) => format!("killed (signal {signal})"),
-        }
+        status.map_or(ProcessEnd::Unknown, ProcessEnd::of_status)
     }
 
     /// True when a process was killed because it did not answer in time.

@@ -181,3 +181,29 @@ impl Cascade {
         }
     }
 }
+
+/// A cascade that is kept to be shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) serial: u64,
+    pub(crate) size: u64,
+    pub(crate) depth: u64,
+    pub(crate) duration: u64,
+    pub(crate) began: u64,
+    pub(crate) total_nodes: u64,
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Kept {
+    pub(crate) fn of(cascade: &Cascade) -> Kept {
+        Kept {
+            serial: cascade.serial,
+            size: cascade.decisions,
+            depth: cascade.depth,
+            duration: cascade.last.saturating_sub(cascade.began),
+            began: cascade.began,
+            total_nodes: cascade.decisions.saturating_add(cascade.operations),
+            nodes: cascade.nodes.clone(),
+        }
+    }
+}

@@ -15,7 +15,7 @@ use lab_trace::{
     ThreadPurpose, Trace,
 };
 
-use crate::measures::requests::Tally;
+use crate::pass::requests::Tally;
 
 /// The records of one file among which order is restored.
 pub(crate) const WINDOW: usize = 4096;

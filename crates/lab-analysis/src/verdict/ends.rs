@@ -26,7 +26,7 @@ pub(crate) fn unplanned(lab: &Lab, roster: &Roster, timeline: &Timeline) -> Vec<
             ends.push(UnplannedEnd {
                 name,
                 at_ns: end.at.saturating_sub(timeline.origin),
-                end: timeline.end_of(end.actor, Some(end.status)),
+                end: timeline.end_of(end.actor, Some(end.status)).into(),
             });
         }
     }

@@ -9,22 +9,10 @@ use lab_model::{
 };
 
 use crate::{
-    findings::{Expectation as Checked, Findings, Headroom, Latency, Outcome},
+    findings::{Expectation as Checked, Findings, Outcome},
+    measure::{Measured, holds},
     measures::{MEASURES, Measures},
 };
-
-/// A number or word of the report.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Measured {
-    /// Whole things.
-    Count(u64),
-    /// A ratio, or a share from 0 to 1.
-    Number(f64),
-    /// Nanoseconds.
-    Time(u64),
-    /// A word.
-    Word(String),
-}
 
 /// Looks a metric up by its dotted path, such as `clients.alpha.latency.p99`; `None` when the findings do not
 /// know it.
@@ -46,29 +34,6 @@ pub fn metric_of(owner: &str, findings: &Findings, path: &str) -> Option<Measure
         (VERDICT, ["ends", "unplanned"]) => Some(Measured::Count(findings.unplanned_ends.len() as u64)),
         (VERDICT, ["wait_cycles"]) => Some(Measured::Count(findings.wait_cycles.len() as u64)),
         _ => Measures::metric_of(owner, findings, &parts),
-    }
-}
-
-pub(crate) fn latency(latency: &Latency, which: &str) -> Option<u64> {
-    if latency.count == 0 {
-        return None;
-    }
-    Some(match which {
-        "p50" => latency.p50,
-        "p90" => latency.p90,
-        "p99" => latency.p99,
-        "p999" => latency.p999,
-        "max" => latency.max,
-        _ => return None,
-    })
-}
-
-pub(crate) fn headroom(headroom: &Headroom, which: &str) -> Option<f64> {
-    match which {
-        "min" => headroom.min,
-        "p01" => headroom.p01,
-        "p50" => headroom.p50,
-        _ => None,
     }
 }
 
@@ -151,14 +116,6 @@ fn holds_within(expectation: &Expectation, sure: u64, possible: u64) -> Option<b
 
 fn is_extreme(metric: &str) -> bool {
     metric.ends_with(".max") || metric.ends_with("headroom.min")
-}
-
-pub(crate) fn holds(expectation: &Expectation, measured: &Measured) -> Option<bool> {
-    match measured {
-        Measured::Count(count) | Measured::Time(count) => expectation.holds_for_count(*count),
-        Measured::Number(number) => expectation.holds_for_number(*number),
-        Measured::Word(word) => expectation.holds_for_word(word),
-    }
 }
 
 fn show(path: &str, measured: &Measured) -> String {

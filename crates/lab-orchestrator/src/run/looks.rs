@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lab_model::{Kernel, Span, Ticks};
+use lab_model::{Span, Ticks};
 use lab_process::{clock, platform::KERNEL};
 use lab_trace::Unwatched;
 
@@ -52,10 +52,7 @@ pub(super) fn unwatched_words(gap: &Unwatched) -> String {
     let lasted = Span::from_nanos(clock::timebase().nanoseconds(gap.until.since(gap.from)));
     let seconds = lasted.duration().as_secs_f64();
     // Where the kernel keeps the deadlines, it has kept them meanwhile.
-    let deadlines = match KERNEL {
-        Kernel::EndpointSecurity => "",
-        Kernel::Fanotify => ", and no deadline was enforced",
-    };
+    let deadlines = if KERNEL.enforces_deadlines() { "" } else { ", and no deadline was enforced" };
     format!("nobody watched the clients for {seconds:.2} s{deadlines}")
 }
 

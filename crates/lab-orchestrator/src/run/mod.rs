@@ -36,7 +36,6 @@ use std::{io, os::fd::AsFd};
 
 use lab_backend_fanotify::confine;
 use lab_files::{PassError, Trusted};
-use lab_model::Kernel;
 use lab_process::platform::KERNEL;
 
 use crate::{Failure, FailureKind, Plan, RunFolder};
@@ -84,7 +83,7 @@ pub fn control() -> Result<(), Failure> {
 /// Refuses to touch the mounts of whoever started this program by hand. Where a lab has no namespaces there is nothing of
 /// the machine's that controlling it would change.
 fn require_own_namespaces() -> Result<(), Failure> {
-    if KERNEL == Kernel::EndpointSecurity || confine::is_first_process() {
+    if !KERNEL.confines_by_namespaces() || confine::is_first_process() {
         return Ok(());
     }
     let message = "a lab is controlled in namespaces of its own only, which `lab up` makes, and this is not one of them";
@@ -92,15 +91,12 @@ fn require_own_namespaces() -> Result<(), Failure> {
 }
 
 fn enter(plan: &Plan, folder: &RunFolder) -> Result<(), Failure> {
-    match KERNEL {
-        Kernel::Fanotify => {
-            let bytes_max = plan.lab.safety.arena_bytes_max;
-            confine::enter(&folder.arena(), plan.lab.arena_kind(), bytes_max).map_err(|error| {
-                Failure::system(&format!("cannot confine the lab: {}", error.what), &error.source)
-            })
-        }
+    if !KERNEL.confines_by_namespaces() {
         // Nothing to enter: each client confines itself to the arena, which is a folder, and standard input ends with the
         // launcher.
-        Kernel::EndpointSecurity => Ok(()),
+        return Ok(());
     }
+    let bytes_max = plan.lab.safety.arena_bytes_max;
+    confine::enter(&folder.arena(), plan.lab.arena_kind(), bytes_max)
+        .map_err(|error| Failure::system(&format!("cannot confine the lab: {}", error.what), &error.source))
 }

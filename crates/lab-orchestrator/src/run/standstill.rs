@@ -93,7 +93,7 @@ impl Scene<'_> {
             timebase: clock::timebase(),
             clients: (0..lab.clients.len()).map(|place| self.standing(place, &roster)).collect(),
             groups: helped.chain(daemons).collect(),
-            own_events: lab_process::platform::KERNEL == lab_model::Kernel::Fanotify,
+            own_events: lab_process::platform::KERNEL.asks_about_own_events(),
             operations: self.warden.under_way(now, ticks, &roster, &decisions),
             decisions,
         }

@@ -1,71 +1,84 @@
 //! How operations came to be approved: decided on, or without asking.
 
-use lab_analysis::findings::{Approvals, Client, Findings};
-use lab_model::Total;
+use lab_analysis::findings::{ApprovalWay, Approvals, Client, Findings, Word};
+use lab_model::{Approval, Total};
 
 use super::{Block, Cell, Column, Section, Table};
 use lab_model::units::{count, counted, ratio, share};
 
 /// The ways by which a client decides, in the order of reports.
-const ASKED: [&str; 9] = [
-    "rule",
-    "own-process",
-    "peer",
-    "deadline-fallback",
-    "queue-full",
-    "mute",
-    "cache-hit",
-    "dead-client",
-    "unanswered",
+const ASKED: [ApprovalWay; 9] = [
+    ApprovalWay::By(Approval::Rule),
+    ApprovalWay::By(Approval::OwnProcess),
+    ApprovalWay::By(Approval::Peer),
+    ApprovalWay::By(Approval::DeadlineFallback),
+    ApprovalWay::By(Approval::QueueFull),
+    ApprovalWay::By(Approval::Mute),
+    ApprovalWay::By(Approval::CacheHit),
+    ApprovalWay::By(Approval::DeadClient),
+    ApprovalWay::Unanswered,
 ];
 
 /// The ways by which it is not asked, in the order of reports.
-const HIDDEN: [&str; 10] = [
-    "dead-client",
-    "mute",
-    "cache-hit",
-    "own-process",
-    "not-subscribed",
-    "denied-before",
-    "out-of-scope",
-    "failed-before",
-    "exhausted",
-    "unfinished",
+const HIDDEN: [ApprovalWay; 10] = [
+    ApprovalWay::By(Approval::DeadClient),
+    ApprovalWay::By(Approval::Mute),
+    ApprovalWay::By(Approval::CacheHit),
+    ApprovalWay::By(Approval::OwnProcess),
+    ApprovalWay::NotSubscribed,
+    ApprovalWay::DeniedBefore,
+    ApprovalWay::OutOfScope,
+    ApprovalWay::FailedBefore,
+    ApprovalWay::Exhausted,
+    ApprovalWay::Unfinished,
 ];
 
 /// A way in words, asked first.
-fn words(way: &str, asked: bool) -> &'static str {
+const fn words(way: ApprovalWay, asked: bool) -> &'static str {
     match (way, asked) {
-        ("rule", _) => "by its rule",
-        ("own-process", true) => "own process, at once",
-        ("own-process", false) => "own process",
-        ("peer", _) => "other client, at once",
-        ("deadline-fallback", _) => "deadline ran out",
-        ("queue-full", _) => "queue full",
-        ("mute", true) => "muted process",
-        ("mute", false) => "muted path",
-        ("cache-hit", _) => "kept answer",
-        ("dead-client", true) => "died before it answered",
-        ("dead-client", false) => "dead client",
-        ("unanswered", _) => "never answered",
-        ("not-subscribed", _) => "not subscribed",
-        ("denied-before", _) => "denied by another",
-        ("out-of-scope", _) => "outside the arena",
-        ("failed-before", _) => "failed by itself",
-        ("exhausted", _) => "no descriptor left",
-        ("unfinished", _) => "never finished",
-        _ => "another way",
+        (ApprovalWay::By(Approval::Rule), _) => "by its rule",
+        (ApprovalWay::By(Approval::OwnProcess), true) => "own process, at once",
+        (ApprovalWay::By(Approval::OwnProcess), false) => "own process",
+        (ApprovalWay::By(Approval::Peer), _) => "other client, at once",
+        (ApprovalWay::By(Approval::DeadlineFallback), _) => "deadline ran out",
+        (ApprovalWay::By(Approval::QueueFull), _) => "queue full",
+        (ApprovalWay::By(Approval::Mute), true) => "muted process",
+        (ApprovalWay::By(Approval::Mute), false) => "muted path",
+        (ApprovalWay::By(Approval::CacheHit), _) => "kept answer",
+        (ApprovalWay::By(Approval::DeadClient), true) => "died before it answered",
+        (ApprovalWay::By(Approval::DeadClient), false) => "dead client",
+        (ApprovalWay::Unanswered, _) => "never answered",
+        (ApprovalWay::NotSubscribed, _) => "not subscribed",
+        (ApprovalWay::DeniedBefore, _) => "denied by another",
+        (ApprovalWay::OutOfScope, _) => "outside the arena",
+        (ApprovalWay::FailedBefore, _) => "failed by itself",
+        (ApprovalWay::Exhausted, _) => "no descriptor left",
+        (ApprovalWay::Unfinished, _) => "never finished",
+        (ApprovalWay::Damaged | ApprovalWay::Told, _) => "another way",
     }
 }
 
-/// The ways that occur: name, whether it was asked, and how often.
-fn ways(approvals: &Approvals) -> Vec<(&'static str, bool, u64)> {
-    let of = |names: &[&'static str], asked: bool| {
-        let counts = if asked { &approvals.asked } else { &approvals.hidden };
-        let found = names.iter().map(|&name| (name, asked, counts.get(name).copied().unwrap_or(0)));
-        found.filter(|&(_, _, count)| count > 0).collect::<Vec<_>>()
-    };
-    [of(&ASKED, true), of(&HIDDEN, false)].concat()
+/// One way that occurs.
+#[derive(Clone, Copy)]
+struct Occurring {
+    way: ApprovalWay,
+    asked: bool,
+    operations: u64,
+}
+
+/// How many operations of a client were approved in a way, by whether it was asked.
+fn operations(approvals: &Approvals, way: ApprovalWay, asked: bool) -> u64 {
+    let counts = if asked { &approvals.asked } else { &approvals.hidden };
+    counts.get(&Word::Known(way)).copied().unwrap_or(0)
+}
+
+/// The ways that occur.
+fn ways(approvals: &Approvals) -> Vec<Occurring> {
+    let asked = ASKED.into_iter().map(|way| (way, true));
+    let all = asked.chain(HIDDEN.into_iter().map(|way| (way, false)));
+    let counted =
+        all.map(|(way, asked)| Occurring { way, asked, operations: operations(approvals, way, asked) });
+    counted.filter(|occurring| occurring.operations > 0).collect()
 }
 
 /// The operations that it was not asked about, for whatever known reason.
@@ -78,7 +91,7 @@ pub(crate) fn of_run(findings: &Findings) -> Section {
     let all = &findings.approvals;
     let ways = ways(all);
     let mut columns = vec![Column::words("client"), Column::numbers("operations")];
-    columns.extend(ways.iter().map(|&(way, asked, _)| {
+    columns.extend(ways.iter().map(|&Occurring { way, asked, .. }| {
         let hint = if asked { "it was asked" } else { "it was not asked" };
         Column::numbers(words(way, asked)).hint(hint)
     }));
@@ -86,10 +99,9 @@ pub(crate) fn of_run(findings: &Findings) -> Section {
     let mut table = Table::new("Every operation of storm and drain, from each client's side", columns);
     let row = |first: Cell, approvals: &Approvals| {
         let mut row = vec![first, Cell::count(approvals.operations)];
-        row.extend(ways.iter().map(|&(way, asked, _)| {
-            let counts = if asked { &approvals.asked } else { &approvals.hidden };
-            Cell::count(counts.get(way).copied().unwrap_or(0))
-        }));
+        row.extend(
+            ways.iter().map(|&Occurring { way, asked, .. }| Cell::count(operations(approvals, way, asked))),
+        );
         row.push(Cell::count(approvals.unknown));
         row
     };
@@ -107,7 +119,7 @@ pub(crate) fn of_client(client: &Client) -> Section {
     let approvals = &client.approvals;
     let columns = vec![Column::words("way"), Column::words("asked"), Column::numbers("operations")];
     let mut table = Table::new("Every operation of storm and drain, from its side", columns);
-    for (way, asked, operations) in ways(approvals) {
+    for Occurring { way, asked, operations } in ways(approvals) {
         let asked_word = if asked { "yes" } else { "no" };
         table.rows.push(vec![
             Cell::words(words(way, asked)),

@@ -29,7 +29,7 @@ pub(crate) fn calls(caption: &str, calls: &[Call]) -> Table {
                 Cell::time(call.read_ns),
                 took,
                 Cell::maybe_share(call.headroom),
-                Cell::words(&call.approval),
+                Cell::words(&call.approval.text()),
                 Cell::code(&chain(call)),
                 Cell::count(call.inflicted),
             ]
@@ -49,7 +49,7 @@ fn chain(call: &Call) -> String {
 
 /// A ranking of who or what took decisions and time; the kind is left out where it only repeats the name.
 pub(crate) fn blame(caption: &str, name: &'static str, ranking: &[Blame], all: u64) -> Table {
-    let kinds = ranking.iter().any(|line| line.kind != name);
+    let kinds = ranking.iter().any(|line| line.kind.text() != name);
     let mut columns = vec![Column::words(name)];
     if kinds {
         columns.push(Column::words("kind"));
@@ -66,7 +66,7 @@ pub(crate) fn blame(caption: &str, name: &'static str, ranking: &[Blame], all: u
             let share = units::ratio(line.decisions, all);
             let mut row = vec![Cell::code(&line.name)];
             if kinds {
-                row.push(Cell::words(&line.kind));
+                row.push(Cell::words(&line.kind.text()));
             }
             row.extend([
                 Cell::count(line.decisions),

@@ -73,7 +73,7 @@ fn checks(client: &Client) -> Vec<Check> {
                 other => other,
             },
             "it ended as the lab asked",
-            visible(&client.end),
+            visible(&client.end.text()),
         ),
     ]
 }
@@ -247,7 +247,7 @@ fn blame_in(client: &Client) -> Section {
             "Most of what it had to approve, {}, came from {} ({}).",
             share(ratio(first.decisions, client.decisions)),
             visible(&first.name),
-            visible(&first.kind)
+            visible(&first.kind.text())
         )],
         None => vec!["It was asked nothing.".to_owned()],
     };
@@ -334,7 +334,7 @@ fn avoidable(client: &Client) -> Section {
         .iter()
         .map(|change| {
             vec![
-                Cell::words(&change.change),
+                Cell::words(&change.change.text()),
                 Cell::count(change.decisions),
                 Cell::share(change.share).bar(change.share),
                 Cell::words(&change.blind_spot),
@@ -346,7 +346,7 @@ fn avoidable(client: &Client) -> Section {
     let lead = match best {
         Some(change) => vec![format!(
             "The change that pays most: {} spares {} ({}).",
-            visible(&change.change),
+            visible(&change.change.text()),
             counted(change.decisions, "decision"),
             share(change.share)
         )],
@@ -392,7 +392,7 @@ fn lives(client: &Client) -> Table {
                 Cell::count(nth),
                 Cell::time(life.began_ns),
                 life.ended_ns.map_or_else(Cell::unknown, Cell::time),
-                Cell::words(&life.end),
+                Cell::words(&life.end.text()),
             ]
         })
         .collect();

@@ -91,7 +91,7 @@ fn makers(findings: &Findings) -> Section {
 }
 
 fn ranking(caption: &str, name: &'static str, lines: &[Blame], all: u64) -> Table {
-    let kinds = lines.iter().any(|line| line.kind != name);
+    let kinds = lines.iter().any(|line| line.kind.text() != name);
     let mut columns = vec![Column::words(name)];
     columns.extend(kinds.then(|| Column::words("kind")));
     columns.extend([Column::numbers("events"), Column::numbers("share").hint("of all events")]);
@@ -101,7 +101,7 @@ fn ranking(caption: &str, name: &'static str, lines: &[Blame], all: u64) -> Tabl
         .map(|line| {
             let part = ratio(line.decisions, all);
             let mut row = vec![Cell::code(&line.name)];
-            row.extend(kinds.then(|| Cell::words(&line.kind)));
+            row.extend(kinds.then(|| Cell::words(&line.kind.text())));
             row.extend([Cell::count(line.decisions), Cell::share(part).bar(part)]);
             row
         })

@@ -60,8 +60,11 @@ pub(crate) fn of_run(findings: &Findings) -> Option<Section> {
 pub(crate) fn of_client(client: &Client) -> Option<Section> {
     let told = client.told.as_ref()?;
     let mut events = Table::new("What happened", vec![Column::words("event"), Column::numbers("notices")]);
-    events.rows =
-        told.by_event.iter().map(|(event, count)| vec![Cell::words(event), Cell::count(*count)]).collect();
+    events.rows = told
+        .by_event
+        .iter()
+        .map(|(event, count)| vec![Cell::words(&event.text()), Cell::count(*count)])
+        .collect();
     let mut authors = Table::new("Who had done it", vec![Column::words("by"), Column::numbers("notices")]);
     authors.rows = told
         .by_author

@@ -7,7 +7,6 @@ use lab_model::Verdict;
 use lab_trace::LossKind;
 
 use crate::{
-    Kernel,
     hardware::slab::Key,
     kernel::operation::{Asked, Lineage, Operation},
     machine::Machine,
@@ -22,16 +21,13 @@ pub(crate) fn asking_cost<S: Sink>(machine: &mut Machine<'_, S>, operation: &Ope
         asked += 1;
         wakes += u64::from(machine.scheduler.is_blocked(clients[usize::from(client)].reader()));
     };
-    match kernel.rules() {
-        Kernel::Fanotify => {
-            kernel.next_asked(clients, operation).into_iter().for_each(|(_, _, client)| count(client));
-        }
-        Kernel::EndpointSecurity => {
-            let pass = kernel.next_pass(clients, operation)?;
-            let question = operation.question_of(pass, kernel.files());
-            let all = 0..machine.participants.clients_max();
-            all.filter(|&client| kernel.asks(clients, client, &question)).for_each(count);
-        }
+    if kernel.rules().asks_in_turn() {
+        kernel.next_asked(clients, operation).into_iter().for_each(|(_, _, client)| count(client));
+    } else {
+        let pass = kernel.next_pass(clients, operation)?;
+        let question = operation.question_of(pass, kernel.files());
+        let all = 0..machine.participants.clients_max();
+        all.filter(|&client| kernel.asks(clients, client, &question)).for_each(count);
     }
     let costs = machine.pricing.costs();
     let cost = asked * costs.ask + wakes * costs.wake_up;
@@ -40,10 +36,7 @@ pub(crate) fn asking_cost<S: Sink>(machine: &mut Machine<'_, S>, operation: &Ope
 
 /// Puts the next questions about an operation; false when there are none.
 pub(crate) fn ask<S: Sink>(machine: &mut Machine<'_, S>, key: Key) -> bool {
-    match machine.kernel.rules() {
-        Kernel::Fanotify => ask_one(machine, key),
-        Kernel::EndpointSecurity => ask_all(machine, key),
-    }
+    if machine.kernel.rules().asks_in_turn() { ask_one(machine, key) } else { ask_all(machine, key) }
 }
 
 /// fanotify: one group after the other, pass after pass; a deny ends it all.

@@ -153,17 +153,14 @@ impl VirtualKernel {
     /// The full name of a thread: in an operation's own record.
     #[inline]
     pub(crate) fn named(&self, subject: Subject) -> ThreadId {
-        let generation = match self.rules {
-            Kernel::Fanotify => 0,
-            Kernel::EndpointSecurity => 1,
-        };
+        let generation = u32::from(self.rules.names_programs());
         ThreadId { pid: subject.pid, tid: subject.tid, generation }
     }
 
     /// True when the kernel asks a client this question.
     #[inline]
     pub(crate) fn asks(&self, clients: &[Client], client: u16, question: &Asked) -> bool {
-        let own = self.rules == Kernel::EndpointSecurity && question.subject.client == u32::from(client);
+        let own = !self.rules.asks_about_own_events() && question.subject.client == u32::from(client);
         !own && clients[usize::from(client)].is_asked(question.file, question.event)
     }
 
@@ -217,7 +214,7 @@ impl VirtualKernel {
     #[inline]
     pub(crate) fn keep(&self, clients: &mut [Client], client: usize, file: u32, event: EventKind) {
         // fanotify keeps nothing about a file that somebody has open for writing.
-        if self.rules == Kernel::Fanotify && self.writing.contains(&file) {
+        if !self.rules.keeps_answers_about_files_in_writing() && self.writing.contains(&file) {
             return;
         }
         match (self.rules, self.es_cache) {
@@ -244,17 +241,15 @@ impl VirtualKernel {
         let Some(&most) = self.descriptors_max.get(&actor) else { return false };
         let open = self.operations.iter().filter(|(_, operation)| operation.subject.actor == actor).count();
         let client = clients.iter().find(|client| client.actor() == actor);
-        let events = match self.rules {
-            Kernel::Fanotify => client.map_or(0, Client::events_open),
-            Kernel::EndpointSecurity => 0,
-        };
+        let client = client.filter(|_| self.rules.hands_descriptors_over());
+        let events = client.map_or(0, Client::events_open);
         DESCRIPTORS_OPEN + open + events >= most as usize
     }
 
     /// True when a client has no descriptor left for one more event. Endpoint Security hands none over.
     #[inline]
     pub(crate) fn cannot_read(&self, clients: &[Client], client: usize) -> bool {
-        self.rules == Kernel::Fanotify && self.cannot_open(clients, clients[client].actor())
+        self.rules.hands_descriptors_over() && self.cannot_open(clients, clients[client].actor())
     }
 
     /// Makes sure that somebody looks when this deadline has come.

@@ -245,6 +245,6 @@ pub(super) fn question(decision: &Decision, kernel: Kernel) -> Question {
         event: decision.event,
         class: decision.class,
         actor: decision.subject.actor,
-        deadline: (kernel == Kernel::EndpointSecurity).then_some(Ticks(decision.due)),
+        deadline: kernel.enforces_deadlines().then_some(Ticks(decision.due)),
     }
 }

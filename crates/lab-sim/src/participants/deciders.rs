@@ -5,7 +5,6 @@ use lab_model::{Approval, Ticks, Verdict};
 use lab_trace::{DecisionBegin, DecisionEnd, LossKind};
 
 use crate::{
-    Kernel,
     hardware::{NONE, agenda::SimEvent, scheduler::Next, slab::Key},
     kernel::asking::{answer_reaches, deny_unread},
     machine::Machine,
@@ -19,10 +18,8 @@ use crate::{
 /// The reader takes a batch; what the core answers at once leaves at the end.
 pub(crate) fn enter_receive<S: Sink>(machine: &mut Machine<'_, S>, thread: u32, start: u64) -> u64 {
     let client = machine.participants.client_of(thread);
-    let most = match machine.kernel.rules() {
-        Kernel::Fanotify => usize::from(machine.pricing.costs().batch_max),
-        Kernel::EndpointSecurity => 1,
-    };
+    let in_batches = machine.kernel.rules().delivers_in_batches();
+    let most = if in_batches { usize::from(machine.pricing.costs().batch_max) } else { 1 };
     let count = machine.participants.clients[client].queue.len().min(most);
     let read = start
         + machine
@@ -72,20 +69,21 @@ fn receive<S: Sink>(machine: &mut Machine<'_, S>, client: usize, key: Key, read:
     let Some(decision) = state.decisions.get_mut(key) else { return };
     decision.read = Some(read);
     let subject = decision.subject;
-    let own = kernel == Kernel::Fanotify;
-    if own {
+    // Where nobody else enforces it, the lab's own deadline begins when the event is read.
+    if !kernel.enforces_deadlines() {
         decision.due = read.saturating_add(deadline);
     }
+    let named = kernel.names_programs();
     let begin = DecisionBegin {
         read: at,
         subject: lab_model::ThreadId {
-            pid: if own { 0 } else { subject.pid },
+            pid: if named { subject.pid } else { 0 },
             tid: subject.tid,
-            generation: u32::from(!own),
+            generation: u32::from(named),
         },
-        kernel: (!own).then_some(Ticks(decision.asked)),
+        kernel: named.then_some(Ticks(decision.asked)),
         deadline: Some(Ticks(decision.due)),
-        sequence: if own { 0 } else { decision.sequence },
+        sequence: if named { decision.sequence } else { 0 },
         event: decision.event,
         class: decision.class,
         actor: subject.actor,
@@ -140,7 +138,7 @@ fn act<S: Sink>(machine: &mut Machine<'_, S>, client: usize, by: By, action: Act
         Action::Burn { span, .. } => decision.plan = Plan::Work(span.nanos()),
         Action::Judge { .. } => decision.plan = Plan::Judge(machine.pricing.costs().resolve),
         // Endpoint Security hands no descriptor over: there is nothing to read.
-        Action::Inspect { .. } if machine.kernel.rules() == Kernel::EndpointSecurity => {
+        Action::Inspect { .. } if !machine.kernel.rules().hands_descriptors_over() => {
             decision.plan = Plan::Work(0);
         }
         Action::Inspect { hash, .. } => {
@@ -224,9 +222,10 @@ pub(crate) fn let_go<S: Sink>(machine: &mut Machine<'_, S>, client: usize, by: B
 
 /// What an answer costs the openers that it wakes for nothing.
 pub(crate) fn herd<S: Sink>(machine: &Machine<'_, S>, client: usize) -> u64 {
-    match machine.kernel.rules() {
-        Kernel::Fanotify => machine.participants.clients[client].unanswered * machine.pricing.costs().herd,
-        Kernel::EndpointSecurity => 0,
+    if machine.kernel.rules().wakes_all_waiting() {
+        machine.participants.clients[client].unanswered * machine.pricing.costs().herd
+    } else {
+        0
     }
 }
 
@@ -277,7 +276,7 @@ pub(crate) fn answer<S: Sink>(
 
 /// A client has connected. Endpoint Security then empties the cache of every client.
 pub(crate) fn client_connected<S: Sink>(machine: &mut Machine<'_, S>) {
-    if machine.kernel.rules() == Kernel::EndpointSecurity {
+    if machine.kernel.rules().forgets_answers_for_new_clients() {
         machine.participants.forget_all_files();
     }
 }

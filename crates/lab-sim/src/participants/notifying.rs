@@ -7,7 +7,6 @@
 use lab_model::{NotifyEvent, NotifyEvents, OperationKind};
 
 use crate::{
-    Kernel,
     hardware::{NONE, slab::Key},
     kernel::{operation::Operation, subject::Subject, virtual_kernel::VirtualKernel},
     machine::Machine,
@@ -75,11 +74,11 @@ pub(crate) fn tell_of_end<S: Sink>(machine: &mut Machine<'_, S>, operation: &Ope
         return 0;
     }
     let none = NotifyEvents::NONE;
-    if machine.kernel.rules() == Kernel::EndpointSecurity && operation.kind != OperationKind::Open {
+    if machine.kernel.rules().tells_of_processes() && operation.kind != OperationKind::Open {
         return notify(machine, none.with(NotifyEvent::Exit), NONE, operation.subject);
     }
     let (_, writes) = machine.participants.makes(operation.thread);
-    let modified = (machine.kernel.rules() == Kernel::EndpointSecurity).then_some(writes);
+    let modified = machine.kernel.rules().says_whether_written().then_some(writes);
     let (at, events) = (machine.clock.now(), none.with(NotifyEvent::Close));
     let files = machine.kernel.files_of(operation).into_iter();
     files
@@ -93,7 +92,7 @@ pub(crate) fn tell_of_end<S: Sink>(machine: &mut Machine<'_, S>, operation: &Ope
 /// A process begins an operation: one that runs a program was forked for it. fanotify does not tell of that.
 pub(crate) fn tell_of_fork<S: Sink>(machine: &mut Machine<'_, S>, thread: u32, key: Key) {
     if !machine.kernel.tells()
-        || machine.kernel.rules() == Kernel::Fanotify
+        || !machine.kernel.rules().tells_of_processes()
         || machine.participants.threads[thread as usize].step != Step::Begin
     {
         return;
@@ -166,9 +165,10 @@ fn raise<S: Sink>(machine: &mut Machine<'_, S>, happened: &Happened) -> u64 {
         let count = (1, u64::from(heard.contains(NotifyEvent::Open)));
         machine.recorder.tally().notify(client, |heard| &mut heard.happened, count);
         let happened = Happened { events: heard, count, ..*happened };
-        match machine.kernel.rules() {
-            Kernel::Fanotify => tell_merged(machine, client, happened),
-            Kernel::EndpointSecurity => tell_each(machine, client, happened),
+        if machine.kernel.rules().merges_notices() {
+            tell_merged(machine, client, happened);
+        } else {
+            tell_each(machine, client, happened);
         }
         if let Some(observer) = machine.participants.clients[client].notices.observer {
             machine.wake(observer);

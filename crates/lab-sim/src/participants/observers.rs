@@ -6,7 +6,6 @@ use lab_model::{EventKind, SubjectClass, ThreadId, Ticks};
 use lab_trace::{LossKind, Notice, RecordId};
 
 use crate::{
-    Kernel,
     hardware::{NONE, scheduler::Next, slab::Key},
     machine::Machine,
     participants::{
@@ -34,10 +33,8 @@ struct Reaction {
 /// An observer takes in what lies unread: on fanotify a batch at a time.
 pub(crate) fn enter_hear<S: Sink>(machine: &mut Machine<'_, S>, thread: u32, start: u64) -> u64 {
     let client = machine.participants.client_of(thread);
-    let most = match machine.kernel.rules() {
-        Kernel::Fanotify => usize::from(machine.pricing.costs().batch_max),
-        Kernel::EndpointSecurity => 1,
-    };
+    let in_batches = machine.kernel.rules().delivers_in_batches();
+    let most = if in_batches { usize::from(machine.pricing.costs().batch_max) } else { 1 };
     let count = machine.participants.clients[client].notices.unread.len().min(most);
     let read = start
         + machine
@@ -77,7 +74,7 @@ fn hear<S: Sink>(machine: &mut Machine<'_, S>, client: usize, read: u64, happene
     let one = (1, u64::from(opens > 0));
     machine.recorder.tally().notify(client, |heard| &mut heard.notices, one);
     machine.recorder.tally().notify(client, |heard| &mut heard.merged, (events - one.0, opens - one.1));
-    let by_kernel = machine.kernel.rules() == Kernel::EndpointSecurity;
+    let named = machine.kernel.rules().names_programs();
     let subject = happened.subject;
     let class = subject.class_for(u32::try_from(client).unwrap_or(NONE));
     let event = happened.events.iter().next().map_or(EventKind::Other(0), EventKind::Notify);
@@ -89,11 +86,11 @@ fn hear<S: Sink>(machine: &mut Machine<'_, S>, client: usize, read: u64, happene
     let notice = Notice {
         read: Ticks(read),
         subject: ThreadId {
-            pid: if by_kernel { subject.pid } else { 0 },
+            pid: if named { subject.pid } else { 0 },
             tid: subject.tid,
-            generation: u32::from(by_kernel),
+            generation: u32::from(named),
         },
-        kernel: by_kernel.then_some(Ticks(happened.at)),
+        kernel: named.then_some(Ticks(happened.at)),
         sequence: happened.sequence,
         events: happened.events,
         class,

@@ -2,7 +2,7 @@
 
 use lab_model::{Behavior, Cache, Concurrency, Lab, Mute, ReactTo, Via, When};
 
-use crate::{Counting, Kernel, Options, Range, Trial, Trials, simulate, studies::trials::badness};
+use crate::{Counting, Options, Range, Trial, Trials, simulate, studies::trials::badness};
 
 /// A change that every client of a lab could make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,7 +178,7 @@ pub fn ladder(
     };
     let there = |mitigation: &Mitigation| {
         let descriptor = *mitigation == Mitigation::ReadThroughDescriptor;
-        !(descriptor && options.kernel == Kernel::EndpointSecurity) && with(&[*mitigation]) != *lab
+        (!descriptor || options.kernel.hands_descriptors_over()) && with(&[*mitigation]) != *lab
     };
     let useful: Vec<Mitigation> = Mitigation::ALL.into_iter().filter(there).collect();
     let rungs = |above: &[Mitigation]| {

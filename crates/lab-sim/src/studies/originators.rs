@@ -144,8 +144,7 @@ impl<'a> Originators<'a> {
 
     /// True when client i is asked about opens of this originator.
     pub(crate) fn sees(&self, client: usize, originator: usize) -> bool {
-        let own =
-            self.list[originator] == Originator::Client(client) && self.kernel == Kernel::EndpointSecurity;
+        let own = self.list[originator] == Originator::Client(client) && !self.kernel.asks_about_own_events();
         !own && self.lab.clients[client].behavior.subscribe.contains(EventKind::AUTH_OPEN)
     }
 
@@ -165,12 +164,12 @@ impl<'a> Originators<'a> {
         let told = notified_of(self.kernel, rounds, place);
         let heard = told.iter().filter(|&event| wanted.contains(event)).count() as u64;
         let also = |event| u64::from(!told.is_empty() && wanted.contains(event));
-        let (of_files, of_processes) = match self.kernel {
-            Kernel::Fanotify => (heard.min(1) + also(NotifyEvent::Close), 0),
-            Kernel::EndpointSecurity if told.contains(NotifyEvent::Open) => {
-                (heard + also(NotifyEvent::Close), 0)
-            }
-            Kernel::EndpointSecurity => (heard, also(NotifyEvent::Fork) + also(NotifyEvent::Exit)),
+        let (of_files, of_processes) = if self.kernel.merges_notices() {
+            (heard.min(1) + also(NotifyEvent::Close), 0)
+        } else if told.contains(NotifyEvent::Open) {
+            (heard + also(NotifyEvent::Close), 0)
+        } else {
+            (heard, also(NotifyEvent::Fork) + also(NotifyEvent::Exit))
         };
         Notices { of_files, of_processes }
     }
@@ -186,7 +185,7 @@ impl<'a> Originators<'a> {
     pub(crate) fn merges(&self, client: usize) -> bool {
         let wanted = self.lab.clients[client].behavior.notify;
         let opens = wanted.contains(NotifyEvent::Open) || wanted.contains(NotifyEvent::Exec);
-        let closes = self.kernel == Kernel::Fanotify && wanted.contains(NotifyEvent::Close) && opens;
+        let closes = self.kernel.merges_notices() && wanted.contains(NotifyEvent::Close) && opens;
         let mixed = |event| wanted.contains(event);
         let of_some = [NotifyEvent::Write, NotifyEvent::Create, NotifyEvent::Unlink].into_iter().any(mixed);
         self.acts(client) && (closes || of_some)

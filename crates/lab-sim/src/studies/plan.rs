@@ -168,7 +168,7 @@ pub fn plan(lab: &Lab, kernel: Kernel, costs: Costs) -> Plan {
         originators: openers.iter().map(|&place| originators.name(place)).collect(),
         sees: clients.clone().map(sees).collect(),
         hears: clients.clone().map(hears).collect(),
-        merges: kernel == Kernel::Fanotify && clients.clone().any(|client| originators.acts(client)),
+        merges: kernel.merges_notices() && clients.clone().any(|client| originators.acts(client)),
         reacts: clients.map(reacts).collect(),
         on_workload,
         circle: names,

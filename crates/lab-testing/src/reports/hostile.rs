@@ -26,7 +26,7 @@ pub fn hostile() -> Findings {
     findings.about = evil[1].to_owned();
     findings.run = evil[3].to_owned();
     findings.replay = format!("lab up {}", evil[6]);
-    findings.backend = evil[4].to_owned();
+    findings.backend = evil[4].into();
     findings.machine.kernel = evil[5].to_owned();
     findings.outcome_rule = long.clone();
     findings.findings = vec![
@@ -67,7 +67,7 @@ pub fn hostile() -> Findings {
     findings.pipeline.orders = vec![(ids.clone(), 7); 8];
     findings.pipeline.slowest = vec![
         SlowOperation {
-            kind: evil[0].to_owned(),
+            kind: evil[0].into(),
             path: Some(long.clone()),
             began_ns: u64::MAX,
             took_ns: u64::MAX,
@@ -90,7 +90,7 @@ pub fn hostile() -> Findings {
         FaultMark {
             at_ns: 7_000_000_000,
             until_ns: Some(7_500_000_000),
-            kind: evil[1].to_owned(),
+            kind: evil[1].into(),
             actor: evil[6].to_owned(),
             detail: evil[1].to_owned(),
             planned: true
@@ -108,14 +108,14 @@ pub fn hostile() -> Findings {
 
 fn hostile_tree(long: &str) -> CascadeTree {
     CascadeTree {
-        why: "<i>largest".to_owned(),
+        why: "<i>largest".into(),
         size: u64::MAX,
         depth: u64::MAX,
         duration_ns: u64::MAX,
         nodes: (0..200)
             .map(|level| CascadeNode {
                 level: level * 1_000_000,
-                kind: "<u>open".to_owned(),
+                kind: "<u>open".into(),
                 actor: "<b>".to_owned(),
                 path: Some(long.to_owned()),
                 began_ns: 1,
@@ -131,11 +131,10 @@ fn hostile_client(id: &str, ids: &[&str], long: &str) -> Client {
     let mut one = stable().clients.swap_remove(0);
     one.id = id.to_owned();
     one.decisions = u64::MAX / 64;
-    let blame =
-        |kind: &str| Blame { name: long.to_owned(), kind: kind.to_owned(), decisions: 5, total_ns: 25 };
+    let blame = |kind: &str| Blame { name: long.to_owned(), kind: kind.into(), decisions: 5, total_ns: 25 };
     let inflicted = |client: &str| Inflicted { client: client.to_owned(), exclusive: 1, inclusive: 2 };
     one.bundle_id = long.to_owned();
-    one.end = long.to_owned();
+    one.end = long.into();
     one.latency_ns = Latency {
         count: u64::MAX,
         mean: u64::MAX,
@@ -173,7 +172,7 @@ fn hostile_client(id: &str, ids: &[&str], long: &str) -> Client {
         })
         .collect();
     one.avoidable =
-        vec![Avoidable { change: long.to_owned(), decisions: 7, share: 2.5, blind_spot: long.to_owned() }; 9];
+        vec![Avoidable { change: long.into(), decisions: 7, share: 2.5, blind_spot: long.to_owned() }; 9];
     one.behavior = ids.iter().map(|name| ((*name).to_owned(), long.to_owned())).collect();
     one
 }

@@ -1,7 +1,7 @@
 //! Commands about this machine: what runs on it, what was left behind, and whether it can run a lab.
 
 use lab_doctor::{Finding, Outcome, Wanted, Weight};
-use lab_model::{Kernel, Lab, NotifyEvents};
+use lab_model::Lab;
 use lab_orchestrator::{
     Active, ClientsAre, FailureKind, Found, HOW_TO_END, Launcher, LivingLabs, REPORT_BYTES_MAX, RunFolder,
 };
@@ -248,12 +248,9 @@ pub(super) fn examine(clients: usize, lab: Option<&Lab>) -> Vec<Finding> {
 
 /// Each client has a queue of its own, and each that is told of what has happened one or two more.
 fn wanted(clients: usize, lab: Option<&Lab>) -> Wanted {
-    let queues = |events: NotifyEvents| match KERNEL {
-        Kernel::EndpointSecurity => usize::from(!events.is_empty()),
-        Kernel::Fanotify => events.groups(),
-    };
-    let told =
-        lab.map_or(0, |lab| lab.clients.iter().map(|client| queues(lab.notify_events_of(client))).sum());
+    let told = lab.map_or(0, |lab| {
+        lab.clients.iter().map(|client| KERNEL.notice_queues(lab.notify_events_of(client))).sum()
+    });
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Wanted { clients: number(clients), queues: number(clients + told) }
 }
@@ -262,7 +259,7 @@ fn wanted(clients: usize, lab: Option<&Lab>) -> Wanted {
 fn probe(places: &Places, wanted: Wanted) -> Result<Vec<Finding>, ExitError> {
     /// More slots than any machine has been seen to have.
     const SLOTS_MAX: u32 = 256;
-    if KERNEL != Kernel::EndpointSecurity {
+    if !KERNEL.installs_clients() {
         return Err(ExitError::usage(
             "--probe connects Endpoint Security clients, which only a Mac has",
             "leave --probe out",

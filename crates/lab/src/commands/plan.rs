@@ -33,9 +33,10 @@ pub(super) fn plan(places: &Places, arguments: &Plan) -> Result<u8, ExitError> {
 
 /// Where the bundles would lie.
 fn bundles(places: &Places, lab: &Lab, kernel: Kernel) -> Vec<Bundle> {
-    let into = match kernel {
-        Kernel::EndpointSecurity => lab_bundle::Places::of_the_system().bundles,
-        Kernel::Fanotify => relative(places.runs.path()).join(&lab.name).join("TIME").join("bundles"),
+    let into = if kernel.installs_clients() {
+        lab_bundle::Places::of_the_system().bundles
+    } else {
+        relative(places.runs.path()).join(&lab.name).join("TIME").join("bundles")
     };
     lab.clients.iter().map(|client| Bundle::at(client, &into)).collect()
 }
@@ -157,10 +158,7 @@ fn notify_table(lab: &Lab, kernel: Kernel) -> String {
     if text.is_empty() {
         return text;
     }
-    let queue = match kernel {
-        Kernel::Fanotify => "group, and one more for names that come and go",
-        Kernel::EndpointSecurity => "connection, and so another client slot",
-    };
+    let queue = kernel.notice_queue();
     format!("\nClients of NOTIFY events, for whom nobody waits (each takes another {queue})\n{text}")
 }
 

@@ -413,7 +413,7 @@ fn calibrated(
     }
     let kernel = match (rules, groups.first()) {
         (None, Some((Lab { backend: BackendChoice::Live(kernel), .. }, _))) => *kernel,
-        (None, _) => Kernel::Fanotify,
+        (None, _) => Kernel::DEFAULT_RULES,
         (rules, _) => rules_here(rules),
     };
     let mut gathered = Gathered::default();

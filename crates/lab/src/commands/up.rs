@@ -77,7 +77,7 @@ fn decide(lab: &Lab, arguments: &Up) -> Result<Decided, ExitError> {
         BackendChoice::Live(KERNEL) => Ok(Backend::live(KERNEL).into()),
         BackendChoice::Live(other) => {
             let mend = format!("use --backend sim --rules {}", other.name());
-            Err(Failure::new(FailureKind::BackendMissing, whose(other)).mend(mend).into())
+            Err(Failure::new(FailureKind::BackendMissing, other.whose()).mend(mend).into())
         }
         BackendChoice::Auto => {
             let decided = here_or_simulated(LiveOptions::from(arguments).consent, arguments.allow_sim)?;
@@ -103,14 +103,6 @@ pub(super) fn here_or_simulated(consent: Consent, allow_sim: bool) -> Result<Dec
             let mend = "add --allow-sim to simulate it then, or --backend sim to simulate it anyway";
             Err(Failure::new(FailureKind::Privilege, message).mend(mend).into())
         }
-    }
-}
-
-/// Which system has such a kernel.
-const fn whose(kernel: Kernel) -> &'static str {
-    match kernel {
-        Kernel::Fanotify => "fanotify is Linux's",
-        Kernel::EndpointSecurity => "Endpoint Security is macOS's",
     }
 }
 
@@ -167,7 +159,7 @@ pub(super) fn live(
         terminal: std::io::stderr().is_terminal(),
         clients_are: ClientsAre::here(manner.stand_in.clone(), &places.trusted)?,
         // Nothing but a Mac looks at a signature.
-        signing: (KERNEL == Kernel::EndpointSecurity).then_some(&signing),
+        signing: KERNEL.installs_clients().then_some(&signing),
     };
     // Before the lab keeps the machine busy.
     let seen = machine::sheet(lab.clients.len(), &machine::examine(lab.clients.len(), Some(lab)));

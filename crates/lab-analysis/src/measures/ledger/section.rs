@@ -6,8 +6,9 @@ use lab_model::{Bounded, Total};
 
 use super::{Account, Ledger, Ranking};
 use crate::{
-    findings::{Avoidable, Blame, Call, Causes, Client, Inflicted, Life, Peer},
-    measures::{Closing, totals::by_approval},
+    findings::{Avoidable, Blame, BlameKind, Call, Causes, Client, Inflicted, Life, Mitigation, Peer, Word},
+    measure::Closing,
+    measures::totals::by_approval,
     participants::roster::Roster,
     pass::facts::Scope,
     show::Show,
@@ -84,7 +85,7 @@ impl Ledger {
             latency_by_event_ns: account
                 .by_event
                 .iter()
-                .map(|(event, times)| (event.name().to_owned(), times.summary()))
+                .map(|(event, times)| (event.name().into(), times.summary()))
                 .collect(),
             spectrum: account.others.spectrum(),
             control_spectrum: account.control.spectrum(),
@@ -102,7 +103,7 @@ impl Ledger {
             peers: self.peers(place, closing.scope.roster),
             avoidable: avoidable(account),
             lost: closing.losses.by_client[place],
-            end: lives.last().map_or_else(|| "unknown".into(), |life| life.end.clone()),
+            end: lives.last().map_or_else(Word::default, |life| life.end.clone()),
             lives,
             // The measures that come after this one fill the other parts.
             ..Client::default()
@@ -143,7 +144,7 @@ fn blame_in(place: usize, account: &Account, roster: &Roster) -> Vec<Blame> {
     let lines = lines.filter(|(_, (decisions, _))| *decisions > 0);
     let lines = lines.map(|((column, heading), &(decisions, total_ns))| Blame {
         name: heading.name.clone(),
-        kind: if column == place.saturating_add(1) { "own".into() } else { heading.kind.name().into() },
+        kind: if column == place.saturating_add(1) { BlameKind::Own } else { heading.kind.into() }.into(),
         decisions,
         total_ns,
     });
@@ -167,7 +168,7 @@ fn files(account: &Account, show: &Show<'_>) -> (Vec<Blame>, Vec<Blame>) {
         if paths.len() < LINES_MAX {
             paths.push(Blame {
                 name: path.unwrap_or_else(|| format!("(inode {})", file.0)),
-                kind: "file".into(),
+                kind: BlameKind::File.into(),
                 decisions: tally.decisions,
                 total_ns: tally.total_ns,
             });
@@ -175,7 +176,7 @@ fn files(account: &Account, show: &Show<'_>) -> (Vec<Blame>, Vec<Blame>) {
     }
     let extensions = extensions.into_iter().map(|(name, (decisions, total_ns))| Blame {
         name,
-        kind: "extension".into(),
+        kind: BlameKind::Extension.into(),
         decisions,
         total_ns,
     });
@@ -200,7 +201,7 @@ fn avoidable(account: &Account) -> Vec<Avoidable> {
     let asked_again: u64 = account.files.values().map(|tally| tally.allowed.saturating_sub(1)).total();
     let own = account.own;
     let peers = account.observed[2];
-    let line = |change: &str, decisions: u64, blind_spot: &str| Avoidable {
+    let line = |change: Mitigation, decisions: u64, blind_spot: &str| Avoidable {
         change: change.into(),
         decisions,
         share: if account.decisions == 0 { 0.0 } else { decisions as f64 / account.decisions as f64 },
@@ -208,17 +209,17 @@ fn avoidable(account: &Account) -> Vec<Avoidable> {
     };
     vec![
         line(
-            "cache allows",
+            Mitigation::CacheAllows,
             asked_again,
             "A file that was allowed once is not looked at again until it is written to.",
         ),
         line(
-            "mute own process",
+            Mitigation::MuteOwnProcess,
             own,
             "Whatever runs inside the client's own process, a hijacked one included, is never looked at.",
         ),
         line(
-            "allow other clients' events",
+            Mitigation::AllowOtherClients,
             peers,
             "A file that another client opens, or is made to open, passes unseen.",
         ),
@@ -236,7 +237,7 @@ fn lives(place: usize, closing: &Closing<'_>) -> Vec<Life> {
         Life {
             began_ns: closing.since(header.timebase.nanoseconds(header.created.0)),
             ended_ns: ended.map(|end| closing.since(end.at)),
-            end: timeline.end_of(header.actor.0, ended.map(|end| end.status)),
+            end: timeline.end_of(header.actor.0, ended.map(|end| end.status)).into(),
         }
     };
     places.into_iter().map(life).collect()

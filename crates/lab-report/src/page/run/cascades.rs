@@ -1,6 +1,6 @@
 //! The trees below the root operations.
 
-use lab_analysis::findings::{CascadeTree, Findings};
+use lab_analysis::findings::{CascadeNodeKind, CascadeTree, Findings, Word};
 
 use crate::{
     page::{Block, Drawing, Section, Tree, picture, shown_path},
@@ -53,8 +53,10 @@ fn tree(cascade: &CascadeTree) -> Block {
         .nodes
         .iter()
         .map(|node| {
-            let what = match node.kind.as_str() {
-                "decision" => format!("{} decides: {}", visible(&node.actor), visible(&node.note)),
+            let what = match &node.kind {
+                Word::Known(CascadeNodeKind::Decision) => {
+                    format!("{} decides: {}", visible(&node.actor), visible(&node.note))
+                }
                 kind => {
                     let path = shown_path(node.path.as_deref());
                     let note = if node.note.is_empty() { String::new() } else { format!(" ({})", node.note) };
@@ -69,7 +71,7 @@ fn tree(cascade: &CascadeTree) -> Block {
     Block::Tree(Tree {
         caption: format!(
             "The {} cascade: {}, {} deep, {}",
-            visible(&cascade.why),
+            visible(&cascade.why.text()),
             counted(cascade.size, "decision"),
             counted(cascade.depth, "level"),
             time(cascade.duration_ns)

@@ -59,7 +59,7 @@ pub(super) fn clients(findings: &Findings) -> Section {
         lead.push(decisions_each(findings, amplification));
     }
     for client in findings.clients.iter().filter(|client| client.lives.len() > 1).take(RESTARTED_MAX) {
-        let ends: Vec<String> = client.lives.iter().map(|life| visible(&life.end)).collect();
+        let ends: Vec<String> = client.lives.iter().map(|life| visible(&life.end.text())).collect();
         let again = times(count_of(client.lives.len().saturating_sub(1)));
         lead.push(format!(
             "{} was started again {again}; its processes ended like this: {}.",
@@ -100,7 +100,7 @@ fn client_row(client: &Client) -> Vec<Cell> {
         bad_above_zero(client.deadline_misses),
         bad_above_zero(client.unanswered),
         bad_above_zero(client.lost),
-        Cell::words(&client.end).mood(end_mood(&client.end)),
+        Cell::words(&client.end.text()).mood(end_mood(&client.end)),
     ]
 }
 

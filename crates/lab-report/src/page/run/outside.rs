@@ -141,7 +141,7 @@ fn products(outside: &Outside) -> Table {
                 Cell::count(product.generated),
                 product.unread_max.map_or_else(|| Cell::words(UNKNOWN), Cell::count),
                 Cell::count(product.waiting_max),
-                Cell::words(&product.end),
+                Cell::words(&product.end.text()),
             ]
         })
         .collect();
@@ -175,7 +175,7 @@ fn unaccounted(outside: &Outside) -> Table {
         .map(|one| {
             let measured = |value| Cell::measured(&one.time_ns, value);
             vec![
-                Cell::words(&one.phase),
+                Cell::words(one.phase.name()),
                 Cell::count(one.time_ns.count),
                 measured(one.time_ns.p50),
                 measured(one.time_ns.p90),

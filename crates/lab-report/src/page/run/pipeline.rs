@@ -110,7 +110,7 @@ fn slowest(findings: &Findings) -> Table {
             let steps: Vec<String> =
                 operation.steps.iter().map(|(step, took)| format!("{step} {}", time(*took))).collect();
             vec![
-                Cell::words(&operation.kind),
+                Cell::words(&operation.kind.text()),
                 Cell::code(&shown_path(operation.path.as_deref())),
                 Cell::time(operation.began_ns),
                 Cell::time(operation.took_ns),

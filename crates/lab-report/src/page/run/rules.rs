@@ -66,7 +66,7 @@ pub(super) fn deadlines(findings: &Findings) -> Table {
         .iter()
         .map(|(event, length)| {
             vec![
-                Cell::words(event),
+                Cell::words(&event.text()),
                 Cell::count(length.decisions),
                 Cell::time(length.min_ns),
                 Cell::time(length.max_ns),

@@ -46,7 +46,7 @@ fn disturbances(findings: &Findings) -> Table {
     let row = |fault: &FaultMark| {
         let lasted = fault.until_ns.map(|until| until.saturating_sub(fault.at_ns));
         vec![
-            Cell::words(&fault.kind),
+            Cell::words(&fault.kind.text()),
             Cell::words(&fault.actor),
             Cell::time(fault.at_ns),
             lasted.map_or_else(|| Cell::words(""), Cell::time),

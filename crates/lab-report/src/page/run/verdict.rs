@@ -1,7 +1,8 @@
 //! The block that comes first: what held, how it ended, how close it was, what was lost.
 
 use lab_analysis::findings::{
-    Expectation, Finding, Findings, Judgement, Outcome, RunState, RunWord, Unwatched, Weight,
+    Expectation, Finding, Findings, Judgement, Outcome, ProcessEnd, RunState, RunWord, Unwatched, Weight,
+    Word,
 };
 use lab_model::Total;
 
@@ -31,7 +32,7 @@ pub(in crate::page) fn origin(findings: &Findings) -> Vec<(&'static str, String)
     }
     let mut origin = vec![
         ("run", visible(&findings.run)),
-        ("backend", visible(&findings.backend)),
+        ("backend", visible(&findings.backend.text())),
         ("seed", findings.seed.to_string()),
         ("deadline", time(findings.deadline_ns)),
         ("machine", visible(&parts.join(", "))),
@@ -240,11 +241,11 @@ pub(in crate::page) fn headroom_mood(headroom: Option<f64>) -> Mood {
 }
 
 /// How a client's end is marked.
-pub(in crate::page) fn end_mood(end: &str) -> Mood {
+pub(in crate::page) const fn end_mood(end: &Word<ProcessEnd>) -> Mood {
     match end {
-        "clean" => Mood::Plain,
-        "unknown" => Mood::Unknown,
-        _ => Mood::Bad,
+        Word::Known(ProcessEnd::Clean) => Mood::Plain,
+        Word::Known(ProcessEnd::Unknown) => Mood::Unknown,
+        Word::Known(_) | Word::Other(_) => Mood::Bad,
     }
 }
 
