@@ -73,6 +73,7 @@ pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
         merge: &merge,
         known_paths: &engine.paths.known,
         flame: &engine.flame,
+        timeline: &timeline,
         origin: timeline.origin,
     };
     Assembly { context, engine: &engine, show: &show, timeline: &timeline, roster: &roster }.findings(scope)

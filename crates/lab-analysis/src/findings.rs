@@ -23,8 +23,8 @@ pub use causes::{
     CascadeNode, CascadeTree, Cascades, CauseColumn, Causes, Distribution, FlameFrame, Prediction,
 };
 pub use client::{
-    Approvals, Avoidable, Blame, Call, Client, Headroom, Inflicted, Leg, Life, NotifySummary, Peer,
-    RequestTimes, Requests,
+    Approvals, Avoidable, Blame, Call, Client, Headroom, HeadroomFigure, Inflicted, Leg, Life, NotifySummary,
+    Peer, RequestTimes, Requests,
 };
 pub use ends::UnplannedEnd;
 pub use external::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
@@ -248,7 +248,8 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// A distribution of times in nanoseconds, from a histogram with three significant digits. All zero with `count` 0.
+/// A distribution of times in nanoseconds, from a histogram with three significant digits. All zero with `count` and
+/// `censored` 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
     /// How many values.
@@ -267,6 +268,73 @@ pub struct Latency {
     pub p999: u64,
     /// The largest.
     pub max: u64,
+    /// Further values of which only a lower bound is known: what was not over when its process ended, or the record. The
+    /// other figures count them in, the percentiles by the estimator of Kaplan and Meier.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub censored: u64,
+    /// The figures that are lower bounds, since what they are about was not over: the value is this or more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_least: Vec<Figure>,
+}
+
+/// True for a count of nothing, which is left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// One figure of a distribution of times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Figure {
+    /// The mean.
+    Mean,
+    /// The smallest.
+    Min,
+    /// The median.
+    P50,
+    /// What 90 % are at most.
+    P90,
+    /// What 99 % are at most.
+    P99,
+    /// What 99.9 % are at most.
+    P999,
+    /// The largest.
+    Max,
+}
+
+impl Latency {
+    /// True when nothing was measured, not even a lower bound.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0 && self.censored == 0
+    }
+
+    /// True when a figure is a lower bound.
+    #[must_use]
+    pub fn is_at_least(&self, figure: Figure) -> bool {
+        self.at_least.contains(&figure)
+    }
+
+    /// A figure's value.
+    #[must_use]
+    pub const fn value(&self, figure: Figure) -> u64 {
+        match figure {
+            Figure::Mean => self.mean,
+            Figure::Min => self.min,
+            Figure::P50 => self.p50,
+            Figure::P90 => self.p90,
+            Figure::P99 => self.p99,
+            Figure::P999 => self.p999,
+            Figure::Max => self.max,
+        }
+    }
+
+    /// All values together, lower bounds among them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.mean.saturating_mul(self.count.saturating_add(self.censored))
+    }
 }
 
 /// One phase that took place: what the workload did in it, by root operations that *began* in it. A phase of length zero
@@ -288,10 +356,13 @@ pub struct Phase {
     pub root_ops_failed: u64,
     /// Root operations completed a second.
     pub ops_per_second: f64,
-    /// How long root operations took (from the planned start in an open loop).
+    /// How long root operations took (from the planned start in an open loop); `censored` are those that never completed.
     pub op_latency_ns: Latency,
     /// The latency spectrum: (share of operations in percent, nanoseconds), rising.
     pub spectrum: Vec<(f64, u64)>,
+    /// From this percentage on the spectrum is a lower bound, since operations never completed; `null` for none.
+    #[serde(default)]
+    pub spectrum_at_least_from: Option<f64>,
     /// What an open loop had planned for it; `null` when nothing was planned.
     #[serde(default)]
     pub planned: Option<PlannedOps>,
@@ -451,14 +522,15 @@ pub struct Series {
     pub decisions_by_cause: Vec<Vec<u64>>,
     /// The most decisions pending at once in each bucket, for each client.
     pub pending_max: Vec<Vec<u64>>,
-    /// The lowest headroom in each bucket, for each client; `null` where nothing was answered.
+    /// The lowest headroom in each bucket, for each client; `null` where nothing was answered or its
+    /// client ended. What was never answered counts with what was left at that end, at most.
     pub headroom_min: Vec<Vec<Option<f64>>>,
     /// Root operations completed in each bucket.
     pub root_ops: Vec<u64>,
 }
 
-/// What being asked costs the workload: the median root operation of each phase in nanoseconds. `null` for a phase that
-/// did not take place or completed none.
+/// What being asked costs the workload: the median root operation of each phase in nanoseconds, the same as in `phases`.
+/// `null` for a phase that did not take place or had none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// Median root operation without clients.
@@ -470,4 +542,7 @@ pub struct Cost {
     pub external_ns: Option<u64>,
     /// Median root operation in the storm.
     pub storm_ns: Option<u64>,
+    /// The phases whose median is a lower bound, since half of their operations never completed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_least: Vec<PhaseKind>,
 }

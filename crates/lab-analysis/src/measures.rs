@@ -17,6 +17,7 @@ pub(crate) mod programs;
 pub(crate) mod requests;
 pub(crate) mod rules;
 pub(crate) mod series;
+pub(crate) mod survival;
 pub(crate) mod totals;
 pub(crate) mod trees;
 pub(crate) mod unwatched;

@@ -11,7 +11,7 @@ use crate::{
         ledger::{Ranked, Step},
         pipeline::kind_name,
     },
-    participants::roster::Roster,
+    participants::{roster::Roster, timeline::Timeline},
     pass::{
         cascade::Node,
         flame::Flame,
@@ -35,6 +35,7 @@ pub(crate) struct Show<'a> {
     pub(crate) known_paths: &'a Table<(u64, u32), (u16, u32)>,
     /// Cause chains over all cascades.
     pub(crate) flame: &'a Flame,
+    pub(crate) timeline: &'a Timeline,
     pub(crate) origin: u64,
 }
 
@@ -141,6 +142,8 @@ impl Show<'_> {
         let read = nanoseconds(decision.begin.read.0);
         let end = decision.end.present();
         let took = end.map(|end| nanoseconds(end.answered.0).saturating_sub(read));
+        let open = matches!(decision.end, RecordPart::Absent);
+        let open = open.then(|| self.timeline.until(ranked.trace).saturating_sub(read));
         let budget = decision.begin.deadline.map(|deadline| nanoseconds(deadline.0).saturating_sub(read));
         let mut chain: Vec<String> = ranked.chain.iter().map(|step| self.step(step)).collect();
         if ranked.chain_cut && !chain.is_empty() {
@@ -150,7 +153,8 @@ impl Show<'_> {
             record: ranked.record,
             read_ns: read.saturating_sub(self.origin),
             took_ns: took,
-            headroom: took.zip(budget).map(|(took, budget)| headroom(took, budget)),
+            open_ns: open,
+            headroom: took.or(open).zip(budget).map(|(lasted, budget)| headroom(lasted, budget)),
             path: self.target(ranked.trace, &decision.target),
             approval: approval(&decision).into(),
             chain,

@@ -18,6 +18,7 @@ pub fn sums_hold(findings: &Findings) {
         assert_eq!(causes.observed[place].iter().sum::<u64>(), client.decisions, "{}", client.id);
         assert_eq!(client.by_approval.values().sum::<u64>() + client.unanswered, client.decisions);
         assert_eq!(client.latency_ns.count + client.unanswered, client.decisions);
+        assert!(client.latency_ns.censored <= client.unanswered, "{}", client.id);
         let approvals = &client.approvals;
         let asked = approvals.asked.values().sum::<u64>();
         let hidden = approvals.hidden.values().sum::<u64>();
@@ -44,6 +45,7 @@ pub fn sums_hold(findings: &Findings) {
 fn loads_add_up(findings: &Findings) {
     for phase in &findings.phases {
         assert_eq!(phase.op_latency_ns.count, phase.root_ops, "{:?}: no lifetime among them", phase.kind);
+        assert!(phase.op_latency_ns.censored <= phase.root_ops_unfinished, "{:?}", phase.kind);
         if let Some(planned) = phase.planned {
             let sum = planned.begun + planned.not_begun_late + planned.not_begun_halted;
             assert_eq!(planned.planned, sum, "{:?}: {planned:?}", phase.kind);

@@ -130,7 +130,7 @@ fn client(import: &Import) -> Client {
         name: name.clone(),
         kind: kind.into(),
         decisions: *decisions,
-        total_ns: 0,
+        ..Blame::default()
     };
     let programs = import.programs.iter().take(BLAME_MAX);
     Client {

@@ -12,7 +12,7 @@ use crate::{
     findings::{Findings, Knee as Found, KneeStep},
     measures::{
         Closing, Measure,
-        latency::{Times, Used},
+        latency::{Times, Used, UsedUp},
     },
     participants::timeline::Timeline,
     pass::facts::{BegunOperation, ReadDecision, Scope},
@@ -98,11 +98,11 @@ impl KneeTally {
     }
 
     /// Counts a decision by when it was read: how much of its budget it took, or that it was late.
-    fn decision(&mut self, read: u64, took: Option<(u64, u64)>, missed: bool) {
+    fn decision(&mut self, read: u64, used: Option<UsedUp>, missed: bool) {
         let Some(step) = self.step(read) else { return };
         step.misses.raise(u64::from(missed));
-        if let Some((took, budget)) = took {
-            step.used.record(took, budget);
+        if let Some(used) = used {
+            step.used.record(used);
         }
     }
 
@@ -192,8 +192,8 @@ impl Measure for Option<KneeTally> {
 fn measured(step: &KneeStep, metric: &str) -> Option<Measured> {
     let parts: Vec<&str> = metric.split('.').collect();
     Some(match parts[..] {
-        ["op_latency", "storm", which] => Measured::Time(expect::latency(&step.op_latency_ns, which)?),
-        ["headroom", which] => Measured::Number(expect::headroom(&step.headroom, which)?),
+        ["op_latency", "storm", which] => expect::latency(&step.op_latency_ns, which)?,
+        ["headroom", which] => expect::headroom(&step.headroom, which)?,
         ["deadline", "misses"] => Measured::Count(step.deadline_misses),
         _ => return None,
     })

@@ -3,10 +3,10 @@
 //! A process of a command lasts as long as the command makes it last: it is counted apart from opens and execs.
 
 use lab_model::{Bounded, OperationKind, PhaseKind};
-use lab_trace::{OperationBegin, OperationEnd};
+use lab_trace::{OperationBegin, OperationEnd, RecordPart};
 
 use crate::{
-    findings::{Cost, Findings, Lifetimes, Phase, PlannedOps},
+    findings::{Cost, Figure, Findings, Lifetimes, Phase, PlannedOps},
     measures::{Closing, Measure, latency::Times},
     participants::timeline::{Marked, Timeline},
     pass::{
@@ -43,7 +43,7 @@ pub(crate) struct PhaseTally([One; PhaseKind::ALL.len()]);
 
 impl PhaseTally {
     /// Counts a root operation.
-    fn begin(&mut self, begun: &BegunOperation<'_>) {
+    fn begin(&mut self, begun: &BegunOperation<'_>, scope: &Scope<'_>) {
         let (at, begin, end) = (begun.at, &begun.operation.begin, begun.operation.end.present());
         let Some(one) = begun.phase.and_then(|phase| self.0.get_mut(phase.place())) else { return };
         one.first = Some(one.first.map_or(at, |first| first.min(at)));
@@ -53,18 +53,18 @@ impl PhaseTally {
             one.processes.add(begin, end);
             return;
         }
+        // In an open loop, waiting for its turn is part of what an operation takes.
+        let since = begin.planned.unwrap_or(begin.started).0;
         let Some(end) = end else {
             one.unfinished.raise(1);
+            if begun.operation.end == RecordPart::Absent {
+                one.times.record_open(scope.timeline.until(begun.trace).saturating_sub(since));
+            }
             return;
         };
         one.completed.raise(1);
         one.failed.raise(u64::from(end.error != 0));
-        // In an open loop, waiting for its turn is part of what an operation takes.
-        one.times.record(end.ended.0.saturating_sub(begin.planned.unwrap_or(begin.started).0));
-    }
-
-    fn median(&self, phase: PhaseKind) -> Option<u64> {
-        self.0[phase.place()].times.median()
+        one.times.record(end.ended.0.saturating_sub(since));
     }
 
     /// The phases that took place: as marked, or, where no mark is left, as their root operations show. What was not
@@ -88,6 +88,7 @@ impl PhaseTally {
                 not_begun_late: late,
                 not_begun_halted: halted,
             };
+            let spectrum = one.times.spectrum();
             phases.push(Phase {
                 kind,
                 began_ns: marked.began.saturating_sub(timeline.origin),
@@ -97,7 +98,8 @@ impl PhaseTally {
                 root_ops_failed: one.failed,
                 ops_per_second: if seconds > 0.0 { one.completed as f64 / seconds } else { 0.0 },
                 op_latency_ns: one.times.summary(),
-                spectrum: one.times.spectrum(),
+                spectrum: spectrum.points,
+                spectrum_at_least_from: spectrum.at_least_from,
                 planned: (planned.planned > 0).then_some(planned),
                 processes: one.processes.finish(),
             });
@@ -111,9 +113,9 @@ impl Measure for PhaseTally {
         PhaseTally::default()
     }
 
-    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, scope: &Scope<'_>) {
         if begun.root {
-            self.begin(begun);
+            self.begin(begun, scope);
         }
     }
 
@@ -121,23 +123,31 @@ impl Measure for PhaseTally {
         let sides = closing.show.merge.sides();
         let not_begun = sides.iter().flat_map(|side| &side.not_begun);
         findings.phases = self.section(closing.scope.timeline, not_begun);
-        findings.cost = Cost {
-            baseline_ns: self.median(PhaseKind::Baseline),
-            control_ns: self.median(PhaseKind::Control),
-            external_ns: self.median(PhaseKind::External),
-            storm_ns: self.median(PhaseKind::Storm),
-        };
+        findings.cost = cost(&findings.phases);
     }
 
     fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
         let named = |phase: &str| findings.phases.iter().find(|one| one.kind.name() == phase);
         match parts {
-            ["op_latency", phase, which] => {
-                Some(Measured::Time(latency(&named(phase)?.op_latency_ns, which)?))
-            }
+            ["op_latency", phase, which] => latency(&named(phase)?.op_latency_ns, which),
             ["root_ops", phase] => Some(Measured::Count(named(phase)?.root_ops)),
             _ => None,
         }
+    }
+}
+
+/// The median of each phase, as the table of phases has it.
+fn cost(phases: &[Phase]) -> Cost {
+    let of =
+        |kind: PhaseKind| phases.iter().find(|phase| phase.kind == kind).map(|phase| &phase.op_latency_ns);
+    let median = |kind| of(kind).filter(|latency| !latency.is_empty()).map(|latency| latency.p50);
+    let at_least = |kind: &PhaseKind| of(*kind).is_some_and(|latency| latency.is_at_least(Figure::P50));
+    Cost {
+        baseline_ns: median(PhaseKind::Baseline),
+        control_ns: median(PhaseKind::Control),
+        external_ns: median(PhaseKind::External),
+        storm_ns: median(PhaseKind::Storm),
+        at_least: PhaseKind::ALL.into_iter().filter(at_least).collect(),
     }
 }
 

@@ -3,13 +3,15 @@
 //! Whether a condition is well formed was decided when the lab file was read; here a name that the findings do
 //! not offer, or a value that is not known, leaves the condition undecided.
 
+use std::cmp::Ordering;
+
 use lab_model::{
     Comparison, Expectation, Expected, METRICS, Metric,
-    units::{count, number, share, time},
+    units::{at_least, count, number, share, share_at_most, time},
 };
 
 use crate::{
-    findings::{Expectation as Checked, Findings, Headroom, Latency, Outcome},
+    findings::{Expectation as Checked, Figure, Findings, Headroom, HeadroomFigure, Latency, Outcome},
     measures::{MEASURES, Measures},
 };
 
@@ -22,6 +24,10 @@ pub enum Measured {
     Number(f64),
     /// Nanoseconds.
     Time(u64),
+    /// This many nanoseconds or more: something of it was not over when it was last seen.
+    TimeAtLeast(u64),
+    /// This share or less, for the same reason.
+    NumberAtMost(f64),
     /// A word.
     Word(String),
 }
@@ -49,27 +55,29 @@ pub fn metric_of(owner: &str, findings: &Findings, path: &str) -> Option<Measure
     }
 }
 
-pub(crate) fn latency(latency: &Latency, which: &str) -> Option<u64> {
-    if latency.count == 0 {
-        return None;
-    }
-    Some(match which {
-        "p50" => latency.p50,
-        "p90" => latency.p90,
-        "p99" => latency.p99,
-        "p999" => latency.p999,
-        "max" => latency.max,
+pub(crate) fn latency(latency: &Latency, which: &str) -> Option<Measured> {
+    let figure = match which {
+        _ if latency.is_empty() => return None,
+        "p50" => Figure::P50,
+        "p90" => Figure::P90,
+        "p99" => Figure::P99,
+        "p999" => Figure::P999,
+        "max" => Figure::Max,
         _ => return None,
-    })
+    };
+    let value = latency.value(figure);
+    Some(if latency.is_at_least(figure) { Measured::TimeAtLeast(value) } else { Measured::Time(value) })
 }
 
-pub(crate) fn headroom(headroom: &Headroom, which: &str) -> Option<f64> {
-    match which {
-        "min" => headroom.min,
-        "p01" => headroom.p01,
-        "p50" => headroom.p50,
-        _ => None,
-    }
+pub(crate) fn headroom(headroom: &Headroom, which: &str) -> Option<Measured> {
+    let (figure, value) = match which {
+        "min" => (HeadroomFigure::Min, headroom.min?),
+        "p01" => (HeadroomFigure::P01, headroom.p01?),
+        "p50" => (HeadroomFigure::P50, headroom.p50?),
+        _ => return None,
+    };
+    let bound = headroom.is_at_most(figure);
+    Some(if bound { Measured::NumberAtMost(value) } else { Measured::Number(value) })
 }
 
 /// Checks the conditions of a lab.
@@ -157,12 +165,33 @@ pub(crate) fn holds(expectation: &Expectation, measured: &Measured) -> Option<bo
     match measured {
         Measured::Count(count) | Measured::Time(count) => expectation.holds_for_count(*count),
         Measured::Number(number) => expectation.holds_for_number(*number),
+        Measured::TimeAtLeast(_) | Measured::NumberAtMost(_) => holds_beyond(expectation, measured),
         Measured::Word(word) => expectation.holds_for_word(word),
     }
 }
 
+/// Whether a condition holds for a bound and everything beyond it: known only where it is the same for all of that.
+fn holds_beyond(expectation: &Expectation, measured: &Measured) -> Option<bool> {
+    let Expected::Number(number) = expectation.value else { return None };
+    let (bound, beyond) = match measured {
+        Measured::TimeAtLeast(time) => (number.order_of_count(*time), Ordering::Greater),
+        Measured::NumberAtMost(share) => (number.order_of(*share)?, Ordering::Less),
+        _ => return None,
+    };
+    // From a bound on this side of the number every order may come to be, from one beyond it only that one.
+    let orders: &[Ordering] = match bound {
+        bound if bound == beyond => &[beyond],
+        Ordering::Equal => &[Ordering::Equal, beyond],
+        _ => &[bound, Ordering::Equal, beyond],
+    };
+    let held = expectation.comparison.holds(beyond);
+    orders.iter().all(|&order| expectation.comparison.holds(order) == held).then_some(held)
+}
+
 fn show(path: &str, measured: &Measured) -> String {
     match measured {
+        Measured::TimeAtLeast(nanoseconds) => at_least(&time(*nanoseconds)),
+        Measured::NumberAtMost(bound) => share_at_most(*bound),
         Measured::Count(value) => count(*value),
         Measured::Word(word) => word.clone(),
         Measured::Time(nanoseconds) => time(*nanoseconds),

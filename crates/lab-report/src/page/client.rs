@@ -1,17 +1,18 @@
 //! One client's report: whom it approved and for whom, and what it did to the others.
 
-use lab_analysis::findings::{Client, Findings, Latency, RunWord};
+use lab_analysis::findings::{Client, Figure, Findings, HeadroomFigure, Latency, RunWord};
 use lab_model::Total;
 
 use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, approvals,
+    bounds::left,
     calls::{blame, calls},
     eslogger::{self, is_told},
-    notify, picture,
+    listed, notify, picture,
     run::{STILL_RUNNING, end_mood, headroom_mood, origin, requests},
 };
 use crate::visible::visible;
-use lab_model::units::{count, counted, maybe_share, ratio, share, time};
+use lab_model::units::{agreeing, at_least, count, counted, ratio, share, time};
 
 /// Builds the report of the client with this ID; `None` when there is no such client.
 pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {
@@ -52,7 +53,7 @@ fn checks(client: &Client) -> Vec<Check> {
     let check = |mood, text: &str, observed: String| Check { mood, text: text.to_owned(), observed };
     let held = |held: bool| if held { Mood::Good } else { Mood::Bad };
     let deadline = match (missed, least) {
-        (0, None) => check(Mood::Unknown, "no deadline was missed", "nothing was answered".to_owned()),
+        (0, None) => check(Mood::Unknown, "no deadline was missed", "nothing was asked of it".to_owned()),
         _ => check(held(missed == 0), "no deadline was missed", format!("{} missed", count(missed))),
     };
     vec![
@@ -89,7 +90,7 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
     let peers = workload_and_rest(client);
     let lowest = least.map_or_else(
         || "lowest headroom not known".to_owned(),
-        |least| format!("lowest headroom {}", share(least)),
+        |_| format!("lowest headroom {}", left(&client.headroom, HeadroomFigure::Min)),
     );
     let headline = format!("{}, {} missed, {lowest}", counted(client.decisions, "decision"), count(missed));
     let (mood, headline) = match findings.state.word {
@@ -106,11 +107,11 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
             Fact {
                 label: "Headroom",
                 mood: headroom_mood(least),
-                value: maybe_share(least),
+                value: left(&client.headroom, HeadroomFigure::Min),
                 rest: format!(
                     "the lowest; p01 {}, median {}",
-                    maybe_share(client.headroom.p01),
-                    maybe_share(client.headroom.p50)
+                    left(&client.headroom, HeadroomFigure::P01),
+                    left(&client.headroom, HeadroomFigure::P50)
                 ),
                 code: false,
             },
@@ -144,14 +145,22 @@ fn workload_and_rest(client: &Client) -> (String, String) {
 fn headroom(client: &Client) -> Section {
     let mut lead = Vec::new();
     lead.push(match client.headroom.min {
-        Some(least) => format!(
-            "The closest call left {} of the deadline; p01 {}, median {}.",
-            share(least),
-            maybe_share(client.headroom.p01),
-            maybe_share(client.headroom.p50)
+        Some(_) => format!(
+            "The closest call left {} of the deadline{}; p01 {}, median {}.",
+            left(&client.headroom, HeadroomFigure::Min),
+            if client.headroom.is_at_most(HeadroomFigure::Min) { ", for it never answered" } else { "" },
+            left(&client.headroom, HeadroomFigure::P01),
+            left(&client.headroom, HeadroomFigure::P50)
         ),
-        None => "Nothing was answered, so there is no headroom.".to_owned(),
+        None => "It was asked nothing, so there is no headroom.".to_owned(),
     });
+    if client.unanswered > 0 {
+        lead.push(format!(
+            "{} never answered: {} with the time until its client ended, or the record, and no percentile leaves that out.",
+            agreeing(client.unanswered, "decision was", "decisions were"),
+            if client.unanswered == 1 { "it counts" } else { "each counts" }
+        ));
+    }
     if client.deadline_misses > 0 {
         lead.push(format!("{} missed.", counted(client.deadline_misses, "deadline")));
     }
@@ -172,9 +181,57 @@ fn headroom(client: &Client) -> Section {
     Section { id: "headroom", title: "How close it was", lead, blocks }
 }
 
-/// The sum of a distribution, as its mean times its count.
-pub(crate) fn total(latency: &Latency) -> u64 {
-    latency.mean.saturating_mul(latency.count)
+/// What of a decision that was never answered can be told no better.
+const UNTOLD: &str = "queued or worked";
+
+/// One part of the time between read and answer.
+pub(crate) struct Part<'a> {
+    /// Its name in tables and pictures.
+    pub(crate) name: &'static str,
+    /// What it is in a sentence.
+    went_into: &'static str,
+    pub(crate) latency: &'a Latency,
+}
+
+/// Where a client's time goes, in the order of a decision's life.
+pub(crate) fn spent_parts(client: &Client) -> [Part<'_>; 4] {
+    let part = |name, went_into, latency| Part { name, went_into, latency };
+    [
+        part("queued", "its queue", &client.queue_ns),
+        part("worked", "work", &client.work_ns),
+        part("blocked on peers", "waiting for other clients' answers", &client.blocked_ns),
+        part(UNTOLD, "decisions that it never answered, in its queue or at work", &client.untold_ns),
+    ]
+}
+
+/// Where its time went, in a sentence. Of what it never answered the time is a lower bound.
+fn spent_sentence(client: &Client) -> String {
+    let parts = spent_parts(client);
+    let total = |part: &Part<'_>| part.latency.total();
+    let all = parts.iter().map(total).fold(0, u64::saturating_add);
+    if client.decisions == 0 {
+        return "It was asked nothing.".to_owned();
+    }
+    if all == 0 && client.unanswered == 0 {
+        return "It answered everything at once.".to_owned();
+    }
+    if all == 0 {
+        return format!(
+            "It never answered {}, and ended as soon as it had read {}; all else it answered at once.",
+            counted(client.unanswered, "decision"),
+            if client.unanswered == 1 { "it" } else { "them" }
+        );
+    }
+    let shown = parts.iter().filter(|part| !part.latency.is_empty());
+    let went = shown.enumerate().map(|(place, part)| {
+        let verb = if place == 0 { " went" } else { "" };
+        format!("{}{verb} into {}", share(ratio(total(part), all)), part.went_into)
+    });
+    let went: Vec<String> = went.collect();
+    let open = parts.iter().any(|part| part.latency.censored > 0);
+    let time = if open { at_least(&time(all)) } else { format!("the {}", time(all)) };
+    let until = if client.unanswered > 0 { ", or the client's end" } else { "" };
+    format!("Of {time} between read and answer{until}, {}.", listed(&went))
 }
 
 fn spent(client: &Client) -> Section {
@@ -189,13 +246,17 @@ fn spent(client: &Client) -> Section {
     ];
     let mut table = Table::new("From read to answer", columns);
     let mut line = |name: String, latency: &Latency| {
-        let mut row = vec![Cell::words(&name), Cell::count(latency.count)];
-        row.extend([latency.p50, latency.p90, latency.p99, latency.max, total(latency)].map(|value| {
-            match latency.count {
-                0 => Cell::unknown(),
-                _ => Cell::time(value),
-            }
-        }));
+        let times = latency.count.saturating_add(latency.censored);
+        let mut row = vec![Cell::words(&name), Cell::count(times)];
+        row.extend(
+            [Figure::P50, Figure::P90, Figure::P99, Figure::Max]
+                .map(|figure| Cell::measured(latency, figure)),
+        );
+        row.push(match (latency.is_empty(), latency.censored) {
+            (true, _) => Cell::unknown(),
+            (false, 0) => Cell::time(latency.total()),
+            (false, _) => Cell::time_at_least(latency.total()),
+        });
         table.rows.push(row);
     };
     line("read to answer".to_owned(), &client.latency_ns);
@@ -203,25 +264,15 @@ fn spent(client: &Client) -> Section {
     for (event, latency) in &client.latency_by_event_ns {
         line(format!("  {event}"), latency);
     }
-    line("queued".to_owned(), &client.queue_ns);
-    line("worked".to_owned(), &client.work_ns);
-    line("blocked on peers".to_owned(), &client.blocked_ns);
-    let (queue, work, blocked) = (total(&client.queue_ns), total(&client.work_ns), total(&client.blocked_ns));
-    let all = queue.saturating_add(work).saturating_add(blocked);
-    let lead = if all == 0 {
-        vec!["It answered everything at once.".to_owned()]
-    } else {
-        vec![format!(
-            "Of the {} between read and answer, {} went into its queue, {} into work and {} into waiting for other \
-             clients' answers.",
-            time(all),
-            share(ratio(queue, all)),
-            share(ratio(work, all)),
-            share(ratio(blocked, all))
-        )]
-    };
+    let parts = spent_parts(client);
+    for part in &parts {
+        if part.name != UNTOLD || !part.latency.is_empty() {
+            line(part.name.to_owned(), part.latency);
+        }
+    }
+    let lead = vec![spent_sentence(client)];
     let mut blocks = Vec::new();
-    if all > 0 {
+    if parts.iter().any(|part| part.latency.total() > 0) {
         blocks.push(picture(Drawing::TimeSpent, "All its decisions together", true));
     }
     blocks.push(Block::Table(table));

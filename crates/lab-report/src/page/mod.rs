@@ -4,6 +4,7 @@
 //! and nothing is escaped: that is for whoever renders.
 
 mod approvals;
+pub(crate) mod bounds;
 mod calls;
 mod client;
 mod eslogger;
@@ -11,7 +12,7 @@ mod notify;
 mod run;
 mod tables;
 
-pub(crate) use client::{client, total};
+pub(crate) use client::{client, spent_parts};
 pub(crate) use run::{run, summary};
 pub(crate) use tables::{Cell, Column, Table};
 

@@ -1,6 +1,6 @@
 //! What each client did.
 
-use lab_analysis::findings::{Client, Findings};
+use lab_analysis::findings::{Client, Figure, Findings, HeadroomFigure};
 
 use super::{
     requests,
@@ -38,12 +38,15 @@ pub(super) fn clients(findings: &Findings) -> Section {
         Column::words("client"),
         Column::numbers("decisions").hint("in storm and drain"),
         Column::numbers("own").hint("of those, about its own process"),
-        Column::numbers("p50").hint("median time from read to answer"),
+        Column::numbers("p50")
+            .hint("median time from read to answer, or to the end of a client that gave none"),
         Column::numbers("p99"),
         Column::numbers("max"),
         Column::numbers("queue p99").hint("from read to the start of work").wide(),
         Column::numbers("ops").hint("operations it made itself"),
-        Column::numbers("headroom").hint("the lowest share of the deadline left when an answer left"),
+        Column::numbers("headroom").hint(
+            "the lowest share of the deadline left at an answer, or at the end of a client that gave none",
+        ),
         Column::numbers("misses").hint("deadlines missed"),
         Column::numbers("unanswered").wide(),
         Column::numbers("lost").hint("records lost or damaged").wide(),
@@ -51,7 +54,7 @@ pub(super) fn clients(findings: &Findings) -> Section {
     ];
     let mut table = Table::new("What each client did, in storm and drain", columns);
     table.rows = findings.clients.iter().map(client_row).collect();
-    if findings.clients.len() > 1 && findings.latency_ns.count > 0 {
+    if findings.clients.len() > 1 && !findings.latency_ns.is_empty() {
         table.footer = Some(all_clients(findings));
     }
     let mut lead = Vec::new();
@@ -91,12 +94,12 @@ fn client_row(client: &Client) -> Vec<Cell> {
         Cell::client(&client.id),
         Cell::count(client.decisions),
         Cell::count(client.own_process),
-        Cell::measured(&client.latency_ns, client.latency_ns.p50),
-        Cell::measured(&client.latency_ns, client.latency_ns.p99),
-        Cell::measured(&client.latency_ns, client.latency_ns.max),
-        Cell::measured(&client.queue_ns, client.queue_ns.p99),
+        Cell::measured(&client.latency_ns, Figure::P50),
+        Cell::measured(&client.latency_ns, Figure::P99),
+        Cell::measured(&client.latency_ns, Figure::Max),
+        Cell::measured(&client.queue_ns, Figure::P99),
         Cell::count(client.operations),
-        Cell::maybe_share(client.headroom.min).mood(headroom_mood(client.headroom.min)),
+        Cell::left(&client.headroom, HeadroomFigure::Min).mood(headroom_mood(client.headroom.min)),
         bad_above_zero(client.deadline_misses),
         bad_above_zero(client.unanswered),
         bad_above_zero(client.lost),
@@ -114,12 +117,12 @@ fn all_clients(findings: &Findings) -> Vec<Cell> {
         Cell::words("all"),
         sum(|client| client.decisions),
         sum(|client| client.own_process),
-        Cell::measured(latency, latency.p50),
-        Cell::measured(latency, latency.p99),
-        Cell::measured(latency, latency.max),
+        Cell::measured(latency, Figure::P50),
+        Cell::measured(latency, Figure::P99),
+        Cell::measured(latency, Figure::Max),
         Cell::words(""),
         sum(|client| client.operations),
-        Cell::maybe_share(findings.headroom.min),
+        Cell::left(&findings.headroom, HeadroomFigure::Min),
         sum(|client| client.deadline_misses),
         sum(|client| client.unanswered),
         sum(|client| client.lost),

@@ -4,28 +4,39 @@ use lab_analysis::findings::Findings;
 
 use super::{knee, phases, trees};
 use crate::page::{Block, Drawing, Section, picture};
-use lab_model::units::{number, ratio, time};
+use lab_model::{
+    PhaseKind,
+    units::{at_least, number, ratio, time},
+};
 
 pub(super) fn cost(findings: &Findings) -> Section {
     let cost = &findings.cost;
     let mut lead = Vec::new();
     if let (Some(baseline), Some(storm)) = (cost.baseline_ns, cost.storm_ns) {
-        let mut sentence = format!("A median operation took {} without clients", time(baseline));
+        let shown = |kind: PhaseKind, value: u64| {
+            if cost.at_least.contains(&kind) { at_least(&time(value)) } else { time(value) }
+        };
+        let mut sentence =
+            format!("A median operation took {} without clients", shown(PhaseKind::Baseline, baseline));
         if let Some(control) = cost.control_ns {
             sentence.push_str(&format!(
                 ", {} ({}) with clients that answer at once",
-                time(control),
+                shown(PhaseKind::Control, control),
                 times_of(control, baseline)
             ));
         }
         if let Some(external) = cost.external_ns {
             sentence.push_str(&format!(
                 ", {} ({}) with these beside the products under test",
-                time(external),
+                shown(PhaseKind::External, external),
                 times_of(external, baseline)
             ));
         }
-        sentence.push_str(&format!(" and {} ({}) in the storm.", time(storm), times_of(storm, baseline)));
+        sentence.push_str(&format!(
+            " and {} ({}) in the storm.",
+            shown(PhaseKind::Storm, storm),
+            times_of(storm, baseline)
+        ));
         lead.push(sentence);
     } else {
         lead.push("Without both a baseline and a storm the price is not known.".to_owned());

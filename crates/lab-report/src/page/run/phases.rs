@@ -1,6 +1,6 @@
 //! Root operations by phase: how long they took, the processes of commands, and what never began.
 
-use lab_analysis::findings::{Findings, Phase};
+use lab_analysis::findings::{Figure, Findings, Phase};
 
 use crate::page::{Cell, Column, Table};
 use lab_model::units::{agreeing, count};
@@ -50,7 +50,7 @@ pub(super) fn operations(findings: &Findings) -> Table {
         .phases
         .iter()
         .map(|phase| {
-            let measured = |value| Cell::measured(&phase.op_latency_ns, value);
+            let measured = |figure| Cell::measured(&phase.op_latency_ns, figure);
             vec![
                 Cell::words(phase.kind.name()),
                 Cell::number(phase.seconds),
@@ -58,10 +58,10 @@ pub(super) fn operations(findings: &Findings) -> Table {
                 Cell::count(phase.root_ops_unfinished),
                 Cell::count(phase.root_ops_failed),
                 Cell::number(phase.ops_per_second.round()),
-                measured(phase.op_latency_ns.p50),
-                measured(phase.op_latency_ns.p99),
-                measured(phase.op_latency_ns.p999),
-                measured(phase.op_latency_ns.max),
+                measured(Figure::P50),
+                measured(Figure::P99),
+                measured(Figure::P999),
+                measured(Figure::Max),
             ]
         })
         .collect();
@@ -84,16 +84,16 @@ pub(super) fn processes(phases: &[Phase]) -> Option<Table> {
     let with = phases.iter().filter_map(|phase| Some((phase.kind.name(), phase.processes.as_ref()?)));
     table.rows = with
         .map(|(name, processes)| {
-            let measured = |value| Cell::measured(&processes.lifetime_ns, value);
+            let measured = |figure| Cell::measured(&processes.lifetime_ns, figure);
             vec![
                 Cell::words(name),
                 Cell::count(processes.ended),
                 Cell::count(processes.unfinished),
                 Cell::count(processes.not_started),
                 Cell::count(processes.failed),
-                measured(processes.lifetime_ns.p50),
-                measured(processes.lifetime_ns.p99),
-                measured(processes.lifetime_ns.max),
+                measured(Figure::P50),
+                measured(Figure::P99),
+                measured(Figure::Max),
             ]
         })
         .collect();
