@@ -137,7 +137,7 @@ impl Assembly<'_> {
             cycles: &findings.wait_cycles,
             loop_gain: findings.loop_gain,
             drain: findings.drain.as_ref(),
-            cascades: findings.cascades.count,
+            cascades: findings.cascades.count.saturating_add(findings.cascades.after_death),
             unfinished: findings.cascades.unfinished,
             decisions: findings.storm.decisions,
             lost: findings.totals.lost,

@@ -7,7 +7,9 @@ mod causes;
 mod client;
 mod ends;
 mod external;
+mod latency;
 mod load;
+mod phase;
 mod rules;
 mod state;
 mod unwatched;
@@ -15,7 +17,6 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use lab_model::PhaseKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,9 @@ pub use client::{
 };
 pub use ends::UnplannedEnd;
 pub use external::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
+pub use latency::{Figure, Latency, Population, PopulationOf};
 pub use load::{Knee, KneeStep, Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
+pub use phase::{AfterDeath, Cost, Phase};
 pub use rules::{DeadlineLength, KernelRules};
 pub use state::{Judgement, RunState, RunWord, StateReason};
 pub use unwatched::{Unwatched, UnwatchedGap};
@@ -109,6 +112,9 @@ pub struct Findings {
     /// From read to answer, over all clients, in storm and drain.
     #[serde(default)]
     pub latency_ns: Latency,
+    /// The same by who made the events; only those that there were.
+    #[serde(default)]
+    pub populations: Vec<Population>,
     /// Share of the deadline left, over all clients, in storm and drain.
     #[serde(default)]
     pub headroom: Headroom,
@@ -246,129 +252,6 @@ pub struct Interval {
     pub low: f64,
     /// The upper end.
     pub high: f64,
-}
-
-/// A distribution of times in nanoseconds, from a histogram with three significant digits. All zero with `count` and
-/// `censored` 0.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Latency {
-    /// How many values.
-    pub count: u64,
-    /// The mean.
-    pub mean: u64,
-    /// The smallest.
-    pub min: u64,
-    /// The median.
-    pub p50: u64,
-    /// 90 % are at most this.
-    pub p90: u64,
-    /// 99 % are at most this.
-    pub p99: u64,
-    /// 99.9 % are at most this.
-    pub p999: u64,
-    /// The largest.
-    pub max: u64,
-    /// Further values of which only a lower bound is known: what was not over when its process ended, or the record. The
-    /// other figures count them in, the percentiles by the estimator of Kaplan and Meier.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub censored: u64,
-    /// The figures that are lower bounds, since what they are about was not over: the value is this or more.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub at_least: Vec<Figure>,
-}
-
-/// True for a count of nothing, which is left out.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-/// One figure of a distribution of times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Figure {
-    /// The mean.
-    Mean,
-    /// The smallest.
-    Min,
-    /// The median.
-    P50,
-    /// What 90 % are at most.
-    P90,
-    /// What 99 % are at most.
-    P99,
-    /// What 99.9 % are at most.
-    P999,
-    /// The largest.
-    Max,
-}
-
-impl Latency {
-    /// True when nothing was measured, not even a lower bound.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.count == 0 && self.censored == 0
-    }
-
-    /// True when a figure is a lower bound.
-    #[must_use]
-    pub fn is_at_least(&self, figure: Figure) -> bool {
-        self.at_least.contains(&figure)
-    }
-
-    /// A figure's value.
-    #[must_use]
-    pub const fn value(&self, figure: Figure) -> u64 {
-        match figure {
-            Figure::Mean => self.mean,
-            Figure::Min => self.min,
-            Figure::P50 => self.p50,
-            Figure::P90 => self.p90,
-            Figure::P99 => self.p99,
-            Figure::P999 => self.p999,
-            Figure::Max => self.max,
-        }
-    }
-
-    /// All values together, lower bounds among them.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.mean.saturating_mul(self.count.saturating_add(self.censored))
-    }
-}
-
-/// One phase that took place: what the workload did in it, by root operations that *began* in it. A phase of length zero
-/// does not take place and is not listed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Phase {
-    /// Which.
-    #[serde(rename = "name")]
-    pub kind: PhaseKind,
-    /// When it began, in nanoseconds from the run's origin.
-    pub began_ns: u64,
-    /// How long it lasted.
-    pub seconds: f64,
-    /// Root operations (opens and execs) that began in it and completed. Processes of commands are in `processes`.
-    pub root_ops: u64,
-    /// Root operations that began in it and never completed.
-    pub root_ops_unfinished: u64,
-    /// Root operations that ended with an error.
-    pub root_ops_failed: u64,
-    /// Root operations completed a second.
-    pub ops_per_second: f64,
-    /// How long root operations took (from the planned start in an open loop); `censored` are those that never completed.
-    pub op_latency_ns: Latency,
-    /// The latency spectrum: (share of operations in percent, nanoseconds), rising.
-    pub spectrum: Vec<(f64, u64)>,
-    /// From this percentage on the spectrum is a lower bound, since operations never completed; `null` for none.
-    #[serde(default)]
-    pub spectrum_at_least_from: Option<f64>,
-    /// What an open loop had planned for it; `null` when nothing was planned.
-    #[serde(default)]
-    pub planned: Option<PlannedOps>,
-    /// Processes and threads of commands (`run`) that began in it; `null` when there was none.
-    #[serde(default)]
-    pub processes: Option<Lifetimes>,
 }
 
 /// Counts that add up: `decisions = explained + unexplained`, and `decisions = sum(by_approval) + unanswered`.
@@ -527,22 +410,4 @@ pub struct Series {
     pub headroom_min: Vec<Vec<Option<f64>>>,
     /// Root operations completed in each bucket.
     pub root_ops: Vec<u64>,
-}
-
-/// What being asked costs the workload: the median root operation of each phase in nanoseconds, the same as in `phases`.
-/// `null` for a phase that did not take place or had none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Cost {
-    /// Median root operation without clients.
-    pub baseline_ns: Option<u64>,
-    /// Median root operation with clients that answer at once.
-    pub control_ns: Option<u64>,
-    /// Median root operation with clients that answer at once, beside the products under test.
-    #[serde(default)]
-    pub external_ns: Option<u64>,
-    /// Median root operation in the storm.
-    pub storm_ns: Option<u64>,
-    /// The phases whose median is a lower bound, since half of their operations never completed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub at_least: Vec<PhaseKind>,
 }

@@ -1,6 +1,6 @@
 //! The sums that a report owes its reader.
 
-use lab_analysis::findings::Findings;
+use lab_analysis::findings::{Findings, Latency};
 use lab_model::PhaseKind;
 
 /// The sums that hold for every run whatsoever.
@@ -19,6 +19,10 @@ pub fn sums_hold(findings: &Findings) {
         assert_eq!(client.by_approval.values().sum::<u64>() + client.unanswered, client.decisions);
         assert_eq!(client.latency_ns.count + client.unanswered, client.decisions);
         assert!(client.latency_ns.censored <= client.unanswered, "{}", client.id);
+        let of_all = |latency: &Latency| (latency.count, latency.censored);
+        let sum = client.populations.iter().map(|population| of_all(&population.latency_ns));
+        let sum = sum.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        assert_eq!(sum, of_all(&client.latency_ns), "{}", client.id);
         let approvals = &client.approvals;
         let asked = approvals.asked.values().sum::<u64>();
         let hidden = approvals.hidden.values().sum::<u64>();
@@ -55,7 +59,9 @@ fn loads_add_up(findings: &Findings) {
         }
         if phase.kind == PhaseKind::Storm {
             let processes = phase.processes.as_ref().map_or(0, |all| all.ended + all.unfinished);
-            let asked = phase.root_ops + phase.root_ops_unfinished;
+            let after = phase.after_death.as_ref();
+            let after = after.map_or(0, |after| after.root_ops + after.root_ops_unfinished);
+            let asked = phase.root_ops + phase.root_ops_unfinished + after;
             assert_eq!(findings.storm.root_ops, asked + processes);
         }
     }

@@ -413,7 +413,8 @@ fn waited_for(findings: &Findings) -> Option<Finding> {
         return None;
     }
     let text = format!(
-        "The workload waited longest for {}: {} of a median operation's {}, the next client held it for {}.",
+        "The workload waited longest for {}: {} of the {} of a median operation that was asked about, the next client held \
+         it for {}.",
         longest.client,
         time(held(longest)),
         time(findings.pipeline.op_ns),
@@ -432,11 +433,17 @@ fn cost(findings: &Findings) -> Option<Finding> {
     let storm = cost.storm_ns.filter(|&storm| storm as f64 >= COST_FACTOR * before as f64)?;
     let took = time(storm);
     let text = format!(
-        "A median operation of the workload took {}, {} times as long as with {name}.",
+        "A median operation of the workload took {}{}, {} times as long as with {name}.",
         if cost.at_least.contains(&PhaseKind::Storm) { at_least(&took) } else { took },
+        if a_client_died(findings) { " while all clients lived" } else { "" },
         tenths(ratio(storm, before))
     );
     Some(finding(Weight::Info, ReportSection::Cost, text, None))
+}
+
+/// True when one was dead for a part of the storm, so that its figures are of the rest.
+fn a_client_died(findings: &Findings) -> bool {
+    findings.phases.iter().any(|phase| phase.kind == PhaseKind::Storm && phase.after_death.is_some())
 }
 
 fn nothing(findings: &Findings) -> Option<Finding> {

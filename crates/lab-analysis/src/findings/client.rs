@@ -6,7 +6,7 @@ use lab_model::Bounded;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Latency;
+use super::{Latency, Population};
 
 /// What one client was told in storm and drain, after it had happened. None of it is a decision: nobody waited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +77,9 @@ pub struct Client {
     pub requests: Vec<Requests>,
     /// From read to answer; `count` are those that were answered, `censored` those that never were.
     pub latency_ns: Latency,
+    /// The same by who made the events, the workload first; only those that there were.
+    #[serde(default)]
+    pub populations: Vec<Population>,
     /// The same of decisions not about its own process.
     pub latency_others_ns: Latency,
     /// The same by event kind.

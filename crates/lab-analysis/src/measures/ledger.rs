@@ -8,7 +8,7 @@ use lab_model::{Approval, Bounded, EventKind, PhaseKind, SubjectClass, Total};
 use lab_trace::FaultKind;
 
 use crate::{
-    findings::{Client, Findings},
+    findings::{Client, Findings, Population, PopulationOf},
     measures::{
         Closing, Measure,
         latency::{Times, Used},
@@ -29,6 +29,9 @@ const FILES_MAX: usize = 65_536;
 
 /// The steps of a chain that are kept.
 const CHAIN_MAX: usize = 12;
+
+/// The column of the cause matrix that is the workload's.
+const WORKLOAD: usize = 0;
 
 /// A record that is shown: its trace, its place there, and whether it is a decision.
 pub(crate) type Step = (u16, u64, bool);
@@ -89,6 +92,24 @@ impl Share {
     }
 }
 
+/// Who made the event that a client's decision is about.
+fn population(client: u16, entry: &Entry) -> PopulationOf {
+    match entry.author {
+        _ if entry.own => PopulationOf::Itself,
+        author if author == client => PopulationOf::Itself,
+        NOBODY if entry.column == WORKLOAD => PopulationOf::Workload,
+        NOBODY => PopulationOf::Others,
+        _ => PopulationOf::Peers,
+    }
+}
+
+/// The latencies by who made the events, without those of nobody.
+fn populations(times: &[Times; PopulationOf::ALL.len()]) -> Vec<Population> {
+    let summed = PopulationOf::ALL.iter().zip(times.iter().map(Times::summary));
+    let there = summed.filter(|(_, latency_ns)| !latency_ns.is_empty());
+    there.map(|(&of, latency_ns)| Population { of, latency_ns }).collect()
+}
+
 impl Times {
     /// Records how long a decision lasted, as far as that was seen.
     fn observe(&mut self, entry: &Entry) {
@@ -118,6 +139,8 @@ struct Account {
     by_approval: [u64; Approval::ALL.len()],
     operations: u64,
     latency: Times,
+    /// The same by who made the event.
+    populations: [Times; PopulationOf::ALL.len()],
     others: Times,
     by_event: Vec<(EventKind, Times)>,
     control: Times,
@@ -152,6 +175,7 @@ impl Account {
             by_approval: [0; Approval::ALL.len()],
             operations: 0,
             latency: Times::default(),
+            populations: std::array::from_fn(|_| Times::default()),
             others: Times::default(),
             by_event: Vec::new(),
             control: Times::default(),
@@ -175,7 +199,7 @@ impl Account {
     }
 
     /// Counts a decision of this client.
-    fn decide(&mut self, entry: &Entry) {
+    fn decide(&mut self, client: u16, entry: &Entry) {
         self.decisions.raise(1);
         self.own.raise(u64::from(entry.own));
         self.causes[entry.column].count(entry);
@@ -196,6 +220,7 @@ impl Account {
             _ => self.unanswered.raise(1),
         }
         self.latency.observe(entry);
+        self.populations[population(client, entry) as usize].observe(entry);
         if !entry.own {
             self.others.observe(entry);
         }
@@ -390,7 +415,7 @@ impl Measure for Ledger {
         let entry = read.entry;
         self.seen[entry.column] = true;
         if read.counted {
-            self.accounts[usize::from(read.client)].decide(entry);
+            self.accounts[usize::from(read.client)].decide(read.client, entry);
             self.inflict(read.client, entry);
             self.judge(read);
             self.wait(read, scope);
@@ -426,10 +451,13 @@ impl Measure for Ledger {
 
     fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
         let (mut latency, mut used) = (Times::default(), Used::default());
+        let mut by_maker: [Times; PopulationOf::ALL.len()] = std::array::from_fn(|_| Times::default());
         for account in &self.accounts {
             latency.add(&account.latency);
             used.add(&account.used);
+            by_maker.iter_mut().zip(&account.populations).for_each(|(sum, times)| sum.add(times));
         }
+        findings.populations = populations(&by_maker);
         findings.latency_ns = latency.summary();
         findings.headroom = used.headroom();
         findings.causes = self.causes(closing);
@@ -443,12 +471,17 @@ impl Measure for Ledger {
             }
             ["headroom", which] => headroom(&findings.headroom, which)?,
             ["latency", which] => latency(&findings.latency_ns, which)?,
+            ["latency", of, which] => latency_of(&findings.populations, of, which)?,
             ["clients", id, rest @ ..] => {
                 of_client(findings.clients.iter().find(|client| client.id == *id)?, rest)?
             }
             _ => return None,
         })
     }
+}
+
+fn latency_of(populations: &[Population], of: &str, which: &str) -> Option<Measured> {
+    latency(&populations.iter().find(|population| population.of.name() == of)?.latency_ns, which)
 }
 
 fn of_client(client: &Client, rest: &[&str]) -> Option<Measured> {
@@ -459,6 +492,7 @@ fn of_client(client: &Client, rest: &[&str]) -> Option<Measured> {
         ["restarts"] => Measured::Count(client.lives.len().saturating_sub(1) as u64),
         ["deadline", "misses"] => Measured::Count(client.deadline_misses),
         ["latency", which] => latency(&client.latency_ns, which)?,
+        ["latency", of, which] => latency_of(&client.populations, of, which)?,
         ["headroom", which] => headroom(&client.headroom, which)?,
         _ => return None,
     })

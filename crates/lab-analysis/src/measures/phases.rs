@@ -6,7 +6,7 @@ use lab_model::{Bounded, OperationKind, PhaseKind};
 use lab_trace::{OperationBegin, OperationEnd, RecordPart};
 
 use crate::{
-    findings::{Cost, Figure, Findings, Lifetimes, Phase, PlannedOps},
+    findings::{AfterDeath, Cost, Figure, Findings, Lifetimes, Phase, PlannedOps},
     measures::{Closing, Measure, latency::Times},
     participants::timeline::{Marked, Timeline},
     pass::{
@@ -16,12 +16,21 @@ use crate::{
     verdict::expect::{Measured, latency},
 };
 
+/// Opens and execs.
 #[derive(Clone, Debug, Default)]
-struct One {
+struct Operations {
     completed: u64,
     unfinished: u64,
     failed: u64,
     times: Times,
+}
+
+#[derive(Clone, Debug, Default)]
+struct One {
+    /// Begun while all clients lived.
+    lived: Operations,
+    /// Begun while one was dead.
+    after_death: Operations,
     planned: u64,
     processes: Processes,
     first: Option<u64>,
@@ -53,18 +62,20 @@ impl PhaseTally {
             one.processes.add(begin, end);
             return;
         }
+        let lived = scope.timeline.deaths().all_lived(at);
+        let operations = if lived { &mut one.lived } else { &mut one.after_death };
         // In an open loop, waiting for its turn is part of what an operation takes.
         let since = begin.planned.unwrap_or(begin.started).0;
         let Some(end) = end else {
-            one.unfinished.raise(1);
+            operations.unfinished.raise(1);
             if begun.operation.end == RecordPart::Absent {
-                one.times.record_open(scope.timeline.until(begun.trace).saturating_sub(since));
+                operations.times.record_open(scope.timeline.until(begun.trace).saturating_sub(since));
             }
             return;
         };
-        one.completed.raise(1);
-        one.failed.raise(u64::from(end.error != 0));
-        one.times.record(end.ended.0.saturating_sub(since));
+        operations.completed.raise(1);
+        operations.failed.raise(u64::from(end.error != 0));
+        operations.times.record(end.ended.0.saturating_sub(since));
     }
 
     /// The phases that took place: as marked, or, where no mark is left, as their root operations show. What was not
@@ -81,23 +92,27 @@ impl PhaseTally {
             let seen = one.first.map(|first| Marked { kind, began: first, ended: Some(one.last) });
             let Some(marked) = timeline.marked(kind).or(seen) else { continue };
             let ended = marked.ended.unwrap_or(timeline.last).max(marked.began);
-            let seconds = ended.saturating_sub(marked.began) as f64 / 1e9;
+            let lasted = ended.saturating_sub(marked.began);
+            let dead = timeline.deaths().within(marked.began, ended);
+            let (seconds, lived) = (lasted as f64 / 1e9, lasted.saturating_sub(dead) as f64 / 1e9);
+            let Operations { completed, unfinished, failed, times } = &one.lived;
             let planned = PlannedOps {
                 planned: one.planned.saturating_add(late).saturating_add(halted),
                 begun: one.planned,
                 not_begun_late: late,
                 not_begun_halted: halted,
             };
-            let spectrum = one.times.spectrum();
+            let spectrum = times.spectrum();
             phases.push(Phase {
                 kind,
                 began_ns: marked.began.saturating_sub(timeline.origin),
                 seconds,
-                root_ops: one.completed,
-                root_ops_unfinished: one.unfinished,
-                root_ops_failed: one.failed,
-                ops_per_second: if seconds > 0.0 { one.completed as f64 / seconds } else { 0.0 },
-                op_latency_ns: one.times.summary(),
+                root_ops: *completed,
+                root_ops_unfinished: *unfinished,
+                root_ops_failed: *failed,
+                ops_per_second: if lived > 0.0 { *completed as f64 / lived } else { 0.0 },
+                op_latency_ns: times.summary(),
+                after_death: one.after_death.finish(dead),
                 spectrum: spectrum.points,
                 spectrum_at_least_from: spectrum.at_least_from,
                 planned: (planned.planned > 0).then_some(planned),
@@ -105,6 +120,20 @@ impl PhaseTally {
             });
         }
         phases
+    }
+}
+
+impl Operations {
+    /// The part of a phase in which a client was dead for so many nanoseconds.
+    fn finish(&self, dead: u64) -> Option<AfterDeath> {
+        let begun = self.completed.saturating_add(self.unfinished);
+        (dead > 0 || begun > 0).then(|| AfterDeath {
+            seconds: dead as f64 / 1e9,
+            root_ops: self.completed,
+            root_ops_unfinished: self.unfinished,
+            root_ops_failed: self.failed,
+            op_latency_ns: self.times.summary(),
+        })
     }
 }
 
@@ -130,7 +159,7 @@ impl Measure for PhaseTally {
         let named = |phase: &str| findings.phases.iter().find(|one| one.kind.name() == phase);
         match parts {
             ["op_latency", phase, which] => latency(&named(phase)?.op_latency_ns, which),
-            ["root_ops", phase] => Some(Measured::Count(named(phase)?.root_ops)),
+            ["root_ops", phase] => Some(Measured::Count(named(phase)?.root_ops_in_all())),
             _ => None,
         }
     }

@@ -67,6 +67,11 @@ impl Lives {
         Lives(lives)
     }
 
+    /// One client's processes.
+    pub(crate) fn of(&self, client: usize) -> &[Life] {
+        self.0.get(client).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether a client was there between two moments.
     pub(crate) fn presence(&self, client: usize, began: u64, ended: u64) -> Presence {
         let Some(lives) = self.0.get(client).filter(|lives| !lives.is_empty()) else {

@@ -6,6 +6,7 @@ use lab_trace::{Entry, FaultKind, ProcessMarkKind, Record, Trace};
 use crate::{
     measures::unwatched::Gaps,
     participants::{
+        deaths::Deaths,
         lives::seen_until,
         marks::{EndAt, FaultAt},
         products::Products,
@@ -40,6 +41,8 @@ pub(crate) struct Timeline {
     pub(crate) origin: u64,
     /// The latest moment any trace speaks of.
     pub(crate) last: u64,
+    /// When clients were dead.
+    pub(crate) deaths: Deaths,
     /// By trace, until when its process was certainly there, as far as that was seen.
     pub(crate) until: Vec<u64>,
     /// The moment at which what is still open counts as in flight: the drain's end; without a drain the first
@@ -85,6 +88,7 @@ impl Timeline {
         timeline.phases.sort_by_key(|phase| phase.began);
         timeline.closing = timeline.find_closing();
         timeline.until = seen_until(&timeline, roster, traces);
+        timeline.deaths = Deaths::new(&timeline, roster, traces);
         timeline
     }
 
@@ -149,6 +153,11 @@ impl Timeline {
         if let (Some(closed), true) = (trace.closed, used) {
             self.last = self.last.max(timebase.nanoseconds(closed.0));
         }
+    }
+
+    /// When clients were dead. Figures about a phase are of the time while all lived, and this alone says which that is.
+    pub(crate) const fn deaths(&self) -> &Deaths {
+        &self.deaths
     }
 
     /// Until when a trace's process was there: its end; where nobody saw that, the end of the record.

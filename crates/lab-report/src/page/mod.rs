@@ -10,10 +10,12 @@ mod client;
 mod eslogger;
 mod notify;
 mod run;
+mod spent;
 mod tables;
 
-pub(crate) use client::{client, spent_parts};
+pub(crate) use client::client;
 pub(crate) use run::{run, summary};
+pub(crate) use spent::spent_parts;
 pub(crate) use tables::{Cell, Column, Table};
 
 use crate::visible::visible;

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use lab_model::{Bounded, Total};
 
-use super::{Account, Ledger, Ranking, Share};
+use super::{Account, Ledger, Ranking, Share, populations};
 use crate::{
     findings::{Avoidable, Blame, Call, Causes, Client, Inflicted, Life, Peer},
     measures::{Closing, totals::by_approval},
@@ -81,6 +81,7 @@ impl Ledger {
             by_approval: by_approval(&account.by_approval),
             operations: account.operations,
             latency_ns: account.latency.summary(),
+            populations: populations(&account.populations),
             latency_others_ns: account.others.summary(),
             latency_by_event_ns: account
                 .by_event

@@ -2,11 +2,11 @@
 
 use lab_analysis::findings::Findings;
 
-use super::{knee, phases, trees};
+use super::{knee, phases, storm_after_death, trees};
 use crate::page::{Block, Drawing, Section, picture};
 use lab_model::{
     PhaseKind,
-    units::{at_least, number, ratio, time},
+    units::{agreeing, at_least, number, ratio, time},
 };
 
 pub(super) fn cost(findings: &Findings) -> Section {
@@ -32,8 +32,9 @@ pub(super) fn cost(findings: &Findings) -> Section {
                 times_of(external, baseline)
             ));
         }
+        let lived = if storm_after_death(findings).is_some() { " while all clients lived" } else { "" };
         sentence.push_str(&format!(
-            " and {} ({}) in the storm.",
+            " and {} ({}) in the storm{lived}.",
             shown(PhaseKind::Storm, storm),
             times_of(storm, baseline)
         ));
@@ -51,6 +52,14 @@ pub(super) fn cost(findings: &Findings) -> Section {
     if !findings.phases.is_empty() {
         blocks.push(Block::Table(phases::operations(findings)));
     }
+    lead.extend(storm_after_death(findings).map(|after| {
+        let begun = after.root_ops.saturating_add(after.root_ops_unfinished);
+        let then = match begun {
+            0 => "no operation began then".to_owned(),
+            _ => format!("{} then, counted apart", agreeing(begun, "operation began", "operations began")),
+        };
+        format!("A client was dead for {} of the storm; {then}.", time(nanoseconds(after.seconds)))
+    }));
     lead.extend(phases::not_begun(findings));
     lead.extend(trees::sentence(findings));
     blocks.extend(phases::processes(&findings.phases).map(Block::Table));
@@ -60,6 +69,15 @@ pub(super) fn cost(findings: &Findings) -> Section {
         blocks.push(Block::Table(knee::steps(knee)));
     }
     Section { id: "cost", title: "What it costs the user", lead, blocks }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates; a length is not negative"
+)]
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
 }
 
 fn times_of(value: u64, base: u64) -> String {

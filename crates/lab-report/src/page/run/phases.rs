@@ -1,9 +1,9 @@
 //! Root operations by phase: how long they took, the processes of commands, and what never began.
 
-use lab_analysis::findings::{Figure, Findings, Phase};
+use lab_analysis::findings::{AfterDeath, Figure, Findings, Latency, Phase};
 
 use crate::page::{Cell, Column, Table};
-use lab_model::units::{agreeing, count};
+use lab_model::units::{agreeing, count, float};
 
 /// What the workload had planned and never began, a sentence for each phase in which that happened.
 pub(super) fn not_begun(findings: &Findings) -> impl Iterator<Item = String> {
@@ -49,23 +49,40 @@ pub(super) fn operations(findings: &Findings) -> Table {
     table.rows = findings
         .phases
         .iter()
-        .map(|phase| {
-            let measured = |figure| Cell::measured(&phase.op_latency_ns, figure);
+        .flat_map(|phase| {
+            let name = phase.kind.name();
+            let counts = [phase.root_ops, phase.root_ops_unfinished, phase.root_ops_failed];
+            let begun_dead =
+                |after: &&AfterDeath| after.root_ops.saturating_add(after.root_ops_unfinished) > 0;
+            let Some(after) = phase.after_death.as_ref().filter(begun_dead) else {
+                return vec![row(name, phase.seconds, counts, &phase.op_latency_ns)];
+            };
+            let lived = phase.seconds_all_lived();
+            let dead = [after.root_ops, after.root_ops_unfinished, after.root_ops_failed];
             vec![
-                Cell::words(phase.kind.name()),
-                Cell::number(phase.seconds),
-                Cell::count(phase.root_ops),
-                Cell::count(phase.root_ops_unfinished),
-                Cell::count(phase.root_ops_failed),
-                Cell::number(phase.ops_per_second.round()),
-                measured(Figure::P50),
-                measured(Figure::P99),
-                measured(Figure::P999),
-                measured(Figure::Max),
+                row(&format!("{name}, all lived"), lived, counts, &phase.op_latency_ns),
+                row(&format!("{name}, one dead"), after.seconds, dead, &after.op_latency_ns),
             ]
         })
         .collect();
     table
+}
+
+/// One stretch of a phase: its operations that completed, never did, and failed.
+fn row(name: &str, seconds: f64, [completed, unfinished, failed]: [u64; 3], latency: &Latency) -> Vec<Cell> {
+    let rate = if seconds > 0.0 { float(completed) / seconds } else { 0.0 };
+    let mut row = vec![
+        Cell::words(name),
+        Cell::number(seconds),
+        Cell::count(completed),
+        Cell::count(unfinished),
+        Cell::count(failed),
+        Cell::number(rate.round()),
+    ];
+    row.extend(
+        [Figure::P50, Figure::P99, Figure::P999, Figure::Max].map(|figure| Cell::measured(latency, figure)),
+    );
+    row
 }
 
 /// Processes and threads of commands, a row for each phase that has some; `None` when none has.
