@@ -144,6 +144,7 @@ impl Show<'_> {
         let took = end.map(|end| nanoseconds(end.answered.0).saturating_sub(read));
         let open = matches!(decision.end, RecordPart::Absent);
         let open = open.then(|| self.timeline.until(ranked.trace).saturating_sub(read));
+        let killed = self.timeline.killed_at_deadline(self.traces[usize::from(ranked.trace)].header.actor.0);
         let budget = decision.begin.deadline.map(|deadline| nanoseconds(deadline.0).saturating_sub(read));
         let mut chain: Vec<String> = ranked.chain.iter().map(|step| self.step(step)).collect();
         if ranked.chain_cut && !chain.is_empty() {
@@ -154,7 +155,11 @@ impl Show<'_> {
             read_ns: read.saturating_sub(self.origin),
             took_ns: took,
             open_ns: open,
-            headroom: took.or(open).zip(budget).map(|(lasted, budget)| headroom(lasted, budget)),
+            headroom: took.or(open).zip(budget).map(|(lasted, budget)| match took {
+                // How late the warden was is not the client's.
+                None if killed => headroom(lasted, budget).max(0.0),
+                _ => headroom(lasted, budget),
+            }),
             path: self.target(ranked.trace, &decision.target),
             approval: approval(&decision).into(),
             chain,

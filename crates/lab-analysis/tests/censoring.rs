@@ -97,6 +97,24 @@ fn who_is_killed_for_an_event_that_it_had_not_read_has_none_left_either() {
     assert_eq!(client.latency_ns.at_least, []);
 }
 
+/// The warden is late, and by then another decision has outlived its deadline as well: one kill is one miss, and how late
+/// the warden was is not the client's.
+#[test]
+fn a_kill_is_one_miss_and_leaves_nothing_but_not_less() {
+    let mut builder = builder("late", 1);
+    let first = hung(&mut builder, 1000);
+    let driver = builder.driver();
+    builder.operation(driver, Op { end: None, ..Op::root(1100, 0, 902) });
+    builder.decision(1, Dec::never(1110, 902, SubjectClass::Workload));
+    builder.kill(1, 1010 + DEADLINE + 5 * MS, first);
+    let findings = analyse(builder);
+    let client = &findings.clients[0];
+    assert_eq!((client.unanswered, client.deadline_misses), (2, 1));
+    assert_eq!((client.headroom.min, client.headroom.p50), (Some(0.0), Some(0.0)));
+    assert_eq!(client.closest_calls.iter().map(|call| call.headroom).collect::<Vec<_>>(), [Some(0.0); 2]);
+    assert_eq!(client.latency_ns.max, DEADLINE + 5 * MS, "it lasted as long as it did");
+}
+
 #[test]
 fn an_unanswered_decision_that_outlives_its_deadline_is_a_miss() {
     // Nobody killed it: the record ends 4.8 s after it was read.

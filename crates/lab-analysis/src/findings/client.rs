@@ -106,8 +106,8 @@ pub struct Client {
     pub untold_ns: Latency,
     /// Share of the deadline left when the answer left.
     pub headroom: Headroom,
-    /// Decisions answered after their deadline, never answered and older than it, or unanswered because the warden killed
-    /// the client for them.
+    /// Decisions answered after their deadline, or never answered and older than it. Where the warden killed the client for
+    /// one, that is the only miss among those that it left unanswered.
     pub deadline_misses: u64,
     /// Further misses that cannot be ruled out, because nobody watched: events that may have lain unread past the deadline.
     #[serde(default)]

@@ -215,8 +215,13 @@ impl Engine<'_> {
         let used = deadline.filter(|_| answered || dec.open).map(|deadline| {
             let budget = deadline.saturating_sub(item.at);
             let lasted = dec.until.saturating_sub(item.at);
-            // Who is killed for it has had all of its time, whatever two clocks say.
-            UsedUp { took: if killed { lasted.max(budget) } else { lasted }, budget, open: dec.open }
+            // Who is killed for it has had all of its time, and no more: how late the warden was is not the client's.
+            let took = match dec.open && self.killed.contains(&item.trace) {
+                true if killed => budget,
+                true => lasted.min(budget),
+                false => lasted,
+            };
+            UsedUp { took, budget, open: dec.open }
         });
         Judged { late: used.is_some_and(|used| used.took > used.budget), killed, used }
     }

@@ -18,12 +18,14 @@ fn decisions_each(findings: &Findings, amplification: f64) -> String {
     // The average is over those that completed while all clients lived, so it names no others where one died.
     let storm =
         findings.phases.iter().find(|phase| phase.kind == PhaseKind::Storm && phase.after_death.is_some());
-    let operations = counted(storm.map_or(findings.storm.root_ops, |storm| storm.root_ops), "operation");
+    let count = storm.map_or(findings.storm.root_ops, |storm| storm.root_ops);
+    let operations = counted(count, "operation");
     let lived = if storm.is_some() { " while all clients lived" } else { "" };
     let clients = counted(count_of(findings.clients.len()), "client");
     if is_whole(amplification) {
+        let whose = if count == 1 { "The workload's" } else { "Each of the workload's" };
         return format!(
-            "Each of the workload's {operations}{lived} led to {} of {clients}.",
+            "{whose} {operations}{lived} led to {} of {clients}.",
             numbered(amplification, "decision")
         );
     }
