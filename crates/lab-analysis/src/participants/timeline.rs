@@ -160,11 +160,6 @@ impl Timeline {
         &self.deaths
     }
 
-    /// True when the warden ended a process for a deadline. That is one miss, however many decisions it took along.
-    pub(crate) fn killed_at_deadline(&self, actor: u16) -> bool {
-        self.faults.iter().any(|fault| fault.kind == FaultKind::DeadlineKill && fault.actor == actor)
-    }
-
     /// Until when a trace's process was there: its end; where nobody saw that, the end of the record.
     pub(crate) fn until(&self, trace: u16) -> u64 {
         self.until.get(usize::from(trace)).copied().unwrap_or(self.last)
