@@ -73,6 +73,7 @@ pub fn analyse(traces: &[Trace<'_>], context: &Context<'_>) -> Findings {
         merge: &merge,
         known_paths: &engine.paths.known,
         flame: &engine.flame,
+        timeline: &timeline,
         origin: timeline.origin,
     };
     Assembly { context, engine: &engine, show: &show, timeline: &timeline, roster: &roster }.findings(scope)
@@ -136,7 +137,7 @@ impl Assembly<'_> {
             cycles: &findings.wait_cycles,
             loop_gain: findings.loop_gain,
             drain: findings.drain.as_ref(),
-            cascades: findings.cascades.count,
+            cascades: findings.cascades.count.saturating_add(findings.cascades.after_death),
             unfinished: findings.cascades.unfinished,
             decisions: findings.storm.decisions,
             lost: findings.totals.lost,

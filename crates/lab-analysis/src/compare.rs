@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lab_model::Total;
 use serde::Serialize;
 
-use crate::findings::{Client, Distribution, Findings, Interval, Phase};
+use crate::findings::{Client, Distribution, Findings, HeadroomFigure, Interval, Phase};
 
 /// A difference smaller than this share of the larger value is no change.
 pub const BAND: f64 = 0.05;
@@ -164,7 +164,9 @@ fn numbers(findings: &Findings) -> Vec<Named> {
         }
         add(format!("{name}: operations a second"), Unit::Number, rate(phase));
         for (percent, label) in [(50.0, "p50"), (99.0, "p99")] {
-            let value = quantile(&phase.spectrum, phase.op_latency_ns.count, percent);
+            let known = phase.spectrum_at_least_from.is_none_or(|from| percent < from);
+            let all = phase.op_latency_ns.count.saturating_add(phase.op_latency_ns.censored);
+            let value = quantile(&phase.spectrum, all, percent).filter(|_| known);
             add(format!("{name}: operation {label}"), Unit::Nanoseconds, value);
         }
     }
@@ -172,7 +174,10 @@ fn numbers(findings: &Findings) -> Vec<Named> {
         of_client(client, &mut add);
     }
     let exact = |count: u64| Some(exactly(float(count)));
-    add("headroom min".to_owned(), Unit::Share, findings.headroom.min.map(exactly));
+    // A deadline that was missed without an answer leaves nothing, or less: how much less is no number of the lab's.
+    let bound = findings.headroom.is_at_most(HeadroomFigure::Min);
+    let lowest = findings.headroom.min.map(|least| if bound { least.max(0.0) } else { least });
+    add("headroom min".to_owned(), Unit::Share, lowest.map(exactly));
     let missed: u64 = findings.clients.iter().map(|client| client.deadline_misses).total();
     add("deadline misses".to_owned(), Unit::Number, exact(missed));
     add("wait cycles".to_owned(), Unit::Number, exact(float_len(findings.wait_cycles.len())));
@@ -182,7 +187,11 @@ fn numbers(findings: &Findings) -> Vec<Named> {
 
 fn of_client(client: &Client, add: &mut impl FnMut(String, Unit, Option<Interval>)) {
     for (percent, label) in [(50.0, "p50"), (99.0, "p99")] {
-        let value = quantile(&client.spectrum, client.latency_others_ns.count, percent);
+        // Where it is only known what a percentile is at least, two runs cannot be told apart by it.
+        let known = client.spectrum_at_least_from.is_none_or(|from| percent < from);
+        let latency = &client.latency_others_ns;
+        let all = latency.count.saturating_add(latency.censored);
+        let value = quantile(&client.spectrum, all, percent).filter(|_| known);
         add(format!("{}: decision {label}", client.id), Unit::Nanoseconds, value);
     }
 }

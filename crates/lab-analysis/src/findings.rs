@@ -8,7 +8,9 @@ mod client;
 mod ends;
 mod external;
 mod fault;
+mod latency;
 mod load;
+mod phase;
 mod rules;
 mod state;
 mod unwatched;
@@ -18,7 +20,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use lab_model::{OperationKind, PhaseKind};
+use lab_model::OperationKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,13 +28,15 @@ pub use causes::{
     CascadeNode, CascadeTree, Cascades, CauseColumn, Causes, Distribution, FlameFrame, Prediction,
 };
 pub use client::{
-    Approvals, Avoidable, Blame, Call, Client, Headroom, Inflicted, Leg, Life, NotifySummary, Peer,
-    RequestTimes, Requests,
+    Approvals, Avoidable, Blame, Call, Client, Headroom, HeadroomFigure, Inflicted, Leg, Life, NotifySummary,
+    Peer, RequestTimes, Requests,
 };
 pub use ends::{ProcessEnd, ProductEnd, UnplannedEnd};
 pub use external::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
 pub use fault::{FaultMark, FaultMarkKind};
+pub use latency::{Figure, Latency, Population, PopulationOf};
 pub use load::{Knee, KneeStep, Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
+pub use phase::{AfterDeath, Cost, Phase};
 pub use rules::{DeadlineLength, KernelRules};
 pub use state::{Judgement, RunState, RunWord, StateReason};
 pub use unwatched::{Unwatched, UnwatchedGap};
@@ -118,6 +122,9 @@ pub struct Findings {
     /// From read to answer, over all clients, in storm and drain.
     #[serde(default)]
     pub latency_ns: Latency,
+    /// The same by who made the events; only those that there were.
+    #[serde(default)]
+    pub populations: Vec<Population>,
     /// Share of the deadline left, over all clients, in storm and drain.
     #[serde(default)]
     pub headroom: Headroom,
@@ -257,58 +264,6 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// A distribution of times in nanoseconds, from a histogram with three significant digits. All zero with `count` 0.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Latency {
-    /// How many values.
-    pub count: u64,
-    /// The mean.
-    pub mean: u64,
-    /// The smallest.
-    pub min: u64,
-    /// The median.
-    pub p50: u64,
-    /// 90 % are at most this.
-    pub p90: u64,
-    /// 99 % are at most this.
-    pub p99: u64,
-    /// 99.9 % are at most this.
-    pub p999: u64,
-    /// The largest.
-    pub max: u64,
-}
-
-/// One phase that took place: what the workload did in it, by root operations that *began* in it. A phase of length zero
-/// does not take place and is not listed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Phase {
-    /// Which.
-    #[serde(rename = "name")]
-    pub kind: PhaseKind,
-    /// When it began, in nanoseconds from the run's origin.
-    pub began_ns: u64,
-    /// How long it lasted.
-    pub seconds: f64,
-    /// Root operations (opens and execs) that began in it and completed. Processes of commands are in `processes`.
-    pub root_ops: u64,
-    /// Root operations that began in it and never completed.
-    pub root_ops_unfinished: u64,
-    /// Root operations that ended with an error.
-    pub root_ops_failed: u64,
-    /// Root operations completed a second.
-    pub ops_per_second: f64,
-    /// How long root operations took (from the planned start in an open loop).
-    pub op_latency_ns: Latency,
-    /// The latency spectrum: (share of operations in percent, nanoseconds), rising.
-    pub spectrum: Vec<(f64, u64)>,
-    /// What an open loop had planned for it; `null` when nothing was planned.
-    #[serde(default)]
-    pub planned: Option<PlannedOps>,
-    /// Processes and threads of commands (`run`) that began in it; `null` when there was none.
-    #[serde(default)]
-    pub processes: Option<Lifetimes>,
-}
-
 /// Counts that add up: `decisions = explained + unexplained`, and `decisions = sum(by_approval) + unanswered`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
@@ -438,23 +393,9 @@ pub struct Series {
     pub decisions_by_cause: Vec<Vec<u64>>,
     /// The most decisions pending at once in each bucket, for each client.
     pub pending_max: Vec<Vec<u64>>,
-    /// The lowest headroom in each bucket, for each client; `null` where nothing was answered.
+    /// The lowest headroom in each bucket, for each client; `null` where nothing was answered or its
+    /// client ended. What was never answered counts with what was left at that end, at most.
     pub headroom_min: Vec<Vec<Option<f64>>>,
     /// Root operations completed in each bucket.
     pub root_ops: Vec<u64>,
-}
-
-/// What being asked costs the workload: the median root operation of each phase in nanoseconds. `null` for a phase that
-/// did not take place or completed none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Cost {
-    /// Median root operation without clients.
-    pub baseline_ns: Option<u64>,
-    /// Median root operation with clients that answer at once.
-    pub control_ns: Option<u64>,
-    /// Median root operation with clients that answer at once, beside the products under test.
-    #[serde(default)]
-    pub external_ns: Option<u64>,
-    /// Median root operation in the storm.
-    pub storm_ns: Option<u64>,
 }

@@ -1,9 +1,11 @@
 //! What a measure is: what it hears, what it fills, and how its metrics are looked up.
 
-use lab_model::Expectation;
+use std::cmp::Ordering;
+
+use lab_model::{Expectation, Expected};
 
 use crate::{
-    findings::{Findings, Headroom, Latency},
+    findings::{Figure, Findings, Headroom, HeadroomFigure, Latency},
     pass::facts::{
         Answered, BegunOperation, ClosedCascade, EndedOperation, Noticeable, Noticed, OrphanedOperation,
         ReadDecision, Scope,
@@ -20,6 +22,10 @@ pub enum Measured {
     Number(f64),
     /// Nanoseconds.
     Time(u64),
+    /// This many nanoseconds or more: something of it was not over when it was last seen.
+    TimeAtLeast(u64),
+    /// This share or less, for the same reason.
+    NumberAtMost(f64),
     /// A word.
     Word(String),
 }
@@ -99,28 +105,30 @@ pub(crate) trait Measure: Sized {
 }
 
 /// One of the times of a distribution, by its word in metrics; `None` without any value.
-pub(crate) fn latency(latency: &Latency, which: &str) -> Option<u64> {
-    if latency.count == 0 {
-        return None;
-    }
-    Some(match which {
-        "p50" => latency.p50,
-        "p90" => latency.p90,
-        "p99" => latency.p99,
-        "p999" => latency.p999,
-        "max" => latency.max,
+pub(crate) fn latency(latency: &Latency, which: &str) -> Option<Measured> {
+    let figure = match which {
+        _ if latency.is_empty() => return None,
+        "p50" => Figure::P50,
+        "p90" => Figure::P90,
+        "p99" => Figure::P99,
+        "p999" => Figure::P999,
+        "max" => Figure::Max,
         _ => return None,
-    })
+    };
+    let value = latency.value(figure);
+    Some(if latency.is_at_least(figure) { Measured::TimeAtLeast(value) } else { Measured::Time(value) })
 }
 
 /// One of the shares of a headroom, by its word in metrics.
-pub(crate) fn headroom(headroom: &Headroom, which: &str) -> Option<f64> {
-    match which {
-        "min" => headroom.min,
-        "p01" => headroom.p01,
-        "p50" => headroom.p50,
-        _ => None,
-    }
+pub(crate) fn headroom(headroom: &Headroom, which: &str) -> Option<Measured> {
+    let (figure, value) = match which {
+        "min" => (HeadroomFigure::Min, headroom.min?),
+        "p01" => (HeadroomFigure::P01, headroom.p01?),
+        "p50" => (HeadroomFigure::P50, headroom.p50?),
+        _ => return None,
+    };
+    let bound = headroom.is_at_most(figure);
+    Some(if bound { Measured::NumberAtMost(value) } else { Measured::Number(value) })
 }
 
 /// Whether a condition holds for what was measured; `None` where the two cannot be compared.
@@ -128,6 +136,25 @@ pub(crate) fn holds(expectation: &Expectation, measured: &Measured) -> Option<bo
     match measured {
         Measured::Count(count) | Measured::Time(count) => expectation.holds_for_count(*count),
         Measured::Number(number) => expectation.holds_for_number(*number),
+        Measured::TimeAtLeast(_) | Measured::NumberAtMost(_) => holds_beyond(expectation, measured),
         Measured::Word(word) => expectation.holds_for_word(word),
     }
+}
+
+/// Whether a condition holds for a bound and everything beyond it: known only where it is the same for all of that.
+fn holds_beyond(expectation: &Expectation, measured: &Measured) -> Option<bool> {
+    let Expected::Number(number) = expectation.value else { return None };
+    let (bound, beyond) = match measured {
+        Measured::TimeAtLeast(time) => (number.order_of_count(*time), Ordering::Greater),
+        Measured::NumberAtMost(share) => (number.order_of(*share)?, Ordering::Less),
+        _ => return None,
+    };
+    // From a bound on this side of the number every order may come to be, from one beyond it only that one.
+    let orders: &[Ordering] = match bound {
+        bound if bound == beyond => &[beyond],
+        Ordering::Equal => &[Ordering::Equal, beyond],
+        _ => &[bound, Ordering::Equal, beyond],
+    };
+    let held = expectation.comparison.holds(beyond);
+    orders.iter().all(|&order| expectation.comparison.holds(order) == held).then_some(held)
 }

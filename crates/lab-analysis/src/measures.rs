@@ -18,6 +18,7 @@ pub(crate) mod programs;
 pub(crate) mod requests;
 pub(crate) mod rules;
 pub(crate) mod series;
+pub(crate) mod survival;
 pub(crate) mod totals;
 pub(crate) mod trees;
 pub(crate) mod unwatched;
@@ -113,7 +114,7 @@ measures! {
     /// How many events one event brings. Compares its prediction with `cascades`.
     gain: gain::Gain, ["loop_gain", "gain", "drive", "prediction"], Page::Own;
     /// What each client did and had done to it. The measures of a client's part come after it.
-    clients: ledger::Ledger, ["clients", "causes", "latency_ns", "headroom"], Page::Own;
+    clients: ledger::Ledger, ["clients", "causes", "latency_ns", "populations", "headroom"], Page::Own;
     /// Operations from every client's side.
     approvals: hidden::ApprovalsByClient, ["approvals", "clients.approvals"], Page::Own;
     /// The kernel's own rules. Whom a kept answer serves is read from `approvals`.

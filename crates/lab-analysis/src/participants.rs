@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod behavior_periods;
+pub(crate) mod deaths;
 pub(crate) mod gaps;
 pub(crate) mod lives;
 pub(crate) mod marks;

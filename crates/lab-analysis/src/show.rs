@@ -6,7 +6,7 @@ use lab_trace::{Decision, Entry, Operation, Record, RecordPart, Target, Trace};
 use crate::{
     findings::{ApprovalWay, Call, CascadeNode, CascadeNodeKind, CascadeTree, WhyShown, Word},
     measures::latency::headroom,
-    participants::roster::Roster,
+    participants::{roster::Roster, timeline::Timeline},
     pass::{
         cascade::{Kept, Node},
         flame::Flame,
@@ -47,6 +47,7 @@ pub(crate) struct Show<'a> {
     pub(crate) known_paths: &'a Table<(u64, u32), (u16, u32)>,
     /// Cause chains over all cascades.
     pub(crate) flame: &'a Flame,
+    pub(crate) timeline: &'a Timeline,
     pub(crate) origin: u64,
 }
 
@@ -153,6 +154,9 @@ impl Show<'_> {
         let read = nanoseconds(decision.begin.read.0);
         let end = decision.end.present();
         let took = end.map(|end| nanoseconds(end.answered.0).saturating_sub(read));
+        let open = matches!(decision.end, RecordPart::Absent);
+        let open = open.then(|| self.timeline.until(ranked.trace).saturating_sub(read));
+        let killed = self.timeline.killed_at_deadline(self.traces[usize::from(ranked.trace)].header.actor.0);
         let budget = decision.begin.deadline.map(|deadline| nanoseconds(deadline.0).saturating_sub(read));
         let mut chain: Vec<String> = ranked.chain.iter().map(|step| self.step(step)).collect();
         if ranked.chain_cut && !chain.is_empty() {
@@ -162,7 +166,12 @@ impl Show<'_> {
             record: ranked.record,
             read_ns: read.saturating_sub(self.origin),
             took_ns: took,
-            headroom: took.zip(budget).map(|(took, budget)| headroom(took, budget)),
+            open_ns: open,
+            headroom: took.or(open).zip(budget).map(|(lasted, budget)| match took {
+                // How late the warden was is not the client's.
+                None if killed => headroom(lasted, budget).max(0.0),
+                _ => headroom(lasted, budget),
+            }),
             path: self.target(ranked.trace, &decision.target),
             approval: approval(&decision),
             chain,

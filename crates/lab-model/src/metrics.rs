@@ -42,7 +42,7 @@ pub const AFTER_DENY: [&str; 4] = ["spared", "not-waited", "waited", "mixed"];
 pub const KEPT_ANSWERS: [&str; 4] = ["own", "shared", "not-kept", "mixed"];
 
 /// Every metric that an expectation may name.
-pub const METRICS: [Metric; 37] = [
+pub const METRICS: [Metric; 39] = [
     metric("verdict", "outcome", MetricUnit::Word(&OUTCOMES), "how the run ended"),
     metric("cascades", "amplification", MetricUnit::Ratio, "decisions per root operation of the storm"),
     metric("gain", "loop_gain", MetricUnit::Ratio, "spectral radius of the gain matrix"),
@@ -86,6 +86,12 @@ pub const METRICS: [Metric; 37] = [
     ),
     metric("clients", "headroom.min|p01|p50", MetricUnit::Share, "share of the deadline left at the answer"),
     metric("clients", "latency.p50|p99|p999|max", MetricUnit::Time, "time to the answer, all clients"),
+    metric(
+        "clients",
+        "latency.workload|peers|itself.p50|p99|p999|max",
+        MetricUnit::Time,
+        "the same of events that the workload, other clients or the client itself made",
+    ),
     metric(
         "phases",
         "op_latency.<phase>.p50|p99|max",
@@ -166,6 +172,12 @@ pub const METRICS: [Metric; 37] = [
         "clients.<client>.latency.p50|p99|p999|max",
         MetricUnit::Time,
         "one client's time to the answer",
+    ),
+    metric(
+        "clients",
+        "clients.<client>.latency.workload|peers|itself.p50|p99|p999|max",
+        MetricUnit::Time,
+        "the same by who made the events",
     ),
     metric(
         "outside",

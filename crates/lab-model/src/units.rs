@@ -94,6 +94,25 @@ pub fn share(share: f64) -> String {
     }
 }
 
+/// Writes a lower bound: of what was not over when it was last seen.
+#[must_use]
+pub fn at_least(text: &str) -> String {
+    format!("at least {text}")
+}
+
+/// Writes a share of which only an upper bound is known, such as what was left of a deadline when nobody had answered:
+/// `at most 0%`.
+#[must_use]
+pub fn share_at_most(bound: f64) -> String {
+    match bound * 100.0 {
+        percent if !percent.is_finite() => UNKNOWN.to_owned(),
+        // Rounded up, so that it is a bound still.
+        percent if percent > 0.0 && percent < 0.1 => "at most 0.1%".to_owned(),
+        percent if percent > 99.9 && percent < 100.0 => "at most 100%".to_owned(),
+        _ => format!("at most {}", share(bound)),
+    }
+}
+
 /// Writes a share or what stands for *not known*.
 #[must_use]
 pub fn maybe_share(value: Option<f64>) -> String {

@@ -1,6 +1,6 @@
 //! The sums that a report owes its reader.
 
-use lab_analysis::findings::Findings;
+use lab_analysis::findings::{Findings, Latency};
 use lab_model::{PhaseKind, Total};
 
 /// Every decision is counted once by each of the ways in which the report counts decisions. Holds for any traces at all,
@@ -21,6 +21,11 @@ pub fn decisions_add_up(findings: &Findings) {
         let approved: u64 = client.by_approval.values().total();
         assert_eq!(approved + client.unanswered, client.decisions);
         assert_eq!(client.latency_ns.count + client.unanswered, client.decisions);
+        assert!(client.latency_ns.censored <= client.unanswered, "{}", client.id);
+        let of_all = |latency: &Latency| (latency.count, latency.censored);
+        let sum = client.populations.iter().map(|population| of_all(&population.latency_ns));
+        let sum = sum.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        assert_eq!(sum, of_all(&client.latency_ns), "{}", client.id);
         let approvals = &client.approvals;
         let (asked, hidden): (u64, u64) =
             (approvals.asked.values().total(), approvals.hidden.values().total());
@@ -65,12 +70,16 @@ pub fn sums_hold(findings: &Findings) {
 /// What the workload did: opens and execs, processes, and what never began.
 fn loads_add_up(findings: &Findings) {
     for phase in &findings.phases {
+        assert_eq!(phase.op_latency_ns.count, phase.root_ops, "{:?}: no lifetime among them", phase.kind);
+        assert!(phase.op_latency_ns.censored <= phase.root_ops_unfinished, "{:?}", phase.kind);
         if let Some(processes) = &phase.processes {
             assert_eq!(processes.lifetime_ns.count, processes.ended, "{:?}", phase.kind);
         }
         if phase.kind == PhaseKind::Storm {
             let processes = phase.processes.as_ref().map_or(0, |all| all.ended + all.unfinished);
-            let asked = phase.root_ops + phase.root_ops_unfinished;
+            let after = phase.after_death.as_ref();
+            let after = after.map_or(0, |after| after.root_ops + after.root_ops_unfinished);
+            let asked = phase.root_ops + phase.root_ops_unfinished + after;
             assert_eq!(findings.storm.root_ops, asked + processes);
         }
     }

@@ -1,14 +1,17 @@
 //! At most three findings in plain words.
 
 use lab_model::{
-    Approval, PlannedKind, Total,
-    units::{agreeing, count, count_of, counted, is_whole, number, ratio, share, signed_time, tenths, time},
+    Approval, PhaseKind, PlannedKind, Total,
+    units::{
+        agreeing, at_least, count, count_of, counted, is_whole, number, ratio, share, share_at_most,
+        signed_time, tenths, time,
+    },
 };
 
 use crate::{
     findings::{
-        Client, ColumnKind, CycleEnd, FaultMarkKind, Finding, Findings, Outcome, ProcessEnd, ProductEnd,
-        ReportSection, Requests, Stage, Weight,
+        Client, ColumnKind, CycleEnd, FaultMarkKind, Finding, Findings, HeadroomFigure, Outcome, ProcessEnd,
+        ProductEnd, ReportSection, Requests, Stage, Weight,
     },
     measures::unwatched::sentence,
     verdict::outcome::list,
@@ -299,7 +302,15 @@ fn near_miss(findings: &Findings) -> Option<Finding> {
     let lowest = |client: &&crate::findings::Client| client.headroom.min.unwrap_or(f64::INFINITY);
     let client = findings.clients.iter().min_by(|a, b| lowest(a).total_cmp(&lowest(b)))?;
     let headroom = client.headroom.min.filter(|&headroom| (0.0..HEADROOM_LOW).contains(&headroom))?;
-    let text = format!("{} came closest to its deadline: {} of it was left.", client.id, share(headroom));
+    let text = if client.headroom.is_at_most(HeadroomFigure::Min) {
+        let left = share_at_most(headroom);
+        format!(
+            "{} came closest to its deadline: {left} of it was left when it ended without an answer.",
+            client.id
+        )
+    } else {
+        format!("{} came closest to its deadline: {} of it was left.", client.id, share(headroom))
+    };
     Some(finding(Weight::Warn, ReportSection::Clients, text, None))
 }
 
@@ -402,7 +413,8 @@ fn waited_for(findings: &Findings) -> Option<Finding> {
         return None;
     }
     let text = format!(
-        "The workload waited longest for {}: {} of a median operation's {}, the next client held it for {}.",
+        "The workload waited longest for {}: {} of the {} of a median operation that was asked about, the next client held \
+         it for {}.",
         longest.client,
         time(held(longest)),
         time(findings.pipeline.op_ns),
@@ -419,12 +431,19 @@ fn cost(findings: &Findings) -> Option<Finding> {
         _ => return None,
     };
     let storm = cost.storm_ns.filter(|&storm| storm as f64 >= COST_FACTOR * before as f64)?;
+    let took = time(storm);
     let text = format!(
-        "A median operation of the workload took {}, {} times as long as with {name}.",
-        time(storm),
+        "A median operation of the workload took {}{}, {} times as long as with {name}.",
+        if cost.at_least.contains(&PhaseKind::Storm) { at_least(&took) } else { took },
+        if a_client_died(findings) { " while all clients lived" } else { "" },
         tenths(ratio(storm, before))
     );
     Some(finding(Weight::Info, ReportSection::Cost, text, None))
+}
+
+/// True when one was dead for a part of the storm, so that its figures are of the rest.
+fn a_client_died(findings: &Findings) -> bool {
+    findings.phases.iter().any(|phase| phase.kind == PhaseKind::Storm && phase.after_death.is_some())
 }
 
 fn nothing(findings: &Findings) -> Option<Finding> {

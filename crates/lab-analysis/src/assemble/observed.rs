@@ -230,8 +230,10 @@ impl Assembly<'_> {
         );
         note(
             findings.totals.unanswered,
-            "decision was never answered; it has no latency",
-            "decisions were never answered; they have no latency",
+            "decision was never answered; how long it would have taken is not known, only that it was not over when its client \
+             ended",
+            "decisions were never answered; how long they would have taken is not known, only that they were not over when \
+             their client ended",
         );
         note(
             findings.totals.operations_unfinished,

@@ -63,8 +63,11 @@ impl CauseColumn {
 /// nanoseconds; only completed cascades count in the distributions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cascades {
-    /// Completed cascades looked at.
+    /// Completed cascades looked at: those that began while all clients lived.
     pub count: u64,
+    /// Further completed ones that began while a client was dead; no other figure has them, nor has `amplification`.
+    #[serde(default)]
+    pub after_death: u64,
     /// Cascades still going on when the run ended.
     pub unfinished: u64,
     /// Levels of operations: the root operation is 1.

@@ -6,7 +6,7 @@ use lab_model::{Bounded, EventKind, NotifyEvent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ApprovalWay, BlameKind, Latency, Mitigation, ProcessEnd, Word};
+use super::{ApprovalWay, BlameKind, Latency, Mitigation, Population, ProcessEnd, Word};
 
 /// What one client was told in storm and drain, after it had happened. None of it is a decision: nobody waited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,25 +75,39 @@ pub struct Client {
     /// What it asked of its helpers and of daemons.
     #[serde(default)]
     pub requests: Vec<Requests>,
-    /// From read to answer.
+    /// From read to answer; `count` are those that were answered, `censored` those that never were.
     pub latency_ns: Latency,
+    /// The same by who made the events, the workload first; only those that there were.
+    #[serde(default)]
+    pub populations: Vec<Population>,
     /// The same of decisions not about its own process.
     pub latency_others_ns: Latency,
     /// The same by event kind.
     pub latency_by_event_ns: BTreeMap<Word<EventKind>, Latency>,
     /// The latency spectrum of `latency_others_ns`: (percent, nanoseconds), rising.
     pub spectrum: Vec<(f64, u64)>,
+    /// From this percentage on the spectrum is a lower bound, since decisions were never answered; `null` for none.
+    #[serde(default)]
+    pub spectrum_at_least_from: Option<f64>,
     /// The same of the control phase.
     pub control_spectrum: Vec<(f64, u64)>,
+    /// From this percentage on that is a lower bound; `null` for none.
+    #[serde(default)]
+    pub control_spectrum_at_least_from: Option<f64>,
     /// From read to the start of work.
     pub queue_ns: Latency,
     /// From the start of work to the answer, without `blocked_ns`. Queue, work and blocked sum up to the decision.
     pub work_ns: Latency,
-    /// Waiting in its own operations, up to its own answer.
+    /// Waiting in its own operations, up to its own answer, or to its end where it never gave one.
     pub blocked_ns: Latency,
+    /// What is left of decisions that were never answered: in the queue or at work, which cannot be told apart, because
+    /// when work begins is written down with the answer.
+    #[serde(default)]
+    pub untold_ns: Latency,
     /// Share of the deadline left when the answer left.
     pub headroom: Headroom,
-    /// Decisions answered after their deadline, or unanswered because the warden killed the client for them.
+    /// Decisions answered after their deadline, or never answered and older than it. Where the warden killed the client for
+    /// one, that is the only miss among those that it left unanswered.
     pub deadline_misses: u64,
     /// Further misses that cannot be ruled out, because nobody watched: events that may have lain unread past the deadline.
     #[serde(default)]
@@ -223,15 +237,39 @@ impl Approvals {
     }
 }
 
-/// Headroom, as shares from 0 to 1 (negative when answered after the deadline).
+/// Headroom, as shares from 0 to 1 (negative when answered after the deadline). What was never answered counts with what
+/// was left when its client ended, or the record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Headroom {
-    /// The lowest; `null` without any answered decision.
+    /// The lowest; `null` without any decision.
     pub min: Option<f64>,
     /// 1 % have at most this.
     pub p01: Option<f64>,
     /// The median.
     pub p50: Option<f64>,
+    /// The figures that are upper bounds, since a decision was never answered: what was left is this or less.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_most: Vec<HeadroomFigure>,
+}
+
+/// One figure of a distribution of headroom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadroomFigure {
+    /// The lowest.
+    Min,
+    /// What 1 % have at most.
+    P01,
+    /// The median.
+    P50,
+}
+
+impl Headroom {
+    /// True when a figure is an upper bound.
+    #[must_use]
+    pub fn is_at_most(&self, figure: HeadroomFigure) -> bool {
+        self.at_most.contains(&figure)
+    }
 }
 
 /// One decision of the ten that a ranking holds, with the chain of operations and decisions that led to it.
@@ -243,7 +281,10 @@ pub struct Call {
     pub read_ns: u64,
     /// From read to answer; `null` when never answered.
     pub took_ns: Option<u64>,
-    /// Headroom as a share; `null` when unanswered.
+    /// Never answered: how long it had lasted when its client ended, or the record; else `null`.
+    #[serde(default)]
+    pub open_ns: Option<u64>,
+    /// Headroom as a share, and of one that was never answered what was left at most; `null` when not known.
     pub headroom: Option<f64>,
     /// The target relative to the arena.
     pub path: Option<String>,
@@ -264,8 +305,11 @@ pub struct Blame {
     pub kind: Word<BlameKind>,
     /// Decisions.
     pub decisions: u64,
-    /// Time from read to answer, summed.
+    /// Time from read to answer, summed; of a decision that was never answered, to its client's end.
     pub total_ns: u64,
+    /// One of them was never answered, so that the time is this or more.
+    #[serde(default)]
+    pub at_least: bool,
 }
 
 /// Decisions of storm and drain that one client's operations brought upon one other.
@@ -289,7 +333,7 @@ pub struct Peer {
     pub received: u64,
     /// This client's events that it decided on.
     pub inflicted: u64,
-    /// Nanoseconds this client waited for its answers.
+    /// Nanoseconds this client waited for its answers; for one that never came, until one of the two ended.
     pub waited_ns: u64,
     /// Nanoseconds it waited for this client's answers.
     pub made_wait_ns: u64,

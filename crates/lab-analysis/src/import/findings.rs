@@ -131,6 +131,7 @@ fn client(import: &Import) -> Client {
         kind: kind.into(),
         decisions: *decisions,
         total_ns: 0,
+        at_least: false,
     };
     let programs = import.programs.iter().take(BLAME_MAX);
     Client {

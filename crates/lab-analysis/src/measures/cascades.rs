@@ -16,6 +16,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     unfinished: u64,
+    /// Completed ones that began while a client was dead.
+    after_death: u64,
     depth: Whole,
     size: Whole,
     duration: Times,
@@ -28,15 +30,17 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Folds a closed cascade of the storm into the counts.
-    fn add(&mut self, cascade: &Cascade) {
-        if cascade.root_completed {
+    /// Folds a closed cascade of the storm into the counts. `lived` says that all clients did when it began.
+    fn add(&mut self, cascade: &Cascade, lived: bool) {
+        if cascade.root_completed && lived {
             self.completed_roots.raise(1);
             self.decisions_of_completed.raise(cascade.decisions);
         }
         let duration = cascade.last.saturating_sub(cascade.began);
         if cascade.cut || !cascade.root_completed {
             self.unfinished.raise(1);
+        } else if !lived {
+            self.after_death.raise(1);
         } else {
             self.depth.record(cascade.depth);
             self.size.record(cascade.decisions);
@@ -80,6 +84,7 @@ impl Tally {
         Cascades {
             count: self.duration.count(),
             unfinished: self.unfinished,
+            after_death: self.after_death,
             depth: self.depth.summary(),
             size: self.size.summary(),
             duration_ns: self.duration.summary(),
@@ -94,9 +99,9 @@ impl Measure for Tally {
         Tally::default()
     }
 
-    fn cascade_closed(&mut self, closed: &ClosedCascade<'_>, _: &Scope<'_>) {
+    fn cascade_closed(&mut self, closed: &ClosedCascade<'_>, scope: &Scope<'_>) {
         if closed.cascade.in_storm() {
-            self.add(closed.cascade);
+            self.add(closed.cascade, scope.timeline.deaths().all_lived(closed.cascade.began));
         }
     }
 

@@ -11,7 +11,7 @@ use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
 use crate::{
     findings::{Findings, Knee as Found, KneeStep, LoadWord},
     measure::{self, Closing, Measure, Measured, holds},
-    measures::latency::{Times, Used},
+    measures::latency::{Times, Used, UsedUp},
     participants::timeline::Timeline,
     pass::facts::{BegunOperation, ReadDecision, Scope},
 };
@@ -95,11 +95,11 @@ impl KneeTally {
     }
 
     /// Counts a decision by when it was read: how much of its budget it took, or that it was late.
-    fn decision(&mut self, read: u64, took: Option<(u64, u64)>, missed: bool) {
+    fn decision(&mut self, read: u64, used: Option<UsedUp>, missed: bool) {
         let Some(step) = self.step(read) else { return };
         step.misses.raise(u64::from(missed));
-        if let Some((took, budget)) = took {
-            step.used.record(took, budget);
+        if let Some(used) = used {
+            step.used.record(used);
         }
     }
 
@@ -189,8 +189,8 @@ impl Measure for Option<KneeTally> {
 fn measured(step: &KneeStep, metric: &str) -> Option<Measured> {
     let parts: Vec<&str> = metric.split('.').collect();
     Some(match parts[..] {
-        ["op_latency", "storm", which] => Measured::Time(measure::latency(&step.op_latency_ns, which)?),
-        ["headroom", which] => Measured::Number(measure::headroom(&step.headroom, which)?),
+        ["op_latency", "storm", which] => measure::latency(&step.op_latency_ns, which)?,
+        ["headroom", which] => measure::headroom(&step.headroom, which)?,
         ["deadline", "misses"] => Measured::Count(step.deadline_misses),
         _ => return None,
     })

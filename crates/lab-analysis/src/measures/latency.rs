@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use lab_model::{Bounded, Total};
 
-use crate::findings::{Distribution, Headroom, Latency};
+use super::survival::{Estimate, Step, Survival};
+use crate::findings::{Distribution, Figure, Headroom, HeadroomFigure, Latency};
 
 /// Longer times count as this long: one hour.
 const TIME_MAX_NS: u64 = 3_600_000_000_000;
@@ -19,9 +20,9 @@ const SPECTRUM_PERCENT: [f64; 24] = [
     99.75, 99.9, 99.95, 99.99, 99.999, 100.0,
 ];
 
-/// A distribution of times in nanoseconds.
+/// Lengths of time, and how many of each.
 #[derive(Clone, Debug)]
-pub(crate) struct Times {
+struct Lengths {
     histogram: Option<Box<Histogram<u64>>>,
     count: u64,
     sum: u128,
@@ -29,14 +30,14 @@ pub(crate) struct Times {
     max: u64,
 }
 
-impl Default for Times {
-    fn default() -> Times {
-        Times { histogram: None, count: 0, sum: 0, min: u64::MAX, max: 0 }
+impl Default for Lengths {
+    fn default() -> Lengths {
+        Lengths { histogram: None, count: 0, sum: 0, min: u64::MAX, max: 0 }
     }
 }
 
-impl Times {
-    pub(crate) fn record(&mut self, nanoseconds: u64) {
+impl Lengths {
+    fn record(&mut self, nanoseconds: u64) {
         let value = nanoseconds.min(TIME_MAX_NS);
         if self.histogram.is_none() {
             // Three digits is a precision that the crate accepts, so the error arm is never taken.
@@ -54,8 +55,7 @@ impl Times {
         self.max = self.max.max(value);
     }
 
-    /// Adds another distribution to this one.
-    pub(crate) fn add(&mut self, other: &Times) {
+    fn add(&mut self, other: &Lengths) {
         if let Some(theirs) = &other.histogram {
             match &mut self.histogram {
                 // Both resize, so adding cannot fail for want of range.
@@ -69,12 +69,8 @@ impl Times {
         self.max = self.max.max(other.max);
     }
 
-    pub(crate) const fn count(&self) -> u64 {
-        self.count
-    }
-
     /// The value at a quantile from 0 to 1, between the exact smallest and largest; 0 when empty.
-    pub(crate) fn quantile(&self, quantile: f64) -> u64 {
+    fn quantile(&self, quantile: f64) -> u64 {
         match &self.histogram {
             Some(histogram) if self.count > 0 => {
                 histogram.value_at_quantile(quantile).clamp(self.min, self.max)
@@ -83,43 +79,172 @@ impl Times {
         }
     }
 
-    /// All of them together.
-    pub(crate) fn total(&self) -> u64 {
-        u64::try_from(self.sum).unwrap_or(u64::MAX)
+    /// Each length that was recorded, as exact as the histogram has it, and how often.
+    fn steps(&self) -> impl Iterator<Item = (u64, u64)> {
+        let recorded = self.histogram.iter().flat_map(|histogram| histogram.iter_recorded());
+        recorded.map(|step| {
+            (step.value_iterated_to().clamp(self.min, self.max), step.count_since_last_iteration())
+        })
+    }
+}
+
+/// A distribution of times in nanoseconds, of some of which only a lower bound is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Times {
+    ended: Lengths,
+    /// How long those had lasted that were not over when they were last seen.
+    open: Option<Box<Lengths>>,
+}
+
+impl Times {
+    pub(crate) fn record(&mut self, nanoseconds: u64) {
+        self.ended.record(nanoseconds);
     }
 
+    /// Records something that was not over after this time.
+    pub(crate) fn record_open(&mut self, nanoseconds: u64) {
+        self.open.get_or_insert_default().record(nanoseconds);
+    }
+
+    /// Adds another distribution to this one.
+    pub(crate) fn add(&mut self, other: &Times) {
+        self.ended.add(&other.ended);
+        if let Some(theirs) = &other.open {
+            self.open.get_or_insert_default().add(theirs);
+        }
+    }
+
+    /// How many were seen to end.
+    pub(crate) const fn count(&self) -> u64 {
+        self.ended.count
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count() == 0 && self.open.is_none()
+    }
+
+    /// The value at a quantile from 0 to 1, between the exact smallest and largest; 0 when empty.
+    pub(crate) fn quantile(&self, quantile: f64) -> u64 {
+        self.quantiles()(quantile).value
+    }
+
+    /// What tells any quantile.
+    fn quantiles(&self) -> impl Fn(f64) -> Estimate {
+        let survival = self.open.as_ref().map(|open| {
+            let mut steps: BTreeMap<u64, Step> = BTreeMap::new();
+            let step = |at| Step { at, ended: 0, open: 0 };
+            for (at, count) in self.ended.steps() {
+                steps.entry(at).or_insert_with(|| step(at)).ended.raise(count);
+            }
+            for (at, count) in open.steps() {
+                steps.entry(at).or_insert_with(|| step(at)).open.raise(count);
+            }
+            Survival::of(steps.into_values())
+        });
+        move |quantile| match &survival {
+            Some(survival) => survival.quantile(quantile),
+            None => Estimate { value: self.ended.quantile(quantile), at_least: false },
+        }
+    }
+
+    /// All of them together.
+    pub(crate) fn total(&self) -> u64 {
+        u64::try_from(self.ended.sum).unwrap_or(u64::MAX)
+    }
+
+    /// The median of what was seen to end.
     pub(crate) fn median(&self) -> Option<u64> {
-        (self.count > 0).then(|| self.quantile(0.5))
+        (self.count() > 0).then(|| self.ended.quantile(0.5))
     }
 
     pub(crate) fn summary(&self) -> Latency {
-        if self.count == 0 {
+        if self.is_empty() {
             return Latency::default();
         }
+        let (ended, quantile) = (&self.ended, self.quantiles());
+        let open = self.open.as_deref();
+        let all = ended.count.saturating_add(open.map_or(0, |open| open.count));
+        let sum = ended.sum.saturating_add(open.map_or(0, |open| open.sum));
+        let mean = u64::try_from(sum.checked_div(u128::from(all)).unwrap_or(0)).unwrap_or(u64::MAX);
+        let longest = open.map_or(0, |open| open.max);
+        let figures = [
+            (Figure::Mean, Estimate { value: mean, at_least: open.is_some() }),
+            (
+                Figure::Min,
+                match open {
+                    Some(open) if ended.count == 0 => Estimate { value: open.min, at_least: true },
+                    _ => Estimate { value: ended.min, at_least: false },
+                },
+            ),
+            (Figure::P50, quantile(0.5)),
+            (Figure::P90, quantile(0.9)),
+            (Figure::P99, quantile(0.99)),
+            (Figure::P999, quantile(0.999)),
+            (
+                Figure::Max,
+                Estimate { value: ended.max.max(longest), at_least: open.is_some() && longest >= ended.max },
+            ),
+        ];
+        let [mean, min, p50, p90, p99, p999, max] = figures.map(|(_, estimate)| estimate.value);
         Latency {
-            count: self.count,
-            mean: u64::try_from(self.sum.checked_div(u128::from(self.count)).unwrap_or(0))
-                .unwrap_or(u64::MAX),
-            min: self.min,
-            p50: self.quantile(0.5),
-            p90: self.quantile(0.9),
-            p99: self.quantile(0.99),
-            p999: self.quantile(0.999),
-            max: self.max,
+            count: ended.count,
+            mean,
+            min,
+            p50,
+            p90,
+            p99,
+            p999,
+            max,
+            censored: open.map_or(0, |open| open.count),
+            at_least: figures.iter().filter(|(_, estimate)| estimate.at_least).map(|&(of, _)| of).collect(),
         }
     }
 
     /// The spectrum: (percent, nanoseconds), both rising; empty when nothing was recorded.
-    pub(crate) fn spectrum(&self) -> Vec<(f64, u64)> {
-        if self.count == 0 {
-            return Vec::new();
+    pub(crate) fn spectrum(&self) -> Spectrum {
+        let mut spectrum = Spectrum::default();
+        if self.is_empty() {
+            return spectrum;
         }
-        let mut points: Vec<(f64, u64)> = Vec::with_capacity(SPECTRUM_PERCENT.len());
+        let quantile = self.quantiles();
+        let smallest = match &self.open {
+            Some(open) if self.ended.count == 0 => Estimate { value: open.min, at_least: true },
+            _ => Estimate { value: self.ended.min, at_least: false },
+        };
         for percent in SPECTRUM_PERCENT {
-            let value = if percent == 0.0 { self.min } else { self.quantile(percent / 100.0) };
-            points.push((percent, value.max(points.last().map_or(0, |&(_, before)| before))));
+            let estimate = if percent == 0.0 { smallest } else { quantile(percent / 100.0) };
+            if estimate.at_least && spectrum.at_least_from.is_none() {
+                spectrum.at_least_from = Some(percent);
+            }
+            let before = spectrum.points.last().map_or(0, |&(_, before)| before);
+            spectrum.points.push((percent, estimate.value.max(before)));
         }
-        points
+        spectrum
+    }
+}
+
+/// A spectrum as it stands in a report.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spectrum {
+    /// (percent, nanoseconds), both rising.
+    pub(crate) points: Vec<(f64, u64)>,
+    /// From this percentage on they are lower bounds.
+    pub(crate) at_least_from: Option<f64>,
+}
+
+/// How much of a deadline a decision has used up, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UsedUp {
+    pub(crate) took: u64,
+    pub(crate) budget: u64,
+    /// It was never answered: it has used up at least this.
+    pub(crate) open: bool,
+}
+
+impl UsedUp {
+    /// The share that was left, at most that where it is open.
+    pub(crate) fn headroom(self) -> f64 {
+        headroom(self.took, self.budget)
     }
 }
 
@@ -127,34 +252,68 @@ impl Times {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Used {
     parts: Times,
-    worst: Option<f64>,
+    /// The least that was left, and whether it was at most that.
+    worst: Option<(f64, bool)>,
 }
 
 const PARTS: f64 = 1_000_000.0;
 
 impl Used {
-    /// Records an answer that took `took` of a `budget`, both in nanoseconds, and returns its headroom.
-    pub(crate) fn record(&mut self, took: u64, budget: u64) -> f64 {
-        let headroom = headroom(took, budget);
-        let parts =
-            u128::from(took).saturating_mul(1_000_000).checked_div(u128::from(budget.max(1))).unwrap_or(0);
-        self.parts.record(u64::try_from(parts).unwrap_or(u64::MAX));
-        self.worst = Some(self.worst.map_or(headroom, |worst| worst.min(headroom)));
-        headroom
+    /// Records a decision and returns its headroom.
+    pub(crate) fn record(&mut self, used: UsedUp) -> f64 {
+        let parts = u128::from(used.took)
+            .saturating_mul(1_000_000)
+            .checked_div(u128::from(used.budget.max(1)))
+            .unwrap_or(0);
+        let parts = u64::try_from(parts).unwrap_or(u64::MAX);
+        if used.open {
+            self.parts.record_open(parts)
+        } else {
+            self.parts.record(parts)
+        }
+        self.least(used.headroom(), used.open);
+        used.headroom()
+    }
+
+    /// Records that a deadline was missed and no decision was read that would show it: nothing was left, or less.
+    pub(crate) fn missed_unread(&mut self) {
+        self.least(0.0, true);
+    }
+
+    fn least(&mut self, headroom: f64, at_most: bool) {
+        let lower = self
+            .worst
+            .is_none_or(|(worst, bound)| headroom < worst || (headroom <= worst && at_most && !bound));
+        if lower {
+            self.worst = Some((headroom, at_most));
+        }
     }
 
     /// Adds another distribution to this one.
     pub(crate) fn add(&mut self, other: &Used) {
         self.parts.add(&other.parts);
-        self.worst = self.worst.into_iter().chain(other.worst).reduce(f64::min);
+        if let Some((headroom, at_most)) = other.worst {
+            self.least(headroom, at_most);
+        }
     }
 
     pub(crate) fn headroom(&self) -> Headroom {
         // What 1 % have at most is what 99 % used at most.
-        let at = |quantile: f64| {
-            (self.parts.count() > 0).then(|| 1.0 - self.parts.quantile(quantile) as f64 / PARTS)
-        };
-        Headroom { min: self.worst, p01: at(0.99), p50: at(0.5) }
+        let quantile = self.parts.quantiles();
+        let at = |share: f64| (!self.parts.is_empty()).then(|| quantile(share));
+        let left = |used: Estimate| 1.0 - used.value as f64 / PARTS;
+        let (p01, p50) = (at(0.99), at(0.5));
+        let bounds = [
+            (HeadroomFigure::Min, self.worst.is_some_and(|(_, at_most)| at_most)),
+            (HeadroomFigure::P01, p01.is_some_and(|used| used.at_least)),
+            (HeadroomFigure::P50, p50.is_some_and(|used| used.at_least)),
+        ];
+        Headroom {
+            min: self.worst.map(|(worst, _)| worst),
+            p01: p01.map(left),
+            p50: p50.map(left),
+            at_most: bounds.iter().filter(|(_, bound)| *bound).map(|&(of, _)| of).collect(),
+        }
     }
 }
 
@@ -240,7 +399,9 @@ mod tests {
         assert_eq!((summary.count, summary.min, summary.max, summary.mean), (1000, 1000, 1_000_000, 500_500));
         assert!(summary.p50.abs_diff(500_000) <= 500, "{summary:?}");
         assert!(summary.p99.abs_diff(990_000) <= 990, "{summary:?}");
-        assert!(times.spectrum().windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1));
+        assert!(
+            times.spectrum().points.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1)
+        );
         times.record(u64::MAX);
         assert_eq!(times.summary().max, TIME_MAX_NS, "longer than an hour counts as an hour");
     }
@@ -248,10 +409,42 @@ mod tests {
     #[test]
     fn headroom_of_a_late_answer_is_negative() {
         let mut used = Used::default();
-        assert_eq!(used.headroom(), Headroom { min: None, p01: None, p50: None });
-        assert_eq!(used.record(250, 1000), 0.75);
-        assert_eq!(used.record(1500, 1000), -0.5);
-        assert_eq!(used.headroom().min, Some(-0.5));
+        assert_eq!(used.headroom(), Headroom::default());
+        assert_eq!(used.record(UsedUp { took: 250, budget: 1000, open: false }), 0.75);
+        assert_eq!(used.record(UsedUp { took: 1500, budget: 1000, open: false }), -0.5);
+        assert_eq!((used.headroom().min, used.headroom().at_most), (Some(-0.5), Vec::new()));
+    }
+
+    #[test]
+    fn what_was_never_answered_bounds_every_figure_that_it_reaches() {
+        let mut times = Times::default();
+        for _ in 0..98 {
+            times.record(1000);
+        }
+        times.record_open(2_000_000_000);
+        times.record_open(2_000_000_000);
+        let summary = times.summary();
+        assert_eq!((summary.count, summary.censored, summary.max), (98, 2, 2_000_000_000));
+        assert_eq!((summary.p50, summary.p90, summary.p99), (1000, 1000, 2_000_000_000));
+        assert_eq!(summary.at_least, [Figure::Mean, Figure::P99, Figure::P999, Figure::Max]);
+        assert_eq!(summary.mean, (98 * 1000 + 2 * 2_000_000_000_u64) / 100);
+        let spectrum = times.spectrum();
+        assert_eq!(spectrum.at_least_from, Some(99.0));
+        assert_eq!(spectrum.points.last(), Some(&(100.0, 2_000_000_000)));
+        let mut others = Times::default();
+        others.add(&times);
+        others.record(3_000_000_000);
+        assert_eq!(others.summary().max, 3_000_000_000);
+        assert!(!others.summary().is_at_least(Figure::Max), "a longer one has ended");
+
+        let mut used = Used::default();
+        used.record(UsedUp { took: 250, budget: 1000, open: false });
+        used.record(UsedUp { took: 500, budget: 1000, open: true });
+        let headroom = used.headroom();
+        assert_eq!((headroom.min, headroom.p50), (Some(0.5), Some(0.75)));
+        assert_eq!(headroom.at_most, [HeadroomFigure::Min, HeadroomFigure::P01]);
+        used.missed_unread();
+        assert_eq!(used.headroom().min, Some(0.0), "it was killed for an event that it had not read");
     }
 
     #[test]

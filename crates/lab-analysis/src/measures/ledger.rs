@@ -8,13 +8,13 @@ use lab_model::{Approval, Bounded, EventKind, PhaseKind, SubjectClass, Total};
 use lab_trace::FaultKind;
 
 use crate::{
-    findings::{Client, Findings},
+    findings::{Client, Findings, Population, PopulationOf},
     measure::{Closing, Measure, Measured, headroom, latency},
     measures::latency::{Times, Used},
     pass::{
         cascade::{Cascade, Node},
         facts::{Answered, BegunOperation, ClosedCascade, Ending, Entry, ReadDecision, Scope, counts},
-        slots::{NOBODY, Table},
+        slots::{Dec, NOBODY, NONE, Table},
     },
     show::{Ranked, Step},
 };
@@ -27,6 +27,9 @@ const FILES_MAX: usize = 65_536;
 
 /// The steps of a chain that are kept.
 const CHAIN_MAX: usize = 12;
+
+/// The column of the cause matrix that is the workload's.
+const WORKLOAD: usize = 0;
 
 /// The highest ten.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +50,63 @@ impl Ranking {
     }
 }
 
+/// Decisions of one kind among a client's, and the time that they took it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    decisions: u64,
+    total_ns: u64,
+    /// One of them was never answered: its time is a lower bound.
+    open: bool,
+}
+
+impl Share {
+    fn count(&mut self, entry: &Entry) {
+        self.decisions.raise(1);
+        self.total_ns = self.total_ns.saturating_add(entry.lasted().unwrap_or(0));
+        self.open |= entry.took.is_none();
+    }
+
+    fn add(&mut self, other: Share) {
+        self.decisions.raise(other.decisions);
+        self.total_ns = self.total_ns.saturating_add(other.total_ns);
+        self.open |= other.open;
+    }
+}
+
+/// Who made the event that a client's decision is about.
+fn population(client: u16, entry: &Entry) -> PopulationOf {
+    match entry.author {
+        _ if entry.own => PopulationOf::Itself,
+        author if author == client => PopulationOf::Itself,
+        NOBODY if entry.column == WORKLOAD => PopulationOf::Workload,
+        NOBODY => PopulationOf::Others,
+        _ => PopulationOf::Peers,
+    }
+}
+
+/// The latencies by who made the events, without those of nobody.
+fn populations(times: &[Times; PopulationOf::ALL.len()]) -> Vec<Population> {
+    let summed = PopulationOf::ALL.iter().zip(times.iter().map(Times::summary));
+    let there = summed.filter(|(_, latency_ns)| !latency_ns.is_empty());
+    there.map(|(&of, latency_ns)| Population { of, latency_ns }).collect()
+}
+
+impl Times {
+    /// Records how long a decision lasted, as far as that was seen.
+    fn observe(&mut self, entry: &Entry) {
+        match (entry.took, entry.open_for) {
+            (Some(took), _) => self.record(took),
+            (None, Some(lasted)) => self.record_open(lasted),
+            (None, None) => {}
+        }
+    }
+}
+
 /// Decisions about one file.
 #[derive(Clone, Copy, Debug, Default)]
 struct FileTally {
-    decisions: u64,
+    share: Share,
     allowed: u64,
-    total_ns: u64,
     /// The number of its path in the client's trace, and which trace; 0 when unknown.
     path: (u16, u32),
 }
@@ -66,18 +120,22 @@ struct Account {
     by_approval: [u64; Approval::ALL.len()],
     operations: u64,
     latency: Times,
+    /// The same by who made the event.
+    populations: [Times; PopulationOf::ALL.len()],
     others: Times,
     by_event: Vec<(EventKind, Times)>,
     control: Times,
     queue: Times,
     work: Times,
     blocked: Times,
+    /// Of decisions that were never answered: what was not spent in operations.
+    untold: Times,
     used: Used,
     misses: u64,
     closest: Ranking,
     costliest: Ranking,
-    /// By column: decisions and nanoseconds.
-    causes: Vec<(u64, u64)>,
+    /// By column.
+    causes: Vec<Share>,
     observed: [u64; 4],
     /// What each client had brought about, by how it looked.
     brought_about: Vec<[u64; 4]>,
@@ -98,17 +156,19 @@ impl Account {
             by_approval: [0; Approval::ALL.len()],
             operations: 0,
             latency: Times::default(),
+            populations: std::array::from_fn(|_| Times::default()),
             others: Times::default(),
             by_event: Vec::new(),
             control: Times::default(),
             queue: Times::default(),
             work: Times::default(),
             blocked: Times::default(),
+            untold: Times::default(),
             used: Used::default(),
             misses: 0,
             closest: Ranking::default(),
             costliest: Ranking::default(),
-            causes: vec![(0, 0); columns],
+            causes: vec![Share::default(); columns],
             observed: [0; 4],
             brought_about: vec![[0; 4]; clients],
             exclusive: vec![0; clients],
@@ -120,13 +180,10 @@ impl Account {
     }
 
     /// Counts a decision of this client.
-    fn decide(&mut self, entry: &Entry) {
+    fn decide(&mut self, client: u16, entry: &Entry) {
         self.decisions.raise(1);
         self.own.raise(u64::from(entry.own));
-        let took = entry.took.unwrap_or(0);
-        let cause = &mut self.causes[entry.column];
-        cause.0.raise(1);
-        cause.1 = cause.1.saturating_add(took);
+        self.causes[entry.column].count(entry);
         let seen = match entry.class {
             SubjectClass::Own => 0,
             SubjectClass::OwnHelper => 1,
@@ -138,27 +195,43 @@ impl Account {
             looks[seen].raise(1);
         }
         match (entry.took, entry.approval) {
-            (Some(took), Some(approval)) => self.answered(entry, took, approval),
+            (Some(_), Some(approval)) => {
+                self.by_approval[usize::from(approval.code()).saturating_sub(1)].raise(1);
+            }
             _ => self.unanswered.raise(1),
+        }
+        self.latency.observe(entry);
+        self.populations[population(client, entry) as usize].observe(entry);
+        if !entry.own {
+            self.others.observe(entry);
+        }
+        match self.by_event.iter_mut().find(|(event, _)| *event == entry.event) {
+            Some((_, times)) => times.observe(entry),
+            None => {
+                let mut times = Times::default();
+                times.observe(entry);
+                self.by_event.push((entry.event, times));
+            }
         }
         if let Some(file) = entry.file {
             self.file(file, entry);
         }
     }
 
-    fn answered(&mut self, entry: &Entry, took: u64, approval: Approval) {
-        self.by_approval[usize::from(approval.code()).saturating_sub(1)].raise(1);
-        self.latency.record(took);
-        if !entry.own {
-            self.others.record(took);
-        }
-        match self.by_event.iter_mut().find(|(event, _)| *event == entry.event) {
-            Some((_, times)) => times.record(took),
-            None => {
-                let mut times = Times::default();
-                times.record(took);
-                self.by_event.push((entry.event, times));
+    /// Shares out the time of a decision that was never answered: it belongs to the wait that it was in at its client's
+    /// end, and that wait was not over.
+    fn never_answered(&mut self, dec: &Dec) {
+        let lasted = dec.until.saturating_sub(dec.read);
+        let blocked = dec.blocked.min(lasted);
+        let untold = lasted.saturating_sub(blocked);
+        if dec.child == NONE {
+            self.untold.record_open(untold);
+            if blocked > 0 {
+                self.blocked.record(blocked);
             }
+        } else {
+            self.untold.record(untold);
+            self.blocked.record_open(blocked);
         }
     }
 
@@ -168,9 +241,8 @@ impl Account {
             return;
         }
         let tally = self.files.entry(file).or_default();
-        tally.decisions.raise(1);
+        tally.share.count(entry);
         tally.allowed.raise(u64::from(entry.allowed));
-        tally.total_ns = tally.total_ns.saturating_add(entry.took.unwrap_or(0));
         if tally.path.1 == 0 {
             tally.path = entry.path;
         }
@@ -217,7 +289,12 @@ impl Ledger {
         let account = &mut self.accounts[usize::from(read.client)];
         account.misses.raise(u64::from(judged.late || judged.killed));
         let score = match judged.used {
-            Some((took, budget)) => 1.0 - account.used.record(took, budget),
+            // Who was killed for one comes first, whatever else had outlived its deadline by then.
+            Some(used) if judged.killed => {
+                account.used.record(used);
+                f64::INFINITY
+            }
+            Some(used) => 1.0 - account.used.record(used),
             None if judged.killed => f64::INFINITY,
             None => return,
         };
@@ -244,8 +321,11 @@ impl Ledger {
     }
 
     /// Counts that a client waited in an operation of its own for another's answer.
-    fn wait(&mut self, read: &ReadDecision<'_>) {
-        let (Some(op), Some(took)) = (read.op, read.entry.took) else { return };
+    fn wait(&mut self, read: &ReadDecision<'_>, scope: &Scope<'_>) {
+        let (Some(op), Some(lasted)) = (read.op, read.entry.lasted()) else { return };
+        // For an answer that never came it waited until it or its operation ended.
+        let end = op.ended.min(scope.timeline.until(op.trace)).saturating_sub(read.at);
+        let took = read.entry.took.unwrap_or(lasted.min(end));
         if op.owner != NOBODY && op.owner != read.client {
             let waited = &mut self.accounts[usize::from(op.owner)].waited_ns[usize::from(read.client)];
             *waited = waited.saturating_add(took);
@@ -296,8 +376,10 @@ impl Measure for Ledger {
         for kill in timeline.faults.iter().filter(|fault| fault.kind == FaultKind::DeadlineKill) {
             let client =
                 roster.trace_of(kill.actor).and_then(|trace| roster.participants[usize::from(trace)].client);
-            if let Some(account) = client.and_then(|client| accounts.get_mut(usize::from(client))) {
-                account.misses.raise(u64::from(kill.detail == u64::MAX));
+            let account = client.and_then(|client| accounts.get_mut(usize::from(client)));
+            if let Some(account) = account.filter(|_| kill.detail == u64::MAX) {
+                account.misses.raise(1);
+                account.used.missed_unread();
             }
         }
         Ledger { accounts, seen: vec![false; columns], watched: BTreeSet::new(), inclusive: Vec::new() }
@@ -310,25 +392,28 @@ impl Measure for Ledger {
         }
     }
 
-    fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
+    fn decision_read(&mut self, read: &ReadDecision<'_>, scope: &Scope<'_>) {
         let entry = read.entry;
         self.seen[entry.column] = true;
         if read.counted {
-            self.accounts[usize::from(read.client)].decide(entry);
+            self.accounts[usize::from(read.client)].decide(read.client, entry);
             self.inflict(read.client, entry);
             self.judge(read);
-            self.wait(read);
-        } else if let (Some(PhaseKind::Control), Some(took), false) = (read.phase, entry.took, entry.own) {
-            self.accounts[usize::from(read.client)].control.record(took);
+            self.wait(read, scope);
+        } else if read.phase == Some(PhaseKind::Control) && !entry.own {
+            self.accounts[usize::from(read.client)].control.observe(entry);
         }
     }
 
     fn decision_answered(&mut self, answered: &Answered<'_>, _: &Scope<'_>) {
         let dec = answered.dec;
+        let account = &mut self.accounts[usize::from(dec.client)];
+        if dec.counted && dec.open {
+            account.never_answered(dec);
+        }
         if !dec.counted || dec.at_once || answered.ending != Ending::Itself {
             return;
         }
-        let account = &mut self.accounts[usize::from(dec.client)];
         account.queue.record(answered.queued);
         if dec.started.is_some() {
             let held = dec.answered.saturating_sub(dec.read).saturating_sub(answered.queued);
@@ -347,10 +432,13 @@ impl Measure for Ledger {
 
     fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {
         let (mut latency, mut used) = (Times::default(), Used::default());
+        let mut by_maker: [Times; PopulationOf::ALL.len()] = std::array::from_fn(|_| Times::default());
         for account in &self.accounts {
             latency.add(&account.latency);
             used.add(&account.used);
+            by_maker.iter_mut().zip(&account.populations).for_each(|(sum, times)| sum.add(times));
         }
+        findings.populations = populations(&by_maker);
         findings.latency_ns = latency.summary();
         findings.headroom = used.headroom();
         findings.causes = self.causes(closing);
@@ -362,14 +450,19 @@ impl Measure for Ledger {
             ["deadline", "misses"] => {
                 Measured::Count(findings.clients.iter().map(|client| client.deadline_misses).total())
             }
-            ["headroom", which] => Measured::Number(headroom(&findings.headroom, which)?),
-            ["latency", which] => Measured::Time(latency(&findings.latency_ns, which)?),
+            ["headroom", which] => headroom(&findings.headroom, which)?,
+            ["latency", which] => latency(&findings.latency_ns, which)?,
+            ["latency", of, which] => latency_of(&findings.populations, of, which)?,
             ["clients", id, rest @ ..] => {
                 of_client(findings.clients.iter().find(|client| client.id == *id)?, rest)?
             }
             _ => return None,
         })
     }
+}
+
+fn latency_of(populations: &[Population], of: &str, which: &str) -> Option<Measured> {
+    latency(&populations.iter().find(|population| population.of.name() == of)?.latency_ns, which)
 }
 
 fn of_client(client: &Client, rest: &[&str]) -> Option<Measured> {
@@ -379,8 +472,9 @@ fn of_client(client: &Client, rest: &[&str]) -> Option<Measured> {
         ["operations"] => Measured::Count(client.operations),
         ["restarts"] => Measured::Count(client.lives.len().saturating_sub(1) as u64),
         ["deadline", "misses"] => Measured::Count(client.deadline_misses),
-        ["latency", which] => Measured::Time(latency(&client.latency_ns, which)?),
-        ["headroom", which] => Measured::Number(headroom(&client.headroom, which)?),
+        ["latency", which] => latency(&client.latency_ns, which)?,
+        ["latency", of, which] => latency_of(&client.populations, of, which)?,
+        ["headroom", which] => headroom(&client.headroom, which)?,
         _ => return None,
     })
 }

@@ -3,10 +3,10 @@
 //! A process of a command lasts as long as the command makes it last: it is counted apart from opens and execs.
 
 use lab_model::{Bounded, OperationKind, PhaseKind};
-use lab_trace::{OperationBegin, OperationEnd};
+use lab_trace::{OperationBegin, OperationEnd, RecordPart};
 
 use crate::{
-    findings::{Cost, Findings, Lifetimes, Phase, PlannedOps},
+    findings::{AfterDeath, Cost, Figure, Findings, Lifetimes, Phase, PlannedOps},
     measure::{Closing, Measure, Measured, latency},
     measures::latency::Times,
     participants::timeline::{Marked, Timeline},
@@ -16,12 +16,21 @@ use crate::{
     },
 };
 
+/// Opens and execs.
 #[derive(Clone, Debug, Default)]
-struct One {
+struct Operations {
     completed: u64,
     unfinished: u64,
     failed: u64,
     times: Times,
+}
+
+#[derive(Clone, Debug, Default)]
+struct One {
+    /// Begun while all clients lived.
+    lived: Operations,
+    /// Begun while one was dead.
+    after_death: Operations,
     planned: u64,
     processes: Processes,
     first: Option<u64>,
@@ -43,7 +52,7 @@ pub(crate) struct PhaseTally([One; PhaseKind::ALL.len()]);
 
 impl PhaseTally {
     /// Counts a root operation.
-    fn begin(&mut self, begun: &BegunOperation<'_>) {
+    fn begin(&mut self, begun: &BegunOperation<'_>, scope: &Scope<'_>) {
         let (at, begin, end) = (begun.at, &begun.operation.begin, begun.operation.end.present());
         let Some(one) = begun.phase.and_then(|phase| self.0.get_mut(phase.place())) else { return };
         one.first = Some(one.first.map_or(at, |first| first.min(at)));
@@ -53,18 +62,20 @@ impl PhaseTally {
             one.processes.add(begin, end);
             return;
         }
+        let lived = scope.timeline.deaths().all_lived(at);
+        let operations = if lived { &mut one.lived } else { &mut one.after_death };
+        // In an open loop, waiting for its turn is part of what an operation takes.
+        let since = begin.planned.unwrap_or(begin.started).0;
         let Some(end) = end else {
-            one.unfinished.raise(1);
+            operations.unfinished.raise(1);
+            if begun.operation.end == RecordPart::Absent {
+                operations.times.record_open(scope.timeline.until(begun.trace).saturating_sub(since));
+            }
             return;
         };
-        one.completed.raise(1);
-        one.failed.raise(u64::from(end.error != 0));
-        // In an open loop, waiting for its turn is part of what an operation takes.
-        one.times.record(end.ended.0.saturating_sub(begin.planned.unwrap_or(begin.started).0));
-    }
-
-    fn median(&self, phase: PhaseKind) -> Option<u64> {
-        self.0[phase.place()].times.median()
+        operations.completed.raise(1);
+        operations.failed.raise(u64::from(end.error != 0));
+        operations.times.record(end.ended.0.saturating_sub(since));
     }
 
     /// The phases that took place: as marked, or, where no mark is left, as their root operations show. What was not
@@ -81,23 +92,29 @@ impl PhaseTally {
             let seen = one.first.map(|first| Marked { kind, began: first, ended: Some(one.last) });
             let Some(marked) = timeline.marked(kind).or(seen) else { continue };
             let ended = marked.ended.unwrap_or(timeline.last).max(marked.began);
-            let seconds = ended.saturating_sub(marked.began) as f64 / 1e9;
+            let lasted = ended.saturating_sub(marked.began);
+            let dead = timeline.deaths().within(marked.began, ended);
+            let (seconds, lived) = (lasted as f64 / 1e9, lasted.saturating_sub(dead) as f64 / 1e9);
+            let Operations { completed, unfinished, failed, times } = &one.lived;
             let planned = PlannedOps {
                 planned: one.planned.saturating_add(late).saturating_add(halted),
                 begun: one.planned,
                 not_begun_late: late,
                 not_begun_halted: halted,
             };
+            let spectrum = times.spectrum();
             phases.push(Phase {
                 kind,
                 began_ns: marked.began.saturating_sub(timeline.origin),
                 seconds,
-                root_ops: one.completed,
-                root_ops_unfinished: one.unfinished,
-                root_ops_failed: one.failed,
-                ops_per_second: if seconds > 0.0 { one.completed as f64 / seconds } else { 0.0 },
-                op_latency_ns: one.times.summary(),
-                spectrum: one.times.spectrum(),
+                root_ops: *completed,
+                root_ops_unfinished: *unfinished,
+                root_ops_failed: *failed,
+                ops_per_second: if lived > 0.0 { *completed as f64 / lived } else { 0.0 },
+                op_latency_ns: times.summary(),
+                after_death: one.after_death.finish(dead),
+                spectrum: spectrum.points,
+                spectrum_at_least_from: spectrum.at_least_from,
                 planned: (planned.planned > 0).then_some(planned),
                 processes: one.processes.finish(),
             });
@@ -106,14 +123,28 @@ impl PhaseTally {
     }
 }
 
+impl Operations {
+    /// The part of a phase in which a client was dead for so many nanoseconds.
+    fn finish(&self, dead: u64) -> Option<AfterDeath> {
+        let begun = self.completed.saturating_add(self.unfinished);
+        (dead > 0 || begun > 0).then(|| AfterDeath {
+            seconds: dead as f64 / 1e9,
+            root_ops: self.completed,
+            root_ops_unfinished: self.unfinished,
+            root_ops_failed: self.failed,
+            op_latency_ns: self.times.summary(),
+        })
+    }
+}
+
 impl Measure for PhaseTally {
     fn of(_: &Scope<'_>) -> Self {
         PhaseTally::default()
     }
 
-    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, scope: &Scope<'_>) {
         if begun.root {
-            self.begin(begun);
+            self.begin(begun, scope);
         }
     }
 
@@ -121,23 +152,31 @@ impl Measure for PhaseTally {
         let sides = closing.show.merge.sides();
         let not_begun = sides.iter().flat_map(|side| &side.not_begun);
         findings.phases = self.section(closing.scope.timeline, not_begun);
-        findings.cost = Cost {
-            baseline_ns: self.median(PhaseKind::Baseline),
-            control_ns: self.median(PhaseKind::Control),
-            external_ns: self.median(PhaseKind::External),
-            storm_ns: self.median(PhaseKind::Storm),
-        };
+        findings.cost = cost(&findings.phases);
     }
 
     fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
         let named = |phase: &str| findings.phases.iter().find(|one| one.kind.name() == phase);
         match parts {
-            ["op_latency", phase, which] => {
-                Some(Measured::Time(latency(&named(phase)?.op_latency_ns, which)?))
-            }
-            ["root_ops", phase] => Some(Measured::Count(named(phase)?.root_ops)),
+            ["op_latency", phase, which] => latency(&named(phase)?.op_latency_ns, which),
+            ["root_ops", phase] => Some(Measured::Count(named(phase)?.root_ops_in_all())),
             _ => None,
         }
+    }
+}
+
+/// The median of each phase, as the table of phases has it.
+fn cost(phases: &[Phase]) -> Cost {
+    let of =
+        |kind: PhaseKind| phases.iter().find(|phase| phase.kind == kind).map(|phase| &phase.op_latency_ns);
+    let median = |kind| of(kind).filter(|latency| !latency.is_empty()).map(|latency| latency.p50);
+    let at_least = |kind: &PhaseKind| of(*kind).is_some_and(|latency| latency.is_at_least(Figure::P50));
+    Cost {
+        baseline_ns: median(PhaseKind::Baseline),
+        control_ns: median(PhaseKind::Control),
+        external_ns: median(PhaseKind::External),
+        storm_ns: median(PhaseKind::Storm),
+        at_least: PhaseKind::ALL.into_iter().filter(at_least).collect(),
     }
 }
 

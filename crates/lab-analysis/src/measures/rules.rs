@@ -11,7 +11,7 @@ use lab_trace::DecisionBegin;
 use crate::{
     findings::{AfterDeny, Approvals, DeadlineLength, DeliveryOrder, Findings, KeptAnswers, KernelRules},
     measure::{Closing, Measure, Measured, headroom},
-    measures::latency::Used,
+    measures::latency::{Used, UsedUp},
     pass::{
         facts::{EndedOperation, Ending, ReadDecision, Scope},
         slots::{NEVER, Op},
@@ -111,7 +111,8 @@ impl RulesTally {
         found.min = found.min.min(length);
         found.max = found.max.max(length);
         if let Some(made) = made.filter(|_| length > 0) {
-            found.used.record(read.saturating_sub(made), length);
+            let took = read.saturating_sub(made);
+            found.used.record(UsedUp { took, budget: length, open: false });
         }
     }
 
@@ -200,7 +201,10 @@ fn deadline_length(rules: &KernelRules, event: AuthEvent, which: &str) -> Option
 
 /// What was left of the deadline at delivery, for the kind of event for which least was.
 fn left_at_read(rules: &KernelRules, which: &str) -> Option<f64> {
-    let shares = rules.deadlines.values().filter_map(|length| headroom(&length.left_at_read, which));
+    let shares = rules.deadlines.values().filter_map(|length| match headroom(&length.left_at_read, which)? {
+        Measured::Number(share) => Some(share),
+        _ => None,
+    });
     shares.min_by(f64::total_cmp)
 }
 

@@ -5,7 +5,6 @@ use lab_model::{Bounded, PhaseKind};
 use crate::{
     findings::{Findings, Series},
     measure::{Closing, Measure},
-    measures::latency::headroom,
     participants::timeline::Timeline,
     pass::facts::{Answered, BegunOperation, EndedOperation, Ending, Noticed, ReadDecision, Scope},
 };
@@ -236,9 +235,9 @@ impl Measure for OverTime {
     }
 
     fn decision_read(&mut self, read: &ReadDecision<'_>, _: &Scope<'_>) {
-        if let Some((took, budget)) = read.judged.and_then(|judged| judged.used) {
-            let answered = read.at.saturating_add(took);
-            self.buckets.headroom(answered, read.client, headroom(took, budget));
+        if let Some(used) = read.judged.and_then(|judged| judged.used) {
+            let until = read.at.saturating_add(used.took);
+            self.buckets.headroom(until, read.client, used.headroom());
         }
         self.buckets.read(read.at, read.client, read.entry.column);
         self.backlog.more(read.at, 1);

@@ -1,6 +1,7 @@
 //! When each client was there to be asked: from which moment its processes certainly read events, and from
 //! which on they certainly no longer did.
 
+use lab_model::Role;
 use lab_trace::{
     Entry, FaultKind, FaultStage, PlannedKind, PlannedStep, Record, RecordPart, ThreadPurpose, Trace,
 };
@@ -66,6 +67,11 @@ impl Lives {
         Lives(lives)
     }
 
+    /// One client's processes.
+    pub(crate) fn of(&self, client: usize) -> &[Life] {
+        self.0.get(client).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether a client was there between two moments.
     pub(crate) fn presence(&self, client: usize, began: u64, ended: u64) -> Presence {
         let Some(lives) = self.0.get(client).filter(|lives| !lives.is_empty()) else {
@@ -88,6 +94,23 @@ impl Lives {
         let mine = self.0.get(client).into_iter().flatten().find(|life| life.trace == trace);
         mine.is_some_and(|life| life.created <= ended && began < life.gone)
     }
+}
+
+/// By trace, until when its process was there. The orchestrator would have seen the end of a process that left before the
+/// rest; where there is no trace of it, a process is only known to have been there as long as its own says.
+pub(crate) fn seen_until(timeline: &Timeline, roster: &Roster, traces: &[Trace<'_>]) -> Vec<u64> {
+    let watched = roster.participants.iter().any(|participant| participant.role == Role::Orchestrator);
+    let until = |(trace, bytes)| {
+        let life = life(trace, bytes, timeline);
+        match (life.gone, killed(bytes.header.actor.0, timeline)) {
+            (NEVER, _) if watched => timeline.last,
+            (NEVER, _) => life.until,
+            // Who was killed did not live for as long as it took to see that.
+            (gone, Some(killed)) => killed.min(gone),
+            (gone, None) => gone,
+        }
+    };
+    (0_u16..).zip(traces).map(until).collect()
 }
 
 fn life(trace: u16, bytes: &Trace<'_>, timeline: &Timeline) -> Life {

@@ -7,6 +7,8 @@ use crate::{
     findings::ProcessEnd,
     participants::gaps::Gaps,
     participants::{
+        deaths::Deaths,
+        lives::seen_until,
         marks::{EndAt, FaultAt},
         products::Products,
         roster::Roster,
@@ -40,6 +42,10 @@ pub(crate) struct Timeline {
     pub(crate) origin: u64,
     /// The latest moment any trace speaks of.
     pub(crate) last: u64,
+    /// When clients were dead.
+    pub(crate) deaths: Deaths,
+    /// By trace, until when its process was certainly there, as far as that was seen.
+    pub(crate) until: Vec<u64>,
     /// The moment at which what is still open counts as in flight: the drain's end; without a drain the first
     /// end of a process after the storm; else the end of everything.
     pub(crate) closing: u64,
@@ -82,6 +88,8 @@ impl Timeline {
         timeline.ends.sort_by_key(|end| (end.at, end.actor));
         timeline.phases.sort_by_key(|phase| phase.began);
         timeline.closing = timeline.find_closing();
+        timeline.until = seen_until(&timeline, roster, traces);
+        timeline.deaths = Deaths::new(&timeline, roster, traces);
         timeline
     }
 
@@ -146,6 +154,16 @@ impl Timeline {
         if let (Some(closed), true) = (trace.closed, used) {
             self.last = self.last.max(timebase.nanoseconds(closed.0));
         }
+    }
+
+    /// When clients were dead. Figures about a phase are of the time while all lived, and this alone says which that is.
+    pub(crate) const fn deaths(&self) -> &Deaths {
+        &self.deaths
+    }
+
+    /// Until when a trace's process was there: its end; where nobody saw that, the end of the record.
+    pub(crate) fn until(&self, trace: u16) -> u64 {
+        self.until.get(usize::from(trace)).copied().unwrap_or(self.last)
     }
 
     /// The phase at a time; `None` outside all phases.

@@ -10,7 +10,10 @@ use super::{
     cascade::Cascade,
     slots::{By, Dec, NOBODY, NONE, Op},
 };
-use crate::participants::{processes::Processes, roster::Participant, roster::Roster, timeline::Timeline};
+use crate::{
+    measures::latency::UsedUp,
+    participants::{processes::Processes, roster::Participant, roster::Roster, timeline::Timeline},
+};
 
 /// What is known before the first record is joined, and does not change.
 #[derive(Clone, Copy, Debug)]
@@ -99,12 +102,21 @@ pub(crate) struct Entry {
     pub(crate) class: SubjectClass,
     /// Nanoseconds from read to answer; `None` when never answered.
     pub(crate) took: Option<u64>,
+    /// Never answered: nanoseconds from read to the client's end, or to the record's. It lasted at least that long.
+    pub(crate) open_for: Option<u64>,
     pub(crate) approval: Option<Approval>,
     pub(crate) allowed: bool,
     pub(crate) file: Option<(u64, u32)>,
     pub(crate) path: (u16, u32),
     /// Clients whose decisions lie above it.
     pub(crate) above: u128,
+}
+
+impl Entry {
+    /// How long it lasted as far as that was seen.
+    pub(crate) fn lasted(&self) -> Option<u64> {
+        self.took.or(self.open_for)
+    }
 }
 
 /// What a decision is to the operation that it is about.
@@ -121,13 +133,13 @@ pub(crate) enum AskedAs {
 /// A decision measured against its deadline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judged {
-    /// It was answered after its deadline.
+    /// It was answered after its deadline, or outlived it without an answer.
     pub(crate) late: bool,
     /// It was never answered, and its client was killed for that.
     pub(crate) killed: bool,
-    /// From read to answer and the time that there was, in nanoseconds; `None` when it was never answered or had no
-    /// deadline.
-    pub(crate) used: Option<(u64, u64)>,
+    /// From read to answer, or to its client's end, and the time that there was; `None` when it had no deadline or its
+    /// answer cannot be read.
+    pub(crate) used: Option<UsedUp>,
 }
 
 /// A decision's place in a cascade.

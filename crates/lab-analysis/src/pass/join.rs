@@ -67,6 +67,8 @@ pub(crate) struct Engine<'a> {
     readers: Vec<usize>,
     next_end: usize,
     overdue: BTreeSet<(u16, u64)>,
+    /// The traces of processes that the warden ended for a deadline.
+    killed: BTreeSet<u16>,
     forest: Forest,
     pub(crate) flame: Flame,
     closing_seen: bool,
@@ -102,6 +104,8 @@ impl<'a> Engine<'a> {
         let (children, last_parent) = children(roster, traces);
         let kills = timeline.faults.iter().filter(|fault| fault.kind == FaultKind::DeadlineKill);
         let overdue = kills.filter_map(|kill| Some((roster.trace_of(kill.actor)?, kill.detail)));
+        let actors = (0_u16..).zip(traces).map(|(trace, bytes)| (trace, bytes.header.actor.0));
+        let killed = actors.filter(|&(_, actor)| timeline.killed_at_deadline(actor)).map(|(trace, _)| trace);
         Engine {
             scope,
             policies: Policies::new(lab, roster, timeline),
@@ -119,6 +123,7 @@ impl<'a> Engine<'a> {
             readers: vec![1; clients],
             next_end: 0,
             overdue: overdue.collect(),
+            killed: killed.collect(),
             forest: Forest::default(),
             flame: Flame::new(),
             closing_seen: false,

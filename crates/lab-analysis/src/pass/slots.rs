@@ -158,6 +158,10 @@ pub(crate) struct Dec {
     pub(crate) read: u64,
     pub(crate) started: Option<u64>,
     pub(crate) answered: u64,
+    /// When it was answered, or its client's end, or the record's: at least until then it lasted.
+    pub(crate) until: u64,
+    /// It was never answered. What cannot be read of its answer is another matter.
+    pub(crate) open: bool,
     /// The reader answers it, whatever the workers do.
     pub(crate) at_once: bool,
     /// The client's own process made the operation.
@@ -195,6 +199,8 @@ impl Dec {
             read,
             started: None,
             answered: NEVER,
+            until: NEVER,
+            open: true,
             at_once: false,
             own: false,
             counted: false,

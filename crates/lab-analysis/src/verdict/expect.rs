@@ -5,7 +5,7 @@
 
 use lab_model::{
     Comparison, Expectation, Expected, METRICS, Metric,
-    units::{count, number, share, time},
+    units::{at_least, count, number, share, share_at_most, time},
 };
 
 use crate::{
@@ -120,6 +120,8 @@ fn is_extreme(metric: &str) -> bool {
 
 fn show(path: &str, measured: &Measured) -> String {
     match measured {
+        Measured::TimeAtLeast(nanoseconds) => at_least(&time(*nanoseconds)),
+        Measured::NumberAtMost(bound) => share_at_most(*bound),
         Measured::Count(value) => count(*value),
         Measured::Word(word) => word.clone(),
         Measured::Time(nanoseconds) => time(*nanoseconds),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use lab_model::{Cause, OperationKind};
-use lab_trace::{Decision, Entry, Notice, Operation, Record, Target, Trace};
+use lab_trace::{Decision, Entry, Notice, Operation, ProcessMarkKind, Record, Target, Trace};
 
 /// The pieces of one path that are put together.
 const PIECES_MAX: u64 = 64;
@@ -62,6 +62,8 @@ pub(super) struct Index<'a> {
     /// The places in `ops`, by thread and file and then by start; empty in a run without notices.
     by_file: BTreeMap<NoticeKey, Vec<usize>>,
     by_actor: BTreeMap<u16, usize>,
+    /// When processes ended, by their actors, as the orchestrator saw it.
+    ends: BTreeMap<u16, u64>,
     paths: Vec<BTreeMap<u32, u64>>,
 }
 
@@ -75,6 +77,7 @@ impl<'a> Index<'a> {
             ops: Vec::new(),
             by_file: BTreeMap::new(),
             by_actor: BTreeMap::new(),
+            ends: BTreeMap::new(),
             paths: vec![BTreeMap::new(); traces.len()],
         };
         let mut listens = false;
@@ -152,6 +155,11 @@ impl<'a> Index<'a> {
         let ends = ends.map(|ends| timebase.nanoseconds(ends.0));
         self.origin = self.origin.min(begins);
         self.last = self.last.max(begins).max(ends.unwrap_or(0));
+        if let Record::Process(mark) = content
+            && mark.kind == ProcessMarkKind::Ended
+        {
+            self.ends.entry(mark.actor.0).or_insert(begins);
+        }
         if let Record::Operation(operation) = content {
             self.ops.push(Op {
                 tid: operation.begin.subject.tid,
@@ -165,6 +173,11 @@ impl<'a> Index<'a> {
                 target: known(operation.target.present()),
             });
         }
+    }
+
+    /// Until when a trace's process was there: its end, or the end of the record.
+    pub(super) fn until(&self, trace: usize) -> u64 {
+        self.ends.get(&self.traces[trace].header.actor.0).copied().unwrap_or(self.last)
     }
 
     /// The operation that a decision is about: the one its subject's thread was in, on that file.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, io, ops::Range};
 
 use lab_analysis::findings::Findings;
 use lab_model::{Bounded, EventKind, OperationKind, PhaseKind};
-use lab_trace::{Decision, Entry, Notice, Operation, Record, Trace};
+use lab_trace::{Decision, Entry, Notice, Operation, Record, RecordPart, Trace};
 
 use super::{index::Index, packets::*};
 
@@ -324,8 +324,9 @@ impl Export<'_> {
             };
             let answered =
                 decision.end.present().map(|end| self.index.nanoseconds(trace, end.answered.0).max(read));
-            // Who is told has nothing to answer; who is asked and never answers is busy until the end.
-            let open_until = if decision.begin.event.is_auth() { self.index.last.max(read) } else { read };
+            // Who is told has nothing to answer; who is asked and never answers is busy until its end.
+            let open_until =
+                if decision.begin.event.is_auth() { self.index.until(trace).max(read) } else { read };
             let until = answered.unwrap_or(open_until);
             if lanes.all_taken(read, self.caps.lanes) {
                 self.exported.decisions_without_lane.raise(1);
@@ -334,7 +335,7 @@ impl Export<'_> {
             let name = format!("decisions {}", lanes.0.len().saturating_add(1));
             let track_uuid = self.lane(&mut lanes, read..until, process, &name)?;
             let flow = self.flow(read, &decision);
-            let event = self.decision(trace, record, &decision, read, answered);
+            let event = self.decision(trace, record, &decision, read, until);
             let event = TrackEvent { track_uuid, terminating_flow_ids: flow.into_iter().collect(), ..event };
             self.out.event(self.since(read), event)?;
             self.out.end(self.since(until), track_uuid)?;
@@ -363,7 +364,7 @@ impl Export<'_> {
         record: u64,
         decision: &Decision,
         read: u64,
-        answered: Option<u64>,
+        until: u64,
     ) -> TrackEvent {
         let kind = decision.begin.event;
         let name = match (decision.end.present(), kind) {
@@ -381,9 +382,15 @@ impl Export<'_> {
             notes.push(self.out.text("target", &path));
         }
         let deadline = decision.begin.deadline.map(|deadline| self.index.nanoseconds(trace, deadline.0));
-        if let (Some(answered), Some(deadline)) = (answered, deadline.filter(|deadline| *deadline > read)) {
-            let used = lab_model::units::ratio(answered.saturating_sub(read), deadline.saturating_sub(read));
-            notes.push(self.out.double("headroom", 1.0 - used));
+        if let Some(deadline) = deadline.filter(|deadline| *deadline > read && kind.is_auth()) {
+            let used = lab_model::units::ratio(until.saturating_sub(read), deadline.saturating_sub(read));
+            let name = match decision.end {
+                RecordPart::Present(_) => Some("headroom"),
+                // It was never answered: this much was left at its client's end, or less.
+                RecordPart::Absent => Some("headroom at most"),
+                RecordPart::Damaged => None,
+            };
+            notes.extend(name.map(|name| self.out.double(name, 1.0 - used)));
         }
         TrackEvent { r#type: SLICE_BEGIN, name_iid, debug_annotations: notes, ..TrackEvent::default() }
     }

@@ -1,6 +1,6 @@
 //! Rates, queues and headroom over time, with phases and faults shaded.
 
-use lab_analysis::findings::Findings;
+use lab_analysis::findings::{Findings, HeadroomFigure};
 use lab_model::PhaseKind;
 
 use super::{
@@ -8,7 +8,7 @@ use super::{
     plot::{Plot, steps},
     svg::{Anchor, Svg, fit, round_up, short, spread},
 };
-use lab_model::units::{compact, count, count_of, float, length, number, share, time};
+use lab_model::units::{compact, count, count_of, float, length, number, share, share_at_most, time};
 
 const WIDTH: f64 = 1120.0;
 const HEIGHT: f64 = 210.0;
@@ -226,7 +226,12 @@ pub(super) fn headroom(findings: &Findings, id: &str, only: Option<usize>) -> St
         let values: Vec<Option<f64>> =
             values.iter().map(|value| value.filter(|value| value.is_finite())).collect();
         let least = values.iter().flatten().copied().fold(f64::INFINITY, f64::min);
-        let text = if least.is_finite() { share(least) } else { "nothing answered".to_owned() };
+        let headroom = &findings.clients[place].headroom;
+        let text = match least.is_finite() {
+            true if headroom.is_at_most(HeadroomFigure::Min) => share_at_most(least),
+            true => share(least),
+            false => "nothing asked".to_owned(),
+        };
         (values, -least, text)
     });
     let least = lines.iter().flat_map(|(line, _)| line.values.iter().flatten().copied()).fold(0.0, f64::min);

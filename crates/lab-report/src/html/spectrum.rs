@@ -8,7 +8,7 @@ use super::{
     plot::{Plot, path},
     svg::{Anchor, Svg, fit, spread},
 };
-use lab_model::units::{float, time};
+use lab_model::units::{at_least, float, time};
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 320.0;
@@ -20,6 +20,16 @@ struct Curve<'a> {
     class: String,
     named: &'static str,
     points: &'a [(f64, u64)],
+    /// From this percentage on they are lower bounds.
+    at_least_from: Option<f64>,
+}
+
+impl Curve<'_> {
+    /// The place of the first point that is a lower bound.
+    fn bounded(&self) -> Option<usize> {
+        let from = self.at_least_from?;
+        self.points.iter().position(|(percent, _)| *percent >= from)
+    }
 }
 
 /// Root operations, one curve a phase.
@@ -36,7 +46,13 @@ pub(super) fn phases(findings: &Findings, id: &str) -> String {
                 PhaseKind::Storm => ("l heavy k1", "k1"),
                 PhaseKind::Drain => ("l kx", "kx"),
             };
-            Curve { name: phase.kind.name(), class: class.to_owned(), named, points: &phase.spectrum }
+            Curve {
+                name: phase.kind.name(),
+                class: class.to_owned(),
+                named,
+                points: &phase.spectrum,
+                at_least_from: phase.spectrum_at_least_from,
+            }
         })
         .collect();
     draw(id, "Latency spectrum of root operations by phase", curves)
@@ -56,6 +72,7 @@ pub(super) fn clients(findings: &Findings, id: &str) -> String {
             class: format!("l {}", palette::client(place)),
             named: palette::client(place),
             points: &findings.clients[place].spectrum,
+            at_least_from: findings.clients[place].spectrum_at_least_from,
         })
         .filter(|curve| !curve.points.is_empty())
         .collect();
@@ -72,8 +89,15 @@ pub(super) fn client(findings: &Findings, id: &str, place: usize) -> String {
             class: "l kw dashed".to_owned(),
             named: "kw",
             points: &client.control_spectrum,
+            at_least_from: client.control_spectrum_at_least_from,
         },
-        Curve { name: "storm", class: format!("l heavy {named}"), named, points: &client.spectrum },
+        Curve {
+            name: "storm",
+            class: format!("l heavy {named}"),
+            named,
+            points: &client.spectrum,
+            at_least_from: client.spectrum_at_least_from,
+        },
     ];
     draw(
         id,
@@ -138,13 +162,17 @@ fn draw(id: &str, label: &str, curves: Vec<Curve<'_>>) -> String {
     let mut labels = Vec::new();
     for curve in &curves {
         let worst = curve.points.iter().map(|(_, value)| *value).max().unwrap_or(0);
-        let tip = format!("{}: max {}", curve.name, time(worst));
-        svg.path(&path(curve.points.iter().map(place)), &curve.class, None, &tip);
-        labels.push((
-            plot.up(power(worst)),
-            curve.named,
-            format!("{} {}", fit(curve.name, 64.0), time(worst)),
-        ));
+        let bounded = curve.bounded();
+        let lasted = if bounded.is_some() { at_least(&time(worst)) } else { time(worst) };
+        let tip = format!("{}: max {lasted}", curve.name);
+        let known = bounded.unwrap_or(curve.points.len());
+        svg.path(&path(curve.points[..known].iter().map(place)), &curve.class, None, &tip);
+        if let Some(bounded) = bounded {
+            // Where nothing is known but a bound, the line is broken, and begins where the known one ends.
+            let rest = &curve.points[bounded.saturating_sub(1)..];
+            svg.path(&path(rest.iter().map(place)), &format!("l {} dashed", curve.named), None, &tip);
+        }
+        labels.push((plot.up(power(worst)), curve.named, format!("{} {lasted}", fit(curve.name, 64.0))));
     }
     let places: Vec<f64> = labels.iter().map(|(y, ..)| *y).collect();
     for ((_, class, text), y) in labels.iter().zip(spread(&places, 15.0, plot.y + plot.height)) {

@@ -7,8 +7,8 @@ use super::{
     plot::Plot,
     svg::{Anchor, Svg, fit, round_up, text_width},
 };
-use crate::page::total;
-use lab_model::units::{count, counted, float, length, number, ratio, share, time};
+use crate::page::spent_parts;
+use lab_model::units::{at_least, count, counted, float, length, number, ratio, share, time};
 
 /// In which order the clients are asked, in the median operation.
 pub(super) fn pipeline(findings: &Findings, id: &str) -> String {
@@ -146,19 +146,19 @@ pub(super) fn cost(findings: &Findings, id: &str) -> String {
 pub(super) fn spent(findings: &Findings, id: &str, place: usize) -> String {
     let Some(client) = findings.clients.get(place) else { return String::new() };
     let class = palette::client(place);
-    let parts = [
-        ("queued", "soft kw".to_owned(), total(&client.queue_ns)),
-        ("worked", format!("bar {class}"), total(&client.work_ns)),
-        ("blocked on peers", "bar waitc".to_owned(), total(&client.blocked_ns)),
-    ];
-    let all = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.2));
+    let classes =
+        ["soft kw".to_owned(), format!("bar {class}"), "bar waitc".to_owned(), "soft kx".to_owned()];
+    let parts = spent_parts(client);
+    let all = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.latency.total()));
     let (width, height) = (1120.0, 62.0);
     let mut svg = Svg::new(id, "Where this client's time between read and answer went", width, height);
     let mut at = 0.0;
-    for (name, class, value) in parts {
+    for (part, class) in parts.iter().zip(&classes).filter(|(part, _)| !part.latency.is_empty()) {
+        let value = part.latency.total();
         let long = width * ratio(value, all);
-        let text = format!("{name} {}", share(ratio(value, all)));
-        svg.rect([at, 4.0, (long - 2.0).max(0.0), 30.0], &class, &format!("{text}: {}", time(value)));
+        let text = format!("{} {}", part.name, share(ratio(value, all)));
+        let lasted = if part.latency.censored > 0 { at_least(&time(value)) } else { time(value) };
+        svg.rect([at, 4.0, (long - 2.0).max(0.0), 30.0], class, &format!("{text}: {lasted}"));
         if long > text_width(&text) {
             svg.text(at + 2.0, 52.0, Anchor::Start, "t", &text);
         }

@@ -10,7 +10,7 @@ pub(crate) fn calls(caption: &str, calls: &[Call]) -> Table {
     let columns = vec![
         Column::numbers("record").hint("its place in the client's trace"),
         Column::numbers("read at").hint("from the run's first record"),
-        Column::numbers("took").hint("from read to answer"),
+        Column::numbers("took").hint("from read to answer; without one, to its client's end"),
         Column::numbers("headroom").hint("share of the deadline left when the answer left"),
         Column::words("approval"),
         Column::words("chain from the root operation"),
@@ -22,13 +22,22 @@ pub(crate) fn calls(caption: &str, calls: &[Call]) -> Table {
         .map(|call| {
             let took = match call.took_ns {
                 Some(took) => Cell::time(took),
-                None => Cell { sort: Some(f64::MAX), ..Cell::words("never answered") },
+                None => match call.open_ns {
+                    Some(open) => Cell::time_at_least(open),
+                    None => Cell { sort: Some(f64::MAX), ..Cell::words("never answered") },
+                },
+            };
+            let left = match call.headroom {
+                Some(left) if call.took_ns.is_none() => {
+                    Cell { text: units::share_at_most(left), ..Cell::share(left) }
+                }
+                left => Cell::maybe_share(left),
             };
             vec![
                 Cell::count(call.record),
                 Cell::time(call.read_ns),
                 took,
-                Cell::maybe_share(call.headroom),
+                left,
                 Cell::words(&call.approval.text()),
                 Cell::code(&chain(call)),
                 Cell::count(call.inflicted),
@@ -71,7 +80,7 @@ pub(crate) fn blame(caption: &str, name: &'static str, ranking: &[Blame], all: u
             row.extend([
                 Cell::count(line.decisions),
                 Cell::share(share).bar(share),
-                Cell::time(line.total_ns),
+                if line.at_least { Cell::time_at_least(line.total_ns) } else { Cell::time(line.total_ns) },
             ]);
             row
         })

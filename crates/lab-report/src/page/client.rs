@@ -1,17 +1,19 @@
 //! One client's report: whom it approved and for whom, and what it did to the others.
 
-use lab_analysis::findings::{Client, Findings, Latency, RunWord};
+use lab_analysis::findings::{Client, Findings, HeadroomFigure, RunWord};
 use lab_model::Total;
 
 use super::{
     Block, Cell, Check, Column, Drawing, Fact, Mood, Page, Section, Table, Verdict, approvals,
+    bounds::left,
     calls::{blame, calls},
     eslogger::{self, is_told},
     notify, picture,
-    run::{STILL_RUNNING, end_mood, headroom_mood, origin, requests},
+    run::{STILL_RUNNING, end_mood, headroom_mood, origin},
+    spent,
 };
 use crate::visible::visible;
-use lab_model::units::{count, counted, maybe_share, ratio, share, time};
+use lab_model::units::{agreeing, count, counted, ratio, share, time};
 
 /// Builds the report of the client with this ID; `None` when there is no such client.
 pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {
@@ -33,7 +35,7 @@ pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {
         findings: Vec::new(),
         sections: [
             headroom(client),
-            spent(client),
+            spent::spent(client),
             blame_in(client),
             blame_out(client),
             peers(client),
@@ -52,7 +54,7 @@ fn checks(client: &Client) -> Vec<Check> {
     let check = |mood, text: &str, observed: String| Check { mood, text: text.to_owned(), observed };
     let held = |held: bool| if held { Mood::Good } else { Mood::Bad };
     let deadline = match (missed, least) {
-        (0, None) => check(Mood::Unknown, "no deadline was missed", "nothing was answered".to_owned()),
+        (0, None) => check(Mood::Unknown, "no deadline was missed", "nothing was asked of it".to_owned()),
         _ => check(held(missed == 0), "no deadline was missed", format!("{} missed", count(missed))),
     };
     vec![
@@ -89,7 +91,7 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
     let peers = workload_and_rest(client);
     let lowest = least.map_or_else(
         || "lowest headroom not known".to_owned(),
-        |least| format!("lowest headroom {}", share(least)),
+        |_| format!("lowest headroom {}", left(&client.headroom, HeadroomFigure::Min)),
     );
     let headline = format!("{}, {} missed, {lowest}", counted(client.decisions, "decision"), count(missed));
     let (mood, headline) = match findings.state.word {
@@ -106,11 +108,11 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
             Fact {
                 label: "Headroom",
                 mood: headroom_mood(least),
-                value: maybe_share(least),
+                value: left(&client.headroom, HeadroomFigure::Min),
                 rest: format!(
                     "the lowest; p01 {}, median {}",
-                    maybe_share(client.headroom.p01),
-                    maybe_share(client.headroom.p50)
+                    left(&client.headroom, HeadroomFigure::P01),
+                    left(&client.headroom, HeadroomFigure::P50)
                 ),
                 code: false,
             },
@@ -144,14 +146,22 @@ fn workload_and_rest(client: &Client) -> (String, String) {
 fn headroom(client: &Client) -> Section {
     let mut lead = Vec::new();
     lead.push(match client.headroom.min {
-        Some(least) => format!(
-            "The closest call left {} of the deadline; p01 {}, median {}.",
-            share(least),
-            maybe_share(client.headroom.p01),
-            maybe_share(client.headroom.p50)
+        Some(_) => format!(
+            "The closest call left {} of the deadline{}; p01 {}, median {}.",
+            left(&client.headroom, HeadroomFigure::Min),
+            if client.headroom.is_at_most(HeadroomFigure::Min) { ", for it never answered" } else { "" },
+            left(&client.headroom, HeadroomFigure::P01),
+            left(&client.headroom, HeadroomFigure::P50)
         ),
-        None => "Nothing was answered, so there is no headroom.".to_owned(),
+        None => "It was asked nothing, so there is no headroom.".to_owned(),
     });
+    if client.unanswered > 0 {
+        lead.push(format!(
+            "{} never answered: {} with the time until its client ended, or the record, and no percentile leaves that out.",
+            agreeing(client.unanswered, "decision was", "decisions were"),
+            if client.unanswered == 1 { "it counts" } else { "each counts" }
+        ));
+    }
     if client.deadline_misses > 0 {
         lead.push(format!("{} missed.", counted(client.deadline_misses, "deadline")));
     }
@@ -170,64 +180,6 @@ fn headroom(client: &Client) -> Section {
         )));
     }
     Section { id: "headroom", title: "How close it was", lead, blocks }
-}
-
-/// The sum of a distribution, as its mean times its count.
-pub(crate) fn total(latency: &Latency) -> u64 {
-    latency.mean.saturating_mul(latency.count)
-}
-
-fn spent(client: &Client) -> Section {
-    let columns = vec![
-        Column::words("part"),
-        Column::numbers("times"),
-        Column::numbers("p50"),
-        Column::numbers("p90"),
-        Column::numbers("p99"),
-        Column::numbers("max"),
-        Column::numbers("sum"),
-    ];
-    let mut table = Table::new("From read to answer", columns);
-    let mut line = |name: String, latency: &Latency| {
-        let mut row = vec![Cell::words(&name), Cell::count(latency.count)];
-        row.extend([latency.p50, latency.p90, latency.p99, latency.max, total(latency)].map(|value| {
-            match latency.count {
-                0 => Cell::unknown(),
-                _ => Cell::time(value),
-            }
-        }));
-        table.rows.push(row);
-    };
-    line("read to answer".to_owned(), &client.latency_ns);
-    line("  own process left out".to_owned(), &client.latency_others_ns);
-    for (event, latency) in &client.latency_by_event_ns {
-        line(format!("  {event}"), latency);
-    }
-    line("queued".to_owned(), &client.queue_ns);
-    line("worked".to_owned(), &client.work_ns);
-    line("blocked on peers".to_owned(), &client.blocked_ns);
-    let (queue, work, blocked) = (total(&client.queue_ns), total(&client.work_ns), total(&client.blocked_ns));
-    let all = queue.saturating_add(work).saturating_add(blocked);
-    let lead = if all == 0 {
-        vec!["It answered everything at once.".to_owned()]
-    } else {
-        vec![format!(
-            "Of the {} between read and answer, {} went into its queue, {} into work and {} into waiting for other \
-             clients' answers.",
-            time(all),
-            share(ratio(queue, all)),
-            share(ratio(work, all)),
-            share(ratio(blocked, all))
-        )]
-    };
-    let mut blocks = Vec::new();
-    if all > 0 {
-        blocks.push(picture(Drawing::TimeSpent, "All its decisions together", true));
-    }
-    blocks.push(Block::Table(table));
-    blocks.extend(requests::requests([client]).map(Block::Table));
-    blocks.extend(requests::times([client]).map(Block::Table));
-    Section { id: "spent", title: "Where its time went", lead, blocks }
 }
 
 fn blame_in(client: &Client) -> Section {

@@ -4,15 +4,18 @@
 //! and nothing is escaped: that is for whoever renders.
 
 mod approvals;
+pub(crate) mod bounds;
 mod calls;
 mod client;
 mod eslogger;
 mod notify;
 mod run;
+mod spent;
 mod tables;
 
-pub(crate) use client::{client, total};
+pub(crate) use client::client;
 pub(crate) use run::{run, summary};
+pub(crate) use spent::spent_parts;
 pub(crate) use tables::{Cell, Column, Table};
 
 use crate::visible::visible;

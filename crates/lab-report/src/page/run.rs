@@ -19,7 +19,8 @@ mod trees;
 pub(super) mod verdict;
 mod waiting;
 
-use lab_analysis::findings::Findings;
+use lab_analysis::findings::{AfterDeath, Findings};
+use lab_model::PhaseKind;
 
 pub(super) use verdict::{STILL_RUNNING, end_mood, headroom_mood, origin};
 
@@ -32,6 +33,12 @@ use crate::visible::visible;
 
 /// The most findings that are shown; more are no findings.
 const FINDINGS_MAX: usize = 3;
+
+/// The part of the storm in which a client was dead; `None` when all lived through it.
+fn storm_after_death(findings: &Findings) -> Option<&AfterDeath> {
+    let storm = findings.phases.iter().find(|phase| phase.kind == PhaseKind::Storm)?;
+    storm.after_death.as_ref()
+}
 
 /// Builds what a run ends with on a terminal: the verdict and the sections that most readers need, on about one screen.
 pub(crate) fn summary(findings: &Findings) -> Page {

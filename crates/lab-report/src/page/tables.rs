@@ -1,8 +1,8 @@
 //! Tables: cells that are text for people and, beside it, the value to sort by.
 
-use lab_analysis::findings::Latency;
+use lab_analysis::findings::{Figure, Headroom, HeadroomFigure, Latency};
 
-use super::Mood;
+use super::{Mood, bounds};
 use crate::visible::visible;
 use lab_model::units::{self, UNKNOWN};
 
@@ -167,9 +167,22 @@ impl Cell {
         Cell { text: units::time(value), sort: Some(units::float(value)), ..Cell::default() }
     }
 
-    /// A time of a distribution, which has none when nothing was measured.
-    pub(crate) fn measured(latency: &Latency, value: u64) -> Cell {
-        if latency.count == 0 { Cell::unknown() } else { Cell::time(value) }
+    /// A figure of a distribution of times, which has none when nothing was measured.
+    pub(crate) fn measured(latency: &Latency, figure: Figure) -> Cell {
+        let sort = (!latency.is_empty()).then(|| units::float(latency.value(figure)));
+        Cell { text: bounds::figure(latency, figure), sort, ..Cell::default() }
+    }
+
+    /// A time, or what it was at least.
+    pub(crate) fn time_at_least(value: u64) -> Cell {
+        let cell = Cell::time(value);
+        Cell { text: units::at_least(&cell.text), ..cell }
+    }
+
+    /// A figure of what was left of the deadline.
+    pub(crate) fn left(headroom: &Headroom, figure: HeadroomFigure) -> Cell {
+        let sort = bounds::left_value(headroom, figure);
+        Cell { text: bounds::left(headroom, figure), sort, ..Cell::default() }
     }
 
     /// A share from 0 to 1.

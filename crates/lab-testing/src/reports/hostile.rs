@@ -131,7 +131,13 @@ fn hostile_client(id: &str, ids: &[&str], long: &str) -> Client {
     let mut one = stable().clients.swap_remove(0);
     one.id = id.to_owned();
     one.decisions = u64::MAX / 64;
-    let blame = |kind: &str| Blame { name: long.to_owned(), kind: kind.into(), decisions: 5, total_ns: 25 };
+    let blame = |kind: &str| Blame {
+        name: long.to_owned(),
+        kind: kind.into(),
+        decisions: 5,
+        total_ns: 25,
+        at_least: true,
+    };
     let inflicted = |client: &str| Inflicted { client: client.to_owned(), exclusive: 1, inclusive: 2 };
     one.bundle_id = long.to_owned();
     one.end = long.into();
@@ -144,10 +150,19 @@ fn hostile_client(id: &str, ids: &[&str], long: &str) -> Client {
         p99: u64::MAX,
         p999: u64::MAX,
         max: u64::MAX,
+        censored: u64::MAX,
+        at_least: vec![Figure::Mean, Figure::P50, Figure::P99, Figure::Max],
     };
     one.queue_ns = one.latency_ns.clone();
     one.spectrum = vec![(0.0, 0), (f64::NAN, 5), (50.0, u64::MAX), (100.0, u64::MAX)];
-    one.headroom = Headroom { min: Some(f64::NAN), p01: Some(-3.0), p50: Some(f64::INFINITY) };
+    one.spectrum_at_least_from = Some(f64::NAN);
+    one.control_spectrum_at_least_from = Some(-1.0);
+    one.headroom = Headroom {
+        min: Some(f64::NAN),
+        p01: Some(-3.0),
+        p50: Some(f64::INFINITY),
+        at_most: vec![HeadroomFigure::Min; 3],
+    };
     one.closest_calls = vec![
         Call {
             chain: vec![long.to_owned(); 60],

@@ -131,7 +131,11 @@ fn rehearsed(lab: &Lab, plan: &lab_sim::Plan) -> String {
     ));
     text.push_str(&format!(
         "  the slowest decision leaves {} of the deadline of {}\n",
-        units::maybe_share(rehearsal.headroom_min),
+        match rehearsal.headroom_min {
+            // Who was killed had not answered when its deadline ran out.
+            Some(left) if rehearsal.summary.kills > 0 => units::share_at_most(left),
+            left => units::maybe_share(left),
+        },
         lab.deadline
     ));
     if lab.judge_of_signatures().is_some() {

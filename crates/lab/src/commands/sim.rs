@@ -378,6 +378,7 @@ fn summary_json(lab: &Lab, kernel: Kernel, summary: &Summary, measured: Option<&
         "clients": clients,
         "seen": summary.seen,
         "decision_latency_ns": latency(&summary.decision_latency),
+        "unanswered": summary.decisions.saturating_sub(summary.decision_latency.count()),
         "deadline_misses": summary.missed(),
         "dropped": summary.dropped,
         "pending_max": summary.pending_max,

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use lab_model::{Bounded, Total};
 
-use super::{Account, Ledger, Ranking};
+use super::{Account, Ledger, Ranking, Share, populations};
 use crate::{
     findings::{Avoidable, Blame, BlameKind, Call, Causes, Client, Inflicted, Life, Mitigation, Peer, Word},
     measure::Closing,
@@ -30,7 +30,7 @@ impl Ledger {
     pub(super) fn causes(&self, closing: &Closing<'_>) -> Causes {
         let roster = closing.scope.roster;
         let (external, unexplained) = (roster.external(), roster.unexplained());
-        let count = |&(decisions, _): &(u64, u64)| decisions;
+        let count = |share: &Share| share.decisions;
         let mut rows: Vec<Vec<u64>> =
             self.accounts.iter().map(|account| account.causes.iter().map(count).collect()).collect();
         let mut seen = self.seen.clone();
@@ -71,6 +71,7 @@ impl Ledger {
         let account = &self.accounts[place];
         let (top_paths, top_extensions) = files(account, closing.show);
         let lives = lives(place, closing);
+        let (spectrum, control) = (account.others.spectrum(), account.control.spectrum());
         Client {
             id: member.id.clone(),
             bundle_id: bundle_id(place, closing),
@@ -81,17 +82,21 @@ impl Ledger {
             by_approval: by_approval(&account.by_approval),
             operations: account.operations,
             latency_ns: account.latency.summary(),
+            populations: populations(&account.populations),
             latency_others_ns: account.others.summary(),
             latency_by_event_ns: account
                 .by_event
                 .iter()
                 .map(|(event, times)| (event.name().into(), times.summary()))
                 .collect(),
-            spectrum: account.others.spectrum(),
-            control_spectrum: account.control.spectrum(),
+            spectrum: spectrum.points,
+            spectrum_at_least_from: spectrum.at_least_from,
+            control_spectrum: control.points,
+            control_spectrum_at_least_from: control.at_least_from,
             queue_ns: account.queue.summary(),
             work_ns: account.work.summary(),
             blocked_ns: account.blocked.summary(),
+            untold_ns: account.untold.summary(),
             headroom: account.used.headroom(),
             deadline_misses: account.misses,
             closest_calls: calls(&account.closest, closing.show),
@@ -141,12 +146,13 @@ fn calls(ranking: &Ranking, show: &Show<'_>) -> Vec<Call> {
 
 fn blame_in(place: usize, account: &Account, roster: &Roster) -> Vec<Blame> {
     let lines = roster.columns.iter().enumerate().zip(&account.causes);
-    let lines = lines.filter(|(_, (decisions, _))| *decisions > 0);
-    let lines = lines.map(|((column, heading), &(decisions, total_ns))| Blame {
+    let lines = lines.filter(|(_, share)| share.decisions > 0);
+    let lines = lines.map(|((column, heading), share)| Blame {
         name: heading.name.clone(),
         kind: if column == place.saturating_add(1) { BlameKind::Own } else { heading.kind.into() }.into(),
-        decisions,
-        total_ns,
+        decisions: share.decisions,
+        total_ns: share.total_ns,
+        at_least: share.open,
     });
     ranked(lines.collect(), LINES_MAX)
 }
@@ -155,30 +161,30 @@ fn files(account: &Account, show: &Show<'_>) -> (Vec<Blame>, Vec<Blame>) {
     // The table's order is unknown: everything is sorted before it is shown.
     let mut files: Vec<_> = account.files.iter().map(|(&file, &tally)| (file, tally)).collect();
     files.sort_unstable_by_key(|&(file, tally)| {
-        (std::cmp::Reverse(tally.decisions), std::cmp::Reverse(tally.total_ns), file)
+        (std::cmp::Reverse(tally.share.decisions), std::cmp::Reverse(tally.share.total_ns), file)
     });
     let mut paths = Vec::new();
-    let mut extensions: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut extensions: BTreeMap<String, Share> = BTreeMap::new();
     for (file, tally) in files {
         let path = show.file(tally.path.0, tally.path.1, file);
         let extension = path.as_deref().map_or("(unknown)", extension);
-        let sums = extensions.entry(extension.to_owned()).or_default();
-        sums.0.raise(tally.decisions);
-        sums.1 = sums.1.saturating_add(tally.total_ns);
+        extensions.entry(extension.to_owned()).or_default().add(tally.share);
         if paths.len() < LINES_MAX {
             paths.push(Blame {
                 name: path.unwrap_or_else(|| format!("(inode {})", file.0)),
                 kind: BlameKind::File.into(),
-                decisions: tally.decisions,
-                total_ns: tally.total_ns,
+                decisions: tally.share.decisions,
+                total_ns: tally.share.total_ns,
+                at_least: tally.share.open,
             });
         }
     }
-    let extensions = extensions.into_iter().map(|(name, (decisions, total_ns))| Blame {
+    let extensions = extensions.into_iter().map(|(name, share)| Blame {
         name,
         kind: BlameKind::Extension.into(),
-        decisions,
-        total_ns,
+        decisions: share.decisions,
+        total_ns: share.total_ns,
+        at_least: share.open,
     });
     (paths, ranked(extensions.collect(), EXTENSIONS_MAX))
 }

@@ -1,8 +1,10 @@
 //! Decisions: read, joined to their operation, answered.
 
 use lab_model::Bounded;
+use lab_trace::RecordPart;
 
 use super::*;
+use crate::measures::latency::UsedUp;
 use crate::pass::facts::{Answered, AskedAs, Entry, Hung, Judged, ReadDecision, counts};
 
 impl Engine<'_> {
@@ -101,13 +103,16 @@ impl Engine<'_> {
         let end = decision.end.present();
         let place = usize::try_from(item.record).unwrap_or(usize::MAX);
         let children_left = self.children[usize::from(item.trace)].get(place).copied().unwrap_or(0);
+        let answered = end.map(|end| end.answered.0.max(item.at));
         let mut dec = Dec {
             client,
             trace: item.trace,
             record: item.record,
             read: item.at,
             started: end.and_then(|end| end.started).map(|started| started.0.max(item.at)),
-            answered: end.map_or(NEVER, |end| end.answered.0.max(item.at)),
+            answered: answered.unwrap_or(NEVER),
+            until: answered.unwrap_or_else(|| self.scope.timeline.until(item.trace).max(item.at)),
+            open: matches!(decision.end, RecordPart::Absent),
             at_once: self.at_once(client, decision, item.at),
             own: decision.begin.class == SubjectClass::Own,
             counted: false,
@@ -180,6 +185,7 @@ impl Engine<'_> {
             event: decision.begin.event,
             class: decision.begin.class,
             took: end.map(|end| end.answered.0.saturating_sub(item.at)),
+            open_for: dec.open.then(|| dec.until.saturating_sub(item.at)),
             approval: end.map(|end| end.approval),
             allowed: end.is_some_and(|end| end.verdict == Verdict::Allow),
             file: target.filter(|target| target.inode != 0).map(|target| (target.inode, target.device)),
@@ -204,13 +210,20 @@ impl Engine<'_> {
     /// Measures a decision against its deadline.
     fn judge(&self, item: &Item, decision: &Decision, dec: &Dec) -> Judged {
         let answered = dec.answered != NEVER;
+        let killed = !answered && self.overdue.contains(&(item.trace, item.record));
         let deadline = decision.begin.deadline.map(|deadline| deadline.0);
-        let budget = deadline.map(|deadline| deadline.saturating_sub(item.at));
-        Judged {
-            late: answered && deadline.is_some_and(|deadline| dec.answered > deadline),
-            killed: !answered && self.overdue.contains(&(item.trace, item.record)),
-            used: budget.filter(|_| answered).map(|budget| (dec.answered.saturating_sub(item.at), budget)),
-        }
+        let used = deadline.filter(|_| answered || dec.open).map(|deadline| {
+            let budget = deadline.saturating_sub(item.at);
+            let lasted = dec.until.saturating_sub(item.at);
+            // Who is killed for it has had all of its time, and no more: how late the warden was is not the client's.
+            let took = match dec.open && self.killed.contains(&item.trace) {
+                true if killed => budget,
+                true => lasted.min(budget),
+                false => lasted,
+            };
+            UsedUp { took, budget, open: dec.open }
+        });
+        Judged { late: used.is_some_and(|used| used.took > used.budget), killed, used }
     }
 
     /// Hangs a decision below its operation, and returns its node if it was kept.

@@ -119,7 +119,7 @@ impl Engine<'_> {
             parent.child = slot;
             // A thread of its own makes it, so the decision waits for all of it: the others' answers, its own
             // reader's, and the kernel's way from one to the next.
-            let blocked = ended.min(parent.answered).saturating_sub(started);
+            let blocked = ended.min(parent.until).saturating_sub(started);
             parent.blocked = parent.blocked.saturating_add(blocked);
         }
         if let Some(by) = by {

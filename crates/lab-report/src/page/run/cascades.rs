@@ -2,6 +2,7 @@
 
 use lab_analysis::findings::{CascadeNodeKind, CascadeTree, Findings, Word};
 
+use super::storm_after_death;
 use crate::{
     page::{Block, Drawing, Section, Tree, picture, shown_path},
     visible::visible,
@@ -11,11 +12,13 @@ use lab_model::units::{count, counted, time};
 pub(super) fn cascades(findings: &Findings) -> Section {
     let cascades = &findings.cascades;
     let mut lead = Vec::new();
+    let died = storm_after_death(findings).is_some();
+    let lived = if died { " that began while all clients lived" } else { "" };
     if cascades.count == 0 {
-        lead.push("No cascade was completed.".to_owned());
+        lead.push(format!("No cascade{lived} was completed."));
     } else {
         lead.push(format!(
-            "{} completed: {} at the median (largest {}), {} deep (deepest {}), {} long (longest {}).",
+            "{}{lived} completed: {} at the median (largest {}), {} deep (deepest {}), {} long (longest {}).",
             counted(cascades.count, "cascade"),
             counted(cascades.size.p50, "decision"),
             count(cascades.size.max),
@@ -23,6 +26,13 @@ pub(super) fn cascades(findings: &Findings) -> Section {
             count(cascades.depth.max),
             time(cascades.duration_ns.p50),
             time(cascades.duration_ns.max)
+        ));
+    }
+    if cascades.after_death > 0 {
+        lead.push(format!(
+            "{} completed that began while a client was dead; no figure here has {}.",
+            counted(cascades.after_death, "further cascade"),
+            if cascades.after_death == 1 { "it" } else { "them" }
         ));
     }
     if cascades.unfinished > 0 {

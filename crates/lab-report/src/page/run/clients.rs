@@ -1,6 +1,7 @@
 //! What each client did.
 
-use lab_analysis::findings::{Client, Findings};
+use lab_analysis::findings::{Client, Figure, Findings, HeadroomFigure, Population, PopulationOf};
+use lab_model::PhaseKind;
 
 use super::{
     requests,
@@ -14,11 +15,17 @@ use lab_model::units::{count_of, counted, is_whole, numbered, times};
 
 /// What the workload's operations led to. Where that is no whole number it was not the same for each.
 fn decisions_each(findings: &Findings, amplification: f64) -> String {
-    let operations = counted(findings.storm.root_ops, "operation");
+    // The average is over those that completed while all clients lived, so it names no others where one died.
+    let storm =
+        findings.phases.iter().find(|phase| phase.kind == PhaseKind::Storm && phase.after_death.is_some());
+    let count = storm.map_or(findings.storm.root_ops, |storm| storm.root_ops);
+    let operations = counted(count, "operation");
+    let lived = if storm.is_some() { " while all clients lived" } else { "" };
     let clients = counted(count_of(findings.clients.len()), "client");
     if is_whole(amplification) {
+        let whose = if count == 1 { "The workload's" } else { "Each of the workload's" };
         return format!(
-            "Each of the workload's {operations} led to {} of {clients}.",
+            "{whose} {operations}{lived} led to {} of {clients}.",
             numbered(amplification, "decision")
         );
     }
@@ -27,7 +34,7 @@ fn decisions_each(findings: &Findings, amplification: f64) -> String {
     } else {
         numbered(amplification, "decision")
     };
-    format!("The workload's {operations} led to {average} of {clients} on average.")
+    format!("The workload's {operations}{lived} led to {average} of {clients} on average.")
 }
 
 /// The clients whose restarts are told one by one.
@@ -38,12 +45,16 @@ pub(super) fn clients(findings: &Findings) -> Section {
         Column::words("client"),
         Column::numbers("decisions").hint("in storm and drain"),
         Column::numbers("own").hint("of those, about its own process"),
-        Column::numbers("p50").hint("median time from read to answer"),
-        Column::numbers("p99"),
-        Column::numbers("max"),
+        Column::numbers("workload p50").hint(
+            "median time from read to answer, or to the end of a client that gave none, of the workload's events",
+        ),
+        Column::numbers("workload p99"),
+        Column::numbers("max").hint("of all events, whoever made them"),
         Column::numbers("queue p99").hint("from read to the start of work").wide(),
         Column::numbers("ops").hint("operations it made itself"),
-        Column::numbers("headroom").hint("the lowest share of the deadline left when an answer left"),
+        Column::numbers("headroom").hint(
+            "the lowest share of the deadline left at an answer, or at the end of a client that gave none",
+        ),
         Column::numbers("misses").hint("deadlines missed"),
         Column::numbers("unanswered").wide(),
         Column::numbers("lost").hint("records lost or damaged").wide(),
@@ -51,7 +62,7 @@ pub(super) fn clients(findings: &Findings) -> Section {
     ];
     let mut table = Table::new("What each client did, in storm and drain", columns);
     table.rows = findings.clients.iter().map(client_row).collect();
-    if findings.clients.len() > 1 && findings.latency_ns.count > 0 {
+    if findings.clients.len() > 1 && !findings.latency_ns.is_empty() {
         table.footer = Some(all_clients(findings));
     }
     let mut lead = Vec::new();
@@ -91,17 +102,23 @@ fn client_row(client: &Client) -> Vec<Cell> {
         Cell::client(&client.id),
         Cell::count(client.decisions),
         Cell::count(client.own_process),
-        Cell::measured(&client.latency_ns, client.latency_ns.p50),
-        Cell::measured(&client.latency_ns, client.latency_ns.p99),
-        Cell::measured(&client.latency_ns, client.latency_ns.max),
-        Cell::measured(&client.queue_ns, client.queue_ns.p99),
+        of_workload(&client.populations, Figure::P50),
+        of_workload(&client.populations, Figure::P99),
+        Cell::measured(&client.latency_ns, Figure::Max),
+        Cell::measured(&client.queue_ns, Figure::P99),
         Cell::count(client.operations),
-        Cell::maybe_share(client.headroom.min).mood(headroom_mood(client.headroom.min)),
+        Cell::left(&client.headroom, HeadroomFigure::Min).mood(headroom_mood(client.headroom.min)),
         bad_above_zero(client.deadline_misses),
         bad_above_zero(client.unanswered),
         bad_above_zero(client.lost),
         Cell::words(&client.end.text()).mood(end_mood(&client.end)),
     ]
+}
+
+/// A figure of the decisions about what the workload did.
+fn of_workload(populations: &[Population], figure: Figure) -> Cell {
+    let workload = populations.iter().find(|population| population.of == PopulationOf::Workload);
+    workload.map_or_else(Cell::unknown, |population| Cell::measured(&population.latency_ns, figure))
 }
 
 /// The row below the clients: all of them together.
@@ -114,12 +131,12 @@ fn all_clients(findings: &Findings) -> Vec<Cell> {
         Cell::words("all"),
         sum(|client| client.decisions),
         sum(|client| client.own_process),
-        Cell::measured(latency, latency.p50),
-        Cell::measured(latency, latency.p99),
-        Cell::measured(latency, latency.max),
+        of_workload(&findings.populations, Figure::P50),
+        of_workload(&findings.populations, Figure::P99),
+        Cell::measured(latency, Figure::Max),
         Cell::words(""),
         sum(|client| client.operations),
-        Cell::maybe_share(findings.headroom.min),
+        Cell::left(&findings.headroom, HeadroomFigure::Min),
         sum(|client| client.deadline_misses),
         sum(|client| client.unanswered),
         sum(|client| client.lost),

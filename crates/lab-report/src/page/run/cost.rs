@@ -2,30 +2,42 @@
 
 use lab_analysis::findings::Findings;
 
-use super::{knee, phases, trees};
+use super::{knee, phases, storm_after_death, trees};
 use crate::page::{Block, Drawing, Section, picture};
-use lab_model::units::{number, ratio, time};
+use lab_model::{
+    PhaseKind,
+    units::{agreeing, at_least, number, ratio, time},
+};
 
 pub(super) fn cost(findings: &Findings) -> Section {
     let cost = &findings.cost;
     let mut lead = Vec::new();
     if let (Some(baseline), Some(storm)) = (cost.baseline_ns, cost.storm_ns) {
-        let mut sentence = format!("A median operation took {} without clients", time(baseline));
+        let shown = |kind: PhaseKind, value: u64| {
+            if cost.at_least.contains(&kind) { at_least(&time(value)) } else { time(value) }
+        };
+        let mut sentence =
+            format!("A median operation took {} without clients", shown(PhaseKind::Baseline, baseline));
         if let Some(control) = cost.control_ns {
             sentence.push_str(&format!(
                 ", {} ({}) with clients that answer at once",
-                time(control),
+                shown(PhaseKind::Control, control),
                 times_of(control, baseline)
             ));
         }
         if let Some(external) = cost.external_ns {
             sentence.push_str(&format!(
                 ", {} ({}) with these beside the products under test",
-                time(external),
+                shown(PhaseKind::External, external),
                 times_of(external, baseline)
             ));
         }
-        sentence.push_str(&format!(" and {} ({}) in the storm.", time(storm), times_of(storm, baseline)));
+        let lived = if storm_after_death(findings).is_some() { " while all clients lived" } else { "" };
+        sentence.push_str(&format!(
+            " and {} ({}) in the storm{lived}.",
+            shown(PhaseKind::Storm, storm),
+            times_of(storm, baseline)
+        ));
         lead.push(sentence);
     } else {
         lead.push("Without both a baseline and a storm the price is not known.".to_owned());
@@ -40,6 +52,14 @@ pub(super) fn cost(findings: &Findings) -> Section {
     if !findings.phases.is_empty() {
         blocks.push(Block::Table(phases::operations(findings)));
     }
+    lead.extend(storm_after_death(findings).map(|after| {
+        let begun = after.root_ops.saturating_add(after.root_ops_unfinished);
+        let then = match begun {
+            0 => "no operation began then".to_owned(),
+            _ => format!("{} then, counted apart", agreeing(begun, "operation began", "operations began")),
+        };
+        format!("A client was dead for {} of the storm; {then}.", time(nanoseconds(after.seconds)))
+    }));
     lead.extend(phases::not_begun(findings));
     lead.extend(trees::sentence(findings));
     blocks.extend(phases::processes(&findings.phases).map(Block::Table));
@@ -49,6 +69,15 @@ pub(super) fn cost(findings: &Findings) -> Section {
         blocks.push(Block::Table(knee::steps(knee)));
     }
     Section { id: "cost", title: "What it costs the user", lead, blocks }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates; a length is not negative"
+)]
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
 }
 
 fn times_of(value: u64, base: u64) -> String {

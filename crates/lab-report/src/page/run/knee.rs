@@ -1,6 +1,6 @@
 //! The steps of a load whose rate was raised, and the last rate that held.
 
-use lab_analysis::findings::Knee;
+use lab_analysis::findings::{Figure, HeadroomFigure, Knee};
 
 use crate::page::{Cell, Column, Table};
 use lab_model::units::count;
@@ -40,7 +40,7 @@ pub(super) fn steps(knee: &Knee) -> Table {
         .steps
         .iter()
         .map(|step| {
-            let measured = |value| Cell::measured(&step.op_latency_ns, value);
+            let measured = |figure| Cell::measured(&step.op_latency_ns, figure);
             let held = match step.held {
                 Some(true) => "yes".to_owned(),
                 Some(false) => format!("no: {}", step.broken.join(", ")),
@@ -50,10 +50,10 @@ pub(super) fn steps(knee: &Knee) -> Table {
                 Cell::count(step.rate.into()),
                 Cell::number(step.ops_per_second.round()),
                 Cell::count(step.begun),
-                measured(step.op_latency_ns.p50),
-                measured(step.op_latency_ns.p99),
-                measured(step.op_latency_ns.max),
-                Cell::maybe_share(step.headroom.min),
+                measured(Figure::P50),
+                measured(Figure::P99),
+                measured(Figure::Max),
+                Cell::left(&step.headroom, HeadroomFigure::Min),
                 Cell::count(step.deadline_misses),
                 Cell::words(&held),
             ]

@@ -1,6 +1,6 @@
 //! The products beside the lab's clients, as far as they can be seen from outside.
 
-use lab_analysis::findings::{Findings, Gap, Outside, Product};
+use lab_analysis::findings::{Figure, Findings, Gap, Outside, Product};
 
 use crate::{
     page::{Block, Cell, Column, Section, Table, listed},
@@ -173,14 +173,14 @@ fn unaccounted(outside: &Outside) -> Table {
         .unaccounted
         .iter()
         .map(|one| {
-            let measured = |value| Cell::measured(&one.time_ns, value);
+            let measured = |figure| Cell::measured(&one.time_ns, figure);
             vec![
                 Cell::words(one.phase.name()),
                 Cell::count(one.time_ns.count),
-                measured(one.time_ns.p50),
-                measured(one.time_ns.p90),
-                measured(one.time_ns.p99),
-                measured(one.time_ns.max),
+                measured(Figure::P50),
+                measured(Figure::P90),
+                measured(Figure::P99),
+                measured(Figure::Max),
                 Cell::words(&maybe_share(one.share)),
             ]
         })

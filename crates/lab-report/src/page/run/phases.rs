@@ -1,9 +1,9 @@
 //! Root operations by phase: how long they took, the processes of commands, and what never began.
 
-use lab_analysis::findings::{Findings, Phase};
+use lab_analysis::findings::{AfterDeath, Figure, Findings, Latency, Phase};
 
 use crate::page::{Cell, Column, Table};
-use lab_model::units::{agreeing, count};
+use lab_model::units::{agreeing, count, float};
 
 /// What the workload had planned and never began, a sentence for each phase in which that happened.
 pub(super) fn not_begun(findings: &Findings) -> impl Iterator<Item = String> {
@@ -49,23 +49,40 @@ pub(super) fn operations(findings: &Findings) -> Table {
     table.rows = findings
         .phases
         .iter()
-        .map(|phase| {
-            let measured = |value| Cell::measured(&phase.op_latency_ns, value);
+        .flat_map(|phase| {
+            let name = phase.kind.name();
+            let counts = [phase.root_ops, phase.root_ops_unfinished, phase.root_ops_failed];
+            let begun_dead =
+                |after: &&AfterDeath| after.root_ops.saturating_add(after.root_ops_unfinished) > 0;
+            let Some(after) = phase.after_death.as_ref().filter(begun_dead) else {
+                return vec![row(name, phase.seconds, counts, &phase.op_latency_ns)];
+            };
+            let lived = phase.seconds_all_lived();
+            let dead = [after.root_ops, after.root_ops_unfinished, after.root_ops_failed];
             vec![
-                Cell::words(phase.kind.name()),
-                Cell::number(phase.seconds),
-                Cell::count(phase.root_ops),
-                Cell::count(phase.root_ops_unfinished),
-                Cell::count(phase.root_ops_failed),
-                Cell::number(phase.ops_per_second.round()),
-                measured(phase.op_latency_ns.p50),
-                measured(phase.op_latency_ns.p99),
-                measured(phase.op_latency_ns.p999),
-                measured(phase.op_latency_ns.max),
+                row(&format!("{name}, all lived"), lived, counts, &phase.op_latency_ns),
+                row(&format!("{name}, one dead"), after.seconds, dead, &after.op_latency_ns),
             ]
         })
         .collect();
     table
+}
+
+/// One stretch of a phase: its operations that completed, never did, and failed.
+fn row(name: &str, seconds: f64, [completed, unfinished, failed]: [u64; 3], latency: &Latency) -> Vec<Cell> {
+    let rate = if seconds > 0.0 { float(completed) / seconds } else { 0.0 };
+    let mut row = vec![
+        Cell::words(name),
+        Cell::number(seconds),
+        Cell::count(completed),
+        Cell::count(unfinished),
+        Cell::count(failed),
+        Cell::number(rate.round()),
+    ];
+    row.extend(
+        [Figure::P50, Figure::P99, Figure::P999, Figure::Max].map(|figure| Cell::measured(latency, figure)),
+    );
+    row
 }
 
 /// Processes and threads of commands, a row for each phase that has some; `None` when none has.
@@ -84,16 +101,16 @@ pub(super) fn processes(phases: &[Phase]) -> Option<Table> {
     let with = phases.iter().filter_map(|phase| Some((phase.kind.name(), phase.processes.as_ref()?)));
     table.rows = with
         .map(|(name, processes)| {
-            let measured = |value| Cell::measured(&processes.lifetime_ns, value);
+            let measured = |figure| Cell::measured(&processes.lifetime_ns, figure);
             vec![
                 Cell::words(name),
                 Cell::count(processes.ended),
                 Cell::count(processes.unfinished),
                 Cell::count(processes.not_started),
                 Cell::count(processes.failed),
-                measured(processes.lifetime_ns.p50),
-                measured(processes.lifetime_ns.p99),
-                measured(processes.lifetime_ns.max),
+                measured(Figure::P50),
+                measured(Figure::P99),
+                measured(Figure::Max),
             ]
         })
         .collect();

@@ -22,7 +22,7 @@ pub(super) fn pipeline(findings: &Findings) -> Section {
             None => "Whether the clients were asked one after another is not known.".to_owned(),
         });
         lead.push(format!(
-            "A median operation took {}; the clients' decision times sum to {}, the longest is {}.",
+            "Of the operations that clients were asked about, a median one took {}; the clients' decision times sum to {}, the longest is {}.",
             time(pipeline.op_ns),
             time(pipeline.sum_ns),
             time(pipeline.max_ns)

@@ -1,6 +1,6 @@
 //! What clients asked of their helpers and of daemons, and where the time went.
 
-use lab_analysis::findings::{Client, Leg};
+use lab_analysis::findings::{Client, Figure, Leg};
 
 use super::verdict::bad_above_zero;
 use crate::page::{Cell, Column, Table};
@@ -31,8 +31,8 @@ pub(in crate::page) fn requests<'a>(clients: impl IntoIterator<Item = &'a Client
                 bad_above_zero(row.failed),
                 bad_above_zero(row.refused),
                 bad_above_zero(row.unheard),
-                Cell::measured(latency, latency.p50),
-                Cell::measured(latency, latency.p99),
+                Cell::measured(latency, Figure::P50),
+                Cell::measured(latency, Figure::P99),
             ]
         }));
     }

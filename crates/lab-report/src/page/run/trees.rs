@@ -1,6 +1,6 @@
 //! Trees of programs: a sentence, their levels, and the slowest tree.
 
-use lab_analysis::findings::{Findings, Trees};
+use lab_analysis::findings::{Figure, Findings, Trees};
 
 use crate::page::{Cell, Column, Table};
 use lab_model::units::{counted, time};
@@ -45,15 +45,15 @@ fn levels(trees: &Trees) -> Table {
         .levels
         .iter()
         .map(|level| {
-            let measured = |value| Cell::measured(&level.lasted_ns, value);
+            let measured = |figure| Cell::measured(&level.lasted_ns, figure);
             vec![
                 Cell::count(level.level.into()),
                 Cell::count(level.execs),
                 Cell::count(level.unfinished),
                 Cell::count(level.failed),
-                measured(level.lasted_ns.p50),
-                measured(level.lasted_ns.p99),
-                measured(level.lasted_ns.max),
+                measured(Figure::P50),
+                measured(Figure::P99),
+                measured(Figure::Max),
             ]
         })
         .collect();

@@ -1,16 +1,16 @@
 //! The block that comes first: what held, how it ended, how close it was, what was lost.
 
 use lab_analysis::findings::{
-    Expectation, Finding, Findings, Judgement, Outcome, ProcessEnd, RunState, RunWord, Unwatched, Weight,
-    Word,
+    Expectation, Finding, Findings, HeadroomFigure, Judgement, Outcome, ProcessEnd, RunState, RunWord,
+    Unwatched, Weight, Word,
 };
 use lab_model::Total;
 
 use crate::{
-    page::{Cell, Check, Fact, Mood, Remark, Verdict, listed},
+    page::{Cell, Check, Fact, Mood, Remark, Verdict, bounds::left, listed},
     visible::visible,
 };
-use lab_model::units::{count, count_of, counted, share, time};
+use lab_model::units::{count, count_of, counted, time};
 
 /// Below this headroom a client is marked.
 const HEADROOM_WARN: f64 = 0.5;
@@ -170,12 +170,15 @@ fn deadline_fact(findings: &Findings) -> Fact {
         .clients
         .iter()
         .filter_map(|client| {
-            client.headroom.min.filter(|least| least.is_finite()).map(|least| (least, &client.id))
+            client.headroom.min.filter(|least| least.is_finite()).map(|least| (least, client))
         })
         .min_by(|one, other| one.0.total_cmp(&other.0));
     let rest = lowest.map_or_else(
-        || "no decision was answered".to_owned(),
-        |(least, id)| format!("lowest headroom {}, by {}", share(least), visible(id)),
+        || "nothing was asked".to_owned(),
+        |(_, client)| {
+            let left = left(&client.headroom, HeadroomFigure::Min);
+            format!("lowest headroom {left}, by {}", visible(&client.id))
+        },
     );
     let (mood, value) = match (misses, lowest) {
         (0, None) => (Mood::Unknown, "not known".to_owned()),
