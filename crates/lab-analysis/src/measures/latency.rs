@@ -115,7 +115,9 @@ impl Times {
             return Vec::new();
         }
         let mut points: Vec<(f64, u64)> = Vec::with_capacity(SPECTRUM_PERCENT.len());
-        for percent in SPECTRUM_PERCENT {
+        // Beyond that, one of so many values is the largest already.
+        let told = 100.0 - 100.0 / self.count as f64;
+        for percent in SPECTRUM_PERCENT.into_iter().filter(|&percent| percent <= told || percent >= 100.0) {
             let value = if percent == 0.0 { self.min } else { self.quantile(percent / 100.0) };
             points.push((percent, value.max(points.last().map_or(0, |&(_, before)| before))));
         }

@@ -7,7 +7,7 @@ use super::{
     verdict::{bad_above_zero, end_mood, headroom_mood},
 };
 use crate::{
-    page::{Block, Cell, Column, Drawing, Section, Table, picture},
+    page::{Block, Cell, Column, Drawing, Mood, Section, Table, picture},
     visible::visible,
 };
 use lab_model::units::{count_of, counted, is_whole, numbered, times};
@@ -36,18 +36,18 @@ const RESTARTED_MAX: usize = 5;
 pub(super) fn clients(findings: &Findings) -> Section {
     let columns = vec![
         Column::words("client"),
-        Column::numbers("decisions").hint("in storm and drain"),
-        Column::numbers("own").hint("of those, about its own process"),
+        Column::numbers("decisions").hint("in storm and drain").rank(8),
+        Column::numbers("own").hint("of those, about its own process").rank(4),
         Column::numbers("p50").hint("median time from read to answer"),
-        Column::numbers("p99"),
-        Column::numbers("max"),
+        Column::numbers("p99").rank(6),
+        Column::numbers("max").rank(8),
         Column::numbers("queue p99").hint("from read to the start of work").wide(),
-        Column::numbers("ops").hint("operations it made itself"),
-        Column::numbers("headroom").hint("the lowest share of the deadline left when an answer left"),
-        Column::numbers("misses").hint("deadlines missed"),
-        Column::numbers("unanswered").wide(),
+        Column::numbers("ops").hint("operations it made itself").rank(3),
+        Column::numbers("headroom").hint("the lowest share of the deadline left when an answer left").rank(9),
+        Column::numbers("misses").hint("deadlines missed").rank(9),
+        Column::numbers("unanswered").rank(2),
         Column::numbers("lost").hint("records lost or damaged").wide(),
-        Column::words("end"),
+        Column::words("end").rank(7),
     ];
     let mut table = Table::new("What each client did, in storm and drain", columns);
     table.rows = findings.clients.iter().map(client_row).collect();
@@ -84,6 +84,21 @@ pub(super) fn clients(findings: &Findings) -> Section {
         blocks
     };
     Section { id: "clients", title: "Clients", lead, blocks }
+}
+
+/// The table of the clients alone, of which at most so many are shown: of more, those first that something is wrong with.
+pub(super) fn screen(findings: &Findings, most: usize) -> Section {
+    let mut section = clients(findings);
+    section.lead.clear();
+    section.blocks.retain(|block| matches!(block, Block::Table(_)));
+    section.blocks.truncate(1);
+    if let Some(Block::Table(table)) = section.blocks.first_mut()
+        && table.rows.len() > most
+    {
+        table.rows.sort_by_key(|row| !row.iter().any(|cell| cell.mood == Mood::Bad));
+        table.terminal_rows = most;
+    }
+    section
 }
 
 fn client_row(client: &Client) -> Vec<Cell> {
