@@ -232,6 +232,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_spectrum_goes_no_further_than_its_count_tells() {
+        let spectrum = |count: u64| {
+            let mut times = Times::default();
+            (1..=count).for_each(|value| times.record(value * 1000));
+            times.spectrum()
+        };
+        let last = |count| spectrum(count).iter().rev().nth(1).map(|point| point.0);
+        assert_eq!([6, 100, 1000].map(last), [80.0, 99.0, 99.9].map(Some));
+        assert_eq!(spectrum(1).iter().map(|point| point.0).collect::<Vec<_>>(), [0.0, 100.0]);
+        assert_eq!(spectrum(6).last(), Some(&(100.0, 6000)));
+    }
+
+    #[test]
     fn quantiles_lie_between_the_exact_ends() {
         let mut times = Times::default();
         assert_eq!(times.summary(), Latency::default());

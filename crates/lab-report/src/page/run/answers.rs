@@ -67,6 +67,7 @@ fn missed(missed: Option<&Missed>, findings: &Findings) -> Answer {
         details.push(format!("{} never answered", counted(missed.unanswered, "decision")));
     }
     let (mood, value) = match (missed.deadlines, missed.possible) {
+        (0, 0) if whole && missed.unanswered > 0 => (Mood::Warn, "no deadline".to_owned()),
         (0, 0) if whole => (Mood::Good, "no deadline".to_owned()),
         (0, 0) => (Mood::Unknown, "no deadline that was recorded, and not all was".to_owned()),
         (0, possible) => (

@@ -14,8 +14,12 @@ pub(super) fn gain(findings: &Findings) -> Section {
     let known = |gain: &Interval| gain.value.is_finite() && gain.low.is_finite() && gain.high.is_finite();
     match findings.loop_gain.filter(known) {
         Some(gain) => {
+            let drained = findings.drain.as_ref().is_none_or(|drain| drain.in_flight == 0);
+            let all_ended = drained && findings.cascades.unfinished == 0 && findings.wait_cycles.is_empty();
             let verdict = if gain.high < 1.0 && findings.outcome == Outcome::Divergent {
                 "below 1 by so little that cascades had not ended when the drain did"
+            } else if gain.high < 1.0 && !(all_ended && findings.state.is_whole()) {
+                "below 1, so cascades do not feed themselves, and yet not every one was seen to end"
             } else if gain.high < 1.0 {
                 "below 1, so every cascade ends"
             } else if gain.low >= 1.0 {
