@@ -60,6 +60,11 @@ fn a_cascade_that_outlasts_the_drain_is_not_said_to_end() {
     assert!(divergent.contains("below 1 by so little"), "{divergent}");
     assert!(!divergent.contains("every cascade ends"), "{divergent}");
     findings.outcome = Outcome::Stable;
+    let open = text::run(&findings, &Style::plain());
+    assert!(!open.contains("every cascade ends") && open.contains("not every one was"), "{open}");
+    findings.drain.as_mut().unwrap().in_flight = 0;
+    findings.cascades.unfinished = 0;
+    findings.state = RunState::default();
     assert!(text::run(&findings, &Style::plain()).contains("every cascade ends"));
 }
 
