@@ -3,6 +3,7 @@
 //! Times are nanoseconds; instants count from the run's first record (`origin`). An absent value is `null`
 //! and means *not known*, never zero. Lists that were capped say so beside themselves.
 
+mod answers;
 mod causes;
 mod client;
 mod ends;
@@ -24,6 +25,7 @@ use lab_model::OperationKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use answers::{Answers, Closest, Events, Missed, RunAnswer, Waiting};
 pub use causes::{
     CascadeNode, CascadeTree, Cascades, CauseColumn, Causes, Distribution, FlameFrame, Prediction,
 };

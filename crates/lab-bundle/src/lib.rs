@@ -42,6 +42,6 @@ pub use signing::{
     DeveloperId, Signing, SigningFacts, SigningFileError, SigningProblem, identities, list_identities,
     plan_signing, problems,
 };
-pub use step::{Step, ToolCall};
+pub use step::{Step, ToolCall, quoted};
 pub use template::{DaemonIdentity, Template};
 pub use verify::{require, verify};

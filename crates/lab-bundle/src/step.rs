@@ -83,7 +83,8 @@ impl fmt::Display for Step {
 }
 
 /// The argument as a shell reads it back: bare when no character of it means anything to a shell.
-fn quoted(argument: &str) -> String {
+#[must_use]
+pub fn quoted(argument: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
     if !argument.is_empty() && argument.chars().all(is_plain) {
         argument.to_owned()

@@ -38,6 +38,23 @@ impl PlannedFault {
         }
     }
 
+    /// What is done, to whom, in which numbers and for how long, such as `slow of alpha, by 5ms, for 2s`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let detail = self.action.detail();
+        let mut text = match &self.action {
+            FaultAction::Freeze { names, .. } if names.len() != 1 => {
+                format!("{} of {detail}", self.action.name())
+            }
+            action if detail.is_empty() => format!("{} of {}", action.name(), self.on),
+            action => format!("{} of {}, {detail}", action.name(), self.on),
+        };
+        if let Some(span) = self.action.span() {
+            text.push_str(&format!(", for {span}"));
+        }
+        text
+    }
+
     /// The name of a client's helper: its number counts from 1.
     #[must_use]
     pub fn helper(client: &str, number: u16) -> String {
@@ -325,6 +342,8 @@ impl FaultAction {
             FaultAction::CpuLoad { threads, .. } => format!("{threads} threads"),
             FaultAction::Descriptors { limit, .. } => format!("at most {limit}"),
             FaultAction::Freeze { names, .. } if names.is_empty() => "everything".into(),
+            // Whom it is on says it already.
+            FaultAction::Freeze { names, .. } if names.len() == 1 => String::new(),
             FaultAction::Freeze { names, .. } => names.join(", "),
             FaultAction::Stall { .. }
             | FaultAction::Kill
@@ -410,6 +429,25 @@ mod tests {
         for other in ["alpha", "alpha.helper-", "alpha.helper-x", "alpha/helpers", "helper-1"] {
             assert_eq!(PlannedFault::helper_of(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_done_names_everybody_once() {
+        let freeze = |names: &[&str], on: &str| PlannedFault {
+            at: Span::from_secs(1),
+            on: on.to_owned(),
+            action: FaultAction::Freeze {
+                names: names.iter().map(|&name| name.to_owned()).collect(),
+                span: Span::from_secs(10),
+            },
+        };
+        assert_eq!(freeze(&["bravo"], "bravo").words(), "freeze of bravo, for 10s");
+        let two = freeze(&["alpha", "driver"], PlannedFault::MACHINE);
+        assert_eq!(two.words(), "freeze of alpha, driver, for 10s");
+        assert_eq!(freeze(&[], PlannedFault::MACHINE).words(), "freeze of everything, for 10s");
+        let by = FaultAction::Slow { by: Span::from_millis(5), span: Span::from_secs(2) };
+        let slow = PlannedFault { action: by, ..freeze(&[], "alpha") };
+        assert_eq!(slow.words(), "slow of alpha, by 5ms, for 2s");
     }
 
     #[test]

@@ -21,8 +21,8 @@ use nix::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    Active, ClientsAre, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, Runs, SigningFile,
-    abort::AbortWatch, freezer::LabGroup, interrupts, lack::Lack, owner::Owner, preflight,
+    Active, Call, ClientsAre, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, Runs,
+    SigningFile, abort::AbortWatch, freezer::LabGroup, interrupts, lack::Lack, owner::Owner, preflight,
     products::require_products,
 };
 
@@ -45,6 +45,8 @@ pub struct Request<'a> {
     pub clients_are: ClientsAre,
     /// How the clients are signed, where that matters.
     pub signing: Option<&'a SigningFile>,
+    /// How the run was called for, to be kept beside it.
+    pub call: Option<&'a Call>,
 }
 
 /// How long after asking the controller to end it is asked again.
@@ -144,6 +146,9 @@ fn prepare(
     folder
         .write(RunFolder::LAB, lab_config::to_yaml(request.lab).as_bytes())
         .map_err(output("cannot write the resolved lab"))?;
+    if let Some(call) = request.call {
+        call.keep(folder, request.lab).map_err(output("cannot keep how the run was called for"))?;
+    }
     let place = folder.bundles();
     let installed = of_run
         .create_folder(RunFolder::BUNDLES, 0o700)

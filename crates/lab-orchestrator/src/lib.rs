@@ -9,6 +9,7 @@
 
 mod abort;
 mod build;
+mod call;
 mod down;
 mod export;
 mod failure;
@@ -30,6 +31,7 @@ mod signing;
 mod store;
 
 pub use build::{Programs, client_for, helper_for, host_for, programs, trusted_program};
+pub use call::Call;
 pub use down::{Found, FoundDaemons, HOW_TO_END, Launcher, LivingLabs, down, down_daemons};
 pub use export::{ExportFormat, export};
 pub use failure::{Failure, FailureKind, OWN_LACK};

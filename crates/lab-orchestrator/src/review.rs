@@ -6,7 +6,7 @@ use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{Kernel, Lab};
 use lab_trace::Trace;
 
-use crate::{Active, Failure, FailureKind, Recorded, RunFolder};
+use crate::{Active, Call, Failure, FailureKind, Recorded, RunFolder};
 
 /// What the traces of a run show.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
         lab: &lab,
         run: &folder.name(),
         backend: lab.backend,
-        replay: &replay(&lab, simulated_rules(&traces)),
+        replay: &Call::kept(folder, &lab).replay(lab.seed, simulated_rules(&traces)),
         unreadable: &unreadable,
     };
     let mut findings = analyse(&traces, &context);
@@ -58,15 +58,6 @@ fn fallback(folder: &RunFolder) -> Result<Option<String>, Failure> {
     let reason =
         lab_files::read(&path, FALLBACK_BYTES_MAX).map_err(|error| Failure::unread(&path, &error))?;
     Ok(Some(String::from_utf8_lossy(&reason).into_owned()))
-}
-
-/// The line that runs the same lab again.
-fn replay(lab: &Lab, rules: Option<Kernel>) -> String {
-    let line = format!("lab up {} --seed {}", lab.name, lab.seed);
-    match rules {
-        Some(rules) => format!("{line} --backend sim --rules {}", rules.name()),
-        None => line,
-    }
 }
 
 /// Whose rules a simulated run followed, as its traces say; `None` for a live run.

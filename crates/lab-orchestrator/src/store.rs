@@ -164,6 +164,8 @@ const ARENA: &str = if IS_MAC { "arena.noindex" } else { "arena" };
 impl RunFolder {
     /// The file of the resolved lab.
     pub const LAB: &str = "lab.yaml";
+    /// The file of how the run was called for; there only where its lab alone does not say that.
+    pub const CALL: &str = "call.json";
     /// The file of what the doctor saw on the machine when the run began.
     pub const DOCTOR: &str = "doctor.json";
     /// The file that says why a run was simulated although its lab would have run live; there only when it was.

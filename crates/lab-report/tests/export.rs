@@ -315,7 +315,7 @@ fn the_reports_of_an_import_make_nothing_up() {
     let (import, _) = imported(format!("{text}{{\"half\":").as_bytes());
     let findings = lab_analysis::import::findings(&import, "a run", "lab import rec.jsonl");
     let told = lab_report::text::run(&findings, &Style::plain());
-    assert_eq!(told, lab_report::text::summary(&findings, &Style::plain()));
+    assert_eq!(told, lab_report::text::screen(&findings, &Style::plain()));
     for expected in
         ["12 events told, none asked", "ES clients", "com.example.guard", "cut off", "combined verdict"]
     {

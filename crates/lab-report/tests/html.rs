@@ -175,6 +175,90 @@ fn links_between_reports_lead_to_files_that_exist() {
     assert_eq!(html::client(&findings, "nobody"), None);
 }
 
+/// A picture of a page.
+fn picture<'a>(page: &'a str, name: &str) -> &'a str {
+    let from = page.find(&format!("<svg id=\"picture-{name}\"")).unwrap_or_else(|| panic!("no {name}"));
+    let svg = &page[from..];
+    &svg[..svg.find("</svg>").unwrap()]
+}
+
+/// The values of an attribute, one for each element that has it.
+fn values<'a>(svg: &'a str, attribute: &str) -> Vec<&'a str> {
+    let lead = format!(" {attribute}=\"");
+    svg.split(&lead).skip(1).map(|part| part.split('"').next().unwrap()).collect()
+}
+
+#[test]
+fn no_arrow_of_a_gain_graph_leaves_the_picture() {
+    for name in ["hostile", "stable", "divergent", "deadlocked"] {
+        let svg = picture(run_of(name), "gain-graph");
+        let edge = |attribute: &str| values(svg, attribute)[0].parse::<f64>().unwrap();
+        let (width, height) = (edge("width"), edge("height"));
+        for path in values(svg, "d") {
+            let numbers: Vec<f64> = path
+                .split(|sign: char| !(sign.is_ascii_digit() || "-.".contains(sign)))
+                .filter(|number| !number.is_empty())
+                .map(|number| number.parse().unwrap())
+                .collect();
+            for point in numbers.chunks(2) {
+                let inside = (0.0..=width).contains(&point[0]) && (0.0..=height).contains(&point[1]);
+                assert!(inside, "{name}: {point:?} of {path} in {width} x {height}");
+            }
+        }
+    }
+}
+
+/// A number of the gain stands at an arrow of the gain: the own arrows of drive and gain are not the same line.
+#[test]
+fn own_arrows_of_drive_and_gain_are_two() {
+    let mut findings = reports::stable();
+    findings.gain.clone_from(&findings.drive);
+    let page = html::run(&findings);
+    let mut paths = values(picture(&page, "gain-graph"), "d");
+    let all = paths.len();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), all, "two arrows lie upon each other");
+}
+
+#[test]
+fn a_spectrum_of_nothing_has_no_axes() {
+    let mut findings = reports::stable();
+    for client in &mut findings.clients {
+        client.spectrum.clear();
+    }
+    let page = html::run(&findings);
+    let svg = picture(&page, "clients-spectrum");
+    assert!(svg.contains("nothing was measured") && !svg.contains("percentile"), "{svg}");
+}
+
+#[test]
+fn a_spectrum_goes_as_far_as_it_was_measured() {
+    let mut findings = reports::stable();
+    for client in &mut findings.clients {
+        client.spectrum = vec![(0.0, 100), (50.0, 200), (80.0, 300), (100.0, 900)];
+    }
+    let page = html::run(&findings);
+    let svg = picture(&page, "clients-spectrum");
+    assert!(svg.contains(">50<") && svg.contains(">max<"), "{svg}");
+    assert!(!svg.contains(">90<") && !svg.contains(">99"), "{svg}");
+}
+
+/// A page begins with the answers with which a terminal ends, and no sentence of it loses its middle.
+#[test]
+fn a_page_begins_with_the_answers() {
+    let mut findings = reports::stable();
+    let long =
+        format!("{}, until charlie answers, {}", "so it goes ".repeat(30), "and so it goes".repeat(30));
+    findings.findings[0].text.clone_from(&long);
+    let page = html::run(&findings);
+    let verdict = page.split("</section>").next().unwrap();
+    for label in ["Verdict", "Missed", "Closest", "Events", "Waiting", "Change", "Replay"] {
+        assert!(verdict.contains(&format!("<dt>{label}</dt>")), "{label}");
+    }
+    assert!(page.contains(&long));
+}
+
 #[test]
 fn the_same_findings_give_the_same_bytes() {
     assert!(html::run(&reports::divergent()) == html::run(&reports::divergent()));

@@ -125,6 +125,9 @@ pub(crate) struct Up {
     /// Another seed than the lab file names.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Prints the whole report, not only what it comes to.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) full: bool,
     /// Prints the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -263,6 +266,9 @@ pub(crate) struct Report {
     /// One client's trace report.
     #[arg(long, value_name = "ID")]
     pub(crate) client: Option<String>,
+    /// Prints the whole report, not only what it comes to. That of one client always is whole.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) full: bool,
     /// The form.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,

@@ -9,7 +9,7 @@ use std::{
 use lab_config::Limits;
 use lab_files::{Distrust, Folder, Kind, ReadError, Trusted};
 use lab_model::{Kernel, Lab};
-use lab_orchestrator::{Failure, FailureKind, OWN_LACK, Runs};
+use lab_orchestrator::{Call, Failure, FailureKind, OWN_LACK, Runs};
 use lab_process::platform::KERNEL;
 
 use crate::{ExitError, arguments::Arguments, terminal};
@@ -30,6 +30,8 @@ pub(crate) struct Places {
     pub(crate) configs: PathBuf,
     /// The run store.
     pub(crate) runs: Runs,
+    /// Those of the two that the command line named, as whole paths.
+    named: [Option<PathBuf>; 2],
     /// The workspace that client and driver are built from.
     workspace: PathBuf,
     /// The users who may have prepared any of it.
@@ -60,7 +62,16 @@ impl Places {
         fits(&here.join(&runs))?;
         let trusted = Trusted::of_this_process(caller());
         let runs = Runs::at(runs, trusted.clone());
-        Ok(Places { configs, runs, workspace: built_from.to_owned(), trusted, mask })
+        let named =
+            [&arguments.configs, &arguments.runs].map(|path| path.as_ref().map(|path| here.join(path)));
+        Ok(Places { configs, runs, named, workspace: built_from.to_owned(), trusted, mask })
+    }
+
+    /// How a run of this lab is called for again: a name as it is, a path as a whole one.
+    pub(crate) fn call(&self, name: &str) -> Call {
+        let lab = if is_path(name) { absolute(name) } else { name.to_owned() };
+        let [configs, runs] = self.named.clone();
+        Call { lab, configs, runs, ..Call::default() }
     }
 
     /// The workspace, whose build scripts and programs are executed.
@@ -104,7 +115,7 @@ impl Places {
     /// The file that a name stands for.
     pub(crate) fn lab_file(&self, name: &str) -> Result<PathBuf, ExitError> {
         let direct = PathBuf::from(name);
-        if name.contains('/') || direct.extension().is_some_and(|extension| extension == "yaml") {
+        if is_path(name) {
             let mend = "name a lab of `lab list`, or a path to a lab file";
             return match fs::metadata(&direct) {
                 Ok(facts) if facts.is_file() => Ok(direct),
@@ -218,6 +229,16 @@ fn fits(runs: &Path) -> Result<(), ExitError> {
         return Ok(());
     };
     Err(ExitError::usage(message, mend))
+}
+
+/// Whether a lab is named by the path of its file.
+fn is_path(name: &str) -> bool {
+    name.contains('/') || Path::new(name).extension().is_some_and(|extension| extension == "yaml")
+}
+
+/// A path as a whole one; as it is when there is no working directory.
+fn absolute(path: &str) -> String {
+    std::path::absolute(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string())
 }
 
 fn is_absolute(path: &Option<PathBuf>) -> bool {

@@ -22,8 +22,10 @@ use lab_report::text::{Painted, Style};
 
 use crate::ExitError;
 
-/// The width of plain text that goes to no terminal, in columns.
+/// The width of text that goes to no terminal, in columns.
 const PLAIN_WIDTH: usize = 120;
+/// The widths that are believed. In fewer columns than these nothing can be read, whatever is laid out.
+const COLUMNS_SANE: std::ops::RangeInclusive<usize> = 10..=10_000;
 
 fn no_color() -> bool {
     // https://no-color.org: any value that is not empty.
@@ -35,11 +37,29 @@ fn color_stderr() -> bool {
     io::stderr().is_terminal() && !no_color()
 }
 
+/// How wide standard output is, where anybody knows: the terminal itself, or else `COLUMNS`.
+fn known_width() -> Option<usize> {
+    let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    width_of(terminal, env::var("COLUMNS").ok().as_deref())
+}
+
+/// The width of a terminal that says one, or else of `COLUMNS`, if that is one.
+fn width_of(terminal: Option<usize>, columns: Option<&str>) -> Option<usize> {
+    // A terminal that was never told its size says 0.
+    let columns = || columns?.parse().ok();
+    terminal.filter(|width| *width > 0).or_else(columns).filter(|width| COLUMNS_SANE.contains(width))
+}
+
 /// How reports look on standard output.
 pub(crate) fn style() -> Style {
     let terminal = io::stdout().is_terminal();
-    let width = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    Style { color: terminal && !no_color(), width: width.unwrap_or(PLAIN_WIDTH), unicode: terminal }
+    let width = known_width().unwrap_or(PLAIN_WIDTH);
+    Style { color: terminal && !no_color(), width, unicode: terminal }
+}
+
+/// How tables look on standard output that a program may read as well: without a terminal, all their columns are there.
+pub(crate) fn table_style() -> Style {
+    Style { width: known_width().unwrap_or(Style::WIDTH_MAX), ..style() }
 }
 
 /// Plain text without anything that steers a terminal.
@@ -198,6 +218,17 @@ pub(crate) fn say(text: &str) -> Result<(), ExitError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_knows_its_width_better_than_its_environment() {
+        assert_eq!(width_of(Some(80), Some("132")), Some(80));
+        assert_eq!(width_of(Some(0), Some("132")), Some(132));
+        assert_eq!(width_of(None, Some("60")), Some(60));
+        for nonsense in ["", "wide", "-80", "0", "3", "80.5", "99999999999999999999", "100000"] {
+            assert_eq!(width_of(None, Some(nonsense)), None, "{nonsense}");
+        }
+        assert_eq!(width_of(None, None), None);
+    }
 
     #[test]
     fn of_painted_text_only_colours_pass_and_only_where_they_are_wanted() {

@@ -210,6 +210,37 @@ fn a_simulated_run_leaves_what_a_live_one_leaves() {
     assert_eq!(report["totals"]["unexplained"], 0);
 }
 
+/// Whatever names the lab and its places, the line of the screen runs it again, wherever it is typed.
+#[test]
+fn the_replay_line_runs_the_same_lab_again() {
+    let bench = Bench::new("replay");
+    fs::create_dir_all(bench.root.join("my labs")).unwrap();
+    fs::copy(bench.root.join("lab-configs/tiny.yaml"), bench.root.join("my labs/tiny.yaml")).unwrap();
+    let screen = |command: &mut Command| {
+        let output = command.env("COLUMNS", "100").env("NO_COLOR", "1").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (lab, places) in [
+        ("my labs/tiny.yaml", ["--runs", "my runs"].as_slice()),
+        ("./lab-configs/../my labs/tiny.yaml", &["--runs", "it's here"]),
+        ("tiny", &["--runs", "my runs", "--configs", "my labs"]),
+    ] {
+        let mut first = Command::new(env!("CARGO_BIN_EXE_lab"));
+        first.args(["up", lab, "--backend", "sim", "--rules", "fanotify", "--seed", "9"]).args(places);
+        let said = screen(first.current_dir(&bench.root));
+        let line = said.lines().find_map(|line| line.split_once("Replay   lab ")).expect(&said).1;
+        let typed = format!("{} {line}", env!("CARGO_BIN_EXE_lab"));
+        let again = screen(Command::new("sh").args(["-c", &typed]).current_dir("/"));
+        let but_its_time = |text: &str| {
+            text.lines().filter(|line| !line.contains("Report ")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(but_its_time(&again), but_its_time(&said), "{line}");
+    }
+    // A name in the usual places needs no more than itself.
+    bench.says("up tiny --backend sim --rules fanotify");
+    assert!(!bench.latest("tiny").join(RunFolder::CALL).exists());
+}
+
 #[test]
 fn the_same_seed_gives_the_same_traces() {
     let bench = Bench::new("seed");
@@ -230,9 +261,17 @@ fn a_failed_expectation_is_an_exit_code() {
     let (said, _) = bench.ends("up stuck --backend sim --rules fanotify", 1);
     assert!(said.contains("deadlocked"), "{said}");
     let (again, _) = bench.ends("report stuck", 1);
-    let verdict = |text: &str| text.split("\nClients\n").next().map(str::to_owned);
-    assert_eq!(verdict(&again), verdict(&said), "the whole report begins like the summary");
-    assert!(again.contains("\nCascades\n") && !said.contains("\nCascades\n"), "and goes further");
+    assert_eq!(again, said, "a report is the screen that the run ended with");
+    let (whole, _) = bench.ends("report stuck --full", 1);
+    assert_eq!(whole.lines().next(), said.lines().next(), "one headline");
+    assert!(whole.contains("\nCascades\n") && !said.contains("\nCascades\n"), "and goes further");
+    let block = |text: &str| {
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines[lines.len() - 8..lines.len() - 1].to_vec()
+    };
+    assert_eq!(block(&whole), block(&said), "one block of answers");
+    let (upped, _) = bench.ends("up stuck --backend sim --rules fanotify --full", 1);
+    assert!(upped.contains("\nCascades\n"), "{upped}");
     bench.ends("report stuck --client nobody", 64);
 }
 

@@ -211,7 +211,10 @@ impl Times {
             Some(open) if self.ended.count == 0 => Estimate { value: open.min, at_least: true },
             _ => Estimate { value: self.ended.min, at_least: false },
         };
-        for percent in SPECTRUM_PERCENT {
+        // Beyond that, one of so many values is the largest already.
+        let count = self.ended.count.saturating_add(self.open.as_ref().map_or(0, |open| open.count));
+        let told = 100.0 - 100.0 / count as f64;
+        for percent in SPECTRUM_PERCENT.into_iter().filter(|&percent| percent <= told || percent >= 100.0) {
             let estimate = if percent == 0.0 { smallest } else { quantile(percent / 100.0) };
             if estimate.at_least && spectrum.at_least_from.is_none() {
                 spectrum.at_least_from = Some(percent);
@@ -387,6 +390,19 @@ impl Whole {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spectrum_goes_no_further_than_its_count_tells() {
+        let spectrum = |count: u64| {
+            let mut times = Times::default();
+            (1..=count).for_each(|value| times.record(value * 1000));
+            times.spectrum().points
+        };
+        let last = |count| spectrum(count).iter().rev().nth(1).map(|point| point.0);
+        assert_eq!([6, 100, 1000].map(last), [80.0, 99.0, 99.9].map(Some));
+        assert_eq!(spectrum(1).iter().map(|point| point.0).collect::<Vec<_>>(), [0.0, 100.0]);
+        assert_eq!(spectrum(6).last(), Some(&(100.0, 6000)));
+    }
 
     #[test]
     fn quantiles_lie_between_the_exact_ends() {

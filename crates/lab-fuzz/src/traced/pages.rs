@@ -16,7 +16,7 @@ pub(crate) fn show(findings: &Findings, surface: u8) {
     let width = 40 + usize::from(surface / SURFACES) * 3;
     match surface % SURFACES {
         0 => plain(&text::run(findings, &Style { color: false, width, unicode: true })),
-        1 => plain(&text::summary(findings, &Style { color: false, width, unicode: false })),
+        1 => plain(&text::screen(findings, &Style { color: false, width, unicode: false })),
         2 => {
             for client in &findings.clients {
                 let page = text::client(

@@ -3,9 +3,7 @@
 
 use std::{collections::BTreeMap, path::Path, process::Stdio};
 
-use lab_model::{
-    Actor, Behavior, Effect, FaultAction, FaultStage, Lab, PlannedFault, Service, Span, Standstill,
-};
+use lab_model::{Actor, Behavior, Effect, FaultAction, FaultStage, Lab, Service, Span, Standstill};
 use lab_process::DescriptorLimit;
 use lab_trace::{FaultKind, PlannedStep};
 use lab_workload::{FaultStep, PendingChange, Target};
@@ -146,7 +144,7 @@ impl Faults {
                 FaultStep::Record { place, actor, stage } => {
                     self.record(context, place, actor, stage);
                     if stage == FaultStage::Begins {
-                        left.push(FaultEffect::Say(said(self.life.planned(place))));
+                        left.push(FaultEffect::Say(self.life.planned(place).words()));
                     }
                 }
                 FaultStep::Begin { place, effect, .. } => {
@@ -259,17 +257,4 @@ fn start_load(driver: &Path, threads: u16) -> Result<Child, Failure> {
         .process_group(0)
         .spawn()
         .map_err(|error| Failure::output("cannot start the load on the processors", &error))
-}
-
-/// What is done, for whoever watches.
-fn said(fault: &PlannedFault) -> String {
-    let mut text = format!("{} of {}", fault.action.name(), fault.on);
-    let detail = fault.action.detail();
-    if !detail.is_empty() {
-        text = format!("{text}, {detail}");
-    }
-    match fault.action.span() {
-        Some(span) => format!("{text}, for {span}"),
-        None => text,
-    }
 }

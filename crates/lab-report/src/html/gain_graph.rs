@@ -29,7 +29,15 @@ struct Arrow {
 pub(super) fn draw(findings: &Findings, id: &str) -> String {
     let nodes = most_involved(findings);
     let few = nodes.len() <= 2;
-    let (width, height) = (560.0, if few { 220.0 } else { 370.0 });
+    // Of four clients and more some stand at the bottom, with their own arrows below them.
+    let (width, height) = (
+        560.0,
+        match nodes.len() {
+            0..=2 => 220.0,
+            3 => 370.0,
+            _ => 444.0,
+        },
+    );
     let mut svg =
         Svg::new(id, "Gain graph: events that one handled event brings, between clients", width, height);
     let middle = (340.0, if few { 110.0 } else { 206.0 });
@@ -61,7 +69,7 @@ pub(super) fn draw(findings: &Findings, id: &str) -> String {
         // Where there is gain, the numbers of the drive would only stand in its way; the table has them.
         let shown = (labelled && (arrow.gain || !any_gain)).then_some(arrow.value);
         if arrow.from == arrow.to {
-            own_arrow(&mut svg, place(arrow.from), middle, look, shown);
+            own_arrow(&mut svg, place(arrow.from), middle, arrow.gain, look, shown);
         } else {
             arrow_between(&mut svg, place(arrow.from), place(arrow.to), arrow.gain, look, shown);
         }
@@ -183,8 +191,10 @@ fn arrow_between(
     svg.path(&curve, class, Some(stroke), tip);
     head(svg, control, to, class, stroke, tip);
     if let Some(value) = label {
+        // Nearer to its head: in their middles the arrows of three clients come so close that a number could be anybody's.
+        let (start, bent, end) = (0.1024, 0.4352, 0.4624);
         let at =
-            (0.25 * from.0 + 0.5 * control.0 + 0.25 * to.0, 0.25 * from.1 + 0.5 * control.1 + 0.25 * to.1);
+            (start * from.0 + bent * control.0 + end * to.0, start * from.1 + bent * control.1 + end * to.1);
         let off = 11.0;
         svg.text(
             at.0 - dy / distance * off,
@@ -200,6 +210,7 @@ fn own_arrow(
     svg: &mut Svg,
     at: (f64, f64),
     middle: (f64, f64),
+    gain: bool,
     Look { class, stroke, tip }: Look<'_>,
     label: Option<f64>,
 ) {
@@ -211,7 +222,9 @@ fn own_arrow(
     let (out, back) = (turned(-0.6), turned(0.6));
     let start = (x + out.0 * (RADIUS + 2.0), y + out.1 * (RADIUS + 2.0));
     let end = (x + back.0 * (RADIUS + 9.0), y + back.1 * (RADIUS + 9.0));
-    let far = |side: (f64, f64)| (x + side.0 * RADIUS * 3.0, y + side.1 * RADIUS * 3.0);
+    // The drive's lies within the gain's.
+    let reach = RADIUS * if gain { 3.0 } else { 2.3 };
+    let far = |side: (f64, f64)| (x + side.0 * reach, y + side.1 * reach);
     let (one, two) = (far(turned(-0.75)), far(turned(0.75)));
     let curve = format!(
         "M{} {}C{} {} {} {} {} {}",
@@ -227,7 +240,7 @@ fn own_arrow(
     svg.path(&curve, class, Some(stroke), tip);
     head(svg, two, end, class, stroke, tip);
     if let Some(value) = label {
-        let away = RADIUS * 2.75 + 8.0;
+        let away = reach * 0.62 + 14.0;
         svg.text(x + ux * away, y + uy * away + 4.0, Anchor::Middle, "v halo", &number(value));
     }
 }

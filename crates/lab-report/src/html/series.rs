@@ -56,14 +56,17 @@ fn background(svg: &mut Svg, plot: &Plot, findings: &Findings) {
     for fault in findings.faults.iter().take(FAULTS_MAX) {
         let x = plot.across(float(fault.at_ns) / 1e9);
         let tip = match fault.until_ns {
-            Some(until) => format!(
-                "{} of {} {} from {} to {}",
-                fault.kind,
-                fault.actor,
-                fault.detail,
-                time(fault.at_ns),
-                time(until)
-            ),
+            Some(until) => {
+                let gap = if fault.detail.is_empty() { "" } else { ", " };
+                format!(
+                    "{} of {}{gap}{} from {} to {}",
+                    fault.kind,
+                    fault.actor,
+                    fault.detail,
+                    time(fault.at_ns),
+                    time(until)
+                )
+            }
             None => format!("{} of {} at {}", fault.kind, fault.actor, time(fault.at_ns)),
         };
         if let Some(until) = fault.until_ns {

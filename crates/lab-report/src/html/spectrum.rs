@@ -12,6 +12,8 @@ use lab_model::units::{at_least, float, time};
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 320.0;
+/// The height of a picture of nothing.
+const NOTHING_HEIGHT: f64 = 24.0;
 /// The most spectra with a name of their own.
 const NAMED_MAX: usize = 8;
 
@@ -116,7 +118,7 @@ fn axes(curves: &[Curve<'_>]) -> Plot {
     let points = || curves.iter().flat_map(|curve| curve.points);
     let inner = points().map(|(percent, _)| *percent).filter(|percent| *percent < 100.0);
     // 100 % stands half a nine behind the last percentile that has a place.
-    let end = inner.map(nines).fold(1.0, f64::max) + 0.5;
+    let end = inner.map(nines).fold(nines(50.0), f64::max) + 0.5;
     let powers = || points().map(|(_, value)| power(*value));
     let low = powers().fold(f64::INFINITY, f64::min).floor().clamp(0.0, 18.0);
     let high = powers().fold(0.0, f64::max).ceil().clamp(low + 1.0, 20.0);
@@ -152,6 +154,11 @@ fn grid(svg: &mut Svg, plot: &Plot) {
 }
 
 fn draw(id: &str, label: &str, curves: Vec<Curve<'_>>) -> String {
+    if curves.is_empty() {
+        let mut svg = Svg::new(id, label, WIDTH, NOTHING_HEIGHT);
+        svg.text(0.0, 17.0, Anchor::Start, "s", "nothing was measured");
+        return svg.finish();
+    }
     let mut svg = Svg::new(id, label, WIDTH, HEIGHT);
     let plot = axes(&curves);
     grid(&mut svg, &plot);

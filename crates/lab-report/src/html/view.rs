@@ -12,8 +12,21 @@ const LIST_MAX: usize = 24;
 const TREE_LINES_MAX: usize = 120;
 /// A longer tree stands folded.
 const OPEN_LINES_MAX: usize = 40;
-/// The most rows of a table, and how many are left when the file would be too large.
-const ROWS_MAX: [usize; 2] = [100, 12];
+/// How much is shown, from all to what is left when the file would be too large.
+const BOUNDS: [Bounds; 3] = [
+    // A sentence that names somebody in its middle must not lose it.
+    Bounds { rows_max: 100, sentence_max: 2000 },
+    Bounds { rows_max: 100, sentence_max: 400 },
+    Bounds { rows_max: 12, sentence_max: 400 },
+];
+
+/// The most rows of a table, and the most letters of a sentence.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    rows_max: usize,
+    sentence_max: usize,
+}
+
 /// A picture of which no more is left than a sentence.
 const LEFT_OUT: &str =
     "<p class=\"note\">Left out, because the report would be too large; report.json has its numbers.</p>";
@@ -28,6 +41,7 @@ struct Report<'a> {
     script: &'static str,
     clients: &'static str,
     rows_max: usize,
+    sentence_max: usize,
 }
 
 struct SectionView<'a> {
@@ -47,19 +61,19 @@ pub(super) fn render(page: &Page, findings: &Findings) -> String {
     let mut sections: Vec<SectionView<'_>> =
         page.sections.iter().map(|section| view(section, page, findings)).collect();
     let mut html = String::new();
-    for rows_max in ROWS_MAX {
-        html = filled(page, &sections, rows_max);
+    for bounds in BOUNDS {
+        html = filled(page, &sections, bounds);
         if html.len() <= BYTES_MAX {
             return html;
         }
     }
     while html.len() > BYTES_MAX && leave_largest_out(&mut sections) {
-        html = filled(page, &sections, ROWS_MAX[1]);
+        html = filled(page, &sections, BOUNDS[2]);
     }
     html
 }
 
-fn filled(page: &Page, sections: &[SectionView<'_>], rows_max: usize) -> String {
+fn filled(page: &Page, sections: &[SectionView<'_>], Bounds { rows_max, sentence_max }: Bounds) -> String {
     let report = Report {
         page,
         sections,
@@ -68,6 +82,7 @@ fn filled(page: &Page, sections: &[SectionView<'_>], rows_max: usize) -> String 
         script: assets::SCRIPT,
         clients: if page.client.is_some() { "" } else { "clients/" },
         rows_max,
+        sentence_max,
     };
     // Writing into memory has no way to fail, and no filter of ours returns an error.
     let html = report.render().unwrap_or_default();

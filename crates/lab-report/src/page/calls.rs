@@ -8,12 +8,12 @@ use lab_model::units;
 /// Decisions with the chain behind each.
 pub(crate) fn calls(caption: &str, calls: &[Call]) -> Table {
     let columns = vec![
-        Column::numbers("record").hint("its place in the client's trace"),
-        Column::numbers("read at").hint("from the run's first record"),
-        Column::numbers("took").hint("from read to answer; without one, to its client's end"),
+        Column::numbers("record").hint("its place in the client's trace").rank(3),
+        Column::numbers("read at").hint("from the run's first record").rank(4),
+        Column::numbers("took").hint("from read to answer; without one, to its client's end").rank(8),
         Column::numbers("headroom").hint("share of the deadline left when the answer left"),
         Column::words("approval"),
-        Column::words("chain from the root operation"),
+        Column::words("chain from the root operation").rank(9),
         Column::numbers("inflicted").hint("decisions that followed from it").wide(),
     ];
     let mut table = Table::new(caption, columns);

@@ -32,6 +32,7 @@ pub(crate) fn client(findings: &Findings, id: &str) -> Option<Page> {
         client: Some(place),
         origin: origin_of_client,
         verdict: verdict(findings, client),
+        answers: Vec::new(),
         findings: Vec::new(),
         sections: [
             headroom(client),

@@ -31,6 +31,7 @@ pub(super) fn page(findings: &Findings) -> Page {
         client: None,
         origin,
         verdict: verdict(findings),
+        answers: Vec::new(),
         findings: findings.findings.iter().map(remark).collect(),
         sections,
     }

@@ -14,7 +14,7 @@ mod spent;
 mod tables;
 
 pub(crate) use client::client;
-pub(crate) use run::{run, summary};
+pub(crate) use run::{run, screen};
 pub(crate) use spent::spent_parts;
 pub(crate) use tables::{Cell, Column, Table};
 
@@ -33,6 +33,8 @@ pub(crate) struct Page {
     pub(crate) origin: Vec<(&'static str, String)>,
     /// The block that comes first.
     pub(crate) verdict: Verdict,
+    /// What the run comes to, a line each: first on a page, last on a terminal. Empty of what is no run.
+    pub(crate) answers: Vec<Answer>,
     /// At most three sentences.
     pub(crate) findings: Vec<Remark>,
     /// The rest, in the order of an engineer's questions.
@@ -116,6 +118,30 @@ pub(crate) struct Fact {
     pub(crate) rest: String,
     /// Whether it is something to type.
     pub(crate) code: bool,
+}
+
+/// The answer to one question about the whole run, for one line.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    /// The question, in a word.
+    pub(crate) label: &'static str,
+    /// How good it is.
+    pub(crate) mood: Mood,
+    /// The answer.
+    pub(crate) value: String,
+    /// What can be added where there is room, the weightiest first.
+    pub(crate) details: Vec<String>,
+    /// Whether it is something to type.
+    pub(crate) code: bool,
+    /// Whether what stands behind its colon may be left out where room is scarce: it is said elsewhere.
+    pub(crate) brief: bool,
+}
+
+impl Answer {
+    /// An answer without words yet.
+    pub(crate) fn new(label: &'static str) -> Answer {
+        Answer { label, ..Answer::default() }
+    }
 }
 
 /// One finding.

@@ -1,5 +1,6 @@
 //! The run report: one page across all clients, in the order of an engineer's questions.
 
+mod answers;
 mod cascades;
 mod causes;
 mod clients;
@@ -25,7 +26,7 @@ use lab_model::PhaseKind;
 pub(super) use verdict::{STILL_RUNNING, end_mood, headroom_mood, origin};
 
 use super::{
-    Page, approvals,
+    Mood, Page, approvals,
     eslogger::{self, is_told},
     notify,
 };
@@ -40,20 +41,19 @@ fn storm_after_death(findings: &Findings) -> Option<&AfterDeath> {
     storm.after_death.as_ref()
 }
 
-/// Builds what a run ends with on a terminal: the verdict and the sections that most readers need, on about one screen.
-pub(crate) fn summary(findings: &Findings) -> Page {
+/// The most clients in the table of the first screen.
+const SCREEN_CLIENTS_MAX: usize = 16;
+
+/// Builds what a run ends with on a terminal: what did not hold, the findings, a table of the clients and the answers.
+pub(crate) fn screen(findings: &Findings) -> Page {
     let mut page = run(findings);
     if is_told(findings) {
         return page;
     }
-    let hides = approvals::hidden(&findings.approvals) > 0;
-    let waits = !findings.wait_cycles.is_empty();
-    page.sections = vec![clients::clients(findings), causes::causes(findings)];
-    page.sections.extend(findings.outside.as_ref().map(|seen| outside::outside(seen, findings)));
-    page.sections.extend(hides.then(|| approvals::of_run(findings)));
-    page.sections.extend(notify::of_run(findings));
-    page.sections.extend(waits.then(|| waiting::waiting(findings)));
-    page.sections.push(cost::cost(findings));
+    page.origin.clear();
+    page.verdict.checks.retain(|check| check.mood != Mood::Good);
+    page.verdict.facts.retain(|fact| fact.label != "Lost" || fact.mood != Mood::Good);
+    page.sections = vec![clients::screen(findings, SCREEN_CLIENTS_MAX)];
     page
 }
 
@@ -85,6 +85,7 @@ pub(crate) fn run(findings: &Findings) -> Page {
         client: None,
         origin: origin(findings),
         verdict: verdict::verdict(findings),
+        answers: answers::answers(findings),
         findings: findings.findings.iter().take(FINDINGS_MAX).map(verdict::remark).collect(),
         sections,
     }

@@ -87,6 +87,11 @@ impl Table {
     }
 }
 
+/// The rank of a column that needs none of its own.
+const RANK_USUAL: u8 = 5;
+/// The rank of a column for wide terminals.
+const RANK_WIDE: u8 = 1;
+
 /// A column.
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
@@ -94,8 +99,9 @@ pub(crate) struct Column {
     pub(crate) heading: String,
     /// Whether its cells stand at the right.
     pub(crate) numeric: bool,
-    /// Whether there is room for it in a terminal.
-    pub(crate) narrow: bool,
+    /// How long it stays where a terminal has no room for all: those of the lowest rank go first, and the first column
+    /// never.
+    pub(crate) rank: u8,
     /// What it means.
     pub(crate) hint: &'static str,
 }
@@ -103,18 +109,23 @@ pub(crate) struct Column {
 impl Column {
     /// A column of words.
     pub(crate) fn words(heading: impl Into<String>) -> Column {
-        Column { heading: heading.into(), numeric: false, narrow: true, hint: "" }
+        Column { heading: heading.into(), numeric: false, rank: RANK_USUAL, hint: "" }
     }
 
     /// A column of numbers.
     pub(crate) fn numbers(heading: impl Into<String>) -> Column {
-        Column { heading: heading.into(), numeric: true, narrow: true, hint: "" }
+        Column { heading: heading.into(), numeric: true, rank: RANK_USUAL, hint: "" }
     }
 
-    /// The same column, left out where room is scarce.
-    pub(crate) fn wide(mut self) -> Column {
-        self.narrow = false;
+    /// The same column, of which a terminal shows the less the scarcer room is: [`RANK_USUAL`] without a rank.
+    pub(crate) fn rank(mut self, rank: u8) -> Column {
+        self.rank = rank;
         self
+    }
+
+    /// The same column, left out before all others where room is scarce.
+    pub(crate) fn wide(self) -> Column {
+        self.rank(RANK_WIDE)
     }
 
     /// The same column with an explanation.

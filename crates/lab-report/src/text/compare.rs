@@ -64,9 +64,11 @@ pub(super) fn render(comparison: &Comparison, names: [&str; 2], style: &Style) -
 }
 
 fn table(headings: &[&str]) -> Table {
-    let columns = headings.iter().enumerate().map(|(place, heading)| match place {
-        0 => Column::words(*heading),
-        _ => Column::numbers(*heading),
+    let columns = headings.iter().enumerate().map(|(place, heading)| match (place, *heading) {
+        (0, heading) => Column::words(heading),
+        // What it comes to stays longest.
+        (_, "change") => Column::numbers("change").rank(9),
+        (_, heading) => Column::numbers(heading),
     });
     Table::new("", columns.collect())
 }

@@ -20,10 +20,31 @@ pub fn run(findings: &Findings, style: &Style) -> Painted {
     Painted::new(render::render(&page::run(findings), findings, style))
 }
 
-/// Writes what a run ends with: its verdict, findings, clients, causes and cost. The rest is in [`run`].
+/// Writes what a run ends with: what did not hold, findings, clients, and last the answers. The rest is in [`run`], which
+/// ends with the same answers.
 #[must_use]
-pub fn summary(findings: &Findings, style: &Style) -> Painted {
-    Painted::new(render::render(&page::summary(findings), findings, style))
+pub fn screen(findings: &Findings, style: &Style) -> Painted {
+    Painted::new(render::render(&page::screen(findings), findings, style))
+}
+
+/// Writes where the report lies, as the last of the answers of [`screen`] and [`run`]: `page` is the file, `more` says how
+/// to read on.
+#[must_use]
+pub fn whereabouts(page: &str, more: &str, style: &Style) -> Painted {
+    Painted::new(render::whereabouts(page, more, style))
+}
+
+/// Lays out rows of words below headings, indented by `indent`. The first column stands left, of the others those at the
+/// places in `words`; where the width does not hold all, the last columns go and a line says which.
+#[must_use]
+pub fn table(
+    headings: &[String],
+    rows: &[Vec<String>],
+    words: &[usize],
+    style: &Style,
+    indent: usize,
+) -> String {
+    table::bare(headings, rows, words, style, indent)
 }
 
 /// Writes one client's report; `None` when no client has this ID.

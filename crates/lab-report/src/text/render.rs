@@ -5,17 +5,25 @@ use std::borrow::Cow;
 use lab_analysis::findings::Findings;
 use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm, core::display_width as width};
 
-use super::{Style, spark::spark, table::lines};
+use super::{
+    Style,
+    spark::spark,
+    table::{lines, names_within},
+};
 use crate::{
-    page::{Block, Drawing, Mood, Page, Section, Tree, Verdict},
-    visible::{clip, visible},
+    page::{Answer, Block, Drawing, Mood, Page, Section, Tree, Verdict},
+    visible::visible,
 };
 use lab_model::units;
 
 /// How far the content of a section stands in.
 const INDENT: usize = 2;
+/// What was observed is not laid out narrower than this, unless it is shorter.
+const OBSERVED_NARROW: usize = 20;
 /// The most lines of a tree that a terminal shows.
 const TREE_LINES_MAX: usize = 30;
+/// A line of a tree is not laid out narrower than this.
+const TREE_TEXT_NARROW: usize = 20;
 /// The most series that a terminal shows as spark lines.
 const SPARKS_MAX: usize = 8;
 
@@ -36,8 +44,28 @@ pub(super) fn render(page: &Page, findings: &Findings, style: &Style) -> String 
     for section in &page.sections {
         text.section(section, page, findings);
     }
-    text.line("");
-    text.line(&format!("Run {}", style.signs(&visible(&findings.run))));
+    if !page.answers.is_empty() {
+        text.line("");
+        page.answers.iter().for_each(|answer| text.answer(answer));
+    }
+    text.text
+}
+
+/// The width of the labels of answers.
+const ANSWER_LABEL: usize = 7;
+
+/// What stands before an answer.
+fn answer_lead(label: &str, mood: Mood, style: &Style) -> String {
+    let mark = style.mark(mood);
+    let marked = " ".repeat(if style.unicode { 1 } else { 5_usize.saturating_sub(width(&mark)) });
+    format!("{mark}{marked}{label:ANSWER_LABEL$}  ")
+}
+
+/// The last of the answers: where the report lies.
+pub(super) fn whereabouts(page: &str, more: &str, style: &Style) -> String {
+    let mut text = Writer { style: *style, text: String::new() };
+    let details = vec![more.to_owned()];
+    text.answer(&Answer { value: visible(page), details, code: true, ..Answer::new("Report") });
     text.text
 }
 
@@ -75,9 +103,14 @@ impl Writer {
 
     fn verdict(&mut self, page: &Page) {
         let Verdict { mood, headline, checks, facts } = &page.verdict;
-        let title = self.style.strong(&page.title);
-        let (mark, headline) = (self.style.mark(*mood), self.style.mood(*mood, headline));
-        self.line(&format!("{mark} {title}: {headline}"));
+        let mark = self.style.mark(*mood);
+        let painted =
+            format!("{mark} {}: {}", self.style.strong(&page.title), self.style.mood(*mood, headline));
+        if width(&painted) <= self.style.columns() {
+            self.line(&painted);
+        } else {
+            self.wrapped(&format!("{mark} "), &format!("{}: {headline}", page.title), 0);
+        }
         let widest =
             checks.iter().map(|check| width(&self.style.signs(&check.text))).max().unwrap_or(0).min(60);
         for check in checks {
@@ -86,7 +119,13 @@ impl Writer {
             let gap = " ".repeat(widest.saturating_sub(width(&text)).saturating_add(2));
             let marked =
                 " ".repeat(if self.style.unicode { 1 } else { 5_usize.saturating_sub(width(&mark)) });
-            self.wrapped(&format!("{mark}{marked}{text}{gap}"), &check.observed, INDENT);
+            let lead = format!("{mark}{marked}{text}{gap}");
+            let observed = width(&self.style.signs(&check.observed)).min(OBSERVED_NARROW);
+            if width(&lead).saturating_add(observed).saturating_add(INDENT) <= self.style.columns() {
+                self.wrapped(&lead, &check.observed, INDENT);
+            } else {
+                self.wrapped(&format!("{mark}{marked}"), &format!("{text}  {}", check.observed), INDENT);
+            }
         }
         let label = facts.iter().map(|fact| fact.label.len()).max().unwrap_or(0);
         for fact in facts {
@@ -103,9 +142,35 @@ impl Writer {
                 self.wrapped(&lead, &value, INDENT);
             }
         }
+        if page.origin.is_empty() {
+            return;
+        }
         let origin: Vec<String> = page.origin.iter().map(|(name, value)| format!("{name} {value}")).collect();
         let lead = format!("{:label$}  ", "From");
         self.wrapped(&lead, &origin.join(" · "), INDENT);
+    }
+
+    /// Adds an answer: one line where that holds it, with as many details as have room on it.
+    fn answer(&mut self, answer: &Answer) {
+        let lead = answer_lead(answer.label, answer.mood, &self.style);
+        let room = self.style.columns().saturating_sub(width(&lead));
+        let whole = self.style.signs(&answer.value);
+        // What explains a piece of advice stands beside the finding.
+        let explained = answer.value.split_once(": ").filter(|_| answer.brief && width(&whole) > room);
+        let mut line = explained.map_or(answer.value.as_str(), |(advice, _)| advice).to_owned();
+        for detail in &answer.details {
+            let longer = format!("{line} · {detail}");
+            if width(&self.style.signs(&longer)) > room {
+                break;
+            }
+            line = longer;
+        }
+        if answer.code {
+            // Copied from a terminal it is one line only where it is not broken here.
+            self.line(&format!("{lead}{}", self.style.signs(&line)));
+        } else {
+            self.wrapped(&lead, &line, 0);
+        }
     }
 
     fn section(&mut self, section: &Section, page: &Page, findings: &Findings) {
@@ -140,14 +205,21 @@ impl Writer {
         self.caption(&tree.caption);
         let room = self.style.columns().saturating_sub(INDENT);
         for (level, what, when) in tree.lines.iter().take(TREE_LINES_MAX) {
-            let depth = usize::try_from(*level).unwrap_or(0).min(20);
             let when = self.style.signs(when);
+            // What is deeper than there is room for stands in no further.
+            let deepest = room.saturating_sub(width(&when).saturating_add(TREE_TEXT_NARROW)) / 2;
+            let depth = usize::try_from(*level).unwrap_or(0).min(deepest);
             let left = room
                 .saturating_sub(depth.saturating_mul(2).saturating_add(width(&when)).saturating_add(2))
                 .max(16);
-            let what = self.style.signs(&clip(what, left));
+            let mut lines = wrap(&self.style.signs(what), left).into_iter();
+            let what = lines.next().unwrap_or_default();
             let gap = " ".repeat(left.saturating_sub(width(&what)).saturating_add(2));
-            self.line(&format!("  {}{what}{gap}{when}", "  ".repeat(depth)));
+            let stands = "  ".repeat(depth);
+            self.line(&format!("  {stands}{what}{gap}{when}"));
+            for line in lines {
+                self.line(&format!("    {stands}{line}"));
+            }
         }
         let cut = tree.lines.len().saturating_sub(TREE_LINES_MAX);
         if cut > 0 {
@@ -175,9 +247,9 @@ impl Writer {
             _ => return,
         };
         self.caption(caption);
-        let label = named.iter().map(|(name, _)| width(name)).max().unwrap_or(0).min(20);
-        for (name, values) in named.iter().take(SPARKS_MAX) {
-            let name = self.style.signs(&clip(&visible(name), 20));
+        let names = names_within(named.iter().map(|(name, _)| self.style.signs(&visible(name))), &self.style);
+        let label = names.iter().map(|name| width(name)).max().unwrap_or(0);
+        for (name, (_, values)) in names.iter().zip(&named).take(SPARKS_MAX) {
             let room = self.style.columns().saturating_sub(label.saturating_add(26)).max(10);
             let line = spark(values, room, &self.style);
             let peak = values.iter().copied().max().unwrap_or(0);
@@ -205,7 +277,7 @@ fn per_second(decisions: u64, bucket_ns: u64) -> String {
 }
 
 /// Splits text at spaces, but never between a number and its unit. Each word comes with the space behind it.
-fn words(text: &str) -> Vec<&str> {
+pub(super) fn words(text: &str) -> Vec<&str> {
     let mut words: Vec<&str> = Vec::new();
     let mut began = 0;
     for (at, _) in text.match_indices(' ').chain(std::iter::once((text.len(), " "))) {
@@ -234,13 +306,14 @@ pub(super) fn paragraph(lead: &str, text: &str, style: &Style) -> String {
     paragraph
 }
 
-/// Breaks text at spaces into lines of at most `room` columns; a longer word is cut.
-fn wrap(text: &str, room: usize) -> Vec<String> {
+/// Breaks text at spaces into lines of at most `room` columns; a longer word stays whole, and sticks out.
+pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
     let separator =
         WordSeparator::Custom(|line| Box::new(words(line).into_iter().map(textwrap::core::Word::from)));
     let options = textwrap::Options::new(room)
         .word_separator(separator)
         .word_splitter(WordSplitter::NoHyphenation)
+        .break_words(false)
         .wrap_algorithm(WrapAlgorithm::FirstFit);
     textwrap::wrap(text, options).into_iter().map(Cow::into_owned).collect()
 }
@@ -250,9 +323,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrapping_keeps_every_word_and_cuts_only_what_is_too_long() {
+    fn wrapping_keeps_every_word_whole() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("abcdefghij k", 4), ["abcd", "efgh", "ij k"]);
+        assert_eq!(wrap("abcdefghij k", 4), ["abcdefghij", "k"]);
         assert_eq!(wrap("", 4), [""]);
         assert_eq!(wrap("took 12.3 ms, at 5 s", 12), ["took", "12.3 ms, at", "5 s"]);
     }

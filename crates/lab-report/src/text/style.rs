@@ -16,8 +16,11 @@ pub struct Style {
 }
 
 impl Style {
-    /// Less than this cannot hold the tables.
-    pub const WIDTH_MIN: usize = 60;
+    /// Less than this holds no sentence and no table.
+    pub const WIDTH_MIN: usize = 40;
+
+    /// Longer lines nobody reads.
+    pub const WIDTH_MAX: usize = 400;
 
     /// What suits a file, a pipe or a terminal that asked for no colour: plain ASCII, 100 columns.
     #[must_use]
@@ -27,7 +30,7 @@ impl Style {
 
     /// The width to lay out for.
     pub(crate) fn columns(&self) -> usize {
-        self.width.clamp(Style::WIDTH_MIN, 400)
+        self.width.clamp(Style::WIDTH_MIN, Style::WIDTH_MAX)
     }
 
     /// The text with every sign replaced that may not appear. All that is written goes through here before it gets any

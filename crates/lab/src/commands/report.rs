@@ -25,13 +25,36 @@ pub(super) fn find(places: &Places, run: Option<&str>) -> Result<RunFolder, Exit
     })
 }
 
-/// Where to look further.
-pub(super) fn pages(folder: &RunFolder) -> String {
-    let root = relative(folder.root());
-    format!(
-        "\nreport  {}\nmore    lab report · lab report --client ID · lab report --json\n",
-        root.join("report.html").display()
-    )
+/// How much of a report a terminal shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// What did not hold, findings, clients and answers.
+    Screen,
+    /// All of it.
+    Full,
+}
+
+impl Extent {
+    /// That of `--full`, or of its absence.
+    pub(super) const fn of(full: bool) -> Extent {
+        if full { Extent::Full } else { Extent::Screen }
+    }
+}
+
+/// Prints a run's report, and last where to read on.
+pub(super) fn print(folder: &RunFolder, findings: &Findings, extent: Extent) -> Result<(), ExitError> {
+    let style = terminal::style();
+    let (text, more) = match extent {
+        Extent::Screen => (lab_report::text::screen(findings, &style), "more: lab report --full"),
+        Extent::Full => (lab_report::text::run(findings, &style), "one client: lab report --client ID"),
+    };
+    terminal::print_painted(&text)?;
+    // A lab that still runs has no page yet.
+    if findings.still_running {
+        return Ok(());
+    }
+    let page = relative(folder.root()).join("report.html");
+    terminal::print_painted(&lab_report::text::whereabouts(&page.display().to_string(), more, &style))
 }
 
 /// 0 when the run was whole and everything expected held, 1 when something did not, 2 when it cannot be told.
@@ -66,12 +89,7 @@ pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, ExitErro
         ));
     }
     match (format, client) {
-        (Format::Text, None) => {
-            terminal::print_painted(&lab_report::text::run(findings, &terminal::style()))?;
-            if !findings.still_running {
-                terminal::print(&pages(&folder))?;
-            }
-        }
+        (Format::Text, None) => print(&folder, findings, Extent::of(arguments.full))?,
         (Format::Text, Some(id)) => lab_report::text::client(findings, id, &terminal::style())
             .map_or(Ok(()), |text| terminal::print_painted(&text))?,
         (Format::Html, None) => terminal::print(&lab_report::html::run(findings))?,
@@ -96,8 +114,7 @@ fn client_json(findings: &Findings, id: &str) -> Result<String, ExitError> {
 pub(super) fn import(places: &Places, arguments: &Import) -> Result<u8, ExitError> {
     let timebase = arguments.timebase.as_deref().map(timebase).transpose()?;
     let (folder, findings) = lab_orchestrator::import(&arguments.file, &places.runs, timebase)?;
-    terminal::print_painted(&lab_report::text::run(&findings, &terminal::style()))?;
-    terminal::print(&pages(&folder))?;
+    print(&folder, &findings, Extent::Full)?;
     Ok(0)
 }
 

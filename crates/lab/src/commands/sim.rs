@@ -175,6 +175,7 @@ fn report_hit(places: &Places, options: &Options, hit: &Hit<'_>, arguments: &Sim
         }
         ([], false) => format!("lab up {name} --backend sim --seed {seed}"),
     };
+    let how = how + &places.call(&arguments.name).places();
     let text = summary_text(found, kernel, summary, summary.outcome.name(), &cycle_text(found, summary));
     let switches = if arguments.swarm { thrown(found) } else { String::new() };
     terminal::say(&format!(

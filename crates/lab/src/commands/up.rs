@@ -5,11 +5,19 @@ use std::{env, io::IsTerminal, path::PathBuf};
 use lab_analysis::findings::Findings;
 use lab_doctor::{Consent, live_works};
 use lab_model::{Backend, BackendChoice, Execution, Kernel, Lab};
-use lab_orchestrator::{ClientsAre, ExportFormat, Failure, FailureKind, Request, RunFolder, interrupts};
+use lab_orchestrator::{
+    Call, ClientsAre, ExportFormat, Failure, FailureKind, Request, RunFolder, interrupts,
+};
 use lab_process::platform::KERNEL;
 use lab_sim::{Options, Traces};
 
-use super::{ExitError, bundle::signing_of, machine, report, virtual_run::TRACE_BYTES_MAX};
+use super::{
+    ExitError,
+    bundle::signing_of,
+    machine,
+    report::{self, Extent},
+    virtual_run::TRACE_BYTES_MAX,
+};
 use crate::{arguments::Up, labs::Places, terminal};
 
 /// Runs of more decisions than this are exported on request only: a million take half a second.
@@ -27,8 +35,18 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
     let Decided { backend, fallback } = decide(&lab, arguments)?;
     lab.backend = backend.choice();
     let (folder, controlled) = match backend.execution {
-        Execution::Live => live(places, &lab, &LiveOptions::from(arguments))?,
-        Execution::Simulated => (simulated(places, &lab, backend.kernel, fallback.as_deref())?, Ok(())),
+        Execution::Live => {
+            let named = match arguments.backend {
+                Some(BackendChoice::Live(kernel)) => Some(kernel),
+                _ => None,
+            };
+            let call = Call { backend: named, ..places.call(&arguments.name) };
+            live(places, &lab, &LiveOptions { call: Some(call), ..LiveOptions::from(arguments) })?
+        }
+        Execution::Simulated => {
+            let call = places.call(&arguments.name);
+            (simulated(places, &lab, backend.kernel, &call, fallback.as_deref())?, Ok(()))
+        }
     };
     // The lab is over: what reads its traces from here on is no root that may do everything.
     lab_orchestrator::give_up_to_read(&[&folder], &[folder.root(), &folder.clients()])?;
@@ -39,8 +57,7 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
     if arguments.json {
         terminal::print_json_text(&lab_report::json::to_string(findings))?;
     } else {
-        terminal::print_painted(&lab_report::text::summary(findings, &terminal::style()))?;
-        terminal::print(&report::pages(&folder))?;
+        report::print(&folder, findings, Extent::of(arguments.full))?;
     }
     written?;
     controlled?;
@@ -123,11 +140,14 @@ pub(super) struct LiveOptions {
     pub(super) signing: Option<PathBuf>,
     /// The folder of a stand-in for `launchctl`.
     pub(super) stand_in: Option<PathBuf>,
+    /// How it was called for, where a line is to call for it again.
+    pub(super) call: Option<Call>,
 }
 
 impl LiveOptions {
     /// As a machine does it of itself.
-    pub(super) const USUAL: LiveOptions = LiveOptions { consent: Consent::No, signing: None, stand_in: None };
+    pub(super) const USUAL: LiveOptions =
+        LiveOptions { consent: Consent::No, signing: None, stand_in: None, call: None };
 }
 
 impl From<&Up> for LiveOptions {
@@ -136,6 +156,7 @@ impl From<&Up> for LiveOptions {
             consent: if arguments.i_know { Consent::IKnow } else { Consent::No },
             signing: arguments.signing.signing.clone(),
             stand_in: arguments.daemons.stand_in.clone(),
+            call: None,
         }
     }
 }
@@ -160,6 +181,7 @@ pub(super) fn live(
         clients_are: ClientsAre::here(manner.stand_in.clone(), &places.trusted)?,
         // Nothing but a Mac looks at a signature.
         signing: KERNEL.installs_clients().then_some(&signing),
+        call: manner.call.as_ref(),
     };
     // Before the lab keeps the machine busy.
     let seen = machine::sheet(lab.clients.len(), &machine::examine(lab.clients.len(), Some(lab)));
@@ -193,6 +215,7 @@ fn simulated(
     places: &Places,
     lab: &Lab,
     kernel: Kernel,
+    call: &Call,
     fallback: Option<&str>,
 ) -> Result<RunFolder, ExitError> {
     refuse_what_is_not_simulated(lab, kernel)?;
@@ -208,6 +231,7 @@ fn simulated(
         if let Some(reason) = fallback {
             folder.write(RunFolder::FALLBACK, reason.as_bytes())?;
         }
+        call.keep(&folder, lab)?;
         for file in traces.into_files() {
             if interrupts::wanted() {
                 return Ok(false);

@@ -116,7 +116,7 @@ fn cause_table(findings: &Findings) -> Table {
     let causes = &findings.causes;
     let mut columns = vec![Column::words("approver")];
     columns.extend(causes.columns.iter().map(|column| Column::numbers(heading(column))));
-    columns.push(Column::numbers("sum"));
+    columns.push(Column::numbers("sum").rank(9));
     let mut table = Table::new("Decisions by approver (row) and cause (column)", columns).folded();
     let mut sums = vec![0_u64; causes.columns.len()];
     for (row, counts) in causes.rows.iter().zip(&causes.decisions) {

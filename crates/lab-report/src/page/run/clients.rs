@@ -8,7 +8,7 @@ use super::{
     verdict::{bad_above_zero, end_mood, headroom_mood},
 };
 use crate::{
-    page::{Block, Cell, Column, Drawing, Section, Table, picture},
+    page::{Block, Cell, Column, Drawing, Mood, Section, Table, picture},
     visible::visible,
 };
 use lab_model::units::{count_of, counted, is_whole, numbered, times};
@@ -43,22 +43,22 @@ const RESTARTED_MAX: usize = 5;
 pub(super) fn clients(findings: &Findings) -> Section {
     let columns = vec![
         Column::words("client"),
-        Column::numbers("decisions").hint("in storm and drain"),
-        Column::numbers("own").hint("of those, about its own process"),
+        Column::numbers("decisions").hint("in storm and drain").rank(8),
+        Column::numbers("own").hint("of those, about its own process").rank(4),
         Column::numbers("workload p50").hint(
             "median time from read to answer, or to the end of a client that gave none, of the workload's events",
         ),
-        Column::numbers("workload p99"),
-        Column::numbers("max").hint("of all events, whoever made them"),
+        Column::numbers("workload p99").rank(6),
+        Column::numbers("max").hint("of all events, whoever made them").rank(8),
         Column::numbers("queue p99").hint("from read to the start of work").wide(),
-        Column::numbers("ops").hint("operations it made itself"),
+        Column::numbers("ops").hint("operations it made itself").rank(3),
         Column::numbers("headroom").hint(
             "the lowest share of the deadline left at an answer, or at the end of a client that gave none",
-        ),
-        Column::numbers("misses").hint("deadlines missed"),
-        Column::numbers("unanswered").wide(),
+        ).rank(9),
+        Column::numbers("misses").hint("deadlines missed").rank(9),
+        Column::numbers("unanswered").rank(2),
         Column::numbers("lost").hint("records lost or damaged").wide(),
-        Column::words("end"),
+        Column::words("end").rank(7),
     ];
     let mut table = Table::new("What each client did, in storm and drain", columns);
     table.rows = findings.clients.iter().map(client_row).collect();
@@ -95,6 +95,21 @@ pub(super) fn clients(findings: &Findings) -> Section {
         blocks
     };
     Section { id: "clients", title: "Clients", lead, blocks }
+}
+
+/// The table of the clients alone, of which at most so many are shown: of more, those first that something is wrong with.
+pub(super) fn screen(findings: &Findings, most: usize) -> Section {
+    let mut section = clients(findings);
+    section.lead.clear();
+    section.blocks.retain(|block| matches!(block, Block::Table(_)));
+    section.blocks.truncate(1);
+    if let Some(Block::Table(table)) = section.blocks.first_mut()
+        && table.rows.len() > most
+    {
+        table.rows.sort_by_key(|row| !row.iter().any(|cell| cell.mood == Mood::Bad));
+        table.terminal_rows = most;
+    }
+    section
 }
 
 fn client_row(client: &Client) -> Vec<Cell> {

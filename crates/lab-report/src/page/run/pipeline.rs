@@ -97,9 +97,9 @@ fn slowest(findings: &Findings) -> Table {
     let columns = vec![
         Column::words("operation"),
         Column::words("target"),
-        Column::numbers("began at"),
-        Column::numbers("took"),
-        Column::words("where the time went"),
+        Column::numbers("began at").rank(4),
+        Column::numbers("took").rank(8),
+        Column::words("where the time went").rank(9),
     ];
     let mut table = Table::new("Slowest root operations", columns).first(3).folded();
     table.rows = findings

@@ -18,7 +18,7 @@ pub(super) fn over_time(findings: &Findings) -> Section {
     if !findings.faults.is_empty() {
         let planned = findings.faults.iter().filter(|fault| fault.planned).count();
         lead.push(format!(
-            "{} took place, {} of them planned by the lab file; their times are shaded.",
+            "{} took place, {} of them planned by the lab file.",
             counted(findings.faults.len() as u64, "disturbance"),
             planned
         ));

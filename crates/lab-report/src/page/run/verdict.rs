@@ -1,13 +1,12 @@
 //! The block that comes first: what held, how it ended, how close it was, what was lost.
 
 use lab_analysis::findings::{
-    Expectation, Finding, Findings, HeadroomFigure, Judgement, Outcome, ProcessEnd, RunState, RunWord,
-    Unwatched, Weight, Word,
+    Expectation, Finding, Findings, Judgement, Outcome, ProcessEnd, RunState, RunWord, Unwatched, Weight,
+    Word,
 };
-use lab_model::Total;
 
 use crate::{
-    page::{Cell, Check, Fact, Mood, Remark, Verdict, bounds::left, listed},
+    page::{Cell, Check, Fact, Mood, Remark, Verdict, listed},
     visible::visible,
 };
 use lab_model::units::{count, count_of, counted, time};
@@ -70,7 +69,7 @@ pub(in crate::page) const STILL_RUNNING: &str =
     "the lab still runs, and this is what it had recorded when it was looked at";
 
 /// How the expectations came out, in words.
-fn expected(findings: &Findings) -> String {
+pub(super) fn expected(findings: &Findings) -> String {
     let all = findings.expectations.len();
     let failed = findings.expectations.iter().filter(|expectation| expectation.held == Some(false)).count();
     let open = findings.expectations.iter().filter(|expectation| expectation.held.is_none()).count();
@@ -86,7 +85,7 @@ fn expected(findings: &Findings) -> String {
 }
 
 /// The colour of the headline, which is that of the exit code; without expectations a bad outcome is one, too.
-fn mood(findings: &Findings) -> Mood {
+pub(super) fn mood(findings: &Findings) -> Mood {
     match findings.judgement() {
         Judgement::Failed => Mood::Bad,
         Judgement::Unknown => Mood::Unknown,
@@ -130,15 +129,7 @@ pub(super) fn verdict(findings: &Findings) -> Verdict {
                     rest: visible(&findings.outcome_rule),
                     code: false,
                 },
-                deadline_fact(findings),
                 lost_fact(findings),
-                Fact {
-                    label: "Replay",
-                    mood: Mood::Plain,
-                    value: visible(&findings.replay),
-                    rest: String::new(),
-                    code: true,
-                },
             ])
             .collect(),
     }
@@ -162,38 +153,6 @@ fn state_fact(findings: &Findings) -> Option<Fact> {
 fn unwatched(findings: &Findings) -> Option<&Unwatched> {
     let unwatched = findings.unwatched.as_ref()?;
     (!unwatched.kept_by_kernel && unwatched.longest_ns >= findings.deadline_ns).then_some(unwatched)
-}
-
-fn deadline_fact(findings: &Findings) -> Fact {
-    let misses: u64 = findings.clients.iter().map(|client| client.deadline_misses).total();
-    let lowest = findings
-        .clients
-        .iter()
-        .filter_map(|client| {
-            client.headroom.min.filter(|least| least.is_finite()).map(|least| (least, client))
-        })
-        .min_by(|one, other| one.0.total_cmp(&other.0));
-    let rest = lowest.map_or_else(
-        || "nothing was asked".to_owned(),
-        |(_, client)| {
-            let left = left(&client.headroom, HeadroomFigure::Min);
-            format!("lowest headroom {left}, by {}", visible(&client.id))
-        },
-    );
-    let (mood, value) = match (misses, lowest) {
-        (0, None) => (Mood::Unknown, "not known".to_owned()),
-        (0, Some((least, _))) if least < HEADROOM_BAD => (Mood::Warn, "none missed".to_owned()),
-        (0, Some(_)) => (Mood::Good, "none missed".to_owned()),
-        _ => (Mood::Bad, format!("{} missed", count(misses))),
-    };
-    let possible: u64 =
-        findings.clients.iter().map(|client| client.deadline_misses_possible).fold(0, u64::saturating_add);
-    if possible > 0 {
-        let mood = if misses > 0 { Mood::Bad } else { Mood::Unknown };
-        let value = format!("{} missed, perhaps {} more unseen", count(misses), count(possible));
-        return Fact { label: "Deadlines", mood, value, rest, code: false };
-    }
-    Fact { label: "Deadlines", mood: as_recorded(findings, mood), value, rest, code: false }
 }
 
 fn lost_fact(findings: &Findings) -> Fact {
