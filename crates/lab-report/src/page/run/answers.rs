@@ -127,7 +127,9 @@ fn events(events: Option<&Events>, findings: &Findings) -> Answer {
     if let Some(amplification) = findings.amplification.filter(known) {
         details.push(format!("{} an operation", numbered(amplification, "decision")));
     }
-    if let Some(gain) = findings.loop_gain.filter(|gain| gain.value.is_finite()) {
+    // Whoever waits in a circle has brought nothing yet.
+    let in_circle = !findings.wait_cycles.is_empty();
+    if let Some(gain) = findings.loop_gain.filter(|gain| gain.value.is_finite() && !in_circle) {
         details.push(format!("a client's event brings {} more", number(gain.value)));
     }
     Answer { value: by, details, ..line }
