@@ -1,6 +1,6 @@
 //! From the counts of the pass to the findings.
 
-use lab_model::{BackendChoice, Kernel, Lab, Role};
+use lab_model::{BackendChoice, Kernel, Lab, PhaseKind, Role};
 use lab_trace::{FaultKind, Trace};
 
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     measure::Closing,
     participants::{
         admission::{Admitted, admit},
+        marks::MARK_SLACK_NS,
         processes::Processes,
         roster::Roster,
         timeline::Timeline,
@@ -21,9 +22,6 @@ mod faults;
 mod narrate;
 mod observed;
 mod unsaid;
-
-/// How long after the fact the orchestrator may write it down, in nanoseconds.
-const MARK_SLACK_NS: u64 = 100_000_000;
 
 /// What the analysis has to know beside the traces.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +131,8 @@ impl Assembly<'_> {
     /// How the storm ended up, and by which rule.
     fn outcome(&self, findings: &Findings) -> (Outcome, String) {
         let series = &self.engine.measures.series;
+        let storm = findings.phases.iter().find(|phase| phase.kind == PhaseKind::Storm);
+        let storm_marked = self.timeline.marked(PhaseKind::Storm);
         let (outcome, rule) = outcome::decide(&outcome::Evidence {
             cycles: &findings.wait_cycles,
             loop_gain: findings.loop_gain,
@@ -143,6 +143,9 @@ impl Assembly<'_> {
             lost: findings.totals.lost,
             levels: series.levels(),
             lateness: series.lateness(),
+            storm_ns: storm_marked
+                .map_or(0, |storm| storm.ended.unwrap_or(self.timeline.last).saturating_sub(storm.began)),
+            planned: storm.and_then(|storm| storm.planned),
         });
         outcome::as_watched(outcome, rule, findings.unwatched.as_ref(), findings.deadline_ns)
     }

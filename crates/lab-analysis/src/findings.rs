@@ -21,7 +21,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use lab_model::OperationKind;
+use lab_model::{Kernel, OperationKind, simulated_rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +160,14 @@ pub struct Findings {
     pub cost: Cost,
     /// What was not observed, in sentences.
     pub not_observed: Vec<String>,
+}
+
+impl Findings {
+    /// The kernel that it ran on, or whose rules the simulator followed; `None` where neither is known.
+    #[must_use]
+    pub fn kernel(&self) -> Option<Kernel> {
+        simulated_rules(&self.machine.kernel).or_else(|| self.backend.text().parse().ok())
+    }
 }
 
 /// A program that clients were asked about, as the kernel told of its signature.

@@ -72,7 +72,7 @@ fn who_is_killed_at_the_deadline_has_no_headroom_left() {
         )
     );
     assert!(client.latency_ns.p99.abs_diff(MS) < MS / 100, "{:?}", client.latency_ns);
-    assert_eq!(client.spectrum_at_least_from, Some(99.5));
+    assert_eq!(client.spectrum_at_least_from, Some(100.0), "of 101 the spectrum tells no more than 99%");
     assert_eq!((findings.headroom.min, findings.latency_ns.max), (Some(0.0), DEADLINE));
     assert!(findings.latency_ns.is_at_least(Figure::Max));
     let call = &client.closest_calls[0];

@@ -588,18 +588,18 @@ fn queues_that_grow_are_saturated() {
     let driver = builder.driver();
     let mut free = 0;
     for root in 0..400 {
-        let at = 1000 + root * 500;
-        free = free.max(at + 10) + 1000;
+        let at = 1000 + root * MS / 2;
+        free = free.max(at + 10) + MS;
         builder.operation(driver, Op::root(at, free + 10, 900 + root));
-        builder.decision(1, Dec { started: Some(free - 1000), ..Dec::worked(at + 10, 900 + root, free) });
+        builder.decision(1, Dec { started: Some(free - MS), ..Dec::worked(at + 10, 900 + root, free) });
     }
-    builder.phase(PhaseKind::Storm, 500, 201_000);
-    builder.phase(PhaseKind::Drain, 201_000, 2 * MS);
+    builder.phase(PhaseKind::Storm, 500, 201 * MS);
+    builder.phase(PhaseKind::Drain, 201 * MS, 2000 * MS);
     check(&builder.finish(), |findings| {
         assert_eq!(findings.outcome, Outcome::Saturated, "{}", findings.outcome_rule);
         let drain = findings.drain.as_ref().unwrap();
         assert!(drain.quiet && drain.half_life_ns.is_none(), "nothing was read after the storm");
-        assert!(findings.clients[0].queue_ns.p50 > 50_000);
+        assert!(findings.clients[0].queue_ns.p50 > 50 * MS);
         assert_eq!(findings.series.pending_max[0].iter().max(), Some(&201));
     });
 }

@@ -58,7 +58,7 @@ pub const METRICS: [Metric; 39] = [
         "rules",
         "deadline.open|exec.min|max",
         MetricUnit::Time,
-        "how long the kernel waits for an answer, by event",
+        "how long an answer may take, by event: the kernel's deadline, or the lab's where the kernel has none",
     ),
     metric(
         "rules",

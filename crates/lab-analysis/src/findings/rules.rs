@@ -30,12 +30,12 @@ pub struct KernelRules {
     /// Whom a kept answer serves: `own` (the client that gave it), `shared` (others too), `not-kept` (nobody), `mixed`.
     /// Only a lab tells it in which some clients keep answers and others do not.
     pub kept_answers: Option<KeptAnswers>,
-    /// By event, how long the kernel waits for an answer.
+    /// By event, how long an answer may take: Endpoint Security's deadline; the lab's own on fanotify, which has none.
     pub deadlines: BTreeMap<Word<EventKind>, DeadlineLength>,
 }
 
-/// How long the kernel gives a client to answer one kind of event, in nanoseconds from the event to its deadline, over the
-/// decisions that have a deadline in the traces.
+/// How long a client has to answer one kind of event, in nanoseconds from the event to its deadline, over the decisions
+/// that have a deadline in the traces.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadlineLength {
     /// Decisions of storm and drain with a deadline.

@@ -2,6 +2,9 @@
 
 use lab_trace::FaultKind;
 
+/// How long after the fact the orchestrator may write it down, in nanoseconds.
+pub(crate) const MARK_SLACK_NS: u64 = 100_000_000;
+
 /// A fault with its time in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FaultAt {

@@ -6,11 +6,14 @@ use lab_trace::{FaultKind, FaultStage, PlannedStep};
 use crate::{
     findings::UnplannedEnd,
     participants::{
-        marks::{EndAt, FaultAt},
+        marks::{EndAt, FaultAt, MARK_SLACK_NS},
         roster::Roster,
         timeline::Timeline,
     },
 };
+
+/// A helper whose client has ended is gone after this many nanoseconds, on a busy machine, too.
+const AFTER_CLIENT_NS: u64 = 1_000_000_000;
 
 /// The ends that nothing accounts for, in the order of time.
 pub(crate) fn unplanned(lab: &Lab, roster: &Roster, timeline: &Timeline) -> Vec<UnplannedEnd> {
@@ -56,18 +59,16 @@ fn is_of_note(end: &EndAt, roster: &Roster, timeline: &Timeline) -> bool {
         Role::Orchestrator => false,
         // It ends when the load does.
         Role::Driver => end.status != 0,
-        // A helper ends with its client, of itself.
-        _ if end.status == 0 && participant.serves.is_some_and(|client| ended(client, roster, timeline)) => {
-            false
-        }
+        // A helper ends with its client.
+        _ if participant.serves.is_some_and(|client| ended_with(end, client, roster, timeline)) => false,
         _ => !at_deadline,
     }
 }
 
-/// Whether a process of a client ended before the run did.
-fn ended(client: u16, roster: &Roster, timeline: &Timeline) -> bool {
-    let horizon = timeline.teardown();
-    timeline.ends.iter().filter(|end| end.at < horizon).any(|end| {
+/// Whether a process of a client ended at that time, as far apart as the orchestrator may write the two down.
+fn ended_with(helper: &EndAt, client: u16, roster: &Roster, timeline: &Timeline) -> bool {
+    let times = helper.at.saturating_sub(AFTER_CLIENT_NS)..=helper.at.saturating_add(MARK_SLACK_NS);
+    timeline.ends.iter().filter(|end| times.contains(&end.at)).any(|end| {
         let trace = roster.trace_of(end.actor);
         trace.is_some_and(|trace| roster.participants[usize::from(trace)].client == Some(client))
     })

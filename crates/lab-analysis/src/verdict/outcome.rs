@@ -1,13 +1,13 @@
 //! How a storm ended up, and by which rule.
 
 use crate::{
-    findings::{Drain, Interval, Outcome, Unwatched, WaitCycle},
+    findings::{Drain, Interval, Outcome, PlannedOps, Unwatched, WaitCycle},
     measures::{
         series::{STORM_PARTS, grows},
         unwatched::sentence,
     },
 };
-use lab_model::units::{agreeing, count, count_of, counted, tenths};
+use lab_model::units::{agreeing, count, count_of, counted, ratio, share, tenths, time};
 
 /// The completed cascades without which nothing is said about stability.
 pub(crate) const CASCADES_MIN: u64 = 20;
@@ -24,6 +24,12 @@ const BACKLOG_MIN: f64 = 8.0;
 /// The lateness in the storm's last part above which growth matters, in nanoseconds.
 const LATENESS_MIN_NS: f64 = 10_000_000.0;
 
+/// The share of a schedule that may be left over at the storm's end because the load came late.
+const LEFT_OVER_MAX: f64 = 0.01;
+
+/// The shortest storm in which a growing backlog is more than its beginning, in nanoseconds.
+const GROWTH_STORM_MIN_NS: u64 = 100_000_000;
+
 /// What the rules look at.
 #[derive(Clone, Debug)]
 pub(crate) struct Evidence<'a> {
@@ -36,6 +42,10 @@ pub(crate) struct Evidence<'a> {
     pub(crate) lost: u64,
     pub(crate) levels: [f64; STORM_PARTS],
     pub(crate) lateness: Option<[f64; STORM_PARTS]>,
+    /// How long the storm lasted.
+    pub(crate) storm_ns: u64,
+    /// What an open loop had planned for the storm.
+    pub(crate) planned: Option<PlannedOps>,
 }
 
 /// The outcome, and the rule that decided it in one sentence.
@@ -63,8 +73,18 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
         );
         return (Outcome::Unknown, rule);
     }
-    if let Some(rule) = saturation(evidence) {
+    if let Some(rule) = left_over(evidence) {
         return (Outcome::Saturated, rule);
+    }
+    if let Some(rule) = growth(evidence) {
+        if evidence.storm_ns >= GROWTH_STORM_MIN_NS {
+            return (Outcome::Saturated, rule);
+        }
+        let length = time(evidence.storm_ns);
+        return (
+            Outcome::Unknown,
+            format!("{rule} It lasted {length}: too short to tell that from a beginning."),
+        );
     }
     let in_flight = evidence.drain.map_or(evidence.unfinished, |drain| drain.in_flight);
     if in_flight > 0 {
@@ -165,7 +185,21 @@ fn divergence(evidence: &Evidence<'_>) -> Option<String> {
     None
 }
 
-fn saturation(evidence: &Evidence<'_>) -> Option<String> {
+/// An open loop keeps its backlog in the driver: what was planned and never begun, because what came before took too long.
+fn left_over(evidence: &Evidence<'_>) -> Option<String> {
+    let PlannedOps { planned, not_begun_late, .. } = evidence.planned?;
+    let part = ratio(not_begun_late, planned);
+    (part > LEFT_OVER_MAX).then(|| {
+        format!(
+            "The load could not keep its schedule: of {} planned for the storm {} ({}) had not begun when it was over.",
+            counted(planned, "operation"),
+            count(not_begun_late),
+            share(part)
+        )
+    })
+}
+
+fn growth(evidence: &Evidence<'_>) -> Option<String> {
     let last = evidence.levels[STORM_PARTS - 1];
     if grows(&evidence.levels) && last >= BACKLOG_MIN {
         return Some(format!(
@@ -191,10 +225,10 @@ fn quarters(values: &[f64; STORM_PARTS], unit: f64) -> String {
 mod tests {
     use super::*;
 
-    fn outcome(value: f64, low: f64, high: f64) -> (Outcome, String) {
-        decide(&Evidence {
+    fn calm() -> Evidence<'static> {
+        Evidence {
             cycles: &[],
-            loop_gain: Some(Interval { value, low, high }),
+            loop_gain: Some(Interval { value: 0.0, low: 0.0, high: 0.0 }),
             drain: None,
             cascades: 100,
             unfinished: 0,
@@ -202,7 +236,35 @@ mod tests {
             lost: 0,
             levels: [1.0; STORM_PARTS],
             lateness: None,
-        })
+            storm_ns: 2_000_000_000,
+            planned: None,
+        }
+    }
+
+    fn outcome(value: f64, low: f64, high: f64) -> (Outcome, String) {
+        decide(&Evidence { loop_gain: Some(Interval { value, low, high }), ..calm() })
+    }
+
+    #[test]
+    fn what_an_open_loop_never_began_is_a_backlog() {
+        let planned = |planned, not_begun_late| {
+            let planned =
+                PlannedOps { planned, begun: planned - not_begun_late, not_begun_late, not_begun_halted: 0 };
+            decide(&Evidence { planned: Some(planned), ..calm() })
+        };
+        assert_eq!(planned(169_112, 1_000).0, Outcome::Stable);
+        let (outcome, rule) = planned(169_112, 108_917);
+        assert_eq!(outcome, Outcome::Saturated);
+        assert!(rule.contains("of 169,112 operations planned for the storm 108,917 (64.4%)"), "{rule}");
+    }
+
+    #[test]
+    fn a_storm_of_some_milliseconds_is_not_called_saturated() {
+        let growing = |storm_ns| decide(&Evidence { levels: [1.0, 10.0, 20.0, 40.0], storm_ns, ..calm() });
+        assert_eq!(growing(2_000_000_000).0, Outcome::Saturated);
+        let (outcome, rule) = growing(3_000_000);
+        assert_eq!(outcome, Outcome::Unknown);
+        assert!(rule.contains("3.00 ms"), "{rule}");
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use lab_analysis::findings::{AfterDeny, DeliveryOrder, Findings, KeptAnswers};
 
 use crate::page::{Cell, Column, Table};
-use lab_model::units::{count, counted, share};
+use lab_model::{
+    Kernel,
+    units::{count, counted, share},
+};
 
 /// What the run shows of the kernel's own rules, a sentence each; nothing where nothing tells.
 pub(super) fn sentences(findings: &Findings) -> Vec<String> {
@@ -49,7 +52,7 @@ pub(super) fn sentences(findings: &Findings) -> Vec<String> {
     sentences
 }
 
-/// How long the kernel waits for an answer, a row for each event.
+/// How long an answer may take, a row for each event.
 pub(super) fn deadlines(findings: &Findings) -> Table {
     let columns = vec![
         Column::words("event"),
@@ -59,7 +62,12 @@ pub(super) fn deadlines(findings: &Findings) -> Table {
         Column::numbers("left when read")
             .hint("the median share of it; unknown where the kernel gives an event no time"),
     ];
-    let mut table = Table::new("How long the kernel waits for an answer", columns);
+    let caption = match findings.kernel().map(Kernel::enforces_deadlines) {
+        Some(true) => "How long the kernel waits for an answer",
+        Some(false) => "How long the lab waits for an answer; the kernel has no deadline",
+        None => "How long an answer may take",
+    };
+    let mut table = Table::new(caption, columns);
     table.rows = findings
         .rules
         .deadlines
