@@ -156,8 +156,8 @@ impl Writer {
         let room = self.style.columns().saturating_sub(width(&lead));
         let whole = self.style.signs(&answer.value);
         // What explains a piece of advice stands beside the finding.
-        let explained = answer.value.split_once(": ").filter(|_| answer.brief && width(&whole) > room);
-        let mut line = explained.map_or(answer.value.as_str(), |(advice, _)| advice).to_owned();
+        let brief = answer.brief && width(&whole) > room;
+        let mut line = if brief { before_explanation(&answer.value) } else { &answer.value }.to_owned();
         for detail in &answer.details {
             let longer = format!("{line} · {detail}");
             if width(&self.style.signs(&longer)) > room {
@@ -316,6 +316,12 @@ pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
         .break_words(false)
         .wrap_algorithm(WrapAlgorithm::FirstFit);
     textwrap::wrap(text, options).into_iter().map(Cow::into_owned).collect()
+}
+
+/// What stands before the colon that explains it; a colon within code explains nothing.
+fn before_explanation(advice: &str) -> &str {
+    let mut before = advice.match_indices(": ").map(|(colon, _)| &advice[..colon]);
+    before.find(|before| before.matches('`').count().is_multiple_of(2)).unwrap_or(advice)
 }
 
 #[cfg(test)]
