@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::RunFolder;
 
-/// The largest file of a call, in bytes: three paths, and what escapes make of them.
+/// The largest file of a call, in bytes: three paths and a reason, and what escapes make of them.
 const CALL_BYTES_MAX: u64 = 64 << 10;
 
 /// What `lab up` was given beside what its lab file says. Paths are whole ones, so that it does not matter where the line
@@ -23,6 +23,9 @@ pub struct Call {
     pub runs: Option<PathBuf>,
     /// The kernel of a live run, where it was named.
     pub backend: Option<Kernel>,
+    /// Why it was simulated although its lab would have run live; only where it was.
+    #[serde(default)]
+    pub simulated_because: Option<String>,
 }
 
 impl Call {
@@ -83,6 +86,7 @@ mod tests {
             configs: Some("/srv/labs".into()),
             runs: Some("/tmp/my runs".into()),
             backend: Some(Kernel::Fanotify),
+            ..Call::default()
         };
         assert_eq!(
             call.replay(7, None),

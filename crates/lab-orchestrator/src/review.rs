@@ -32,32 +32,19 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
     let lab = lab_of(folder)?;
     let recorded = Recorded::open(folder)?;
     let (traces, unreadable) = recorded.traces();
+    let call = Call::kept(folder, &lab);
     let context = Context {
         lab: &lab,
         run: &folder.name(),
         backend: lab.backend,
-        replay: &Call::kept(folder, &lab).replay(lab.seed, simulated_rules(&traces)),
+        replay: &call.replay(lab.seed, simulated_rules(&traces)),
         unreadable: &unreadable,
     };
     let mut findings = analyse(&traces, &context);
-    findings.state.simulated_because = fallback(folder)?;
+    findings.state.simulated_because = call.simulated_because;
     let findings = if still_running { findings.while_running() } else { findings };
     recorded.check()?;
     Ok(Review { lab, findings })
-}
-
-/// The longest reason for a fallback that is read, in bytes.
-const FALLBACK_BYTES_MAX: u64 = 64 << 10;
-
-/// Why the run was simulated although its lab would have run live.
-fn fallback(folder: &RunFolder) -> Result<Option<String>, Failure> {
-    let path = folder.root().join(RunFolder::FALLBACK);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let reason =
-        lab_files::read(&path, FALLBACK_BYTES_MAX).map_err(|error| Failure::unread(&path, &error))?;
-    Ok(Some(String::from_utf8_lossy(&reason).into_owned()))
 }
 
 /// Whose rules a simulated run followed, as its traces say; `None` for a live run.

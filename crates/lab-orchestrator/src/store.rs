@@ -168,8 +168,6 @@ impl RunFolder {
     pub const CALL: &str = "call.json";
     /// The file of what the doctor saw on the machine when the run began.
     pub const DOCTOR: &str = "doctor.json";
-    /// The file that says why a run was simulated although its lab would have run live; there only when it was.
-    pub const FALLBACK: &str = "simulated-because.txt";
     /// The file of the process IDs of a run that goes on; there only while it does.
     pub const ACTIVE: &str = "active.json";
     /// The folder of the traces.

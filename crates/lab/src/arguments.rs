@@ -314,7 +314,10 @@ pub(crate) struct Import {
 
 /// `lab sim`.
 #[derive(Debug, Args)]
-#[command(after_help = "With --find, the exit code is 0 when a seed shows it and 1 when none does.")]
+#[command(
+    after_help = "One run ends with the exit codes of `lab up`; many with 0, because they are only counted. With --find, the exit code is \
+                        0 when a seed shows it and 1 when none does."
+)]
 pub(crate) struct Sim {
     /// A lab of `lab-configs`, or a path.
     pub(crate) name: String,

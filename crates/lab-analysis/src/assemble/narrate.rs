@@ -192,13 +192,15 @@ fn unguarded(findings: &Findings) -> Option<Finding> {
         faults.any(|fault| planned.iter().any(|kind| fault.kind == *kind))
     };
     let at_deadline = |client: &&Client| client.lives.iter().any(|life| life.end == ProcessEnd::DeadlineKill);
+    let of_itself = |client: &&Client| findings.unplanned_ends.iter().any(|end| end.name == client.id);
+    let is_known = |client: &&Client| !of_itself(client) && (as_planned(client) || at_deadline(client));
     // What the lab did itself is no riddle.
-    let advice = if dead.iter().all(as_planned) {
-        "The lab ended it as planned: see what may pass while it is away."
-    } else if dead.iter().all(|client| as_planned(client) || at_deadline(client)) {
+    let advice = if !dead.iter().all(is_known) {
+        "Find out what ended it, and what may pass while it is away."
+    } else if dead.iter().any(at_deadline) {
         "Mend what made it miss its deadline, and see what may pass while it is away."
     } else {
-        "Find out what ended it, and what may pass while it is away."
+        "The lab ended it as planned: see what may pass while it is away."
     };
     Some(finding(Weight::Bad, ReportSection::Clients, text, Some(advice)))
 }

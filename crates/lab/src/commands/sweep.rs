@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use lab_analysis::findings::{self, Findings};
 use lab_model::units;
 use lab_model::{Backend, BackendChoice, Execution, Kernel, Lab, PhaseKind};
-use lab_orchestrator::RunFolder;
+use lab_orchestrator::{Failure, FailureKind, RunFolder};
+use lab_process::platform::KERNEL;
 use lab_report::sweep as picture;
 use lab_sim::{Cell, Options, Outcome, Row, Trial, Trials};
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ use self::results::{Cells, Results};
 use super::{
     ExitError,
     trials::{HEADINGS, figures, seeds, storm_only, trials_json},
-    up::{self, here_or_simulated, refuse_what_is_not_simulated, rules_here},
+    up::{self, refuse_what_is_not_simulated, rules_here},
 };
 use crate::{
     arguments::{Merge, Sweep},
@@ -90,14 +91,25 @@ fn decide(arguments: &Sweep) -> Result<Backend, ExitError> {
         Some(_) if arguments.rules.is_some() => {
             Err(ExitError::usage("--rules is for the simulator", "leave --backend or --rules out"))
         }
-        Some(BackendChoice::Live(kernel @ Kernel::EndpointSecurity)) => Err(ExitError::usage(
+        Some(BackendChoice::Live(kernel)) => live(kernel),
+        Some(BackendChoice::Auto) => {
+            // Whoever wants the simulator gets it without asking for a kernel.
+            lab_doctor::live_works(lab_doctor::Consent::No).map_err(|reason| {
+                Failure::new(FailureKind::Privilege, format!("no live sweep can run here: {reason}"))
+                    .mend("leave --backend out to sweep in the simulator")
+            })?;
+            live(KERNEL)
+        }
+    }
+}
+
+fn live(kernel: Kernel) -> Result<Backend, ExitError> {
+    match kernel {
+        Kernel::Fanotify => Ok(Backend::live(kernel)),
+        Kernel::EndpointSecurity => Err(ExitError::usage(
             format!("a sweep on {} is not there yet", kernel.name()),
             format!("use --rules {}", kernel.name()),
         )),
-        Some(BackendChoice::Live(kernel @ Kernel::Fanotify)) => Ok(Backend::live(kernel)),
-        Some(BackendChoice::Auto) => {
-            here_or_simulated(lab_doctor::Consent::No, false).map(|decided| decided.backend)
-        }
     }
 }
 

@@ -44,8 +44,8 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
             live(places, &lab, &LiveOptions { call: Some(call), ..LiveOptions::from(arguments) })?
         }
         Execution::Simulated => {
-            let call = places.call(&arguments.name);
-            (simulated(places, &lab, backend.kernel, &call, fallback.as_deref())?, Ok(()))
+            let call = Call { simulated_because: fallback, ..places.call(&arguments.name) };
+            (simulated(places, &lab, backend.kernel, &call)?, Ok(()))
         }
     };
     // The lab is over: what reads its traces from here on is no root that may do everything.
@@ -65,10 +65,10 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
 }
 
 /// Where a lab runs.
-pub(super) struct Decided {
-    pub(super) backend: Backend,
+struct Decided {
+    backend: Backend,
     /// Why it is simulated although its lab would have run live.
-    pub(super) fallback: Option<String>,
+    fallback: Option<String>,
 }
 
 impl From<Backend> for Decided {
@@ -109,7 +109,7 @@ fn decide(lab: &Lab, arguments: &Up) -> Result<Decided, ExitError> {
 
 /// This machine's kernel; where it cannot be used, the simulator. A pipeline that nobody looks at would take the one for
 /// the other, so it has to say that it may.
-pub(super) fn here_or_simulated(consent: Consent, allow_sim: bool) -> Result<Decided, ExitError> {
+fn here_or_simulated(consent: Consent, allow_sim: bool) -> Result<Decided, ExitError> {
     match live_works(consent) {
         Ok(()) => Ok(Backend::live(KERNEL).into()),
         Err(reason) if allow_sim || std::io::stderr().is_terminal() => {
@@ -211,13 +211,7 @@ pub(super) fn refuse_what_is_not_simulated(lab: &Lab, kernel: Kernel) -> Result<
 }
 
 /// Runs the lab in virtual time. Nothing is written before it is over, so that an interrupted one leaves nothing.
-fn simulated(
-    places: &Places,
-    lab: &Lab,
-    kernel: Kernel,
-    call: &Call,
-    fallback: Option<&str>,
-) -> Result<RunFolder, ExitError> {
+fn simulated(places: &Places, lab: &Lab, kernel: Kernel, call: &Call) -> Result<RunFolder, ExitError> {
     refuse_what_is_not_simulated(lab, kernel)?;
     let progress = terminal::Progress::new(&format!("simulating {} with {} rules", lab.name, kernel.name()));
     let mut traces = Traces::new(lab.safety.trace_bytes_max.min(TRACE_BYTES_MAX));
@@ -228,9 +222,6 @@ fn simulated(
     let folder = RunFolder::create(&places.runs, &lab.name)?;
     let write = || {
         folder.write(RunFolder::LAB, lab_config::to_yaml(lab).as_bytes())?;
-        if let Some(reason) = fallback {
-            folder.write(RunFolder::FALLBACK, reason.as_bytes())?;
-        }
         call.keep(&folder, lab)?;
         for file in traces.into_files() {
             if interrupts::wanted() {
