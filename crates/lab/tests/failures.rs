@@ -181,6 +181,18 @@ fn no_privilege() {
     let expected = "error: fanotify permission events need CAP_SYS_ADMIN in the initial user namespace\n  \
                     help: run it as root: sudo -E cargo lab …\n";
     fails(&rig, &limited(&rig, "setpriv", &options, &["up", "quick"]), 77, expected);
+    // Nobody who looks at an exit code alone may take a simulation for a run.
+    let auto = ["up", "quick", "--backend", "auto", "--json"];
+    let refused = limited(&rig, "setpriv", &options, &auto);
+    assert_eq!(refused.code, Some(77), "{}", refused.stderr);
+    assert!(refused.stderr.contains("help: add --allow-sim"), "{}", refused.stderr);
+    assert!(!rig.runs().exists(), "nothing was made");
+    let simulated = limited(&rig, "setpriv", &options, &[&auto[..], &["--allow-sim"]].concat());
+    let report = simulated.report();
+    let because = report.state.simulated_because.as_deref().unwrap();
+    assert!(because.contains("CAP_SYS_ADMIN"), "{because}");
+    assert!(report.replay.contains("--backend sim"), "{}", report.replay);
+    assert!(rig.run(&["report"]).stdout.contains("only simulated"), "it is said each time");
 }
 
 /// A folder with a `cargo` that builds nothing: the driver is the real one, the client this program.
