@@ -88,11 +88,16 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
     }
     let in_flight = evidence.drain.map_or(evidence.unfinished, |drain| drain.in_flight);
     if in_flight > 0 {
-        let rule = format!(
-            "{} still in flight at the end, without a wait cycle, a gain near 1 or a growing queue that would explain \
-             it; a longer drain may tell.",
-            agreeing(in_flight, "event was", "events were")
-        );
+        let flying = agreeing(in_flight, "event was", "events were");
+        let rule = match evidence.drain {
+            Some(_) => format!(
+                "{flying} still in flight at the end, without a wait cycle, a gain near 1 or a growing queue that would \
+                 explain it; a longer drain may tell."
+            ),
+            None => {
+                format!("{flying} in flight when the record ends, and no drain shows what became of that.")
+            }
+        };
         return (Outcome::Unknown, rule);
     }
     if let Some(gain) = evidence.loop_gain.filter(|gain| gain.value >= 1.0) {
@@ -256,6 +261,16 @@ mod tests {
         let (outcome, rule) = planned(169_112, 108_917);
         assert_eq!(outcome, Outcome::Saturated);
         assert!(rule.contains("of 169,112 operations planned for the storm 108,917 (64.4%)"), "{rule}");
+    }
+
+    #[test]
+    fn without_a_drain_no_longer_one_is_advised() {
+        let (outcome, rule) = decide(&Evidence { unfinished: 2, ..calm() });
+        assert_eq!(outcome, Outcome::Unknown);
+        assert_eq!(
+            rule,
+            "2 events were in flight when the record ends, and no drain shows what became of that."
+        );
     }
 
     #[test]
