@@ -10,8 +10,10 @@ use super::{
 };
 use lab_model::units::{at_least, float, time};
 
-const WIDTH: f64 = 560.0;
+const WIDTH: f64 = 620.0;
 const HEIGHT: f64 = 320.0;
+/// Room right of the axes, for a name and a time that is only a bound.
+const LEGEND: f64 = 178.0;
 /// The height of a picture of nothing.
 const NOTHING_HEIGHT: f64 = 24.0;
 /// The most spectra with a name of their own.
@@ -122,7 +124,7 @@ fn axes(curves: &[Curve<'_>]) -> Plot {
     let powers = || points().map(|(_, value)| power(*value));
     let low = powers().fold(f64::INFINITY, f64::min).floor().clamp(0.0, 18.0);
     let high = powers().fold(0.0, f64::max).ceil().clamp(low + 1.0, 20.0);
-    let (width, height) = (WIDTH - 58.0 - 118.0, HEIGHT - 48.0);
+    let (width, height) = (WIDTH - 58.0 - LEGEND, HEIGHT - 48.0);
     Plot { x: 58.0, y: 12.0, width, height, from: 0.0, to: end, low, high }
 }
 
