@@ -16,5 +16,5 @@ mod walk;
 pub use beneath::read_beneath;
 pub use folder::{Entry, Facts, Folder, Kind};
 pub use pass::{PassError, receive, sealed};
-pub use read::{ReadError, is_own_lack, open_regular, read, read_file};
+pub use read::{ReadError, is_own_lack, open_regular, read, read_file, read_if_any};
 pub use trusted::{Distrust, Trusted, mask_modes};

@@ -79,6 +79,18 @@ pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
     read_file(&open_regular(path)?, bytes_max)
 }
 
+/// Reads a file that need not exist; `None` where it does not. That it could not be read is never taken for that.
+///
+/// # Errors
+/// As [`read`], but for a file that does not exist.
+pub fn read_if_any(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, ReadError> {
+    match read(path, bytes_max) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads an open file from here to its end, as [`read`] does.
 ///
 /// # Errors

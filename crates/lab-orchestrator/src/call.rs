@@ -6,7 +6,7 @@ use lab_bundle::quoted;
 use lab_model::{Kernel, Lab};
 use serde::{Deserialize, Serialize};
 
-use crate::RunFolder;
+use crate::{Failure, FailureKind, RunFolder};
 
 /// The largest file of a call, in bytes: three paths and a reason, and what escapes make of them.
 const CALL_BYTES_MAX: u64 = 64 << 10;
@@ -42,9 +42,18 @@ impl Call {
     }
 
     /// How the run was called for; as its lab's name alone, where nothing else was kept.
-    pub(crate) fn kept(folder: &RunFolder, lab: &Lab) -> Call {
-        let kept = lab_files::read(&folder.root().join(RunFolder::CALL), CALL_BYTES_MAX).ok();
-        kept.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_else(|| Call::of(lab))
+    ///
+    /// # Errors
+    /// [`FailureKind::Output`] when the file cannot be read or is damaged.
+    pub(crate) fn kept(folder: &RunFolder, lab: &Lab) -> Result<Call, Failure> {
+        let path = folder.root().join(RunFolder::CALL);
+        let kept =
+            lab_files::read_if_any(&path, CALL_BYTES_MAX).map_err(|error| Failure::unread(&path, &error))?;
+        let Some(text) = kept else { return Ok(Call::of(lab)) };
+        serde_json::from_slice(&text).map_err(|error| {
+            Failure::new(FailureKind::Output, format!("{} is damaged: {error}", path.display()))
+                .mend("remove it; the report then names the lab only")
+        })
     }
 
     fn of(lab: &Lab) -> Call {

@@ -62,7 +62,7 @@ pub fn down(runs: &Runs, living: LivingLabs, say: &mut dyn FnMut(&str)) -> Resul
     let mut all = Vec::new();
     for run in RunFolder::all(runs)? {
         let Some(folder) = run.open()? else { continue };
-        let found = down_one(&folder, living, say);
+        let found = down_one(&folder, living, say)?;
         if !found.ended.is_empty() || !found.removed.is_empty() || found.up.is_some() {
             all.push(found);
         }
@@ -70,8 +70,14 @@ pub fn down(runs: &Runs, living: LivingLabs, say: &mut dyn FnMut(&str)) -> Resul
     Ok(all)
 }
 
-fn down_one(folder: &RunFolder, living: LivingLabs, say: &mut dyn FnMut(&str)) -> Found {
-    let text = folder.folder().read(RunFolder::ACTIVE, ACTIVE_BYTES_MAX).ok();
+fn down_one(folder: &RunFolder, living: LivingLabs, say: &mut dyn FnMut(&str)) -> Result<Found, Failure> {
+    let text = match folder.folder().read(RunFolder::ACTIVE, ACTIVE_BYTES_MAX) {
+        // Who has the lab is not known for want of descriptors or memory: its remains are not taken away.
+        Err(error) if error.is_own_lack() => {
+            return Err(Failure::unread(&folder.active(), &error));
+        }
+        read => read.ok(),
+    };
     let active = text.and_then(|text| serde_json::from_slice::<Active>(&text).ok());
     let mut found = Found { run: folder.root().to_owned(), ended: Vec::new(), removed: Vec::new(), up: None };
     let launcher = active.as_ref().and_then(|active| Proven::launcher(active.launcher));
@@ -83,7 +89,7 @@ fn down_one(folder: &RunFolder, living: LivingLabs, say: &mut dyn FnMut(&str)) -
             }
             (_, launcher) => {
                 found.up = Some(launcher.map_or(Launcher::Unknown, |one| Launcher::Process(one.pid())));
-                return found;
+                return Ok(found);
             }
         }
     }
@@ -100,7 +106,7 @@ fn down_one(folder: &RunFolder, living: LivingLabs, say: &mut dyn FnMut(&str)) -
     if was_up && recorded_nothing(folder) && folder.discard().is_ok() {
         found.removed.push(folder.root().to_owned());
     }
-    found
+    Ok(found)
 }
 
 /// Ends a lab that is up through its launcher: asks first. False when it lives on.

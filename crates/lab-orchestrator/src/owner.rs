@@ -67,7 +67,10 @@ pub(crate) fn holder(daemons: &Daemons, trusted: &Trusted) -> Result<Option<Proc
         Err(distrust) if distrust.is_refusal() => return Err(Failure::from(&distrust)),
         Err(_) => return Ok(None),
     };
-    let text = folder.read(name, NOTE_BYTES_MAX).ok();
+    let text = match folder.read(name, NOTE_BYTES_MAX) {
+        Err(error) if error.is_own_lack() => return Err(Failure::unread(&note(daemons), &error)),
+        read => read.ok(),
+    };
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
 }
 

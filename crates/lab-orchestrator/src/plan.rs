@@ -92,10 +92,14 @@ const ACTIVE_BYTES_MAX: u64 = 64 * 1024;
 
 impl Active {
     /// What a run's folder says of its processes; `None` when it says nothing, as after its end.
-    #[must_use]
-    pub fn of(folder: &RunFolder) -> Option<Active> {
-        let text = lab_files::read(&folder.active(), ACTIVE_BYTES_MAX).ok()?;
-        serde_json::from_slice(&text).ok()
+    ///
+    /// # Errors
+    /// [`FailureKind::Output`](crate::FailureKind::Output) when that cannot be read.
+    pub fn of(folder: &RunFolder) -> Result<Option<Active>, Failure> {
+        let path = folder.active();
+        let text = lab_files::read_if_any(&path, ACTIVE_BYTES_MAX)
+            .map_err(|error| Failure::unread(&path, &error))?;
+        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
     /// True while one of them exists.

@@ -23,16 +23,16 @@ pub const REPORT_BYTES_MAX: u64 = 256 << 20;
 /// Reads a run's traces. Of a run that still goes on, the findings say so.
 ///
 /// # Errors
-/// [`FailureKind::Output`] when the resolved lab or the folder of traces cannot be read, and when reading a trace failed:
+/// [`FailureKind::Output`] when the resolved lab, how it was called for or the folder of traces cannot be read, and when reading a trace failed:
 /// for want of descriptors or memory, or because it became shorter meanwhile. A file that is no trace is listed in the
 /// findings.
 pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
     // Before anything is read: what ends meanwhile was read while it ran.
-    let still_running = Active::of(folder).is_some_and(|active| active.lives());
+    let still_running = Active::of(folder)?.is_some_and(|active| active.lives());
     let lab = lab_of(folder)?;
     let recorded = Recorded::open(folder)?;
     let (traces, unreadable) = recorded.traces();
-    let call = Call::kept(folder, &lab);
+    let call = Call::kept(folder, &lab)?;
     let context = Context {
         lab: &lab,
         run: &folder.name(),

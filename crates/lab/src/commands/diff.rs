@@ -16,7 +16,7 @@ pub(super) fn diff(places: &Places, arguments: &Diff) -> Result<u8, ExitError> {
     let (before, after) = (before?, after?);
     lab_orchestrator::give_up_to_read(&[&before, &after], &[])?;
     let (one, other) = (lab_orchestrator::review(&before)?, lab_orchestrator::review(&after)?);
-    let settings = [(&before, &one), (&after, &other)].map(|(folder, review)| settings_of(folder, review));
+    let settings = [settings_of(&before, &one)?, settings_of(&after, &other)?];
     let comparison = compare(
         &Run { findings: &one.findings, settings: &settings[0] },
         &Run { findings: &other.findings, settings: &settings[1] },
@@ -37,16 +37,16 @@ fn title(review: &Review) -> String {
 }
 
 /// Every setting of a run by its path, as text: the lab's, the kernel's and the machine's.
-fn settings_of(folder: &RunFolder, review: &Review) -> BTreeMap<String, String> {
+fn settings_of(folder: &RunFolder, review: &Review) -> Result<BTreeMap<String, String>, ExitError> {
     let mut settings = lab_settings(&review.lab);
-    if let Some(rules) = simulated_rules(folder) {
+    if let Some(rules) = simulated_rules(folder)? {
         settings.insert("rules".to_owned(), rules.name().to_owned());
     }
     let machine = &review.findings.machine;
     settings.insert("machine.kernel".to_owned(), machine.kernel.clone());
     settings.insert("machine.processors".to_owned(), machine.cpus.to_string());
     settings.insert("machine.lab_version".to_owned(), machine.version.clone());
-    settings
+    Ok(settings)
 }
 
 fn lab_settings(lab: &Lab) -> BTreeMap<String, String> {

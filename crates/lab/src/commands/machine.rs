@@ -3,7 +3,8 @@
 use lab_doctor::{Finding, Outcome, Wanted, Weight};
 use lab_model::Lab;
 use lab_orchestrator::{
-    Active, ClientsAre, FailureKind, Found, HOW_TO_END, Launcher, LivingLabs, REPORT_BYTES_MAX, RunFolder,
+    Active, ClientsAre, Failure, FailureKind, Found, HOW_TO_END, Launcher, LivingLabs, REPORT_BYTES_MAX,
+    RunFolder,
 };
 use lab_process::platform::KERNEL;
 use serde::{Deserialize, Serialize};
@@ -110,7 +111,9 @@ pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, ExitErro
     runs.sort_by_key(|run| std::cmp::Reverse((run.name(), run.root().to_owned())));
     let mut seen: Vec<Seen> = Vec::new();
     for run in runs {
-        seen.extend(run.open()?.as_ref().map(look));
+        if let Some(folder) = run.open()? {
+            seen.push(look(&folder)?);
+        }
     }
     let (up, over): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(|run| run.up);
     let last: Vec<Seen> = over.into_iter().take(arguments.last).collect();
@@ -143,22 +146,24 @@ pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, ExitErro
     Ok(0)
 }
 
-fn look(folder: &RunFolder) -> Seen {
-    let report = lab_files::read(&folder.root().join("report.json"), REPORT_BYTES_MAX).ok();
+fn look(folder: &RunFolder) -> Result<Seen, Failure> {
+    let path = folder.root().join("report.json");
+    let report =
+        lab_files::read_if_any(&path, REPORT_BYTES_MAX).map_err(|error| Failure::unread(&path, &error))?;
     let report = report.and_then(|text| serde_json::from_slice::<Headline>(&text).ok());
     let expectations = report.as_ref().and_then(|report| report.expectations.as_ref());
     let lab = folder.root().parent().and_then(|lab| lab.file_name());
-    Seen {
+    Ok(Seen {
         lab: lab.map(|lab| lab.to_string_lossy().into_owned()).unwrap_or_default(),
         run: folder.name(),
         folder: relative(folder.root()).display().to_string(),
-        up: folder.is_held() || Active::of(folder).is_some_and(|active| active.lives()),
+        up: folder.is_held() || Active::of(folder)?.is_some_and(|active| active.lives()),
         backend: report.as_ref().and_then(|report| report.backend.clone()),
         outcome: report.as_ref().and_then(|report| report.outcome.clone()),
         state: report.as_ref().and_then(|report| report.state.as_ref()).map(|state| state.word.clone()),
         expectations: expectations.map(Vec::len),
         expectations_held: expectations.map(|all| all.iter().filter(|seen| seen.held == Some(true)).count()),
-    }
+    })
 }
 
 pub(super) fn doctor(places: &Places, arguments: &Doctor) -> Result<u8, ExitError> {

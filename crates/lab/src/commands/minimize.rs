@@ -76,7 +76,7 @@ fn given(places: &Places, arguments: &Minimize) -> Result<(Lab, Kernel), ExitErr
     if lab_file.is_err_and(|stop| stop.code == FailureKind::Usage.exit_code())
         && let Some(folder) = RunFolder::find(&places.runs, Some(name))?
     {
-        let kernel = simulated_rules(&folder).filter(|_| arguments.rules.is_none());
+        let kernel = simulated_rules(&folder)?.filter(|_| arguments.rules.is_none());
         return Ok((lab_of(&folder)?, kernel.unwrap_or_else(|| rules_here(arguments.rules))));
     }
     Ok((places.read(name)?, rules_here(arguments.rules)))

@@ -448,10 +448,12 @@ pub(super) fn lab_of(folder: &RunFolder) -> Result<Lab, ExitError> {
 }
 
 /// Whose rules a simulated run followed; `None` for a live one.
-pub(super) fn simulated_rules(folder: &RunFolder) -> Option<Kernel> {
-    let recorded = Recorded::open(folder).ok()?;
+pub(super) fn simulated_rules(folder: &RunFolder) -> Result<Option<Kernel>, ExitError> {
+    let recorded = Recorded::open(folder)?;
     let (traces, _) = recorded.traces();
-    lab_orchestrator::simulated_rules(&traces)
+    let rules = lab_orchestrator::simulated_rules(&traces);
+    recorded.check()?;
+    Ok(rules)
 }
 
 fn measured_text(from: &Calibrated, summary: &Summary) -> String {
