@@ -3,6 +3,7 @@
 //! Times are nanoseconds; instants count from the run's first record (`origin`). An absent value is `null`
 //! and means *not known*, never zero. Lists that were capped say so beside themselves.
 
+mod advice;
 mod answers;
 mod causes;
 mod client;
@@ -25,6 +26,7 @@ use lab_model::{Kernel, OperationKind, simulated_rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use advice::{Advice, ChangedSettings, Effect, TriedMitigation};
 pub use answers::{Answers, Closest, Events, Missed, RunAnswer, Waiting};
 pub use causes::{
     CascadeNode, CascadeTree, Cascades, CauseColumn, Causes, Distribution, FlameFrame, Prediction,
@@ -86,6 +88,9 @@ pub struct Findings {
     pub outcome_rule: String,
     /// At most three findings, the weightiest first.
     pub findings: Vec<Finding>,
+    /// What would mend it, where that was looked for: changes of settings, tried on the simulator; `null` where it was not.
+    #[serde(default)]
+    pub advice: Option<Advice>,
     /// The lab file's expectations.
     pub expectations: Vec<Expectation>,
     /// The phases that took place, in order.

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod behavior;
+mod changes;
 mod checks;
 mod clients;
 mod condition;
@@ -42,6 +43,7 @@ mod write;
 
 use lab_model::Lab;
 
+pub use changes::{BehaviorChange, behavior_changes};
 pub use diagnostic::{Color, Diagnostic, Related, Report};
 pub use explain::{explain, field_paths, nearest_field};
 pub use heading::{Heading, heading};

@@ -94,6 +94,18 @@ pub fn share(share: f64) -> String {
     }
 }
 
+/// A change as a share of what was there, in whole percent: `65% less`, `12% more`. What is left is never called nothing.
+#[must_use]
+pub fn more_or_less(share: f64) -> String {
+    let percent = (share.abs() * 100.0).round();
+    match share {
+        _ if percent == 0.0 => "the same".to_owned(),
+        share if share > -1.0 && share < 0.0 && percent >= 100.0 => "over 99% less".to_owned(),
+        share if share < 0.0 => format!("{percent}% less"),
+        _ => format!("{percent}% more"),
+    }
+}
+
 /// Writes a lower bound: of what was not over when it was last seen.
 #[must_use]
 pub fn at_least(text: &str) -> String {

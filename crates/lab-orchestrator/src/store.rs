@@ -166,6 +166,8 @@ impl RunFolder {
     pub const LAB: &str = "lab.yaml";
     /// The file of how the run was called for; there only where its lab alone does not say that.
     pub const CALL: &str = "call.json";
+    /// The lab with the change that would mend it, as a lab file; there only where one was found.
+    pub const MENDED: &str = "mended.yaml";
     /// The file of what the doctor saw on the machine when the run began.
     pub const DOCTOR: &str = "doctor.json";
     /// The file of the process IDs of a run that goes on; there only while it does.

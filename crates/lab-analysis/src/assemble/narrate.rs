@@ -1,5 +1,9 @@
-//! At most three findings in plain words.
+//! At most three findings in plain words. What settings would mend is not said here: [`Advice`](crate::findings::Advice)
+//! is of what was tried.
 
+mod failed;
+
+use failed::{About, failed};
 use lab_model::{
     Approval, PhaseKind, PlannedKind, Total,
     units::{
@@ -31,19 +35,21 @@ const HELD_FACTOR: u64 = 2;
 
 /// Says what matters most: what is bad, then what comes close, then what is remarkable.
 pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec<Finding> {
+    let (failed, about) = failed(findings).unzip();
     let candidates = [
         unwatched(findings, true),
+        failed,
         deadlock(findings),
         divergence(findings),
         hung(unread),
         waits_outside(findings),
-        misses(findings),
+        misses(findings).filter(|_| !matches!(about, Some(About::Misses))),
         unguarded(findings),
-        lost(findings),
+        lost(findings).filter(|_| !matches!(about, Some(About::Lost))),
         unwatched(findings, false),
         unserved(findings),
         denied_outside(findings),
-        saturation(findings),
+        saturation(findings).filter(|_| !matches!(about, Some(About::Outcome))),
         near_miss(findings),
         own_making(findings),
         added_outside(findings),
@@ -88,24 +94,16 @@ fn deadlock(findings: &Findings) -> Option<Finding> {
     let through =
         if cycle.through.is_empty() { String::new() } else { format!(", through {},", list(&cycle.through)) };
     let text = format!("{who}{through} from {} on, {lasted}.{more}", time(cycle.began_ns));
-    let own_helpers = |member: &String| {
-        let helper = format!("{member}.helper-");
-        cycle.through.iter().all(|name| name.starts_with(&helper))
-    };
-    let advice = match &cycle.members[..] {
-        _ if cycle.through.is_empty() => {
-            "Answer first and open later, or answer other clients' events at once".to_owned()
-        }
-        [alone] if own_helpers(alone) => {
-            "Answer what your own helpers do at once (`mute: { helpers: true }`)".to_owned()
-        }
-        _ => format!(
-            "Do not wait for {} before you answer, or mute what it opens by name",
+    // Of what its members can set themselves is said only what was tried.
+    let own_helpers =
+        |name: &String| cycle.members.iter().any(|member| name.starts_with(&format!("{member}.helper-")));
+    let advice = (!cycle.through.iter().all(own_helpers)).then(|| {
+        format!(
+            "Do not wait for {} before you answer, or mute what it opens by name: no number of workers removes the cycle.",
             list(&cycle.through)
-        ),
-    };
-    let advice = format!("{advice}: no number of workers removes the cycle.");
-    Some(finding(Weight::Bad, ReportSection::Waiting, text, Some(&advice)))
+        )
+    });
+    Some(finding(Weight::Bad, ReportSection::Waiting, text, advice.as_deref()))
 }
 
 fn article(ended_by: CycleEnd) -> String {
@@ -127,12 +125,7 @@ fn divergence(findings: &Findings) -> Option<Finding> {
         gain.value,
         agreeing(in_flight, "event was", "events were")
     );
-    Some(finding(
-        Weight::Bad,
-        ReportSection::Drain,
-        text,
-        Some("Let the clients react to the workload only, or not to each other."),
-    ))
+    Some(finding(Weight::Bad, ReportSection::Drain, text, None))
 }
 
 fn hung(unread: &[(Vec<String>, u64)]) -> Option<Finding> {
@@ -162,18 +155,18 @@ fn misses(findings: &Findings) -> Option<Finding> {
         .map(|client| format!("{} {}", client.id, count(client.deadline_misses)))
         .collect();
     let text = format!("{} missed ({}).", agreeing(total, "deadline was", "deadlines were"), list(&who));
-    Some(finding(
-        Weight::Bad,
-        ReportSection::Clients,
-        text,
-        Some("Set a deadline budget: answer in time, finish the work later."),
-    ))
+    Some(finding(Weight::Bad, ReportSection::Clients, text, None))
 }
 
 /// A client that was dead for a part of the storm: what it would have looked at was allowed.
 fn unguarded(findings: &Findings) -> Option<Finding> {
     let unchecked = |client: &Client| client.approvals.by(Approval::DeadClient);
-    let dead: Vec<&Client> = findings.clients.iter().filter(|client| unchecked(client) > 0).collect();
+    // What was in flight when the lab ended its clients passed nobody that had died.
+    let died = |client: &&Client| {
+        client.lives.len() > 1 || client.lives.iter().any(|life| life.end != ProcessEnd::Clean)
+    };
+    let dead: Vec<&Client> =
+        findings.clients.iter().filter(|client| unchecked(client) > 0).filter(died).collect();
     // Others may have looked at them.
     let text = match &dead[..] {
         [] => return None,
@@ -272,14 +265,8 @@ fn lost(findings: &Findings) -> Option<Finding> {
 }
 
 fn saturation(findings: &Findings) -> Option<Finding> {
-    (findings.outcome == Outcome::Saturated).then(|| {
-        finding(
-            Weight::Warn,
-            ReportSection::Drain,
-            findings.outcome_rule.clone(),
-            Some("Lower the load, add workers, or open less."),
-        )
-    })
+    (findings.outcome == Outcome::Saturated)
+        .then(|| finding(Weight::Warn, ReportSection::Drain, findings.outcome_rule.clone(), None))
 }
 
 /// The client whose helpers or daemons left most requests undone.
@@ -350,7 +337,7 @@ fn own_making(findings: &Findings) -> Option<Finding> {
         let (of_clients, all) = (count(by_clients), counted(causes.total, "decision"));
         format!("{of_clients} of {all} ({part}) were about {about}{each}.")
     };
-    Some(finding(Weight::Warn, ReportSection::Causes, text, Some(&what_mutes_it(findings))))
+    Some(finding(Weight::Warn, ReportSection::Causes, text, None))
 }
 
 /// Decisions about what clients, their helpers and daemons made, by who made it.
@@ -370,36 +357,6 @@ fn whose_making(findings: &Findings) -> &'static str {
         (false, false, true) => "what daemons did for clients",
         (_, true, true) => "the operations of clients, their helpers and daemons",
     }
-}
-
-/// The advice: for each kind of maker the only thing that spares its decisions.
-fn what_mutes_it(findings: &Findings) -> String {
-    let own: u64 = findings.clients.iter().map(|client| client.own_process).total();
-    let names = |kind: ColumnKind| -> Vec<String> {
-        let columns = findings.causes.columns.iter().filter(|column| column.kind == kind);
-        columns.map(|column| column.name.clone()).collect()
-    };
-    let mut parts = Vec::new();
-    if own > 0 {
-        parts.push("mute the own process".to_owned());
-    }
-    if made_by(findings, ColumnKind::Client) > own {
-        parts.push("answer other clients' events at once".to_owned());
-    }
-    if made_by(findings, ColumnKind::Helper) > 0 {
-        parts.push("mute the own helpers, and others' by their names".to_owned());
-    }
-    if made_by(findings, ColumnKind::Daemon) > 0 {
-        parts.push(format!(
-            "mute {} by name (no check of the subject tells for whom a daemon opens)",
-            list(&names(ColumnKind::Daemon))
-        ));
-    }
-    let mut advice = list(&parts);
-    if let Some(first) = advice.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    format!("{advice}, as far as the blind spots allow.")
 }
 
 /// The client that held the workload's operations longest, if one stands out. Who merely comes last in a serial

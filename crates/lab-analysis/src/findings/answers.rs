@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Client, ColumnKind, DeliveryOrder, Findings, HeadroomFigure, Judgement, Latency, Outcome, RunWord,
+    Advice, Client, ColumnKind, DeliveryOrder, Findings, HeadroomFigure, Judgement, Latency, Outcome,
+    RunWord, TriedMitigation, Weight,
 };
 
 /// The answers of a run, in the order of the questions.
@@ -25,7 +26,8 @@ pub struct Answers {
     pub events: Option<Events>,
     /// Who waited for whom, in storm and drain; `null` without a client.
     pub waiting: Option<Waiting>,
-    /// The advice of the weightiest finding that has one.
+    /// The change of settings that helped most when it was tried; else what the weightiest finding that has an advice says to
+    /// do; `null` where there is neither.
     pub change: Option<String>,
 }
 
@@ -120,8 +122,28 @@ impl Findings {
             closest: self.closest(),
             events: self.events(),
             waiting: self.waiting(),
-            change: self.findings.iter().find_map(|finding| finding.advice.clone()),
+            change: self.change(),
         }
+    }
+
+    /// The change that helped, unless its trial did not show what went wrong here.
+    #[must_use]
+    pub fn helped(&self) -> Option<(&Advice, &TriedMitigation)> {
+        let advice = self.advice.as_ref()?;
+        let best = advice.helps.first()?;
+        let missed: u64 = self.clients.iter().map(|client| client.deadline_misses).total();
+        let alike = advice.outcome == self.outcome && (advice.missed > 0.0) == (missed > 0);
+        let bad =
+            self.findings.iter().any(|finding| finding.weight == Weight::Bad && finding.advice.is_some());
+        (alike || !bad).then_some((advice, best))
+    }
+
+    fn change(&self) -> Option<String> {
+        if let Some((advice, _)) = self.helped() {
+            return Some(advice.sentence());
+        }
+        let said = self.findings.iter().find_map(|finding| finding.advice.clone());
+        said.or_else(|| self.advice.as_ref().map(Advice::sentence))
     }
 
     fn missed(&self) -> Option<Missed> {

@@ -5,7 +5,7 @@ use lab_analysis::findings::Findings;
 use lab_model::Visible;
 
 use super::{BYTES_MAX, assets, filters, picture};
-use crate::page::{Block, Drawing, Page, Section, Table, Tree};
+use crate::page::{Block, Code, Drawing, Page, Section, Table, Tree};
 
 const CHECKS_MAX: usize = 24;
 const LIST_MAX: usize = 24;
@@ -54,6 +54,7 @@ enum Shown<'a> {
     Picture { id: String, svg: String, caption: &'a str, wide: bool, tall: bool },
     Tree { tree: &'a Tree, open: bool },
     List(&'a [String]),
+    Code(&'a Code),
 }
 
 /// Writes a page.
@@ -98,6 +99,7 @@ fn view<'a>(section: &'a Section, page: &Page, findings: &Findings) -> SectionVi
         .map(|block| match block {
             Block::Table(table) => Shown::Table(table),
             Block::List(items) => Shown::List(items),
+            Block::Code(code) => Shown::Code(code),
             Block::Tree(tree) => Shown::Tree {
                 tree,
                 open: std::mem::take(&mut first_tree) && tree.lines.len() <= OPEN_LINES_MAX,

@@ -181,6 +181,17 @@ pub(crate) enum Block {
     Tree(Tree),
     /// Sentences, one a line.
     List(Vec<String>),
+    /// Lines of a file, as they are.
+    Code(Code),
+}
+
+/// A part of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    /// Where it belongs.
+    pub(crate) caption: String,
+    /// Its lines.
+    pub(crate) lines: Vec<String>,
 }
 
 /// A drawing.

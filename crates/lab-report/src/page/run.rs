@@ -3,6 +3,7 @@
 mod answers;
 mod cascades;
 mod causes;
+mod changes;
 mod clients;
 mod cost;
 mod drain;
@@ -73,12 +74,9 @@ pub(crate) fn run(findings: &Findings) -> Page {
     ]);
     sections.extend(programs::programs(findings));
     sections.extend(findings.outside.as_ref().map(|seen| outside::outside(seen, findings)));
-    sections.extend([
-        waiting::waiting(findings),
-        drain::drain(findings),
-        cost::cost(findings),
-        totals::record(findings),
-    ]);
+    sections.extend([waiting::waiting(findings), drain::drain(findings), cost::cost(findings)]);
+    sections.extend(findings.advice.as_ref().map(changes::changes));
+    sections.push(totals::record(findings));
     Page {
         title: visible(&findings.lab),
         kind: "Run report",

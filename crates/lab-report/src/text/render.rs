@@ -190,6 +190,12 @@ impl Writer {
                     let dash = self.style.signs("– ");
                     self.wrapped(&dash, item, INDENT);
                 }),
+                Block::Code(code) => {
+                    self.caption(&code.caption);
+                    for line in &code.lines {
+                        self.line(&format!("    {line}"));
+                    }
+                }
                 Block::Tree(tree) => self.tree(tree),
                 Block::Picture(picture) => {
                     if let Drawing::WaitCycle(_) = picture.drawing {

@@ -1,5 +1,6 @@
 //! What each command does, a module for each group of them.
 
+mod advice;
 mod bundle;
 mod calibration;
 mod conform;

@@ -6,7 +6,7 @@ use lab_analysis::findings::{Findings, Judgement};
 use lab_model::Timebase;
 use lab_orchestrator::{ExportFormat, Failure, FailureKind, RunFolder, interrupts};
 
-use super::ExitError;
+use super::{ExitError, advice};
 use crate::{
     arguments::{Export, ExportTo, Format, Import, Report},
     labs::{Places, relative},
@@ -54,7 +54,13 @@ pub(super) fn print(folder: &RunFolder, findings: &Findings, extent: Extent) -> 
         return Ok(());
     }
     let page = relative(folder.root()).join("report.html");
-    terminal::print_painted(&lab_report::text::whereabouts(&page.display().to_string(), more, &style))
+    let mended = findings.helped().is_some() && folder.root().join(RunFolder::MENDED).exists();
+    let more = if mended {
+        format!("beside it {}: the lab with that change; {more}", RunFolder::MENDED)
+    } else {
+        more.to_owned()
+    };
+    terminal::print_painted(&lab_report::text::whereabouts(&page.display().to_string(), &more, &style))
 }
 
 /// 0 when the run was whole and everything expected held, 1 when something did not, 2 when it cannot be told.
@@ -71,7 +77,11 @@ pub(super) fn report(places: &Places, arguments: &Report) -> Result<u8, ExitErro
     let format = if arguments.json { Format::Json } else { arguments.format };
     let folder = find(places, arguments.run.as_deref())?;
     lab_orchestrator::give_up_to_read(&[&folder], &[folder.root(), &folder.clients()])?;
-    let findings = &lab_orchestrator::findings_of(&folder)?;
+    let mut findings = lab_orchestrator::findings_of(&folder)?;
+    if folder.lab().exists() {
+        advice::advise(&folder, &lab_orchestrator::lab_of(&folder)?, &mut findings);
+    }
+    let findings = &findings;
     // The pages are rebuilt beside the traces where that is possible; an archive may be read-only, and a lab that still
     // runs writes its own when it is over.
     if !findings.still_running

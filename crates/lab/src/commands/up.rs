@@ -12,7 +12,7 @@ use lab_process::platform::KERNEL;
 use lab_sim::{Options, Traces};
 
 use super::{
-    ExitError,
+    ExitError, advice,
     bundle::signing_of,
     machine,
     report::{self, Extent},
@@ -50,7 +50,8 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
     };
     // The lab is over: what reads its traces from here on is no root that may do everything.
     lab_orchestrator::give_up_to_read(&[&folder], &[folder.root(), &folder.clients()])?;
-    let review = lab_orchestrator::review(&folder)?;
+    let mut review = lab_orchestrator::review(&folder)?;
+    advice::advise(&folder, &review.lab, &mut review.findings);
     let findings = &review.findings;
     let written =
         lab_orchestrator::write_pages(&folder, findings).and_then(|()| timeline(places, &folder, findings));

@@ -26,14 +26,24 @@ pub(super) fn answers(findings: &Findings) -> Vec<Answer> {
         self::events(events.as_ref(), findings),
         self::waiting(waiting.as_ref(), findings),
     ];
-    let change = answers.change.as_deref().map(visible);
-    lines.push(Answer {
-        value: change.unwrap_or_else(|| "nothing that a finding advises".to_owned()),
-        brief: true,
-        ..Answer::new("Change")
-    });
+    lines.push(change(findings, &answers));
     lines.push(Answer { value: visible(&findings.replay), code: true, ..Answer::new("Replay") });
     lines
+}
+
+/// What to change: what helped in a trial, or what a finding advises.
+fn change(findings: &Findings, answers: &Answers) -> Answer {
+    let line = Answer::new("Change");
+    if let Some((advice, best)) = findings.helped() {
+        let details = advice.effects(best).iter().map(|effect| visible(effect)).collect();
+        return Answer { value: visible(&advice.change(best)), details, ..line };
+    }
+    let change = answers.change.as_deref().map(visible);
+    Answer {
+        value: change.unwrap_or_else(|| "nothing that a finding advises".to_owned()),
+        brief: true,
+        ..line
+    }
 }
 
 /// The state of the run, its outcome and what was expected of it.
