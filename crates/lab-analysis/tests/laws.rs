@@ -354,7 +354,7 @@ fn late_answers_are_misses() {
         assert_eq!(findings.clients[0].deadline_misses, 1);
         assert!(findings.clients[0].headroom.min.unwrap() < -0.49);
         assert_eq!(findings.findings[0].section.name(), "clients");
-        assert!(findings.findings[0].text.starts_with("1 deadline was missed"));
+        assert_eq!(findings.findings[0].text, "`deadline.misses == 0` failed: client-1 1; of 1 decision.");
     });
 }
 

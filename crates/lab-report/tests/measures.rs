@@ -47,6 +47,7 @@ fn every_field_of_the_report_is_a_measures_or_the_runs() {
         "schema",
         "lab",
         "about",
+        "advice",
         "answers",
         "run",
         "still_running",

@@ -5,10 +5,7 @@ use lab_model::{
     units::{at_least, count, count_of, counted, number, time},
 };
 
-use crate::{
-    findings::{Client, Figure, Finding, Findings, Latency, ReportSection, Weight},
-    verdict::outcome::list,
-};
+use crate::findings::{Client, Figure, Finding, Findings, Latency, ReportSection, Weight};
 
 /// What an expectation is about, as far as it has a finding of its own.
 pub(super) enum About {
@@ -29,14 +26,19 @@ pub(super) fn failed(findings: &Findings) -> Option<(Finding, About)> {
     let condition = first.text.strip_prefix("sometimes: ").unwrap_or(&first.text);
     let metric = condition.split(' ').next().unwrap_or_default();
     let (numbers, section, about) = behind(metric, findings);
-    let numbers = numbers.map(|numbers| format!(": {}", numbers.trim_end_matches('.'))).unwrap_or_default();
+    // What was missed without a word in the lab file is shown by client already.
+    let numbers = numbers.map(|numbers| match numbers.split_once(", of ") {
+        Some((who, of)) if who == first.observed => format!("of {of}"),
+        _ => numbers,
+    });
+    let numbers = numbers.map(|numbers| format!("; {}", numbers.trim_end_matches('.'))).unwrap_or_default();
     let more = match failed.count() {
         0 => String::new(),
         more => format!(" {} failed, too.", counted(count_of(more), "more expectation")),
     };
     // What the lab file does not speak of says so behind the condition.
     let condition = first.text.split(" (`").next().unwrap_or_default();
-    let text = format!("`{condition}` failed, seen {}{numbers}.{more}", first.observed);
+    let text = format!("`{condition}` failed: {}{numbers}.{more}", first.observed);
     Some((Finding { text, advice: None, section, weight: Weight::Bad }, about))
 }
 
@@ -88,7 +90,7 @@ fn misses(findings: &Findings) -> String {
     let who: Vec<String> =
         who.map(|client| format!("{} {}", client.id, count(client.deadline_misses))).collect();
     let decisions: u64 = findings.clients.iter().map(|client| client.decisions).total();
-    format!("{}, of {}", list(&who), counted(decisions, "decision"))
+    format!("{}, of {}", who.join(", "), counted(decisions, "decision"))
 }
 
 /// Median, tail and longest of a distribution, and of how many.
