@@ -33,7 +33,7 @@ pub use causes::{
 };
 pub use client::{
     Approvals, Avoidable, Blame, Call, Client, Headroom, HeadroomFigure, Inflicted, Leg, Life, NotifySummary,
-    Peer, RequestTimes, Requests,
+    OwnOperations, Peer, RequestTimes, Requests,
 };
 pub use ends::{ProcessEnd, ProductEnd, UnplannedEnd};
 pub use external::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};

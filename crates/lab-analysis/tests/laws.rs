@@ -469,7 +469,8 @@ fn a_reader_that_opens_waits_for_itself() {
         if deadlock {
             assert_eq!(findings.wait_cycles[0].members, ["client-1"]);
             assert!(findings.wait_cycles[0].evidence[0].contains("has not read the event"));
-            assert!(findings.findings[0].text.starts_with("client-1 waited for itself"));
+            assert!(findings.findings[0].text.starts_with("`outcome == stable` failed: deadlocked"));
+            assert!(findings.findings[1].text.starts_with("client-1 waited for itself"));
         }
     }
 }

@@ -175,7 +175,8 @@ fn a_screen_ends_with_the_answers_in_the_order_of_the_questions() {
         for (name, findings) in reports::all().into_iter().filter(|(name, _)| *name != "hostile") {
             let style = Style { color: false, width, unicode: false };
             for report in [text::run(&findings, &style), text::screen(&findings, &style)] {
-                let end = text::whereabouts("runs/a-lab/2026/report.html", "more: lab report --full", &style);
+                let end =
+                    text::whereabouts("runs/a-lab/2026/report.html", &["more: lab report --full"], &style);
                 let all = format!("{report}{end}");
                 let block: Vec<&str> = all.lines().rev().take_while(|line| !line.is_empty()).collect();
                 let named: Vec<&str> =

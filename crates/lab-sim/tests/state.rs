@@ -99,12 +99,21 @@ fn no_run_with_a_miss_is_good_unless_its_lab_speaks_of_it() {
         }
         with_misses += 1;
         assert_eq!(findings.judgement(), Judgement::Failed, "seed {seed}: {missed} missed");
-        lab.expect = vec![Expectation {
-            text: "deadline.misses >= 1".into(),
-            comparison: Comparison::AtLeast,
-            value: Expected::Number(Decimal::from(1)),
-            ..none_of("deadline.misses")
-        }];
+        // How it ends has to be said as well, where that is bad.
+        let outcome = findings.outcome.name();
+        lab.expect = vec![
+            Expectation {
+                text: "deadline.misses >= 1".into(),
+                comparison: Comparison::AtLeast,
+                value: Expected::Number(Decimal::from(1)),
+                ..none_of("deadline.misses")
+            },
+            Expectation {
+                text: format!("outcome == {outcome}"),
+                value: Expected::Word(outcome.into()),
+                ..none_of("outcome")
+            },
+        ];
         let (_, said) = simulated::analysed(&lab, Kernel::Fanotify);
         assert!(!held(&said).contains(&Some(false)), "seed {seed}: {:?}", said.expectations);
     }

@@ -26,6 +26,10 @@ pub fn decisions_add_up(findings: &Findings) {
         let sum = client.populations.iter().map(|population| of_all(&population.latency_ns));
         let sum = sum.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         assert_eq!(sum, of_all(&client.latency_ns), "{}", client.id);
+        let own = &client.own_operations;
+        let parts = [own.handed_over_ns, own.peers_ns, own.own_reader_ns, own.unexplained_ns];
+        let parts: u64 = parts.iter().total();
+        assert!(parts == own.total_ns || own.total_ns == u64::MAX, "{}: {own:?}", client.id);
         let approvals = &client.approvals;
         let (asked, hidden): (u64, u64) =
             (approvals.asked.values().total(), approvals.hidden.values().total());

@@ -21,8 +21,9 @@ use rig::{Live, Rig, live};
 const SHORT: Span = Span::from_millis(800);
 /// How far a share of decisions may be from the promised one: the last operations of a storm are cut off.
 const DECISIONS_WITHIN: f64 = 0.1;
-/// A tail that is promised to be shorter by at least this share is shorter; by less, it may hide in the noise of a machine.
-const TAIL_SEEN: f64 = -0.3;
+/// A median that is promised to be shorter by at least this share is shorter; by less, it may hide in a machine's noise, as
+/// the tail of a short storm does.
+const TIME_SEEN: f64 = -0.3;
 
 fn main() -> ExitCode {
     let tests: Vec<Live> = vec![live("the_first_advice_helps_as_promised", every_lab)];
@@ -78,9 +79,9 @@ fn kept(name: &str, advice: &Advice, best: &TriedMitigation, before: &Findings, 
             "{what}: decisions {promised} promised, {came} came"
         );
     }
-    if median(best.p99_ns).is_some_and(|promised| promised < TAIL_SEEN) {
-        let [was, is] = [before, after].map(|run| storm(run).op_latency_ns.p99);
-        assert!(is < was, "{what}: p99 was {was} ns and is {is} ns");
+    if median(best.p50_ns).is_some_and(|promised| promised < TIME_SEEN) {
+        let [was, is] = [before, after].map(|run| storm(run).op_latency_ns.p50);
+        assert!(is < was, "{what}: the median was {was} ns and is {is} ns");
     }
 }
 

@@ -1,12 +1,13 @@
-//! What a run must not do unless its lab file speaks of it: miss deadlines, and lose processes.
+//! What a run must not do unless its lab file speaks of it: miss deadlines, lose processes, deadlock and diverge.
 
 use lab_model::{Expectation, Expected};
 
-use crate::findings::{Client, Expectation as Checked, Findings, UnplannedEnd};
+use crate::findings::{Client, Expectation as Checked, Findings, Outcome, UnplannedEnd};
 
 /// A failed expectation for each such thing that took place and that the lab's own say nothing about.
 pub(super) fn unsaid(expect: &[Expectation], findings: &Findings) -> Vec<Checked> {
-    misses(expect, findings).into_iter().chain(ends(expect, findings)).collect()
+    let all = [misses(expect, findings), ends(expect, findings), outcome(expect, findings)];
+    all.into_iter().flatten().collect()
 }
 
 fn misses(expect: &[Expectation], findings: &Findings) -> Option<Checked> {
@@ -34,6 +35,19 @@ fn ends(expect: &[Expectation], findings: &Findings) -> Option<Checked> {
     }
     let words = |end: &UnplannedEnd| format!("{}: {}", end.name, end.end);
     failed("ends.unplanned == 0", &findings.unplanned_ends.iter().map(words).collect::<Vec<_>>())
+}
+
+fn outcome(expect: &[Expectation], findings: &Findings) -> Option<Checked> {
+    let of_it: &[&str] = match findings.outcome {
+        Outcome::Deadlocked => &["outcome", "wait_cycles"],
+        Outcome::Divergent => &["outcome", "loop_gain", "drain"],
+        Outcome::Stable | Outcome::Saturated | Outcome::Unknown => return None,
+    };
+    let speaks = |metric: &str| of_it.contains(&metric.split('.').next().unwrap_or_default());
+    if expect.iter().any(|expectation| speaks(&expectation.metric)) {
+        return None;
+    }
+    failed("outcome == stable", &[findings.outcome.name().to_owned()])
 }
 
 /// It took place with these.

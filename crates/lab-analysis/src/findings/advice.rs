@@ -44,6 +44,8 @@ pub struct TriedMitigation {
     pub missed: f64,
     /// Decisions for each operation of the workload; `null` where no operation ended.
     pub decisions: Option<Effect>,
+    /// The median time of the workload's operations in the storm, in nanoseconds; `null` where none ended.
+    pub p50_ns: Option<Effect>,
     /// What 99 % of the workload's operations in the storm took at most, in nanoseconds; `null` where none ended.
     pub p99_ns: Option<Effect>,
     /// What a client no longer sees with it; empty for nothing.

@@ -120,6 +120,9 @@ pub struct Client {
     pub top_paths: Vec<Blame>,
     /// The extensions it was asked about most, at most 10.
     pub top_extensions: Vec<Blame>,
+    /// Where the time within its own operations went.
+    #[serde(default)]
+    pub own_operations: OwnOperations,
     /// Decisions that its own operations brought upon others, each client by itself: direct and with all that followed.
     pub blame_out: Vec<Inflicted>,
     /// Its ten decisions that inflicted most on others.
@@ -321,6 +324,25 @@ pub struct Inflicted {
     pub exclusive: u64,
     /// Decisions anywhere below this client's decisions.
     pub inclusive: u64,
+}
+
+/// Where the time within a client's own operations went, in storm and drain, whether one of its decisions waited for them or
+/// not. The four parts sum up to `total_ns`; where several clients held an operation at once, its time is the first's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OwnOperations {
+    /// How many; one that never ended counts up to its process's end, or the record's.
+    pub operations: u64,
+    /// All their time in nanoseconds.
+    pub total_ns: u64,
+    /// Until a client first read of them: the kernel's way to it, and the wait for its reader to run.
+    pub handed_over_ns: u64,
+    /// While other clients decided. Where clients are asked one after the other, this is the sum of `waited_ns` over `peers`.
+    pub peers_ns: u64,
+    /// While its own reader decided.
+    pub own_reader_ns: u64,
+    /// The rest, which no record explains: the kernel's way from one answer to the next read and back to the caller, the
+    /// scheduler, and the operation itself.
+    pub unexplained_ns: u64,
 }
 
 /// What a client and one other did to each other in storm and drain: events in both directions, and how long each waited

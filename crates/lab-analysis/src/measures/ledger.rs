@@ -1,5 +1,6 @@
 //! What each client did and had done to it: counts, times, blame both ways.
 
+mod own_operations;
 mod section;
 
 use std::collections::BTreeSet;
@@ -8,12 +9,15 @@ use lab_model::{Approval, Bounded, EventKind, PhaseKind, SubjectClass, Total};
 use lab_trace::FaultKind;
 
 use crate::{
-    findings::{Client, Findings, Population, PopulationOf},
+    findings::{Client, Findings, OwnOperations, Population, PopulationOf},
     measure::{Closing, Measure, Measured, headroom, latency},
     measures::latency::{Times, Used},
     pass::{
         cascade::{Cascade, Node},
-        facts::{Answered, BegunOperation, ClosedCascade, Ending, Entry, ReadDecision, Scope, counts},
+        facts::{
+            Answered, BegunOperation, ClosedCascade, EndedOperation, Ending, Entry, ReadDecision, Scope,
+            counts,
+        },
         slots::{Dec, NOBODY, NONE, Table},
     },
     show::{Ranked, Step},
@@ -143,6 +147,7 @@ struct Account {
     exclusive: Vec<u64>,
     inclusive: Vec<u64>,
     waited_ns: Vec<u64>,
+    own_operations: OwnOperations,
     files: Table<(u64, u32), FileTally>,
     files_left_out: u64,
 }
@@ -174,6 +179,7 @@ impl Account {
             exclusive: vec![0; clients],
             inclusive: vec![0; clients],
             waited_ns: vec![0; clients],
+            own_operations: OwnOperations::default(),
             files: Table::default(),
             files_left_out: 0,
         }
@@ -323,9 +329,9 @@ impl Ledger {
     /// Counts that a client waited in an operation of its own for another's answer.
     fn wait(&mut self, read: &ReadDecision<'_>, scope: &Scope<'_>) {
         let (Some(op), Some(lasted)) = (read.op, read.entry.lasted()) else { return };
-        // For an answer that never came it waited until it or its operation ended.
+        // For an answer that never came, or came too late, it waited until it or its operation ended.
         let end = op.ended.min(scope.timeline.until(op.trace)).saturating_sub(read.at);
-        let took = read.entry.took.unwrap_or(lasted.min(end));
+        let took = lasted.min(end);
         if op.owner != NOBODY && op.owner != read.client {
             let waited = &mut self.accounts[usize::from(op.owner)].waited_ns[usize::from(read.client)];
             *waited = waited.saturating_add(took);
@@ -389,6 +395,13 @@ impl Measure for Ledger {
         let account = self.accounts.get_mut(usize::from(begun.owner()));
         if let Some(account) = account.filter(|_| begun.counted()) {
             account.operations.raise(1);
+        }
+    }
+
+    fn operation_ended(&mut self, ended: &EndedOperation<'_>, _: &Scope<'_>) {
+        let account = self.accounts.get_mut(usize::from(ended.op.owner));
+        if let Some(account) = account.filter(|_| ended.op.counted) {
+            account.own_operations.take(ended.op, ended.at);
         }
     }
 

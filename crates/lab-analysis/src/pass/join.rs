@@ -20,7 +20,7 @@ use crate::{
         facts::{Ending, Scope, bit},
         flame::Flame,
         merge::{Body, Item, Merge},
-        slots::{Asked, By, Dec, NEVER, NOBODY, NONE, Op, Slab, Table},
+        slots::{Asked, By, Dec, Held, NEVER, NOBODY, NONE, Op, Slab, Table},
     },
     verdict::waiting::{Scene, Waiting},
 };

@@ -46,6 +46,30 @@ pub(crate) struct Asked {
     pub(crate) denied: bool,
 }
 
+/// How long the decisions about an operation held it, in ticks. Where several did at once, the time is the first reader's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    /// The first read of it; `None` when nobody has.
+    pub(crate) first_read: Option<u64>,
+    /// Until when somebody held it.
+    pub(crate) until: u64,
+    /// By clients other than its owner.
+    pub(crate) by_others: u64,
+    /// By its owner.
+    pub(crate) by_owner: u64,
+}
+
+impl Held {
+    /// Takes in a decision, in the order of reading: from when until when it lasted, within the operation.
+    pub(crate) fn take(&mut self, read: u64, until: u64, by_owner: bool) {
+        self.first_read.get_or_insert(read);
+        let lasted = until.saturating_sub(read.max(self.until));
+        let sum = if by_owner { &mut self.by_owner } else { &mut self.by_others };
+        *sum = sum.saturating_add(lasted);
+        self.until = self.until.max(until);
+    }
+}
+
 /// An operation that may still cause decisions.
 #[derive(Clone, Debug)]
 pub(crate) struct Op {
@@ -76,6 +100,8 @@ pub(crate) struct Op {
     pub(crate) target: Option<(u64, u32)>,
     /// When the last of its decisions was answered; 0 before.
     pub(crate) answered: u64,
+    /// Who held it, and for how long.
+    pub(crate) held: Held,
     /// Its decisions that are not answered yet.
     pub(crate) pending: Vec<u32>,
     /// The clients that read an event of it, as bits.
@@ -137,6 +163,7 @@ impl Op {
             above: 0,
             target: None,
             answered: 0,
+            held: Held::default(),
             pending: Vec::new(),
             asked_by: 0,
             asked: Vec::new(),

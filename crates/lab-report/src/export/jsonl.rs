@@ -7,7 +7,7 @@
 use std::io;
 
 use lab_model::{AuthEvent, Bounded, EventKind, NotifyEvent, SubjectClass, ThreadId, Verdict, Visible};
-use lab_trace::{Decision, Entry, Notice, Record, Target, Trace};
+use lab_trace::{Decision, Entry, Notice, Record, RecordPart, Target, Trace};
 use serde::{Serialize, Serializer};
 
 use super::{clock::rfc3339, index::Index};
@@ -126,6 +126,8 @@ pub(super) struct Lab<'a> {
     pub(super) read_ns: u64,
     pub(super) started_ns: Option<u64>,
     pub(super) answered_ns: Option<u64>,
+    /// A decision that was never answered was open at least until then: its client's end, or the record's.
+    pub(super) open_until_ns: Option<u64>,
     pub(super) deadline_ns: Option<u64>,
     pub(super) approval: Option<&'static str>,
     pub(super) subject_class: SubjectClass,
@@ -226,6 +228,7 @@ fn notice_line<'a>(
             read_ns: read.saturating_sub(index.origin),
             started_ns: None,
             answered_ns: None,
+            open_until_ns: None,
             deadline_ns: None,
             approval: None,
             subject_class: notice.class,
@@ -241,6 +244,8 @@ fn line<'a>(index: &Index<'a>, trace: usize, record: u64, decision: &Decision) -
     let nanoseconds = |ticks: u64| index.nanoseconds(trace, ticks);
     let since = |ticks: u64| nanoseconds(ticks).saturating_sub(index.origin);
     let read = nanoseconds(begin.read.0);
+    // Who is told has nothing to answer.
+    let is_open = begin.event.is_auth() && matches!(decision.end, RecordPart::Absent);
     Line {
         schema_version: 1,
         event_type: begin.event.code(),
@@ -264,6 +269,7 @@ fn line<'a>(index: &Index<'a>, trace: usize, record: u64, decision: &Decision) -
             read_ns: since(begin.read.0),
             started_ns: end.and_then(|end| end.started).map(|started| since(started.0)),
             answered_ns: end.map(|end| since(end.answered.0)),
+            open_until_ns: is_open.then(|| index.until(trace).max(read).saturating_sub(index.origin)),
             deadline_ns: begin.deadline.map(|deadline| since(deadline.0)),
             approval: end.map(|end| end.approval.name()),
             subject_class: begin.class,

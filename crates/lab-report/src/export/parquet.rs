@@ -60,6 +60,7 @@ message decision {
     REQUIRED INT64 read_ns (INTEGER(64, false));
     OPTIONAL INT64 started_ns (INTEGER(64, false));
     OPTIONAL INT64 answered_ns (INTEGER(64, false));
+    OPTIONAL INT64 open_until_ns (INTEGER(64, false));
     OPTIONAL INT64 deadline_ns (INTEGER(64, false));
     OPTIONAL BYTE_ARRAY approval (STRING);
     REQUIRED BYTE_ARRAY subject_class (STRING);
@@ -183,7 +184,7 @@ fn group<W: io::Write + Send>(file: &mut SerializedFileWriter<W>, columns: &[Col
 }
 
 /// The values of one row, in the order of the schema's columns.
-fn cells<'a>(line: &'a Line<'a>) -> [Cell<'a>; 33] {
+fn cells<'a>(line: &'a Line<'a>) -> [Cell<'a>; 34] {
     let (name, file) = named(&line.event);
     let stat = file.stat.as_ref();
     let token = &line.process.audit_token;
@@ -215,6 +216,7 @@ fn cells<'a>(line: &'a Line<'a>) -> [Cell<'a>; 33] {
         Cell::Int64(Some(lab.read_ns)),
         Cell::Int64(lab.started_ns),
         Cell::Int64(lab.answered_ns),
+        Cell::Int64(lab.open_until_ns),
         Cell::Int64(lab.deadline_ns),
         Cell::Text(lab.approval),
         Cell::Text(Some(class(lab.subject_class))),

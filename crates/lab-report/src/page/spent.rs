@@ -23,7 +23,7 @@ pub(crate) fn spent_parts(client: &Client) -> [Part<'_>; 4] {
     [
         part("queued", "its queue", &client.queue_ns),
         part("worked", "work", &client.work_ns),
-        part("blocked on peers", "waiting for other clients' answers", &client.blocked_ns),
+        part("own operations", "operations of its own that it waited for", &client.blocked_ns),
         part(UNTOLD, "decisions that it never answered, in its queue or at work", &client.untold_ns),
     ]
 }
@@ -68,6 +68,49 @@ fn spent_sentence(client: &Client) -> String {
     format!("Of {time} between read and answer{until}, {}.", listed(&went))
 }
 
+/// Whom it waited for within its own operations, in a sentence; `None` without one.
+fn own_sentence(client: &Client) -> Option<String> {
+    let own = &client.own_operations;
+    if own.operations == 0 || own.total_ns == 0 {
+        return None;
+    }
+    let part = |value: u64| share(ratio(value, own.total_ns));
+    let peers = match (own.peers_ns, client.peers.is_empty()) {
+        (_, true) => "no peer decided, for there was none".to_owned(),
+        (0, false) => "no peer decided".to_owned(),
+        (held, false) => format!("peers decided for {}", part(held)),
+    };
+    Some(format!(
+        "Within the {} of its {}, {peers}, its own reader decided for {}; {} passed before anybody had read of them, and {} is \
+         unexplained: the kernel, the scheduler and the operations themselves.",
+        time(own.total_ns),
+        counted(own.operations, "own operation"),
+        part(own.own_reader_ns),
+        part(own.handed_over_ns),
+        part(own.unexplained_ns)
+    ))
+}
+
+/// The parts of the time within its own operations, a row each; `None` without one.
+fn own_operations(client: &Client) -> Option<Table> {
+    let own = &client.own_operations;
+    if own.operations == 0 {
+        return None;
+    }
+    let columns = vec![Column::words("part"), Column::numbers("sum"), Column::numbers("share")];
+    let mut table = Table::new(format!("Within {}", counted(own.operations, "own operation")), columns);
+    let mut line = |name: &str, value: u64| {
+        let part = ratio(value, own.total_ns);
+        table.rows.push(vec![Cell::words(name), Cell::time(value), Cell::share(part).bar(part)]);
+    };
+    line("until a client read of it", own.handed_over_ns);
+    line("peers decided", own.peers_ns);
+    line("its own reader decided", own.own_reader_ns);
+    line("unexplained: kernel, scheduler, the operation itself", own.unexplained_ns);
+    line("all", own.total_ns);
+    Some(table)
+}
+
 pub(super) fn spent(client: &Client) -> Section {
     let columns = vec![
         Column::words("part"),
@@ -106,12 +149,14 @@ pub(super) fn spent(client: &Client) -> Section {
             line(part.name.to_owned(), part.latency);
         }
     }
-    let lead = vec![spent_sentence(client)];
+    let mut lead = vec![spent_sentence(client)];
+    lead.extend(own_sentence(client));
     let mut blocks = Vec::new();
     if parts.iter().any(|part| part.latency.total() > 0) {
         blocks.push(picture(Drawing::TimeSpent, "All its decisions together", true));
     }
     blocks.push(Block::Table(table));
+    blocks.extend(own_operations(client).map(Block::Table));
     blocks.extend(requests::requests([client]).map(Block::Table));
     blocks.extend(requests::times([client]).map(Block::Table));
     Section { id: "spent", title: "Where its time went", lead, blocks }

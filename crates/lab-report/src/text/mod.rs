@@ -30,7 +30,7 @@ pub fn screen(findings: &Findings, style: &Style) -> Painted {
 /// Writes where the report lies, as the last of the answers of [`screen`] and [`run`]: `page` is the file, `more` says how
 /// to read on.
 #[must_use]
-pub fn whereabouts(page: &str, more: &str, style: &Style) -> Painted {
+pub fn whereabouts(page: &str, more: &[&str], style: &Style) -> Painted {
     Painted::new(render::whereabouts(page, more, style))
 }
 

@@ -62,9 +62,9 @@ fn answer_lead(label: &str, mood: Mood, style: &Style) -> String {
 }
 
 /// The last of the answers: where the report lies.
-pub(super) fn whereabouts(page: &str, more: &str, style: &Style) -> String {
+pub(super) fn whereabouts(page: &str, more: &[&str], style: &Style) -> String {
     let mut text = Writer { style: *style, text: String::new() };
-    let details = vec![more.to_owned()];
+    let details = more.iter().map(|&part| part.to_owned()).collect();
     text.answer(&Answer { value: visible(page), details, code: true, ..Answer::new("Report") });
     text.text
 }

@@ -85,6 +85,7 @@ fn of(base: &Trials, rung: &Rung, lab: &Lab, mended: Option<&Lab>) -> TriedMitig
         outcome: outcome(&rung.trials),
         missed: median(rung.trials.missed),
         decisions: effect(|trials| trials.amplification, |run| run.amplification),
+        p50_ns: effect(|trials| trials.open_p50, |run| run.open_p50_ns),
         p99_ns: effect(|trials| trials.open_p99, |run| run.open_p99_ns),
         blind_spots: blind.map(|mitigation| mitigation.blind_spot().to_owned()).collect(),
     }

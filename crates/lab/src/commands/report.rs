@@ -55,11 +55,8 @@ pub(super) fn print(folder: &RunFolder, findings: &Findings, extent: Extent) -> 
     }
     let page = relative(folder.root()).join("report.html");
     let mended = findings.helped().is_some() && folder.root().join(RunFolder::MENDED).exists();
-    let more = if mended {
-        format!("beside it {}: the lab with that change; {more}", RunFolder::MENDED)
-    } else {
-        more.to_owned()
-    };
+    let beside = format!("beside it {}, the lab with that change", RunFolder::MENDED);
+    let more: Vec<&str> = [more].into_iter().chain(mended.then_some(beside.as_str())).collect();
     terminal::print_painted(&lab_report::text::whereabouts(&page.display().to_string(), &more, &style))
 }
 

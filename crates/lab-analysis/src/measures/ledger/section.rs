@@ -105,6 +105,7 @@ impl Ledger {
             top_extensions,
             blame_out: blame_out(account, closing.scope.roster),
             costliest: calls(&account.costliest, closing.show),
+            own_operations: account.own_operations,
             peers: self.peers(place, closing.scope.roster),
             avoidable: avoidable(account),
             lost: closing.losses.by_client[place],

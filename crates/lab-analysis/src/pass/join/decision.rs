@@ -232,6 +232,8 @@ impl Engine<'_> {
         op.pending.push(slot);
         op.asked_by |= bit(dec.client);
         op.denied |= denied;
+        let until = dec.until.min(op.ended).min(self.scope.timeline.until(op.trace));
+        op.held.take(dec.read.max(op.started), until, dec.client == op.owner);
         let mut asked_place = NONE;
         if op.root && op.kind != OperationKind::Process {
             asked_place = u32::try_from(op.asked.len()).unwrap_or(NONE);

@@ -78,6 +78,7 @@ impl Engine<'_> {
             above: place.above,
             target: target.map(|target| (target.inode, target.device)),
             answered: 0,
+            held: Held::default(),
             pending: Vec::new(),
             asked_by: 0,
             asked: Vec::new(),

@@ -36,7 +36,13 @@ fn change(findings: &Findings, answers: &Answers) -> Answer {
     let line = Answer::new("Change");
     if let Some((advice, best)) = findings.helped() {
         let details = advice.effects(best).iter().map(|effect| visible(effect)).collect();
-        return Answer { value: visible(&advice.change(best)), details, ..line };
+        // What it is blind to may have no room; that it is blind is never left out.
+        let blind = match best.blind_spots.len() {
+            0 => "",
+            1 => " (has a blind spot)",
+            _ => " (has blind spots)",
+        };
+        return Answer { value: format!("{}{blind}", visible(&advice.change(best))), details, ..line };
     }
     let change = answers.change.as_deref().map(visible);
     Answer {
