@@ -7,7 +7,7 @@ use super::{Block, Cell, Column, Section, Table};
 use lab_model::units::{count, counted, ratio, share};
 
 /// The ways by which a client decides, in the order of reports.
-const ASKED: [ApprovalWay; 9] = [
+const ASKED: [ApprovalWay; 10] = [
     ApprovalWay::By(Approval::Rule),
     ApprovalWay::By(Approval::OwnProcess),
     ApprovalWay::By(Approval::Peer),
@@ -17,10 +17,11 @@ const ASKED: [ApprovalWay; 9] = [
     ApprovalWay::By(Approval::CacheHit),
     ApprovalWay::By(Approval::DeadClient),
     ApprovalWay::Unanswered,
+    OTHER,
 ];
 
 /// The ways by which it is not asked, in the order of reports.
-const HIDDEN: [ApprovalWay; 10] = [
+const HIDDEN: [ApprovalWay; 11] = [
     ApprovalWay::By(Approval::DeadClient),
     ApprovalWay::By(Approval::Mute),
     ApprovalWay::By(Approval::CacheHit),
@@ -31,7 +32,12 @@ const HIDDEN: [ApprovalWay; 10] = [
     ApprovalWay::FailedBefore,
     ApprovalWay::Exhausted,
     ApprovalWay::Unfinished,
+    OTHER,
 ];
+
+/// Stands for every way that is not among the ones with a name here, such as those of a newer version's report: a row adds
+/// up all the same.
+const OTHER: ApprovalWay = ApprovalWay::Damaged;
 
 /// A way in words, asked first.
 const fn words(way: ApprovalWay, asked: bool) -> &'static str {
@@ -69,7 +75,13 @@ struct Occurring {
 /// How many operations of a client were approved in a way, by whether it was asked.
 fn operations(approvals: &Approvals, way: ApprovalWay, asked: bool) -> u64 {
     let counts = if asked { &approvals.asked } else { &approvals.hidden };
-    counts.get(&Word::Known(way)).copied().unwrap_or(0)
+    let of = |way: ApprovalWay| counts.get(&Word::Known(way)).copied().unwrap_or(0);
+    if way != OTHER {
+        return of(way);
+    }
+    let named: &[ApprovalWay] = if asked { &ASKED } else { &HIDDEN };
+    let named: u64 = named.iter().filter(|way| **way != OTHER).map(|way| of(*way)).total();
+    counts.values().total().saturating_sub(named)
 }
 
 /// The ways that occur.
@@ -163,4 +175,19 @@ fn sentence(approvals: &Approvals) -> String {
         count(hidden),
         share(ratio(hidden, operations)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_of_a_newer_version_is_counted() {
+        let mut approvals = Approvals { operations: 5, ..Approvals::default() };
+        approvals.asked.insert(Word::Known(ApprovalWay::By(Approval::Rule)), 2);
+        approvals.asked.insert(Word::Other("by-oracle".to_owned()), 3);
+        let shown: Vec<(&str, u64)> =
+            ways(&approvals).iter().map(|one| (words(one.way, one.asked), one.operations)).collect();
+        assert_eq!(shown, [("by its rule", 2), ("another way", 3)]);
+    }
 }
