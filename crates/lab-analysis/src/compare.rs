@@ -192,7 +192,7 @@ pub fn outcomes(runs: &[Run<'_>]) -> String {
     for run in runs {
         let outcome = run.findings.outcome.name();
         match counts.iter_mut().find(|(known, _)| *known == outcome) {
-            Some((_, count)) => *count += 1,
+            Some((_, count)) => *count = count.saturating_add(1),
             None => counts.push((outcome, 1)),
         }
     }
@@ -224,8 +224,8 @@ impl Row {
     fn change(&self, before: usize, enough: bool) -> NumberChange {
         let (one, other) = self.values.split_at(before);
         let known = [one, other].map(|side| side.iter().flatten().count());
+        let all_known = known == [one.len(), other.len()];
         let [one, other] = [one, other].map(side);
-        let all_known = known == [before, self.values.len() - before];
         let relative = match (one, other) {
             (Some(one), Some(other)) if one.value != 0.0 => Some((other.value - one.value) / one.value.abs()),
             _ => None,
@@ -260,7 +260,7 @@ impl Numbers {
             for number in of_run {
                 let place = *places.entry(number.name.clone()).or_insert_with(|| {
                     rows.push(Row { number: number.clone(), values: vec![None; runs.len()] });
-                    rows.len() - 1
+                    rows.len().saturating_sub(1)
                 });
                 rows[place].values[run] = number.value.filter(|interval| interval.value.is_finite());
             }
@@ -285,7 +285,7 @@ fn of_several(values: &[f64]) -> Option<Interval> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (low, high) = (*sorted.first()?, *sorted.last()?);
-    let [left, right] = [(sorted.len() - 1) / 2, sorted.len() / 2].map(|place| sorted[place]);
+    let [left, right] = [sorted.len().saturating_sub(1) / 2, sorted.len() / 2].map(|place| sorted[place]);
     Some(Interval { value: left + (right - left) / 2.0, low, high })
 }
 
@@ -326,10 +326,12 @@ const VALUES_MAX: usize = 4;
 /// All values of a side as text; `None` where it has none.
 fn listed(values: &BTreeSet<Option<&String>>) -> Option<String> {
     let known: Vec<&str> = values.iter().flatten().map(|value| value.as_str()).collect();
-    match known.len() {
-        0 => None,
-        count if count <= VALUES_MAX => Some(known.join(", ")),
-        count => Some(format!("{} and {} more", known[..VALUES_MAX].join(", "), count - VALUES_MAX)),
+    match known.split_at_checked(VALUES_MAX) {
+        _ if known.is_empty() => None,
+        Some((shown, more)) if !more.is_empty() => {
+            Some(format!("{} and {} more", shown.join(", "), more.len()))
+        }
+        _ => Some(known.join(", ")),
     }
 }
 

@@ -221,7 +221,7 @@ fn simulated_runs_of_other_seeds_are_hardly_ever_told_apart() {
     let runs: Vec<Findings> = (0..400).map(run).collect();
     let p50: BTreeSet<u64> = runs
         .iter()
-        .flat_map(|run| numbers(run))
+        .flat_map(numbers)
         .filter(|number| number.name == "storm: operation p50")
         .map(|number| number.value.unwrap().value.to_bits())
         .collect();

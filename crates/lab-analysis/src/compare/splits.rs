@@ -12,6 +12,14 @@
 //! Multiple Testing", 1993, algorithm 2.8), which takes numbers that go together for what they are and keeps the chance
 //! that any number is marked without a reason below [`ALARMS`].
 
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::arithmetic_side_effects,
+        reason = "what is added here are places among runs, and counts of divisions, of which there are few"
+    )
+)]
+
 use lab_model::mix;
 
 /// How often two sides of runs of one and the same lab may have any number marked, as a share of such pairs. Below the five
