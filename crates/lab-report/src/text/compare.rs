@@ -170,6 +170,10 @@ fn value(unit: Unit, value: Option<Interval>) -> String {
 
 /// Writes a share with its sign.
 fn signed_share(share: f64) -> String {
-    let sign = if share > 0.0 { "+" } else { "" };
-    format!("{sign}{}", units::share(share))
+    let sign = match share {
+        share if share > 0.0 => "+",
+        share if share < 0.0 => "-",
+        _ => "",
+    };
+    format!("{sign}{}", units::share(share.abs()))
 }
