@@ -103,11 +103,11 @@ impl Comparison {
     #[must_use]
     pub fn too_few(&self) -> String {
         let [before, after] = self.runs;
-        format!("{before} and {after} runs cannot tell a change from chance: from 4 and 4 on they can")
+        format!("{before} against {after} cannot tell a change from chance, from 4 runs a side on they can")
     }
 }
 
 /// True where what is known of a run is not that of a whole one.
 const fn leaves_open(word: RunWord) -> bool {
-    !matches!(word, RunWord::Whole)
+    !matches!(word, RunWord::Whole | RunWord::Disturbed)
 }

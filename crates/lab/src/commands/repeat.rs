@@ -7,10 +7,7 @@ use lab_analysis::{
     findings::{Findings, Judgement},
 };
 use lab_model::{Execution, Lab, PhaseKind, units};
-use lab_orchestrator::{
-    Failure, FailureKind, RunFolder,
-    interrupts::{self, Hold},
-};
+use lab_orchestrator::RunFolder;
 use serde_json::{Value, json};
 
 use super::{
@@ -27,8 +24,6 @@ struct Repeated<'a> {
     /// The seed of each, and what it showed.
     runs: Vec<(u64, Findings)>,
     json: bool,
-    /// A signal that comes while a run is read and said is heeded after that, or at the end when all is said.
-    hold: Option<Hold>,
 }
 
 pub(super) fn repeat(
@@ -38,7 +33,7 @@ pub(super) fn repeat(
     planned: u32,
     arguments: &Up,
 ) -> Result<u8, ExitError> {
-    let mut repeated = Repeated { lab, planned, runs: Vec::new(), json: arguments.json, hold: None };
+    let mut repeated = Repeated { lab, planned, runs: Vec::new(), json: arguments.json };
     let ended = repeated.all(places, decided, arguments);
     repeated.sum_up(ended.is_ok())?;
     ended?;
@@ -46,7 +41,8 @@ pub(super) fn repeat(
 }
 
 impl Repeated<'_> {
-    /// Makes all runs, until one fails to be one or a signal comes.
+    /// Makes all runs, until one fails to be one: a signal in a live lab ends that lab in its own way, and is such a
+    /// failure; at any other time it ends this process at once, and the lines so far have said how many ran.
     fn all(&mut self, places: &Places, decided: &Decided, arguments: &Up) -> Result<(), ExitError> {
         for place in 0..self.planned {
             let seed = match decided.backend.execution {
@@ -54,16 +50,11 @@ impl Repeated<'_> {
                 Execution::Simulated => self.lab.seed.wrapping_add(u64::from(place)),
             };
             let lab = Lab { seed, ..self.lab.clone() };
-            self.hold = None;
             let (folder, controlled) = up::ran(places, &lab, decided, arguments)?;
-            self.hold = Some(interrupts::hold());
             let review = lab_orchestrator::review(&folder)?;
             up::write(places, &folder, &review.findings)?;
             self.take(seed, &folder, review.findings)?;
             controlled?;
-            if interrupts::wanted() {
-                return Err(Failure::new(FailureKind::Interrupted, "interrupted").into());
-            }
         }
         Ok(())
     }
