@@ -54,19 +54,23 @@ fn busy_loops() {
     let rig = Rig::with_lab("busy-loops", "calm", CALM);
     let processors = std::thread::available_parallelism().unwrap().get();
     let loops: Vec<BusyLoop> = (0..processors * 2).map(|_| BusyLoop::start()).collect();
-    let finished = rig.run(&["up", "calm"]);
+    let finished = rig.run(&["up", "calm", "--json"]);
     drop(loops);
-    let report = rig.report("calm");
+    assert_eq!(finished.code, Some(0), "it is judged as a whole run: {}", finished.stderr);
+    let report = finished.report();
     let storm = storm(&report);
     let all = storm.lasted_ns * u64::from(storm.processors);
     let others = storm.busy_ns - storm.lab_ns;
     assert!(others * 2 > all, "others had more than half of the processors: {storm:?}");
     assert!(storm.lab_ns * 2 < all && storm.ran_ns.unwrap() > 0, "{storm:?}");
     assert_eq!(report.state.word, RunWord::Disturbed, "{:?}", report.state.reasons);
-    assert_eq!(finished.code, Some(0), "it is judged as a whole run: {}", finished.stdout);
-    let headline = finished.stdout.lines().next().unwrap();
+    let said = rig.run(&["report", "calm"]);
+    assert_eq!(said.code, Some(0));
+    let headline = said.stdout.lines().next().unwrap();
     assert!(headline.contains("disturbed"), "{headline}");
-    assert!(finished.stdout.contains("Of the processors' time other processes took "), "{}", finished.stdout);
+    assert!(said.stdout.contains("Of the processors' time other processes took "), "{}", said.stdout);
+    let status = rig.run(&["status"]).stdout;
+    assert!(status.contains("disturbed"), "{status}");
 }
 
 fn another_lab() {
@@ -75,11 +79,11 @@ fn another_lab() {
     let mut other = Running::start(&rig, "long");
     other.reaches(PhaseKind::Storm, 1);
     let driver = other.process("lab-driver");
-    let finished = rig.run(&["up", "calm"]);
+    let finished = rig.run(&["up", "calm", "--json"]);
     send(other.launcher(), Signal::SIGTERM);
     other.finish();
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-    let report = rig.report("calm");
+    let report = finished.report();
     let labs = &report.state.machine_load.as_ref().unwrap().other_labs;
     assert!(labs.contains(&driver), "{driver} of {labs:?}");
     assert_eq!(report.state.word, RunWord::Disturbed);
