@@ -155,7 +155,7 @@ fn one_run_a_side_tells_nothing_but_what_is_the_same() {
     let itself = compared(slice::from_ref(&one), slice::from_ref(&one));
     assert!(itself.numbers.iter().all(|number| number.change == Change::None));
     assert_eq!(itself.gate(&[FailOn::Any]), Gate::Passed);
-    assert!(matches!(comparison.gate(&[FailOn::Worse]), Gate::Untold(_)));
+    assert!(matches!(comparison.gate(&[FailOn::Worse]), Gate::Unknown(_)));
     assert_eq!(comparison.gate(&[FailOn::Number("wait cycles".to_owned())]), Gate::Passed);
 }
 
@@ -173,7 +173,7 @@ fn what_not_all_runs_know_is_not_known() {
     assert_eq!(number("storm: operation p50").change, Change::Higher);
     let named = |name: &str| comparison.gate(&[FailOn::Number(name.to_owned())]);
     assert_eq!(named("storm: operation p50"), Gate::Failed(vec!["storm: operation p50".to_owned()]));
-    assert!(matches!(named("storm: operation p99"), Gate::Untold(_)));
+    assert!(matches!(named("storm: operation p99"), Gate::Unknown(_)));
     assert_eq!(named("baseline: operation p50"), Gate::Passed);
 }
 
@@ -204,7 +204,7 @@ fn a_run_that_was_not_whole_leaves_it_open() {
     }]);
     let comparison = compared(&before, &after);
     assert_eq!(comparison.not_whole, [("tiny/now".to_owned(), RunWord::Interrupted)]);
-    assert_eq!(comparison.gate(&[FailOn::Worse]), Gate::Untold(vec!["tiny/now is interrupted".to_owned()]));
+    assert_eq!(comparison.gate(&[FailOn::Worse]), Gate::Unknown(vec!["tiny/now is interrupted".to_owned()]));
 }
 
 /// A lab whose numbers depend on its seed: clients take their time, and operations come at random.

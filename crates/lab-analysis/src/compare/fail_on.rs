@@ -46,7 +46,7 @@ pub enum Gate {
     /// These numbers have changed so that it counts.
     Failed(Vec<String>),
     /// It cannot be told, for these reasons.
-    Untold(Vec<String>),
+    Unknown(Vec<String>),
 }
 
 impl FailOn {
@@ -96,7 +96,7 @@ impl Comparison {
                 reasons.push(format!("not all runs know: {}", open.join(", ")));
             }
         }
-        if reasons.is_empty() { Gate::Passed } else { Gate::Untold(reasons) }
+        if reasons.is_empty() { Gate::Passed } else { Gate::Unknown(reasons) }
     }
 
     /// Why these runs cannot tell a change from chance.

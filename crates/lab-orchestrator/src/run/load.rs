@@ -1,4 +1,4 @@
-//! What else the machine does while the workload runs: looked at when a phase begins and ends, outside of all that is
+//! What else the machine does while the workload runs: sampled when a phase begins and ends, outside of all that is
 //! measured. Where there is no `/proc`, nothing is found.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::RunFolder;
 
 /// The machine at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Look {
+pub(super) struct MachineSample {
     at_ns: u64,
     times: ProcessorTimes,
     /// The ticks of all processes of the lab, and of those that they have waited for.
@@ -26,15 +26,15 @@ pub(super) struct Look {
     stalled: Option<Stalled>,
 }
 
-impl Look {
-    /// Looks at the machine; `None` where it does not show itself. In the lab's own PID namespace every process is the lab's.
-    pub(super) fn take() -> Option<Look> {
+impl MachineSample {
+    /// Samples the machine; `None` where it does not show itself. In the lab's own PID namespace every process is the lab's.
+    pub(super) fn take() -> Option<MachineSample> {
         let pids = proc::processes().ok()?;
         let ticks = pids.iter().filter_map(|pid| proc::stat(*pid)).map(|stat| stat.busy_ticks);
         let others = pids.iter().filter(|pid| **pid != process_id());
         let threads = others.flat_map(|pid| proc::threads(*pid).into_iter().map(|tid| (*pid, tid)));
         let stalled = |resource, of| proc::pressure(resource, of);
-        Some(Look {
+        Some(MachineSample {
             at_ns: clock::timebase().nanoseconds(clock::now().0),
             lab_ticks: ticks.fold(0, u64::saturating_add),
             threads: threads.filter_map(|(pid, tid)| Some((tid, proc::schedule(pid, tid)?))).collect(),
@@ -49,8 +49,8 @@ impl Look {
         })
     }
 
-    /// What the machine has done between this look and a later one.
-    fn until(&self, later: &Look, phase: PhaseKind) -> PhaseLoad {
+    /// What the machine has done between this sample and a later one.
+    fn until(&self, later: &MachineSample, phase: PhaseKind) -> PhaseLoad {
         let ticks = |from: u64, to: u64| to.saturating_sub(from).saturating_mul(TICK_NS);
         let (mut ran_ns, mut waited_ns) = (0_u64, 0_u64);
         for (thread, now) in &later.threads {
@@ -77,14 +77,14 @@ impl Look {
     }
 }
 
-/// What was seen in the phases so far.
+/// What was measured in the phases so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Looked(MachineLoad);
+pub(super) struct LoadRecorder(MachineLoad);
 
-impl Looked {
-    /// A phase is over that began with this look.
-    pub(super) fn phase(&mut self, phase: PhaseKind, began: Option<&Look>) {
-        if let (Some(began), Some(now)) = (began, Look::take()) {
+impl LoadRecorder {
+    /// A phase is over that began with this sample.
+    pub(super) fn phase(&mut self, phase: PhaseKind, began: Option<&MachineSample>) {
+        if let (Some(began), Some(now)) = (began, MachineSample::take()) {
             self.0.phases.push(began.until(&now, phase));
         }
     }

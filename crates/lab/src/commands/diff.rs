@@ -40,7 +40,7 @@ pub(super) fn diff(places: &Places, arguments: &Diff) -> Result<u8, ExitError> {
     Ok(match gate {
         Gate::Passed => 0,
         Gate::Failed(_) => 1,
-        Gate::Untold(_) => 2,
+        Gate::Unknown(_) => 2,
     })
 }
 
@@ -68,7 +68,7 @@ fn in_words(gate: &Gate, fail_on: &[FailOn]) -> String {
     match gate {
         Gate::Passed => format!("passed   nothing has changed that fails on {wanted}"),
         Gate::Failed(numbers) => format!("failed   on {wanted}: {}", numbers.join(", ")),
-        Gate::Untold(reasons) => format!("unknown  whether it fails on {wanted}: {}", reasons.join("; ")),
+        Gate::Unknown(reasons) => format!("unknown  whether it fails on {wanted}: {}", reasons.join("; ")),
     }
 }
 
@@ -76,6 +76,6 @@ fn as_json(gate: &Gate) -> Value {
     match gate {
         Gate::Passed => json!({ "result": "passed" }),
         Gate::Failed(numbers) => json!({ "result": "failed", "numbers": numbers }),
-        Gate::Untold(reasons) => json!({ "result": "unknown", "reasons": reasons }),
+        Gate::Unknown(reasons) => json!({ "result": "unknown", "reasons": reasons }),
     }
 }
