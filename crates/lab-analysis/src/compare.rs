@@ -4,9 +4,11 @@
 //! told from one run a side: a number is higher or lower when the runs of the two sides lie apart as they would in at most
 //! [`ALARMS`] of pairs of sets in which nothing has changed, all numbers together (see `splits`), and when their medians
 //! differ by more than [`BAND`]. Sides that are too small for that leave it open. What is exactly the same in all runs has
-//! not changed.
+//! not changed. Where others kept the machine busier on one side than on the other, what depends on time differs for that
+//! reason already.
 
 mod fail_on;
+mod machine;
 mod numbers;
 mod splits;
 
@@ -16,6 +18,7 @@ use serde::Serialize;
 
 pub use self::{
     fail_on::{FailOn, Gate},
+    machine::MachineChange,
     numbers::{Number, Unit, Worse, numbers},
     splits::ALARMS,
 };
@@ -52,6 +55,9 @@ pub struct Comparison {
     pub outcomes: [String; 2],
     /// Runs that are not whole, or were disturbed, by LAB/TIME, and their word.
     pub not_whole: Vec<(String, RunWord)>,
+    /// In which phases others took another share of the processors on one side than on the other: nothing that depends on
+    /// time can be told then.
+    pub machine: Vec<MachineChange>,
     /// Numbers of both.
     pub numbers: Vec<NumberChange>,
 }
@@ -77,6 +83,8 @@ pub struct NumberChange {
     pub unit: Unit,
     /// Which way is worse.
     pub worse: Worse,
+    /// It depends on how fast the machine was.
+    pub of_time: bool,
     /// The first side's: of several runs the median, from the lowest to the highest; of one run its value with the interval
     /// of its samples. `None` where no run knows it.
     pub before: Option<Interval>,
@@ -111,7 +119,8 @@ pub enum Change {
     Higher,
     /// It fell.
     Lower,
-    /// It cannot be told: a run does not know the number, or there are too few runs.
+    /// It cannot be told: a run does not know the number, there are too few runs, or it differs as it would since the machine
+    /// was busier with other things on one side.
     Unknown,
 }
 
@@ -121,6 +130,7 @@ pub fn compare(before: &[Run<'_>], after: &[Run<'_>]) -> Comparison {
     let all: Vec<&Run<'_>> = before.iter().chain(after).collect();
     let table = Numbers::of(&all);
     let enough = splits::enough(before.len(), after.len());
+    let machine = machine::changes(before, after);
     let mut changes: Vec<NumberChange> =
         table.rows.iter().map(|row| row.change(before.len(), enough)).collect();
     if enough {
@@ -130,7 +140,10 @@ pub fn compare(before: &[Run<'_>], after: &[Run<'_>]) -> Comparison {
         for (place, chance) in told.into_iter().zip(splits::chances(&values, before.len())) {
             let number = &mut changes[place];
             number.chance = Some(chance);
-            number.change = change(number, chance);
+            number.change = match change(number, chance) {
+                Change::Higher | Change::Lower if number.of_time && !machine.is_empty() => Change::Unknown,
+                change => change,
+            };
         }
     }
     Comparison {
@@ -140,6 +153,7 @@ pub fn compare(before: &[Run<'_>], after: &[Run<'_>]) -> Comparison {
         mixed: mixed(before).union(&mixed(after)).cloned().collect(),
         outcomes: [before, after].map(outcomes),
         not_whole: all.iter().filter_map(|run| not_whole(run.findings)).collect(),
+        machine,
         numbers: changes,
     }
 }
@@ -237,6 +251,7 @@ impl Row {
             name: self.number.name.clone(),
             unit: self.number.unit,
             worse: self.number.worse,
+            of_time: self.number.of_time,
             before: one,
             after: other,
             known,

@@ -8,7 +8,10 @@ use std::{
 
 use lab_analysis::{
     compare::{Change, Comparison, FailOn, Gate, Run, compare, numbers},
-    findings::{Client, Findings, Headroom, Interval, Latency, Phase, RunState, RunWord, StateReason},
+    findings::{
+        Client, Findings, Headroom, Interval, Latency, MachineLoad, Phase, PhaseLoad, RunState, RunWord,
+        StateReason,
+    },
 };
 use lab_model::{Distribution, Kernel, Lab, PhaseKind, Span, mix};
 use lab_testing::{labs, simulated};
@@ -205,6 +208,64 @@ fn a_run_that_was_not_whole_leaves_it_open() {
     let comparison = compared(&before, &after);
     assert_eq!(comparison.not_whole, [("tiny/now".to_owned(), RunWord::Interrupted)]);
     assert_eq!(comparison.gate(&[FailOn::Worse]), Gate::Unknown(vec!["tiny/now is interrupted".to_owned()]));
+}
+
+/// The same runs on a machine of which others took this share in the storm.
+fn beside(runs: &mut [Findings], share: f64) {
+    for run in runs {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most two seconds")]
+        let busy_ns = (share * 2e9) as u64;
+        let storm = PhaseLoad {
+            phase: PhaseKind::Storm,
+            lasted_ns: 1_000_000_000,
+            processors: 2,
+            busy_ns: busy_ns + 200_000_000,
+            lab_ns: 200_000_000,
+            stolen_ns: 0,
+            ran_ns: None,
+            waited_ns: None,
+            stalled: None,
+        };
+        run.state.machine_load = Some(MachineLoad { phases: vec![storm], ..MachineLoad::default() });
+    }
+}
+
+#[test]
+fn times_of_a_machine_that_became_busier_are_not_compared() {
+    let mut draw = Draw(5);
+    let luck = Luck { spread: 0.03, storm: 1.0 };
+    let (mut before, mut after) = (set(&mut draw, 5, luck), set(&mut draw, 5, Luck { storm: 2.0, ..luck }));
+    after.iter_mut().for_each(|run| run.amplification = Some(24.0));
+    let marked_with = |before: &[Findings], after: &[Findings]| {
+        let comparison = compared(before, after);
+        let marked = marked(&comparison).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        (
+            marked,
+            comparison.machine.len(),
+            comparison.gate(&[FailOn::Number("storm: operation p50".to_owned())]),
+        )
+    };
+    let all = ["amplification", "storm: operation p50", "storm: operation p99"].map(str::to_owned);
+    for (one, other) in [(0.0, 0.08), (0.05, 0.14), (0.9, 0.95)] {
+        beside(&mut before, one);
+        beside(&mut after, other);
+        assert!(
+            matches!(marked_with(&before, &after), (marked, 0, Gate::Failed(_)) if marked == all),
+            "{one} {other}"
+        );
+    }
+    for (one, other) in [(0.0, 0.5), (0.9, 0.4), (0.05, 0.16)] {
+        beside(&mut before, one);
+        beside(&mut after, other);
+        let found = marked_with(&before, &after);
+        assert!(
+            matches!(&found, (marked, 1, Gate::Unknown(_)) if *marked == all[..1]),
+            "{one} {other}: {found:?}"
+        );
+    }
+    // What was not measured cannot be held against anything.
+    after[0].state.machine_load = None;
+    assert!(matches!(marked_with(&before, &after), (marked, 0, _) if marked == all));
 }
 
 /// A lab whose numbers depend on its seed: clients take their time, and operations come at random.

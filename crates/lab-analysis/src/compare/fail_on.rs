@@ -92,6 +92,12 @@ impl Comparison {
         match (open.as_slice(), self.enough) {
             ([], _) => {}
             (_, false) => reasons.push(self.too_few()),
+            (open, true) if !self.machine.is_empty() => {
+                reasons.push(format!(
+                    "the machine was busier with other things on one side: {}",
+                    open.join(", ")
+                ));
+            }
             (open, true) => {
                 reasons.push(format!("not all runs know: {}", open.join(", ")));
             }

@@ -49,6 +49,8 @@ pub struct Number {
     pub worse: Worse,
     /// It is one client's, not the whole lab's.
     pub of_client: bool,
+    /// It depends on how fast the machine was: a time, a rate, headroom, misses.
+    pub of_time: bool,
     /// The value with the interval of its samples, which is a point where the report has no spread; `None` where the run
     /// does not know it.
     pub value: Option<Interval>,
@@ -57,7 +59,10 @@ pub struct Number {
 /// The numbers of a run, in the order of its report.
 #[must_use]
 pub fn numbers(findings: &Findings) -> Vec<Number> {
-    let of_lab = |name: String, unit, worse, value| Number { name, unit, worse, of_client: false, value };
+    let of_lab = |name: String, unit, worse, value| {
+        let of_time = !COUNTS.contains(&name.as_str());
+        Number { name, unit, worse, of_client: false, of_time, value }
+    };
     let mut numbers = vec![
         of_lab("amplification".to_owned(), Unit::Number, Worse::Higher, amplification(findings)),
         of_lab("loop gain".to_owned(), Unit::Number, Worse::Higher, findings.loop_gain),
@@ -90,6 +95,9 @@ pub fn numbers(findings: &Findings) -> Vec<Number> {
     numbers
 }
 
+/// What does not depend on how fast the machine was, or hardly.
+const COUNTS: [&str; 4] = ["amplification", "loop gain", "wait cycles", "records lost"];
+
 /// The quantiles that are compared: in percent, and their names.
 const QUANTILES: [(f64, &str); 2] = [(50.0, "p50"), (99.0, "p99")];
 
@@ -104,6 +112,7 @@ fn of_client(client: &Client) -> [Number; 2] {
             unit: Unit::Nanoseconds,
             worse: Worse::Higher,
             of_client: true,
+            of_time: true,
             value: quantile(&client.spectrum, all, percent).filter(|_| known),
         }
     })

@@ -1,6 +1,6 @@
 //! What else the machine did while a live lab ran.
 
-use lab_model::PhaseKind;
+use lab_model::{PhaseKind, units::ratio};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,25 @@ pub struct PhaseLoad {
     pub waited_ns: Option<u64>,
     /// Pressure stalls of the whole machine; `null` where the kernel does not say it (`CONFIG_PSI`).
     pub stalled: Option<Stalled>,
+}
+
+impl PhaseLoad {
+    /// The share of all processors' time that others took, 0 to 1. The lab's own time is summed and that of all is sampled, so
+    /// that the difference may come out below 0, and is 0 then.
+    #[must_use]
+    pub fn others(&self) -> f64 {
+        ratio(self.others_ns(), self.all_ns()).min(1.0)
+    }
+
+    /// The time that others kept processors busy.
+    pub(crate) const fn others_ns(&self) -> u64 {
+        self.busy_ns.saturating_sub(self.lab_ns)
+    }
+
+    /// All processors' time.
+    pub(crate) fn all_ns(&self) -> u64 {
+        self.lasted_ns.saturating_mul(u64::from(self.processors))
+    }
 }
 
 /// Pressure stalls of the whole machine (`/proc/pressure`).

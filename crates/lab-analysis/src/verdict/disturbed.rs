@@ -11,7 +11,7 @@ use crate::findings::{Findings, MachineLoad, PhaseLoad, RunState, RunWord, Stall
 /// The share of all processors' time that others may take. Measured on two processors over storms of 0.5 s: -11 % to 8 %
 /// with little else to do (`/proc/stat` samples, and what is the lab's own is summed exactly), 30 % to 50 % beside one
 /// busy process, and nothing in between but 18 % and more.
-const OTHERS_MAX: f64 = 0.15;
+pub(crate) const OTHERS_MAX: f64 = 0.15;
 
 /// The share of all processors' time that the machine around a virtual one may take.
 const STOLEN_MAX: f64 = 0.05;
@@ -54,7 +54,7 @@ const NO_PRESSURE: &str = "How long the machine stood still for want of memory o
 /// What disturbed a lab, a sentence each.
 fn disturbances(load: &MachineLoad) -> Vec<StateReason> {
     let mut texts: Vec<String> = Vec::new();
-    let others = in_phases(load, |phase| (others_ns(phase), all_ns(phase)), OTHERS_MAX);
+    let others = in_phases(load, |phase| (phase.others_ns(), phase.all_ns()), OTHERS_MAX);
     texts.extend(others.map(|(shares, worst)| {
         let waited =
             worst.ran_ns.zip(worst.waited_ns).filter(|(_, waited)| *waited > 0).map(|(ran, waited)| {
@@ -66,7 +66,7 @@ fn disturbances(load: &MachineLoad) -> Vec<StateReason> {
             });
         format!("Of the processors' time other processes took {shares}{}.", waited.unwrap_or_default())
     }));
-    let stolen = in_phases(load, |phase| (phase.stolen_ns, all_ns(phase)), STOLEN_MAX);
+    let stolen = in_phases(load, |phase| (phase.stolen_ns, phase.all_ns()), STOLEN_MAX);
     texts.extend(stolen.map(|(shares, _)| {
         format!("Of the processors' time the machine around this virtual one took {shares} (steal).")
     }));
@@ -94,16 +94,6 @@ fn neighbours(load: &MachineLoad) -> Option<String> {
         let up = agreeing(labs, "other lab was", "other labs were");
         format!("{up} up at the same time (driver: process {}).", pids.join(", "))
     })
-}
-
-/// All processors' time.
-fn all_ns(phase: &PhaseLoad) -> u64 {
-    phase.lasted_ns.saturating_mul(u64::from(phase.processors))
-}
-
-/// The time that others kept processors busy.
-const fn others_ns(phase: &PhaseLoad) -> u64 {
-    phase.busy_ns.saturating_sub(phase.lab_ns)
 }
 
 /// The phases in which a part of the time was more than it may be, as words, and the phase in which it was the most.

@@ -31,10 +31,19 @@ pub(super) fn render(comparison: &Comparison, names: [&str; 2], style: &Style) -
             style.signs(&format!("{} is {}", visible(run), word.name()))
         ));
     }
+    for change in &comparison.machine {
+        let words = format!(
+            "other processes took {} of the processors' time in the {} before, and {} after: what depends on time cannot be compared",
+            units::share(change.before),
+            change.phase.name(),
+            units::share(change.after)
+        );
+        text.push_str(&super::paragraph("note   ", &words, style));
+    }
     if !comparison.mixed.is_empty() {
         let paths: Vec<String> = comparison.mixed.iter().map(|path| visible(path)).collect();
         let mixed = format!("the runs of one side differ among each other in {}", paths.join(", "));
-        text.push_str(&format!("{}\n", super::paragraph("note   ", &mixed, style)));
+        text.push_str(&super::paragraph("note   ", &mixed, style));
     }
     text.push_str(&format!("\n{}\n", style.strong("Settings that differ")));
     push_settings(&mut text, comparison, style);
