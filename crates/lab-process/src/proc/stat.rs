@@ -24,11 +24,8 @@ impl ProcessStat {
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
         // In user mode and in the kernel, and the same of children.
-        let mut busy = fields.by_ref().skip(9).map(|field| field.parse::<u64>().ok());
-        let mut busy_ticks = 0_u64;
-        for _ in 0..4 {
-            busy_ticks = busy_ticks.saturating_add(busy.next()??);
-        }
+        let busy = fields.by_ref().skip(9).take(4).map(|field| field.parse::<u64>().unwrap_or(0));
+        let busy_ticks = busy.fold(0, u64::saturating_add);
         Some(ProcessStat { state, parent, busy_ticks, started: fields.nth(4)?.parse().ok()? })
     }
 }
