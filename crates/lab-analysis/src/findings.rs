@@ -12,6 +12,7 @@ mod external;
 mod fault;
 mod latency;
 mod load;
+mod machine_load;
 mod phase;
 mod rules;
 mod state;
@@ -40,6 +41,7 @@ pub use external::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, U
 pub use fault::{FaultMark, FaultMarkKind};
 pub use latency::{Figure, Latency, Population, PopulationOf};
 pub use load::{Knee, KneeStep, Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
+pub use machine_load::{MachineLoad, PhaseLoad, Stalled};
 pub use phase::{AfterDeath, Cost, Phase};
 pub use rules::{DeadlineLength, KernelRules};
 pub use state::{Judgement, RunState, RunWord, StateReason};

@@ -1,5 +1,6 @@
 //! What it comes to: who waits for whom, how it ended, and whether the expectations held.
 
+pub(crate) mod disturbed;
 pub(crate) mod ends;
 pub(crate) mod expect;
 pub mod live;

@@ -10,11 +10,15 @@ use lab_process::proc::{self, ProcessStat, environment_value};
 pub fn proc_files(data: &[u8]) {
     // Whatever a process calls itself, its numbers are read.
     let named = [b"42 (", data, b") S 41 7 7 0 -1 0 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 2\n"].concat();
-    assert_eq!(ProcessStat::parse(&named), Some(ProcessStat { state: 'S', parent: 41, started: 987_654 }));
+    let expected = ProcessStat { state: 'S', parent: 41, busy_ticks: 0, started: 987_654 };
+    assert_eq!(ProcessStat::parse(&named), Some(expected));
     crate::read_only(ProcessStat::parse(data));
     let with_marker = [b"LAB_EXTERNAL=one\0", data].concat();
     assert_eq!(environment_value(&with_marker, "LAB_EXTERNAL"), Some("one"));
     crate::read_only(environment_value(data, "LAB_EXTERNAL"));
+    crate::read_only(proc::Schedule::parse(data));
+    crate::read_only(proc::stalled_ns(data, "full"));
+    crate::read_only(proc::ProcessorTimes::parse(&[b"cpu ", data].concat()));
 
     for name in ["CapEff", "Seccomp", "Cpus_allowed_list"] {
         crate::read_only(proc::status_field(data, name));

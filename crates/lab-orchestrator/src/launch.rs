@@ -22,8 +22,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     Active, Call, ClientsAre, Failure, FailureKind, Plan, ProcessName, Programs, RunFolder, Runs,
-    SigningFile, abort::AbortWatch, freezer::LabGroup, interrupts, lack::Lack, owner::Owner, preflight,
-    products::require_products,
+    SigningFile, abort::AbortWatch, freezer::LabGroup, interrupts, lack::Lack, load::Neighbours,
+    owner::Owner, preflight, products::require_products,
 };
 
 /// What is to be launched.
@@ -84,12 +84,18 @@ pub fn launch(request: &Request<'_>) -> Result<(RunFolder, Result<(), Failure>),
     let freezer = LabGroup::of(request.lab)?;
     let folder = RunFolder::create(request.runs, &request.lab.name)?;
     mark_active(&folder, None);
+    let mut neighbours = Neighbours::default();
+    neighbours.look();
     let prepared = preflight::executes(folder.root())
         .and_then(|()| prepare(request, &programs, &folder, freezer.as_ref()));
     let outcome = prepared.and_then(|plan| runtime.block_on(confined(request, &plan, &folder, &mut signals)));
     // The controller has done so already, unless it was killed.
     if let Some(error) = daemons.and_then(|daemons| daemons.uninstall().err()) {
         tracing::warn!("`lab down` has to take the clients away: {error}");
+    }
+    neighbours.look();
+    if let Err(error) = neighbours.keep(&folder) {
+        tracing::warn!("who else was on the machine is not kept: {error}");
     }
     // The controller has thawed what it froze, or the kernel has ended it with the controller.
     drop(freezer);

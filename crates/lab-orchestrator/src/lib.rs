@@ -18,6 +18,7 @@ mod import;
 pub mod interrupts;
 mod lack;
 mod launch;
+mod load;
 mod owner;
 mod plan;
 mod preflight;

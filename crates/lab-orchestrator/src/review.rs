@@ -42,7 +42,12 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
     };
     let mut findings = analyse(&traces, &context);
     findings.state.simulated_because = call.simulated_because;
-    let findings = if still_running { findings.while_running() } else { findings };
+    let is_live = simulated_rules(&traces).is_none();
+    let findings = match crate::load::kept(folder)? {
+        _ if still_running => findings.while_running(),
+        None if !is_live => findings,
+        load => findings.on_machine(load),
+    };
     recorded.check()?;
     Ok(Review { lab, findings })
 }

@@ -168,6 +168,8 @@ impl RunFolder {
     pub const CALL: &str = "call.json";
     /// The lab with the change that would mend it, as a lab file; there only where one was found.
     pub const MENDED: &str = "mended.yaml";
+    /// The file of what else the machine did while the lab ran; there only where its kernel tells.
+    pub const LOAD: &str = "load.json";
     /// The file of what the doctor saw on the machine when the run began.
     pub const DOCTOR: &str = "doctor.json";
     /// The file of the process IDs of a run that goes on; there only while it does.

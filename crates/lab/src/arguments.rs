@@ -6,6 +6,7 @@ mod words;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lab_analysis::compare::FailOn;
 use lab_model::{BackendChoice, Kernel};
 
 pub(crate) use self::studies::{Conform, Engine, Find, Ladder, Merge, Minimize, Sim, Sweep};
@@ -71,7 +72,7 @@ pub(crate) enum Command {
     Sign(Sign),
     /// Shows a run's report again, rebuilt from its traces.
     Report(Report),
-    /// Compares two runs: settings that differ, and numbers with their intervals.
+    /// Compares two runs, or sets of runs: settings that differ, and numbers that do by more than runs of one lab do.
     Diff(Diff),
     /// Writes a run in a format that other tools read.
     Export(Export),
@@ -123,6 +124,11 @@ pub(crate) struct Up {
     /// Another seed than the lab file names.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Runs the lab so often, one run after the other, and shows how far the runs differ. Live runs have one seed, so that
+    /// they differ by the machine alone; simulated ones have each the next, since one seed always gives the same run. The
+    /// exit code is that of the worst run.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "full")]
+    pub(crate) repeat: Option<u32>,
     /// Prints the whole report, not only what it comes to.
     #[arg(long, conflicts_with = "json")]
     pub(crate) full: bool,
@@ -275,13 +281,27 @@ pub(crate) struct Report {
     pub(crate) json: bool,
 }
 
+/// How a set of runs is written, and what the exit codes are.
+const DIFF_HELP: &str = "\
+A side is one run, several with commas between them, or the last runs of a lab: three-clients@5 are its last five, \
+three-clients@6..10 the five before these. From 4 runs a side on, a number is higher or lower when the sides lie apart by \
+more than runs of one lab do; one run a side tells nothing.
+
+Exit codes: 0 compared, or nothing that --fail-on names has changed · 1 something has · 2 it cannot be told: too few runs, \
+a number that not all runs know, or a run that was not whole · 64 wrong use";
+
 /// `lab diff`.
 #[derive(Debug, Args)]
+#[command(after_help = DIFF_HELP)]
 pub(crate) struct Diff {
-    /// The run to compare with: LAB, LAB/TIME or a path.
+    /// The runs to compare with: each LAB, LAB/TIME or a path; LAB@N for the last N of a lab.
     pub(crate) before: String,
-    /// The run that is compared.
+    /// The runs that are compared.
     pub(crate) after: String,
+    /// Ends with 1 if this has changed: `worse`, any number for the worse; `any`, any number at all; or a number by its
+    /// name in the table, for the worse. May be given several times.
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) fail_on: Vec<FailOn>,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -358,6 +358,70 @@ fn two_runs_side_by_side() {
 }
 
 #[test]
+fn a_lab_is_repeated_and_its_runs_differ_by_so_much() {
+    let bench = Bench::new("repeat");
+    let said = bench.says("up tiny --backend sim --rules fanotify --repeat 3");
+    insta::assert_snapshot!("repeat", redacted(&bench, &said));
+    let runs = runs_of(&bench);
+    assert_eq!(runs.len(), 3, "each run has a folder of its own");
+    let mut seeds: Vec<u64> = runs.iter().map(|run| lab_orchestrator::lab_of(run).unwrap().seed).collect();
+    seeds.sort_unstable();
+    assert_eq!(seeds, [42, 43, 44], "one seed would give one run three times");
+    assert!(runs.iter().all(|run| run.root().join("report.html").exists()));
+    let json = bench.json("up tiny --backend sim --rules fanotify --repeat 2 --seed 42 --json");
+    assert_eq!((&json["planned"], json["runs"].as_array().map(Vec::len)), (&2.into(), Some(2)));
+    let amplification = &json["numbers"][0];
+    assert_eq!((&amplification["name"], &amplification["known"]), (&"amplification".into(), &2.into()));
+    assert_eq!(amplification["spread"]["low"], 6.0);
+    // The worst run of all decides.
+    let (said, _) = bench.ends("up stuck --backend sim --rules fanotify --repeat 2", 1);
+    assert!(said.contains("\nstuck: 2 runs: 2 failed; outcome deadlocked\n"), "{said}");
+    for wrong in ["--repeat 0", "--repeat 1001", "--repeat 2 --full"] {
+        bench.ends(&format!("up tiny --backend sim --rules fanotify {wrong}"), 64);
+    }
+}
+
+#[test]
+fn sets_of_runs_are_compared_and_fail_a_pipeline() {
+    let bench = Bench::new("sets");
+    let up = |more: &str| drop(bench.says(&format!("up tiny --backend sim {more} --repeat 5")));
+    up("--rules fanotify --seed 1");
+    up("--rules fanotify --seed 11");
+    let alike = "diff tiny@6..10 tiny@5 --fail-on any";
+    let said = bench.says(alike);
+    insta::assert_snapshot!("diff-sets", redacted(&bench, &said));
+    // Endpoint Security asks all clients at once, and not about what they do themselves.
+    up("--rules endpoint-security --seed 1");
+    bench.ends("diff tiny@6..10 tiny@5 --fail-on worse", 0);
+    let (said, _) = bench.ends("diff tiny@5 tiny@6..10 --fail-on worse", 1);
+    assert!(said.contains("failed   on \"worse\": amplification"), "{said}");
+    bench.ends("diff tiny@6..10 tiny@5 --fail-on any", 1);
+    bench.ends("diff tiny@5 tiny@6..10 --fail-on amplification", 1);
+    bench.ends("diff tiny@5 tiny@6..10 --fail-on records --fail-on amplification", 64);
+    let (said, _) = bench.ends("diff tiny@5 tiny@6..10 --fail-on amplification --json", 1);
+    let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(json["gate"]["numbers"], serde_json::json!(["amplification"]));
+    assert_eq!(json["runs"]["before"].as_array().map(Vec::len), Some(5));
+    // One run a side tells nothing, and few do not either.
+    let names: Vec<String> =
+        runs_of(&bench).iter().map(|run| format!("tiny/{}", run.name())).take(4).collect();
+    let (said, _) = bench.ends(&format!("diff {} tiny --fail-on amplification", names[0]), 2);
+    assert!(said.contains("1 against 1 cannot tell a change from chance"), "{said}");
+    bench.ends(&format!("diff {},{} tiny@3 --fail-on worse", names[0], names[1]), 2);
+    for (wrong, said) in [
+        ("tiny@0 tiny", "says not which of the last runs"),
+        ("tiny@16 tiny", "holds 15 runs of tiny"),
+        ("tiny@3 tiny@2", "is named twice"),
+        ("absent@2 tiny", "holds 0 runs of absent"),
+        ("tiny, , tiny@6..7", ""),
+        (", tiny", "a side names no run"),
+    ] {
+        let (_, err) = bench.ends(&format!("diff {wrong}"), 64);
+        assert!(err.contains(said), "{wrong}: {err}");
+    }
+}
+
+#[test]
 fn recorded_runs_are_compared_without_running_anything() {
     let bench = Bench::new("recorded");
     for seed in [42, 42, 43] {

@@ -9,11 +9,12 @@ mod rig;
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
-use lab_model::PhaseKind;
+use lab_model::{PhaseKind, Span};
 use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
 use rig::{
     ControlGroup, Live, QUICK_OF_EIGHT as QUICK, Rig, Running, anywhere, interrupted, listens, live, send,
+    wait_until,
 };
 use serde_json::Value;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         little_memory,
         live("a_signal_ends_a_sweep_and_its_lab", || in_a_lab("sweep")),
         live("a_signal_ends_a_conformance_run_and_its_lab", || in_a_lab("conform")),
+        live("a_signal_in_a_repeated_lab_says_how_many_ran", in_a_repeated_lab),
         live("a_signal_between_two_labs_of_a_sweep", || between_labs("sweep")),
         live("a_signal_between_two_labs_of_a_conformance_run", || between_labs("conform")),
     ];
@@ -44,6 +46,7 @@ fn signals() {
     rig.simulated("quick");
     let long = QUICK.replace("storm: 300ms", "storm: 590s").replace("rate: 200", "rate: max");
     rig.lab("long", &long);
+    rig.lab("short", QUICK);
     for signal in SIGNALS {
         for arguments in [
             &["report", "quick"][..],
@@ -54,6 +57,8 @@ fn signals() {
             &["ladder", "long"],
             &["sweep", "long", "--vary", "clients=1..4"],
             &["up", "long", "--backend", "sim"],
+            &["up", "long", "--backend", "sim", "--repeat", "2"],
+            &["up", "short", "--backend", "sim", "--repeat", "1000"],
         ] {
             interrupted(rig.command(arguments), signal, listens);
         }
@@ -119,6 +124,24 @@ fn in_a_lab(command: &str) {
         assert_eq!(finished.code, Some(130), "{}", finished.stderr);
         assert_eq!(rig.remains(), Vec::<String>::new());
         assert_eq!(runs(&rig, "long").len(), 1, "no further lab was started");
+    }
+}
+
+fn in_a_repeated_lab() {
+    for signal in SIGNALS {
+        let rig = Rig::with_lab(&format!("signal-in-repeat-{}", signal as i32), "quick", QUICK);
+        let mut running = Running::start_command(&rig, "quick", &["up", "quick", "--repeat", "900"]);
+        let first = running.reaches(PhaseKind::Storm, 1);
+        assert!(wait_until(Span::from_secs(60), || running.folder().is_some_and(|folder| folder != first)));
+        running.reaches(PhaseKind::Storm, 1);
+        send(running.launcher(), signal);
+        let finished = running.finish();
+        assert_eq!(finished.code, Some(130), "{}", finished.stderr);
+        assert_eq!(rig.remains(), Vec::<String>::new());
+        let count = runs(&rig, "quick").len();
+        let last = finished.stdout.lines().find(|line| line.starts_with("quick: "));
+        let said = format!("quick: {count} of 900 runs ran, and no more");
+        assert!(last.is_some_and(|line| line.starts_with(&said)), "{said}: {}", finished.stdout);
     }
 }
 

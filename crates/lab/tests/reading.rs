@@ -184,9 +184,15 @@ fn odd_files_in_a_run() {
             fs::rename(&kept, &path).unwrap();
         }
     };
-    for name in
-        ["lab.yaml", "report.json", "active.json", "doctor.json", "traces/driver.trace", "traces/more.trace"]
-    {
+    for name in [
+        "lab.yaml",
+        "report.json",
+        "active.json",
+        "doctor.json",
+        "load.json",
+        "traces/driver.trace",
+        "traces/more.trace",
+    ] {
         replaced(name, &|path| mkfifo(path, Mode::S_IRUSR).unwrap());
         replaced(name, &|path| symlink("/dev/zero", path).unwrap());
         replaced(name, &|path| File::create(path).unwrap().set_len(64 << 30).unwrap());

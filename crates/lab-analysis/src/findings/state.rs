@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Findings, Outcome, words::words};
+use super::{Findings, MachineLoad, Outcome, words::words};
 
 words! {
     /// Whether what is known of a run is that of a whole run: the word that leads headlines when it is not. In the order
@@ -17,6 +17,8 @@ words! {
         CutShort = "cut short",
         /// Traces, or parts of them, are missing.
         Incomplete = "incomplete",
+        /// Nothing is missing, but something outside the lab disturbed it.
+        Disturbed = "disturbed",
         /// Nothing is missing.
         Whole = "whole",
     }
@@ -37,11 +39,14 @@ pub struct StateReason {
 pub struct RunState {
     /// The first of the reasons' words, or `whole` when there is none.
     pub word: RunWord,
-    /// Why it is not whole, in the order of the words.
+    /// Why it is not whole, or what disturbed it, in the order of the words.
     pub reasons: Vec<StateReason>,
     /// Why it was simulated although its lab would have run live; `null` when that was asked for, and of live runs.
     #[serde(default)]
     pub simulated_because: Option<String>,
+    /// What else the machine did meanwhile; `null` where that was not measured, as in simulations.
+    #[serde(default)]
+    pub machine_load: Option<MachineLoad>,
 }
 
 impl RunState {
@@ -50,13 +55,13 @@ impl RunState {
     pub fn of(mut reasons: Vec<StateReason>) -> RunState {
         reasons.sort_by_key(|reason| reason.word);
         let word = reasons.first().map_or(RunWord::Whole, |reason| reason.word);
-        RunState { word, reasons, simulated_because: None }
+        RunState { word, reasons, simulated_because: None, machine_load: None }
     }
 
-    /// True when nothing is missing.
+    /// True when nothing is missing; whether something disturbed the run or not.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
-        matches!(self.word, RunWord::Whole)
+        matches!(self.word, RunWord::Whole | RunWord::Disturbed)
     }
 }
 

@@ -64,6 +64,6 @@ fn reads_back(findings: &Findings) {
     assert_eq!(json::to_string(&read), written);
     let settings = BTreeMap::new();
     let run = |findings| compare::Run { findings, settings: &settings };
-    let comparison = compare::compare(&run(findings), &run(&read));
+    let comparison = compare::compare(&[run(findings)], &[run(&read)]);
     plain(&text::comparison(&comparison, ["before", "after"], &Style::plain()));
 }

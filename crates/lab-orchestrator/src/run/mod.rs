@@ -17,6 +17,7 @@ mod groups;
 mod helpers;
 mod launchd;
 mod lifecycle;
+mod load;
 mod looks;
 mod participants;
 mod phases;

@@ -10,6 +10,7 @@ use super::{
     controller::{Controller, WaitOutcome},
     ending::driver_failure,
     finishing::{FINISH_WITHIN, QUIET_FOR, finish, quiesce},
+    load::MachineSample,
     process::{LabProcess, State},
     starting::{behave, start_clients, start_driver, start_externals},
 };
@@ -19,6 +20,7 @@ use crate::{Failure, FailureKind};
 pub(super) async fn run(lab: &mut Controller) -> Result<(), Failure> {
     let outcome = phases(lab).await;
     finish(lab).await;
+    lab.load.keep(&lab.context);
     lab.progress.clear();
     outcome?;
     if let Some(trouble) = lab.lifecycle.trouble() {
@@ -72,6 +74,7 @@ async fn drive(lab: &mut Controller, phase: Phase) -> Result<(), Failure> {
     lab.progress.begin(phase.kind.name(), &format!("up to {}", phase.span), lab.snapshot());
     let baseline = phase.kind == PhaseKind::Baseline;
     let operations_max = baseline.then_some(lab.context.lab().safety.baseline_operations_max);
+    let before = MachineSample::take();
     let began = clock::now();
     lab.context.mark_phase(phase.kind, true, began);
     if phase.kind == PhaseKind::Storm {
@@ -96,6 +99,7 @@ async fn drive(lab: &mut Controller, phase: Phase) -> Result<(), Failure> {
     let driver = lab.processes.driver();
     let ended = driver.and_then(LabProcess::drove_until).filter(|&ended| ended >= began);
     lab.context.mark_phase(phase.kind, false, ended.unwrap_or_else(clock::now));
+    lab.load.phase(phase.kind, before.as_ref());
     match driver {
         Some(driver) if driver.alive() => Ok(()),
         driver => {

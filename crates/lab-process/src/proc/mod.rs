@@ -10,6 +10,7 @@
 mod cgroup;
 mod environment;
 mod limits;
+mod load;
 mod mounts;
 mod stat;
 mod status;
@@ -24,6 +25,7 @@ use std::{
 pub use cgroup::{control_group, group_folder};
 pub use environment::environment_value;
 pub use limits::{OpenFilesLimit, open_files_limit};
+pub use load::{ProcessorTimes, Schedule, TICK_NS, stalled_ns};
 pub use mounts::{cgroup2_mount, topmost_mount};
 pub use stat::ProcessStat;
 pub use status::status_field;
@@ -83,6 +85,25 @@ pub fn open_files(pid: u32) -> io::Result<OpenFilesLimit> {
 pub fn variable(pid: u32, name: &str) -> Option<String> {
     let environment = fs::read(folder(pid).join("environ")).ok()?;
     environment_value(&environment, name).map(str::to_owned)
+}
+
+/// What all processors together have done since boot; `None` where `/proc/stat` does not say it.
+#[must_use]
+pub fn processor_times() -> Option<ProcessorTimes> {
+    ProcessorTimes::parse(&fs::read("/proc/stat").ok()?)
+}
+
+/// For how long all work that was to be done (`full`), or any of it (`some`), has waited for a resource since boot, in
+/// nanoseconds: `cpu`, `io` or `memory`. `None` where the kernel does not say it (`CONFIG_PSI`).
+#[must_use]
+pub fn pressure(resource: &str, of: &str) -> Option<u64> {
+    stalled_ns(&fs::read(Path::new("/proc/pressure").join(resource)).ok()?, of)
+}
+
+/// How long a thread has run and waited for a processor; `None` when it is gone, or the kernel does not say it.
+#[must_use]
+pub fn schedule(pid: u32, tid: u32) -> Option<Schedule> {
+    Schedule::parse(&fs::read(folder(pid).join("task").join(tid.to_string()).join("schedstat")).ok()?)
 }
 
 /// The program that a process runs; `None` when it is gone, or may not be looked at.

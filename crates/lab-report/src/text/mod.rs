@@ -10,7 +10,10 @@ mod table;
 pub use painted::Painted;
 pub use style::Style;
 
-use lab_analysis::{compare::Comparison, findings::Findings};
+use lab_analysis::{
+    compare::{Comparison, NumberSpread},
+    findings::Findings,
+};
 
 use crate::page;
 
@@ -59,8 +62,14 @@ pub fn paragraph(lead: &str, text: &str, style: &Style) -> String {
     render::paragraph(lead, text, style)
 }
 
-/// Writes two runs side by side; `names` are those of the runs.
+/// Writes two sets of runs side by side; `names` are those of the sets.
 #[must_use]
 pub fn comparison(comparison: &Comparison, names: [&str; 2], style: &Style) -> Painted {
     Painted::new(compare::render(comparison, names, style))
+}
+
+/// Writes how so many runs of one lab spread: the numbers of the whole lab, and with `clients` those of each client too.
+#[must_use]
+pub fn spread(numbers: &[NumberSpread], runs: usize, clients: bool, style: &Style) -> Painted {
+    Painted::new(compare::spread(numbers, runs, clients, style))
 }

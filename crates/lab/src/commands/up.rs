@@ -14,7 +14,7 @@ use lab_sim::{Options, Traces};
 use super::{
     ExitError, advice,
     bundle::signing_of,
-    machine,
+    machine, repeat,
     report::{self, Extent},
     virtual_run::TRACE_BYTES_MAX,
 };
@@ -32,29 +32,18 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
     let mut lab = places.read(&arguments.name)?;
     lab.seed = arguments.seed.unwrap_or(lab.seed);
     lab.backend = arguments.backend.unwrap_or(lab.backend);
-    let Decided { backend, fallback } = decide(&lab, arguments)?;
-    lab.backend = backend.choice();
-    let (folder, controlled) = match backend.execution {
-        Execution::Live => {
-            let named = match arguments.backend {
-                Some(BackendChoice::Live(kernel)) => Some(kernel),
-                _ => None,
-            };
-            let call = Call { backend: named, ..places.call(&arguments.name) };
-            live(places, &lab, &LiveOptions { call: Some(call), ..LiveOptions::from(arguments) })?
-        }
-        Execution::Simulated => {
-            let call = Call { simulated_because: fallback, ..places.call(&arguments.name) };
-            (simulated(places, &lab, backend.kernel, &call)?, Ok(()))
-        }
-    };
+    let decided = decide(&lab, arguments)?;
+    lab.backend = decided.backend.choice();
+    if let Some(count) = arguments.repeat {
+        return repeat::repeat(places, &lab, &decided, count, arguments);
+    }
+    let (folder, controlled) = ran(places, &lab, &decided, arguments)?;
     // The lab is over: what reads its traces from here on is no root that may do everything.
     lab_orchestrator::give_up_to_read(&[&folder], &[folder.root(), &folder.clients()])?;
     let mut review = lab_orchestrator::review(&folder)?;
     advice::advise(&folder, &review.lab, &mut review.findings);
     let findings = &review.findings;
-    let written =
-        lab_orchestrator::write_pages(&folder, findings).and_then(|()| timeline(places, &folder, findings));
+    let written = write(places, &folder, findings);
     if arguments.json {
         terminal::print_json_text(&lab_report::json::to_string(findings))?;
     } else {
@@ -65,9 +54,38 @@ pub(super) fn up(places: &Places, arguments: &Up) -> Result<u8, ExitError> {
     Ok(report::exit_code(findings))
 }
 
+/// Runs the lab once: live or in virtual time.
+pub(super) fn ran(
+    places: &Places,
+    lab: &Lab,
+    decided: &Decided,
+    arguments: &Up,
+) -> Result<(RunFolder, Result<(), Failure>), ExitError> {
+    match decided.backend.execution {
+        Execution::Live => {
+            let named = match arguments.backend {
+                Some(BackendChoice::Live(kernel)) => Some(kernel),
+                _ => None,
+            };
+            let call = Call { backend: named, ..places.call(&arguments.name) };
+            live(places, lab, &LiveOptions { call: Some(call), ..LiveOptions::from(arguments) })
+        }
+        Execution::Simulated => {
+            let simulated_because = decided.fallback.clone();
+            let call = Call { simulated_because, ..places.call(&arguments.name) };
+            Ok((simulated(places, lab, decided.backend.kernel, &call)?, Ok(())))
+        }
+    }
+}
+
+/// Writes a run's pages beside its traces.
+pub(super) fn write(places: &Places, folder: &RunFolder, findings: &Findings) -> Result<(), Failure> {
+    lab_orchestrator::write_pages(folder, findings).and_then(|()| timeline(places, folder, findings))
+}
+
 /// Where a lab runs.
-struct Decided {
-    backend: Backend,
+pub(super) struct Decided {
+    pub(super) backend: Backend,
     /// Why it is simulated although its lab would have run live.
     fallback: Option<String>,
 }
