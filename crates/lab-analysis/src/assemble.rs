@@ -136,6 +136,7 @@ impl Assembly<'_> {
         let (outcome, rule) = outcome::decide(&outcome::Evidence {
             cycles: &findings.wait_cycles,
             loop_gain: findings.loop_gain,
+            loop_gain_unknown: findings.loop_gain_unknown.as_ref().and_then(|word| word.known().copied()),
             drain: findings.drain.as_ref(),
             cascades: findings.cascades.count.saturating_add(findings.cascades.after_death),
             unfinished: findings.cascades.unfinished,

@@ -1,7 +1,7 @@
 //! How a storm ended up, and by which rule.
 
 use crate::{
-    findings::{Drain, Interval, Outcome, PlannedOps, Unwatched, WaitCycle},
+    findings::{Drain, GainUnknown, Interval, Outcome, PlannedOps, Unwatched, WaitCycle},
     measures::{
         series::{STORM_PARTS, grows},
         unwatched::sentence,
@@ -35,6 +35,8 @@ const GROWTH_STORM_MIN_NS: u64 = 100_000_000;
 pub(crate) struct Evidence<'a> {
     pub(crate) cycles: &'a [WaitCycle],
     pub(crate) loop_gain: Option<Interval>,
+    /// Why there is no loop gain, where events had been decided on.
+    pub(crate) loop_gain_unknown: Option<GainUnknown>,
     pub(crate) drain: Option<&'a Drain>,
     pub(crate) cascades: u64,
     pub(crate) unfinished: u64,
@@ -86,10 +88,19 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
             format!("{rule} It lasted {length}: too short to tell that from a beginning."),
         );
     }
+    bounded(evidence)
+}
+
+/// The outcome of a storm in which no queue grew and nothing is known to feed itself.
+fn bounded(evidence: &Evidence<'_>) -> (Outcome, String) {
     let in_flight = evidence.drain.map_or(evidence.unfinished, |drain| drain.in_flight);
     if in_flight > 0 {
         let flying = agreeing(in_flight, "event was", "events were");
         let rule = match evidence.drain {
+            Some(_) if evidence.loop_gain.is_none() => format!(
+                "{flying} still in flight at the end, and how many more events one of a client brings is not known; a longer \
+                 drain may tell."
+            ),
             Some(_) => format!(
                 "{flying} still in flight at the end, without a wait cycle, a gain near 1 or a growing queue that would \
                  explain it; a longer drain may tell."
@@ -100,10 +111,18 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
         };
         return (Outcome::Unknown, rule);
     }
+    if let Some(unknown) = evidence.loop_gain_unknown {
+        let rule = format!(
+            "All {} that were seen through ended, and how many more events one of a client brings is not known: {}.",
+            counted(evidence.cascades, "cascade"),
+            unknown.reason()
+        );
+        return (Outcome::Unknown, rule);
+    }
     if let Some(gain) = evidence.loop_gain.filter(|gain| gain.value >= 1.0) {
         let rule = format!(
-            "All {} ended, although an event of a client brought {:.2} more on average (95% of resamples between {:.2} and \
-             {:.2}): something else than the clients' reactions ended them, as the death of a client does.",
+            "All {} ended, although an event of a client brought {:.2} more on average (between {:.2} and {:.2} with \
+             99% certainty): something else than the clients' reactions ended them, as the death of a client does.",
             counted(evidence.cascades, "cascade"),
             gain.value,
             gain.low,
@@ -111,9 +130,14 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
         );
         return (Outcome::Unknown, rule);
     }
-    let gain = evidence.loop_gain.map_or(0.0, |gain| gain.value);
+    let gain = match evidence.loop_gain {
+        Some(gain) if gain.high >= 1.0 => {
+            format!("{:.2} (between {:.2} and {:.2} with 99% certainty)", gain.value, gain.low, gain.high)
+        }
+        gain => format!("{:.2} (below 1)", gain.map_or(0.0, |gain| gain.value)),
+    };
     let rule = format!(
-        "All {} ended, the loop gain is {gain:.2} (below 1), and the backlog did not grow through the storm (mean {} in its \
+        "All {} ended, the loop gain is {gain}, and the backlog did not grow through the storm (mean {} in its \
          first quarter, {} in its last).",
         counted(evidence.cascades, "cascade"),
         tenths(evidence.levels[0]),
@@ -171,7 +195,7 @@ fn divergence(evidence: &Evidence<'_>) -> Option<String> {
     let gain = evidence.loop_gain?;
     if gain.low >= 1.0 {
         return Some(format!(
-            "The loop gain is {:.2} (95% of resamples between {:.2} and {:.2}): an event of a client brings at least \
+            "The loop gain is {:.2} (between {:.2} and {:.2} with 99% certainty): an event of a client brings at least \
              one more.",
             gain.value, gain.low, gain.high
         ));
@@ -234,6 +258,7 @@ mod tests {
         Evidence {
             cycles: &[],
             loop_gain: Some(Interval { value: 0.0, low: 0.0, high: 0.0 }),
+            loop_gain_unknown: None,
             drain: None,
             cascades: 100,
             unfinished: 0,

@@ -172,7 +172,6 @@ impl Engine<'_> {
             depth: op.depth,
             flame: op.flame,
             above: op.above,
-            by: op.by,
         };
         self.notable(key, noticeable);
     }
@@ -227,7 +226,13 @@ impl Engine<'_> {
             depth: parent.depth.saturating_add(1),
             flame: parent.flame,
             above: parent.above | bit(parent.client),
-            by: Some(By { client: parent.client, slot, record, about_client: parent.about_client }),
+            by: Some(By {
+                client: parent.client,
+                slot,
+                record,
+                about: parent.about,
+                reacted: parent.reacted,
+            }),
             awaited,
         })
     }
@@ -294,7 +299,7 @@ impl Engine<'_> {
         if !self.forest.release(slot) {
             return;
         }
-        let closed = ClosedCascade { slot, cascade: self.forest.get(slot) };
+        let closed = ClosedCascade { cascade: self.forest.get(slot) };
         self.measures.cascade_closed(&closed, &self.scope);
         self.forest.close(slot);
     }
