@@ -147,6 +147,7 @@ impl Assembly<'_> {
             storm_ns: storm_marked
                 .map_or(0, |storm| storm.ended.unwrap_or(self.timeline.last).saturating_sub(storm.began)),
             planned: storm.and_then(|storm| storm.planned),
+            knee: findings.knee.as_ref(),
         });
         outcome::as_watched(outcome, rule, findings.unwatched.as_ref(), findings.deadline_ns)
     }

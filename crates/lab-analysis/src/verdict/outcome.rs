@@ -1,13 +1,13 @@
 //! How a storm ended up, and by which rule.
 
 use crate::{
-    findings::{Drain, GainUnknown, Interval, Outcome, PlannedOps, Unwatched, WaitCycle},
+    findings::{Drain, GainUnknown, Interval, Knee, Outcome, PlannedOps, Unwatched, WaitCycle},
     measures::{
         series::{STORM_PARTS, grows},
         unwatched::sentence,
     },
 };
-use lab_model::units::{agreeing, count, count_of, counted, ratio, share, tenths, time};
+use lab_model::units::{agreeing, count, count_of, counted, number, ratio, share, tenths, time};
 
 /// The completed cascades without which nothing is said about stability.
 pub(crate) const CASCADES_MIN: u64 = 20;
@@ -48,6 +48,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) storm_ns: u64,
     /// What an open loop had planned for the storm.
     pub(crate) planned: Option<PlannedOps>,
+    /// The steps of a load whose rate was raised.
+    pub(crate) knee: Option<&'a Knee>,
 }
 
 /// The outcome, and the rule that decided it in one sentence.
@@ -220,10 +222,23 @@ fn left_over(evidence: &Evidence<'_>) -> Option<String> {
     let part = ratio(not_begun_late, planned);
     (part > LEFT_OVER_MAX).then(|| {
         format!(
-            "The load could not keep its schedule: of {} planned for the storm {} ({}) had not begun when it was over.",
+            "The load could not keep its schedule: of {} planned for the storm {} ({}) had not begun when it was over.{}",
             counted(planned, "operation"),
             count(not_begun_late),
-            share(part)
+            share(part),
+            raised(evidence)
+        )
+    })
+}
+
+/// A load whose rate was raised until it did not keep up was asked to: from which step on it did not.
+fn raised(evidence: &Evidence<'_>) -> String {
+    let step = evidence.knee.and_then(Knee::fell_behind);
+    step.map_or_else(String::new, |step| {
+        format!(
+            " Its rate was raised step by step, and from {} operations a second on it did not keep up ({} a second).",
+            count(step.rate.into()),
+            number(step.ops_per_second.round())
         )
     })
 }
@@ -232,16 +247,18 @@ fn growth(evidence: &Evidence<'_>) -> Option<String> {
     let last = evidence.levels[STORM_PARTS - 1];
     if grows(&evidence.levels) && last >= BACKLOG_MIN {
         return Some(format!(
-            "The backlog grew through the whole storm: on average {} events waited in its four quarters.",
-            quarters(&evidence.levels, 1.0)
+            "The backlog grew through the whole storm: on average {} events waited in its four quarters.{}",
+            quarters(&evidence.levels, 1.0),
+            raised(evidence)
         ));
     }
     let lateness = evidence
         .lateness
         .filter(|lateness| grows(lateness) && lateness[STORM_PARTS - 1] >= LATENESS_MIN_NS)?;
     Some(format!(
-        "The load fell behind its schedule through the whole storm: operations began {} ms late in its four quarters.",
-        quarters(&lateness, 1e6)
+        "The load fell behind its schedule through the whole storm: operations began {} ms late in its four quarters.{}",
+        quarters(&lateness, 1e6),
+        raised(evidence)
     ))
 }
 
@@ -268,6 +285,7 @@ mod tests {
             lateness: None,
             storm_ns: 2_000_000_000,
             planned: None,
+            knee: None,
         }
     }
 
