@@ -118,6 +118,7 @@ impl Assembly<'_> {
             traces: self.show.traces,
             unreadable: self.context.unreadable,
             lost: losses.lost,
+            stood_still: findings.stood_still.as_ref(),
         }
         .state();
         findings.expectations = expect::check(&lab.expect, &findings);
@@ -148,8 +149,11 @@ impl Assembly<'_> {
                 .map_or(0, |storm| storm.ended.unwrap_or(self.timeline.last).saturating_sub(storm.began)),
             planned: storm.and_then(|storm| storm.planned),
             knee: findings.knee.as_ref(),
+            stood_still: findings.stood_still.is_some(),
         });
-        outcome::as_watched(outcome, rule, findings.unwatched.as_ref(), findings.deadline_ns)
+        let (outcome, rule) =
+            outcome::as_watched(outcome, rule, findings.unwatched.as_ref(), findings.deadline_ns);
+        outcome::as_moved(outcome, rule, findings.stood_still.as_ref())
     }
 
     /// Operations that hung at the end without a pending decision: which clients had not read their event.

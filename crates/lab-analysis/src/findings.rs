@@ -47,7 +47,7 @@ pub use load::{Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
 pub use phase::{AfterDeath, Cost, Phase};
 pub use rules::{DeadlineLength, KernelRules};
 pub use state::{Judgement, RunState, RunWord, StateReason};
-pub use unwatched::{Unwatched, UnwatchedGap};
+pub use unwatched::{StoodStill, Unwatched, UnwatchedGap};
 pub use ways::{ApprovalWay, LoadWord, ReportBackend, WhyShown};
 pub use word::{Vocabulary, Word};
 pub use words::{
@@ -170,6 +170,9 @@ pub struct Findings {
     /// runs whose format does not say (before 1.1).
     #[serde(default)]
     pub unwatched: Option<Unwatched>,
+    /// Times in which the whole lab stood still, of those in which nobody watched; `null` when it never did.
+    #[serde(default)]
+    pub stood_still: Option<StoodStill>,
     /// The price of being asked, in nanoseconds of a median operation.
     pub cost: Cost,
     /// What was not observed, in sentences.

@@ -139,6 +139,6 @@ measures! {
     /// Trees of programs.
     trees: Option<trees::TreesTally>, ["trees"], Page::Own;
     /// What may have passed while nobody watched.
-    unwatched: unwatched::Unseen, ["unwatched", "clients.deadline_misses_possible"],
+    unwatched: unwatched::Unseen, ["unwatched", "stood_still", "clients.deadline_misses_possible"],
         Page::None("it is a sentence among the findings, the outcome and what was not observed");
 }

@@ -17,6 +17,8 @@ words! {
         CutShort = "cut short",
         /// Traces, or parts of them, are missing.
         Incomplete = "incomplete",
+        /// Nothing is missing, but something outside the lab disturbed it.
+        Disturbed = "disturbed",
         /// Nothing is missing.
         Whole = "whole",
     }
@@ -37,7 +39,7 @@ pub struct StateReason {
 pub struct RunState {
     /// The first of the reasons' words, or `whole` when there is none.
     pub word: RunWord,
-    /// Why it is not whole, in the order of the words.
+    /// Why it is not whole, or what disturbed it, in the order of the words.
     pub reasons: Vec<StateReason>,
     /// Why it was simulated although its lab would have run live; `null` when that was asked for, and of live runs.
     #[serde(default)]
@@ -53,10 +55,10 @@ impl RunState {
         RunState { word, reasons, simulated_because: None }
     }
 
-    /// True when nothing is missing.
+    /// True when nothing is missing; whether something disturbed the run or not.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
-        matches!(self.word, RunWord::Whole)
+        matches!(self.word, RunWord::Whole | RunWord::Disturbed)
     }
 }
 

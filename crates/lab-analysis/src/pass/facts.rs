@@ -140,6 +140,9 @@ pub(crate) struct Judged {
     /// From read to answer, or to its client's end, and the time that there was; `None` when it had no deadline or its
     /// answer cannot be read.
     pub(crate) used: Option<UsedUp>,
+    /// It was late, or its client was killed for it, and would have been in time had the whole lab not stood still. It is
+    /// neither `late` nor `killed` then.
+    pub(crate) stood_still: bool,
 }
 
 /// A decision's place in a cascade.

@@ -1,7 +1,7 @@
 //! How a storm ended up, and by which rule.
 
 use crate::{
-    findings::{Drain, GainUnknown, Interval, Knee, Outcome, PlannedOps, Unwatched, WaitCycle},
+    findings::{Drain, GainUnknown, Interval, Knee, Outcome, PlannedOps, StoodStill, Unwatched, WaitCycle},
     measures::{
         series::{STORM_PARTS, grows},
         unwatched::sentence,
@@ -50,6 +50,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) planned: Option<PlannedOps>,
     /// The steps of a load whose rate was raised.
     pub(crate) knee: Option<&'a Knee>,
+    /// The whole lab stood still for a while.
+    pub(crate) stood_still: bool,
 }
 
 /// The outcome, and the rule that decided it in one sentence.
@@ -76,6 +78,10 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
             counted(evidence.cascades, "cascade")
         );
         return (Outcome::Unknown, rule);
+    }
+    if evidence.stood_still {
+        // What came late or never began tells of no load.
+        return bounded(evidence);
     }
     if let Some(rule) = left_over(evidence) {
         return (Outcome::Saturated, rule);
@@ -138,10 +144,23 @@ fn bounded(evidence: &Evidence<'_>) -> (Outcome, String) {
         }
         gain => format!("{:.2} (below 1)", gain.map_or(0.0, |gain| gain.value)),
     };
+    let cascades = counted(evidence.cascades, "cascade");
+    if evidence.stood_still {
+        let not_begun = evidence.planned.map_or(0, |planned| planned.not_begun_late);
+        let left = match not_begun {
+            0 => String::new(),
+            more => {
+                format!(" ({} had not begun when the storm was over)", counted(more, "planned operation"))
+            }
+        };
+        let rule = format!(
+            "All {cascades} ended, and the loop gain is {gain}. Whether the load was too much is not judged{left}."
+        );
+        return (Outcome::Stable, rule);
+    }
     let rule = format!(
-        "All {} ended, the loop gain is {gain}, and the backlog did not grow through the storm (mean {} in its \
+        "All {cascades} ended, the loop gain is {gain}, and the backlog did not grow through the storm (mean {} in its \
          first quarter, {} in its last).",
-        counted(evidence.cascades, "cascade"),
         tenths(evidence.levels[0]),
         tenths(evidence.levels[STORM_PARTS - 1])
     );
@@ -164,6 +183,16 @@ pub(crate) fn as_watched(
         return (Outcome::Unknown, format!("{said} Under watch the run might have gone another way."));
     }
     (outcome, format!("{rule} {said}"))
+}
+
+/// The same outcome, and whether the whole lab stood still.
+pub(crate) fn as_moved(
+    outcome: Outcome,
+    rule: String,
+    stood_still: Option<&StoodStill>,
+) -> (Outcome, String) {
+    let said = stood_still.map_or_else(String::new, |still| format!(" {}", still.sentence()));
+    (outcome, format!("{rule}{said}"))
 }
 
 fn deadlock_rule(cycle: &WaitCycle, cycles: usize) -> String {
@@ -286,6 +315,7 @@ mod tests {
             storm_ns: 2_000_000_000,
             planned: None,
             knee: None,
+            stood_still: false,
         }
     }
 
@@ -304,6 +334,20 @@ mod tests {
         let (outcome, rule) = planned(169_112, 108_917);
         assert_eq!(outcome, Outcome::Saturated);
         assert!(rule.contains("of 169,112 operations planned for the storm 108,917 (64.4%)"), "{rule}");
+    }
+
+    #[test]
+    fn what_came_late_because_the_lab_stood_still_is_no_saturation() {
+        let planned = PlannedOps { planned: 1_000, begun: 202, not_begun_late: 798, not_begun_halted: 0 };
+        let (outcome, rule) = decide(&Evidence {
+            planned: Some(planned),
+            levels: [1.0, 10.0, 20.0, 40.0],
+            stood_still: true,
+            ..calm()
+        });
+        assert_eq!(outcome, Outcome::Stable);
+        assert!(rule.contains("not judged (798 planned operations had not begun"), "{rule}");
+        assert!(!rule.contains("backlog"), "{rule}");
     }
 
     #[test]

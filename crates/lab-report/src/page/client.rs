@@ -98,6 +98,7 @@ fn verdict(findings: &Findings, client: &Client) -> Verdict {
     let (mood, headline) = match findings.state.word {
         RunWord::Running => (Mood::Unknown, format!("{STILL_RUNNING}: {headline}")),
         RunWord::Whole => (mood, headline),
+        RunWord::Disturbed => (mood, format!("{}: {headline}", RunWord::Disturbed)),
         word if mood == Mood::Bad => (mood, format!("{word}: {headline}")),
         word => (Mood::Unknown, format!("{word}: {headline}")),
     };

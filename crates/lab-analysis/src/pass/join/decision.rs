@@ -263,7 +263,17 @@ impl Engine<'_> {
             };
             UsedUp { took, budget, open: dec.open }
         });
-        Judged { late: used.is_some_and(|used| used.took > used.budget), killed, used }
+        // What a client could do nothing about is nothing that it took.
+        let standing = self.scope.timeline.standing.shared(item.at, dec.until);
+        let late = used.is_some_and(|used| used.took > used.budget);
+        if standing == 0 {
+            return Judged { late, killed, used, stood_still: false };
+        }
+        let by_itself = dec.until.saturating_sub(item.at).saturating_sub(standing);
+        let in_time = used.is_none_or(|used| by_itself <= used.budget);
+        let used = used.map(|used| UsedUp { took: used.took.min(by_itself), ..used });
+        let stood_still = in_time && (late || killed);
+        Judged { late: late && !in_time, killed: killed && !in_time, used, stood_still }
     }
 
     /// Hangs a decision below its operation, and returns its node if it was kept.

@@ -84,13 +84,18 @@ pub(super) fn expected(findings: &Findings) -> String {
     }
 }
 
-/// The colour of the headline, which is that of the exit code; without expectations a bad outcome is one, too.
+/// The colour of the headline, which is that of the exit code; without expectations a bad outcome is one, too, and a
+/// disturbed run is not praised.
 pub(super) fn mood(findings: &Findings) -> Mood {
     match findings.judgement() {
         Judgement::Failed => Mood::Bad,
         Judgement::Unknown => Mood::Unknown,
-        Judgement::Good if findings.expectations.is_empty() => outcome_mood(findings.outcome),
-        Judgement::Good => Mood::Good,
+        Judgement::Good => {
+            let mood =
+                if findings.expectations.is_empty() { outcome_mood(findings.outcome) } else { Mood::Good };
+            // What holds might not on a machine that is left alone, or the other way round.
+            if mood == Mood::Good && findings.state.word == RunWord::Disturbed { Mood::Warn } else { mood }
+        }
     }
 }
 
@@ -135,14 +140,14 @@ pub(super) fn verdict(findings: &Findings) -> Verdict {
     }
 }
 
-/// Why the run is not whole.
+/// Why the run is not whole, or what disturbed it.
 fn state_fact(findings: &Findings) -> Option<Fact> {
-    let RunState { word, reasons, simulated_because } = &findings.state;
+    let RunState { word, reasons, simulated_because, .. } = &findings.state;
     let because = simulated_because.iter().map(|reason| format!("Simulated, because {reason}."));
     let sentences: Vec<String> = reasons.iter().map(|reason| reason.text.clone()).chain(because).collect();
     (!sentences.is_empty()).then(|| Fact {
         label: "Run",
-        mood: if reasons.is_empty() { Mood::Warn } else { Mood::Unknown },
+        mood: if findings.state.is_whole() { Mood::Warn } else { Mood::Unknown },
         value: visible(word.name()),
         rest: visible(&sentences.join(" ")),
         code: false,
