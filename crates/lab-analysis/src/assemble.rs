@@ -118,6 +118,7 @@ impl Assembly<'_> {
             traces: self.show.traces,
             unreadable: self.context.unreadable,
             lost: losses.lost,
+            stood_still: findings.stood_still.as_ref(),
         }
         .state();
         findings.expectations = expect::check(&lab.expect, &findings);
@@ -136,6 +137,7 @@ impl Assembly<'_> {
         let (outcome, rule) = outcome::decide(&outcome::Evidence {
             cycles: &findings.wait_cycles,
             loop_gain: findings.loop_gain,
+            loop_gain_unknown: findings.loop_gain_unknown.as_ref().and_then(|word| word.known().copied()),
             drain: findings.drain.as_ref(),
             cascades: findings.cascades.count.saturating_add(findings.cascades.after_death),
             unfinished: findings.cascades.unfinished,
@@ -146,8 +148,12 @@ impl Assembly<'_> {
             storm_ns: storm_marked
                 .map_or(0, |storm| storm.ended.unwrap_or(self.timeline.last).saturating_sub(storm.began)),
             planned: storm.and_then(|storm| storm.planned),
+            knee: findings.knee.as_ref(),
+            stood_still: findings.stood_still.is_some(),
         });
-        outcome::as_watched(outcome, rule, findings.unwatched.as_ref(), findings.deadline_ns)
+        let (outcome, rule) =
+            outcome::as_watched(outcome, rule, findings.unwatched.as_ref(), findings.deadline_ns);
+        outcome::as_moved(outcome, rule, findings.stood_still.as_ref())
     }
 
     /// Operations that hung at the end without a pending decision: which clients had not read their event.

@@ -10,6 +10,8 @@ mod client;
 mod ends;
 mod external;
 mod fault;
+mod gain;
+mod knee;
 mod latency;
 mod load;
 mod machine_load;
@@ -39,13 +41,15 @@ pub use client::{
 pub use ends::{ProcessEnd, ProductEnd, UnplannedEnd};
 pub use external::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
 pub use fault::{FaultMark, FaultMarkKind};
+pub use gain::{Feeding, GainUnknown, Interval};
+pub use knee::{Broken, BrokenCondition, Knee, KneeStep, ObservedUnit};
 pub use latency::{Figure, Latency, Population, PopulationOf};
-pub use load::{Knee, KneeStep, Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
+pub use load::{Lifetimes, PlannedOps, TreeLevel, TreeStep, Trees};
 pub use machine_load::{MachineLoad, PhaseLoad, Stalled};
 pub use phase::{AfterDeath, Cost, Phase};
 pub use rules::{DeadlineLength, KernelRules};
 pub use state::{Judgement, RunState, RunWord, StateReason};
-pub use unwatched::{Unwatched, UnwatchedGap};
+pub use unwatched::{StoodStill, Unwatched, UnwatchedGap};
 pub use ways::{ApprovalWay, LoadWord, ReportBackend, WhyShown};
 pub use word::{Vocabulary, Word};
 pub use words::{
@@ -103,8 +107,13 @@ pub struct Findings {
     pub storm: Totals,
     /// Decisions in cascades of the storm's completed root operations, for each of those operations.
     pub amplification: Option<f64>,
-    /// The spectral radius of `gain`, with a bootstrap interval over cascades.
+    /// How operations of clients multiply from one level of a cascade to the next: the spectral radius of the matrix that says
+    /// how many operations of each type (who makes them, opens or execs) one of each type sets off. Events that were not
+    /// taken up, and what was still to come when the record ends, are left out; the interval says how far they matter.
     pub loop_gain: Option<Interval>,
+    /// Why there is no loop gain; `null` where there is one.
+    #[serde(default)]
+    pub loop_gain_unknown: Option<Word<GainUnknown>>,
     /// `gain[i][j]`: events that land on client i for each client-caused event handled by client j.
     pub gain: Vec<Vec<f64>>,
     /// `drive[i][j]`: events that land on client i for each workload event handled by client j.
@@ -163,6 +172,9 @@ pub struct Findings {
     /// runs whose format does not say (before 1.1).
     #[serde(default)]
     pub unwatched: Option<Unwatched>,
+    /// Times in which the whole lab stood still, of those in which nobody watched; `null` when it never did.
+    #[serde(default)]
+    pub stood_still: Option<StoodStill>,
     /// The price of being asked, in nanoseconds of a median operation.
     pub cost: Cost,
     /// What was not observed, in sentences.
@@ -268,17 +280,6 @@ pub struct Expectation {
     pub held: Option<bool>,
     /// The value that was seen, as text.
     pub observed: String,
-}
-
-/// A value with the interval that holds 95 % of its bootstrap samples.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Interval {
-    /// The estimate.
-    pub value: f64,
-    /// The lower end.
-    pub low: f64,
-    /// The upper end.
-    pub high: f64,
 }
 
 /// Counts that add up: `decisions = explained + unexplained`, and `decisions = sum(by_approval) + unanswered`.

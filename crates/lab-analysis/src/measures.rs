@@ -5,6 +5,7 @@
 
 pub(crate) mod cascades;
 pub(crate) mod drain;
+pub(crate) mod draw;
 pub(crate) mod external;
 pub(crate) mod gain;
 pub(crate) mod hidden;
@@ -112,7 +113,7 @@ measures! {
     /// The trees below root operations.
     cascades: cascades::Tally, ["cascades", "amplification"], Page::Own;
     /// How many events one event brings. Compares its prediction with `cascades`.
-    gain: gain::Gain, ["loop_gain", "gain", "drive", "prediction"], Page::Own;
+    gain: gain::Gain, ["loop_gain", "loop_gain_unknown", "gain", "drive", "prediction"], Page::Own;
     /// What each client did and had done to it. The measures of a client's part come after it.
     clients: ledger::Ledger, ["clients", "causes", "latency_ns", "populations", "headroom"], Page::Own;
     /// Operations from every client's side.
@@ -138,6 +139,6 @@ measures! {
     /// Trees of programs.
     trees: Option<trees::TreesTally>, ["trees"], Page::Own;
     /// What may have passed while nobody watched.
-    unwatched: unwatched::Unseen, ["unwatched", "clients.deadline_misses_possible"],
+    unwatched: unwatched::Unseen, ["unwatched", "stood_still", "clients.deadline_misses_possible"],
         Page::None("it is a sentence among the findings, the outcome and what was not observed");
 }

@@ -10,4 +10,5 @@ pub(crate) mod policies;
 pub(crate) mod processes;
 pub(crate) mod products;
 pub(crate) mod roster;
+pub(crate) mod standing;
 pub(crate) mod timeline;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use lab_analysis::findings::{Findings, Outcome};
+use lab_analysis::findings::{Findings, Judgement, Outcome, RunWord};
 use lab_model::{Comparison, Decimal, Expectation, Expected, Kernel, PhaseKind, Span, SubjectClass};
 use lab_testing::sums::sums_hold;
 use lab_testing::synthetic::{Builder, DEADLINE, Dec, MS, Op, analyse_on, lab};
@@ -150,4 +150,53 @@ fn gaps_that_cannot_be_are_no_gaps() {
     builder.unwatched(1, u64::MAX - 1);
     let unwatched = analyse(builder).unwatched.unwrap();
     assert_eq!((unwatched.times, unwatched.total_ns), (1, u64::MAX));
+}
+
+/// The controller, the driver and the client all stop with an event in hand, and go on together.
+#[test]
+fn a_miss_while_the_whole_lab_stood_still_is_told_and_judges_nobody() {
+    let until = AT + MS + DEADLINE * 3 / 2;
+    let held_up = Dec::worked(AT + 100, 901, until + MS);
+    let mut builder = builder("stood-still", Some(held_up));
+    builder.unwatched(AT + MS, until);
+    let findings = analyse(builder);
+    let still = findings.stood_still.as_ref().unwrap();
+    assert_eq!((still.times, still.total_ns), (1, DEADLINE * 3 / 2));
+    assert_eq!(still.gaps[0].phases, [PhaseKind::Storm]);
+    assert_eq!((still.misses, still.misses_of), (1, 1));
+    assert_eq!(findings.clients[0].deadline_misses, 0);
+    assert!(findings.clients[0].headroom.min.unwrap() > 0.9, "{:?}", findings.clients[0].headroom);
+    assert_eq!((findings.state.word, held(&findings)), (RunWord::Disturbed, vec![Some(true); 3]));
+    assert_eq!((findings.outcome, findings.judgement()), (Outcome::Stable, Judgement::Good));
+    let said = "The whole lab stood still from ";
+    let misses = "1 of 1 miss fell into it, and nobody is judged by that.";
+    for text in [&findings.state.reasons[0].text, &findings.outcome_rule] {
+        assert!(text.contains(said) && text.contains(misses), "{text}");
+    }
+}
+
+/// A client that takes long by itself is late, whoever else stood still: the time that the lab did is all that is taken off.
+#[test]
+fn who_is_late_beside_the_stand_still_stays_late() {
+    let until = AT + MS + DEADLINE * 3 / 2;
+    let late = Dec::worked(AT + 100, 901, until + DEADLINE + MS);
+    let mut builder = builder("stood-still-late", Some(late));
+    // Somebody goes on at once, so that it is known to have been over.
+    builder.scanned_open(until + MS, 900, 100);
+    builder.unwatched(AT + MS, until);
+    let findings = analyse(builder);
+    assert_eq!(findings.stood_still.as_ref().map(|still| still.misses), Some(0));
+    assert_eq!(findings.clients[0].deadline_misses, 1);
+}
+
+/// The client answers in the middle of it: only the controller stood still.
+#[test]
+fn where_anybody_moved_the_lab_did_not_stand_still() {
+    let until = AT + MS + DEADLINE * 3 / 2;
+    let mut builder = builder("moved", Some(Dec::worked(AT + 100, 901, AT + DEADLINE / 2)));
+    builder.scanned_open(until + MS, 900, 100);
+    builder.unwatched(AT + MS, until);
+    let findings = analyse(builder);
+    assert!(findings.unwatched.is_some());
+    assert_eq!((findings.stood_still, findings.state.word), (None, RunWord::Whole));
 }

@@ -136,7 +136,8 @@ fn rounded(value: f64) -> u64 {
 
 /// The value below which a normally distributed one lies with this probability (between 0 and 1); P. Acklam's
 /// rational approximation, to 9 digits.
-fn normal_quantile(probability: f64) -> f64 {
+#[must_use]
+pub fn normal_quantile(probability: f64) -> f64 {
     const A: [f64; 6] = [
         -3.969_683_028_665_376e1,
         2.209_460_984_245_205e2,

@@ -35,7 +35,7 @@ pub use behavior::{
 };
 pub use bounded::{Bounded, Total};
 pub use decision::{Approval, Verdict};
-pub use distribution::{Distribution, Quantity, mix};
+pub use distribution::{Distribution, Quantity, mix, normal_quantile};
 pub use event::{AuthEvent, EventKind, NotifyEvent};
 pub use event_set::{AuthEvents, NotifyEvents};
 pub use expectation::{Comparison, Decimal, Expectation, Expected, InvalidDecimal};

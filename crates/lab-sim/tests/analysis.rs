@@ -4,7 +4,8 @@
 mod common;
 
 use common::KERNELS;
-use lab_model::{AuthEvent, ExecProgram, Lab, Preset, Rate, Span, When};
+use lab_analysis::findings::{Broken, Outcome};
+use lab_model::{AuthEvent, ExecProgram, Lab, Preset, Rate, Span, When, units::count};
 use lab_sim::Kernel;
 use lab_testing::{
     labs::{self, exec_storm, lab, peer_scanner, scanner},
@@ -115,7 +116,16 @@ fn a_knee_is_where_the_clients_no_longer_keep_up() {
     }
     let first = found.steps.iter().find(|step| step.held == Some(false)).unwrap();
     assert_eq!(first.rate, broke);
-    assert!(first.broken[0].starts_with("kept up with"), "{:?}", first.broken);
+    assert!(first.broken[0].fell_behind(), "{:?}", first.broken);
+    let said = format!("Up to {} operations a second every condition held; at ", count(held.into()));
+    assert!(
+        findings.findings.iter().any(|finding| finding.text.starts_with(&said)),
+        "{:?}",
+        findings.findings
+    );
+    assert_eq!(findings.outcome, Outcome::Saturated);
+    let from = format!("from {} operations a second on it did not keep up", count(broke.into()));
+    assert!(findings.outcome_rule.contains(&from), "{}", findings.outcome_rule);
     assert!(found.steps.iter().map(|step| step.begun).sum::<u64>() <= findings.storm.root_ops);
     // A condition can break it earlier than the machine does.
     let strict = |p99: &str| {
@@ -125,7 +135,10 @@ fn a_knee_is_where_the_clients_no_longer_keep_up() {
     };
     let never = strict("1ns");
     assert_eq!((never.held, never.broke), (None, Some(500)));
-    assert_eq!(never.steps[0].broken, ["op_latency.storm.p99 < 1ns"]);
+    let Broken::Condition(broken) = &never.steps[0].broken[0] else { panic!("{:?}", never.steps[0]) };
+    assert_eq!(broken.condition.as_deref(), Some("op_latency.storm.p99 < 1ns"));
+    assert_eq!(broken.observed, never.steps[0].op_latency_ns.p99 as f64);
+    assert!(never.sentence().contains("`op_latency.storm.p99 < 1ns` failed: "), "{}", never.sentence());
     assert_eq!(strict("1h").held, Some(held));
 }
 

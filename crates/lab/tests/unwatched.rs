@@ -9,7 +9,7 @@ mod rig;
 
 use std::{fs, process::ExitCode};
 
-use lab_analysis::findings::{Findings, Outcome, Unwatched};
+use lab_analysis::findings::{Findings, Outcome, RunWord, Unwatched};
 use lab_model::{PhaseKind, Span};
 use lab_testing::found::storm;
 use libtest_mimic::Arguments;
@@ -83,6 +83,7 @@ fn controller_stopped() {
         (1.9..2.9).contains(&seconds),
         "two seconds as planned, not when the controller looked: {storm:?}"
     );
+    assert_eq!(report.stood_still, None, "only the controller did");
     assert_eq!(gap(&report).doubtful, 0, "what noop clients answer is never late");
     assert_eq!((finished.code, report.outcome), (Some(0), Outcome::Stable), "{}", finished.stderr);
 }
@@ -101,18 +102,22 @@ fn late() {
 
 fn all_stopped() {
     let rig = Rig::new("unwatched-all");
-    rig.lab("quick", &lab("noop", "1s"));
+    // Stopped for one and a half times as long as that.
+    rig.lab("quick", &lab("noop", "2s"));
     let whole = |running: &Running| {
         let controller = running.controller();
         std::iter::once(controller).chain(below(controller)).collect()
     };
     let (finished, report) = run_stopped(&rig, 200, whole);
-    // Whether an event was being read or answered just then is chance; that it is judged by what is known is not.
-    let (late, doubtful) = (gap(&report).late, gap(&report).doubtful);
-    let held = report.expectations[0].held;
-    match (late, doubtful) {
-        (0, 0) => assert_eq!((held, finished.code), (Some(true), Some(0))),
-        (0, _) => assert_eq!((held, finished.code), (None, Some(2))),
-        _ => assert_eq!((held, finished.code), (Some(false), Some(1))),
-    }
+    let still = report.stood_still.as_ref().unwrap();
+    assert!(still.longest_ns >= 2_900_000_000 && still.gaps[0].phases[0] == PhaseKind::Storm, "{still:?}");
+    assert_eq!(report.state.word, RunWord::Disturbed, "{:?}", report.state.reasons);
+    assert!(
+        report.state.reasons.iter().any(|reason| reason.text.starts_with("The whole lab stood still from "))
+    );
+    // Whether an event was being read or answered just then is chance; nobody is judged by it.
+    assert_eq!((gap(&report).late, gap(&report).doubtful), (0, 0), "{still:?}");
+    let rule = &report.outcome_rule;
+    assert_eq!((report.expectations[0].held, finished.code), (Some(true), Some(0)), "{rule}");
+    assert!(report.outcome_rule.contains("The whole lab stood still from "), "{}", report.outcome_rule);
 }

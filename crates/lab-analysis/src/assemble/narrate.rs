@@ -21,6 +21,8 @@ use crate::{
     verdict::outcome::list,
 };
 
+mod knee;
+
 /// The findings in a report.
 const FINDINGS_MAX: usize = 3;
 
@@ -49,6 +51,7 @@ pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec
         unwatched(findings, false),
         unserved(findings),
         denied_outside(findings),
+        knee::knee(findings),
         saturation(findings).filter(|_| !matches!(about, Some(About::Outcome))),
         near_miss(findings),
         own_making(findings),

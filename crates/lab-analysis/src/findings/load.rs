@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Headroom, Latency, LoadWord, Word};
+use super::Latency;
 
 /// The planned operations of an open loop: `planned = begun + not_begun_late + not_begun_halted`, as far as the driver
 /// lived to say so.
@@ -89,47 +89,4 @@ pub struct TreeStep {
     pub before_ns: u64,
     /// From that child's end to its own.
     pub after_ns: u64,
-}
-
-/// A load whose rate was raised step by step, and the last rate that held.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Knee {
-    /// Which load, as the lab file names it: `open_storm`.
-    pub load: Word<LoadWord>,
-    /// The last rate before the first step that did not hold, in operations a second; `null` when the first step
-    /// did not.
-    pub held: Option<u32>,
-    /// The first rate that did not hold; `null` when all that were tried did.
-    pub broke: Option<u32>,
-    /// Every step, in the order of the rates.
-    pub steps: Vec<KneeStep>,
-}
-
-/// One step: a part of the storm at a rate of its own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct KneeStep {
-    /// Operations a second, as planned.
-    pub rate: u32,
-    /// When it began, in nanoseconds from the run's origin.
-    pub began_ns: u64,
-    /// How long it lasted.
-    pub seconds: f64,
-    /// Operations planned in it.
-    pub planned: u64,
-    /// Of those, begun, then or later.
-    pub begun: u64,
-    /// Of those, ended, then or later.
-    pub completed: u64,
-    /// Operations of this load that ended while it lasted, a second.
-    pub ops_per_second: f64,
-    /// How long its operations took, from the planned start.
-    pub op_latency_ns: Latency,
-    /// Share of the deadline left, over all decisions read while it lasted.
-    pub headroom: Headroom,
-    /// Of those, answers after the deadline.
-    pub deadline_misses: u64,
-    /// What did not hold, in words.
-    pub broken: Vec<String>,
-    /// Whether it held; `null` when none of its operations was begun.
-    pub held: Option<bool>,
 }

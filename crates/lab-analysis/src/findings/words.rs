@@ -61,6 +61,8 @@ macro_rules! vocabulary {
     };
 }
 
+pub(super) use vocabulary;
+
 vocabulary! {
     "What a line of a ranking stands for."
     BlameKind {

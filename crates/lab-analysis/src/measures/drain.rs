@@ -1,6 +1,6 @@
 //! Calm after the storm.
 
-use lab_model::Bounded;
+use lab_model::{Bounded, Total};
 
 use crate::{
     findings::{Drain, Findings},
@@ -18,6 +18,9 @@ const DECISIONS_MIN: u64 = 20;
 /// The part of the drain, counted from its end, in which nothing may be read any more for it to be quiet.
 const QUIET_SHARE: u64 = 10;
 
+/// The events that a client works on or keeps for its workers at most (`PENDING_MAX` of `lab-client`).
+const QUEUED_MAX: u64 = 4096;
+
 /// Counts of what was read after the storm.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DrainTally {
@@ -31,13 +34,15 @@ pub(crate) struct DrainTally {
     open: u64,
     /// Operations that were caused and are still to come.
     reactions: u64,
+    /// By client: events whose reactions had not begun when the record ended.
+    to_come: Vec<u64>,
     /// What was open when the drain ended.
     in_flight: u64,
 }
 
 impl DrainTally {
-    fn new(storm_end: u64, closing: u64) -> DrainTally {
-        DrainTally { storm_end, closing, ..DrainTally::default() }
+    fn new(storm_end: u64, closing: u64, clients: usize) -> DrainTally {
+        DrainTally { storm_end, closing, to_come: vec![0; clients], ..DrainTally::default() }
     }
 
     fn length(&self) -> u64 {
@@ -77,7 +82,8 @@ impl DrainTally {
 impl Measure for DrainTally {
     fn of(scope: &Scope<'_>) -> Self {
         let timeline = scope.timeline;
-        DrainTally::new(timeline.storm_end().unwrap_or(timeline.last), timeline.closing)
+        let clients = scope.roster.clients.len();
+        DrainTally::new(timeline.storm_end().unwrap_or(timeline.last), timeline.closing, clients)
     }
 
     fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
@@ -97,6 +103,8 @@ impl Measure for DrainTally {
         if read.counted {
             self.read(read.at);
         }
+        let to_come = read.hung.is_some_and(|hung| hung.to_come && hung.cascade.in_storm());
+        self.to_come[usize::from(read.client)].raise(u64::from(to_come));
     }
 
     fn decision_answered(&mut self, answered: &Answered<'_>, _: &Scope<'_>) {
@@ -111,7 +119,9 @@ impl Measure for DrainTally {
     }
 
     fn drain_over(&mut self, _: &Scope<'_>) {
-        self.in_flight = self.open.saturating_add(self.reactions);
+        // Of more than its queue holds, a client has dropped the rest.
+        let to_come = self.to_come.iter().map(|&events| events.min(QUEUED_MAX)).total();
+        self.in_flight = self.open.saturating_add(self.reactions).saturating_add(to_come);
     }
 
     fn finish(&self, closing: &Closing<'_>, findings: &mut Findings) {

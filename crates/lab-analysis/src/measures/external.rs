@@ -17,7 +17,7 @@ use lab_model::{Bounded, OperationKind, PhaseKind, Total};
 use crate::{
     findings::{Denials, Findings, Gap, Outside as Found, Product, TimeInterval, Unaccounted},
     measure::{Closing, Measure, Measured},
-    measures::{gain::Draw, latency::Times},
+    measures::{draw::Draw, latency::Times},
     participants::timeline::Timeline,
     pass::{
         facts::{EndedOperation, Ending, ReadDecision, Scope, bit},

@@ -2,14 +2,11 @@
 
 use std::ops::Range;
 
-use lab_model::{
-    Bounded, Expectation, Knee, Lab, PhaseKind, Rate, Role,
-    units::{count, number},
-};
+use lab_model::{Bounded, Expectation, Knee, Lab, PhaseKind, Rate, Role};
 use lab_trace::{Entry, OperationBegin, OperationEnd, Record, Trace};
 
 use crate::{
-    findings::{Findings, Knee as Found, KneeStep, LoadWord},
+    findings::{Broken, BrokenCondition, Findings, Knee as Found, KneeStep, LoadWord, ObservedUnit},
     measure::{self, Closing, Measure, Measured, holds},
     measures::latency::{Times, Used, UsedUp},
     participants::timeline::Timeline,
@@ -141,14 +138,19 @@ impl KneeTally {
             return found;
         }
         if achieved < KEPT_UP * f64::from(rate) {
-            let achieved = number(achieved.round());
-            found.broken.push(format!("kept up with {achieved} of {} a second", count(rate.into())));
+            found.broken.push(Broken::Condition(BrokenCondition {
+                condition: None,
+                metric: "ops_per_second".to_owned(),
+                observed: achieved,
+                unit: ObservedUnit::PerSecond.into(),
+                bound: false,
+            }));
         }
-        let conditions = self.hold.iter().filter(|condition| {
-            let measured = measured(&found, &condition.metric);
-            measured.and_then(|measured| holds(condition, &measured)) == Some(false)
+        let broken = self.hold.iter().filter_map(|condition| {
+            let measured = measured(&found, &condition.metric)?;
+            (holds(condition, &measured) == Some(false)).then(|| broken(condition, &measured))
         });
-        let broken: Vec<String> = conditions.map(|condition| condition.text.clone()).collect();
+        let broken: Vec<Broken> = broken.collect();
         found.broken.extend(broken);
         found.held = Some(found.broken.is_empty());
         found
@@ -183,6 +185,26 @@ impl Measure for Option<KneeTally> {
             _ => None,
         }
     }
+}
+
+/// A condition that a step's measured value breaks.
+fn broken(condition: &Expectation, measured: &Measured) -> Broken {
+    let (observed, unit, bound) = match measured {
+        Measured::Time(time) => (*time as f64, ObservedUnit::Nanoseconds, false),
+        Measured::TimeAtLeast(time) => (*time as f64, ObservedUnit::Nanoseconds, true),
+        Measured::Number(share) => (*share, ObservedUnit::Share, false),
+        Measured::NumberAtMost(share) => (*share, ObservedUnit::Share, true),
+        Measured::Count(count) => (*count as f64, ObservedUnit::Count, false),
+        // No metric of a step is a word.
+        Measured::Word(word) => return Broken::Words(format!("{}: {word}", condition.text)),
+    };
+    Broken::Condition(BrokenCondition {
+        condition: Some(condition.text.clone()),
+        metric: condition.metric.clone(),
+        observed,
+        unit: unit.into(),
+        bound,
+    })
 }
 
 /// What a step says of a metric that a lab file may name for it.

@@ -9,7 +9,7 @@ use lab_model::{
 use lab_trace::FaultKind;
 
 use crate::{
-    findings::{Findings, Unwatched, UnwatchedGap},
+    findings::{Findings, StoodStill, Unwatched, UnwatchedGap},
     measure::{Closing, Measure},
     participants::{gaps::Gaps, timeline::Timeline},
     pass::facts::{ReadDecision, Scope},
@@ -54,6 +54,8 @@ pub(crate) struct Unseen {
     let_pass: Vec<u64>,
     /// Events that may have lain unread past the deadline.
     doubtful: Vec<u64>,
+    /// Misses that are none, because the whole lab stood still.
+    stood_still: Vec<u64>,
 }
 
 impl Unseen {
@@ -69,6 +71,12 @@ impl Unseen {
                 None => return,
             },
         };
+        // It lay as long as it did because nobody could read it.
+        let lain = read.at.saturating_sub(overdue.saturating_sub(deadline));
+        let standing = scope.timeline.standing.shared(overdue.saturating_sub(deadline), read.at);
+        if lain.saturating_sub(standing) < deadline {
+            return;
+        }
         if overdue <= read.at && gaps.within(overdue, read.at).is_some() {
             self.doubtful[usize::from(read.client)].raise(1);
         }
@@ -85,6 +93,7 @@ fn suspect_ends(scope: &Scope<'_>) -> Vec<u64> {
         let killed =
             faults.iter().any(|fault| fault.kind == FaultKind::DeadlineKill && fault.actor == end.actor);
         let gap = timeline.gaps.within(end.at.saturating_sub(NOTICED_WITHIN_NS), end.at);
+        let gap = gap.filter(|gap| timeline.standing.shared(gap.0, gap.1) == 0);
         let long = gap.is_some_and(|(from, until)| until.saturating_sub(from) >= deadline);
         let client =
             roster.trace_of(end.actor).and_then(|trace| roster.participants[usize::from(trace)].client);
@@ -98,7 +107,7 @@ fn suspect_ends(scope: &Scope<'_>) -> Vec<u64> {
 impl Measure for Unseen {
     fn of(scope: &Scope<'_>) -> Self {
         let clients = scope.roster.clients.len();
-        Unseen { let_pass: vec![0; clients], doubtful: vec![0; clients] }
+        Unseen { let_pass: vec![0; clients], doubtful: vec![0; clients], stood_still: vec![0; clients] }
     }
 
     fn decision_read(&mut self, read: &ReadDecision<'_>, scope: &Scope<'_>) {
@@ -107,6 +116,8 @@ impl Measure for Unseen {
         if !read.counted || gaps.is_empty() || !scope.own_events {
             return;
         }
+        let stood_still = read.judged.is_some_and(|judged| judged.stood_still);
+        self.stood_still[usize::from(read.client)].raise(u64::from(stood_still));
         let late = read.judged.is_some_and(|judged| judged.late);
         if let (true, Some(deadline), Some(answered)) = (late, read.decision.begin.deadline, read.answered) {
             let passed = gaps.within(deadline.0, answered).is_some();
@@ -125,12 +136,25 @@ impl Measure for Unseen {
             client.deadline_misses_possible = *doubtful;
         }
         let section = section(&scope.timeline.gaps, scope.timeline, !scope.own_events);
+        findings.stood_still = standing(scope.timeline, self.stood_still.iter().total());
+        let all = findings.clients.iter().map(|client| client.deadline_misses).total();
+        findings.stood_still = findings.stood_still.take().map(|still| {
+            let misses_of = all.saturating_add(still.misses);
+            StoodStill { misses_of, ..still }
+        });
         findings.unwatched = section.map(|unwatched| Unwatched {
             late: self.let_pass.iter().total(),
             doubtful: doubtful.iter().total(),
             ..unwatched
         });
     }
+}
+
+/// What a report says of times in which the whole lab stood still; `None` without any.
+fn standing(timeline: &Timeline, misses: u64) -> Option<StoodStill> {
+    let still = section(&timeline.standing, timeline, true)?;
+    let Unwatched { times, total_ns, longest_ns, gaps, .. } = still;
+    Some(StoodStill { times, total_ns, longest_ns, gaps, misses, misses_of: 0 })
 }
 
 fn phases(timeline: &Timeline, gap: &Range<u64>) -> Vec<PhaseKind> {

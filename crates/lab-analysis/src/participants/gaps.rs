@@ -29,6 +29,13 @@ impl Gaps {
         self.0.get(place).copied().filter(|gap| gap.0 < until || gap.0 == from)
     }
 
+    /// How much of a time lies in gaps.
+    pub(crate) fn shared(&self, from: u64, until: u64) -> u64 {
+        let first = self.0.partition_point(|gap| gap.1 <= from);
+        let touched = self.0[first..].iter().take_while(|gap| gap.0 < until);
+        touched.map(|gap| gap.1.min(until).saturating_sub(gap.0.max(from))).fold(0, u64::saturating_add)
+    }
+
     /// Each from and until when.
     pub(crate) fn list(&self) -> &[(u64, u64)] {
         &self.0
@@ -49,5 +56,6 @@ mod tests {
         assert_eq!(gaps.within(15, 15), Some((10, 30)));
         assert_eq!(gaps.within(29, 90), Some((10, 30)));
         assert_eq!(gaps.within(70, 90), None);
+        assert_eq!([gaps.shared(0, 10), gaps.shared(15, 55), gaps.shared(0, 99)], [0, 20, 40]);
     }
 }

@@ -1,7 +1,7 @@
 //! What a client's policy makes of an event where no answer is on record: asked of the code that the client itself runs.
 
 use lab_client_core::{Admission, Policy, Question};
-use lab_model::{Lab, Timebase};
+use lab_model::{Behavior, Lab, Timebase};
 use lab_trace::DecisionBegin;
 
 use crate::participants::{
@@ -34,6 +34,13 @@ impl Policies {
         };
         let of = |client| regimes(lab, client, timeline).into_iter().map(in_force).collect();
         Policies { of_client: (0..lab.clients.len()).map(of).collect() }
+    }
+
+    /// The behaviours that a client had at a time, as far as is known; none of one that only a trace knows.
+    pub(crate) fn behaviors(&self, client: u16, at: u64) -> impl Iterator<Item = &Behavior> {
+        let in_force = self.of_client.get(usize::from(client)).into_iter().flatten();
+        let in_force = in_force.filter(move |InForce { from, to, .. }| (*from..=*to).contains(&at));
+        in_force.map(|in_force| in_force.policy.behavior())
     }
 
     /// True when the client's reader answers such an event by itself, or did so perhaps; of a client that only a trace

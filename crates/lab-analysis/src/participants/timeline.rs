@@ -12,6 +12,7 @@ use crate::{
         marks::{EndAt, FaultAt},
         products::Products,
         roster::Roster,
+        standing::stood_still,
     },
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Timeline {
     pub(crate) products: Products,
     /// When nobody watched the clients.
     pub(crate) gaps: Gaps,
+    /// Those of them in which the whole lab stood still.
+    pub(crate) standing: Gaps,
     /// When processes said that they are ready.
     pub(crate) readies: Vec<EndAt>,
     /// The earliest record.
@@ -83,6 +86,7 @@ impl Timeline {
             timeline.frame(trace);
         }
         timeline.gaps = Gaps::new(gaps);
+        timeline.standing = stood_still(&timeline.gaps, roster, traces);
         timeline.origin = timeline.origin.min(timeline.last);
         timeline.faults.sort_by_key(|fault| fault.at);
         timeline.ends.sort_by_key(|end| (end.at, end.actor));

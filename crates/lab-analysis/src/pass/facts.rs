@@ -8,7 +8,7 @@ use lab_trace::{Decision, Notice, Operation, Trace};
 
 use super::{
     cascade::Cascade,
-    slots::{By, Dec, NOBODY, NONE, Op},
+    slots::{Branch, By, Dec, NOBODY, NONE, Op},
 };
 use crate::{
     measures::latency::UsedUp,
@@ -140,23 +140,25 @@ pub(crate) struct Judged {
     /// From read to answer, or to its client's end, and the time that there was; `None` when it had no deadline or its
     /// answer cannot be read.
     pub(crate) used: Option<UsedUp>,
+    /// It was late, or its client was killed for it, and would have been in time had the whole lab not stood still. It is
+    /// neither `late` nor `killed` then.
+    pub(crate) stood_still: bool,
 }
 
 /// A decision's place in a cascade.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hung<'a> {
-    pub(crate) slot: u32,
     pub(crate) cascade: &'a Cascade,
     /// The node of the operation that it is about.
     pub(crate) above: u32,
     /// Its own node, if it was kept.
     pub(crate) node: Option<u32>,
-    /// It is about an operation that a client made.
-    pub(crate) about_client: bool,
-    /// Its trace reaches far enough that its reactions would be in it.
-    pub(crate) complete: bool,
-    /// The decision or notice during which its operation was made.
-    pub(crate) by: Option<By>,
+    /// What it sets off has had its chance, and is in the record.
+    pub(crate) reacted: bool,
+    /// Operations that it sets off, as far as they are in the record; 255 stands for 255 or more.
+    pub(crate) reactions: u8,
+    /// By its client's settings it sets operations off, and its client had not got so far when the record ended.
+    pub(crate) to_come: bool,
 }
 
 /// A decision was read, joined to its operation and hung below it.
@@ -215,7 +217,6 @@ pub(crate) struct Noticeable {
     pub(crate) depth: u32,
     pub(crate) flame: u32,
     pub(crate) above: u128,
-    pub(crate) by: Option<By>,
 }
 
 /// A notice was read and joined to the operation that it tells of.
@@ -230,10 +231,17 @@ pub(crate) struct Noticed<'a> {
     pub(crate) op: Option<&'a Noticeable>,
     pub(crate) phase: Option<PhaseKind>,
     pub(crate) counted: bool,
-    /// Its trace reaches far enough that its reactions would be in it.
-    pub(crate) complete: bool,
+    /// What it sets off has had its chance, and is in the record.
+    pub(crate) reacted: bool,
     /// Operations that it has caused and that are still to come.
     pub(crate) reactions: u64,
+}
+
+impl Noticeable {
+    /// Its type in the branching of cascades.
+    pub(crate) fn branch(&self) -> Branch {
+        Branch::of(self.column, !self.exec, self.root)
+    }
 }
 
 impl Noticed<'_> {
@@ -246,7 +254,6 @@ impl Noticed<'_> {
 /// Nothing in a cascade is open any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClosedCascade<'a> {
-    pub(crate) slot: u32,
     pub(crate) cascade: &'a Cascade,
 }
 

@@ -11,7 +11,11 @@ use lab_model::{
 };
 use lab_trace::{Decision, FaultKind, Operation, Trace};
 
-use self::{notice::Notices, paths::Paths};
+use self::{
+    notice::Notices,
+    paths::Paths,
+    reacts::{Expected, Reacted},
+};
 use crate::{
     measures::Measures,
     participants::{policies::Policies, roster::Roster},
@@ -20,7 +24,7 @@ use crate::{
         facts::{Ending, Scope, bit},
         flame::Flame,
         merge::{Body, Item, Merge},
-        slots::{Asked, By, Dec, Held, NEVER, NOBODY, NONE, Op, Slab, Table},
+        slots::{Asked, Branch, By, Dec, NEVER, NOBODY, NONE, Op, Slab, Table},
     },
     verdict::waiting::{Scene, Waiting},
 };
@@ -61,7 +65,7 @@ pub(crate) struct Engine<'a> {
     /// Operations still to come for each record, per trace; 255 stands for 255 or more.
     children: Vec<Vec<u8>>,
     /// The last record of each trace that had a consequence: what came later was perhaps not reacted to yet.
-    last_parent: Vec<u64>,
+    last_parent: Vec<Option<u64>>,
     open: Vec<Vec<u32>>,
     workers: Vec<usize>,
     readers: Vec<usize>,
@@ -81,17 +85,17 @@ pub(crate) struct Engine<'a> {
 }
 
 /// How many operations each decision of each trace will have caused.
-fn children(roster: &Roster, traces: &[Trace<'_>]) -> (Vec<Vec<u8>>, Vec<u64>) {
+fn children(roster: &Roster, traces: &[Trace<'_>]) -> (Vec<Vec<u8>>, Vec<Option<u64>>) {
     let mut children: Vec<Vec<u8>> =
         traces.iter().map(|trace| vec![0; trace.entries().remaining()]).collect();
-    let mut last = vec![0; traces.len()];
+    let mut last = vec![None; traces.len()];
     for cause in traces.iter().flat_map(Trace::causes) {
         let Cause::Decision { client, record } = cause else { continue };
         let Some(trace) = roster.trace_of(client.0).map(usize::from) else { continue };
         let place = usize::try_from(record).unwrap_or(usize::MAX);
         if let Some(count) = children[trace].get_mut(place) {
             *count = count.saturating_add(1);
-            last[trace] = last[trace].max(record);
+            last[trace] = last[trace].max(Some(record));
         }
     }
     (children, last)
@@ -261,10 +265,10 @@ impl<'a> Engine<'a> {
         self.waiting.look(&scene);
     }
 
-    /// True when a trace reaches far enough that the reactions to this record would be in it.
+    /// True when a trace reaches far enough that the reactions to this record would be in it: tasks begin in the order of
+    /// records, so whoever has reacted to a later one has begun with this one.
     fn is_complete(&self, trace: u16, record: u64) -> bool {
-        let last = self.last_parent[usize::from(trace)];
-        record <= last || last == 0
+        self.last_parent[usize::from(trace)].is_some_and(|last| record <= last)
     }
 
     fn phase_of(&self, named: Option<PhaseKind>, at: u64) -> Option<PhaseKind> {
@@ -277,3 +281,4 @@ mod decision;
 mod notice;
 mod operation;
 mod paths;
+mod reacts;

@@ -24,8 +24,31 @@ pub(crate) struct By {
     /// The decision; [`NONE`] for a notice.
     pub(crate) slot: u32,
     pub(crate) record: u64,
-    /// The decision was about an operation that a client made.
-    pub(crate) about_client: bool,
+    /// The type of the operation that the decision was about.
+    pub(crate) about: Branch,
+    /// All that it set off is in the record, as far as can be told: see [`Dec::reacted`].
+    pub(crate) reacted: bool,
+}
+
+/// The type of an operation in the branching of cascades: who makes it, and whether it is an open. What one operation sets
+/// off depends on this alone, as far as settings go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Branch(u16);
+
+impl Branch {
+    /// The types of the workload's operations come first.
+    pub(crate) const OF_WORKLOAD: usize = 2;
+
+    /// The type of operations of a column of the cause matrix; roots are the workload's.
+    pub(crate) fn of(column: u16, open: bool, root: bool) -> Branch {
+        let column = if root { 0 } else { column };
+        Branch(column.saturating_mul(2).saturating_add(u16::from(!open)))
+    }
+
+    /// Its place among all types, of which there are two a column.
+    pub(crate) fn place(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 impl By {
@@ -121,6 +144,11 @@ pub(crate) struct Op {
 }
 
 impl Op {
+    /// Its type in the branching of cascades.
+    pub(crate) fn branch(&self) -> Branch {
+        Branch::of(self.column, self.kind == OperationKind::Open, self.root)
+    }
+
     /// The client that brought it about: whose process made it, or for whose decision a worker outside the clients
     /// did; [`NOBODY`] for the workload's.
     pub(crate) fn author(&self) -> u16 {
@@ -203,7 +231,10 @@ pub(crate) struct Dec {
     pub(crate) depth: u32,
     pub(crate) flame: u32,
     pub(crate) above: u128,
-    pub(crate) about_client: bool,
+    /// The type of the operation that it is about.
+    pub(crate) about: Branch,
+    /// What it sets off has had its chance: its client has taken it up and was seen to get beyond it, and all clients lived.
+    pub(crate) reacted: bool,
     pub(crate) pending: bool,
     /// Operations that it will still have caused; 255 stands for 255 or more.
     pub(crate) children_left: u8,
@@ -238,7 +269,8 @@ impl Dec {
             depth: 0,
             flame: 0,
             above: 0,
-            about_client: false,
+            about: Branch::default(),
+            reacted: false,
             pending: true,
             children_left: 0,
             child: NONE,

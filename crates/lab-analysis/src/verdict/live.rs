@@ -10,7 +10,7 @@ use std::fmt;
 use lab_model::{OperationKind, Span, Ticks, Timebase};
 
 use crate::{
-    pass::slots::{By, Dec, NOBODY, NONE, Op, Slab, Table},
+    pass::slots::{Branch, By, Dec, NOBODY, NONE, Op, Slab, Table},
     verdict::waiting::{Cycle, Hold, Link, Scene, Waiting},
 };
 
@@ -274,7 +274,7 @@ impl<'a> Graph<'a> {
         };
         let by = under_way.cause.map(|(client, record)| {
             let slot = by_record.get(&(client, record)).copied().unwrap_or(NONE);
-            By { client, slot, record, about_client: false }
+            By { client, slot, record, about: Branch::default(), reacted: false }
         });
         let parent = by.and_then(|by| self.decisions.get(by.slot));
         // A worker of the client's own is in it also when it has answered before.

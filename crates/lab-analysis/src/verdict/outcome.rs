@@ -1,13 +1,13 @@
 //! How a storm ended up, and by which rule.
 
 use crate::{
-    findings::{Drain, Interval, Outcome, PlannedOps, Unwatched, WaitCycle},
+    findings::{Drain, GainUnknown, Interval, Knee, Outcome, PlannedOps, StoodStill, Unwatched, WaitCycle},
     measures::{
         series::{STORM_PARTS, grows},
         unwatched::sentence,
     },
 };
-use lab_model::units::{agreeing, count, count_of, counted, ratio, share, tenths, time};
+use lab_model::units::{agreeing, count, count_of, counted, number, ratio, share, tenths, time};
 
 /// The completed cascades without which nothing is said about stability.
 pub(crate) const CASCADES_MIN: u64 = 20;
@@ -35,6 +35,8 @@ const GROWTH_STORM_MIN_NS: u64 = 100_000_000;
 pub(crate) struct Evidence<'a> {
     pub(crate) cycles: &'a [WaitCycle],
     pub(crate) loop_gain: Option<Interval>,
+    /// Why there is no loop gain, where events had been decided on.
+    pub(crate) loop_gain_unknown: Option<GainUnknown>,
     pub(crate) drain: Option<&'a Drain>,
     pub(crate) cascades: u64,
     pub(crate) unfinished: u64,
@@ -46,6 +48,10 @@ pub(crate) struct Evidence<'a> {
     pub(crate) storm_ns: u64,
     /// What an open loop had planned for the storm.
     pub(crate) planned: Option<PlannedOps>,
+    /// The steps of a load whose rate was raised.
+    pub(crate) knee: Option<&'a Knee>,
+    /// The whole lab stood still for a while.
+    pub(crate) stood_still: bool,
 }
 
 /// The outcome, and the rule that decided it in one sentence.
@@ -73,6 +79,10 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
         );
         return (Outcome::Unknown, rule);
     }
+    if evidence.stood_still {
+        // What came late or never began tells of no load.
+        return bounded(evidence);
+    }
     if let Some(rule) = left_over(evidence) {
         return (Outcome::Saturated, rule);
     }
@@ -86,10 +96,19 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
             format!("{rule} It lasted {length}: too short to tell that from a beginning."),
         );
     }
+    bounded(evidence)
+}
+
+/// The outcome of a storm in which no queue grew and nothing is known to feed itself.
+fn bounded(evidence: &Evidence<'_>) -> (Outcome, String) {
     let in_flight = evidence.drain.map_or(evidence.unfinished, |drain| drain.in_flight);
     if in_flight > 0 {
         let flying = agreeing(in_flight, "event was", "events were");
         let rule = match evidence.drain {
+            Some(_) if evidence.loop_gain.is_none() => format!(
+                "{flying} still in flight at the end, and how many more events one of a client brings is not known; a longer \
+                 drain may tell."
+            ),
             Some(_) => format!(
                 "{flying} still in flight at the end, without a wait cycle, a gain near 1 or a growing queue that would \
                  explain it; a longer drain may tell."
@@ -100,10 +119,18 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
         };
         return (Outcome::Unknown, rule);
     }
+    if let Some(unknown) = evidence.loop_gain_unknown {
+        let rule = format!(
+            "All {} that were seen through ended, and how many more events one of a client brings is not known: {}.",
+            counted(evidence.cascades, "cascade"),
+            unknown.reason()
+        );
+        return (Outcome::Unknown, rule);
+    }
     if let Some(gain) = evidence.loop_gain.filter(|gain| gain.value >= 1.0) {
         let rule = format!(
-            "All {} ended, although an event of a client brought {:.2} more on average (95% of resamples between {:.2} and \
-             {:.2}): something else than the clients' reactions ended them, as the death of a client does.",
+            "All {} ended, although an event of a client brought {:.2} more on average (between {:.2} and {:.2} with \
+             99% certainty): something else than the clients' reactions ended them, as the death of a client does.",
             counted(evidence.cascades, "cascade"),
             gain.value,
             gain.low,
@@ -111,11 +138,29 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> (Outcome, String) {
         );
         return (Outcome::Unknown, rule);
     }
-    let gain = evidence.loop_gain.map_or(0.0, |gain| gain.value);
+    let gain = match evidence.loop_gain {
+        Some(gain) if gain.high >= 1.0 => {
+            format!("{:.2} (between {:.2} and {:.2} with 99% certainty)", gain.value, gain.low, gain.high)
+        }
+        gain => format!("{:.2} (below 1)", gain.map_or(0.0, |gain| gain.value)),
+    };
+    let cascades = counted(evidence.cascades, "cascade");
+    if evidence.stood_still {
+        let not_begun = evidence.planned.map_or(0, |planned| planned.not_begun_late);
+        let left = match not_begun {
+            0 => String::new(),
+            more => {
+                format!(" ({} had not begun when the storm was over)", counted(more, "planned operation"))
+            }
+        };
+        let rule = format!(
+            "All {cascades} ended, and the loop gain is {gain}. Whether the load was too much is not judged{left}."
+        );
+        return (Outcome::Stable, rule);
+    }
     let rule = format!(
-        "All {} ended, the loop gain is {gain:.2} (below 1), and the backlog did not grow through the storm (mean {} in its \
+        "All {cascades} ended, the loop gain is {gain}, and the backlog did not grow through the storm (mean {} in its \
          first quarter, {} in its last).",
-        counted(evidence.cascades, "cascade"),
         tenths(evidence.levels[0]),
         tenths(evidence.levels[STORM_PARTS - 1])
     );
@@ -138,6 +183,16 @@ pub(crate) fn as_watched(
         return (Outcome::Unknown, format!("{said} Under watch the run might have gone another way."));
     }
     (outcome, format!("{rule} {said}"))
+}
+
+/// The same outcome, and whether the whole lab stood still.
+pub(crate) fn as_moved(
+    outcome: Outcome,
+    rule: String,
+    stood_still: Option<&StoodStill>,
+) -> (Outcome, String) {
+    let said = stood_still.map_or_else(String::new, |still| format!(" {}", still.sentence()));
+    (outcome, format!("{rule}{said}"))
 }
 
 fn deadlock_rule(cycle: &WaitCycle, cycles: usize) -> String {
@@ -171,7 +226,7 @@ fn divergence(evidence: &Evidence<'_>) -> Option<String> {
     let gain = evidence.loop_gain?;
     if gain.low >= 1.0 {
         return Some(format!(
-            "The loop gain is {:.2} (95% of resamples between {:.2} and {:.2}): an event of a client brings at least \
+            "The loop gain is {:.2} (between {:.2} and {:.2} with 99% certainty): an event of a client brings at least \
              one more.",
             gain.value, gain.low, gain.high
         ));
@@ -196,10 +251,23 @@ fn left_over(evidence: &Evidence<'_>) -> Option<String> {
     let part = ratio(not_begun_late, planned);
     (part > LEFT_OVER_MAX).then(|| {
         format!(
-            "The load could not keep its schedule: of {} planned for the storm {} ({}) had not begun when it was over.",
+            "The load could not keep its schedule: of {} planned for the storm {} ({}) had not begun when it was over.{}",
             counted(planned, "operation"),
             count(not_begun_late),
-            share(part)
+            share(part),
+            raised(evidence)
+        )
+    })
+}
+
+/// A load whose rate was raised until it did not keep up was asked to: from which step on it did not.
+fn raised(evidence: &Evidence<'_>) -> String {
+    let step = evidence.knee.and_then(Knee::fell_behind);
+    step.map_or_else(String::new, |step| {
+        format!(
+            " Its rate was raised step by step, and from {} operations a second on it did not keep up ({} a second).",
+            count(step.rate.into()),
+            number(step.ops_per_second.round())
         )
     })
 }
@@ -208,16 +276,18 @@ fn growth(evidence: &Evidence<'_>) -> Option<String> {
     let last = evidence.levels[STORM_PARTS - 1];
     if grows(&evidence.levels) && last >= BACKLOG_MIN {
         return Some(format!(
-            "The backlog grew through the whole storm: on average {} events waited in its four quarters.",
-            quarters(&evidence.levels, 1.0)
+            "The backlog grew through the whole storm: on average {} events waited in its four quarters.{}",
+            quarters(&evidence.levels, 1.0),
+            raised(evidence)
         ));
     }
     let lateness = evidence
         .lateness
         .filter(|lateness| grows(lateness) && lateness[STORM_PARTS - 1] >= LATENESS_MIN_NS)?;
     Some(format!(
-        "The load fell behind its schedule through the whole storm: operations began {} ms late in its four quarters.",
-        quarters(&lateness, 1e6)
+        "The load fell behind its schedule through the whole storm: operations began {} ms late in its four quarters.{}",
+        quarters(&lateness, 1e6),
+        raised(evidence)
     ))
 }
 
@@ -234,6 +304,7 @@ mod tests {
         Evidence {
             cycles: &[],
             loop_gain: Some(Interval { value: 0.0, low: 0.0, high: 0.0 }),
+            loop_gain_unknown: None,
             drain: None,
             cascades: 100,
             unfinished: 0,
@@ -243,6 +314,8 @@ mod tests {
             lateness: None,
             storm_ns: 2_000_000_000,
             planned: None,
+            knee: None,
+            stood_still: false,
         }
     }
 
@@ -261,6 +334,20 @@ mod tests {
         let (outcome, rule) = planned(169_112, 108_917);
         assert_eq!(outcome, Outcome::Saturated);
         assert!(rule.contains("of 169,112 operations planned for the storm 108,917 (64.4%)"), "{rule}");
+    }
+
+    #[test]
+    fn what_came_late_because_the_lab_stood_still_is_no_saturation() {
+        let planned = PlannedOps { planned: 1_000, begun: 202, not_begun_late: 798, not_begun_halted: 0 };
+        let (outcome, rule) = decide(&Evidence {
+            planned: Some(planned),
+            levels: [1.0, 10.0, 20.0, 40.0],
+            stood_still: true,
+            ..calm()
+        });
+        assert_eq!(outcome, Outcome::Stable);
+        assert!(rule.contains("not judged (798 planned operations had not begun"), "{rule}");
+        assert!(!rule.contains("backlog"), "{rule}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use lab_model::{
 use lab_trace::{FaultKind, Trace};
 
 use crate::{
-    findings::{RunState, RunWord, StateReason},
+    findings::{RunState, RunWord, StateReason, StoodStill},
     participants::{roster::Roster, timeline::Timeline},
     verdict::outcome::list,
 };
@@ -23,12 +23,17 @@ pub(crate) struct Recorded<'a> {
     pub(crate) unreadable: &'a [(String, String)],
     /// Records that are missing from those that could be.
     pub(crate) lost: u64,
+    /// Times in which the whole lab stood still.
+    pub(crate) stood_still: Option<&'a StoodStill>,
 }
 
 impl Recorded<'_> {
     pub(crate) fn state(&self) -> RunState {
         let mut reasons = self.ended_early();
         reasons.extend(self.missing());
+        // The lab was disturbed, and what there is of it is whole.
+        let stood_still = self.stood_still.map(|still| still.sentence());
+        reasons.extend(stood_still.map(|text| StateReason { word: RunWord::Disturbed, text }));
         RunState::of(reasons)
     }
 

@@ -8,6 +8,7 @@ mod filters;
 mod flame;
 mod gain_graph;
 mod heatmap;
+mod knee;
 mod palette;
 mod picture;
 mod plot;

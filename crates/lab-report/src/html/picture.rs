@@ -2,7 +2,7 @@
 
 use lab_analysis::findings::Findings;
 
-use super::{flame, gain_graph, heatmap, series, spectrum, wait_cycle, waterfall};
+use super::{flame, gain_graph, heatmap, knee, series, spectrum, wait_cycle, waterfall};
 use crate::page::Drawing;
 
 /// The ID of a drawing in the page.
@@ -21,6 +21,7 @@ pub(super) fn id(drawing: Drawing) -> String {
         Drawing::Waterfall => "waterfall",
         Drawing::SlowOperations => "slow-operations",
         Drawing::WaitCycle(place) => return format!("picture-wait-cycle-{place}"),
+        Drawing::Knee => "knee",
         Drawing::Cost => "cost",
         Drawing::ClientSpectrum => "client-spectrum",
         Drawing::TimeSpent => "time-spent",
@@ -62,6 +63,7 @@ pub(super) fn draw(drawing: Drawing, findings: &Findings, client: Option<usize>)
             .wait_cycles
             .get(cycle)
             .map_or_else(String::new, |cycle| wait_cycle::draw(findings, cycle, &id)),
+        Drawing::Knee => knee::draw(findings, &id),
         Drawing::Cost => waterfall::cost(findings, &id),
         Drawing::ClientSpectrum => spectrum::client(findings, &id, place),
         Drawing::TimeSpent => waterfall::spent(findings, &id, place),

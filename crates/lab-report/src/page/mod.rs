@@ -234,6 +234,8 @@ pub(crate) enum Drawing {
     SlowOperations,
     /// A circle of waiting clients, by number.
     WaitCycle(usize),
+    /// The latency of each step of a rate that was raised, and what failed.
+    Knee,
     /// Median operation against baseline and control.
     Cost,
     /// One client's latency, with its control.

@@ -1,6 +1,7 @@
 //! The reports as text for a terminal. Writes nowhere: the caller prints, and decides whether there is colour.
 
 mod compare;
+mod knee;
 mod painted;
 mod render;
 mod spark;

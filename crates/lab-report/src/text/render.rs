@@ -239,6 +239,14 @@ impl Writer {
 
     /// Series have spark lines for drawings; the other pictures' numbers stand in the tables beside them.
     fn sparks(&mut self, drawing: Drawing, caption: &str, page: &Page, findings: &Findings) {
+        if let (Drawing::Knee, Some(knee)) = (drawing, &findings.knee) {
+            self.caption(caption);
+            for line in super::knee::lines(knee, &self.style) {
+                let line = self.style.signs(&line);
+                self.line(&format!("  {line}"));
+            }
+            return;
+        }
         let series = &findings.series;
         let client_names = findings.clients.iter().map(|client| client.id.as_str());
         let named: Vec<(&str, &Vec<u64>)> = match drawing {

@@ -15,6 +15,9 @@ use crate::{parallel, terminal};
 /// Simulated runs of each change.
 const SEEDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
 
+/// The most processors that the simulator has.
+const CORES_MAX: u16 = 64;
+
 /// Tries what could mend the lab of a run and puts it beside its findings; the lab with the best of it goes into the run's
 /// folder, where that may be written.
 pub(super) fn advise(folder: &RunFolder, lab: &Lab, findings: &mut Findings) {
@@ -32,7 +35,11 @@ pub(super) fn tried(findings: &mut Findings, lab: &Lab) -> Option<Lab> {
         return None;
     }
     let progress = terminal::Progress::new(&format!("trying what would mend {}", lab.name));
-    let options = Options::new(lab, kernel);
+    let mut options = Options::new(lab, kernel);
+    // More threads help only where there are processors for them.
+    if let Ok(cores @ 1..) = u16::try_from(findings.machine.cpus) {
+        options.costs.cores = cores.min(CORES_MAX);
+    }
     let seeds = seeds(lab, SEEDS);
     let found = lab_sim::advice(lab, &options, &seeds, &|labs| {
         parallel::map(labs, parallel::threads(None), |_| (), |lab| lab_sim::trials(lab, &options, &seeds))

@@ -67,7 +67,7 @@ fn behind(metric: &str, findings: &Findings) -> (Option<String>, ReportSection, 
         }
         ["loop_gain"] => {
             let interval = findings.loop_gain.map(|gain| {
-                format!("95 of 100 resamplings lie between {} and {}", number(gain.low), number(gain.high))
+                format!("between {} and {} with 99% certainty", number(gain.low), number(gain.high))
             });
             (interval, ReportSection::Gain, About::Other)
         }

@@ -33,11 +33,17 @@ impl Engine<'_> {
             Some(_) => AskedAs::Further,
         };
         dec.first_open = asked == AskedAs::First && end.is_none();
+        let reacted = self.reacted(item, decision, client, dec.children_left);
+        let lived = |op: &Op| self.scope.timeline.deaths().all_lived(op.started);
+        dec.reacted = reacted == Reacted::Over && op.and_then(|op| self.ops.get(op)).is_some_and(lived);
         let judged = dec.counted.then(|| self.judge(item, decision, &dec));
         let slot = self.decisions.insert(dec);
         let denied = end.is_some_and(|end| end.verdict == Verdict::Deny);
         let node = op.and_then(|op| self.attach(op, slot, &dec, denied));
-        let complete = self.is_complete(item.trace, item.record);
+        if op.is_some() && reacted == Reacted::ToCome {
+            // It has not ended, though nothing of it is open.
+            self.forest.get_mut(dec.cascade).cut = true;
+        }
         let op = op.and_then(|op| self.ops.get(op));
         let read = ReadDecision {
             trace: item.trace,
@@ -51,14 +57,13 @@ impl Engine<'_> {
             counted: dec.counted,
             op,
             asked,
-            hung: op.map(|op| Hung {
-                slot: dec.cascade,
+            hung: op.is_some().then(|| Hung {
                 cascade: self.forest.get(dec.cascade),
                 above: dec.node,
                 node,
-                about_client: dec.about_client,
-                complete,
-                by: op.by,
+                reacted: dec.reacted,
+                reactions: dec.children_left,
+                to_come: reacted == Reacted::ToCome,
             }),
             judged,
             answered: (dec.answered != NEVER).then_some(dec.answered),
@@ -99,6 +104,40 @@ impl Engine<'_> {
         Some(slot)
     }
 
+    /// Whether what a decision sets off is in the record. Who answered because its queue was full or its time was over had no
+    /// chance to react in full; who still works at an event and has made an operation because of it has begun.
+    fn reacted(&self, item: &Item, decision: &Decision, client: u16, reactions: u8) -> Reacted {
+        let begin = &decision.begin;
+        let behaviors = self.policies.behaviors(client, item.at);
+        let expected = Expected::of_question(behaviors, begin.event, begin.class);
+        if expected == Expected::Nothing || reactions > 0 && matches!(decision.end, RecordPart::Absent) {
+            return Reacted::Over;
+        }
+        let Some(end) = decision.end.present() else { return Reacted::Unknown };
+        match end.approval {
+            Approval::QueueFull | Approval::DeadlineFallback | Approval::DeadClient => Reacted::Unknown,
+            // Nothing follows these.
+            Approval::Peer | Approval::Mute | Approval::CacheHit => Reacted::Over,
+            Approval::Rule | Approval::OwnProcess => {
+                let reached = self.is_complete(item.trace, item.record);
+                match expected {
+                    Expected::Nothing | Expected::Before => Reacted::Over,
+                    Expected::After if reactions > 0 => Reacted::Over,
+                    Expected::After if !reached && self.outlives_the_drain(item.trace) => Reacted::ToCome,
+                    // A client whose queue is full answers first and then drops the work; its answer does not say so.
+                    Expected::After => Reacted::Unknown,
+                    Expected::Perhaps if reached => Reacted::Over,
+                    Expected::Perhaps => Reacted::Unknown,
+                }
+            }
+        }
+    }
+
+    /// True for a process that was there when the drain ended.
+    fn outlives_the_drain(&self, trace: u16) -> bool {
+        self.scope.timeline.until(trace) >= self.scope.timeline.closing
+    }
+
     fn describe(&mut self, item: &Item, decision: &Decision, client: u16, op: Option<u32>) -> Dec {
         let end = decision.end.present();
         let place = usize::try_from(item.record).unwrap_or(usize::MAX);
@@ -123,7 +162,8 @@ impl Engine<'_> {
             depth: 0,
             flame: 0,
             above: 0,
-            about_client: true,
+            about: Branch::default(),
+            reacted: false,
             pending: true,
             children_left,
             child: NONE,
@@ -139,7 +179,7 @@ impl Engine<'_> {
         if let Some(op) = op.and_then(|op| self.ops.get(op)) {
             dec.own = op.trace == item.trace && op.kind == OperationKind::Open;
             (dec.cascade, dec.node, dec.depth) = (op.cascade, op.node, op.depth);
-            (dec.flame, dec.above, dec.about_client) = (op.flame, op.above, !op.root);
+            (dec.flame, dec.above, dec.about) = (op.flame, op.above, op.branch());
         }
         dec
     }
@@ -223,7 +263,17 @@ impl Engine<'_> {
             };
             UsedUp { took, budget, open: dec.open }
         });
-        Judged { late: used.is_some_and(|used| used.took > used.budget), killed, used }
+        // What a client could do nothing about is nothing that it took.
+        let standing = self.scope.timeline.standing.shared(item.at, dec.until);
+        let late = used.is_some_and(|used| used.took > used.budget);
+        if standing == 0 {
+            return Judged { late, killed, used, stood_still: false };
+        }
+        let by_itself = dec.until.saturating_sub(item.at).saturating_sub(standing);
+        let in_time = used.is_none_or(|used| by_itself <= used.budget);
+        let used = used.map(|used| UsedUp { took: used.took.min(by_itself), ..used });
+        let stood_still = in_time && (late || killed);
+        Judged { late: late && !in_time, killed: killed && !in_time, used, stood_still }
     }
 
     /// Hangs a decision below its operation, and returns its node if it was kept.

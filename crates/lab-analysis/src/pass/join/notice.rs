@@ -19,7 +19,8 @@ struct Reacting {
     depth: u32,
     flame: u32,
     above: u128,
-    about_client: bool,
+    about: Branch,
+    reacted: bool,
     /// Operations that it will still have caused; 255 stands for 255 or more.
     children_left: u8,
 }
@@ -87,7 +88,7 @@ impl Engine<'_> {
                 None => now,
             },
             counted: op.map_or(counts(now), |op| op.counted),
-            complete: self.is_complete(item.trace, item.record),
+            reacted: self.has_reacted_to_notice(item, client, notice, reactions),
             reactions,
         };
         self.measures.noticed(&noticed, &self.scope);
@@ -103,6 +104,16 @@ impl Engine<'_> {
         let (tid, by_file) = (notice.subject.tid, &self.notices.by_file);
         let of_file = notice.target.and_then(|file| by_file.get(&(tid, file.inode, file.device)));
         of_file.or_else(|| by_file.get(&(tid, 0, 0))).copied()
+    }
+
+    /// True when what a notice sets off is in the record.
+    fn has_reacted_to_notice(&self, item: &Item, client: u16, notice: &Notice, reactions: u64) -> bool {
+        let over = || match Expected::of_notice(self.policies.behaviors(client, item.at)) {
+            Expected::Nothing => true,
+            Expected::Before | Expected::After => reactions > 0,
+            Expected::Perhaps => self.is_complete(item.trace, item.record),
+        };
+        (!notice.reacts || over()) && self.scope.timeline.deaths().all_lived(item.at)
     }
 
     /// Hangs a notice that has consequences below its operation. Returns how many are still to come.
@@ -124,7 +135,8 @@ impl Engine<'_> {
             depth: op.depth,
             flame,
             above: op.above | bit(client),
-            about_client: !op.root,
+            about: op.branch(),
+            reacted: self.scope.timeline.deaths().all_lived(item.at),
             children_left,
         };
         let slot = self.notices.reacting.insert(reacting);
@@ -153,7 +165,13 @@ impl Engine<'_> {
             depth: parent.depth.saturating_add(1),
             flame: parent.flame,
             above: parent.above,
-            by: Some(By { client: parent.client, slot: NONE, record, about_client: parent.about_client }),
+            by: Some(By {
+                client: parent.client,
+                slot: NONE,
+                record,
+                about: parent.about,
+                reacted: parent.reacted,
+            }),
             awaited,
         })
     }

@@ -77,16 +77,10 @@ impl Engine<'_> {
             flame: place.flame,
             above: place.above,
             target: target.map(|target| (target.inode, target.device)),
-            answered: 0,
-            held: Held::default(),
-            pending: Vec::new(),
-            asked_by: 0,
-            asked: Vec::new(),
-            orphaned: None,
             counted: counts(phase),
             error: end.map_or(0, |end| end.error),
-            denied: false,
             path,
+            ..Op::root_open()
         });
         if self.notices.listened() {
             self.may_be_told(slot, end.is_some_and(|end| end.error == 0));
@@ -172,7 +166,6 @@ impl Engine<'_> {
             depth: op.depth,
             flame: op.flame,
             above: op.above,
-            by: op.by,
         };
         self.notable(key, noticeable);
     }
@@ -227,7 +220,13 @@ impl Engine<'_> {
             depth: parent.depth.saturating_add(1),
             flame: parent.flame,
             above: parent.above | bit(parent.client),
-            by: Some(By { client: parent.client, slot, record, about_client: parent.about_client }),
+            by: Some(By {
+                client: parent.client,
+                slot,
+                record,
+                about: parent.about,
+                reacted: parent.reacted,
+            }),
             awaited,
         })
     }
@@ -294,7 +293,7 @@ impl Engine<'_> {
         if !self.forest.release(slot) {
             return;
         }
-        let closed = ClosedCascade { slot, cascade: self.forest.get(slot) };
+        let closed = ClosedCascade { cascade: self.forest.get(slot) };
         self.measures.cascade_closed(&closed, &self.scope);
         self.forest.close(slot);
     }

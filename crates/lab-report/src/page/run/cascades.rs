@@ -7,7 +7,7 @@ use crate::{
     page::{Block, Drawing, Section, Tree, picture, shown_path},
     visible::visible,
 };
-use lab_model::units::{count, counted, time};
+use lab_model::units::{agreeing, count, counted, time};
 
 pub(super) fn cascades(findings: &Findings) -> Section {
     let cascades = &findings.cascades;
@@ -36,7 +36,8 @@ pub(super) fn cascades(findings: &Findings) -> Section {
         ));
     }
     if cascades.unfinished > 0 {
-        lead.push(format!("{} still going on when the run ended.", counted(cascades.unfinished, "cascade")));
+        let still = agreeing(cascades.unfinished, "cascade was", "cascades were");
+        lead.push(format!("{still} not seen to end, and no figure here has what became of that."));
     }
     let mut blocks = Vec::new();
     if cascades.count > 0 {

@@ -3,7 +3,10 @@
 use lab_analysis::findings::Findings;
 
 use super::{knee, phases, storm_after_death, trees};
-use crate::page::{Block, Drawing, Section, picture};
+use crate::{
+    page::{Block, Drawing, Section, picture},
+    visible::visible,
+};
 use lab_model::{
     PhaseKind,
     units::{agreeing, at_least, number, ratio, time},
@@ -65,7 +68,9 @@ pub(super) fn cost(findings: &Findings) -> Section {
     blocks.extend(phases::processes(&findings.phases).map(Block::Table));
     blocks.extend(trees::tables(findings).into_iter().map(Block::Table));
     if let Some(knee) = &findings.knee {
-        lead.push(knee::sentence(knee));
+        lead.push(visible(&knee.sentence()));
+        let caption = "The rate step by step, and how long operations took from their planned start";
+        blocks.push(picture(Drawing::Knee, caption, false));
         blocks.push(Block::Table(knee::steps(knee)));
     }
     Section { id: "cost", title: "What it costs the user", lead, blocks }

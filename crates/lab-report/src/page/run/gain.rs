@@ -1,6 +1,6 @@
 //! Whether what the clients do feeds itself.
 
-use lab_analysis::findings::{Findings, Interval, Outcome};
+use lab_analysis::findings::{Findings, Interval, Word};
 use lab_model::Total;
 
 use crate::{
@@ -14,15 +14,21 @@ pub(super) fn gain(findings: &Findings) -> Section {
     let known = |gain: &Interval| gain.value.is_finite() && gain.low.is_finite() && gain.high.is_finite();
     match findings.loop_gain.filter(known) {
         Some(gain) => {
-            let verdict = what_it_means(gain, findings);
             lead.push(format!(
-                "Loop gain {} (95% between {} and {}): {verdict}.",
+                "Loop gain {} (between {} and {} with 99% certainty): {}.",
                 number(gain.value),
                 number(gain.low),
-                number(gain.high)
+                number(gain.high),
+                findings.feeding().words()
             ));
         }
-        None => lead.push("The loop gain is not known: too few cascades.".to_owned()),
+        None => {
+            let reason = match findings.loop_gain_unknown.as_ref().map(Word::known) {
+                Some(Some(reason)) => reason.reason(),
+                Some(None) | None => "too few cascades",
+            };
+            lead.push(format!("The loop gain is not known: {reason}."));
+        }
     }
     if let Some(prediction) = &findings.prediction {
         lead.push(match prediction.predicted_size {
@@ -70,23 +76,6 @@ pub(super) fn gain(findings: &Findings) -> Section {
         }
     }
     Section { id: "gain", title: "Does it feed itself", lead, blocks }
-}
-
-/// What a gain says of cascades. One below 1 proves no end where something was still open.
-fn what_it_means(gain: Interval, findings: &Findings) -> &'static str {
-    let drained = findings.drain.as_ref().is_none_or(|drain| drain.in_flight == 0);
-    let all_ended = drained && findings.cascades.unfinished == 0 && findings.wait_cycles.is_empty();
-    if gain.high < 1.0 && findings.outcome == Outcome::Divergent {
-        "below 1 by so little that cascades had not ended when the drain did"
-    } else if gain.high < 1.0 && !(all_ended && findings.state.is_whole()) {
-        "below 1, so cascades do not feed themselves, and yet not every one was seen to end"
-    } else if gain.high < 1.0 {
-        "below 1, so every cascade ends"
-    } else if gain.low >= 1.0 {
-        "at or above 1, so cascades feed themselves"
-    } else {
-        "the interval holds 1, so whether cascades end cannot be told"
-    }
 }
 
 /// The most clients whose matrices are shown in full; of more, the strongest pairs are.

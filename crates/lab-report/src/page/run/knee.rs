@@ -2,25 +2,10 @@
 
 use lab_analysis::findings::{Figure, HeadroomFigure, Knee};
 
-use crate::page::{Cell, Column, Table};
-use lab_model::units::count;
-
-/// The last rate that held, in a sentence.
-pub(super) fn sentence(knee: &Knee) -> String {
-    let rate = |rate: u32| format!("{} operations a second", count(rate.into()));
-    let broke = knee.steps.iter().find(|step| step.held == Some(false));
-    let why = broke.map_or_else(String::new, |step| step.broken.join(", "));
-    match (knee.held, knee.broke) {
-        (Some(held), Some(broke)) => {
-            format!("The last rate that held was {}; {} did not: {why}.", rate(held), rate(broke))
-        }
-        (Some(held), None) => {
-            format!("Every rate that was tried held, up to {}: the knee is higher.", rate(held))
-        }
-        (None, Some(broke)) => format!("Not even {} held: {why}.", rate(broke)),
-        (None, None) => "No step of the search for a knee was begun.".to_owned(),
-    }
-}
+use crate::{
+    page::{Cell, Column, Table},
+    visible::visible,
+};
 
 /// Every step in a row.
 pub(super) fn steps(knee: &Knee) -> Table {
@@ -43,7 +28,7 @@ pub(super) fn steps(knee: &Knee) -> Table {
             let measured = |figure| Cell::measured(&step.op_latency_ns, figure);
             let held = match step.held {
                 Some(true) => "yes".to_owned(),
-                Some(false) => format!("no: {}", step.broken.join(", ")),
+                Some(false) => format!("no: {}", visible(&step.why())),
                 None => "not begun".to_owned(),
             };
             vec![
