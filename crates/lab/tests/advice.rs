@@ -18,7 +18,7 @@ use libtest_mimic::Arguments;
 use rig::{Live, Rig, live};
 
 /// A storm of this length shows what a lab does, unless it has to outlast its deadline.
-const SHORT: Span = Span::from_millis(800);
+const SHORT: Span = Span::from_millis(500);
 /// How far a share of decisions may be from the promised one: the last operations of a storm are cut off.
 const DECISIONS_WITHIN: f64 = 0.1;
 /// A median that is promised to be shorter by at least this share is shorter; by less, it may hide in a machine's noise, as
@@ -79,7 +79,9 @@ fn kept(name: &str, advice: &Advice, best: &TriedMitigation, before: &Findings, 
         let kept = if by_cache { came < 0.0 } else { (came - promised).abs() < DECISIONS_WITHIN };
         assert!(kept, "{what}: decisions {promised} promised, {came} came");
     }
-    if median(best.p50_ns).is_some_and(|promised| promised < TIME_SEEN) {
+    // A load with a schedule leaves the machine idle between its operations, and what it takes to wake it is not the lab's.
+    let without_pause = storm(before).planned.is_none();
+    if without_pause && median(best.p50_ns).is_some_and(|promised| promised < TIME_SEEN) {
         let [was, is] = [before, after].map(|run| storm(run).op_latency_ns.p50);
         assert!(is < was, "{what}: the median was {was} ns and is {is} ns");
     }
@@ -114,7 +116,7 @@ fn short(mut lab: Lab) -> Lab {
         let outlasts = lab.deadline < lab.phases.storm && beyond < Span::from_secs(4);
         let needed = if outlasts { beyond } else { SHORT };
         lab.phases.storm = lab.phases.storm.min(needed);
-        lab.phases.drain = lab.phases.drain.min(Span::from_secs(1));
+        lab.phases.drain = lab.phases.drain.min(SHORT);
     }
     lab
 }
