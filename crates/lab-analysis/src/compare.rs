@@ -58,6 +58,9 @@ pub struct Comparison {
     /// In which phases others took another share of the processors on one side than on the other: nothing that depends on
     /// time can be told then.
     pub machine: Vec<MachineChange>,
+    /// Numbers of the baseline that changed although neither load nor machine is said to be another: without clients it is the
+    /// machine that did, and nothing else that depends on time can be told then.
+    pub baseline: Vec<String>,
     /// Numbers of both.
     pub numbers: Vec<NumberChange>,
 }
@@ -146,14 +149,25 @@ pub fn compare(before: &[Run<'_>], after: &[Run<'_>]) -> Comparison {
             };
         }
     }
+    let settings = settings(before, after);
+    let baseline = machine::baseline(&changes, &settings);
+    if !baseline.is_empty() {
+        let moved = |number: &&mut NumberChange| {
+            number.of_time && matches!(number.change, Change::Higher | Change::Lower)
+        };
+        for number in changes.iter_mut().filter(moved).filter(|number| !baseline.contains(&number.name)) {
+            number.change = Change::Unknown;
+        }
+    }
     Comparison {
         runs: [before.len(), after.len()],
         enough,
-        settings: settings(before, after),
+        settings,
         mixed: mixed(before).union(&mixed(after)).cloned().collect(),
         outcomes: [before, after].map(outcomes),
         not_whole: all.iter().filter_map(|run| not_whole(run.findings)).collect(),
         machine,
+        baseline,
         numbers: changes,
     }
 }

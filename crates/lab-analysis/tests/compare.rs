@@ -268,6 +268,35 @@ fn times_of_a_machine_that_became_busier_are_not_compared() {
     assert!(matches!(marked_with(&before, &after), (marked, 0, _) if marked == all));
 }
 
+fn with<'a>(runs: &'a [Findings], settings: &'a BTreeMap<String, String>) -> Vec<Run<'a>> {
+    runs.iter().map(|findings| Run { findings, settings }).collect()
+}
+
+/// A load takes longer without a client: that is the machine, unless the load is said to be another.
+#[test]
+fn times_on_a_machine_whose_baseline_moved_are_not_compared() {
+    let mut draw = Draw(6);
+    let luck = Luck { spread: 0.03, storm: 1.0 };
+    let (before, mut after) = (set(&mut draw, 5, luck), set(&mut draw, 5, Luck { storm: 2.0, ..luck }));
+    after.iter_mut().for_each(|run| run.amplification = Some(24.0));
+    assert_eq!(
+        marked(&compared(&before, &after)),
+        ["amplification", "storm: operation p50", "storm: operation p99"]
+    );
+    for run in &mut after {
+        run.phases[0].spectrum.iter_mut().for_each(|(_, nanoseconds)| *nanoseconds *= 2);
+    }
+    let of_baseline = ["baseline: operation p50", "baseline: operation p99"];
+    let comparison = compared(&before, &after);
+    assert_eq!(comparison.baseline, of_baseline);
+    assert_eq!(marked(&comparison), [&["amplification"], &of_baseline[..]].concat());
+    let lab = |rate: &str| BTreeMap::from([("workload[0].rate".to_owned(), rate.to_owned())]);
+    let (slow, fast) = (lab("500"), lab("max"));
+    let comparison = compare(&with(&before, &slow), &with(&after, &fast));
+    assert!(comparison.baseline.is_empty(), "the load is another");
+    assert_eq!(marked(&comparison).len(), 5);
+}
+
 /// A lab whose numbers depend on its seed: clients take their time, and operations come at random.
 fn random_lab() -> Lab {
     let mut behavior = labs::scanner();

@@ -169,7 +169,7 @@ fn a_miss_while_the_whole_lab_stood_still_is_told_and_judges_nobody() {
     assert_eq!((findings.state.word, held(&findings)), (RunWord::Disturbed, vec![Some(true); 3]));
     assert_eq!((findings.outcome, findings.judgement()), (Outcome::Stable, Judgement::Good));
     let said = "The whole lab stood still from ";
-    let misses = "1 of 1 miss fell into it, and nobody is judged by that.";
+    let misses = "1 of 1 miss fell into it, and nobody is judged by that; latencies contain that time.";
     for text in [&findings.state.reasons[0].text, &findings.outcome_rule] {
         assert!(text.contains(said) && text.contains(misses), "{text}");
     }

@@ -4,7 +4,7 @@
 use lab_model::PhaseKind;
 use serde::Serialize;
 
-use super::{Run, of_several};
+use super::{Change, NumberChange, Run, SettingChange, of_several};
 use crate::verdict::disturbed::OTHERS_MAX;
 
 /// How far the medians of what others took of the processors may be apart, as a share of all processors' time. On a machine
@@ -32,6 +32,22 @@ pub(super) fn changes(before: &[Run<'_>], after: &[Run<'_>]) -> Vec<MachineChang
         (disturbed && apart).then_some(change)
     };
     phases.into_iter().filter_map(change).collect()
+}
+
+/// The settings that make another baseline: what is done, by how many, and where.
+const OF_BASELINE: [&str; 5] = ["backend", "machine", "phases", "rules", "workload"];
+
+/// The numbers of the baseline that changed, where no setting says why.
+pub(super) fn baseline(numbers: &[NumberChange], settings: &[SettingChange]) -> Vec<String> {
+    let explains = |path: &str| OF_BASELINE.contains(&path.split(['.', '[']).next().unwrap_or_default());
+    if settings.iter().any(|setting| explains(&setting.path)) {
+        return Vec::new();
+    }
+    let of_baseline = format!("{}:", PhaseKind::Baseline.name());
+    let moved = numbers.iter().filter(|number| {
+        number.name.starts_with(&of_baseline) && matches!(number.change, Change::Higher | Change::Lower)
+    });
+    moved.map(|number| number.name.clone()).collect()
 }
 
 fn others(runs: &[Run<'_>], phase: PhaseKind) -> Option<f64> {

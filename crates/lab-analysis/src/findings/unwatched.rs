@@ -91,7 +91,7 @@ impl StoodStill {
                 )
             }
         };
-        format!("The whole lab stood still{times}{when}: {judged}.")
+        format!("The whole lab stood still{times}{when}: {judged}; latencies contain that time.")
     }
 }
 

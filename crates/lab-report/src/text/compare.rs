@@ -40,6 +40,14 @@ pub(super) fn render(comparison: &Comparison, names: [&str; 2], style: &Style) -
         );
         text.push_str(&super::paragraph("note   ", &words, style));
     }
+    if !comparison.baseline.is_empty() {
+        let names: Vec<String> = comparison.baseline.iter().map(|name| visible(name)).collect();
+        let words = format!(
+            "{} changed, without a client: the machine is another one, and what else depends on time cannot be compared",
+            names.join(", ")
+        );
+        text.push_str(&super::paragraph("note   ", &words, style));
+    }
     if !comparison.mixed.is_empty() {
         let paths: Vec<String> = comparison.mixed.iter().map(|path| visible(path)).collect();
         let mixed = format!("the runs of one side differ among each other in {}", paths.join(", "));
