@@ -191,6 +191,7 @@ fn a_simulated_run_leaves_what_a_live_one_leaves() {
         "clients/alpha.html",
         "clients/bravo.html",
         "lab.yaml",
+        "mended.yaml",
         "report.html",
         "report.json",
         "trace.pftrace",
