@@ -4,6 +4,8 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use lab_model::{FaultAction, Lab};
@@ -144,8 +146,25 @@ fn groups_in(group: &Path) -> Vec<(String, PathBuf)> {
     folders.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path()))).collect()
 }
 
+/// How long processes that were killed may take to leave their group, and how often it is looked at.
+const LEFT_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Waits for processes that were killed a moment ago: the kernel counts them in their group until they are gone.
+fn wait_until_left(group: &Path) {
+    let populated = |group: &Path| {
+        let events = fs::read_to_string(group.join("cgroup.events")).unwrap_or_default();
+        events.lines().any(|line| line == "populated 1")
+    };
+    let end = Instant::now() + LEFT_WITHIN;
+    while populated(group) && Instant::now() < end {
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// Removes a lab's group with those of its freezes; false when it stays.
 fn remove(group: &Path) -> bool {
+    wait_until_left(group);
     let freezes = groups_in(group).into_iter().map(|(_, freeze)| freeze);
     let removed = freezes.chain([group.to_owned()]).try_for_each(fs::remove_dir);
     if let Err(error) = &removed {

@@ -118,7 +118,9 @@ fn observer_acts() {
     nothing_went_wrong(&report);
     // Nobody waits for the observer, so on a busy machine its work may pile up as long as the storm lasts.
     let outcome = report.outcome;
-    assert!([Outcome::Stable, Outcome::Saturated].contains(&outcome), "{outcome:?}");
+    // Of a storm below 100 ms it is not told whether it would have gone on to.
+    let short = storm(&report).seconds < 0.1 && outcome == Outcome::Unknown;
+    assert!(short || [Outcome::Stable, Outcome::Saturated].contains(&outcome), "{}", report.outcome_rule);
     let told = notices(&report);
     let made = told.operations;
     assert!(made > 0);

@@ -340,7 +340,18 @@ fn own_making(findings: &Findings) -> Option<Finding> {
         let (of_clients, all) = (count(by_clients), counted(causes.total, "decision"));
         format!("{of_clients} of {all} ({part}) were about {about}{each}.")
     };
-    Some(finding(Weight::Warn, ReportSection::Causes, text, None))
+    // No setting that is tried mutes a daemon, and no look at the subject tells for whom it opens.
+    let daemons = causes.columns.iter().enumerate().filter(|(place, column)| {
+        column.kind == ColumnKind::Daemon && causes.decisions.iter().any(|row| row[*place] > 0)
+    });
+    let daemons: Vec<String> = daemons.map(|(_, column)| column.name.clone()).collect();
+    let advice = (!daemons.is_empty()).then(|| {
+        format!(
+            "Mute {} by name, as far as the blind spots allow: no check of the subject tells for whom a daemon opens.",
+            list(&daemons)
+        )
+    });
+    Some(finding(Weight::Warn, ReportSection::Causes, text, advice.as_deref()))
 }
 
 /// Decisions about what clients, their helpers and daemons made, by who made it.
