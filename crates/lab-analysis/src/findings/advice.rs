@@ -74,6 +74,13 @@ pub struct Effect {
 }
 
 impl Effect {
+    /// The median change in words; `None` where it is less than half a percent in all.
+    #[must_use]
+    pub fn median(&self) -> Option<String> {
+        self.text()?;
+        self.change.map(|[_, median, _]| more_or_less(median))
+    }
+
     /// The change in words, with its range where the runs differ; `None` where it is less than half a percent in all.
     #[must_use]
     pub fn text(&self) -> Option<String> {
@@ -115,7 +122,12 @@ impl Advice {
                 }
             };
         };
-        format!("{} ({})", self.change(best), self.effects(best).join("; "))
+        let effects = self.effects(best, Effect::text);
+        let blind = match best.blind_spots.as_slice() {
+            [] => "no blind spot".to_owned(),
+            spots => format!("blind to {}", spots.join(", and to ")),
+        };
+        format!("{} (simulated: {}; {blind})", self.change(best), effects.join(", "))
     }
 
     /// What a change that helps is, and whose settings it changes.
@@ -130,9 +142,9 @@ impl Advice {
         format!("{}, in {whose}", of.name())
     }
 
-    /// What the simulated runs with a change showed, and what it is blind to.
+    /// What the simulated runs with a change showed; `show` writes what became of a figure, [`Effect::text`] with its range.
     #[must_use]
-    pub fn effects(&self, of: &TriedMitigation) -> Vec<String> {
+    pub fn effects(&self, of: &TriedMitigation, show: fn(&Effect) -> Option<String>) -> Vec<String> {
         let mut effects = Vec::new();
         if of.outcome != self.outcome {
             effects.push(format!("{} instead of {}", of.outcome.name(), self.outcome.name()));
@@ -141,17 +153,10 @@ impl Advice {
             effects.push(format!("{} missed instead of {}", number(of.missed), number(self.missed)));
         }
         let mut change = |what: &str, effect: Option<Effect>| {
-            effects.extend(effect.and_then(|effect| effect.text()).map(|text| format!("{what} {text}")));
+            effects.extend(effect.and_then(|effect| show(&effect)).map(|text| format!("{what} {text}")));
         };
         change("decisions", of.decisions);
         change("p99", of.p99_ns);
-        if let Some(last) = effects.last_mut() {
-            last.push_str(", simulated");
-        }
-        effects.push(match of.blind_spots.as_slice() {
-            [] => "no blind spot".to_owned(),
-            spots => format!("blind to {}", spots.join(", and to ")),
-        });
         effects
     }
 

@@ -1,7 +1,7 @@
 //! The answers that a run ends with on a terminal, and begins with as a page: one line each, of which only this module
 //! knows the words.
 
-use lab_analysis::findings::{Answers, Closest, Events, Findings, Missed, Waiting};
+use lab_analysis::findings::{Answers, Closest, Effect, Events, Findings, Missed, Waiting};
 
 use super::verdict::{expected, headroom_mood, mood};
 use crate::{
@@ -35,14 +35,16 @@ pub(super) fn answers(findings: &Findings) -> Vec<Answer> {
 fn change(findings: &Findings, answers: &Answers) -> Answer {
     let line = Answer::new("Change");
     if let Some((advice, best)) = findings.helped() {
-        let details = advice.effects(best).iter().map(|effect| visible(effect)).collect();
+        let effects = advice.effects(best, Effect::median);
+        let details = effects.iter().map(|effect| visible(effect)).collect();
         // What it is blind to may have no room; that it is blind is never left out.
         let blind = match best.blind_spots.len() {
-            0 => "",
-            1 => " (has a blind spot)",
-            _ => " (has blind spots)",
+            0 => "no blind spot",
+            1 => "a blind spot",
+            _ => "blind spots",
         };
-        return Answer { value: format!("{}{blind}", visible(&advice.change(best))), details, ..line };
+        let value = format!("{} (simulated; {blind})", visible(&advice.change(best)));
+        return Answer { value, details, ..line };
     }
     let change = answers.change.as_deref().map(visible);
     Answer {
