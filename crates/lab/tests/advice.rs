@@ -81,7 +81,9 @@ fn kept(name: &str, advice: &Advice, best: &TriedMitigation, before: &Findings, 
     }
     // A load with a schedule leaves the machine idle between its operations, and what it takes to wake it is not the lab's.
     let without_pause = storm(before).planned.is_none();
-    if without_pause && median(best.p50_ns).is_some_and(|promised| promised < TIME_SEEN) {
+    // Nor is it the lab's which threads share a processor; what spares decisions is faster wherever they are.
+    let spares = median(best.decisions).is_some_and(|promised| promised < -DECISIONS_WITHIN);
+    if without_pause && spares && median(best.p50_ns).is_some_and(|promised| promised < TIME_SEEN) {
         let [was, is] = [before, after].map(|run| storm(run).op_latency_ns.p50);
         assert!(is < was, "{what}: the median was {was} ns and is {is} ns");
     }
