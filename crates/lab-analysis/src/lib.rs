@@ -10,6 +10,7 @@
 
 mod assemble;
 pub mod compare;
+mod draw;
 pub mod findings;
 pub mod import;
 mod measure;

@@ -5,7 +5,6 @@
 
 pub(crate) mod cascades;
 pub(crate) mod drain;
-pub(crate) mod draw;
 pub(crate) mod external;
 pub(crate) mod gain;
 pub(crate) mod hidden;

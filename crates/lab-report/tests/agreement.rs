@@ -4,7 +4,7 @@
 
 use lab_analysis::findings::{Findings, Judgement, RunWord};
 use lab_model::{
-    Comparison, Decimal, Expectation, Expected, Kernel, Lab, Span, Total,
+    Kernel, Lab, Span, Total,
     units::{count, counted, share, share_at_most},
 };
 use lab_report::{html, json, text};
@@ -18,18 +18,6 @@ const LABS: u64 = 40;
 /// Wide enough that nothing is left out.
 const STYLE: text::Style = text::Style { color: false, width: 300, unicode: true };
 
-fn expecting(metric: &str) -> Expectation {
-    Expectation {
-        text: format!("{metric} == 0"),
-        metric: metric.into(),
-        comparison: Comparison::Equal,
-        value: Expected::Number(Decimal::from(0)),
-        sometimes: false,
-        abort: false,
-        after: Span::default(),
-    }
-}
-
 /// One that is drawn: clients of all kinds, some of which wait for each other, and what is expected of them.
 fn drawn(seed: u64) -> (Lab, Kernel) {
     let clients = 1 + usize::try_from(seed % 4).unwrap();
@@ -39,8 +27,8 @@ fn drawn(seed: u64) -> (Lab, Kernel) {
     lab.deadline = Span::from_millis(200);
     lab.expect = match seed % 3 {
         0 => Vec::new(),
-        1 => vec![expecting("lost")],
-        _ => vec![expecting("lost"), expecting("deadline.misses"), expecting("wait_cycles")],
+        1 => vec![labs::none_of("lost")],
+        _ => vec![labs::none_of("lost"), labs::none_of("deadline.misses"), labs::none_of("wait_cycles")],
     };
     let kernel = if seed.is_multiple_of(5) { Kernel::EndpointSecurity } else { Kernel::Fanotify };
     (lab, kernel)

@@ -1,11 +1,10 @@
 //! What is advised is worth following: in virtual time, for every shipped lab.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test reads the files that ship")]
-
-use std::{fs, path::PathBuf};
+#![allow(clippy::unwrap_used, reason = "a lab that cannot be read fails the test")]
 
 use lab_config::{BehaviorChange, Limits, behavior_changes};
 use lab_model::{Kernel, Lab, Span};
 use lab_sim::{Advice, Mitigation, Options, Outcome, Trials, advice, trials};
+use lab_testing::labs;
 
 const SEEDS: [u64; 2] = [1, 2];
 
@@ -14,21 +13,8 @@ fn advised(lab: &Lab, kernel: Kernel) -> Advice {
     advice(lab, &options, &SEEDS, &|labs| labs.iter().map(|lab| trials(lab, &options, &SEEDS)).collect())
 }
 
-fn shipped() -> Vec<Lab> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../lab-configs");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> =
-        files.filter(|path| path.extension().is_some_and(|of| of == "yaml")).collect();
-    files.sort();
-    let read = |path: PathBuf| {
-        let text = fs::read_to_string(&path).unwrap();
-        lab_config::parse(&path.display().to_string(), text, &Limits::default()).unwrap()
-    };
-    files.into_iter().map(read).collect()
-}
-
 fn lab(name: &str) -> Lab {
-    shipped().into_iter().find(|lab| lab.name == name).unwrap()
+    labs::gallery().into_iter().find(|lab| lab.name == name).unwrap()
 }
 
 fn best(advice: &Advice) -> &[Mitigation] {
@@ -86,7 +72,7 @@ fn where_no_single_change_is_enough_two_are_tried() {
 #[test]
 fn the_first_advice_for_every_shipped_lab_holds() {
     let mut advised_for = 0;
-    for lab in shipped() {
+    for lab in labs::gallery() {
         if lab_sim::not_simulated(&lab).is_some() || lab.unsupported_notify(Kernel::Fanotify).is_some() {
             continue;
         }

@@ -6,21 +6,9 @@ use lab_model::{Comparison, Decimal, Expectation, Expected, FaultAction, Lab, Pl
 use lab_sim::{Kernel, Options, TraceFile};
 use lab_testing::{labs, simulated};
 
-fn none_of(metric: &str) -> Expectation {
-    Expectation {
-        text: format!("{metric} == 0"),
-        metric: metric.into(),
-        comparison: Comparison::Equal,
-        value: Expected::Number(Decimal::from(0)),
-        sometimes: false,
-        abort: false,
-        after: Span::default(),
-    }
-}
-
 fn scanned() -> (Lab, Vec<TraceFile>) {
     let mut lab = labs::lab(3, &labs::scanner(), 100);
-    lab.expect = vec![none_of("deadline.misses"), none_of("lost")];
+    lab.expect = vec![labs::none_of("deadline.misses"), labs::none_of("lost")];
     let files = simulated::traced(&lab, &Options::new(&lab, Kernel::Fanotify)).1;
     (lab, files)
 }
@@ -106,12 +94,12 @@ fn no_run_with_a_miss_is_good_unless_its_lab_speaks_of_it() {
                 text: "deadline.misses >= 1".into(),
                 comparison: Comparison::AtLeast,
                 value: Expected::Number(Decimal::from(1)),
-                ..none_of("deadline.misses")
+                ..labs::none_of("deadline.misses")
             },
             Expectation {
                 text: format!("outcome == {outcome}"),
                 value: Expected::Word(outcome.into()),
-                ..none_of("outcome")
+                ..labs::none_of("outcome")
             },
         ];
         let (_, said) = simulated::analysed(&lab, Kernel::Fanotify);

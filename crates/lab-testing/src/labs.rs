@@ -1,9 +1,41 @@
 //! Labs for tests to start from.
 
+use std::{fs, path::PathBuf};
+
+use lab_config::Limits;
 use lab_model::{
-    AuthEvent, BackendChoice, Behavior, Client, Concurrency, Distribution, ExecProgram, ExecStorm, FileMix,
-    Lab, LoadKind, OpenStorm, Phases, Preset, Rate, ReactTo, Safety, Span, When, Workload,
+    AuthEvent, BackendChoice, Behavior, Client, Comparison, Concurrency, Decimal, Distribution, ExecProgram,
+    ExecStorm, Expectation, Expected, FileMix, Lab, LoadKind, OpenStorm, Phases, Preset, Rate, ReactTo,
+    Safety, Span, When, Workload,
 };
+
+/// The condition that a metric is 0.
+pub fn none_of(metric: &str) -> Expectation {
+    Expectation {
+        text: format!("{metric} == 0"),
+        metric: metric.into(),
+        comparison: Comparison::Equal,
+        value: Expected::Number(Decimal::from(0)),
+        sometimes: false,
+        abort: false,
+        after: Span::default(),
+    }
+}
+
+/// Every lab of the gallery, by name.
+#[expect(clippy::disallowed_methods, reason = "they are files of the workspace")]
+pub fn gallery() -> Vec<Lab> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../lab-configs");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|of| of == "yaml")).collect();
+    files.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        lab_config::parse(&path.display().to_string(), text, &Limits::default()).unwrap()
+    };
+    files.into_iter().map(read).collect()
+}
 
 /// A client of this ID that never comes back.
 pub fn client(id: &str, behavior: &Behavior) -> Client {

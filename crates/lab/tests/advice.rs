@@ -1,19 +1,14 @@
 //! The advice, followed for real: each shipped lab runs live in a short form, then the lab that its run's folder has as
 //! `mended.yaml`, and what was promised is what comes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test reads the files that ship, and what the labs that it runs have left"
-)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test writes the labs that it runs")]
 
 mod rig;
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{fs, process::ExitCode};
 
 use lab_analysis::findings::{Advice, Effect, Findings, Outcome, TriedMitigation};
-use lab_config::Limits;
 use lab_model::{Kernel, Lab, Span, Total};
-use lab_testing::found::storm;
+use lab_testing::{found::storm, labs};
 use libtest_mimic::Arguments;
 use rig::{Live, Rig, live};
 
@@ -33,7 +28,7 @@ fn main() -> ExitCode {
 fn every_lab() {
     let rig = Rig::new("advice");
     let mut followed = Vec::new();
-    for lab in shipped().into_iter().filter(runs_here) {
+    for lab in labs::gallery().into_iter().filter(runs_here) {
         let lab = short(lab);
         fs::write(rig.configs().join(format!("{}.yaml", lab.name)), lab_config::to_yaml(&lab)).unwrap();
         let before = rig.run(&["up", &lab.name, "--backend", "fanotify", "--json"]).report();
@@ -87,19 +82,6 @@ fn kept(name: &str, advice: &Advice, best: &TriedMitigation, before: &Findings, 
         let [was, is] = [before, after].map(|run| storm(run).op_latency_ns.p50);
         assert!(is < was, "{what}: the median was {was} ns and is {is} ns");
     }
-}
-
-fn shipped() -> Vec<Lab> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../lab-configs");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> =
-        files.filter(|path| path.extension().is_some_and(|of| of == "yaml")).collect();
-    files.sort();
-    let read = |path: PathBuf| {
-        let text = fs::read_to_string(&path).unwrap();
-        lab_config::parse(&path.display().to_string(), text, &Limits::default()).unwrap()
-    };
-    files.into_iter().map(read).collect()
 }
 
 /// What the simulator models and this kernel runs. Freezers, daemons and products have tests of their own.

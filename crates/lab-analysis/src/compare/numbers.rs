@@ -2,7 +2,7 @@
 //!
 //! Where a report holds a distribution, a number comes with an interval that holds it in 95 of 100 runs if its samples were
 //! independent: for quantiles by rank (binomial), from the latency spectrum; for means from the spread of the cascades'
-//! sizes; the loop gain's is the bootstrap interval of the report. Samples that follow each other in one run share its
+//! sizes; the loop gain's is that of the report, for 99 of 100. Samples that follow each other in one run share its
 //! luck, so this says how well the run knows its number, and nothing of how far the next run's will be from it.
 
 use lab_model::{

@@ -20,7 +20,7 @@
     )
 )]
 
-use lab_model::mix;
+use crate::draw::Draw;
 
 /// How often two sides of runs of one and the same lab may have any number marked, as a share of such pairs. Below the five
 /// of a hundred that are promised: runs that follow each other drift a little together with their machine.
@@ -135,20 +135,14 @@ fn each_division(runs: usize, before: usize, mut look: impl FnMut(&[usize])) -> 
     }
     look(&side);
     let mut order: Vec<usize> = (0..runs).collect();
-    let mut drawn = SEED;
+    let mut draw = Draw::new(SEED);
     for _ in 1..DIVISIONS_MAX {
         for place in 0..before {
-            drawn = drawn.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            order.swap(place, place + below(mix(drawn), runs - place));
+            order.swap(place, place + draw.place(runs - place));
         }
         look(&order[..before]);
     }
     DIVISIONS_MAX
-}
-
-/// A number below `bound` from a word whose bits are evenly drawn.
-fn below(word: u64, bound: usize) -> usize {
-    usize::try_from((u128::from(word) * bound as u128) >> 64).unwrap_or(0)
 }
 
 fn float(count: u64) -> f64 {

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Findings, Outcome, words::vocabulary};
 
-/// A value with the interval that holds the true one with 99 % certainty.
+/// A value with an interval: that of a loop gain holds the true one with 99 % certainty; of any other its field says which
+/// it is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     /// The estimate.

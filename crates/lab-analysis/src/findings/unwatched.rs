@@ -2,7 +2,7 @@
 
 use lab_model::{
     PhaseKind,
-    units::{count, counted, time},
+    units::{agreeing, count, counted, time},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,14 +87,10 @@ impl StoodStill {
                 format!(
                     "{} of {} fell into it, and nobody is judged by that",
                     count(misses),
-                    counted_misses(self.misses_of)
+                    agreeing(self.misses_of, "miss", "misses")
                 )
             }
         };
         format!("The whole lab stood still{times}{when}: {judged}; latencies contain that time.")
     }
-}
-
-fn counted_misses(misses: u64) -> String {
-    if misses == 1 { "1 miss".to_owned() } else { format!("{} misses", count(misses)) }
 }

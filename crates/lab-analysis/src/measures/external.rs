@@ -15,9 +15,10 @@ use std::collections::BTreeMap;
 use lab_model::{Bounded, OperationKind, PhaseKind, Total};
 
 use crate::{
+    draw::Draw,
     findings::{Denials, Findings, Gap, Outside as Found, Product, TimeInterval, Unaccounted},
     measure::{Closing, Measure, Measured},
-    measures::{draw::Draw, latency::Times},
+    measures::latency::Times,
     participants::timeline::Timeline,
     pass::{
         facts::{EndedOperation, Ending, ReadDecision, Scope, bit},

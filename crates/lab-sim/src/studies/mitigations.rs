@@ -202,3 +202,16 @@ fn mute_set(lab: &Lab, options: &Options, seed: u64) -> (Vec<Mute>, Vec<(u64, u6
     };
     lab.clients.iter().enumerate().map(of_client).unzip()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_blind_spot_says_none() {
+        for mitigation in Mitigation::ALL {
+            let none = mitigation.blind_spot().starts_with("none");
+            assert_eq!(none, !mitigation.has_blind_spot(), "{}", mitigation.name());
+        }
+    }
+}

@@ -4,7 +4,10 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use lab_model::{Bounded, Total};
 
-use super::{Account, Ledger, Ranking, Share, populations};
+use super::{
+    Ledger,
+    account::{Account, Ranking, Share, populations},
+};
 use crate::{
     findings::{Avoidable, Blame, BlameKind, Call, Causes, Client, Inflicted, Life, Mitigation, Peer, Word},
     measure::Closing,

@@ -1,4 +1,4 @@
-//! Numbers that depend on nothing but a seed, for resampling.
+//! Numbers that depend on nothing but a seed: for parts that are drawn again, and for divisions of runs.
 
 use lab_model::mix;
 
