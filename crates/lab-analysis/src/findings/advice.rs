@@ -125,7 +125,8 @@ impl Advice {
         let effects = self.effects(best, Effect::text);
         let blind = match best.blind_spots.as_slice() {
             [] => "no blind spot".to_owned(),
-            spots => format!("blind to {}", spots.join(", and to ")),
+            [one] => format!("blind spot: {one}"),
+            several => format!("blind spots: {}", several.join(", and ")),
         };
         format!("{} (simulated: {}; {blind})", self.change(best), effects.join(", "))
     }

@@ -15,6 +15,10 @@ const HEIGHT: f64 = 300.0;
 const LEGEND: f64 = 92.0;
 /// Room above, for what failed.
 const ABOVE: f64 = 40.0;
+/// The height of a line of text.
+const NAME_HEIGHT: f64 = 13.0;
+/// The most reasons that are written above; the table has all.
+const BROKEN_MAX: usize = 2;
 /// The height of a picture of nothing.
 const NOTHING_HEIGHT: f64 = 24.0;
 /// The most steps whose rates are written below the axis.
@@ -37,8 +41,13 @@ pub(super) fn draw(findings: &Findings, id: &str) -> String {
     };
     for (figure, class, name) in [(Figure::P50, "l kx", "p50"), (Figure::P99, "l heavy k1", "p99")] {
         svg.path(&path(steps.iter().map(|step| Some(place(step, figure)))), class, None, name);
-        if let Some(last) = steps.last() {
-            svg.text(plot.x + plot.width + 8.0, place(last, figure).1 + 4.0, Anchor::Start, "t", name);
+    }
+    if let Some(last) = steps.last() {
+        let (_, p99) = place(last, Figure::P99);
+        // It is never above the other, and has room for its name.
+        let p50 = place(last, Figure::P50).1.max(p99 + NAME_HEIGHT);
+        for (y, name) in [(p99, "p99"), (p50, "p50")] {
+            svg.text(plot.x + plot.width + 8.0, y + 4.0, Anchor::Start, "t", name);
         }
     }
     for step in &steps {
@@ -49,8 +58,13 @@ pub(super) fn draw(findings: &Findings, id: &str) -> String {
     if let Some(broke) = steps.iter().find(|step| step.held == Some(false)) {
         let x = place(broke, Figure::P99).0;
         svg.line([x, plot.y - 6.0, x, plot.y + plot.height], "grid");
-        let text = format!("at {} a second: {}", count(broke.rate.into()), visible(&broke.why()));
-        svg.text(plot.x, 16.0, Anchor::Start, "s bad", &fit(&text, WIDTH - plot.x - 8.0));
+        let at = format!("at {} a second: ", count(broke.rate.into()));
+        let mut y = NAME_HEIGHT;
+        for (place, broken) in broke.broken.iter().take(BROKEN_MAX).enumerate() {
+            let text = format!("{}{}", if place == 0 { at.as_str() } else { "" }, visible(&broken.words()));
+            svg.text(plot.x, y, Anchor::Start, "s bad", &fit(&text, WIDTH - plot.x - 8.0));
+            y += NAME_HEIGHT;
+        }
     }
     svg.finish()
 }

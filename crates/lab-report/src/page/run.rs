@@ -84,7 +84,14 @@ pub(crate) fn run(findings: &Findings) -> Page {
         origin: origin(findings),
         verdict: verdict::verdict(findings),
         answers: answers::answers(findings),
-        findings: findings.findings.iter().take(FINDINGS_MAX).map(verdict::remark).collect(),
+        // The rule of the outcome stands in the verdict already.
+        findings: findings
+            .findings
+            .iter()
+            .filter(|finding| finding.text != findings.outcome_rule)
+            .take(FINDINGS_MAX)
+            .map(verdict::remark)
+            .collect(),
         sections,
     }
 }

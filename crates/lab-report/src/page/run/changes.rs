@@ -14,6 +14,7 @@ pub(super) fn changes(advice: &Advice) -> Section {
     if advice.untried.is_none() && !(advice.helps.is_empty() && advice.idle.is_empty()) {
         lead.push(advice.method());
         blocks.push(Block::Table(tried(advice)));
+        blocks.extend(blind_spots(advice).map(Block::List));
     }
     if let Some(best) = advice.helps.first() {
         blocks.extend(best.settings.iter().map(|settings| {
@@ -25,6 +26,17 @@ pub(super) fn changes(advice: &Advice) -> Section {
         }));
     }
     Section { id: "changes", title: "What to change", lead, blocks }
+}
+
+/// What a client no longer sees with the changes that help, each by itself; `None` where none is blind to anything.
+fn blind_spots(advice: &Advice) -> Option<Vec<String>> {
+    let blind = advice.helps.iter().filter(|one| one.names.len() == 1 && !one.blind_spots.is_empty());
+    let blind: Vec<String> = blind
+        .map(|one| {
+            format!("blind spot of {}: {}", visible(&one.name()), visible(&one.blind_spots.join("; ")))
+        })
+        .collect();
+    (!blind.is_empty()).then_some(blind)
 }
 
 /// A text as a sentence of its own.
@@ -45,7 +57,6 @@ fn tried(advice: &Advice) -> Table {
         Column::numbers("p99").rank(1),
         Column::words("of decisions").rank(2),
         Column::words("of p99").rank(2),
-        Column::words("blind to").rank(3).wide(),
     ];
     let mut table = Table::new("Changes that were tried, the best first", columns);
     let before = advice.helps.first().or(advice.idle.first());
@@ -62,7 +73,6 @@ fn tried(advice: &Advice) -> Table {
         figure(before.and_then(|one| one.p99_ns), nanoseconds, was),
         Cell::words(""),
         Cell::words(""),
-        Cell::words(""),
     ]);
     let row = |one: &TriedMitigation| {
         let is = |effect: Effect| effect.after;
@@ -70,8 +80,6 @@ fn tried(advice: &Advice) -> Table {
             let text = effect.map(|effect| effect.text().unwrap_or_else(|| "the same".to_owned()));
             Cell::words(&text.unwrap_or_else(|| "–".to_owned()))
         };
-        let blind =
-            if one.blind_spots.is_empty() { "nothing".to_owned() } else { one.blind_spots.join("; ") };
         vec![
             Cell::words(&visible(&one.name())),
             outcome(one.outcome),
@@ -81,7 +89,6 @@ fn tried(advice: &Advice) -> Table {
             figure(one.p99_ns, nanoseconds, is),
             change(one.decisions),
             change(one.p99_ns),
-            Cell::words(&visible(&blind)),
         ]
     };
     table.rows.extend(advice.helps.iter().map(row));
