@@ -42,7 +42,7 @@ fn what_was_recorded_whole_is_said_alike_everywhere() {
         let files = simulated::traced(&lab, &Options::new(&lab, kernel)).1;
         let findings = simulated::findings(&lab, kernel, &files);
         sums::decisions_add_up(&findings);
-        fit(&findings, seed);
+        fit(&findings, kernel, seed);
         agree(&findings, seed);
         seen[findings.judgement() as usize] += 1;
         let unanswered = findings.clients.iter().any(|client| client.deadline_misses > 0);
@@ -152,13 +152,18 @@ fn agree(findings: &Findings, seed: u64) {
 }
 
 /// What the numbers owe each other.
-fn fit(findings: &Findings, seed: u64) {
+fn fit(findings: &Findings, kernel: Kernel, seed: u64) {
     for client in &findings.clients {
         let latency = &client.latency_ns;
         let rising = [latency.min, latency.p50, latency.p90, latency.p99, latency.p999, latency.max];
         assert!(rising.is_sorted(), "{seed}: {rising:?}");
         let own = client.own_operations;
         assert!(own.operations <= client.operations, "{seed}: {own:?}");
+        // fanotify asks one client after the other: the time that peers held its operations is that of its table of peers.
+        if kernel == Kernel::Fanotify {
+            let waited: u64 = client.peers.iter().map(|peer| peer.waited_ns).total();
+            assert_eq!(own.peers_ns, waited, "{seed}: {}", client.id);
+        }
     }
 }
 
