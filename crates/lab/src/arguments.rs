@@ -66,6 +66,8 @@ pub(crate) enum Command {
     },
     /// Says whether this machine can run a lab, and what mends it where it cannot.
     Doctor(Doctor),
+    /// Says who waits for whom on this machine now, in which circle, and which process to end. Needs no lab.
+    Why(Why),
     /// Writes a lab's clients as bundles, each with its own identity, and checks them.
     Bundle(Bundle),
     /// Signs the bundles that `lab bundle` made.
@@ -104,6 +106,27 @@ pub(crate) enum Command {
     /// Runs a lab from inside its namespaces. The plan is what the launcher handed over as standard input.
     #[command(hide = true)]
     Control,
+}
+
+/// `lab why`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 nobody waits long · 1 somebody does · 2 a circle that nobody in it can leave · \
+64 wrong use · 65 no snapshot · 69 not on Linux · 74 a file cannot be read or written")]
+pub(crate) struct Why {
+    /// Only these processes, and whoever they wait for; all processes without one.
+    pub(crate) pids: Vec<u32>,
+    /// How long a wait must last. The machine is looked at twice, so far apart.
+    #[arg(long, value_name = "SPAN", default_value = "1s")]
+    pub(crate) longer_than: lab_model::Span,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keeps what was seen in a file, to look at it elsewhere.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+    /// Reads what `--save` has kept, in place of this machine.
+    #[arg(long, value_name = "FILE", conflicts_with = "save")]
+    pub(crate) from: Option<PathBuf>,
 }
 
 /// `lab up`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// The layer of every crate; a crate may use lower layers, and its own where that is listed in [`BESIDE`].
-const LAYERS: [(&str, u8); 24] = [
+const LAYERS: [(&str, u8); 26] = [
     ("lab-model", 0),
     ("lab-files", 0),
     ("lab-trace", 1),
@@ -11,6 +11,7 @@ const LAYERS: [(&str, u8); 24] = [
     ("lab-workload", 1),
     ("lab-protocol", 1),
     ("lab-config", 1),
+    ("lab-waits", 1),
     ("lab-sim", 2),
     ("lab-analysis", 2),
     ("lab-report", 2),
@@ -19,15 +20,16 @@ const LAYERS: [(&str, u8); 24] = [
     ("lab-backend-fanotify", 3),
     ("lab-backend-es", 3),
     ("lab-bundle", 3),
-    ("lab-doctor", 4),
-    ("lab-orchestrator", 4),
-    ("lab-client", 5),
-    ("lab-driver", 5),
-    ("lab-worker", 5),
-    ("lab-host", 5),
-    ("lab-bench", 5),
-    ("lab-fuzz", 5),
-    ("lab", 5),
+    ("lab-observer", 4),
+    ("lab-doctor", 5),
+    ("lab-orchestrator", 5),
+    ("lab-client", 6),
+    ("lab-driver", 6),
+    ("lab-worker", 6),
+    ("lab-host", 6),
+    ("lab-bench", 6),
+    ("lab-fuzz", 6),
+    ("lab", 6),
 ];
 
 /// Uses within one layer: reports render findings.

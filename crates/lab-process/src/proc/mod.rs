@@ -26,7 +26,7 @@ pub use cgroup::{control_group, group_folder};
 pub use environment::environment_value;
 pub use limits::{OpenFilesLimit, open_files_limit};
 pub use load::{ProcessorTimes, Schedule, TICK_NS, stalled_ns};
-pub use mounts::{cgroup2_mount, topmost_mount};
+pub use mounts::{MountLine, cgroup2_mount, mount_lines, topmost_mount};
 pub use stat::ProcessStat;
 pub use status::status_field;
 

@@ -26,6 +26,51 @@ pub fn cgroup2_mount(content: &[u8]) -> Option<PathBuf> {
     })
 }
 
+/// A line of `mountinfo`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountLine<'a> {
+    /// The mount's ID.
+    pub id: u64,
+    /// The file system's device, as `(major, minor)`.
+    pub device: (u64, u64),
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// The kind of file system, such as `fuse.sshfs`.
+    pub kind: &'a [u8],
+    /// The file system's own options, by commas.
+    options: &'a [u8],
+}
+
+impl<'a> MountLine<'a> {
+    fn parse(line: &'a [u8]) -> Option<MountLine<'a>> {
+        let mut words = line.split(|&byte| byte == b' ');
+        let number = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
+        let id = number(words.next()?)?;
+        let device = std::str::from_utf8(words.nth(1)?).ok()?;
+        let (major, minor) = device.split_once(':')?;
+        let device = (major.parse().ok()?, minor.parse().ok()?);
+        let point = PathBuf::from(OsString::from_vec(unescaped(words.nth(1)?)));
+        // Behind the options come optional fields, and a dash ends them.
+        let mut rest = words.skip_while(|word| *word != b"-").skip(1);
+        let kind = rest.next()?;
+        let options = rest.nth(1).unwrap_or_default();
+        Some(MountLine { id, device, point, kind, options })
+    }
+
+    /// The number that one of the file system's own options has.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<u32> {
+        let mut options = self.options.split(|&byte| byte == b',');
+        let value = options.find_map(|one| one.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+        std::str::from_utf8(value).ok()?.parse().ok()
+    }
+}
+
+/// The mounts in the content of `mountinfo`, in its order; a line that is none is left out.
+pub fn mount_lines(content: &[u8]) -> impl Iterator<Item = MountLine<'_>> {
+    content.split(|&byte| byte == b'\n').filter_map(MountLine::parse)
+}
+
 /// A path without the kernel's octal numbers (`\040` for a blank).
 fn unescaped(path: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(path.len());
@@ -57,6 +102,17 @@ mod tests {
         assert_eq!(topmost_mount(mounts, (8, 1)), Some(68));
         assert_eq!(topmost_mount(mounts, (8, 2)), None);
         assert_eq!(cgroup2_mount(mounts).as_deref(), Some(Path::new("/sys/fs/cgroup/unified")));
+    }
+
+    #[test]
+    fn a_line_says_what_is_mounted_where() {
+        let content = b"64 43 0:40 / /tmp/my\\040files rw,nosuid shared:1 - fuse.x /src rw,user_id=0\nnonsense\n\
+            70 21 0:51 / /auto rw - autofs systemd-1 rw,fd=33,pgrp=812,timeout=0\n";
+        let lines: Vec<MountLine<'_>> = mount_lines(content).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!((lines[0].id, lines[0].device, lines[0].kind), (64, (0, 40), &b"fuse.x"[..]));
+        assert_eq!(lines[0].point, Path::new("/tmp/my files"));
+        assert_eq!((lines[0].option("pgrp"), lines[1].option("pgrp")), (None, Some(812)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod sweep;
 mod trials;
 mod up;
 mod virtual_run;
+mod why;
 
 use crate::{
     ExitError,
@@ -37,6 +38,8 @@ pub(crate) fn run(arguments: &Arguments, mask: u32) -> Result<u8, ExitError> {
         Command::Explain { field } => return labs::explain(field.as_deref()),
         Command::Schema { of } => return labs::schema(*of),
         Command::Completions { shell } => return labs::completions(*shell),
+        // On a machine that stands still, even looking for folders could stand still.
+        Command::Why(why) if why.save.is_none() => return why::why(None, why),
         _ => {}
     }
     let places = Places::find(arguments, mask)?;
@@ -48,6 +51,7 @@ pub(crate) fn run(arguments: &Arguments, mask: u32) -> Result<u8, ExitError> {
         Command::Plan(plan) => plan::plan(&places, plan),
         Command::Validate { names } => labs::validate(&places, names),
         Command::Explain { field } => labs::explain(field.as_deref()),
+        Command::Why(why) => why::why(Some(&places), why),
         Command::Doctor(doctor) => machine::doctor(&places, doctor),
         Command::Bundle(bundle) => bundle::bundle(&places, bundle),
         Command::Sign(sign) => bundle::sign(&places, sign),

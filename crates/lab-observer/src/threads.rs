@@ -1,0 +1,32 @@
+//! What `/proc/PID/task/TID` says of each thread.
+
+use std::{fs, path::PathBuf};
+
+use lab_process::proc;
+use lab_waits::Thread;
+
+use crate::call;
+
+/// The threads of a process, as they are now; none when it is gone.
+pub(crate) fn read(pid: u32) -> Vec<Thread> {
+    proc::threads(pid).into_iter().filter_map(|tid| thread(pid, tid)).collect()
+}
+
+fn thread(pid: u32, tid: u32) -> Option<Thread> {
+    let folder = PathBuf::from(format!("/proc/{pid}/task/{tid}"));
+    let text = |name: &str| fs::read(folder.join(name)).ok();
+    let status = text("status")?;
+    let field = |name: &str| proc::status_field(&status, name);
+    let switches = |name: &str| field(name).and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+    let channel = text("wchan").unwrap_or_default();
+    let channel = String::from_utf8_lossy(&channel).into_owned();
+    Some(Thread {
+        tid,
+        name: field("Name").unwrap_or_default().to_owned(),
+        state: field("State")?.chars().next()?,
+        channel: if channel == "0" { String::new() } else { channel },
+        call: text("syscall").and_then(|content| call::parse(&content)),
+        switches: switches("voluntary_ctxt_switches") + switches("nonvoluntary_ctxt_switches"),
+        since_ms: 0,
+    })
+}
