@@ -2,6 +2,7 @@
 
 use lab_model::{BackendChoice, Kernel, Lab, PhaseKind, Role};
 use lab_trace::{FaultKind, Trace};
+use lab_waits::WaitRecord;
 
 use crate::{
     findings::{CycleEnd, Findings, Machine, Outcome, SCHEMA, WaitCycle},
@@ -15,7 +16,7 @@ use crate::{
     },
     pass::{facts::Scope, join::Engine, merge::Merge, slots::NEVER},
     show::Show,
-    verdict::{ends, expect, outcome, state::Recorded, waiting::Cycle},
+    verdict::{ends, expect, outcome, seen_waits::SeenWaits, state::Recorded, waiting::Cycle},
 };
 
 mod faults;
@@ -36,6 +37,8 @@ pub struct Context<'a> {
     pub replay: &'a str,
     /// Traces that could not be read at all: name and reason.
     pub unreadable: &'a [(String, String)],
+    /// What was seen of who waits for whom; `None` where nobody looked, as in a simulated run.
+    pub waits: Option<&'a WaitRecord>,
 }
 
 /// Says what the traces of one run show. The same traces give the same findings.
@@ -109,6 +112,7 @@ impl Assembly<'_> {
             unplanned_ends: ends::unplanned(lab, self.roster, self.timeline),
             ..Findings::default()
         };
+        self.add_seen_waits(&mut findings);
         engine.measures.finish(&Closing { scope, show: self.show, losses: &losses }, &mut findings);
         (findings.outcome, findings.outcome_rule) = self.outcome(&findings);
         findings.state = Recorded {
@@ -127,6 +131,17 @@ impl Assembly<'_> {
         findings.findings = narrate::narrate(&findings, &self.unread());
         findings.not_observed = self.not_observed(&findings, &losses);
         findings
+    }
+
+    /// Adds what was seen of who waits for whom, beyond what the clients' records show.
+    fn add_seen_waits(&self, findings: &mut Findings) {
+        let Some(record) = self.context.waits else { return };
+        let mut headers = self.show.traces.iter().map(|trace| &trace.header);
+        let Some(header) = headers.find(|header| header.role == Role::Orchestrator) else { return };
+        let seen = SeenWaits { record, timebase: header.timebase, timeline: self.timeline };
+        findings.wait_cycles.extend(seen.cycles(&findings.wait_cycles));
+        findings.wait_cycles.sort_by_key(|cycle| cycle.began_ns);
+        findings.long_waits = seen.long_waits();
     }
 
     /// How the storm ended up, and by which rule.

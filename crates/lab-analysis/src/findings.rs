@@ -133,8 +133,11 @@ pub struct Findings {
     /// missed deadline accounts for.
     #[serde(default)]
     pub unplanned_ends: Vec<UnplannedEnd>,
-    /// Clients that waited for each other.
+    /// Clients, products and whoever they wait for that waited for each other in a circle.
     pub wait_cycles: Vec<WaitCycle>,
+    /// The threads that were seen waiting longest in the middle of something, whoever they belong to; empty where nobody looked.
+    #[serde(default)]
+    pub long_waits: Vec<LongWait>,
     /// Calm after the storm.
     pub drain: Option<Drain>,
     /// From read to answer, over all clients, in storm and drain.
@@ -383,6 +386,25 @@ pub struct WaitCycle {
     pub ended_by: CycleEnd,
     /// The records that prove it, one sentence each, naming trace and record.
     pub evidence: Vec<String>,
+}
+
+/// A thread that was seen waiting long in the middle of something. Instants and lengths in nanoseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LongWait {
+    /// Whose thread: a participant by its name, any other process as it calls itself.
+    pub who: String,
+    /// The thread.
+    pub tid: u32,
+    /// What it was in, in words.
+    pub words: String,
+    /// Who could have ended it, the likeliest first; any one of them could.
+    pub waits_for: Vec<String>,
+    /// It had taken an event whose file the kernel could not hand over: its decision had not begun.
+    pub hand_over: bool,
+    /// Since when at least, from the run's origin.
+    pub began_ns: u64,
+    /// How long at least; `null` when it was seen to the end of the record.
+    pub lasted_ns: Option<u64>,
 }
 
 /// What was still asked after the load had stopped: from the storm's end to the end of the run, in nanoseconds and

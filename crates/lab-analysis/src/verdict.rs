@@ -5,5 +5,6 @@ pub(crate) mod ends;
 pub(crate) mod expect;
 pub mod live;
 pub(crate) mod outcome;
+pub(crate) mod seen_waits;
 pub(crate) mod state;
 pub(crate) mod waiting;

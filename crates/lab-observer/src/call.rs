@@ -76,9 +76,9 @@ pub(crate) fn parse(content: &[u8]) -> Option<Call> {
     let mut call = Call { name, ..Call::default() };
     let signed = |place: usize| i32::try_from(arguments[place].cast_signed()).ok();
     match call.name.as_str() {
-        "read" | "readv" | "pread64" | "write" | "writev" | "recvfrom" | "recvmsg" | "recvmmsg" | "sendto"
-        | "sendmsg" | "sendmmsg" | "connect" | "accept" | "accept4" | "flock" | "fcntl" | "getdents64"
-        | "epoll_wait" | "epoll_pwait" | "epoll_pwait2" | "close" | "fsync" => {
+        "read" | "readv" | "pread64" | "write" | "writev" | "recvfrom" | "recvmsg" | "recvmmsg"
+        | "sendto" | "sendmsg" | "sendmmsg" | "connect" | "accept" | "accept4" | "flock" | "fcntl"
+        | "getdents64" | "epoll_wait" | "epoll_pwait" | "epoll_pwait2" | "close" | "fsync" => {
             // A descriptor is the lower half of its register.
             call.descriptor = low_half(arguments[0]);
         }
@@ -129,8 +129,8 @@ mod tests {
     fn a_call_says_what_it_is_about() {
         let read = of(&format!("{} 0x7 0x0 0x1000 0x0 0x0 0x0 0x7ffc 0x7f2d\n", libc::SYS_read)).unwrap();
         assert_eq!((read.name.as_str(), read.descriptor), ("read", Some(7)));
-        let wait =
-            of(&format!("{} 0xffffffffffffffff 0x0 0x0 0x0 0x0 0x0 0x7ffc 0x7f2d\n", libc::SYS_wait4)).unwrap();
+        let wait = of(&format!("{} 0xffffffffffffffff 0x0 0x0 0x0 0x0 0x0 0x7ffc 0x7f2d\n", libc::SYS_wait4))
+            .unwrap();
         assert_eq!(wait.process, None, "any child");
         let wait = of(&format!("{} 0x2a 0x0 0x0 0x0 0x0 0x0 0x7ffc 0x7f2d\n", libc::SYS_wait4)).unwrap();
         assert_eq!(wait.process, Some(42));

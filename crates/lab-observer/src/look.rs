@@ -25,7 +25,7 @@ pub fn look() -> io::Result<Snapshot> {
 pub fn look_at(pids: &[u32]) -> Snapshot {
     let began = Instant::now();
     let mut snapshot = Snapshot { version: Snapshot::VERSION, ..Snapshot::default() };
-    let mut sockets = Sockets::default();
+    let mut sockets = Sockets::of_observer(&Descriptors::read(std::process::id()).unwrap_or_default());
     let mut unseen = 0_usize;
     for &pid in pids {
         let Some(stat) = proc::stat(pid) else { continue };
@@ -47,7 +47,9 @@ pub fn look_at(pids: &[u32]) -> Snapshot {
         Err(error) => snapshot.unreadable.push(format!("who is at the other end of sockets: {error}")),
     }
     if unseen > 0 {
-        snapshot.unreadable.push(format!("the descriptors of {unseen} processes, which belong to other users"));
+        snapshot
+            .unreadable
+            .push(format!("the descriptors of {unseen} processes, which belong to other users"));
     }
     match locks::read() {
         Ok(locks) => snapshot.locks = locks,

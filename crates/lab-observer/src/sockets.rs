@@ -1,6 +1,10 @@
 //! Who is at the other end of a socket: unix sockets by the kernel's diagnostics (sock_diag(7)), TCP by `/proc/PID/net/tcp`.
 
-use std::{collections::BTreeMap, fs, io, os::fd::AsRawFd};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    os::fd::AsRawFd,
+};
 
 use lab_waits::{Descriptor, Peer, Process};
 use nix::sys::socket::{
@@ -28,11 +32,22 @@ const LISTENS: &str = "0A";
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     peers: BTreeMap<u64, Peer>,
+    /// Those of the process that looks: who waits for it waits for new work.
+    own: BTreeSet<u64>,
     /// A process of each network namespace that has sockets.
     namespaces: BTreeMap<String, u32>,
 }
 
 impl Sockets {
+    /// Nothing is known yet but which sockets are those of the process that looks.
+    pub(crate) fn of_observer(own: &Descriptors) -> Sockets {
+        let own = own.all.values().filter_map(|descriptor| match descriptor {
+            Descriptor::Socket { inode, .. } => Some(*inode),
+            _ => None,
+        });
+        Sockets { own: own.collect(), ..Sockets::default() }
+    }
+
     /// Remembers a process by whom the network namespace of its sockets is read.
     pub(crate) fn learn_namespace(&mut self, pid: u32, descriptors: &Descriptors) {
         if descriptors.sockets
@@ -108,7 +123,10 @@ impl Sockets {
         for process in processes {
             for descriptor in process.descriptors.values_mut() {
                 if let Descriptor::Socket { inode, peer } = descriptor {
-                    *peer = self.peers.get(inode).copied().unwrap_or(Peer::Nobody);
+                    *peer = match self.peers.get(inode) {
+                        Some(Peer::Socket(other)) if self.own.contains(other) => Peer::Nobody,
+                        known => known.copied().unwrap_or(Peer::Nobody),
+                    };
                 }
             }
         }
@@ -193,7 +211,9 @@ mod tests {
     fn both_ends_of_a_connection_find_each_other_before_it_is_accepted_too() {
         let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
         let line = |local: &str, remote: &str, state: &str, inode: u64| {
-            format!("   0: {local} {remote} {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0\n")
+            format!(
+                "   0: {local} {remote} {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0\n"
+            )
         };
         let table = [
             head.to_owned(),

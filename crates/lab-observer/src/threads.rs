@@ -18,14 +18,16 @@ fn thread(pid: u32, tid: u32) -> Option<Thread> {
     let status = text("status")?;
     let field = |name: &str| proc::status_field(&status, name);
     let switches = |name: &str| field(name).and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
-    let channel = text("wchan").unwrap_or_default();
+    let call = text("syscall").unwrap_or_default();
+    // Who runs waits in nothing.
+    let channel = if call.starts_with(b"running") { Vec::new() } else { text("wchan").unwrap_or_default() };
     let channel = String::from_utf8_lossy(&channel).into_owned();
     Some(Thread {
         tid,
         name: field("Name").unwrap_or_default().to_owned(),
         state: field("State")?.chars().next()?,
         channel: if channel == "0" { String::new() } else { channel },
-        call: text("syscall").and_then(|content| call::parse(&content)),
+        call: call::parse(&call),
         switches: switches("voluntary_ctxt_switches") + switches("nonvoluntary_ctxt_switches"),
         since_ms: 0,
     })

@@ -48,6 +48,7 @@ impl<'a> AbortWatch<'a> {
             backend: self.lab.backend,
             replay: "",
             unreadable: &[],
+            waits: None,
         };
         let found = analyse(&traces, &context).expectations;
         if stored.iter().any(|stored| stored.check().is_err()) {

@@ -5,6 +5,7 @@ use std::io;
 use lab_analysis::{Context, analyse, findings::Findings};
 use lab_model::{Kernel, Lab};
 use lab_trace::Trace;
+use lab_waits::WaitRecord;
 
 use crate::{Active, Call, Failure, FailureKind, Recorded, RunFolder};
 
@@ -20,6 +21,9 @@ pub struct Review {
 /// The largest `report.json` that is read, in bytes.
 pub const REPORT_BYTES_MAX: u64 = 256 << 20;
 
+/// The largest record of who waits for whom, in bytes: some thousand changes.
+const WAITS_BYTES_MAX: u64 = 256 << 20;
+
 /// Reads a run's traces. Of a run that still goes on, the findings say so.
 ///
 /// # Errors
@@ -33,12 +37,14 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
     let recorded = Recorded::open(folder)?;
     let (traces, unreadable) = recorded.traces();
     let call = Call::kept(folder, &lab)?;
+    let waits = waits_of(folder)?;
     let context = Context {
         lab: &lab,
         run: &folder.name(),
         backend: lab.backend,
         replay: &call.replay(lab.seed, simulated_rules(&traces)),
         unreadable: &unreadable,
+        waits: waits.as_ref(),
     };
     let mut findings = analyse(&traces, &context);
     findings.state.simulated_because = call.simulated_because;
@@ -50,6 +56,14 @@ pub fn review(folder: &RunFolder) -> Result<Review, Failure> {
     };
     recorded.check()?;
     Ok(Review { lab, findings })
+}
+
+/// What a run has recorded of who waits for whom; `None` where nobody looked.
+fn waits_of(folder: &RunFolder) -> Result<Option<WaitRecord>, Failure> {
+    let path = folder.root().join(RunFolder::WAITS);
+    let text =
+        lab_files::read_if_any(&path, WAITS_BYTES_MAX).map_err(|error| Failure::unread(&path, &error))?;
+    Ok(text.map(|text| WaitRecord::parse(&text)))
 }
 
 /// Whose rules a simulated run followed, as its traces say; `None` for a live run.

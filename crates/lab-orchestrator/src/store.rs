@@ -170,6 +170,8 @@ impl RunFolder {
     pub const MENDED: &str = "mended.yaml";
     /// The file of what else the machine did while the lab ran; there only where its kernel tells.
     pub const LOAD: &str = "load.json";
+    /// The record of who waited for whom, a line for each change.
+    pub const WAITS: &str = "waits.jsonl";
     /// The file of what the doctor saw on the machine when the run began.
     pub const DOCTOR: &str = "doctor.json";
     /// The file of the process IDs of a run that goes on; there only while it does.

@@ -45,8 +45,14 @@ fn files(lab: &Lab, kernel: Kernel) -> (Summary, Vec<lab_sim::TraceFile>) {
 fn analysed(lab: &Lab, kernel: Kernel) -> (Summary, Findings) {
     let (summary, files) = files(lab, kernel);
     let traces: Vec<Trace<'_>> = files.iter().map(|file| Trace::parse(&file.bytes).unwrap()).collect();
-    let context =
-        Context { lab, run: "run", backend: BackendChoice::Live(kernel), replay: "replay", unreadable: &[] };
+    let context = Context {
+        lab,
+        run: "run",
+        backend: BackendChoice::Live(kernel),
+        replay: "replay",
+        unreadable: &[],
+        waits: None,
+    };
     (summary, analyse(&traces, &context))
 }
 

@@ -55,6 +55,7 @@ pub fn findings(lab: &Lab, kernel: Kernel, files: &[TraceFile]) -> Findings {
         backend: lab_model::BackendChoice::Live(kernel),
         replay: "replay",
         unreadable: &[],
+        waits: None,
     };
     analyse(&traces, &context)
 }

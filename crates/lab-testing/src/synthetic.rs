@@ -425,7 +425,8 @@ pub fn analyse_bytes(lab: &Lab, bytes: &[&[u8]]) -> Findings {
 pub fn analyse_on(run: &Run, kernel: Kernel) -> Findings {
     let backend = BackendChoice::Live(kernel);
     let traces: Vec<Trace<'_>> = run.stored.iter().map(|stored| Trace::of(stored).unwrap()).collect();
-    let context = Context { lab: &run.lab, run: "run", backend, replay: "replay", unreadable: &[] };
+    let context =
+        Context { lab: &run.lab, run: "run", backend, replay: "replay", unreadable: &[], waits: None };
     lab_analysis::analyse(&traces, &context)
 }
 
@@ -438,6 +439,7 @@ fn analyse_bytes_on(lab: &Lab, bytes: &[&[u8]], kernel: Kernel) -> Findings {
             Err(error) => unreadable.push((format!("trace {place}"), error.to_string())),
         }
     }
-    let context = Context { lab, run: "run", backend, replay: "replay", unreadable: &unreadable };
+    let context =
+        Context { lab, run: "run", backend, replay: "replay", unreadable: &unreadable, waits: None };
     lab_analysis::analyse(&traces, &context)
 }

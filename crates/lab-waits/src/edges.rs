@@ -156,9 +156,9 @@ impl<'a> Connections<'a> {
             .collect();
         let has_it_open = |place: usize| {
             let descriptors = self.snapshot.processes[place].descriptors.values();
-            descriptors.into_iter().any(
-                |one| matches!(one, Descriptor::File(open) if path.as_deref() == Some(Path::new(open))),
-            )
+            descriptors
+                .into_iter()
+                .any(|one| matches!(one, Descriptor::File(open) if path.as_deref() == Some(Path::new(open))))
         };
         let rank = |&client: &usize| (!has_it_open(client), self.are_connected(client, place));
         let mut on: Vec<usize> = asked.into_iter().collect();
@@ -213,8 +213,7 @@ impl<'a> Connections<'a> {
     }
 
     fn file_lock(&self, process: &Process, thread: &Thread) -> Edge {
-        let waits =
-            |waiters: &[u32]| waiters.iter().any(|waiter| [process.pid, thread.tid].contains(waiter));
+        let waits = |waiters: &[u32]| waiters.iter().any(|waiter| [process.pid, thread.tid].contains(waiter));
         let locks = self.snapshot.locks.iter().filter(|lock| !lock.lease && waits(&lock.waiters));
         let holders: Vec<Option<usize>> = locks.map(|lock| self.holder(lock.holder)).collect();
         let known = holders.iter().flatten().copied().collect();

@@ -22,6 +22,8 @@ pub struct ThreadWait {
     pub wait: Wait,
     /// Who could end that; `None` when it waits for nobody in particular.
     pub edge: Option<Edge>,
+    /// It waits for whatever comes first of several things, and is not known to have asked anybody.
+    pub event_loop: bool,
     /// It goes on by itself after a while, and may then do what others wait for.
     pub may_time_out: bool,
     /// It cannot go on, whatever all others do.
@@ -58,9 +60,18 @@ impl WaitGraph {
                 }
                 // Who has asked somebody and waits for the answer is in a circle until then, even if it gives up in the end.
                 let comes_round = timeout.is_some_and(|timeout| timeout <= TIMEOUT_HELPS_MS_MAX);
-                let may_time_out =
-                    comes_round && !wait.kind.is_hard() && !connections.only_asks(place, thread);
-                waits.push(ThreadWait { process: place, thread: number, wait, edge, may_time_out, stuck: false });
+                let asks = connections.only_asks(place, thread);
+                let may_time_out = comes_round && !wait.kind.is_hard() && !asks;
+                let event_loop = wait.kind == WaitKind::Poll && !asks;
+                waits.push(ThreadWait {
+                    process: place,
+                    thread: number,
+                    wait,
+                    edge,
+                    event_loop,
+                    may_time_out,
+                    stuck: false,
+                });
             }
         }
         let stuck = stuck(&waits, snapshot.processes.len());
@@ -76,12 +87,10 @@ impl WaitGraph {
     #[must_use]
     pub fn long_waits(&self, snapshot: &Snapshot, lasting_ms: u64, about: &[u32]) -> Vec<&ThreadWait> {
         let since = |wait: &ThreadWait| snapshot.processes[wait.process].threads[wait.thread].since_ms;
-        let is_asked = |wait: &ThreadWait| {
-            wait.edge.is_some() && about.contains(&snapshot.processes[wait.process].pid)
-        };
-        let is_long = |wait: &&ThreadWait| {
-            (wait.wait.kind.is_hard() || is_asked(wait)) && since(wait) >= lasting_ms
-        };
+        let is_asked =
+            |wait: &ThreadWait| wait.edge.is_some() && about.contains(&snapshot.processes[wait.process].pid);
+        let is_long =
+            |wait: &&ThreadWait| (wait.wait.kind.is_hard() || is_asked(wait)) && since(wait) >= lasting_ms;
         let mut long: Vec<&ThreadWait> = self.waits.iter().filter(is_long).collect();
         long.sort_by_key(|wait| std::cmp::Reverse(since(wait)));
         long

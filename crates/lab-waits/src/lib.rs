@@ -9,6 +9,7 @@
 mod circle;
 mod edges;
 mod graph;
+mod record;
 mod report;
 mod sentence;
 mod snapshot;
@@ -18,9 +19,10 @@ mod wait;
 pub use circle::Circle;
 pub use edges::Edge;
 pub use graph::{ThreadWait, WaitGraph};
+pub use record::{RecordLine, Stretch, WaitRecord};
 pub use report::{ProcessName, WaitCircle, WaitReport, Waiting};
 pub use snapshot::{
-    Call, Descriptor, FileLock, Group, Mark, MarkedPlace, Mount, Peer, Process, Snapshot,
-    SnapshotError, Thread,
+    Call, Descriptor, FileLock, Group, Mark, MarkedPlace, Mount, Peer, Process, Snapshot, SnapshotError,
+    Thread,
 };
 pub use wait::{Wait, WaitKind};

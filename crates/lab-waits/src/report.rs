@@ -91,7 +91,9 @@ impl WaitReport {
         let long = graph.long_waits(snapshot, lasting_ms, about).into_iter().map(line);
         WaitReport {
             waits: long.filter(|wait| is_near(&wait.process)).collect(),
-            circles: circles.filter(|circle| circle.links.iter().any(|link| is_near(&link.process))).collect(),
+            circles: circles
+                .filter(|circle| circle.links.iter().any(|link| is_near(&link.process)))
+                .collect(),
             unreadable: snapshot.unreadable.clone(),
         }
     }

@@ -60,7 +60,11 @@ fn doing_words(thread: &Thread, wait: &ThreadWait) -> String {
         WaitKind::PermissionEvent if wait.wait.hand_over => "waits for the answer about it".to_owned(),
         WaitKind::PermissionEvent => on_file(verb),
         WaitKind::Fuse => match path {
-            Some(path) => format!("is in {} of {} and waits for the FUSE daemon's answer,", call_name(thread), Visible::new(path)),
+            Some(path) => format!(
+                "is in {} of {} and waits for the FUSE daemon's answer,",
+                call_name(thread),
+                Visible::new(path)
+            ),
             None => "waits for a FUSE daemon's answer,".to_owned(),
         },
         WaitKind::Lease => "waits until a lease is given back,".to_owned(),
@@ -115,12 +119,16 @@ pub(crate) fn circle_sentence(snapshot: &Snapshot, graph: &WaitGraph, circle: &C
 pub(crate) fn process_to_end(snapshot: &Snapshot, graph: &WaitGraph, circle: &Circle) -> Option<usize> {
     let holds_group = |place: usize| {
         let descriptors = snapshot.processes[place].descriptors.values();
-        descriptors.into_iter().any(|one| matches!(one, crate::Descriptor::Group(group) if group.marks.iter().any(|mark| mark.asks)))
+        descriptors.into_iter().any(
+            |one| matches!(one, crate::Descriptor::Group(group) if group.marks.iter().any(|mark| mark.asks)),
+        )
     };
     // Ending a permission client lets everything go that waits for its answers, whatever else waits.
     let by_answer = circle.links.iter().zip(circle.links.iter().skip(1).chain(circle.links.first()));
     let mut asked = by_answer
         .filter(|(waiter, _)| graph.waits[**waiter].wait.kind == WaitKind::PermissionEvent)
         .map(|(_, &next)| graph.waits[next].process);
-    asked.find(|&place| holds_group(place)).or_else(|| circle.links.first().map(|&place| graph.waits[place].process))
+    asked
+        .find(|&place| holds_group(place))
+        .or_else(|| circle.links.first().map(|&place| graph.waits[place].process))
 }

@@ -9,7 +9,19 @@ use serde::{Deserialize, Serialize};
 use crate::snapshot::{Call, Descriptor, Process, Thread};
 
 /// What a thread waits in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum WaitKind {
@@ -83,19 +95,21 @@ impl Wait {
     #[must_use]
     pub fn of(process: &Process, thread: &Thread) -> Wait {
         let call = thread.call.as_ref();
+        let reads_group = call.is_some_and(|call| {
+            call.name == "read" && matches!(descriptor(process, call), Some(Descriptor::Group(_)))
+        });
         let kind = match (thread.state, call) {
             ('R', _) => WaitKind::Runs,
             ('T' | 't', _) => WaitKind::Stopped,
             (_, call) => match by_channel(&thread.channel) {
                 Some(kind) => kind,
+                // Without an event it waits in the same function as whoever waits for a socket.
+                None if reads_group => WaitKind::Idle,
                 None => call.map_or(WaitKind::Unknown, |call| by_call(process, call)),
             },
         };
         // Without a call it runs, sleeps in a page fault or may not be looked at.
         let kind = if kind == WaitKind::Unknown && thread.state == 'D' { WaitKind::Storage } else { kind };
-        let reads_group = call.is_some_and(|call| {
-            call.name == "read" && matches!(descriptor(process, call), Some(Descriptor::Group(_)))
-        });
         Wait { kind, hand_over: reads_group && kind != WaitKind::Idle && kind != WaitKind::Runs }
     }
 }
@@ -113,7 +127,10 @@ fn by_channel(channel: &str) -> Option<WaitKind> {
         "anon_pipe_read" | "pipe_read" | "pipe_wait_readable" => WaitKind::PipeInput,
         "fanotify_read" | "fuse_dev_do_read" | "inotify_read" | "eventfd_read" | "timerfd_read_iter"
         | "signalfd_read_iter" | "n_tty_read" | "do_syslog" => WaitKind::Idle,
-        "fcntl_setlk" | "flock_lock_inode_wait" | "posix_lock_inode_wait" | "locks_lock_inode_wait"
+        "fcntl_setlk"
+        | "flock_lock_inode_wait"
+        | "posix_lock_inode_wait"
+        | "locks_lock_inode_wait"
         | "do_lock_file_wait" => WaitKind::FileLock,
         "do_wait" | "kernel_wait4" => WaitKind::Child,
         "folio_wait_bit_common" | "io_schedule" | "wait_on_page_bit" | "blk_mq_get_tag" => WaitKind::Storage,

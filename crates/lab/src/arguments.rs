@@ -110,8 +110,10 @@ pub(crate) enum Command {
 
 /// `lab why`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 nobody waits long · 1 somebody does · 2 a circle that nobody in it can leave · \
-64 wrong use · 65 no snapshot · 69 not on Linux · 74 a file cannot be read or written")]
+#[command(
+    after_help = "Exit codes: 0 nobody waits long · 1 somebody does · 2 a circle that nobody in it can leave · \
+64 wrong use · 65 no snapshot · 69 not on Linux · 74 a file cannot be read or written"
+)]
 pub(crate) struct Why {
     /// Only these processes, and whoever they wait for; all processes without one.
     pub(crate) pids: Vec<u32>,

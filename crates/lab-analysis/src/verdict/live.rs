@@ -132,6 +132,13 @@ pub enum Standstill {
         /// When that ends, counted as `lasts` is.
         limit: Span,
     },
+    /// Some process of the lab is in a circle that reaches beyond its clients.
+    Circle {
+        /// Who is in it, in what, and waits for whom.
+        sentence: String,
+        /// For how long all of it has lasted at least.
+        lasts: Span,
+    },
     /// An operation waits for an answer that no client of the lab is seen to owe.
     Unknown {
         /// For how long.
@@ -171,6 +178,7 @@ impl Standstill {
         match self {
             Standstill::Deadlock { pairs, .. } => format!("deadlock {}", in_words(pairs)),
             Standstill::Slow { client, .. } => format!("slow {client}"),
+            Standstill::Circle { sentence, .. } => format!("circle {sentence}"),
             Standstill::Unknown { .. } => "unknown".to_owned(),
         }
     }
@@ -195,6 +203,9 @@ impl fmt::Display for Standstill {
                     Lack::Run => write!(out, "slow: {client} is stopped, and events have waited for {lasts}"),
                 }?;
                 write!(out, " (deadline {limit})")
+            }
+            Standstill::Circle { sentence, lasts } => {
+                write!(out, "deadlock: {sentence} ({})", seconds(*lasts))
             }
             Standstill::Unknown { lasts } => {
                 let lasts = seconds(*lasts);
@@ -444,6 +455,7 @@ impl Standstill {
         match self {
             Standstill::Deadlock { lasts, .. }
             | Standstill::Slow { lasts, .. }
+            | Standstill::Circle { lasts, .. }
             | Standstill::Unknown { lasts } => *lasts,
         }
     }
@@ -453,7 +465,7 @@ impl Standstill {
             Standstill::Slow { lasts, limit, .. } => {
                 lasts.nanos() >= WORTH_SAYING_NS.max((limit.nanos() / 100).saturating_mul(SLOW_PERCENT))
             }
-            Standstill::Deadlock { .. } | Standstill::Unknown { .. } => true,
+            Standstill::Deadlock { .. } | Standstill::Circle { .. } | Standstill::Unknown { .. } => true,
         }
     }
 }

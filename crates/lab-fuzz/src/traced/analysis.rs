@@ -13,8 +13,14 @@ pub(crate) fn analysed(bytes: &mut Bytes<'_>, then: impl FnOnce(&[Trace<'_>], &F
     let lab = labs::make(bytes);
     let made = traces::make(bytes);
     let (readable, unreadable) = traces::parse(&made);
-    let context =
-        Context { lab: &lab, run: "a run", backend, replay: "lab up lab.yaml", unreadable: &unreadable };
+    let context = Context {
+        lab: &lab,
+        run: "a run",
+        backend,
+        replay: "lab up lab.yaml",
+        unreadable: &unreadable,
+        waits: None,
+    };
     let mut findings = analyse(&readable, &context);
     if backend == BackendChoice::Auto {
         // A report.json of another version may say anything.

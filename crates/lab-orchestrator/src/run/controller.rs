@@ -28,13 +28,14 @@ use super::{
     looks::{Looks, WATCH_EVERY, unwatched_words},
     participants::{start_client, start_daemon, start_helper, watch_client, watch_daemon, watch_helper},
     privileges::give_up_privileges,
-    process::{LabProcess, State},
+    process::{LabProcess, State, create_log},
     processes::Processes,
     progress::Progress,
     restarts::{RestartStep, Restarts},
     signals::{listen_for_signals, listen_for_the_launcher},
     standstill::{Scene, StandstillWatch},
     stopwatch::Stopwatch,
+    waits::{Names, WaitsRecorder},
     warden::{Overdue, ProgressSnapshot, Warden},
 };
 use crate::{Failure, FailureKind, Plan, RunFolder};
@@ -53,6 +54,7 @@ pub(super) struct Controller {
     events: mpsc::Receiver<Event>,
     looks: Looks,
     standstill: StandstillWatch,
+    waits: WaitsRecorder,
     stopwatch: Stopwatch,
 }
 
@@ -82,6 +84,9 @@ impl Controller {
         if daemons.is_some() && lab_process::platform::IS_MAC {
             listen_for_the_launcher(context.events())?;
         }
+        let waits = create_log(&folder.root().join(RunFolder::WAITS))
+            .map_err(|error| Failure::output("cannot record who waits for whom", &error))?;
+        let waits = WaitsRecorder::begin(waits, context.lab().deadline);
         Ok(Controller {
             processes: Processes::new(daemons),
             externals,
@@ -94,6 +99,7 @@ impl Controller {
             events,
             looks: Looks::default(),
             standstill: StandstillWatch::default(),
+            waits,
             stopwatch: Stopwatch::start(),
             context,
         })
@@ -442,7 +448,12 @@ impl Controller {
         if self.warden.looks_closely() {
             let Controller { processes, faults, warden, .. } = self;
             let scene = Scene { lab: self.context.lab(), processes, faults, warden };
-            self.standstill.look(&scene, now);
+            let waits = scene.something_waits(now);
+            let seen = self.waits.seen(now);
+            self.standstill.look(&scene, now, waits, seen.as_ref());
+            if waits {
+                self.waits.look(|| names(&self.processes, &self.externals));
+            }
             self.progress.stands(self.standstill.current());
         }
         let trace = self.context.trace();
@@ -463,6 +474,11 @@ impl Controller {
         }
     }
 
+    /// Nobody looks any more who waits for whom.
+    pub(super) fn end_waits(&mut self) {
+        self.waits.end();
+    }
+
     fn end_overdue(&mut self, now: Ticks, overdue: Overdue) {
         let Overdue { actor, pid, record } = overdue;
         self.context.fault_at(now, FaultKind::DeadlineKill, actor, record.unwrap_or(u64::MAX));
@@ -481,4 +497,13 @@ impl Controller {
             self.progress.note(&unwatched_words(&gap));
         }
     }
+}
+
+/// How the lab's processes are called, by the numbers of their threads.
+fn names(processes: &Processes, externals: &Externals) -> Names {
+    let named = |tid: u64, name: &str| Some((u32::try_from(tid).ok()?, name.to_owned()));
+    let own = processes.iter().filter_map(|process| named(process.pid().into(), process.name()));
+    let helpers = processes.living_helpers();
+    let helpers = helpers.filter_map(|(_, helper)| named(*helper.threads().first()?, helper.name()));
+    own.chain(helpers).chain(externals.processes()).collect()
 }

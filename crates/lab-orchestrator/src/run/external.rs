@@ -138,6 +138,14 @@ impl Externals {
         products.map(|product| (product.wanted.id.to_string(), product.actor))
     }
 
+    /// The processes of products, each with what it calls itself and whose it is.
+    pub(super) fn processes(&self) -> impl Iterator<Item = (u32, String)> {
+        self.family.members().map(|(pid, place)| {
+            let name = proc::name(pid).unwrap_or_default();
+            (pid, format!("{} of {}", name.to_string_lossy(), self.products[place].wanted.id))
+        })
+    }
+
     /// True once after threads have come or gone that the clients want to know of; at most once a look at the
     /// queues.
     pub(super) fn has_news(&mut self) -> bool {

@@ -52,6 +52,7 @@ pub(super) async fn quiesce(lab: &mut Controller) -> Result<(), Failure> {
 pub(super) async fn finish(lab: &mut Controller) {
     lab.progress.begin("finish", "closing the traces", lab.snapshot());
     lab.end_looks();
+    lab.end_waits();
     finish_externals(lab).await;
     lab.lifecycle.finish();
     let actors: Vec<Actor> = lab.processes.iter().map(LabProcess::actor).collect();

@@ -31,6 +31,7 @@ mod signals;
 mod standstill;
 mod starting;
 mod stopwatch;
+mod waits;
 mod warden;
 
 use std::{io, os::fd::AsFd};

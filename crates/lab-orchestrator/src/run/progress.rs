@@ -76,7 +76,9 @@ impl Progress {
             return;
         }
         let key = standstill.map(Standstill::key);
-        let deadlock = key.clone().filter(|_| matches!(standstill, Some(Standstill::Deadlock { .. })));
+        let deadlock = key
+            .clone()
+            .filter(|_| matches!(standstill, Some(Standstill::Deadlock { .. } | Standstill::Circle { .. })));
         let is_new = match (&deadlock, key) {
             (Some(_), _) => deadlock != self.said_deadlock,
             (None, Some(key)) => self.said.insert(key),

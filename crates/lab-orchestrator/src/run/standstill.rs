@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use lab_analysis::live::{Group, Moment, Standing, Standstill, judge};
 use lab_model::{Lab, Span, Ticks};
 use lab_process::clock;
+use lab_waits::WaitReport;
 
 use super::{
     actors::daemon_actors,
@@ -38,13 +39,20 @@ pub(super) struct Scene<'a> {
 impl StandstillWatch {
     /// Looks who waits for whom. Two looks in a row must agree before anything is said: a thread that has answered may
     /// not have come to say so.
-    pub(super) fn look(&mut self, scene: &Scene<'_>, now: Ticks) {
-        let ticks = clock::timebase().ticks(WAITING.nanos());
-        let waits = scene.warden.something_waits(now, ticks);
-        let seen = if waits { judge(&scene.moment(now, ticks)) } else { None };
-        let key = seen.as_ref().map(Standstill::key);
-        self.current = seen.filter(|_| key == self.suspected);
+    ///
+    /// What was `seen` of all threads counts where the clients alone are in no circle.
+    pub(super) fn look(&mut self, scene: &Scene<'_>, now: Ticks, waits: bool, seen: Option<&WaitReport>) {
+        let judged = if waits { judge(&scene.moment(now, waiting_ticks())) } else { None };
+        let key = judged.as_ref().map(Standstill::key);
+        let among_clients = matches!(judged, Some(Standstill::Deadlock { .. }));
+        self.current = judged.filter(|_| key == self.suspected);
         self.suspected = key;
+        if !among_clients && let Some(circle) = seen.and_then(|seen| seen.circles.first()) {
+            self.current = Some(Standstill::Circle {
+                sentence: circle.sentence.clone(),
+                lasts: Span::from_millis(circle.lasted_ms),
+            });
+        }
     }
 
     /// Why the lab stands still now.
@@ -53,7 +61,17 @@ impl StandstillWatch {
     }
 }
 
+/// From how many ticks on a wait is asked after.
+fn waiting_ticks() -> u64 {
+    clock::timebase().ticks(WAITING.nanos())
+}
+
 impl Scene<'_> {
+    /// True when something has been waiting for a while, or seems to.
+    pub(super) fn something_waits(&self, now: Ticks) -> bool {
+        self.warden.something_waits(now, waiting_ticks())
+    }
+
     fn moment(&self, now: Ticks, ticks: u64) -> Moment {
         let lab = self.lab;
         let place_of = |name: &str| lab.clients.iter().position(|client| client.id.as_str() == name);

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_line_says_what_is_mounted_where() {
-        let content = b"64 43 0:40 / /tmp/my\\040files rw,nosuid shared:1 - fuse.x /src rw,user_id=0\nnonsense\n\
+        let content =
+            b"64 43 0:40 / /tmp/my\\040files rw,nosuid shared:1 - fuse.x /src rw,user_id=0\nnonsense\n\
             70 21 0:51 / /auto rw - autofs systemd-1 rw,fd=33,pgrp=812,timeout=0\n";
         let lines: Vec<MountLine<'_>> = mount_lines(content).collect();
         assert_eq!(lines.len(), 2);

@@ -205,6 +205,7 @@ fn context(lab: &Lab) -> Context<'_> {
         backend: lab_model::BackendChoice::Simulated,
         replay: "cargo lab up a-lab --backend sim --seed 42",
         unreadable: &[],
+        waits: None,
     }
 }
 

@@ -21,7 +21,13 @@ pub(super) fn analysed(lab: &Lab, options: &Options) -> Result<(Summary, Finding
     let parsed: Result<Vec<Trace<'_>>, _> = files.iter().map(|file| Trace::parse(&file.bytes)).collect();
     let parsed =
         parsed.map_err(|error| ExitError::bug(format!("a simulated trace cannot be read: {error}")))?;
-    let context =
-        Context { lab, run: "simulated", backend: BackendChoice::Simulated, replay: "", unreadable: &[] };
+    let context = Context {
+        lab,
+        run: "simulated",
+        backend: BackendChoice::Simulated,
+        replay: "",
+        unreadable: &[],
+        waits: None,
+    };
     Ok((summary, analyse(&parsed, &context)))
 }

@@ -32,7 +32,8 @@ pub(super) fn why(places: Option<&Places>, arguments: &Why) -> Result<u8, ExitEr
     }
     let snapshot = match &arguments.from {
         Some(path) => {
-            let text = lab_files::read(path, SNAPSHOT_BYTES_MAX).map_err(|error| Failure::unread(path, &error))?;
+            let text =
+                lab_files::read(path, SNAPSHOT_BYTES_MAX).map_err(|error| Failure::unread(path, &error))?;
             Snapshot::parse(&text).map_err(|error| ExitError {
                 code: FailureKind::Data.exit_code(),
                 message: format!("{}: {error}", path.display()),
@@ -78,8 +79,11 @@ pub(super) fn why(places: Option<&Places>, arguments: &Why) -> Result<u8, ExitEr
 fn watch(lasting_ms: u64) -> Result<Snapshot, Failure> {
     let look = || {
         lab_observer::look().map_err(|error| {
-            Failure::new(FailureKind::BackendMissing, format!("this machine does not show what its threads wait in: {error}"))
-                .mend("run it on Linux, with /proc mounted; elsewhere `--from FILE` reads what was saved there")
+            Failure::new(
+                FailureKind::BackendMissing,
+                format!("this machine does not show what its threads wait in: {error}"),
+            )
+            .mend("run it on Linux, with /proc mounted; elsewhere `--from FILE` reads what was saved there")
         })
     };
     let began = Instant::now();
