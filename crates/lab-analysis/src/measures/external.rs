@@ -16,10 +16,10 @@ use lab_model::{Bounded, OperationKind, PhaseKind, Total};
 
 use crate::{
     draw::Draw,
-    findings::{Denials, Findings, Gap, Outside as Found, Product, TimeInterval, Unaccounted},
+    findings::{Denials, Findings, Gap, Outside as Found, Product, ProductEnd, TimeInterval, Unaccounted},
     measure::{Closing, Measure, Measured},
     measures::latency::Times,
-    participants::timeline::Timeline,
+    participants::{products::Beside, timeline::Timeline},
     pass::{
         facts::{EndedOperation, Ending, ReadDecision, Scope, bit},
         slots::{NEVER, Op},
@@ -127,6 +127,7 @@ impl Outside {
                 asked: counts(&self.asked),
                 not_asked: counts(&self.not_asked),
             },
+            ..Found::default()
         }
     }
 
@@ -207,23 +208,44 @@ impl Measure for Option<Outside> {
         let Scope { lab, roster, timeline, .. } = closing.scope;
         findings.outside = self.as_ref().map(|outside| {
             let products = lab.external.iter().enumerate().zip(&outside.generated);
-            let products = products.map(|((place, product), &generated)| {
-                timeline.products.finish(place, product, generated, &timeline.faults)
+            let (faults, origin, teardown) = (&timeline.faults, timeline.origin, timeline.teardown());
+            let products = products.map(|((place, wanted), &generated)| {
+                timeline.products.finish(&Beside { place, wanted, generated, faults, origin, teardown })
             });
             let name = |client: usize| roster.clients[client].id.clone();
-            outside.section(products.collect(), lab.seed, &name)
+            let found = outside.section(products.collect(), lab.seed, &name);
+            missed(found, timeline.products.waited_for_one_of_several(), findings.deadline_ns)
         });
     }
 
     fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
-        let ["outside", which] = parts else { return None };
+        let [of @ ("outside" | "external"), which] = parts else { return None };
         let outside = findings.outside.as_ref()?;
-        Some(match *which {
-            "denied" => Measured::Count(outside.denials.operations),
-            "generated" => Measured::Count(outside.products.iter().map(|product| product.generated).total()),
-            "added" => Measured::Time(outside.added_ns?.value.max(0).unsigned_abs()),
+        Some(match (*of, *which) {
+            ("external", "misses") => Measured::Count(outside.misses),
+            ("external", "ended") => Measured::Count(outside.ended().count() as u64),
+            ("external", "waited") => Measured::Time(outside.waited_longest_ns.unwrap_or(0)),
+            ("outside", "denied") => Measured::Count(outside.denials.operations),
+            ("outside", "generated") => {
+                Measured::Count(outside.products.iter().map(|product| product.generated).total())
+            }
+            ("outside", "added") => Measured::Time(outside.added_ns?.value.max(0).unsigned_abs()),
             _ => return None,
         })
+    }
+}
+
+/// The same, with what the products missed.
+fn missed(found: Found, one_of_several: (u64, Option<u64>), deadline_ns: u64) -> Found {
+    let (waiting, longest) = one_of_several;
+    let longest = found.products.iter().map(|product| product.waited_longest_ns).fold(longest, Ord::max);
+    let killed = found.products.iter().filter(|product| product.end == ProductEnd::DeadlineKill).count();
+    let unpunished = killed == 0 && longest.is_some_and(|longest| longest >= deadline_ns);
+    Found {
+        misses: (killed as u64).max(u64::from(unpunished)),
+        waiting_for_one_of_them: waiting,
+        waited_longest_ns: longest,
+        ..found
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) fn outside(outside: &Outside, findings: &Findings) -> Section {
         )]
     };
     lead.extend(outside.products.iter().filter_map(waited));
+    lead.extend(waited_for_one(outside));
     lead.extend(denials(outside));
     lead.extend(outside.products.iter().filter_map(|product| generated(product, findings)));
     let mut blocks = vec![Block::Table(products(outside))];
@@ -77,11 +78,24 @@ fn place(outside: &Outside) -> String {
 fn waited(product: &Product) -> Option<String> {
     let longest = product.waited_longest_ns?;
     Some(format!(
-        "Up to {} of the lab waited for {} at the same time, the longest for {}, with no client of the lab asked.",
+        "Up to {} of the lab waited for {} at the same time, the longest for {}, while no client of the lab had the question.",
         counted(product.waiting_max, "operation"),
         visible(&product.id),
         time(longest)
     ))
+}
+
+/// What waited for one of several products, when nobody can tell which.
+fn waited_for_one(outside: &Outside) -> Option<String> {
+    let waiting = outside.waiting_for_one_of_them;
+    (waiting > 0).then(|| {
+        format!(
+            "Up to {} of the lab waited at the same time for {}, and it cannot be told for which: the kernel does not say, \
+             and they showed the same signs.",
+            counted(waiting, "operation"),
+            visible(&outside.one_of_them())
+        )
+    })
 }
 
 fn denials(outside: &Outside) -> Option<String> {
