@@ -12,7 +12,7 @@ use lab_model::{
     Actor, Comparison, Expectation, Expected, External, PhaseKind, Ready, Recognized, Span, Ticks,
 };
 use lab_testing::synthetic::{Builder, DEADLINE, Dec, MS, Op, lab};
-use lab_trace::{Fault, FaultKind, ProcessMark, ProcessMarkKind, QueueSample, ThreadSeen};
+use lab_trace::{Fault, FaultKind, Loss, LossKind, ProcessMark, ProcessMarkKind, QueueSample, ThreadSeen};
 
 fn product(id: &str) -> External {
     External {
@@ -154,4 +154,84 @@ fn a_product_that_ends_before_the_run_does_is_an_unplanned_end_however_it_ends()
     let findings = analysed(builder, &[]);
     assert_eq!(failed(&findings), Vec::<String>::new());
     assert_eq!(metric(&findings, "external.ended"), Some(Measured::Count(0)));
+}
+
+/// So many opens of ten files begin at once and end one after another; so many of them fail.
+fn crowd(builder: &mut Builder, at: u64, opens: u64, denied: u64) {
+    let driver = builder.driver();
+    for nth in 0..opens {
+        let error = if nth + denied >= opens { 1 } else { 0 };
+        // Who is denied is denied while all others wait.
+        let end = at + MS + if error == 1 { nth } else { MS + nth };
+        let inode = 100 + nth % 10;
+        builder.operation(driver, Op { inode, error, ..Op::root(at + nth, end, 1000 + nth) });
+    }
+}
+
+#[test]
+fn a_full_queue_is_told_from_a_rule() {
+    let mut builder = calm("products-full-queue");
+    for nth in 0..20 {
+        crowd(&mut builder, (500 + nth * 10) * MS, 20, 6);
+        crowd(&mut builder, (1000 + nth * 10) * MS, 10, 0);
+    }
+    let findings = analysed(builder, &[]);
+    let denials = &findings.outside.as_ref().unwrap().denials;
+    assert!(denials.queue_was_full, "{denials:?}");
+    assert_eq!(denials.operations, 120);
+    let waiting = denials.waiting.unwrap();
+    assert!((15..=20).contains(&waiting.least) && waiting.most == 20, "{waiting:?}");
+    let kind = &denials.kinds[0];
+    let found = (kind.kind.as_str(), kind.error.as_str(), kind.questions_read, kind.operations, kind.of);
+    assert_eq!(found, ("open", "EPERM", 0, 120, 640));
+    let said = findings.findings.iter().map(|finding| finding.text.clone()).collect::<Vec<_>>().join(" ");
+    let sentence = format!(
+        "denied 120 of 640 opens, none while fewer than {} waited: a full queue, not a rule.",
+        waiting.least
+    );
+    assert!(said.contains(&sentence), "{said}");
+    // The same number, always of the same file.
+    let mut builder = calm("products-rule");
+    let driver = builder.driver();
+    for nth in 0..120 {
+        let at = (500 + nth * 10) * MS;
+        builder.operation(driver, Op { inode: 200, error: 1, ..Op::root(at, at + MS, 50) });
+    }
+    let findings = analysed(builder, &[]);
+    let denials = &findings.outside.as_ref().unwrap().denials;
+    assert!(!denials.queue_was_full, "{denials:?}");
+    let file = &denials.files[0];
+    assert_eq!((denials.files.len(), file.operations, file.of), (1, 120, 120));
+    let said = findings.findings.iter().any(|finding| finding.text.contains("nothing passed: a rule."));
+    assert!(said, "{:?}", findings.findings);
+}
+
+#[test]
+fn what_could_not_be_handed_over_is_denied_by_the_kernel_with_its_reason() {
+    let builder = calm("products-kernel");
+    for (error, count) in [(24, 3), (103, 1)] {
+        let kind = LossKind::NotHandedOver(error);
+        builder.writers[1].loss(&Loss { at: Ticks(600 * MS), kind, count });
+    }
+    let mut builder = builder;
+    let driver = builder.driver();
+    for nth in 0..5 {
+        let at = (500 + nth * 10) * MS;
+        builder.operation(driver, Op { inode: 7, error: 1, ..Op::root(at, at + MS, 50) });
+    }
+    let findings = analysed(builder, &[]);
+    let denials = &findings.outside.as_ref().unwrap().denials;
+    let by: Vec<_> = denials
+        .by_kernel
+        .iter()
+        .map(|one| (one.client.as_str(), one.error.as_str(), one.operations))
+        .collect();
+    assert_eq!(by, [("client-1", "EMFILE", 3), ("client-1", "ECONNABORTED", 1)]);
+    assert_eq!((denials.operations, denials.of_kernel()), (5, 4));
+    let said = findings.not_observed.join(" ");
+    assert!(
+        said.contains("3 events could not be handed over (EMFILE), and the kernel denied their operations"),
+        "{said}"
+    );
+    assert!(said.contains("1 event could not be handed over (ECONNABORTED)"), "{said}");
 }

@@ -243,7 +243,8 @@ fn denied_outside(findings: &Findings) -> Option<Finding> {
         format!("clients that come after never saw them ({})", list(&blind))
     };
     let denied = agreeing(denials.operations, "operation was", "operations were");
-    let text = format!("{denied} denied, and by no client of the lab; {who}.");
+    let reasons = denials.reasons(&findings.outside.as_ref()?.whoever());
+    let text = format!("{denied} denied, and by no client of the lab; {who}. {}", reasons.join(" "));
     Some(finding(Weight::Warn, ReportSection::Outside, text, None))
 }
 

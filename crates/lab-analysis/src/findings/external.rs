@@ -4,7 +4,7 @@ use lab_model::{PhaseKind, units::time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GroupClass, Latency, ProductEnd, Word};
+use super::{DeniedCrowd, DeniedFile, DeniedKind, GroupClass, KernelDenial, Latency, ProductEnd, Word};
 
 /// Products under test beside the lab's clients. They have no trace: all of this was seen from outside.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -131,6 +131,22 @@ pub struct Denials {
     pub asked: Vec<(String, u64)>,
     /// How many of them each client was never asked about: a denial ends the pass.
     pub not_asked: Vec<(String, u64)>,
+    /// Those that the kernel itself denied, because it could not hand the event over to a client of the lab. A lower bound:
+    /// of several events that are read together it tells the first error.
+    #[serde(default)]
+    pub by_kernel: Vec<KernelDenial>,
+    /// What was denied, with which error, and how far the kernel had come with asking.
+    #[serde(default)]
+    pub kinds: Vec<DeniedKind>,
+    /// The files of which most operations were denied, at most 8; without those that no process of the lab could name.
+    #[serde(default)]
+    pub files: Vec<DeniedFile>,
+    /// How many operations of the lab were under way at once when one was denied; `null` when none was.
+    #[serde(default)]
+    pub waiting: Option<DeniedCrowd>,
+    /// Only a full queue explains them: none was denied while fewer waited than that, and each file passed at other times.
+    #[serde(default)]
+    pub queue_was_full: bool,
 }
 
 impl Outside {
@@ -157,6 +173,15 @@ impl Outside {
     pub fn one_of_them(&self) -> String {
         let names: Vec<&str> = self.products.iter().map(|product| product.id.as_str()).collect();
         format!("one of {}", names.join(", "))
+    }
+
+    /// The product, or the products when it cannot be told which.
+    #[must_use]
+    pub fn whoever(&self) -> String {
+        match self.products.as_slice() {
+            [only] => only.id.clone(),
+            _ => self.one_of_them(),
+        }
     }
 
     /// What the products did to the run as a whole: one sentence for each that missed a deadline or ended early; none when
