@@ -9,7 +9,8 @@ use lab_analysis::{
     metric,
 };
 use lab_model::{
-    Actor, Comparison, Expectation, Expected, External, PhaseKind, Ready, Recognized, Span, Ticks,
+    Actor, Comparison, Expectation, Expected, External, OperationKind, PhaseKind, Ready, Recognized, Span,
+    SubjectClass, Ticks,
 };
 use lab_testing::synthetic::{Builder, DEADLINE, Dec, MS, Op, lab};
 use lab_trace::{Fault, FaultKind, Loss, LossKind, ProcessMark, ProcessMarkKind, QueueSample, ThreadSeen};
@@ -234,4 +235,23 @@ fn what_could_not_be_handed_over_is_denied_by_the_kernel_with_its_reason() {
         "{said}"
     );
     assert!(said.contains("1 event could not be handed over (ECONNABORTED)"), "{said}");
+}
+
+#[test]
+fn what_a_worker_of_an_io_uring_opens_is_its_processs() {
+    let worker = |name: &str, known: bool| {
+        let mut builder = calm(name);
+        let driver = builder.driver();
+        let program = Op { kind: OperationKind::Process, pid: 60, ..Op::root(500 * MS, 900 * MS, 60) };
+        builder.operation(driver, program);
+        if known {
+            let seen =
+                ThreadSeen { at: Ticks(610 * MS), actor: Actor::UNKNOWN, pid: 60, tid: 61, there: true };
+            builder.writers[0].thread_seen(&seen);
+        }
+        let read = 600 * MS;
+        builder.decision(1, Dec { inode: 9, ..Dec::at_once(read, 61, SubjectClass::Workload) });
+        analysed(builder, &[]).totals.unexplained
+    };
+    assert_eq!((worker("products-worker", true), worker("products-unseen", false)), (0, 1));
 }

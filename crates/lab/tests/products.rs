@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         needs(PYTHON, "of_two_products_the_one_that_holds_on_is_killed", holds_on),
         needs(PYTHON, "a_product_that_does_not_read_is_killed_beside_one_that_does", does_not_read),
         needs(PYTHON, "two_products_have_the_same_folder_each_its_own", own_folders),
+        with_io_uring("what_a_commands_io_uring_opens_is_the_commands", io_uring),
         needs("/usr/sbin/clamonacc", "two_scanners_that_leave_out_only_themselves", two_scanners),
     ];
     rig::main(Arguments::from_args(), tests)
@@ -30,6 +31,15 @@ fn main() -> ExitCode {
 fn needs(program: &'static str, name: &'static str, body: impl FnOnce() + Send + 'static) -> Live {
     let missing = (!Path::new(program).exists()).then(|| format!("{program} is not installed"));
     Live { lacks: missing, ..live(name, body) }
+}
+
+/// A test that needs the kernel's io_uring, which a machine may forbid.
+fn with_io_uring(name: &'static str, body: impl FnOnce() + Send + 'static) -> Live {
+    let test = needs(PYTHON, name, body);
+    let allowed =
+        fs::read_to_string("/proc/sys/kernel/io_uring_disabled").is_ok_and(|text| text.trim() == "0");
+    let forbidden = (!allowed).then(|| "the kernel has no io_uring, or forbids it".to_owned());
+    Live { lacks: test.lacks.or(forbidden), ..test }
 }
 
 /// A product in a few lines: it allows what it is asked about, and says so. `held`: from so many events on it reads one
@@ -67,6 +77,52 @@ fn load(storm: &str) -> String {
          phases: {{ baseline: 50ms, control: 50ms, external: 0s, storm: {storm}, drain: 1s }}\n\
          workload:\n  - open_storm: {{ workers: 2, files: 10, rate: max, operations_max: 200 }}\n"
     )
+}
+
+/// Opens a file so many times by an io_uring, each in a worker that the kernel makes for it; then the worker idles.
+const BY_IO_URING: &str = r#"
+import ctypes, mmap, os, struct, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+params = ctypes.create_string_buffer(120)
+ring = libc.syscall(425, 8, params)
+if ring < 0: sys.exit("io_uring: " + os.strerror(ctypes.get_errno()))
+w = struct.unpack("30I", params.raw)
+sq_entries, cq_entries = w[0], w[1]
+sq = dict(zip(("head","tail","mask","entries","flags","dropped","array"), w[10:17]))
+cq = dict(zip(("head","tail","mask","entries","overflow","cqes"), w[20:26]))
+size = max(sq["array"] + sq_entries * 4, cq["cqes"] + cq_entries * 16)
+rings = mmap.mmap(ring, size, flags=mmap.MAP_SHARED, offset=0)
+sqes = mmap.mmap(ring, sq_entries * 64, flags=mmap.MAP_SHARED, offset=0x10000000)
+name = ctypes.create_string_buffer(sys.argv[1].encode())
+for nth in range(int(sys.argv[2])):
+    tail = struct.unpack_from("I", rings, sq["tail"])[0]
+    place = tail & (sq_entries - 1)
+    # IORING_OP_OPENAT, done by a worker (IOSQE_ASYNC).
+    struct.pack_into("=BBHiQQIIQ", sqes, place * 64, 18, 16, 0, -100, 0, ctypes.addressof(name), 0, os.O_RDONLY, nth)
+    struct.pack_into("I", rings, sq["array"] + place * 4, place)
+    struct.pack_into("I", rings, sq["tail"], tail + 1)
+    if libc.syscall(426, ring, 1, 1, 1, None, 0) < 0: sys.exit(os.strerror(ctypes.get_errno()))
+    head = struct.unpack_from("I", rings, cq["head"])[0]
+    _, result, _ = struct.unpack_from("=QiI", rings, cq["cqes"] + (head & (cq_entries - 1)) * 16)
+    struct.pack_into("I", rings, cq["head"], head + 1)
+    if result < 0: sys.exit(os.strerror(-result))
+    os.close(result)
+time.sleep(0.2)
+"#;
+
+/// No tracer is told of the workers that the kernel makes, and beside a product nobody knew whose they are.
+fn io_uring() {
+    let rig = Rig::new("products-uring");
+    let script = rig.root.join("by-io-uring.py");
+    fs::write(&script, BY_IO_URING).unwrap();
+    let command = format!("{PYTHON}, {}, files/f000001, \"100\"", script.display());
+    let load = load("3s") + &format!("  - run: {{ command: [{command}] }}\n");
+    rig.lab("uring", &format!("external:\n{}{load}", responder("first", "never", 0, "")));
+    let report = rig.report("uring");
+    sums_add_up(&report);
+    assert_eq!(report.causes.total, 2 * (200 + 100), "{:?}", report.causes);
+    assert_eq!(report.totals.unexplained, 0, "{:?}", report.not_observed);
 }
 
 fn outside(report: &Findings) -> &Outside {

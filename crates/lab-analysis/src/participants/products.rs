@@ -58,6 +58,8 @@ struct Seen {
 pub(crate) struct Products {
     seen: BTreeMap<usize, Seen>,
     threads: BTreeMap<u64, Vec<InSight>>,
+    /// The process of each thread that the kernel has made in it.
+    kernel_threads: BTreeMap<u64, u32>,
     /// The most that waited at one look for one of several, and the longest.
     one_of_several: (u32, Option<u64>),
 }
@@ -119,7 +121,10 @@ impl Products {
     }
 
     fn thread_seen(&mut self, thread_seen: &ThreadSeen, at: u64) {
-        let Some(product) = place(thread_seen.actor.0) else { return };
+        let Some(product) = place(thread_seen.actor.0) else {
+            self.kernel_threads.insert(thread_seen.tid, thread_seen.pid);
+            return;
+        };
         let seen = self.seen.entry(product).or_default();
         let times = self.threads.entry(thread_seen.tid).or_default();
         if thread_seen.there {
@@ -154,6 +159,11 @@ impl Products {
         let ended = self.seen.get(&product).and_then(|seen| seen.ended);
         ended.is_some_and(|(at, _)| at < teardown)
             && times.all(|time| time.until.is_some_and(|until| until < teardown))
+    }
+
+    /// The process in whose name a thread acts that the kernel has made.
+    pub(crate) fn process_of_kernel_thread(&self, tid: u64) -> Option<u32> {
+        self.kernel_threads.get(&tid).copied()
     }
 
     /// What was seen of the product at a place of the lab's list, for the report.

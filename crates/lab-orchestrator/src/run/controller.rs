@@ -23,6 +23,7 @@ use super::{
     event::Event,
     external::{Externals, PollContext},
     faults::{FaultEffect, Faults},
+    kernel_threads::KernelThreads,
     lifecycle::Lifecycle,
     load::LoadRecorder,
     looks::{Looks, WATCH_EVERY, unwatched_words},
@@ -52,6 +53,7 @@ pub(super) struct Controller {
     pub(super) load: LoadRecorder,
     events: mpsc::Receiver<Event>,
     looks: Looks,
+    kernel_threads: KernelThreads,
     standstill: StandstillWatch,
     stopwatch: Stopwatch,
 }
@@ -93,6 +95,7 @@ impl Controller {
             load: LoadRecorder::default(),
             events,
             looks: Looks::default(),
+            kernel_threads: KernelThreads::of(&plan.lab),
             standstill: StandstillWatch::default(),
             stopwatch: Stopwatch::start(),
             context,
@@ -446,6 +449,7 @@ impl Controller {
             self.progress.stands(self.standstill.current());
         }
         let trace = self.context.trace();
+        self.kernel_threads.look(now, trace);
         let context = PollContext { now, deadline_ticks, trace, warden: &self.warden };
         for words in self.externals.look(&context) {
             self.progress.note(&words);

@@ -15,6 +15,7 @@ mod finishing;
 mod freezer;
 mod groups;
 mod helpers;
+mod kernel_threads;
 mod launchd;
 mod lifecycle;
 mod load;
