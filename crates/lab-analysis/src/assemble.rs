@@ -168,7 +168,8 @@ impl Assembly<'_> {
         });
         let (outcome, rule) =
             outcome::as_watched(outcome, rule, findings.unwatched.as_ref(), findings.deadline_ns);
-        outcome::as_moved(outcome, rule, findings.stood_still.as_ref())
+        let (outcome, rule) = outcome::as_moved(outcome, rule, findings.stood_still.as_ref());
+        outcome::beside_products(outcome, rule, findings.outside.as_ref(), &self.context.lab.expect)
     }
 
     /// Operations that hung at the end without a pending decision: which clients had not read their event.

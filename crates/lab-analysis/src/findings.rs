@@ -7,6 +7,7 @@ mod advice;
 mod answers;
 mod causes;
 mod client;
+mod denials;
 mod ends;
 mod external;
 mod fault;
@@ -38,6 +39,7 @@ pub use client::{
     Approvals, Avoidable, Blame, Call, Client, Headroom, HeadroomFigure, Inflicted, Leg, Life, NotifySummary,
     OwnOperations, Peer, RequestTimes, Requests,
 };
+pub use denials::{DeniedCrowd, DeniedFile, DeniedKind, KernelDenial};
 pub use ends::{ProcessEnd, ProductEnd, UnplannedEnd};
 pub use external::{Denials, Gap, Outside, Product, ProductGroup, TimeInterval, Unaccounted};
 pub use fault::{FaultMark, FaultMarkKind};

@@ -4,6 +4,7 @@
 //! No measure imports this list.
 
 pub(crate) mod cascades;
+pub(crate) mod denials;
 pub(crate) mod drain;
 pub(crate) mod external;
 pub(crate) mod gain;

@@ -291,7 +291,7 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         while reader.0.questions.wait(&mut batch).is_some() {
             let lost = self.counts().lost.swap(0, Ordering::AcqRel);
             if lost > 0 {
-                intake.lost(lost);
+                intake.lost(lost, 0);
             }
             for seats in batch.chunks(BATCH_MAX) {
                 self.hand_over(seats, intake, &mut answers);
@@ -300,7 +300,7 @@ impl<R: Responder + 'static> Backend for EsBackend<R> {
         }
         let lost = self.counts().lost.swap(0, Ordering::AcqRel);
         if lost > 0 {
-            intake.lost(lost);
+            intake.lost(lost, 0);
         }
         Ok(())
     }

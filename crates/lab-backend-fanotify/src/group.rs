@@ -146,6 +146,13 @@ fn refuse_foreign_file_systems(arena: &Path) -> Result<(), GroupError> {
     if mounted_here && in_memory { Ok(()) } else { Err(refuse()) }
 }
 
+/// Whether an error of the read is of one event, which is denied then, and not of the group: it has no descriptor left
+/// (`EMFILE`), or the file cannot be opened on its behalf: its FUSE daemon is gone (`ECONNABORTED`), somebody holds a lease
+/// (`EAGAIN`), root may not (`EACCES`).
+const fn is_of_event(code: i32) -> bool {
+    !matches!(code, libc::EBADF | libc::EFAULT | libc::EINVAL | libc::EINTR)
+}
+
 impl Backend for Group {
     type Token = EventFd;
 
@@ -156,10 +163,10 @@ impl Backend for Group {
             let bytes = match sys::read(self.fd.as_fd(), &mut buffer) {
                 Ok(bytes) => bytes,
                 Err(error) => match error.raw_os_error() {
-                    Some(libc::EINTR | libc::EAGAIN) => continue,
-                    // The kernel had no descriptor left for the event and has denied the open.
-                    Some(libc::EMFILE | libc::ENFILE) => {
-                        intake.lost(1);
+                    Some(libc::EINTR) => continue,
+                    // The kernel could not open the event's file for this process, and has denied the operation.
+                    Some(code) if is_of_event(code) => {
+                        intake.lost(1, code.unsigned_abs());
                         continue;
                     }
                     code => return Err(BackendError { operation: "read", code: code.unwrap_or(0) }),
@@ -170,7 +177,8 @@ impl Backend for Group {
             for event in events(&buffer[..bytes]) {
                 let (metadata, _) = event.map_err(version_failure)?;
                 if metadata.fd < 0 {
-                    intake.lost(1);
+                    // With the number of the error where the kernel says it (`FAN_REPORT_FD_ERROR`), or -1.
+                    intake.lost(1, if metadata.fd < -1 { metadata.fd.unsigned_abs() } else { 0 });
                     continue;
                 }
                 if let Disposition::Answer(verdict) = intake.event(&owned(&metadata)) {
@@ -327,4 +335,27 @@ fn response(fd: RawFd, verdict: Verdict) -> Response {
         Verdict::Deny => libc::FAN_DENY,
     };
     Response { fd, response }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_cannot_be_handed_over_ends_no_client() {
+        for code in [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::ECONNABORTED,
+            libc::EAGAIN,
+            libc::EACCES,
+            libc::ENOTCONN,
+            libc::EIO,
+        ] {
+            assert!(is_of_event(code), "{code}");
+        }
+        for code in [libc::EBADF, libc::EFAULT, libc::EINVAL] {
+            assert!(!is_of_event(code), "{code}");
+        }
+    }
 }

@@ -57,8 +57,9 @@ pub trait Intake<T> {
     /// the `errno` of doing so, or 0.
     fn answered(&mut self, nth: usize, error: u32);
 
-    /// The kernel dropped events, or could not hand one over; how many, if it says.
-    fn lost(&mut self, events: u64);
+    /// The kernel dropped events, or could not hand one over and so denied it, with the `errno` of that; 0 where it says
+    /// none. How many, if it says.
+    fn lost(&mut self, events: u64, error: u32);
 }
 
 /// What a kernel tells of after it has happened.

@@ -27,7 +27,6 @@ struct Noted {
     trace_full: bool,
     paths_full: bool,
     not_kept: bool,
-    lost_events: u64,
 }
 
 /// Works for ever; the process's end is the housekeeper's.
@@ -90,14 +89,10 @@ fn fall_back<B: Backend>(events: &Events<B>, pending: &PendingTable<B::Token>, n
 }
 
 fn note_losses<B: Backend>(events: &Events<B>, watch: &Watch, noted: &mut Noted) {
-    let lost = watch.lost_events.load(Ordering::Relaxed);
-    if lost > noted.lost_events {
-        events.trace.loss(&Loss {
-            at: clock::now(),
-            kind: LossKind::Events,
-            count: lost - noted.lost_events,
-        });
-        noted.lost_events = lost;
+    for (error, count) in std::mem::take(&mut *watch.lost_events.lock()) {
+        let error = u16::try_from(error).ok().filter(|error| (1..4096).contains(error));
+        let kind = error.map_or(LossKind::Events, LossKind::NotHandedOver);
+        events.trace.loss(&Loss { at: clock::now(), kind, count });
     }
     if !noted.not_kept && events.not_kept.load(Ordering::Relaxed) > 0 {
         noted.not_kept = true;

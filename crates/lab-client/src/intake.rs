@@ -207,8 +207,8 @@ impl<B: Backend> Intake<B::Token> for Reader<B> {
         }
     }
 
-    fn lost(&mut self, events: u64) {
+    fn lost(&mut self, events: u64, error: u32) {
         self.lost += events;
-        self.watch.lost_events.store(self.lost, std::sync::atomic::Ordering::Relaxed);
+        *self.watch.lost_events.lock().entry(error).or_insert(0) += events;
     }
 }

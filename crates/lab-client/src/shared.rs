@@ -69,11 +69,22 @@ pub(crate) struct Means {
     pub(crate) unreadable: AtomicBool,
 }
 
+/// Events that could not be handed over, by the error. Nobody waits for it: the reader adds to it only when it has got
+/// nothing.
+#[derive(Debug, Default)]
+pub(crate) struct LostEvents(std::sync::Mutex<std::collections::BTreeMap<u32, u64>>);
+
+impl LostEvents {
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<u32, u64>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
 /// What the housekeeper looks at in each of its rounds.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    /// Events that the reader has heard to be lost.
-    pub(crate) lost_events: AtomicU64,
+    /// Events that the reader has heard to be lost since the housekeeper last looked, by the error.
+    pub(crate) lost_events: LostEvents,
     /// Decisions have a deadline budget.
     pub(crate) watches_time: AtomicBool,
 }

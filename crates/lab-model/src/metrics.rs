@@ -42,7 +42,7 @@ pub const AFTER_DENY: [&str; 4] = ["spared", "not-waited", "waited", "mixed"];
 pub const KEPT_ANSWERS: [&str; 4] = ["own", "shared", "not-kept", "mixed"];
 
 /// Every metric that an expectation may name.
-pub const METRICS: [Metric; 39] = [
+pub const METRICS: [Metric; 42] = [
     metric("verdict", "outcome", MetricUnit::Word(&OUTCOMES), "how the run ended"),
     metric("cascades", "amplification", MetricUnit::Ratio, "decisions per root operation of the storm"),
     metric("gain", "loop_gain", MetricUnit::Ratio, "spectral radius of the gain matrix"),
@@ -186,6 +186,24 @@ pub const METRICS: [Metric; 39] = [
         "operations denied by a product beside the clients",
     ),
     metric("outside", "outside.generated", MetricUnit::Count, "decisions about what products did themselves"),
+    metric(
+        "outside",
+        "external.misses",
+        MetricUnit::Count,
+        "deadlines that products beside the clients missed: each was killed for it",
+    ),
+    metric(
+        "outside",
+        "external.ended",
+        MetricUnit::Count,
+        "products that ended before the lab asked them to, killed at a deadline or not",
+    ),
+    metric(
+        "outside",
+        "external.waited",
+        MetricUnit::Time,
+        "the longest that an operation of the lab waited for a product",
+    ),
     metric(
         "outside",
         "outside.added",

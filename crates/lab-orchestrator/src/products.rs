@@ -9,7 +9,7 @@ use std::{
 
 use lab_model::{External, Lab, LoadKind, Run, Workload};
 
-use crate::{Failure, FailureKind};
+use crate::{Failure, FailureKind, run::private};
 
 /// What the lab's products and its own commands lack on this machine, one sentence each.
 #[must_use]
@@ -69,8 +69,18 @@ pub(crate) fn require_products(lab: &Lab, needed: &[PathBuf]) -> Result<(), Fail
     if let Some(failure) = missing_products(lab).into_iter().next() {
         return Err(failure);
     }
-    for product in &lab.external {
+    for (place, product) in lab.external.iter().enumerate() {
         let programs = product.start.first().map(PathBuf::from);
+        let enters = private::is_contested(place, &lab.external);
+        if enters && !is_program(Path::new(private::ENTER)) {
+            let message = format!(
+                "{} wants a folder for itself that another product wants, too, and there is no program {} to give each \
+                 its own",
+                product.id,
+                private::ENTER
+            );
+            return Err(Failure::new(FailureKind::Product, message).mend("install util-linux"));
+        }
         for folder in &product.private {
             let whole = fs::canonicalize(&folder.path).unwrap_or_else(|_| PathBuf::from(&folder.path));
             let hidden = needed.iter().chain(&programs).find(|path| path.starts_with(&whole));

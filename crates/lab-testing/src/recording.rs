@@ -68,7 +68,7 @@ impl<T: Copy, D: FnMut(&Event<T>) -> Disposition, A: FnMut(T)> Intake<T> for Rec
         (self.after_answer)(self.to_answer[nth]);
     }
 
-    fn lost(&mut self, events: u64) {
+    fn lost(&mut self, events: u64, _: u32) {
         self.lost += events;
     }
 }

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let tests: Vec<Live> = vec![
         with_fapolicyd("a_product_beside_three_scanners", beside),
         with_fapolicyd("a_product_that_denies", denies),
+        with_fapolicyd("a_product_whose_queue_is_full_denies", full_queue),
         with_fapolicyd("a_product_that_stops_answering_is_killed_at_the_deadline", stops_answering),
         with_fapolicyd("a_product_that_marks_what_is_not_the_labs_is_ended", marks_outside),
         live("what_a_product_opens_is_its_own", generates),
@@ -158,6 +159,26 @@ fn denies() {
         };
         assert_eq!(*place, expected, "the denials say so: {denials:?}");
     }
+}
+
+/// fapolicyd denies what does not fit its queue, and no rule of it does.
+fn full_queue() {
+    let rig = Rig::new("product-full");
+    let start = format!("[{FAPOLICYD}, --debug-deny]");
+    let external = fapolicyd(&start, "", "ramfs").replace("q_size = 800", "q_size = 10");
+    let load = load(1280).replace("workers: 1", "workers: 64").replace("external: 100ms", "external: 0s");
+    rig.lab("full", &(external + &load));
+    let finished = rig.run(&["up", "full", "--json"]);
+    let report = finished.report();
+    sums_add_up(&report);
+    let denials = &outside(&report).denials;
+    assert!(denials.operations > 0 && denials.by_kernel.is_empty(), "{denials:#?}");
+    let waiting = denials.waiting.unwrap();
+    assert!(waiting.least > 10, "it has room for ten: {denials:#?}");
+    let kinds: Vec<_> =
+        denials.kinds.iter().map(|kind| (kind.kind.as_str(), kind.error.as_str(), kind.of)).collect();
+    assert!(kinds.iter().all(|kind| *kind == ("open", "EPERM", 1280)), "{kinds:?}");
+    assert_eq!(denials.files.iter().filter(|file| file.operations == file.of).count(), 0, "no file always");
 }
 
 /// A product whose processes are stopped holds every open up. No client is to blame, and the warden ends it.

@@ -204,17 +204,22 @@ fn unguarded(findings: &Findings) -> Option<Finding> {
 /// A product that everything waits for.
 fn waits_outside(findings: &Findings) -> Option<Finding> {
     let outside = findings.outside.as_ref()?;
-    let product = outside.products.iter().max_by_key(|product| product.waited_longest_ns)?;
-    let longest = product.waited_longest_ns?;
-    let killed = product.end == ProductEnd::DeadlineKill;
+    let longest = outside.waited_longest_ns?;
+    let product = outside.products.iter().find(|product| product.waited_longest_ns == Some(longest));
+    let killed = product.is_some_and(|product| product.end == ProductEnd::DeadlineKill);
     if !killed && longest < findings.deadline_ns / 10 {
         return None;
     }
     let end = if killed { ", until it was killed at the deadline" } else { "" };
+    let (waiting, whom) = match product {
+        Some(product) => (product.waiting_max, product.id.clone()),
+        None => {
+            (outside.waiting_for_one_of_them, format!("{}, which cannot be told,", outside.one_of_them()))
+        }
+    };
     let text = format!(
-        "{} waited for {} for up to {}{end}: no client of the lab had been asked.",
-        counted(product.waiting_max, "operation"),
-        product.id,
+        "{} waited for {whom} for up to {}{end}: no client of the lab had their questions then.",
+        counted(waiting, "operation"),
         time(longest)
     );
     Some(finding(
@@ -238,7 +243,8 @@ fn denied_outside(findings: &Findings) -> Option<Finding> {
         format!("clients that come after never saw them ({})", list(&blind))
     };
     let denied = agreeing(denials.operations, "operation was", "operations were");
-    let text = format!("{denied} denied, and by no client of the lab; {who}.");
+    let reasons = denials.reasons(&findings.outside.as_ref()?.whoever());
+    let text = format!("{denied} denied, and by no client of the lab; {who}. {}", reasons.join(" "));
     Some(finding(Weight::Warn, ReportSection::Outside, text, None))
 }
 

@@ -9,7 +9,7 @@ use super::Assembly;
 use crate::{
     findings::{ColumnKind, Findings},
     measure::Losses,
-    measures::unwatched::sentence,
+    measures::{denials::error_name, unwatched::sentence},
     pass::merge::WINDOW,
 };
 
@@ -133,6 +133,14 @@ impl Assembly<'_> {
         };
         note(trace.lost, "record did not fit and was lost", "records did not fit and were lost");
         note(side.events_lost, "event was dropped by the kernel", "events were dropped by the kernel");
+        for (&error, &count) in &side.not_handed_over {
+            let error = error_name(error.into());
+            note(
+                count,
+                &format!("event could not be handed over ({error}), and the kernel denied its operation"),
+                &format!("events could not be handed over ({error}), and the kernel denied their operations"),
+            );
+        }
         note(
             side.notices_lost,
             "NOTIFY event could not be handed over by the kernel",

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Advice, Client, ColumnKind, DeliveryOrder, Findings, HeadroomFigure, Judgement, Latency, Outcome,
-    RunWord, TriedMitigation, Weight,
+    Outside, RunWord, TriedMitigation, Weight,
 };
 
 /// The answers of a run, in the order of the questions.
@@ -53,7 +53,7 @@ pub struct RunAnswer {
 pub struct Missed {
     /// All of them.
     pub deadlines: u64,
-    /// Who missed how many, the most first; their sum is `deadlines`.
+    /// Who missed how many, products beside the clients among them, the most first; their sum is `deadlines`.
     pub by: Vec<(String, u64)>,
     /// Further misses that cannot be ruled out, because nobody watched.
     pub possible: u64,
@@ -148,7 +148,9 @@ impl Findings {
 
     fn missed(&self) -> Option<Missed> {
         let sum = |of: fn(&Client) -> u64| self.clients.iter().map(of).total();
-        let deadlines = sum(|client| client.deadline_misses);
+        let of_products = self.outside.as_ref().map(Outside::missed_by).unwrap_or_default();
+        let by_products = of_products.iter().map(|(_, misses)| *misses).total();
+        let deadlines = sum(|client| client.deadline_misses).saturating_add(by_products);
         let possible = sum(|client| client.deadline_misses_possible);
         let unanswered = sum(|client| client.unanswered);
         let any_answer = self.clients.iter().any(|client| client.decisions > client.unanswered);
@@ -160,6 +162,7 @@ impl Findings {
             .iter()
             .filter(|client| client.deadline_misses > 0)
             .map(|client| (client.id.clone(), client.deadline_misses))
+            .chain(of_products)
             .collect();
         by.sort_by_key(|(_, misses)| std::cmp::Reverse(*misses));
         Some(Missed { deadlines, by, possible, unanswered })

@@ -1,10 +1,10 @@
 //! Products beside the lab's clients, as far as they can be seen from outside.
 
-use lab_model::PhaseKind;
+use lab_model::{PhaseKind, units::time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GroupClass, Latency, ProductEnd, Word};
+use super::{DeniedCrowd, DeniedFile, DeniedKind, GroupClass, KernelDenial, Latency, ProductEnd, Word};
 
 /// Products under test beside the lab's clients. They have no trace: all of this was seen from outside.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,17 @@ pub struct Outside {
     pub gaps: Vec<Gap>,
     /// Operations that somebody denied, and it was no client of the lab.
     pub denials: Denials,
+    /// Deadlines that products missed: each that was killed for it. One, too, when operations waited for longer than the
+    /// deadline and nobody was killed.
+    #[serde(default)]
+    pub misses: u64,
+    /// The most operations that waited at one look for a product, when it could not be told for which of several.
+    #[serde(default)]
+    pub waiting_for_one_of_them: u64,
+    /// The longest that an operation had waited for any of the products when it was looked at, whether it could be told for
+    /// which or not; `null` when none did.
+    #[serde(default)]
+    pub waited_longest_ns: Option<u64>,
 }
 
 /// A difference of times in nanoseconds, with the interval that holds 95 % of its bootstrap samples.
@@ -66,6 +77,9 @@ pub struct Product {
     /// The longest that such an operation had waited when it was looked at; `null` when there was none. Looks are
     /// about 100 ms apart.
     pub waited_longest_ns: Option<u64>,
+    /// When it ended before the lab asked it to, in nanoseconds from the run's first moment; `null` when it did not.
+    #[serde(default)]
+    pub ended_early_ns: Option<u64>,
     /// How it ended: `clean`, `exit N`, `signal N`, `deadline kill`, `never started`, `not known`.
     pub end: Word<ProductEnd>,
 }
@@ -117,4 +131,79 @@ pub struct Denials {
     pub asked: Vec<(String, u64)>,
     /// How many of them each client was never asked about: a denial ends the pass.
     pub not_asked: Vec<(String, u64)>,
+    /// Those that the kernel itself denied, because it could not hand the event over to a client of the lab. A lower bound:
+    /// of several events that are read together it tells the first error.
+    #[serde(default)]
+    pub by_kernel: Vec<KernelDenial>,
+    /// What was denied, with which error, and how far the kernel had come with asking.
+    #[serde(default)]
+    pub kinds: Vec<DeniedKind>,
+    /// The files of which most operations were denied, at most 8; without those that no process of the lab could name.
+    #[serde(default)]
+    pub files: Vec<DeniedFile>,
+    /// How many operations of the lab were under way at once when one was denied; `null` when none was.
+    #[serde(default)]
+    pub waiting: Option<DeniedCrowd>,
+    /// Only a full queue explains them: none was denied while fewer waited than that, and each file passed at other times.
+    #[serde(default)]
+    pub queue_was_full: bool,
+}
+
+impl Outside {
+    /// The products that ended before the lab asked them to, killed at a deadline or not.
+    pub fn ended(&self) -> impl Iterator<Item = &Product> {
+        self.products.iter().filter(|product| product.ended_early_ns.is_some())
+    }
+
+    /// Who missed how many deadlines; their sum is [`Outside::misses`].
+    #[must_use]
+    pub fn missed_by(&self) -> Vec<(String, u64)> {
+        let killed = self.products.iter().filter(|product| product.end == ProductEnd::DeadlineKill);
+        let mut by: Vec<(String, u64)> = killed.map(|product| (product.id.clone(), 1)).collect();
+        if by.is_empty() && self.misses > 0 {
+            let longest = self.products.iter().max_by_key(|product| product.waited_longest_ns);
+            let told = longest.filter(|product| product.waited_longest_ns == self.waited_longest_ns);
+            by.push((told.map_or_else(|| self.one_of_them(), |product| product.id.clone()), self.misses));
+        }
+        by
+    }
+
+    /// The products when it cannot be told which.
+    #[must_use]
+    pub fn one_of_them(&self) -> String {
+        let names: Vec<&str> = self.products.iter().map(|product| product.id.as_str()).collect();
+        format!("one of {}", names.join(", "))
+    }
+
+    /// The product, or the products when it cannot be told which.
+    #[must_use]
+    pub fn whoever(&self) -> String {
+        match self.products.as_slice() {
+            [only] => only.id.clone(),
+            _ => self.one_of_them(),
+        }
+    }
+
+    /// What the products did to the run as a whole: one sentence for each that missed a deadline or ended early; none when
+    /// they did neither.
+    #[must_use]
+    pub fn failings(&self) -> Vec<String> {
+        let missed = self.missed_by().into_iter().map(|(name, _)| {
+            let product = self.products.iter().find(|product| product.id == name);
+            let waited = product.and_then(|product| product.waited_longest_ns).or(self.waited_longest_ns);
+            let killed = product.is_some_and(|product| product.end == ProductEnd::DeadlineKill);
+            let end = if killed { "; the lab went on only because it was killed" } else { "" };
+            let waited = waited
+                .map_or_else(String::new, |waited| format!(": operations waited for up to {}", time(waited)));
+            format!("{name} missed the deadline{waited}{end}.")
+        });
+        let ended = self.ended().filter(|product| product.end != ProductEnd::DeadlineKill).map(|product| {
+            let at = time(product.ended_early_ns.unwrap_or(0));
+            format!(
+                "{} ended after {at} ({}): from then on this is a run without it.",
+                product.id, product.end
+            )
+        });
+        missed.chain(ended).collect()
+    }
 }

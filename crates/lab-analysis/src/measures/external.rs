@@ -16,12 +16,17 @@ use lab_model::{Bounded, OperationKind, PhaseKind, Total};
 
 use crate::{
     draw::Draw,
-    findings::{Denials, Findings, Gap, Outside as Found, Product, TimeInterval, Unaccounted},
+    findings::{
+        Denials, DeniedCrowd, Findings, Gap, Outside as Found, Product, ProductEnd, TimeInterval, Unaccounted,
+    },
     measure::{Closing, Measure, Measured},
-    measures::latency::Times,
-    participants::timeline::Timeline,
+    measures::{
+        denials::{Refusals, by_kernel},
+        latency::Times,
+    },
+    participants::{products::Beside, timeline::Timeline},
     pass::{
-        facts::{EndedOperation, Ending, ReadDecision, Scope, bit},
+        facts::{BegunOperation, EndedOperation, Ending, ReadDecision, Scope, bit},
         slots::{NEVER, Op},
     },
 };
@@ -62,6 +67,7 @@ pub(crate) struct Outside {
     /// By client: denied operations that it was asked about, and that it was not.
     asked: Vec<u64>,
     not_asked: Vec<u64>,
+    refusals: Refusals,
     /// By product: decisions of storm and drain about what its threads did.
     generated: Vec<u64>,
 }
@@ -75,13 +81,14 @@ impl Outside {
             denied_roots: 0,
             asked: vec![0; clients],
             not_asked: vec![0; clients],
+            refusals: Refusals::default(),
             generated: vec![0; products],
         }
     }
 
     /// Counts an operation that has ended.
     fn add(&mut self, op: &Op, phase: Option<PhaseKind>, timeline: &Timeline) {
-        if op.counted && op.error == DENIED && !op.denied {
+        if op.counted && is_denied(op) {
             self.denied.raise(1);
             self.denied_roots.raise(u64::from(op.root));
             for client in 0..self.clients {
@@ -126,7 +133,12 @@ impl Outside {
                 root_ops: self.denied_roots,
                 asked: counts(&self.asked),
                 not_asked: counts(&self.not_asked),
+                kinds: self.refusals.kinds(),
+                waiting: self.refusals.crowd().map(|(least, most)| DeniedCrowd { least, most }),
+                queue_was_full: self.refusals.queue_was_full(),
+                ..Denials::default()
             },
+            ..Found::default()
         }
     }
 
@@ -189,8 +201,16 @@ impl Measure for Option<Outside> {
         (products > 0).then(|| Outside::new(scope.roster.clients.len(), products))
     }
 
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+        if let Some(outside) = self {
+            outside.refusals.begun(begun);
+        }
+    }
+
     fn operation_ended(&mut self, ended: &EndedOperation<'_>, scope: &Scope<'_>) {
-        if let (Some(outside), Ending::Itself) = (self, ended.ending) {
+        let Some(outside) = self else { return };
+        outside.refusals.ended(ended, is_denied(ended.op));
+        if ended.ending == Ending::Itself {
             outside.add(ended.op, ended.phase, scope.timeline);
         }
     }
@@ -207,24 +227,52 @@ impl Measure for Option<Outside> {
         let Scope { lab, roster, timeline, .. } = closing.scope;
         findings.outside = self.as_ref().map(|outside| {
             let products = lab.external.iter().enumerate().zip(&outside.generated);
-            let products = products.map(|((place, product), &generated)| {
-                timeline.products.finish(place, product, generated, &timeline.faults)
+            let (faults, origin, teardown) = (&timeline.faults, timeline.origin, timeline.teardown());
+            let products = products.map(|((place, wanted), &generated)| {
+                timeline.products.finish(&Beside { place, wanted, generated, faults, origin, teardown })
             });
             let name = |client: usize| roster.clients[client].id.clone();
-            outside.section(products.collect(), lab.seed, &name)
+            let mut found = outside.section(products.collect(), lab.seed, &name);
+            found.denials.files = outside.refusals.files(closing.show);
+            found.denials.by_kernel = by_kernel(closing.show);
+            missed(found, timeline.products.waited_for_one_of_several(), findings.deadline_ns)
         });
     }
 
     fn metric(findings: &Findings, parts: &[&str]) -> Option<Measured> {
-        let ["outside", which] = parts else { return None };
+        let [of @ ("outside" | "external"), which] = parts else { return None };
         let outside = findings.outside.as_ref()?;
-        Some(match *which {
-            "denied" => Measured::Count(outside.denials.operations),
-            "generated" => Measured::Count(outside.products.iter().map(|product| product.generated).total()),
-            "added" => Measured::Time(outside.added_ns?.value.max(0).unsigned_abs()),
+        Some(match (*of, *which) {
+            ("external", "misses") => Measured::Count(outside.misses),
+            ("external", "ended") => Measured::Count(outside.ended().count() as u64),
+            ("external", "waited") => Measured::Time(outside.waited_longest_ns.unwrap_or(0)),
+            ("outside", "denied") => Measured::Count(outside.denials.operations),
+            ("outside", "generated") => {
+                Measured::Count(outside.products.iter().map(|product| product.generated).total())
+            }
+            ("outside", "added") => Measured::Time(outside.added_ns?.value.max(0).unsigned_abs()),
             _ => return None,
         })
     }
+}
+
+/// The same, with what the products missed.
+fn missed(found: Found, one_of_several: (u64, Option<u64>), deadline_ns: u64) -> Found {
+    let (waiting, longest) = one_of_several;
+    let longest = found.products.iter().map(|product| product.waited_longest_ns).fold(longest, Ord::max);
+    let killed = found.products.iter().filter(|product| product.end == ProductEnd::DeadlineKill).count();
+    let unpunished = killed == 0 && longest.is_some_and(|longest| longest >= deadline_ns);
+    Found {
+        misses: (killed as u64).max(u64::from(unpunished)),
+        waiting_for_one_of_them: waiting,
+        waited_longest_ns: longest,
+        ..found
+    }
+}
+
+/// Somebody denied it, and no client of the lab did.
+const fn is_denied(op: &Op) -> bool {
+    op.error == DENIED && !op.denied
 }
 
 impl Side {

@@ -42,7 +42,8 @@ struct InSight {
 struct Seen {
     started: Option<u64>,
     ready: Option<u64>,
-    ended: Option<i32>,
+    /// When its first process ended, and with which status.
+    ended: Option<(u64, i32)>,
     processes: BTreeSet<u32>,
     threads: BTreeSet<u64>,
     /// By process and descriptor: the flags and the marks.
@@ -57,6 +58,24 @@ struct Seen {
 pub(crate) struct Products {
     seen: BTreeMap<usize, Seen>,
     threads: BTreeMap<u64, Vec<InSight>>,
+    /// The process of each thread that the kernel has made in it.
+    kernel_threads: BTreeMap<u64, u32>,
+    /// The most that waited at one look for one of several, and the longest.
+    one_of_several: (u32, Option<u64>),
+}
+
+/// What is known of a product beside its own records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beside<'a> {
+    /// Its place in the lab's list.
+    pub(crate) place: usize,
+    pub(crate) wanted: &'a lab_model::External,
+    /// Decisions of storm and drain about what its threads did.
+    pub(crate) generated: u64,
+    pub(crate) faults: &'a [FaultAt],
+    /// The run's first moment, and from when on the lab ends its processes itself.
+    pub(crate) origin: u64,
+    pub(crate) teardown: u64,
 }
 
 fn place(actor: u16) -> Option<usize> {
@@ -76,11 +95,15 @@ impl Products {
                 group.1.push(*mark);
             }
             Record::QueueSample(QueueSample { actor, unread, waiting, since, .. }) => {
-                let Some(place) = place(actor.0) else { return };
+                let waited = since.map(|since| at.saturating_sub(time(since.0)));
+                let Some(place) = place(actor.0) else {
+                    let (most, longest) = self.one_of_several;
+                    self.one_of_several = (most.max(*waiting), longest.max(waited));
+                    return;
+                };
                 let seen = self.seen.entry(place).or_default();
                 seen.unread_max = seen.unread_max.max(*unread);
                 seen.waiting_max = seen.waiting_max.max(*waiting);
-                let waited = since.map(|since| at.saturating_sub(time(since.0)));
                 seen.waited_longest = seen.waited_longest.max(waited);
             }
             Record::Process(ProcessMark { actor, kind, status, .. }) => {
@@ -89,7 +112,7 @@ impl Products {
                 match kind {
                     ProcessMarkKind::Started => seen.started = Some(at),
                     ProcessMarkKind::Ready => seen.ready = Some(at),
-                    ProcessMarkKind::Ended => seen.ended = Some(*status),
+                    ProcessMarkKind::Ended => seen.ended = Some((at, *status)),
                     ProcessMarkKind::Other(_) => {}
                 }
             }
@@ -98,7 +121,10 @@ impl Products {
     }
 
     fn thread_seen(&mut self, thread_seen: &ThreadSeen, at: u64) {
-        let Some(product) = place(thread_seen.actor.0) else { return };
+        let Some(product) = place(thread_seen.actor.0) else {
+            self.kernel_threads.insert(thread_seen.tid, thread_seen.pid);
+            return;
+        };
         let seen = self.seen.entry(product).or_default();
         let times = self.threads.entry(thread_seen.tid).or_default();
         if thread_seen.there {
@@ -118,21 +144,43 @@ impl Products {
         Some(there.product)
     }
 
+    /// The most operations that waited at one look for one of several products, and the longest that any had; it could
+    /// not be told for which.
+    pub(crate) fn waited_for_one_of_several(&self) -> (u64, Option<u64>) {
+        let (most, longest) = self.one_of_several;
+        (most.into(), longest)
+    }
+
+    /// When a product ended of which nothing is left before the lab ends its processes itself. What starts a product may
+    /// leave it to other processes and end well.
+    pub(crate) fn left_nobody(&self, actor: u16, teardown: u64) -> bool {
+        let Some(product) = place(actor) else { return false };
+        let mut times = self.threads.values().flatten().filter(|time| time.product == product);
+        let ended = self.seen.get(&product).and_then(|seen| seen.ended);
+        ended.is_some_and(|(at, _)| at < teardown)
+            && times.all(|time| time.until.is_some_and(|until| until < teardown))
+    }
+
+    /// The process in whose name a thread acts that the kernel has made.
+    pub(crate) fn process_of_kernel_thread(&self, tid: u64) -> Option<u32> {
+        self.kernel_threads.get(&tid).copied()
+    }
+
     /// What was seen of the product at a place of the lab's list, for the report.
-    pub(crate) fn finish(
-        &self,
-        place: usize,
-        wanted: &lab_model::External,
-        generated: u64,
-        faults: &[FaultAt],
-    ) -> Product {
+    pub(crate) fn finish(&self, beside: &Beside<'_>) -> Product {
+        let Beside { place, wanted, generated, faults, origin, teardown } = *beside;
         let unseen = Seen::default();
         let seen = self.seen.get(&place).unwrap_or(&unseen);
         let actor = lab_model::External::actor(place).0;
         let kill = |fault: &&FaultAt| fault.actor == actor && fault.kind == FaultKind::DeadlineKill;
-        let end = match (faults.iter().find(kill), seen.ended, seen.started) {
+        let killed = faults.iter().find(kill);
+        let ended_well = seen.ended.is_some_and(|(_, status)| status == 0);
+        let early = seen.ended.filter(|&(at, _)| at < teardown);
+        let early = early.filter(|_| !ended_well || self.left_nobody(actor, teardown)).map(|(at, _)| at);
+        let ended_early = killed.map(|fault| fault.at).or(early);
+        let end = match (killed, seen.ended, seen.started) {
             (Some(_), ..) => ProductEnd::DeadlineKill,
-            (None, Some(status), _) => ProductEnd::of_status(status),
+            (None, Some((_, status)), _) => ProductEnd::of_status(status),
             (None, None, Some(_)) => ProductEnd::NotKnown,
             (None, None, None) => ProductEnd::NeverStarted,
         };
@@ -152,6 +200,7 @@ impl Products {
             unread_max: seen.unread_max,
             waiting_max: u64::from(seen.waiting_max),
             waited_longest_ns: seen.waited_longest,
+            ended_early_ns: ended_early.map(|at| at.saturating_sub(origin)),
             end: end.into(),
         }
     }

@@ -62,6 +62,8 @@ pub(crate) struct Side {
     pub(crate) uncommitted: u64,
     /// Events that the kernel dropped, as the process counted them.
     pub(crate) events_lost: u64,
+    /// Those of them that the kernel could not hand over and so denied, by the error of the read.
+    pub(crate) not_handed_over: BTreeMap<u16, u64>,
     /// NOTIFY events that the kernel could not hand over.
     pub(crate) notices_lost: u64,
     /// How often the kernel's queue of NOTIFY events overflowed.
@@ -254,6 +256,10 @@ impl Source<'_> {
             Record::Loss(loss) => match loss.kind {
                 LossKind::Events => {
                     self.side.events_lost = self.side.events_lost.saturating_add(loss.count);
+                }
+                LossKind::NotHandedOver(error) => {
+                    self.side.events_lost = self.side.events_lost.saturating_add(loss.count);
+                    self.side.not_handed_over.entry(error).or_default().raise(loss.count);
                 }
                 LossKind::Paths | LossKind::Targets => {
                     self.side.unresolved = self.side.unresolved.saturating_add(loss.count);

@@ -48,8 +48,9 @@ fn kill(lab: &Lab, fault: &FaultAt) -> Option<(String, u64)> {
 fn is_of_note(end: &EndAt, roster: &Roster, timeline: &Timeline) -> bool {
     let at_deadline = timeline.killed_at_deadline(end.actor);
     if end.actor >= FIRST_EXTERNAL {
-        // What starts a product may leave it to another process and end well.
-        return at_deadline || end.status != 0;
+        // What was killed at the deadline has missed it, and what starts a product may leave it to others and end well.
+        let gone = end.status != 0 || timeline.products.left_nobody(end.actor, timeline.teardown());
+        return !at_deadline && gone;
     }
     let Some(participant) = roster.trace_of(end.actor).map(|trace| &roster.participants[usize::from(trace)])
     else {

@@ -1,12 +1,15 @@
 //! How a storm ended up, and by which rule.
 
 use crate::{
-    findings::{Drain, GainUnknown, Interval, Knee, Outcome, PlannedOps, StoodStill, Unwatched, WaitCycle},
+    findings::{
+        Drain, GainUnknown, Interval, Knee, Outcome, Outside, PlannedOps, StoodStill, Unwatched, WaitCycle,
+    },
     measures::{
         series::{STORM_PARTS, grows},
         unwatched::sentence,
     },
 };
+use lab_model::Expectation;
 use lab_model::units::{agreeing, count, count_of, counted, number, ratio, share, tenths, time};
 
 /// The completed cascades without which nothing is said about stability.
@@ -193,6 +196,25 @@ pub(crate) fn as_moved(
 ) -> (Outcome, String) {
     let said = stood_still.map_or_else(String::new, |still| format!(" {}", still.sentence()));
     (outcome, format!("{rule}{said}"))
+}
+
+/// The same outcome, as far as it can be held up beside products that missed their deadline: a lab that goes on because one
+/// was killed is not stable. Where the lab file speaks of it, it is part of the experiment, and the outcome is that of the
+/// load.
+pub(crate) fn beside_products(
+    outcome: Outcome,
+    rule: String,
+    outside: Option<&Outside>,
+    expect: &[Expectation],
+) -> (Outcome, String) {
+    let said = outside.map(Outside::failings).unwrap_or_default();
+    if said.is_empty() {
+        return (outcome, rule);
+    }
+    let is_said = expect.iter().any(|expectation| expectation.metric == "external.misses");
+    let missed = outside.is_some_and(|outside| outside.misses > 0) && !is_said;
+    let outcome = if outcome == Outcome::Stable && missed { Outcome::Unknown } else { outcome };
+    (outcome, format!("{} {rule}", said.join(" ")))
 }
 
 fn deadlock_rule(cycle: &WaitCycle, cycles: usize) -> String {

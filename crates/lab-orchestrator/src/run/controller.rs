@@ -23,6 +23,7 @@ use super::{
     event::Event,
     external::{Externals, PollContext},
     faults::{FaultEffect, Faults},
+    kernel_threads::KernelThreads,
     lifecycle::Lifecycle,
     load::LoadRecorder,
     looks::{Looks, WATCH_EVERY, unwatched_words},
@@ -53,6 +54,7 @@ pub(super) struct Controller {
     pub(super) load: LoadRecorder,
     events: mpsc::Receiver<Event>,
     looks: Looks,
+    kernel_threads: KernelThreads,
     standstill: StandstillWatch,
     waits: WaitsRecorder,
     stopwatch: Stopwatch,
@@ -98,6 +100,7 @@ impl Controller {
             load: LoadRecorder::default(),
             events,
             looks: Looks::default(),
+            kernel_threads: KernelThreads::of(&plan.lab),
             standstill: StandstillWatch::default(),
             waits,
             stopwatch: Stopwatch::start(),
@@ -457,6 +460,7 @@ impl Controller {
             self.progress.stands(self.standstill.current());
         }
         let trace = self.context.trace();
+        self.kernel_threads.look(now, trace);
         let context = PollContext { now, deadline_ticks, trace, warden: &self.warden };
         for words in self.externals.look(&context) {
             self.progress.note(&words);

@@ -2,10 +2,8 @@
 //! own, so what is seen of them goes into the orchestrator's.
 
 use std::{
-    collections::BTreeSet,
-    fs,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use lab_model::{Actor, External, PrivateFolder, Ready, Ticks};
@@ -13,9 +11,7 @@ use lab_process::{
     clock,
     proc::{self, ProcessStat},
 };
-use lab_trace::{
-    Fault, FaultKind, GroupMark, ProcessMark, ProcessMarkKind, QueueSample, ThreadSeen, TraceWriter,
-};
+use lab_trace::{Fault, FaultKind, GroupMark, ProcessMarkKind, QueueSample, ThreadSeen, TraceWriter};
 use nix::{
     sys::{
         signal::{Signal, kill},
@@ -23,44 +19,26 @@ use nix::{
     },
     unistd::Pid,
 };
-use tokio::{process::Command, sync::mpsc};
+use tokio::sync::mpsc;
 
 use super::{
     ending::{describe, end, has_said, last_line},
     event::Event,
     family::{Change, Family, MARKER, Newcomer},
-    groups::{self, HeldMark, OwnMounts},
-    private,
-    process::create_log,
-    process::wait,
+    groups::{self, OwnMounts},
+    private::{self, OwnNamespace},
+    product::{Product, State},
+    questions::{Hold, Judged, Limits, Questions, Shown},
     warden::Warden,
 };
 use crate::{Failure, FailureKind, Plan, RunFolder};
 
 /// How many looks at the processes come for one look at groups and queues.
 const QUEUES_EVERY: u32 = 20;
+/// The same while something waits.
+const WAITING_EVERY: u32 = 4;
 /// An operation that has waited less than this is not asked after.
 const WAITING_NS: u64 = 20_000_000;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Unstarted,
-    Starting,
-    Ready,
-    Ended,
-}
-
-#[derive(Debug)]
-struct Product {
-    actor: Actor,
-    wanted: External,
-    log: PathBuf,
-    pid: u32,
-    state: State,
-    /// The groups that were recorded.
-    held: BTreeSet<HeldMark>,
-    killed: bool,
-}
 
 /// All products of a lab.
 #[derive(Debug, Default)]
@@ -69,6 +47,8 @@ pub(super) struct Externals {
     wanted: Vec<External>,
     family: Family,
     own_mounts: OwnMounts,
+    arena: PathBuf,
+    questions: Questions,
     rounds: u32,
     failure: Option<Failure>,
     /// Some client's behaviour names a product, so the clients are told of its threads.
@@ -89,12 +69,22 @@ impl Externals {
     /// Lays out the products' private folders. The arena must be mounted.
     pub(super) fn prepare(plan: &Plan, folder: &RunFolder) -> Result<Externals, Failure> {
         let arena = folder.arena();
-        let mut externals = Externals::default();
+        let mut externals = Externals { arena: arena.clone(), ..Externals::default() };
+        let mut own_devices = Vec::new();
         let fill_in = |text: &String| private::fill_in(text, &arena);
         for (place, external) in plan.lab.external.iter().enumerate() {
-            for folder in &external.private {
-                private::make(folder, &arena).map_err(|error| private_failure(external, folder, &error))?;
-            }
+            let namespace = if private::is_contested(place, &plan.lab.external) {
+                let (namespace, devices) = OwnNamespace::make(external, &arena)
+                    .map_err(|(folder, error)| private_failure(external, folder.as_ref(), &error))?;
+                own_devices.extend(devices);
+                Some(namespace)
+            } else {
+                for folder in &external.private {
+                    private::make(folder, &arena)
+                        .map_err(|error| private_failure(external, Some(folder), &error))?;
+                }
+                None
+            };
             let environment = external.environment.iter().map(|(name, text)| (name.clone(), fill_in(text)));
             let wanted = External {
                 start: external.start.iter().map(fill_in).collect(),
@@ -110,6 +100,7 @@ impl Externals {
                 state: State::Unstarted,
                 held: BTreeSet::new(),
                 killed: false,
+                namespace,
             });
         }
         externals.named = plan.lab.clients.iter().any(|client| {
@@ -118,10 +109,12 @@ impl Externals {
             names.any(|name| externals.wanted.iter().any(|product| product.id.as_str() == name))
         });
         if !externals.products.is_empty() {
-            let folders = plan.lab.external.iter().flat_map(|external| &external.private);
+            let shared = externals.products.iter().filter(|product| product.namespace.is_none());
+            let folders = shared.flat_map(|product| &product.wanted.private);
             let folders: Vec<&Path> = folders.map(|folder| Path::new(&folder.path)).collect();
             externals.own_mounts = OwnMounts::of(&arena, &folders)
-                .map_err(|error| Failure::system("the arena is not mounted", &error))?;
+                .map_err(|error| Failure::system("the arena is not mounted", &error))?
+                .and_devices(own_devices);
         }
         Ok(externals)
     }
@@ -252,11 +245,14 @@ impl Externals {
         self.rounds = self.rounds.wrapping_add(1);
         self.look_at_processes(context);
         let starting = self.products.iter().any(|product| product.state == State::Starting);
-        let looks_at_queues = self.rounds.is_multiple_of(QUEUES_EVERY);
-        if starting || looks_at_queues {
+        let looks_at_groups = self.rounds.is_multiple_of(QUEUES_EVERY);
+        if starting || looks_at_groups {
             self.look_at_groups(context);
         }
         self.look_for_signs(context);
+        let waits =
+            || self.questions.any_open() || context.warden.something_waits(context.now, waiting_ticks());
+        let looks_at_queues = looks_at_groups || (self.rounds.is_multiple_of(WAITING_EVERY) && waits());
         if looks_at_queues { self.look_at_queues(context) } else { Vec::new() }
     }
 
@@ -328,7 +324,7 @@ impl Externals {
             let ready = match &product.wanted.ready {
                 Ready::Started => true,
                 Ready::Mark => product.held.iter().any(|held| held.asks_in_arena()),
-                Ready::File(path) => fs::symlink_metadata(path).is_ok(),
+                Ready::File(path) => product.has_file(path),
                 Ready::Line(text) => has_said(&product.log, text),
             };
             if ready {
@@ -341,37 +337,68 @@ impl Externals {
     /// Records what waits for the products, and kills who has kept an operation waiting past the deadline.
     fn look_at_queues(&mut self, context: &PollContext<'_>) -> Vec<String> {
         self.reap();
-        let outside = context.warden.held_outside(context.now, clock::timebase().ticks(WAITING_NS));
-        let since = outside.iter().map(|&(_, since)| since).min_by_key(|since| since.0);
-        let asked: Vec<usize> = (0..self.products.len())
-            .filter(|&place| self.products[place].alive())
-            .filter(|&place| self.products[place].held.iter().any(HeldMark::asks_in_arena))
-            .collect();
-        let mut notes = Vec::new();
-        for &place in &asked {
-            let product = &mut self.products[place];
-            let unread = product.unread();
-            // With several products it is the one whose queue is not empty, or it is not known which.
-            let held_here = asked.len() == 1 || unread.is_some_and(|unread| unread > 0);
-            let (waiting, since) = if held_here { (outside.len(), since) } else { (0, None) };
-            context.trace.queue_sample(&QueueSample {
-                at: context.now,
-                actor: product.actor,
-                unread,
-                waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
-                since,
-            });
-            if since.is_some_and(|since| context.now.since(since) >= context.deadline_ticks)
-                && !product.killed
-            {
-                product.killed = true;
-                let (kind, actor) = (FaultKind::DeadlineKill, product.actor);
-                context.trace.fault(&Fault { at: context.now, kind, actor, detail: u64::MAX });
-                self.family.members().filter(|&(_, whose)| whose == place).for_each(|(pid, _)| end(pid));
-                notes.push(format!("{} missed the lab's deadline and is killed", product.wanted.id));
-            }
+        let waiting = waiting_ticks();
+        let outside = context.warden.held_outside(context.now, waiting);
+        let shown = self.shown();
+        let limits = Limits { deadline: context.deadline_ticks, waiting };
+        let judged = self.questions.look(context.now, limits, &outside, &shown);
+        let sample = |actor, unread, waits: bool| QueueSample {
+            at: context.now,
+            actor,
+            unread,
+            waiting: if waits { u32::try_from(judged.waiting).unwrap_or(u32::MAX) } else { 0 },
+            since: judged.since.filter(|_| waits),
+        };
+        for product in &shown {
+            let actor = self.products[product.place].actor;
+            context.trace.queue_sample(&sample(actor, product.unread, judged.whom == Some(product.place)));
         }
-        notes
+        if judged.whom.is_none() && judged.waiting > 0 {
+            context.trace.queue_sample(&sample(Actor::UNKNOWN, None, true));
+        }
+        judged.overdue.iter().map(|&place| self.end_overdue(place, &judged, context)).collect()
+    }
+
+    fn end_overdue(&mut self, place: usize, judged: &Judged, context: &PollContext<'_>) -> String {
+        let product = &mut self.products[place];
+        product.killed = true;
+        let (kind, actor) = (FaultKind::DeadlineKill, product.actor);
+        context.trace.fault(&Fault { at: context.now, kind, actor, detail: u64::MAX });
+        self.family.members().filter(|&(_, whose)| whose == place).for_each(|(pid, _)| end(pid));
+        let others =
+            if judged.whom == Some(place) { "" } else { "; it cannot be told whether it alone held on" };
+        format!("{} missed the lab's deadline and is killed{others}", self.products[place].wanted.id)
+    }
+
+    /// What the products show of themselves that are asked about the arena.
+    fn shown(&self) -> Vec<Shown> {
+        let mut shown = Vec::new();
+        for (place, product) in self.products.iter().enumerate() {
+            let pids: BTreeSet<u32> =
+                self.family.members().filter(|&(_, whose)| whose == place).map(|(pid, _)| pid).collect();
+            let asked = product.held.iter().filter(|held| held.asks_in_arena() && pids.contains(&held.pid));
+            let mut groups: BTreeMap<u32, BTreeSet<i32>> = BTreeMap::new();
+            asked.for_each(|held| {
+                groups.entry(held.pid).or_default().insert(held.descriptor);
+            });
+            if groups.is_empty() {
+                continue;
+            }
+            let mut seen = Shown { place, killed: product.killed, ..Shown::default() };
+            for (&pid, descriptors) in &groups {
+                for &descriptor in descriptors {
+                    let Some(unread) = groups::unread(pid, descriptor) else { continue };
+                    seen.unread = Some(seen.unread.unwrap_or(0).saturating_add(unread));
+                    if unread > 0 {
+                        seen.holds.push(Hold::Unread { pid, descriptor });
+                    }
+                }
+                let descriptors: Vec<i32> = descriptors.iter().copied().collect();
+                seen.holds.extend(groups::holds(pid, &descriptors, &self.arena));
+            }
+            shown.push(seen);
+        }
+        shown
     }
 
     /// Lets go of processes that have ended and whose parent has ended before them.
@@ -389,85 +416,14 @@ impl Externals {
     }
 }
 
-impl Product {
-    fn start(&mut self, trace: &TraceWriter, events: &mpsc::Sender<Event>) -> Result<(), Failure> {
-        let id = self.wanted.id.to_string();
-        let cannot = |error: std::io::Error| {
-            Failure::new(FailureKind::Product, format!("{id} cannot be started: {error}"))
-        };
-        let (program, arguments) = self
-            .wanted
-            .start
-            .split_first()
-            .ok_or_else(|| Failure::new(FailureKind::Bug, format!("{id} has no program")))?;
-        let log = create_log(&self.log).map_err(cannot)?;
-        let child = Command::new(program)
-            .args(arguments)
-            .envs(self.wanted.environment.iter().map(|(name, text)| (name, text)))
-            .env(MARKER, &id)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(cannot)?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .process_group(0)
-            .spawn()
-            .map_err(cannot)?;
-        self.pid = child.id().unwrap_or(0);
-        self.state = State::Starting;
-        self.mark(trace, ProcessMarkKind::Started, 0);
-        tokio::spawn(wait(self.actor, child, events.clone()));
-        Ok(())
-    }
-
-    const fn alive(&self) -> bool {
-        matches!(self.state, State::Starting | State::Ready)
-    }
-
-    fn mark(&self, trace: &TraceWriter, kind: ProcessMarkKind, status: i32) {
-        trace.process(&ProcessMark { at: clock::now(), actor: self.actor, kind, pid: self.pid, status });
-    }
-
-    /// The events that wait in its groups on the arena; `None` when none of them could be looked at.
-    fn unread(&self) -> Option<u64> {
-        let groups: BTreeSet<(u32, i32)> = self
-            .held
-            .iter()
-            .filter(|held| held.asks_in_arena())
-            .map(|held| (held.pid, held.descriptor))
-            .collect();
-        groups.into_iter().filter_map(|(pid, fd)| groups::unread(pid, fd)).reduce(u64::saturating_add)
-    }
-
-    fn never_ready(&self) -> Failure {
-        let External { id, ready, ready_within, .. } = &self.wanted;
-        let lacking = match ready {
-            Ready::Mark => self.lacking_mark().to_owned(),
-            Ready::Started => "it did not start".to_owned(),
-            Ready::File(path) => format!("there is no {path}"),
-            Ready::Line(text) => format!("it has not written \"{text}\""),
-        };
-        let words = last_line(&self.log).map(|line| format!("; its last words: {line}")).unwrap_or_default();
-        self.failure(format!("{id} was not ready after {ready_within}: {lacking}{words}"))
-    }
-
-    /// What its marks lack to ask about opens in the arena.
-    fn lacking_mark(&self) -> &'static str {
-        match (self.held.is_empty(), self.held.iter().any(|held| held.arena)) {
-            (true, _) => "it has set no fanotify mark on the arena",
-            (false, false) => "it has set fanotify marks, none of them on the arena",
-            (false, true) => "its fanotify marks on the arena are for no permission events",
-        }
-    }
-
-    fn failure(&self, message: String) -> Failure {
-        let mend = format!("run `{}` by hand and see what it says", self.wanted.start.join(" "));
-        Failure::new(FailureKind::Product, message).mend(mend)
-    }
+fn private_failure(external: &External, folder: Option<&PrivateFolder>, error: &std::io::Error) -> Failure {
+    let what = folder.map_or("its folders", |folder| &folder.path);
+    let message = format!("{} cannot have {what} for itself: {error}", external.id);
+    Failure::new(FailureKind::Product, message)
 }
 
-fn private_failure(external: &External, folder: &PrivateFolder, error: &std::io::Error) -> Failure {
-    let message = format!("{} cannot have {} for itself: {error}", external.id, folder.path);
-    Failure::new(FailureKind::Product, message)
+fn waiting_ticks() -> u64 {
+    clock::timebase().ticks(WAITING_NS)
 }
 
 fn as_pid(pid: u32) -> Pid {

@@ -1,13 +1,19 @@
 //! Which fanotify groups a product's process holds, and whether their marks stay inside the lab.
 
-use std::{io, path::Path};
+use std::{fs, io, os::unix::ffi::OsStrExt, path::Path};
 
 use lab_backend_fanotify::{
     confine::unread_events,
     foreign::{ForeignGroup, ForeignMark, MarkedPlace, groups},
 };
-use lab_process::proc::mounted;
+use lab_process::proc::{self, mounted};
 use lab_trace::MarkOn;
+
+use super::questions::Hold;
+
+/// Where a thread that reads a group waits for events (fs/notify/fanotify/fanotify_user.c); in older kernels it sleeps in
+/// a function of its own.
+const IDLE_READER: [&[u8]; 4] = [b"fanotify_read", b"wait_woken", b"0", b""];
 
 /// One mark of one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +60,13 @@ impl OwnMounts {
         Ok(OwnMounts { arena_mount: arena.mount, arena_device: arena.device, private_devices: private })
     }
 
+    /// The same, with the devices of folders in mount namespaces of products.
+    pub(super) fn and_devices(mut self, devices: Vec<u64>) -> OwnMounts {
+        use nix::sys::stat::{major, minor};
+        self.private_devices.extend(devices.into_iter().map(|device| (major(device), minor(device))));
+        self
+    }
+
     fn hold(&self, pid: u32, group: &ForeignGroup, mark: &ForeignMark) -> HeldMark {
         let (on, device, arena) = match mark.place {
             MarkedPlace::Inode(device) => (MarkOn::Inode, Some(device), device == self.arena_device),
@@ -81,6 +94,33 @@ pub(super) fn of(pid: u32, own_mounts: &OwnMounts) -> Vec<HeldMark> {
 /// The events that a group has not read.
 pub(super) fn unread(pid: u32, descriptor: i32) -> Option<u64> {
     unread_events(pid, descriptor).ok()
+}
+
+/// The signs that a process has read events of its groups and not answered them: files of the arena that it has open, and
+/// threads inside the read. Opens nothing but `/proc`, and asks no file system anything.
+pub(super) fn holds(pid: u32, descriptors: &[i32], arena: &Path) -> Vec<Hold> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| {
+        let descriptor = entry.file_name().to_str()?.parse().ok()?;
+        let path = fs::read_link(entry.path()).ok()?;
+        let inside = path != arena && path.starts_with(arena);
+        inside.then_some(Hold::File { pid, descriptor, path })
+    });
+    let mut holds: Vec<Hold> = files.collect();
+    let stuck = proc::threads(pid).into_iter().filter(|&tid| hands_over(tid, descriptors));
+    holds.extend(stuck.map(|tid| Hold::HandOver { pid, tid }));
+    holds
+}
+
+/// Whether a thread is inside the read of a group and waits for something else than its events: the kernel opens an
+/// event's file on its behalf.
+fn hands_over(tid: u32, descriptors: &[i32]) -> bool {
+    let Some((number, argument)) = proc::system_call(tid) else { return false };
+    let reads = number == nix::libc::SYS_read.unsigned_abs()
+        && descriptors.iter().any(|&descriptor| u64::from(descriptor.unsigned_abs()) == argument);
+    reads
+        && proc::wait_channel(tid)
+            .is_some_and(|channel| !IDLE_READER.contains(&channel.as_bytes().trim_ascii_end()))
 }
 
 #[cfg(test)]

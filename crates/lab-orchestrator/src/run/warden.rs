@@ -7,6 +7,7 @@ use lab_analysis::live::{Originator, Unanswered, UnderWay};
 use lab_model::{Actor, Cause, Ticks};
 use lab_trace::{AttachedTrace, Board, Counter, Entry, Record, SlotView};
 
+use super::questions::{OutsideLook, WaitingOperation};
 use crate::freezer::is_frozen;
 
 /// How often unread queues are looked at, in ticks of the warden.
@@ -158,25 +159,21 @@ impl Warden {
         found
     }
 
-    /// The operations of lab processes that wait in the kernel for an answer that no client of the lab owes, with
-    /// when they began: somebody else was asked. Only those that have waited `ticks` or more.
-    pub(super) fn held_outside(&self, now: Ticks, ticks: u64) -> Vec<(u64, Ticks)> {
-        let boards = self.clients.values().map(|watched| &watched.seen.board).chain(self.driver_board());
-        let old = boards.flat_map(Board::operations).filter(|slot| now.since(slot.since) >= ticks);
-        let waiting: Vec<(u64, Ticks)> =
-            old.map(|slot| (slot.tid, slot.since)).filter(|&(tid, _)| waits_for_answer(tid)).collect();
-        let owing = |watched: &Watched| {
-            has_unread(watched.pid, watched.queue)
-                || Ticks(watched.seen.board.get(Counter::Answering)) != Ticks(0)
-                || is_stopped(watched.pid)
-        };
-        // While a client has not even read, nobody can tell whom its events are about.
-        if waiting.is_empty() || self.clients.values().any(owing) {
-            return Vec::new();
+    /// The operations of lab processes that wait in the kernel for an answer that no client of the lab is seen to owe:
+    /// somebody else was asked. Only those that have waited `ticks` or more.
+    pub(super) fn held_outside(&self, now: Ticks, ticks: u64) -> OutsideLook {
+        let old = self.boards().flat_map(Board::operations).filter(|slot| now.since(slot.since) >= ticks);
+        let waiting = old.filter(|slot| waits_for_answer(slot.tid));
+        let mut waiting: Vec<WaitingOperation> =
+            waiting.map(|slot| WaitingOperation { tid: slot.tid, began: slot.since }).collect();
+        if waiting.is_empty() {
+            return OutsideLook::default();
         }
         let pending = self.clients.values().flat_map(|watched| watched.seen.board.pending());
         let held: std::collections::BTreeSet<u64> = pending.map(|slot| slot.tid).collect();
-        waiting.into_iter().filter(|(tid, _)| !held.contains(tid)).collect()
+        waiting.retain(|operation| !held.contains(&operation.tid));
+        let owed = self.clients.values().filter_map(|watched| watched.owes_since(now)).min();
+        OutsideLook { waiting, owed }
     }
 
     /// True in the rounds in which the warden looks at more than the boards.
@@ -296,6 +293,15 @@ impl Warden {
 }
 
 impl Watched {
+    /// Since when the client has owed an answer about nobody knows whose event: it has not even read it, or its reader is
+    /// answering.
+    fn owes_since(&self, now: Ticks) -> Option<Ticks> {
+        let answering = Some(Ticks(self.seen.board.get(Counter::Answering))).filter(|at| *at != Ticks(0));
+        let unread = has_unread(self.pid, self.queue).then(|| self.stuck.unwrap_or(now));
+        let stopped = is_stopped(self.pid).then_some(Ticks(0));
+        [answering, unread, stopped].into_iter().flatten().min()
+    }
+
     /// Since when events wait that the client does not take in. A lower bound: the watch begins when it is noticed.
     ///
     /// A process that is stopped on its way out of the read has taken events that neither the kernel's queue nor the

@@ -14,6 +14,7 @@ mod load;
 mod mounts;
 mod stat;
 mod status;
+mod system_call;
 
 use std::{
     ffi::OsString,
@@ -29,6 +30,7 @@ pub use load::{ProcessorTimes, Schedule, TICK_NS, stalled_ns};
 pub use mounts::{MountLine, cgroup2_mount, mount_lines, topmost_mount};
 pub use stat::ProcessStat;
 pub use status::status_field;
+pub use system_call::system_call_of;
 
 /// The processes of this PID namespace.
 ///
@@ -127,6 +129,12 @@ pub fn runs_this_program(pid: u32) -> bool {
 #[must_use]
 pub fn wait_channel(tid: u32) -> Option<OsString> {
     fs::read(folder(tid).join("wchan")).ok().map(OsString::from_vec)
+}
+
+/// The system call that a thread waits in, and its first argument; `None` when it runs, is gone, or may not be looked at.
+#[must_use]
+pub fn system_call(tid: u32) -> Option<(u64, u64)> {
+    system_call_of(&fs::read(folder(tid).join("syscall")).ok()?)
 }
 
 /// The folder of a process's group of control groups version 2, below where that is mounted.

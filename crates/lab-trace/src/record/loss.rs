@@ -27,9 +27,15 @@ pub enum LossKind {
     NotBegunLate,
     /// Planned operations of the workload that were not begun: their phase was halted.
     NotBegunHalted,
+    /// Events that the kernel could not hand over and so denied, with the `errno` of the read, below 4096.
+    NotHandedOver(u16),
     /// Another kind, by number.
     Other(u16),
 }
+
+/// The codes of [`LossKind::NotHandedOver`] are this and the `errno`.
+const NOT_HANDED_OVER: u16 = 0x1000;
+const ERROR: u16 = 0xfff;
 
 impl LossKind {
     pub(super) const fn code(self) -> u16 {
@@ -44,6 +50,7 @@ impl LossKind {
             LossKind::Reactions => 8,
             LossKind::NotBegunLate => 16,
             LossKind::NotBegunHalted => 17,
+            LossKind::NotHandedOver(error) => NOT_HANDED_OVER | error,
             LossKind::Other(code) => code,
         }
     }
@@ -60,6 +67,7 @@ impl LossKind {
             8 => LossKind::Reactions,
             16 => LossKind::NotBegunLate,
             17 => LossKind::NotBegunHalted,
+            refused if refused & !ERROR == NOT_HANDED_OVER => LossKind::NotHandedOver(refused & ERROR),
             other => LossKind::Other(other),
         }
     }

@@ -230,7 +230,8 @@ fn mark() -> impl Strategy<Value = Record> {
         Just(LossKind::Reactions),
         Just(LossKind::NotBegunLate),
         Just(LossKind::NotBegunHalted),
-        other().prop_map(LossKind::Other)
+        (0_u16..4096).prop_map(LossKind::NotHandedOver),
+        (100_u16..4096).prop_map(LossKind::Other)
     ];
     let process = prop_oneof![
         Just(ProcessMarkKind::Started),

@@ -87,7 +87,13 @@ impl Engine<'_> {
             let process = ProcessId { pid: subject.pid, version: subject.generation };
             self.scope.processes.ancestors(process).find_map(|ancestor| self.by_process.get(&ancestor.pid))
         };
-        let &slot = self.by_thread.get(&subject.tid).or_else(of_process).or_else(of_ancestor)?;
+        // What the kernel does in a process's name, such as a worker of its io_uring, is the process's.
+        let of_kernel_thread = || {
+            let pid = self.scope.timeline.products.process_of_kernel_thread(subject.tid)?;
+            self.by_process.get(&pid).or_else(|| self.by_thread.get(&u64::from(pid)))
+        };
+        let found = self.by_thread.get(&subject.tid).or_else(of_process).or_else(of_ancestor);
+        let &slot = found.or_else(of_kernel_thread)?;
         let op = self.ops.get(slot)?;
         if at < op.started || at > op.ended {
             return None;

@@ -18,6 +18,7 @@ pub(super) fn outside(outside: &Outside, findings: &Findings) -> Section {
         )]
     };
     lead.extend(outside.products.iter().filter_map(waited));
+    lead.extend(waited_for_one(outside));
     lead.extend(denials(outside));
     lead.extend(outside.products.iter().filter_map(|product| generated(product, findings)));
     let mut blocks = vec![Block::Table(products(outside))];
@@ -33,6 +34,10 @@ pub(super) fn outside(outside: &Outside, findings: &Findings) -> Section {
     }
     if outside.denials.operations > 0 {
         blocks.push(Block::Table(denied(outside)));
+        blocks.push(Block::Table(denied_kinds(outside)));
+        if !outside.denials.files.is_empty() {
+            blocks.push(Block::Table(denied_files(outside)));
+        }
     }
     Section { id: "outside", title: "The products beside the lab's clients", lead, blocks }
 }
@@ -77,11 +82,24 @@ fn place(outside: &Outside) -> String {
 fn waited(product: &Product) -> Option<String> {
     let longest = product.waited_longest_ns?;
     Some(format!(
-        "Up to {} of the lab waited for {} at the same time, the longest for {}, with no client of the lab asked.",
+        "Up to {} of the lab waited for {} at the same time, the longest for {}, while no client of the lab had the question.",
         counted(product.waiting_max, "operation"),
         visible(&product.id),
         time(longest)
     ))
+}
+
+/// What waited for one of several products, when nobody can tell which.
+fn waited_for_one(outside: &Outside) -> Option<String> {
+    let waiting = outside.waiting_for_one_of_them;
+    (waiting > 0).then(|| {
+        format!(
+            "Up to {} of the lab waited at the same time for {}, and it cannot be told for which: the kernel does not say, \
+             and they showed the same signs.",
+            counted(waiting, "operation"),
+            visible(&outside.one_of_them())
+        )
+    })
 }
 
 fn denials(outside: &Outside) -> Option<String> {
@@ -100,10 +118,12 @@ fn denials(outside: &Outside) -> Option<String> {
     } else {
         format!("a denial ends the pass, so these clients were never asked: {}", listed(&never))
     };
-    Some(format!(
-        "{} failed with EPERM and no client of the lab denied them; {who}.",
-        counted(denials.operations, "operation")
-    ))
+    let reasons = denials.reasons(&outside.whoever());
+    Some(visible(&format!(
+        "{} failed with EPERM and no client of the lab denied them; {who}. {}",
+        counted(denials.operations, "operation"),
+        reasons.join(" ")
+    )))
 }
 
 fn generated(product: &Product, findings: &Findings) -> Option<String> {
@@ -236,6 +256,42 @@ fn denied(outside: &Outside) -> Table {
         .map(|((client, asked), (_, not_asked))| {
             vec![Cell::client(client), Cell::count(*asked), Cell::count(*not_asked)]
         })
+        .collect();
+    table
+}
+
+fn denied_kinds(outside: &Outside) -> Table {
+    let columns = vec![
+        Column::words("operation"),
+        Column::words("error"),
+        Column::numbers("questions read")
+            .hint("the most that one client had read about one: an exec is asked about several times"),
+        Column::numbers("denied"),
+        Column::numbers("of").hint("all operations of this kind in storm and drain"),
+    ];
+    let mut table = Table::new("What was denied, and how far the kernel had come with asking", columns);
+    table.rows = outside
+        .denials
+        .kinds
+        .iter()
+        .map(|kind| {
+            let numbers = [kind.questions_read, kind.operations, kind.of].map(Cell::count);
+            [Cell::words(&kind.kind), Cell::words(&kind.error)].into_iter().chain(numbers).collect()
+        })
+        .collect();
+    table
+}
+
+fn denied_files(outside: &Outside) -> Table {
+    let columns = vec![
+        Column::words("file"),
+        Column::numbers("denied"),
+        Column::numbers("of").hint("all on this file"),
+    ];
+    let mut table = Table::new("The files of which most was denied", columns);
+    let files = outside.denials.files.iter();
+    table.rows = files
+        .map(|file| vec![Cell::words(&file.path), Cell::count(file.operations), Cell::count(file.of)])
         .collect();
     table
 }
