@@ -405,8 +405,10 @@ pub struct LongWait {
     pub hand_over: bool,
     /// Since when at least, from the run's origin.
     pub began_ns: u64,
-    /// How long at least; `null` when it was seen to the end of the record.
-    pub lasted_ns: Option<u64>,
+    /// How long at least.
+    pub lasted_ns: u64,
+    /// It was seen to the end of the record.
+    pub to_the_end: bool,
 }
 
 /// What was still asked after the load had stopped: from the storm's end to the end of the run, in nanoseconds and

@@ -20,6 +20,15 @@ pub fn look() -> io::Result<Snapshot> {
     Ok(look_at(&pids))
 }
 
+/// Counts how often each thread of all processes has run, and nothing else.
+#[must_use]
+pub fn glance() -> Snapshot {
+    let own = std::process::id();
+    let pids = proc::processes().unwrap_or_default().into_iter().filter(|&pid| pid != own);
+    let process = |pid| Process { pid, threads: threads::count(pid), ..Process::default() };
+    Snapshot { version: Snapshot::VERSION, processes: pids.map(process).collect(), ..Snapshot::default() }
+}
+
 /// Looks once at some processes. One that is gone is left out.
 #[must_use]
 pub fn look_at(pids: &[u32]) -> Snapshot {

@@ -12,12 +12,27 @@ pub(crate) fn read(pid: u32) -> Vec<Thread> {
     proc::threads(pid).into_iter().filter_map(|tid| thread(pid, tid)).collect()
 }
 
+/// The threads of a process with nothing but how often each has run.
+pub(crate) fn count(pid: u32) -> Vec<Thread> {
+    let thread = |tid| {
+        let status = fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?;
+        Some(Thread { tid, switches: switches(&status), ..Thread::default() })
+    };
+    proc::threads(pid).into_iter().filter_map(thread).collect()
+}
+
+/// How often a thread has left a processor, by the content of its `status`.
+fn switches(status: &[u8]) -> u64 {
+    let count =
+        |name| proc::status_field(status, name).and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+    count("voluntary_ctxt_switches").saturating_add(count("nonvoluntary_ctxt_switches"))
+}
+
 fn thread(pid: u32, tid: u32) -> Option<Thread> {
     let folder = PathBuf::from(format!("/proc/{pid}/task/{tid}"));
     let text = |name: &str| fs::read(folder.join(name)).ok();
     let status = text("status")?;
     let field = |name: &str| proc::status_field(&status, name);
-    let switches = |name: &str| field(name).and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
     let call = text("syscall").unwrap_or_default();
     // Who runs waits in nothing.
     let channel = if call.starts_with(b"running") { Vec::new() } else { text("wchan").unwrap_or_default() };
@@ -28,7 +43,8 @@ fn thread(pid: u32, tid: u32) -> Option<Thread> {
         state: field("State")?.chars().next()?,
         channel: if channel == "0" { String::new() } else { channel },
         call: call::parse(&call),
-        switches: switches("voluntary_ctxt_switches") + switches("nonvoluntary_ctxt_switches"),
+        switches: switches(&status),
         since_ms: 0,
+        rested_ms: 0,
     })
 }

@@ -1,7 +1,7 @@
 //! The one clock of a lab: `CLOCK_MONOTONIC` on Linux, `mach_absolute_time` on macOS.
 #![cfg_attr(target_os = "macos", expect(unsafe_code, reason = "mach time has no safe wrapper"))]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lab_model::{Ticks, Timebase};
 
@@ -13,6 +13,13 @@ pub fn now() -> Ticks {
         return Ticks(0);
     };
     Ticks(time.tv_sec().unsigned_abs() * 1_000_000_000 + time.tv_nsec().unsigned_abs())
+}
+
+/// How long the calling thread has kept a processor busy. Needs a system call.
+#[must_use]
+pub fn thread_time() -> Duration {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID);
+    time.map(Duration::from).unwrap_or_default()
 }
 
 /// How ticks convert.

@@ -14,6 +14,8 @@ pub struct Circle {
     pub links: Vec<usize>,
     /// For how long at least all of it has lasted, in milliseconds.
     pub lasted_ms: u64,
+    /// Nobody in it can leave it. Otherwise a thread of it that sleeps may be deciding, slowly.
+    pub sure: bool,
     /// Every process that is stuck with it, by its place in the snapshot.
     pub processes: Vec<usize>,
 }
@@ -54,7 +56,7 @@ pub(crate) fn circles(snapshot: &Snapshot, waits: &[ThreadWait], lasting_ms: u64
             continue;
         }
         let lasted_ms = links.iter().map(|&place| since(&waits[place])).min().unwrap_or(0);
-        found.push(Circle { links, lasted_ms, processes });
+        found.push(Circle { links, lasted_ms, sure: false, processes });
     }
     found
 }

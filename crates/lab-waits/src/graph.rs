@@ -1,10 +1,10 @@
 //! The graph: what each thread waits in, who could end it, who is stuck, and in which circles.
 
 use crate::{
-    circle::{Circle, circles},
+    circle::{self, Circle},
     edges::{Connections, Edge},
     snapshot::Snapshot,
-    stuck::stuck,
+    stuck::{Sleepers, stuck},
     wait::{Wait, WaitKind},
 };
 
@@ -24,8 +24,8 @@ pub struct ThreadWait {
     pub edge: Option<Edge>,
     /// It waits for whatever comes first of several things, and is not known to have asked anybody.
     pub event_loop: bool,
-    /// It goes on by itself after a while, and may then do what others wait for.
-    pub may_time_out: bool,
+    /// It sleeps, or waits with a timeout for what may come first: it may be deciding, slowly.
+    pub sleeps: bool,
     /// It cannot go on, whatever all others do.
     pub stuck: bool,
 }
@@ -54,14 +54,13 @@ impl WaitGraph {
                 let mut wait = Wait::of(process, thread);
                 let edge = connections.edge(place, thread, wait);
                 let timeout = thread.call.as_ref().and_then(|call| call.timeout_ms);
+                let times_out = timeout.is_some_and(|timeout| timeout <= TIMEOUT_HELPS_MS_MAX);
                 if wait.kind == WaitKind::Poll && edge.is_none() {
-                    let sleeps = timeout.is_some_and(|timeout| timeout <= TIMEOUT_HELPS_MS_MAX);
-                    wait.kind = if sleeps { WaitKind::Timer } else { WaitKind::Idle };
+                    wait.kind = if times_out { WaitKind::Timer } else { WaitKind::Idle };
                 }
                 // Who has asked somebody and waits for the answer is in a circle until then, even if it gives up in the end.
-                let comes_round = timeout.is_some_and(|timeout| timeout <= TIMEOUT_HELPS_MS_MAX);
                 let asks = connections.only_asks(place, thread);
-                let may_time_out = comes_round && !wait.kind.is_hard() && !asks;
+                let sleeps = wait.kind == WaitKind::Timer || times_out && !wait.kind.is_hard() && !asks;
                 let event_loop = wait.kind == WaitKind::Poll && !asks;
                 waits.push(ThreadWait {
                     process: place,
@@ -69,16 +68,23 @@ impl WaitGraph {
                     wait,
                     edge,
                     event_loop,
-                    may_time_out,
+                    sleeps,
                     stuck: false,
                 });
             }
         }
-        let stuck = stuck(&waits, snapshot.processes.len());
-        for (wait, is_stuck) in waits.iter_mut().zip(stuck) {
-            wait.stuck = is_stuck;
+        let mut circles: Vec<Circle> = Vec::new();
+        for sleepers in [Sleepers::ComeRound, Sleepers::Help] {
+            let stuck = stuck(snapshot, &waits, sleepers);
+            for (wait, is_stuck) in waits.iter_mut().zip(stuck) {
+                wait.stuck = is_stuck;
+            }
+            let sure = sleepers == Sleepers::Help;
+            let found = circle::circles(snapshot, &waits, lasting_ms);
+            circles.retain(|circle| !found.iter().any(|other| other.processes == circle.processes));
+            circles.extend(found.into_iter().map(|circle| Circle { sure, ..circle }));
         }
-        let circles = circles(snapshot, &waits, lasting_ms);
+        circles.sort_by_key(|circle| (!circle.sure, std::cmp::Reverse(circle.lasted_ms)));
         WaitGraph { waits, circles }
     }
 

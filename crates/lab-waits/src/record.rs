@@ -124,7 +124,7 @@ pub(crate) fn same_circle(one: &WaitCircle, other: &WaitCircle) -> bool {
         pids.dedup();
         pids
     };
-    pids(one) == pids(other)
+    one.sure == other.sure && pids(one) == pids(other)
 }
 
 fn same_wait(one: &Waiting, other: &Waiting) -> bool {

@@ -67,6 +67,8 @@ pub struct WaitCircle {
     pub links: Vec<Waiting>,
     /// For how long at least all of it has lasted, in milliseconds.
     pub lasted_ms: u64,
+    /// Nobody in it can leave it. Otherwise a thread of it that sleeps may be deciding, slowly.
+    pub sure: bool,
     /// The circle as one sentence.
     pub sentence: String,
     /// The one process to end.
@@ -83,6 +85,7 @@ impl WaitReport {
         let circles = graph.circles.iter().map(|circle| WaitCircle {
             links: circle.links.iter().map(|&place| line(&graph.waits[place])).collect(),
             lasted_ms: circle.lasted_ms,
+            sure: circle.sure,
             sentence: circle_sentence(snapshot, &graph, circle),
             end: process_to_end(snapshot, &graph, circle).map(|place| name(snapshot, place)),
         });

@@ -113,6 +113,8 @@ pub struct Thread {
     pub switches: u64,
     /// For how long at least it has been in this wait, in milliseconds: as long as it was watched.
     pub since_ms: u64,
+    /// For how long at least it has not run, in milliseconds.
+    pub rested_ms: u64,
 }
 
 impl Thread {

@@ -42,6 +42,7 @@ pub(super) fn narrate(findings: &Findings, unread: &[(Vec<String>, u64)]) -> Vec
         unwatched(findings, true),
         failed,
         deadlock(findings),
+        stuck_in_hand_over(findings),
         divergence(findings),
         hung(unread),
         waits_outside(findings),
@@ -107,6 +108,20 @@ fn deadlock(findings: &Findings) -> Option<Finding> {
         )
     });
     Some(finding(Weight::Bad, ReportSection::Waiting, text, advice.as_deref()))
+}
+
+/// A client had taken an event whose file the kernel could not hand over.
+fn stuck_in_hand_over(findings: &Findings) -> Option<Finding> {
+    let wait = findings.long_waits.iter().find(|wait| wait.hand_over)?;
+    let text = format!(
+        "{} was stuck in hand-over for at least {}: it {}. Its decision had not begun, and whoever it was asked about waited.",
+        wait.who,
+        time(wait.lasted_ns),
+        wait.words
+    );
+    let advice =
+        "Look who holds the lease or serves the file system: it holds the client up before it can decide.";
+    Some(finding(Weight::Bad, ReportSection::Waiting, text, Some(advice)))
 }
 
 fn article(ended_by: CycleEnd) -> String {

@@ -174,7 +174,15 @@ impl Findings {
             let at_most = client.headroom.is_at_most(HeadroomFigure::Min);
             Some(Closest { client: client.id.clone(), headroom, at_most })
         };
-        let all = self.clients.iter().filter_map(lowest);
+        // Whoever has taken an event that the kernel cannot hand over has not begun to decide, and holds it up all the same.
+        let handed_over = self.long_waits.iter().filter(|wait| wait.hand_over && self.deadline_ns > 0);
+        let handed_over = handed_over.filter(|wait| self.clients.iter().any(|client| client.id == wait.who));
+        let held = handed_over.map(|wait| Closest {
+            client: wait.who.clone(),
+            headroom: (1.0 - ratio(wait.lasted_ns, self.deadline_ns)).max(0.0),
+            at_most: true,
+        });
+        let all = self.clients.iter().filter_map(lowest).chain(held);
         all.min_by(|one, other| one.headroom.total_cmp(&other.headroom))
     }
 

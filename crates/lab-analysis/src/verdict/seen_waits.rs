@@ -39,7 +39,7 @@ impl SeenWaits<'_> {
     /// The circles that were seen and are not among those that the clients' records show.
     pub(crate) fn cycles(&self, recorded: &[WaitCycle]) -> Vec<WaitCycle> {
         let circles = self.record.circles();
-        let cycles = circles.iter().map(|circle| self.cycle(circle));
+        let cycles = circles.iter().filter(|circle| circle.what.sure).map(|circle| self.cycle(circle));
         cycles.filter(|cycle| !recorded.iter().any(|other| is_part(cycle, other))).collect()
     }
 
@@ -82,8 +82,7 @@ impl SeenWaits<'_> {
     pub(crate) fn long_waits(&self) -> Vec<LongWait> {
         let mut waits: Vec<LongWait> =
             self.record.waits().iter().map(|stretch| self.long_wait(stretch)).collect();
-        let lasted = |wait: &LongWait| wait.lasted_ns.unwrap_or(u64::MAX);
-        waits.sort_by_key(|wait| (std::cmp::Reverse(lasted(wait)), wait.began_ns));
+        waits.sort_by_key(|wait| (std::cmp::Reverse(wait.lasted_ns), wait.began_ns));
         waits.truncate(WAITS_MAX);
         waits
     }
@@ -98,8 +97,16 @@ impl SeenWaits<'_> {
             waits_for: wait.waits_for.iter().map(|process| process.name.clone()).collect(),
             hand_over: wait.hand_over,
             began_ns,
-            lasted_ns: self.until_ns(stretch).map(|until| until.saturating_sub(began_ns)),
+            lasted_ns: self.until_ns(stretch).unwrap_or_else(|| self.last_ns()).saturating_sub(began_ns),
+            to_the_end: stretch.until.is_none(),
         }
+    }
+
+    /// The last moment that the record tells of, from the run's origin.
+    fn last_ns(&self) -> u64 {
+        let seen = self.record.seen.last().map(|(at, _)| *at);
+        let last = self.record.ended.max(seen).unwrap_or(0);
+        self.timebase.nanoseconds(last).saturating_sub(self.timeline.origin)
     }
 }
 

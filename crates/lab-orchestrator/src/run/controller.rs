@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     actors::{HelperPlace, participant_name},
     arena,
+    blame::{self, Blame},
     channels::connect_daemon,
     context::Context,
     ending::{ProcessFailure, describe},
@@ -36,7 +37,7 @@ use super::{
     signals::{listen_for_signals, listen_for_the_launcher},
     standstill::{Scene, StandstillWatch},
     stopwatch::Stopwatch,
-    waits::{Names, WaitsRecorder},
+    waits::{Member, Members, WaitsRecorder},
     warden::{Overdue, ProgressSnapshot, Warden},
 };
 use crate::{Failure, FailureKind, Plan, RunFolder};
@@ -57,6 +58,7 @@ pub(super) struct Controller {
     kernel_threads: KernelThreads,
     standstill: StandstillWatch,
     waits: WaitsRecorder,
+    blame: Blame,
     stopwatch: Stopwatch,
 }
 
@@ -103,6 +105,7 @@ impl Controller {
             kernel_threads: KernelThreads::of(&plan.lab),
             standstill: StandstillWatch::default(),
             waits,
+            blame: Blame::default(),
             stopwatch: Stopwatch::start(),
             context,
         })
@@ -446,16 +449,20 @@ impl Controller {
         let gap = self.looks.look(now, self.warden.has_clients(), self.context.lab().deadline);
         self.note_gap(gap);
         for overdue in self.warden.overdue(now, deadline_ticks) {
-            self.end_overdue(now, overdue);
+            self.end_or_excuse(now, overdue);
         }
         if self.warden.looks_closely() {
+            self.look_at_hand_overs(now, deadline_ticks);
             let Controller { processes, faults, warden, .. } = self;
             let scene = Scene { lab: self.context.lab(), processes, faults, warden };
             let waits = scene.something_waits(now);
-            let seen = self.waits.seen(now);
+            let seen = self.waits.seen(now).map(|(_, seen)| seen);
             self.standstill.look(&scene, now, waits, seen.as_ref());
+            for words in self.blame.not_ended(now, seen.as_ref()) {
+                self.progress.note(&words);
+            }
             if waits {
-                self.waits.look(|| names(&self.processes, &self.externals));
+                self.waits.look(|| self.members());
             }
             self.progress.stands(self.standstill.current());
         }
@@ -478,9 +485,55 @@ impl Controller {
         }
     }
 
+    /// The processes of the lab, for whoever looks at all of its threads.
+    fn members(&self) -> Members {
+        let named = |tid: u64, name: &str, housekeeper_is_idle| {
+            Some((u32::try_from(tid).ok()?, Member { name: name.to_owned(), housekeeper_is_idle }))
+        };
+        let lab = self.context.lab();
+        let has_budget = |name: &str| {
+            let place = lab.clients.iter().position(|client| client.id.as_str() == name);
+            place.is_some_and(|place| self.faults.behavior_due(lab, place).answer_by_percent.is_some())
+        };
+        let own = self.processes.iter();
+        let own = own.filter_map(|one| named(one.pid().into(), one.name(), !has_budget(one.name())));
+        let helpers = self.processes.living_helpers();
+        let helpers = helpers.filter_map(|(_, one)| named(*one.threads().first()?, one.name(), true));
+        let products = self.externals.processes();
+        let products = products.map(|(pid, name)| (pid, Member { name, housekeeper_is_idle: false }));
+        own.chain(helpers).chain(products).collect()
+    }
+
     /// Nobody looks any more who waits for whom.
     pub(super) fn end_waits(&mut self) {
         self.waits.end();
+    }
+
+    /// Ends the client that holds up whoever is overdue.
+    fn end_or_excuse(&mut self, now: Ticks, overdue: Overdue) {
+        let Controller { waits, blame, processes, .. } = self;
+        let seen = waits.seen(now).map(|(_, seen)| seen);
+        let actor =
+            |pid| processes.clients().find(|one| one.pid() == pid && one.alive()).map(LabProcess::actor);
+        if let Some(whom) = blame.whom_to_end(now, overdue, seen.as_ref(), actor) {
+            self.end_overdue(now, whom);
+        }
+    }
+
+    /// Ends the clients that have taken an event a deadline ago which the kernel cannot hand over.
+    fn look_at_hand_overs(&mut self, now: Ticks, deadline_ticks: u64) {
+        let Some((at, seen)) = self.waits.seen(now) else { return };
+        let nanoseconds = |ticks| clock::timebase().nanoseconds(ticks);
+        let late = blame::past_deadline(&seen, nanoseconds(now.since(at)), nanoseconds(deadline_ticks));
+        let late: Vec<u32> = late.collect();
+        let clients = self.processes.clients().filter(|one| one.alive() && late.contains(&one.pid()));
+        let overdue: Vec<Overdue> = clients
+            .filter(|client| self.warden.watches(client.actor()))
+            .map(|client| Overdue { actor: client.actor(), pid: client.pid(), record: None })
+            .collect();
+        for overdue in overdue {
+            self.end_overdue(now, overdue);
+        }
     }
 
     fn end_overdue(&mut self, now: Ticks, overdue: Overdue) {
@@ -490,6 +543,7 @@ impl Controller {
         self.warden.forget(actor);
         if let Some(process) = self.processes.get(actor) {
             let (name, deadline) = (process.name(), self.context.lab().deadline);
+            self.blame.killed(name, pid, now);
             self.progress.note(&format!("{name} missed its deadline of {deadline} and is killed"));
         }
     }
@@ -501,13 +555,4 @@ impl Controller {
             self.progress.note(&unwatched_words(&gap));
         }
     }
-}
-
-/// How the lab's processes are called, by the numbers of their threads.
-fn names(processes: &Processes, externals: &Externals) -> Names {
-    let named = |tid: u64, name: &str| Some((u32::try_from(tid).ok()?, name.to_owned()));
-    let own = processes.iter().filter_map(|process| named(process.pid().into(), process.name()));
-    let helpers = processes.living_helpers();
-    let helpers = helpers.filter_map(|(_, helper)| named(*helper.threads().first()?, helper.name()));
-    own.chain(helpers).chain(externals.processes()).collect()
 }

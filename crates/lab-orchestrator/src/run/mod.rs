@@ -2,6 +2,7 @@
 
 mod actors;
 mod arena;
+mod blame;
 mod channels;
 mod context;
 mod controller;

@@ -47,7 +47,9 @@ impl StandstillWatch {
         let among_clients = matches!(judged, Some(Standstill::Deadlock { .. }));
         self.current = judged.filter(|_| key == self.suspected);
         self.suspected = key;
-        if !among_clients && let Some(circle) = seen.and_then(|seen| seen.circles.first()) {
+        if !among_clients
+            && let Some(circle) = seen.and_then(|seen| seen.circles.iter().find(|circle| circle.sure))
+        {
             self.current = Some(Standstill::Circle {
                 sentence: circle.sentence.clone(),
                 lasts: Span::from_millis(circle.lasted_ms),

@@ -2,7 +2,7 @@
 //!
 //! While something has waited for a while, a thread of its own looks at all threads of the lab and records what has
 //! changed. It takes at most one fiftieth of a processor: the longer a look takes, the longer the next one waits. While
-//! nothing waits, it does nothing.
+//! nothing waits, it only notes once a second how often each thread has run.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
     io::Write,
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -24,13 +24,27 @@ use lab_waits::{RecordLine, Snapshot, WaitReport};
 const LASTING: Span = Span::from_millis(500);
 /// What was seen longer ago than this is not what is so now, and says nothing of the waits since.
 const APART_MAX: Duration = Duration::from_secs(2);
+/// While nothing waits, it is noted so often how often each thread has run.
+const GLANCE_EVERY: Duration = Duration::from_secs(1);
 /// The looks take at most this part of a processor.
 const PART_OF_PROCESSOR: u32 = 50;
 /// The most changes that are recorded.
 const CHANGES_MAX: u64 = 2_000;
 
-/// How processes of the lab are called, by number.
-pub(super) type Names = BTreeMap<u32, String>;
+/// The thread of a lab process that looks after its records, and in a client with a deadline budget answers late questions.
+const HOUSEKEEPER: &str = "housekeeper";
+
+/// A process of the lab.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    /// How it is called.
+    pub(super) name: String,
+    /// Its housekeeper answers nobody: it is one of the lab's own, without a deadline budget.
+    pub(super) housekeeper_is_idle: bool,
+}
+
+/// The processes of the lab by the numbers of their first threads.
+pub(super) type Members = BTreeMap<u32, Member>;
 
 /// What was seen last, and when.
 type Seen = Arc<Mutex<Option<(Ticks, WaitReport)>>>;
@@ -38,7 +52,7 @@ type Seen = Arc<Mutex<Option<(Ticks, WaitReport)>>>;
 /// The thread that looks.
 #[derive(Debug)]
 pub(super) struct WaitsRecorder {
-    asks: Option<SyncSender<Names>>,
+    asks: Option<SyncSender<Members>>,
     seen: Seen,
     thread: Option<JoinHandle<()>>,
 }
@@ -64,19 +78,19 @@ impl WaitsRecorder {
     }
 
     /// Asks for a look; one that is under way serves as well.
-    pub(super) fn look(&self, names: impl FnOnce() -> Names) {
+    pub(super) fn look(&self, members: impl FnOnce() -> Members) {
         if let Some(asks) = &self.asks {
-            match asks.try_send(names()) {
+            match asks.try_send(members()) {
                 Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
             }
         }
     }
 
     /// What was seen last, unless that was too long ago.
-    pub(super) fn seen(&self, now: Ticks) -> Option<WaitReport> {
+    pub(super) fn seen(&self, now: Ticks) -> Option<(Ticks, WaitReport)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = clock::timebase().ticks(u64::try_from(APART_MAX.as_nanos()).unwrap_or(u64::MAX));
-        seen.as_ref().filter(|(at, _)| now.since(*at) <= fresh).map(|(_, waits)| waits.clone())
+        seen.as_ref().filter(|(at, _)| now.since(*at) <= fresh).cloned()
     }
 
     /// Ends the record.
@@ -103,10 +117,16 @@ struct Looker {
 }
 
 impl Looker {
-    fn run(mut self, asked: &Receiver<Names>) {
-        while let Ok(names) = asked.recv() {
-            let took = self.look(&names);
-            std::thread::sleep(took * (PART_OF_PROCESSOR - 1));
+    fn run(mut self, asked: &Receiver<Members>) {
+        loop {
+            match asked.recv_timeout(GLANCE_EVERY) {
+                Ok(members) => {
+                    let took = self.look(&members);
+                    std::thread::sleep(took * (PART_OF_PROCESSOR - 1));
+                }
+                Err(RecvTimeoutError::Timeout) => self.glance(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
         }
         let at = clock::now().0;
         if !self.said.is_empty() {
@@ -118,27 +138,24 @@ impl Looker {
     }
 
     /// Looks once; returns how long that took.
-    fn look(&mut self, names: &Names) -> Duration {
+    fn look(&mut self, members: &Members) -> Duration {
+        let began = clock::thread_time();
         let pids: Vec<u32> =
             proc::processes().into_iter().flatten().filter(|&pid| pid != process_id()).collect();
         let mut snapshot = lab_observer::look_at(&pids);
         let now = clock::now();
-        let nanoseconds = |ticks: u64| clock::timebase().nanoseconds(ticks);
-        if let Some((then, previous)) = self.previous.take() {
-            let apart = Duration::from_nanos(nanoseconds(now.since(then)));
-            if apart <= APART_MAX {
-                snapshot.follow(&previous, u64::try_from(apart.as_millis()).unwrap_or(u64::MAX));
-            }
-        }
+        self.follow(&mut snapshot, now);
         for process in &mut snapshot.processes {
-            if let Some(name) = names.get(&process.pid) {
-                process.name.clone_from(name);
+            let Some(member) = members.get(&process.pid) else { continue };
+            process.name.clone_from(&member.name);
+            if member.housekeeper_is_idle {
+                process.threads.retain(|thread| thread.name != HOUSEKEEPER);
             }
         }
         let waits = WaitReport::of(&snapshot, self.lasting_ms, &[]);
-        let took = Duration::from_micros(snapshot.took_us);
+        let took = clock::thread_time().saturating_sub(began);
         self.looks += 1;
-        self.took_us = self.took_us.saturating_add(snapshot.took_us);
+        self.took_us = self.took_us.saturating_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         self.previous = Some((now, snapshot));
         if !waits.says_the_same(&self.said) {
             self.changes += 1;
@@ -149,6 +166,23 @@ impl Looker {
         }
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, waits));
         took
+    }
+
+    /// Notes how often each thread has run, so that a later look tells who has slept since before it was asked.
+    fn glance(&mut self) {
+        let mut snapshot = lab_observer::glance();
+        let now = clock::now();
+        self.follow(&mut snapshot, now);
+        self.previous = Some((now, snapshot));
+    }
+
+    /// Says of each thread of a snapshot since when it has been as it is.
+    fn follow(&mut self, snapshot: &mut Snapshot, now: Ticks) {
+        let Some((then, previous)) = self.previous.take() else { return };
+        let apart = Duration::from_nanos(clock::timebase().nanoseconds(now.since(then)));
+        if apart <= APART_MAX {
+            snapshot.follow(&previous, u64::try_from(apart.as_millis()).unwrap_or(u64::MAX));
+        }
     }
 
     /// Writes a line, whole or cut off where the disk ends: whoever reads it counts the damage.

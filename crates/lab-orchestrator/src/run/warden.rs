@@ -131,6 +131,11 @@ impl Warden {
         self.workers.remove(&actor);
     }
 
+    /// True while a client is watched: it has not been ended yet.
+    pub(super) fn watches(&self, client: Actor) -> bool {
+        self.clients.contains_key(&client)
+    }
+
     /// True when there is a client to look at.
     pub(super) fn has_clients(&self) -> bool {
         !self.clients.is_empty()

@@ -82,7 +82,8 @@ pub fn hostile() -> Findings {
             began_ns: u64::MAX,
             lasted_ns: None,
             ended_by: CycleEnd::EndOfRun,
-            evidence: vec![long.clone(); 48]
+            evidence: vec![long.clone(); 48],
+            seen: true
         };
         12
     ];

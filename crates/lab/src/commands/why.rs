@@ -69,8 +69,8 @@ pub(super) fn why(places: Option<&Places>, arguments: &Why) -> Result<u8, ExitEr
         terminal::say(&text(&snapshot, &seen))?;
     }
     Ok(match () {
-        () if !seen.circles.is_empty() => CIRCLE,
-        () if !seen.waits.is_empty() => SOMEBODY,
+        () if seen.circles.iter().any(|circle| circle.sure) => CIRCLE,
+        () if !seen.is_empty() => SOMEBODY,
         () => NOBODY,
     })
 }
@@ -105,13 +105,19 @@ fn text(snapshot: &Snapshot, seen: &WaitReport) -> String {
     let style = terminal::style();
     let mut text = String::new();
     for circle in &seen.circles {
-        let lead = format!("circle, for at least {}", seconds(circle.lasted_ms));
+        let word = if circle.sure { "circle" } else { "perhaps a circle" };
+        let lead = format!("{word}, for at least {}", seconds(circle.lasted_ms));
         text.push_str(&format!("{lead}\n"));
         for link in &circle.links {
             text.push_str(&paragraph("  ", &line(link), &style));
         }
         if let Some(end) = &circle.end {
-            let advice = format!("nobody in it can go on by itself; end {} and the others go on", named(end));
+            let advice = if circle.sure {
+                format!("nobody in it can go on by itself; end {} and the others go on", named(end))
+            } else {
+                "a thread of it that sleeps may be deciding, slowly; watch for longer (--longer-than)"
+                    .to_owned()
+            };
             text.push_str(&paragraph("  ", &advice, &style));
         }
         text.push('\n');
@@ -138,7 +144,8 @@ fn text(snapshot: &Snapshot, seen: &WaitReport) -> String {
         snapshot.processes.len(),
         seconds(snapshot.watched_ms)
     );
-    let verdict = match (seen.circles.len(), seen.waits.len()) {
+    let circles = seen.circles.iter().filter(|circle| circle.sure).count();
+    let verdict = match (circles, seen.waits.len()) {
         (0, 0) => format!("nobody has waited for somebody else all that time ({looked})"),
         (0, _) => format!("no circle ({looked})"),
         (1, _) => format!("1 circle ({looked})"),

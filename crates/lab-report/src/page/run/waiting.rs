@@ -1,15 +1,18 @@
 //! Clients that waited for each other in a circle.
 
-use lab_analysis::findings::Findings;
+use lab_analysis::findings::{Findings, LongWait};
 
 use crate::{
     page::{Block, Drawing, Picture, Section},
     visible::visible,
 };
-use lab_model::units::{count_of, time, times};
+use lab_model::units::{agreeing, count_of, time, times};
 
 /// The most wait cycles that are drawn.
 const WAIT_CYCLES_MAX: usize = 4;
+
+/// The most long waits that are listed.
+const LONG_WAITS_MAX: usize = 16;
 
 /// Whose operations the clients of a circle wait in, beside their own.
 fn through(names: &[String]) -> String {
@@ -46,6 +49,24 @@ pub(super) fn waiting(findings: &Findings) -> Section {
     }
     if findings.wait_cycles.len() > WAIT_CYCLES_MAX {
         lead.push(format!("The first {WAIT_CYCLES_MAX} are shown."));
+    }
+    if !findings.long_waits.is_empty() {
+        lead.push(format!(
+            "{} seen waiting long in the middle of something; the longest first.",
+            agreeing(count_of(findings.long_waits.len()), "thread was", "threads were")
+        ));
+        let line = |wait: &LongWait| {
+            let end = if wait.to_the_end { ", to the end of the record" } else { "" };
+            format!(
+                "{}, thread {}, from {} on for at least {}{end}: {}",
+                visible(&wait.who),
+                wait.tid,
+                time(wait.began_ns),
+                time(wait.lasted_ns),
+                visible(&wait.words)
+            )
+        };
+        blocks.push(Block::List(findings.long_waits.iter().take(LONG_WAITS_MAX).map(line).collect()));
     }
     Section { id: "waiting", title: "Waiting for each other", lead, blocks }
 }
