@@ -48,6 +48,7 @@ impl Assembly<'_> {
         self.missing_traces(&mut notes);
         for trace in 0..self.show.traces.len() {
             self.trace_notes(trace, &mut notes);
+            self.denial_notes(trace, &mut notes);
         }
         self.join_notes(findings, &mut notes);
         self.cap_notes(&mut notes);
@@ -121,6 +122,20 @@ impl Assembly<'_> {
         }
     }
 
+    /// What the kernel denied because it could not hand it over.
+    fn denial_notes(&self, place: usize, notes: &mut Vec<String>) {
+        let name = &self.roster.participants[place].label;
+        for (&error, &count) in &self.show.merge.sides()[place].not_handed_over {
+            let error = error_name(error.into());
+            let denied = agreeing(
+                count,
+                &format!("event could not be handed over ({error}), and the kernel denied its operation"),
+                &format!("events could not be handed over ({error}), and the kernel denied their operations"),
+            );
+            notes.push(format!("{name}'s trace: {denied}."));
+        }
+    }
+
     fn trace_notes(&self, place: usize, notes: &mut Vec<String>) {
         let trace = &self.show.traces[place];
         let name = &self.roster.participants[place].label;
@@ -133,14 +148,6 @@ impl Assembly<'_> {
         };
         note(trace.lost, "record did not fit and was lost", "records did not fit and were lost");
         note(side.events_lost, "event was dropped by the kernel", "events were dropped by the kernel");
-        for (&error, &count) in &side.not_handed_over {
-            let error = error_name(error.into());
-            note(
-                count,
-                &format!("event could not be handed over ({error}), and the kernel denied its operation"),
-                &format!("events could not be handed over ({error}), and the kernel denied their operations"),
-            );
-        }
         note(
             side.notices_lost,
             "NOTIFY event could not be handed over by the kernel",
