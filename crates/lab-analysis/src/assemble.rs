@@ -249,6 +249,7 @@ impl Assembly<'_> {
             lasted_ns: at.map(|at| at.saturating_sub(cycle.began)),
             ended_by,
             evidence: self.show.evidence(cycle),
+            seen: false,
         }
     }
 }

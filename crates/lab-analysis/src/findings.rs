@@ -386,8 +386,12 @@ pub struct WaitCycle {
     pub lasted_ns: Option<u64>,
     /// What ended it.
     pub ended_by: CycleEnd,
-    /// The records that prove it, one sentence each, naming trace and record.
+    /// The records that prove it, one sentence each, naming trace and record; of a circle that was `seen`, what each thread
+    /// of it was in.
     pub evidence: Vec<String>,
+    /// It was seen by looking at threads; otherwise the clients' own records show it.
+    #[serde(default)]
+    pub seen: bool,
 }
 
 /// A thread that was seen waiting long in the middle of something. Instants and lengths in nanoseconds.

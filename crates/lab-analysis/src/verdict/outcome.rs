@@ -223,6 +223,9 @@ fn deadlock_rule(cycle: &WaitCycle, cycles: usize) -> String {
         2 => " (and one more cycle)".into(),
         more => format!(" (and {} more cycles)", count(count_of(more.saturating_sub(1)))),
     };
+    if cycle.seen {
+        return format!("A circle that nobody in it can leave{others}: {}.", cycle.evidence.join("; "));
+    }
     if let [alone] = &cycle.members[..] {
         return format!(
             "{alone} waited for itself: what it waited for was in an open that needed its own answer{others}."

@@ -58,6 +58,7 @@ impl SeenWaits<'_> {
             lasted_ns: until_ns.map(|until| until.saturating_sub(began_ns)),
             ended_by: self.ended_by(began_ns, until_ns),
             evidence: stretch.what.links.iter().map(evidence).collect(),
+            seen: true,
         }
     }
 

@@ -487,20 +487,17 @@ impl Controller {
 
     /// The processes of the lab, for whoever looks at all of its threads.
     fn members(&self) -> Members {
-        let named = |tid: u64, name: &str, housekeeper_is_idle| {
-            Some((u32::try_from(tid).ok()?, Member { name: name.to_owned(), housekeeper_is_idle }))
+        let named = |tid: u64, name: &str, decides_nothing| {
+            Some((u32::try_from(tid).ok()?, Member { name: name.to_owned(), decides_nothing }))
         };
-        let lab = self.context.lab();
-        let has_budget = |name: &str| {
-            let place = lab.clients.iter().position(|client| client.id.as_str() == name);
-            place.is_some_and(|place| self.faults.behavior_due(lab, place).answer_by_percent.is_some())
-        };
-        let own = self.processes.iter();
-        let own = own.filter_map(|one| named(one.pid().into(), one.name(), !has_budget(one.name())));
+        let own = self.processes.iter().filter_map(|one| {
+            let decides_nothing = one.is_client() && self.warden.decides_nothing(one.actor());
+            named(one.pid().into(), one.name(), decides_nothing)
+        });
         let helpers = self.processes.living_helpers();
-        let helpers = helpers.filter_map(|(_, one)| named(*one.threads().first()?, one.name(), true));
+        let helpers = helpers.filter_map(|(_, one)| named(*one.threads().first()?, one.name(), false));
         let products = self.externals.processes();
-        let products = products.map(|(pid, name)| (pid, Member { name, housekeeper_is_idle: false }));
+        let products = products.map(|(pid, name)| (pid, Member { name, decides_nothing: false }));
         own.chain(helpers).chain(products).collect()
     }
 

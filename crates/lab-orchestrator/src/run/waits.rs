@@ -2,7 +2,7 @@
 //!
 //! While something has waited for a while, a thread of its own looks at all threads of the lab and records what has
 //! changed. It takes at most one fiftieth of a processor: the longer a look takes, the longer the next one waits. While
-//! nothing waits, it only notes once a second how often each thread has run.
+//! nothing waits, it only notes four times a second how often each thread has run.
 
 use std::{
     collections::BTreeMap,
@@ -18,32 +18,29 @@ use std::{
 
 use lab_model::{Span, Ticks};
 use lab_process::{clock, proc, process_id};
-use lab_waits::{RecordLine, Snapshot, WaitReport};
+use lab_waits::{Descriptor, Process, RecordLine, Snapshot, Wait, WaitReport};
 
 /// A wait in the middle of something is recorded from this length on; with a short deadline, from half of that on.
 const LASTING: Span = Span::from_millis(500);
 /// What was seen longer ago than this is not what is so now, and says nothing of the waits since.
 const APART_MAX: Duration = Duration::from_secs(2);
 /// While nothing waits, it is noted so often how often each thread has run.
-const GLANCE_EVERY: Duration = Duration::from_secs(1);
+const GLANCE_EVERY: Duration = Duration::from_millis(250);
 /// The looks take at most this part of a processor.
 const PART_OF_PROCESSOR: u32 = 50;
 /// The most changes that are recorded.
 const CHANGES_MAX: u64 = 2_000;
-
-/// The thread of a lab process that looks after its records, and in a client with a deadline budget answers late questions.
-const HOUSEKEEPER: &str = "housekeeper";
 
 /// A process of the lab.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     /// How it is called.
     pub(super) name: String,
-    /// Its housekeeper answers nobody: it is one of the lab's own, without a deadline budget.
-    pub(super) housekeeper_is_idle: bool,
+    /// A client of the lab whose board shows no decision: nobody waits for an answer that it is deciding on.
+    pub(super) decides_nothing: bool,
 }
 
-/// The processes of the lab by the numbers of their first threads.
+/// The processes of the lab, by the numbers of their first threads.
 pub(super) type Members = BTreeMap<u32, Member>;
 
 /// What was seen last, and when.
@@ -148,8 +145,8 @@ impl Looker {
         for process in &mut snapshot.processes {
             let Some(member) = members.get(&process.pid) else { continue };
             process.name.clone_from(&member.name);
-            if member.housekeeper_is_idle {
-                process.threads.retain(|thread| thread.name != HOUSEKEEPER);
+            if member.decides_nothing {
+                leave_out(process);
             }
         }
         let waits = WaitReport::of(&snapshot, self.lasting_ms, &[]);
@@ -191,6 +188,19 @@ impl Looker {
         text.push(b'\n');
         if let Err(error) = self.file.write_all(&text) {
             tracing::debug!("who waits for whom is not recorded: {error}");
+        }
+    }
+}
+
+/// A client that has nothing to decide, has read all its events and waits for the next one is not who is waited for.
+fn leave_out(process: &mut Process) {
+    let takes_in = process.threads.iter().any(|thread| Wait::of(process, thread).hand_over);
+    for descriptor in process.descriptors.values_mut() {
+        if let Descriptor::Group(group) = descriptor
+            && group.unread == Some(0)
+            && !takes_in
+        {
+            group.marks.iter_mut().for_each(|mark| mark.asks = false);
         }
     }
 }

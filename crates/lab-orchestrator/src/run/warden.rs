@@ -136,6 +136,14 @@ impl Warden {
         self.clients.contains_key(&client)
     }
 
+    /// True when a client is watched whose board shows no decision.
+    pub(super) fn decides_nothing(&self, client: Actor) -> bool {
+        let board = self.clients.get(&client).map(|watched| &watched.seen.board);
+        board.is_some_and(|board| {
+            board.pending().next().is_none() && Ticks(board.get(Counter::Answering)) == Ticks(0)
+        })
+    }
+
     /// True when there is a client to look at.
     pub(super) fn has_clients(&self) -> bool {
         !self.clients.is_empty()
