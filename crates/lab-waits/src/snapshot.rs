@@ -63,9 +63,12 @@ impl Snapshot {
             .collect();
         for process in &mut self.processes {
             for thread in &mut process.threads {
-                if let Some(then) = known.get(&(process.pid, thread.tid)).filter(|then| thread.is_still(then))
-                {
+                let Some(then) = known.get(&(process.pid, thread.tid)) else { continue };
+                if thread.is_still(then) {
                     thread.since_ms = then.since_ms.saturating_add(apart_ms);
+                }
+                if thread.switches == then.switches {
+                    thread.rested_ms = then.rested_ms.saturating_add(apart_ms);
                 }
             }
         }
