@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     ] {
         tests.push(live(name, move || pair(workers)));
     }
-    rig::main_beside(3, Arguments::from_args(), tests)
+    rig::main(Arguments::from_args(), tests)
 }
 
 /// No baseline and no control, and a storm that outlasts the deadline.
