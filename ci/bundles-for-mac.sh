@@ -19,7 +19,9 @@ skip() {
 python3 -m venv target/readers && target/readers/bin/pip install --quiet lief==1.0.0 ||
   skip "lief cannot be had here to read the executables"
 rm -rf "$made"
-bundle() { cargo lab bundle "$1" --target "$target" --as "$2" --into "$made/$1-$2" >/dev/null; }
+# What is run here is built as always, whatever the caller asks for of the programs that are not.
+env -u CARGO_PROFILE_PACKAGED_OPT_LEVEL cargo build --quiet --profile packaged --package lab
+bundle() { target/packaged/lab bundle "$1" --target "$target" --as "$2" --into "$made/$1-$2" >/dev/null; }
 bundle three-clients daemon
 bundle helpers daemon
 bundle three-clients system-extension

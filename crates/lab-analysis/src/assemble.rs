@@ -122,6 +122,7 @@ impl Assembly<'_> {
             traces: self.show.traces,
             unreadable: self.context.unreadable,
             lost: losses.lost,
+            parts_damaged: losses.parts_damaged,
             stood_still: findings.stood_still.as_ref(),
         }
         .state();

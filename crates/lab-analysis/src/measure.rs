@@ -37,6 +37,8 @@ pub(crate) struct Losses {
     pub(crate) lost: u64,
     /// Places with damage, damaged parts of records and cut tails included.
     pub(crate) damaged: u64,
+    /// Damaged parts of records that are there.
+    pub(crate) parts_damaged: u64,
     /// By client.
     pub(crate) by_client: Vec<u64>,
 }

@@ -166,10 +166,26 @@ fn a_miss_while_the_whole_lab_stood_still_is_told_and_judges_nobody() {
     assert_eq!((still.misses, still.misses_of), (1, 1));
     assert_eq!(findings.clients[0].deadline_misses, 0);
     assert!(findings.clients[0].headroom.min.unwrap() > 0.9, "{:?}", findings.clients[0].headroom);
+    // What a frozen lab's decisions and operations took is what they took while it moved.
+    let client = &findings.clients[0];
+    let storm = findings.phases.iter().find(|phase| phase.kind == PhaseKind::Storm).unwrap();
+    let longest = [
+        client.latency_ns.max,
+        client.queue_ns.p99,
+        findings.latency_ns.max,
+        storm.op_latency_ns.max,
+        findings.cascades.duration_ns.max,
+        findings.pipeline.slowest[0].took_ns,
+    ];
+    assert!(longest.iter().all(|&time| time < 3 * MS), "{longest:?}");
+    assert_eq!(client.latency_ns.max, 2 * MS - 100, "a moment before it, and one after it");
+    let steps: u64 = findings.pipeline.slowest[0].steps.iter().map(|step| step.1).sum();
+    assert_eq!(steps, findings.pipeline.slowest[0].took_ns);
     assert_eq!((findings.state.word, held(&findings)), (RunWord::Disturbed, vec![Some(true); 3]));
     assert_eq!((findings.outcome, findings.judgement()), (Outcome::Stable, Judgement::Good));
     let said = "The whole lab stood still from ";
-    let misses = "1 of 1 miss fell into it, and nobody is judged by that; latencies contain that time.";
+    let misses = "1 of 1 miss fell into it, and nobody is judged by that; what decisions and operations took is \
+                  without that time.";
     for text in [&findings.state.reasons[0].text, &findings.outcome_rule] {
         assert!(text.contains(said) && text.contains(misses), "{text}");
     }

@@ -131,7 +131,8 @@ pub fn maybe_share(value: Option<f64>) -> String {
     value.map_or_else(|| UNKNOWN.to_owned(), share)
 }
 
-/// Writes a plain number with at most two decimals: `0`, `0.25`, `12`, `1,204`.
+/// Writes a plain number with two decimals where it has any, and with as many more as two digits that say something take:
+/// `0`, `0.25`, `0.0030`, `12`, `1,204`.
 #[must_use]
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
@@ -143,8 +144,24 @@ pub fn number(value: f64) -> String {
         let magnitude = whole.abs() as u64;
         return format!("{}{}", if whole < 0.0 { "-" } else { "" }, count(magnitude));
     }
-    if value.abs() >= 100.0 { format!("{value:.1}") } else { format!("{value:.2}") }
+    match value.abs() {
+        100.0.. => format!("{value:.1}"),
+        FRACTION_MIN.. => format!("{value:.2}"),
+        // Two digits that say something, wherever they begin: what is small is not nothing.
+        NUMBER_MIN.. => {
+            let digits = if value.abs() < FRACTION_MIN / 10.0 { 4 } else { 3 };
+            format!("{value:.digits$}")
+        }
+        _ if value < 0.0 => format!("> -{NUMBER_MIN}"),
+        _ => format!("< {NUMBER_MIN}"),
+    }
 }
+
+/// From here on two decimals are two digits that say something.
+const FRACTION_MIN: f64 = 0.1;
+
+/// Nearer to zero than this no digits are written.
+const NUMBER_MIN: f64 = 0.001;
 
 /// True for a number of whole things, as far as a sum of fractions can be one.
 #[must_use]
@@ -252,6 +269,11 @@ mod tests {
         assert_eq!(share(1.0), "100%");
         assert_eq!(share(-0.5), "-50%");
         assert_eq!(number(0.0), "0");
+        assert_eq!(
+            [0.25, 0.1, 0.05, 0.003, -0.003].map(number),
+            ["0.25", "0.10", "0.050", "0.0030", "-0.0030"]
+        );
+        assert_eq!([0.0004, -0.0004, 1e-12].map(number), ["< 0.001", "> -0.001", "0"]);
         assert_eq!(number(1.004), "1.00");
         assert_eq!(number(-12.5), "-12.50");
         assert_eq!(number(12_345.6), "12,346");

@@ -93,7 +93,8 @@ pub fn lab_of(folder: &RunFolder) -> Result<Lab, Failure> {
 /// As [`review`]; [`FailureKind::Output`] also when the import's `report.json` is damaged.
 pub fn findings_of(folder: &RunFolder) -> Result<Findings, Failure> {
     let imported = folder.root().join("report.json");
-    if folder.lab().exists() || !imported.exists() {
+    // What has traces was run, and its lab is missing.
+    if folder.lab().exists() || folder.root().join("traces").exists() || !imported.exists() {
         return Ok(review(folder)?.findings);
     }
     let text =

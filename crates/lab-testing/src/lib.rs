@@ -1,5 +1,5 @@
 //! What tests of several crates share: labs to start from, traces of runs that never took place, simulated runs and
-//! their findings, and the ends of a backend that record what they are given.
+//! their findings, what holds of every report, and the ends of a backend that record what they are given.
 //!
 //! Only tests, benchmarks, examples and the fuzz targets may use it. It holds no rule of the lab's own: what it
 //! builds goes through the real writer, simulator and analysis. It panics where a test would.
@@ -11,6 +11,7 @@
     reason = "what cannot be built is a failed test"
 )]
 
+pub mod agreement;
 pub mod found;
 pub mod labs;
 pub mod recording;

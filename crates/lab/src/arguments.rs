@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lab_analysis::compare::FailOn;
 use lab_model::{BackendChoice, Kernel};
 
-pub(crate) use self::studies::{Conform, Engine, Find, Ladder, Merge, Minimize, Sim, Sweep};
+pub(crate) use self::studies::{Conform, Engine, EsCacheOf, Find, Ladder, Merge, Minimize, Sim, Sweep};
 use self::words::{backend, kernel};
 
 const EXIT_CODES: &str = "Exit codes: 0 all expectations hold · 1 one failed · 2 unknown (too little evidence) · 64 wrong use · \

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         live("a_killed_client_approves_by_being_dead", dead),
         live("a_missing_subscription_and_a_muted_folder", hidden_by_settings),
     ];
-    rig::main(Arguments::from_args(), tests)
+    rig::main_beside(2, Arguments::from_args(), tests)
 }
 
 fn storm(rate: &str, operations: u64) -> String {

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         live("a_helper_that_dies_at_once", helper_dies_at_once),
         live("a_client_that_never_becomes_ready_is_interrupted", client_that_sleeps),
     ];
-    rig::main(Arguments::from_args(), tests)
+    rig::main_beside(2, Arguments::from_args(), tests)
 }
 
 /// A rig with one lab that would run.

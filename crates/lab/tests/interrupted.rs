@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         live("a_signal_between_two_labs_of_a_sweep", || between_labs("sweep")),
         live("a_signal_between_two_labs_of_a_conformance_run", || between_labs("conform")),
     ];
-    rig::main(Arguments::from_args(), tests)
+    rig::main_beside(2, Arguments::from_args(), tests)
 }
 
 fn signals() {

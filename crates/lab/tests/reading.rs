@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         anywhere("what_lies_in_a_run_is_read_as_a_regular_file", odd_files_in_a_run),
         live("the_report_of_a_running_lab_says_so", running),
     ];
-    rig::main(Arguments::from_args(), tests)
+    rig::main_beside(2, Arguments::from_args(), tests)
 }
 
 fn rig(name: &str) -> Rig {

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         as_root("nobody_reaches_a_daemon_that_has_come_back", daemon_again),
         as_root("nobody_reaches_a_helper", helpers),
     ];
-    rig::main(Arguments::from_args(), tests)
+    rig::main_beside(2, Arguments::from_args(), tests)
 }
 
 /// A test that becomes another user.

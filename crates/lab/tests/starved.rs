@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         live("a_trace_that_may_not_grow_in_the_storm", no_larger_file),
         few_processes,
     ];
-    rig::main(Arguments::from_args(), tests)
+    rig::main_beside(2, Arguments::from_args(), tests)
 }
 
 fn rig(name: &str) -> Rig {

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         live("the_plan_has_no_name", plan_without_a_name),
         anywhere("nobody_else_controls", nobody_else_controls),
     ];
-    rig::main(Arguments::from_args(), tests)
+    rig::main_beside(2, Arguments::from_args(), tests)
 }
 
 /// Why the attacks cannot be played here.

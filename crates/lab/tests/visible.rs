@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         anywhere("what_is_typed", arguments),
         anywhere("what_a_recording_says", recording),
     ];
-    rig::main(Arguments::from_args(), tests)
+    rig::main_beside(2, Arguments::from_args(), tests)
 }
 
 fn rig(name: &str) -> Rig {

@@ -27,6 +27,7 @@ impl Assembly<'_> {
                 trace.lost.saturating_add(side.events_lost).saturating_add(side.damaged).saturating_add(cut);
             losses.lost = losses.lost.saturating_add(lost);
             losses.damaged.raise(damaged);
+            losses.parts_damaged.raise(side.parts_damaged);
             if let Some(client) = participant.client {
                 let sum = &mut losses.by_client[usize::from(client)];
                 *sum = sum.saturating_add(lost).saturating_add(side.parts_damaged);

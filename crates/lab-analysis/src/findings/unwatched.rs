@@ -91,6 +91,8 @@ impl StoodStill {
                 )
             }
         };
-        format!("The whole lab stood still{times}{when}: {judged}; latencies contain that time.")
+        format!(
+            "The whole lab stood still{times}{when}: {judged}; what decisions and operations took is without that time."
+        )
     }
 }

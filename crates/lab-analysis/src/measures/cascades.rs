@@ -6,6 +6,7 @@ use crate::{
     findings::{CascadeTree, Cascades, Findings, WhyShown},
     measure::{Closing, Measure, Measured},
     measures::latency::{Times, Whole},
+    participants::timeline::Timeline,
     pass::{
         cascade::{Cascade, Kept},
         facts::{ClosedCascade, Scope},
@@ -31,12 +32,12 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Folds a closed cascade of the storm into the counts. `lived` says that all clients did when it began.
-    fn add(&mut self, cascade: &Cascade, lived: bool) {
+    fn add(&mut self, cascade: &Cascade, lived: bool, timeline: &Timeline) {
         if cascade.root_completed && lived {
             self.completed_roots.raise(1);
             self.decisions_of_completed.raise(cascade.decisions);
         }
-        let duration = cascade.last.saturating_sub(cascade.began);
+        let duration = timeline.took(cascade.began, cascade.last);
         if cascade.cut || !cascade.root_completed {
             self.unfinished.raise(1);
         } else if !lived {
@@ -53,13 +54,13 @@ impl Tally {
             kept.as_ref().is_none_or(|kept| mine > value(kept))
         };
         if beats(&self.largest, |kept| kept.size, cascade.decisions) {
-            self.largest = Some(Kept::of(cascade));
+            self.largest = Some(Kept::of(cascade, duration));
         }
         if beats(&self.deepest, |kept| kept.depth, cascade.depth) {
-            self.deepest = Some(Kept::of(cascade));
+            self.deepest = Some(Kept::of(cascade, duration));
         }
         if beats(&self.longest, |kept| kept.duration, duration) {
-            self.longest = Some(Kept::of(cascade));
+            self.longest = Some(Kept::of(cascade, duration));
         }
     }
 }
@@ -101,7 +102,8 @@ impl Measure for Tally {
 
     fn cascade_closed(&mut self, closed: &ClosedCascade<'_>, scope: &Scope<'_>) {
         if closed.cascade.in_storm() {
-            self.add(closed.cascade, scope.timeline.deaths().all_lived(closed.cascade.began));
+            let lived = scope.timeline.deaths().all_lived(closed.cascade.began);
+            self.add(closed.cascade, lived, scope.timeline);
         }
     }
 

@@ -76,14 +76,14 @@ impl KneeTally {
     }
 
     /// Counts an operation of the driver's. All times are in nanoseconds.
-    fn operation(&mut self, begin: &OperationBegin, end: Option<&OperationEnd>) {
+    fn operation(&mut self, begin: &OperationBegin, end: Option<&OperationEnd>, timeline: &Timeline) {
         let mine = begin.phase == Some(PhaseKind::Storm) && self.workers.contains(&begin.worker);
         let Some(planned) = begin.planned.filter(|_| mine) else { return };
         if let Some(step) = self.step(planned.0) {
             step.begun.raise(1);
             if let Some(end) = end {
                 step.completed.raise(1);
-                step.times.record(end.ended.0.saturating_sub(planned.0));
+                step.times.record(timeline.took(planned.0, end.ended.0));
             }
         }
         if let Some(step) = end.and_then(|end| self.step(end.ended.0)) {
@@ -162,10 +162,10 @@ impl Measure for Option<KneeTally> {
         KneeTally::of(scope.lab, scope.traces)
     }
 
-    fn operation_begun(&mut self, begun: &BegunOperation<'_>, _: &Scope<'_>) {
+    fn operation_begun(&mut self, begun: &BegunOperation<'_>, scope: &Scope<'_>) {
         let mine = begun.root && begun.participant.role == Role::Driver;
         if let Some(knee) = self.as_mut().filter(|_| mine) {
-            knee.operation(&begun.operation.begin, begun.operation.end.present());
+            knee.operation(&begun.operation.begin, begun.operation.end.present(), scope.timeline);
         }
     }
 

@@ -104,8 +104,8 @@ impl Ledger {
     fn wait(&mut self, read: &ReadDecision<'_>, scope: &Scope<'_>) {
         let (Some(op), Some(lasted)) = (read.op, read.entry.lasted()) else { return };
         // For an answer that never came, or came too late, it waited until it or its operation ended.
-        let end = op.ended.min(scope.timeline.until(op.trace)).saturating_sub(read.at);
-        let took = lasted.min(end);
+        let end = op.ended.min(scope.timeline.until(op.trace));
+        let took = lasted.min(scope.timeline.took(read.at, end));
         if op.owner != NOBODY && op.owner != read.client {
             let waited = &mut self.accounts[usize::from(op.owner)].waited_ns[usize::from(read.client)];
             *waited = waited.saturating_add(took);
@@ -172,10 +172,10 @@ impl Measure for Ledger {
         }
     }
 
-    fn operation_ended(&mut self, ended: &EndedOperation<'_>, _: &Scope<'_>) {
+    fn operation_ended(&mut self, ended: &EndedOperation<'_>, scope: &Scope<'_>) {
         let account = self.accounts.get_mut(usize::from(ended.op.owner));
         if let Some(account) = account.filter(|_| ended.op.counted) {
-            account.own_operations.take(ended.op, ended.at);
+            account.own_operations.take(ended.op, ended.at, scope.timeline);
         }
     }
 
@@ -192,18 +192,18 @@ impl Measure for Ledger {
         }
     }
 
-    fn decision_answered(&mut self, answered: &Answered<'_>, _: &Scope<'_>) {
+    fn decision_answered(&mut self, answered: &Answered<'_>, scope: &Scope<'_>) {
         let dec = answered.dec;
         let account = &mut self.accounts[usize::from(dec.client)];
         if dec.counted && dec.open {
-            account.never_answered(dec);
+            account.never_answered(dec, scope.timeline);
         }
         if !dec.counted || dec.at_once || answered.ending != Ending::Itself {
             return;
         }
         account.queue.record(answered.queued);
         if dec.started.is_some() {
-            let held = dec.answered.saturating_sub(dec.read).saturating_sub(answered.queued);
+            let held = scope.timeline.took(dec.read, dec.answered).saturating_sub(answered.queued);
             account.work.record(held.saturating_sub(dec.blocked));
             account.blocked.record(dec.blocked.min(held));
         }

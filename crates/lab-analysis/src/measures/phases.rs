@@ -59,7 +59,7 @@ impl PhaseTally {
         one.last = one.last.max(at).max(end.map_or(0, |end| end.ended.0));
         one.planned.raise(u64::from(begin.planned.is_some()));
         if begin.kind == OperationKind::Process {
-            one.processes.add(begin, end);
+            one.processes.add(begin, end, scope.timeline);
             return;
         }
         let lived = scope.timeline.deaths().all_lived(at);
@@ -69,13 +69,13 @@ impl PhaseTally {
         let Some(end) = end else {
             operations.unfinished.raise(1);
             if begun.operation.end == RecordPart::Absent {
-                operations.times.record_open(scope.timeline.until(begun.trace).saturating_sub(since));
+                operations.times.record_open(scope.timeline.took(since, scope.timeline.until(begun.trace)));
             }
             return;
         };
         operations.completed.raise(1);
         operations.failed.raise(u64::from(end.error != 0));
-        operations.times.record(end.ended.0.saturating_sub(since));
+        operations.times.record(scope.timeline.took(since, end.ended.0));
     }
 
     /// The phases that took place: as marked, or, where no mark is left, as their root operations show. What was not
@@ -181,7 +181,7 @@ fn cost(phases: &[Phase]) -> Cost {
 }
 
 impl Processes {
-    fn add(&mut self, begin: &OperationBegin, end: Option<&OperationEnd>) {
+    fn add(&mut self, begin: &OperationBegin, end: Option<&OperationEnd>, timeline: &Timeline) {
         let Some(end) = end else {
             self.unfinished.raise(1);
             return;
@@ -189,7 +189,7 @@ impl Processes {
         self.ended.raise(1);
         self.not_started.raise(u64::from(end.error != 0));
         self.failed.raise(u64::from(end.status != 0));
-        self.times.record(end.ended.0.saturating_sub(begin.started.0));
+        self.times.record(timeline.took(begin.started.0, end.ended.0));
     }
 
     fn finish(&self) -> Option<Lifetimes> {

@@ -8,6 +8,7 @@ use crate::{
     findings::{Findings, Pipeline, SlowOperation, Stage},
     measure::{Closing, Measure},
     measures::latency::Times,
+    participants::timeline::Timeline,
     pass::{
         facts::{EndedOperation, Ending, Scope},
         slots::{Asked, NEVER, Op},
@@ -69,15 +70,23 @@ impl Stages {
     }
 
     /// Counts a completed root operation.
-    fn add(&mut self, op: &Op) {
+    fn add(&mut self, op: &Op, timeline: &Timeline) {
         if op.asked.is_empty() || op.asked.iter().any(|asked| asked.answered == NEVER) {
             return;
         }
-        let took = op.ended.saturating_sub(op.started);
+        let took = timeline.took(op.started, op.ended);
+        // Without what the whole lab stood still for, as all that is measured here.
+        let since_began = |at: u64| op.started.saturating_add(timeline.took(op.started, at));
+        let moved = |asked: &Asked| Asked {
+            read: since_began(asked.read),
+            answered: since_began(asked.answered),
+            ..*asked
+        };
+        let asked: Vec<Asked> = op.asked.iter().map(moved).collect();
         self.op.record(took);
-        let mut order: Vec<u16> = Vec::with_capacity(op.asked.len());
+        let mut order: Vec<u16> = Vec::with_capacity(asked.len());
         let (mut sum, mut longest, mut reached, mut overlap) = (0_u64, 0, 0, false);
-        for asked in &op.asked {
+        for asked in &asked {
             if !order.contains(&asked.client) {
                 order.push(asked.client);
                 self.read[usize::from(asked.client)].record(asked.read.saturating_sub(op.started));
@@ -90,19 +99,19 @@ impl Stages {
         }
         self.sum.record(sum);
         self.max.record(longest);
-        if op.asked.len() > 1 {
+        if asked.len() > 1 {
             self.several.raise(1);
             self.serial.raise(u64::from(!overlap));
         }
         for (place, &client) in (0_u64..).zip(&order) {
             let client = usize::from(client);
-            let answers = op.asked.iter().filter(|asked| usize::from(asked.client) == client);
+            let answers = asked.iter().filter(|asked| usize::from(asked.client) == client);
             let answered = answers.map(|asked| asked.answered).max().unwrap_or(0);
             self.answered[client].record(answered.saturating_sub(op.started));
             self.place_sums[client].0.raise(place);
             self.place_sums[client].1.raise(1);
         }
-        if let Some(last) = op.asked.iter().max_by_key(|asked| asked.answered) {
+        if let Some(last) = asked.iter().max_by_key(|asked| asked.answered) {
             self.last[usize::from(last.client)].raise(1);
         }
         if self.orders.len() < ORDERS_MAX || self.orders.contains_key(&order) {
@@ -110,22 +119,16 @@ impl Stages {
         } else {
             self.orders_left_out.raise(1);
         }
-        self.rank(op, took);
+        self.rank(op, took, asked);
     }
 
-    fn rank(&mut self, op: &Op, took: u64) {
+    fn rank(&mut self, op: &Op, took: u64, asked: Vec<Asked>) {
         let full = self.slowest.len() >= SLOWEST_MAX;
         if full && self.slowest.last().is_some_and(|slow| slow.took >= took) {
             return;
         }
-        let slow = Slow {
-            took,
-            started: op.started,
-            trace: op.trace,
-            record: op.record,
-            kind: op.kind,
-            asked: op.asked.clone(),
-        };
+        let slow =
+            Slow { took, started: op.started, trace: op.trace, record: op.record, kind: op.kind, asked };
         let place = self.slowest.partition_point(|other| other.took >= took);
         self.slowest.insert(place, slow);
         self.slowest.truncate(SLOWEST_MAX);
@@ -176,10 +179,10 @@ impl Measure for Stages {
         Stages::new(scope.roster.clients.len())
     }
 
-    fn operation_ended(&mut self, ended: &EndedOperation<'_>, _: &Scope<'_>) {
+    fn operation_ended(&mut self, ended: &EndedOperation<'_>, scope: &Scope<'_>) {
         let op = ended.op;
         if op.root && ended.ending == Ending::Itself && ended.in_storm && op.kind != OperationKind::Process {
-            self.add(op);
+            self.add(op, scope.timeline);
         }
     }
 

@@ -36,6 +36,11 @@ impl Gaps {
         touched.map(|gap| gap.1.min(until).saturating_sub(gap.0.max(from))).fold(0, u64::saturating_add)
     }
 
+    /// How much of a time lies outside of gaps.
+    pub(crate) fn outside(&self, from: u64, until: u64) -> u64 {
+        until.saturating_sub(from).saturating_sub(self.shared(from, until))
+    }
+
     /// Each from and until when.
     pub(crate) fn list(&self) -> &[(u64, u64)] {
         &self.0
@@ -56,6 +61,7 @@ mod tests {
         assert_eq!(gaps.within(15, 15), Some((10, 30)));
         assert_eq!(gaps.within(29, 90), Some((10, 30)));
         assert_eq!(gaps.within(70, 90), None);
+        assert_eq!([gaps.outside(0, 10), gaps.outside(15, 55), gaps.outside(55, 15)], [10, 20, 0]);
         assert_eq!([gaps.shared(0, 10), gaps.shared(15, 55), gaps.shared(0, 99)], [0, 20, 40]);
     }
 }

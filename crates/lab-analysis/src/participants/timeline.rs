@@ -165,6 +165,12 @@ impl Timeline {
         &self.deaths
     }
 
+    /// How long something took that lasted from one time until another: without what of it the whole lab stood still for, since
+    /// nobody could do anything about that. Times that follow on each other add up to that of the whole.
+    pub(crate) fn took(&self, from: u64, until: u64) -> u64 {
+        self.standing.outside(from, until)
+    }
+
     /// Until when a trace's process was there: its end; where nobody saw that, the end of the record.
     pub(crate) fn until(&self, trace: u16) -> u64 {
         self.until.get(usize::from(trace)).copied().unwrap_or(self.last)

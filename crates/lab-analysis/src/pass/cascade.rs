@@ -195,12 +195,12 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    pub(crate) fn of(cascade: &Cascade) -> Kept {
+    pub(crate) fn of(cascade: &Cascade, duration: u64) -> Kept {
         Kept {
             serial: cascade.serial,
             size: cascade.decisions,
             depth: cascade.depth,
-            duration: cascade.last.saturating_sub(cascade.began),
+            duration,
             began: cascade.began,
             total_nodes: cascade.decisions.saturating_add(cascade.operations),
             nodes: cascade.nodes.clone(),

@@ -18,7 +18,7 @@ use self::{
 };
 use crate::{
     measures::Measures,
-    participants::{policies::Policies, roster::Roster},
+    participants::{policies::Policies, roster::Roster, timeline::Timeline},
     pass::{
         cascade::{Forest, NOWHERE, Node, Origin},
         facts::{Ending, Scope, bit},

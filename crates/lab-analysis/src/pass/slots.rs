@@ -8,6 +8,8 @@ use std::{
 
 use lab_model::OperationKind;
 
+use crate::participants::timeline::Timeline;
+
 /// A place that holds nothing.
 pub(crate) const NONE: u32 = u32::MAX;
 
@@ -84,9 +86,9 @@ pub(crate) struct Held {
 
 impl Held {
     /// Takes in a decision, in the order of reading: from when until when it lasted, within the operation.
-    pub(crate) fn take(&mut self, read: u64, until: u64, by_owner: bool) {
+    pub(crate) fn take(&mut self, read: u64, until: u64, by_owner: bool, timeline: &Timeline) {
         self.first_read.get_or_insert(read);
-        let lasted = until.saturating_sub(read.max(self.until));
+        let lasted = timeline.took(read.max(self.until), until);
         let sum = if by_owner { &mut self.by_owner } else { &mut self.by_others };
         *sum = sum.saturating_add(lasted);
         self.until = self.until.max(until);

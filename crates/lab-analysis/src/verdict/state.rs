@@ -23,6 +23,8 @@ pub(crate) struct Recorded<'a> {
     pub(crate) unreadable: &'a [(String, String)],
     /// Records that are missing from those that could be.
     pub(crate) lost: u64,
+    /// Ends and targets of records that are there and cannot be read.
+    pub(crate) parts_damaged: u64,
     /// Times in which the whole lab stood still.
     pub(crate) stood_still: Option<&'a StoodStill>,
 }
@@ -101,6 +103,14 @@ impl Recorded<'_> {
         texts.extend(of_traces(&open, "was never closed", "were never closed"));
         if self.lost > 0 {
             texts.push(format!("At least {} missing.", agreeing(self.lost, "record is", "records are")));
+        }
+        if self.parts_damaged > 0 {
+            let parts = agreeing(
+                self.parts_damaged,
+                "end or target of a record is",
+                "ends or targets of records are",
+            );
+            texts.push(format!("{parts} damaged."));
         }
         texts.into_iter().map(|text| StateReason { word: RunWord::Incomplete, text }).collect()
     }

@@ -61,11 +61,19 @@ fn answer_lead(label: &str, mood: Mood, style: &Style) -> String {
     format!("{mark}{marked}{label:ANSWER_LABEL$}  ")
 }
 
-/// The last of the answers: where the report lies.
+/// The last of the answers: where the report lies, and how to read on. What has no room behind the path stands below it.
 pub(super) fn whereabouts(page: &str, more: &[&str], style: &Style) -> String {
     let mut text = Writer { style: *style, text: String::new() };
-    let details = more.iter().map(|&part| part.to_owned()).collect();
-    text.answer(&Answer { value: visible(page), details, code: true, ..Answer::new("Report") });
+    let lead = answer_lead("Report", Mood::Plain, style);
+    let beside = |parts: &[&str]| style.signs(&[&[visible(page).as_str()], parts].concat().join(" · "));
+    let fits =
+        |count: &usize| width(&lead).saturating_add(width(&beside(&more[..*count]))) <= style.columns();
+    let count = (0..=more.len()).rev().find(fits).unwrap_or(0);
+    // The path is copied from a terminal as one line only where it is not broken here.
+    text.line(&format!("{lead}{}", beside(&more[..count])));
+    if count < more.len() {
+        text.wrapped(&" ".repeat(width(&lead)), &more[count..].join(" · "), 0);
+    }
     text.text
 }
 

@@ -196,7 +196,8 @@ impl Texts {
         let word = if word > WORD_SHORT { self.distinct_from(WORD_SHORT, style) } else { word };
         let cell = self.cells.iter().map(|cell| width(cell)).max().unwrap_or(0);
         let least = word.max(cell.min(CELL_NARROW)).max(longest_word(&self.heading));
-        Size { least, whole: cell.max(width(&self.heading)).max(least) }
+        let longest = self.cells.iter().map(|cell| longest_word(cell)).max().unwrap_or(0).max(least);
+        Size { least, longest, whole: cell.max(width(&self.heading)).max(longest) }
     }
 }
 
@@ -220,6 +221,8 @@ fn longest_word(text: &str) -> usize {
 struct Size {
     /// The least columns that hold it.
     least: usize,
+    /// The columns in which no word of it loses its middle.
+    longest: usize,
     /// The columns that it takes without a further line.
     whole: usize,
 }
@@ -243,19 +246,23 @@ fn that_fit(columns: &[Column], sizes: &[Size], room: usize) -> Vec<usize> {
     kept
 }
 
-/// What each column gets: at least what it needs; those that need little more than that get it first.
+/// What each column gets: at least what it needs. What is left goes to words that would lose their middle, and only then
+/// to cells that would take a further line.
 fn widths(sizes: &[Size], room: usize) -> Vec<usize> {
     let gaps = GAP.saturating_mul(sizes.len().saturating_sub(1));
-    let mut left = room.saturating_sub(sizes.iter().map(|size| size.least).fold(gaps, usize::saturating_add));
     let mut widths: Vec<usize> = sizes.iter().map(|size| size.least).collect();
-    let mut order: Vec<usize> = (0..sizes.len()).collect();
-    order.sort_by_key(|&place| sizes[place].whole.saturating_sub(sizes[place].least));
-    for (done, place) in order.into_iter().enumerate() {
-        let Size { least, whole } = sizes[place];
-        let share = left.checked_div(sizes.len().saturating_sub(done)).unwrap_or(0);
-        let more = whole.saturating_sub(least).min(share);
-        widths[place] = least.saturating_add(more);
-        left = left.saturating_sub(more);
+    let mut left = room.saturating_sub(widths.iter().copied().fold(gaps, usize::saturating_add));
+    for wanted in [|size: &Size| size.longest, |size: &Size| size.whole] {
+        let missing = |widths: &[usize], place: usize| wanted(&sizes[place]).saturating_sub(widths[place]);
+        // Those that need little more get it first.
+        let mut order: Vec<usize> = (0..sizes.len()).collect();
+        order.sort_by_key(|&place| missing(&widths, place));
+        for (done, place) in order.into_iter().enumerate() {
+            let share = left.checked_div(sizes.len().saturating_sub(done)).unwrap_or(0);
+            let more = missing(&widths, place).min(share);
+            widths[place] = widths[place].saturating_add(more);
+            left = left.saturating_sub(more);
+        }
     }
     widths
 }
@@ -318,6 +325,17 @@ mod tests {
             "who    why\n────────────────────────────────────────\n\
              alpha  it waited for 12.3 ms until bravo\n       had answered it"
         );
+    }
+
+    /// Of 60 columns the run needs 33, and all others together 26 while their heading takes two lines.
+    #[test]
+    fn a_name_stays_whole_before_a_heading_stays_on_one_line() {
+        let columns =
+            vec![Column::words("run"), Column::words("outcome"), Column::numbers("expectations that held")];
+        let run = "three-clients/2026-11-30T22-26-47Z";
+        let shown = at(&table(columns, &[&[run, "stable", "5 of 5"]]), 60);
+        assert!(shown.contains(run), "{shown}");
+        assert!(shown.lines().all(|line| width(line) <= 60), "{shown}");
     }
 
     #[test]

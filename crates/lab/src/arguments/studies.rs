@@ -53,6 +53,9 @@ pub(crate) struct Sim {
     /// Threads; by default one a processor. The result is the same with any number.
     #[arg(long, value_name = "COUNT")]
     pub(crate) jobs: Option<NonZeroUsize>,
+    /// Prints the whole report, as `lab up --full` does.
+    #[arg(long, conflicts_with_all = ["seeds", "json"])]
+    pub(crate) full: bool,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,

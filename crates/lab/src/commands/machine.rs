@@ -129,8 +129,7 @@ pub(super) fn status(places: &Places, arguments: &Status) -> Result<u8, ExitErro
         terminal::print(&format!("up  {}/{}\n", run.lab, run.run))?;
     }
     if !last.is_empty() {
-        let mut table =
-            Table::new(["last runs", "backend", "run", "outcome", "expectations held"]).words([1, 2, 3]);
+        let mut table = Table::new(["last runs", "backend", "run", "outcome", "held"]).words([1, 2, 3]);
         for run in &last {
             let held = run.expectations_held.zip(run.expectations);
             table.row([

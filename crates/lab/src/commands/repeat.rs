@@ -105,7 +105,11 @@ impl Repeated<'_> {
             ))?;
         }
         let set = if runs.len() == 1 { String::new() } else { format!("@{}", runs.len()) };
-        terminal::say(&format!("\ncompare  lab diff BEFORE {}{set}\n", self.lab.name))
+        // To try it takes as long as some of the runs, and comes out alike for all of them.
+        terminal::say(&format!(
+            "\ncompare  lab diff BEFORE {lab}{set}\nmend     lab report {lab} tries what would mend it\n",
+            lab = self.lab.name
+        ))
     }
 
     fn headline(&self, runs: &[Run<'_>], all: bool) -> String {

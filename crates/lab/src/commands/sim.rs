@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use lab_analysis::findings::Findings;
+use lab_bundle::quoted;
 use lab_model::units;
 use lab_model::{AuthEvent, BackendChoice, Kernel, Lab, PhaseKind};
 use lab_orchestrator::{Recorded, RunFolder};
@@ -10,14 +11,14 @@ use lab_sim::{Costs, Counting, Histogram, Options, Outcome, Summary};
 use serde_json::{Value, json};
 
 use super::{
-    ExitError,
+    ExitError, advice,
     calibration::{Calibrated, Gathered},
     report,
     up::{refuse_what_is_not_simulated, rules_here},
     virtual_run,
 };
 use crate::{
-    arguments::{Find, Sim},
+    arguments::{EsCacheOf, Find, Sim},
     labs::{CALIBRATION, Places, is_for_calibration, relative},
     output, parallel,
     table::Table,
@@ -43,9 +44,13 @@ pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, ExitError> {
         (Some(seeds), None) => many(&lab, &options, seeds, parallel::threads(arguments.jobs), arguments.json),
         (None, _) => {
             let progress = terminal::Progress::new(&format!("simulating {}", lab.name));
-            let (summary, findings) = virtual_run::analysed(&lab, &options)?;
+            let (summary, mut findings) = virtual_run::analysed(&lab, &options)?;
             progress.end();
-            if arguments.json {
+            if arguments.full {
+                advice::tried(&mut findings, &lab);
+                findings.replay = again(places, kernel, lab.seed, arguments);
+                terminal::print_painted(&lab_report::text::run(&findings, &terminal::style()))?;
+            } else if arguments.json {
                 let mut json = summary_json(&lab, kernel, &summary, measured.as_ref());
                 json["outcome"] = json!(findings.outcome.name());
                 json["wait_cycle"] = json!(findings.wait_cycles.first());
@@ -62,6 +67,15 @@ pub(super) fn sim(places: &Places, arguments: &Sim) -> Result<u8, ExitError> {
             Ok(report::exit_code(&findings))
         }
     }
+}
+
+/// The line that shows a run again, whole.
+fn again(places: &Places, kernel: Kernel, seed: u64, arguments: &Sim) -> String {
+    let from: String = arguments.from.iter().map(|run| format!(" --from {}", quoted(run))).collect();
+    let cache = if arguments.es_cache == EsCacheOf::Shared { " --es-cache shared" } else { "" };
+    let name = quoted(&arguments.name);
+    let where_else = places.call(&arguments.name).places();
+    format!("lab sim {name}{where_else} --seed {seed} --rules {}{from}{cache} --full", kernel.name())
 }
 
 /// True when a run shows this.

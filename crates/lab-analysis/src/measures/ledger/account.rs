@@ -5,6 +5,7 @@ use lab_model::{Approval, Bounded, EventKind, SubjectClass};
 use crate::{
     findings::{OwnOperations, Population, PopulationOf},
     measures::latency::{Times, Used},
+    participants::timeline::Timeline,
     pass::{
         facts::Entry,
         slots::{Dec, NOBODY, NONE, Table},
@@ -212,8 +213,8 @@ impl Account {
 
     /// Shares out the time of a decision that was never answered: it belongs to the wait that it was in at its client's
     /// end, and that wait was not over.
-    pub(super) fn never_answered(&mut self, dec: &Dec) {
-        let lasted = dec.until.saturating_sub(dec.read);
+    pub(super) fn never_answered(&mut self, dec: &Dec, timeline: &Timeline) {
+        let lasted = timeline.took(dec.read, dec.until);
         let blocked = dec.blocked.min(lasted);
         let untold = lasted.saturating_sub(blocked);
         if dec.child == NONE {

@@ -1,13 +1,13 @@
 //! Where the time within a client's own operations went.
 
-use crate::{findings::OwnOperations, pass::slots::Op};
+use crate::{findings::OwnOperations, participants::timeline::Timeline, pass::slots::Op};
 
 impl OwnOperations {
     /// Takes in an operation that is over, or is given up at this instant.
-    pub(super) fn take(&mut self, op: &Op, at: u64) {
+    pub(super) fn take(&mut self, op: &Op, at: u64, timeline: &Timeline) {
         // The record of a client that outlived the one of its operation tells of more.
-        let total = at.max(op.held.until).saturating_sub(op.started);
-        let handed_over = op.held.first_read.map_or(0, |read| read.saturating_sub(op.started)).min(total);
+        let total = timeline.took(op.started, at.max(op.held.until));
+        let handed_over = op.held.first_read.map_or(0, |read| timeline.took(op.started, read)).min(total);
         let known = [handed_over, op.held.by_others, op.held.by_owner];
         let explained = known.into_iter().fold(0, u64::saturating_add);
         let [handed_over, by_others, by_owner] = known;

@@ -230,8 +230,8 @@ impl Engine<'_> {
             own: dec.own,
             event: decision.begin.event,
             class: decision.begin.class,
-            took: end.map(|end| end.answered.0.saturating_sub(item.at)),
-            open_for: dec.open.then(|| dec.until.saturating_sub(item.at)),
+            took: end.map(|end| self.scope.timeline.took(item.at, end.answered.0)),
+            open_for: dec.open.then(|| self.scope.timeline.took(item.at, dec.until)),
             approval: end.map(|end| end.approval),
             allowed: end.is_some_and(|end| end.verdict == Verdict::Allow),
             file: target.filter(|target| target.inode != 0).map(|target| (target.inode, target.device)),
@@ -275,7 +275,7 @@ impl Engine<'_> {
         if standing == 0 {
             return Judged { late, killed, used, stood_still: false };
         }
-        let by_itself = dec.until.saturating_sub(item.at).saturating_sub(standing);
+        let by_itself = self.scope.timeline.took(item.at, dec.until);
         let in_time = used.is_none_or(|used| by_itself <= used.budget);
         let used = used.map(|used| UsedUp { took: used.took.min(by_itself), ..used });
         let stood_still = in_time && (late || killed);
@@ -289,11 +289,12 @@ impl Engine<'_> {
         op.asked_by |= bit(dec.client);
         op.denied |= denied;
         let until = dec.until.min(op.ended).min(self.scope.timeline.until(op.trace));
-        op.held.take(dec.read.max(op.started), until, dec.client == op.owner);
+        let timeline = self.scope.timeline;
+        op.held.take(dec.read.max(op.started), until, dec.client == op.owner, timeline);
         let mut asked_place = NONE;
         if op.root && op.kind != OperationKind::Process {
             asked_place = u32::try_from(op.asked.len()).unwrap_or(NONE);
-            let queued = if dec.answered == NEVER { 0 } else { queued(dec) };
+            let queued = if dec.answered == NEVER { 0 } else { queued(dec, timeline) };
             let (client, read, answered) = (dec.client, dec.read, dec.answered);
             op.asked.push(Asked { client, read, answered, queued, blocked: 0, denied });
         }
@@ -339,7 +340,8 @@ impl Engine<'_> {
         }
         let to_come = dec.children_left < u8::MAX && ending == Ending::Itself;
         let reactions = if to_come { u64::from(dec.children_left) } else { 0 };
-        let answered = Answered { dec: &dec, at, ending, queued: queued(&dec), reactions };
+        let answered =
+            Answered { dec: &dec, at, ending, queued: queued(&dec, self.scope.timeline), reactions };
         self.measures.decision_answered(&answered, &self.scope);
         if dec.cascade != NONE && ending != Ending::Itself {
             let closing = self.scope.timeline.closing;
@@ -363,9 +365,9 @@ impl Engine<'_> {
 }
 
 /// How long a decision lay before work on it began, or until its answer when no work did.
-fn queued(dec: &Dec) -> u64 {
+fn queued(dec: &Dec, timeline: &Timeline) -> u64 {
     if dec.at_once {
         return 0;
     }
-    dec.started.unwrap_or(dec.answered).min(dec.answered).saturating_sub(dec.read)
+    timeline.took(dec.read, dec.started.unwrap_or(dec.answered).min(dec.answered))
 }

@@ -114,7 +114,7 @@ impl Engine<'_> {
             parent.child = slot;
             // A thread of its own makes it, so the decision waits for all of it: the others' answers, its own
             // reader's, and the kernel's way from one to the next.
-            let blocked = ended.min(parent.until).saturating_sub(started);
+            let blocked = self.scope.timeline.took(started, ended.min(parent.until));
             parent.blocked = parent.blocked.saturating_add(blocked);
         }
         if let Some(by) = by {
