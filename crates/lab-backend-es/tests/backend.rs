@@ -71,7 +71,7 @@ impl Intake<Ticket> for TestIntake {
         self.done.send(self.batch[nth]).unwrap();
     }
 
-    fn lost(&mut self, events: u64) {
+    fn lost(&mut self, events: u64, _: u32) {
         *self.lost.lock().unwrap() += events;
     }
 }

@@ -3,7 +3,7 @@
 //! In every circle somebody is in the middle of something ([`WaitKind::is_hard`]): two processes that listen to each other
 //! are at rest. And all of it has lasted: whoever is in a circle for less may just not have come to answer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 use crate::{graph::ThreadWait, snapshot::Snapshot, wait::WaitKind};
 
@@ -83,8 +83,8 @@ fn shortest(start: usize, next: impl Fn(usize) -> Vec<usize>) -> Option<Vec<usiz
                 way.reverse();
                 return Some(way);
             }
-            if !came_from.contains_key(&following) {
-                came_from.insert(following, place);
+            if let Entry::Vacant(entry) = came_from.entry(following) {
+                entry.insert(place);
                 queue.push_back(following);
             }
         }

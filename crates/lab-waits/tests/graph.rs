@@ -101,9 +101,8 @@ fn two_pairs() -> Vec<Process> {
         let threads = vec![reads_events(pid, 4), asks(pid + 1, 5)];
         process(pid, name, threads, &[(4, group()), (5, socket(own, peer)), (6, open)])
     };
-    let scanner = |pid, name: &str, own, peer| {
-        process(pid, name, vec![opens(pid, "/a/f")], &[(5, socket(own, peer))])
-    };
+    let scanner =
+        |pid, name: &str, own, peer| process(pid, name, vec![opens(pid, "/a/f")], &[(5, socket(own, peer))]);
     vec![
         client(10, "client-a", 101, 102),
         scanner(20, "scanner-a", 102, 101),
@@ -204,7 +203,8 @@ fn a_lease_holder_is_named_and_is_no_circle() {
         process(20, "holder", vec![holds], &[]),
         process(30, "cat", vec![opens(30, "/a/f")], &[]),
     ];
-    let lease = FileLock { lease: true, breaking: true, holder: Some(20), waiters: vec![10], file: (0, 40, 6) };
+    let lease =
+        FileLock { lease: true, breaking: true, holder: Some(20), waiters: vec![10], file: (0, 40, 6) };
     let snapshot = Snapshot { locks: vec![lease], ..snapshot(processes) };
     assert_eq!(circle(&snapshot), [""; 0]);
     let seen = WaitReport::of(&snapshot, LONG, &[]);

@@ -25,13 +25,13 @@ pub(crate) struct SeenWaits<'a> {
 
 impl SeenWaits<'_> {
     /// From when on something was so, from the run's origin.
-    fn from_ns<T>(&self, stretch: &Stretch<T>) -> u64 {
+    fn began_at<T>(&self, stretch: &Stretch<T>) -> u64 {
         let seen = self.timebase.nanoseconds(stretch.from);
         let began = seen.saturating_sub(stretch.since_ms.saturating_mul(1_000_000));
         began.saturating_sub(self.timeline.origin)
     }
 
-    fn until_ns<T>(&self, stretch: &Stretch<T>) -> Option<u64> {
+    fn ended_at<T>(&self, stretch: &Stretch<T>) -> Option<u64> {
         let until = stretch.until.map(|ticks| self.timebase.nanoseconds(ticks));
         until.map(|until| until.saturating_sub(self.timeline.origin))
     }
@@ -50,7 +50,7 @@ impl SeenWaits<'_> {
                 members.push(link.process.name.clone());
             }
         }
-        let (began_ns, until_ns) = (self.from_ns(stretch), self.until_ns(stretch));
+        let (began_ns, until_ns) = (self.began_at(stretch), self.ended_at(stretch));
         WaitCycle {
             members,
             through: Vec::new(),
@@ -90,7 +90,7 @@ impl SeenWaits<'_> {
 
     fn long_wait(&self, stretch: &Stretch<Waiting>) -> LongWait {
         let wait = &stretch.what;
-        let began_ns = self.from_ns(stretch);
+        let began_ns = self.began_at(stretch);
         LongWait {
             who: wait.process.name.clone(),
             tid: wait.tid,
@@ -98,7 +98,7 @@ impl SeenWaits<'_> {
             waits_for: wait.waits_for.iter().map(|process| process.name.clone()).collect(),
             hand_over: wait.hand_over,
             began_ns,
-            lasted_ns: self.until_ns(stretch).unwrap_or_else(|| self.last_ns()).saturating_sub(began_ns),
+            lasted_ns: self.ended_at(stretch).unwrap_or_else(|| self.last_ns()).saturating_sub(began_ns),
             to_the_end: stretch.until.is_none(),
         }
     }

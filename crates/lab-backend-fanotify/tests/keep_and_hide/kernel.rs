@@ -59,8 +59,8 @@ impl Intake<EventFd> for Allowing {
         self.group.release(self.batch[nth]);
     }
 
-    fn lost(&mut self, events: u64) {
-        panic!("{events} events were lost");
+    fn lost(&mut self, events: u64, error: u32) {
+        panic!("{events} events were lost: error {error}");
     }
 }
 

@@ -456,7 +456,7 @@ impl Controller {
             let Controller { processes, faults, warden, .. } = self;
             let scene = Scene { lab: self.context.lab(), processes, faults, warden };
             let waits = scene.something_waits(now);
-            let seen = self.waits.seen(now).map(|(_, seen)| seen);
+            let seen = self.waits.seen(now).filter(|_| waits).map(|(_, seen)| seen);
             self.standstill.look(&scene, now, waits, seen.as_ref());
             for words in self.blame.not_ended(now, seen.as_ref()) {
                 self.progress.note(&words);

@@ -1,6 +1,6 @@
 //! `lab why`: who waits for whom on this machine now.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lab_model::Visible;
 use lab_orchestrator::{Failure, FailureKind};
@@ -86,14 +86,11 @@ fn watch(lasting_ms: u64) -> Result<Snapshot, Failure> {
             .mend("run it on Linux, with /proc mounted; elsewhere `--from FILE` reads what was saved there")
         })
     };
-    let began = Instant::now();
     let first = look()?;
-    let apart = Duration::from_millis(lasting_ms);
-    std::thread::sleep(apart.saturating_sub(Duration::ZERO));
+    std::thread::sleep(Duration::from_millis(lasting_ms));
     let mut second = look()?;
-    let apart = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    // Each thread was looked at once within each look.
-    second.follow(&first, apart.min(lasting_ms.max(1)));
+    // At least so long lies between the two looks at each thread.
+    second.follow(&first, lasting_ms);
     Ok(second)
 }
 
