@@ -63,6 +63,7 @@ fn every_field_of_the_report_is_a_measures_or_the_runs() {
         "expectations",
         "unplanned_ends",
         "wait_cycles",
+        "long_waits",
         "faults",
         "not_observed",
     ];

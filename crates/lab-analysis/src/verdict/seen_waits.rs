@@ -3,7 +3,7 @@
 
 use lab_model::Timebase;
 use lab_trace::FaultKind;
-use lab_waits::{Stretch, WaitCircle, WaitRecord, Waiting};
+use lab_waits::{ProcessName, Stretch, WaitCircle, WaitRecord, Waiting};
 
 use crate::{
     findings::{CycleEnd, LongWait, WaitCycle},
@@ -44,12 +44,7 @@ impl SeenWaits<'_> {
     }
 
     fn cycle(&self, stretch: &Stretch<WaitCircle>) -> WaitCycle {
-        let mut members: Vec<String> = Vec::new();
-        for link in &stretch.what.links {
-            if !members.contains(&link.process.name) {
-                members.push(link.process.name.clone());
-            }
-        }
+        let members = names(&stretch.what);
         let (began_ns, until_ns) = (self.began_at(stretch), self.ended_at(stretch));
         WaitCycle {
             members,
@@ -109,6 +104,21 @@ impl SeenWaits<'_> {
         let last = self.record.ended.max(seen).unwrap_or(0);
         self.timebase.nanoseconds(last).saturating_sub(self.timeline.origin)
     }
+}
+
+/// The processes of a circle, each once; of those that are called alike, with their numbers.
+fn names(circle: &WaitCircle) -> Vec<String> {
+    let mut processes: Vec<&ProcessName> = Vec::new();
+    for link in &circle.links {
+        if !processes.contains(&&link.process) {
+            processes.push(&link.process);
+        }
+    }
+    let alike = |name: &String| processes.iter().filter(|other| other.name == *name).count() > 1;
+    let name = |one: &&ProcessName| {
+        if alike(&one.name) { format!("{} ({})", one.name, one.pid) } else { one.name.clone() }
+    };
+    processes.iter().map(name).collect()
 }
 
 /// What a thread of a circle was in.
