@@ -1,5 +1,7 @@
 //! What a Linux machine must have before a lab can run on it: the checks, over facts gathered elsewhere.
 
+use lab_model::units;
+
 use crate::{Finding, Limit, LinuxFacts, PermissionEvents, Wanted, Weight};
 
 const OPTIONS: [&str; 2] = ["CONFIG_FANOTIFY", "CONFIG_FANOTIFY_ACCESS_PERMISSIONS"];
@@ -225,13 +227,23 @@ fn other_groups(facts: &LinuxFacts) -> Finding {
             Finding::ok(check, Weight::Advised, found)
         }
         Some(first) => {
-            let names: Vec<_> =
-                clients.iter().map(|group| format!("{} ({})", group.name, group.pid)).collect();
+            let names: Vec<_> = clients
+                .iter()
+                .map(|group| format!("{} ({}; {})", group.name, group.pid, group.marks))
+                .collect();
+            let waiting = match facts.waiting.as_slice() {
+                [] => String::new(),
+                waiting => format!(
+                    "; {} in them now: {}",
+                    units::agreeing(units::count_of(waiting.len()), "thread waits", "threads wait"),
+                    waiting.join(", ")
+                ),
+            };
             Finding::failed(
                 check,
                 Weight::Advised,
                 format!(
-                    "permission events also go to {}; a lab's own mount is not theirs, but processor time is",
+                    "permission events also go to {}{waiting}; a lab's own mount is not theirs, but processor time is",
                     names.join(", ")
                 ),
                 format!("stop {} for the time of the run", first.name),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::{fs, path::Path};
 
 #[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
+use lab_backend_fanotify::foreign::{ForeignGroup, MarkedPlace};
 use lab_process::proc::{self, OpenFilesLimit, control_group, status_field};
 
 #[cfg(target_os = "linux")]
@@ -42,6 +44,8 @@ pub struct LinuxFacts {
     pub governor: Option<String>,
     /// Fanotify groups of other processes.
     pub groups: Option<Vec<Group>>,
+    /// The threads that wait for the answer of some group now, each by its name and number.
+    pub waiting: Vec<String>,
 }
 
 /// What came of asking the kernel for a group for permission events.
@@ -77,6 +81,8 @@ pub struct Group {
     pub name: String,
     /// True when it asks for permission events: it is a client, and every open waits for it as well.
     pub asks_permission: bool,
+    /// Its class, what it is asked about, and where, in words.
+    pub marks: String,
 }
 
 #[cfg(target_os = "linux")]
@@ -135,6 +141,7 @@ impl LinuxFacts {
             governor: text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
                 .map(|governor| governor.trim().to_owned()),
             groups: groups(),
+            waiting: waiting(),
         }
     }
 }
@@ -192,11 +199,57 @@ fn groups() -> Option<Vec<Group>> {
         for held in lab_backend_fanotify::foreign::groups(pid).unwrap_or_default() {
             let name = proc::name(pid).map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             let asks_permission = held.marks.iter().any(|mark| mark.asks());
-            found.push(Group { pid, name, asks_permission });
+            found.push(Group { pid, name, asks_permission, marks: marks_words(pid, &held) });
         }
     }
     found.sort();
     Some(found)
+}
+
+/// A group's class, what it is asked about, and where.
+#[cfg(target_os = "linux")]
+fn marks_words(pid: u32, group: &ForeignGroup) -> String {
+    // FAN_CLASS_CONTENT and FAN_CLASS_PRE_CONTENT (linux/fanotify.h).
+    let class = match group.flags & 0xc {
+        0x4 => "content",
+        0x8 => "pre-content",
+        _ => "notification",
+    };
+    let mounts = std::fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    let point = |id| {
+        let mut lines = proc::mount_lines(&mounts);
+        lines
+            .find(|line| line.id == id)
+            .map_or_else(|| format!("mount {id}"), |line| line.point.display().to_string())
+    };
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut asked = 0;
+    for mark in group.marks.iter().filter(|mark| mark.asks()) {
+        asked |= mark.mask;
+        let device = |(major, minor): (u64, u64)| format!("{major}:{minor}");
+        let place = match mark.place {
+            MarkedPlace::Mount(id) => format!("mount {}", point(id)),
+            MarkedPlace::FileSystem(of) => format!("file system {}", device(of)),
+            MarkedPlace::Inode(of) => format!("files of {}", device(of)),
+        };
+        *places.entry(place).or_default() += 1;
+    }
+    // FAN_OPEN_PERM, FAN_ACCESS_PERM, FAN_OPEN_EXEC_PERM and FAN_PRE_ACCESS.
+    let kinds = [(0x1_0000, "open"), (0x2_0000, "read"), (0x4_0000, "exec"), (0x10_0000, "access")];
+    let kinds: Vec<&str> = kinds.iter().filter(|(bit, _)| asked & bit != 0).map(|(_, word)| *word).collect();
+    let place =
+        |(place, marks): (String, usize)| if marks == 1 { place } else { format!("{place} × {marks}") };
+    let places: Vec<String> = places.into_iter().map(place).collect();
+    format!("class {class}, asked about {} on {}", kinds.join(", "), places.join(", "))
+}
+
+/// The threads of all processes that wait for the answer of a group now.
+#[cfg(target_os = "linux")]
+fn waiting() -> Vec<String> {
+    let threads = proc::processes().unwrap_or_default().into_iter().flat_map(proc::threads);
+    let waits = |tid: &u32| proc::wait_channel(*tid).is_some_and(|at| at == "fanotify_handle_event");
+    let named = |tid| format!("{} ({tid})", proc::name(tid).unwrap_or_default().to_string_lossy());
+    threads.filter(waits).map(named).collect()
 }
 
 #[cfg(test)]

@@ -22,7 +22,13 @@ fn good_linux() -> LinuxFacts {
         cpus: Some(4),
         cpus_online: Some(4),
         governor: None,
-        groups: Some(vec![Group { pid: 9, name: "listener".into(), asks_permission: false }]),
+        waiting: Vec::new(),
+        groups: Some(vec![Group {
+            pid: 9,
+            name: "listener".into(),
+            asks_permission: false,
+            marks: String::new(),
+        }]),
     }
 }
 
@@ -109,9 +115,22 @@ fn each_linux_check_fails_alone() {
     let saving = |facts: &mut LinuxFacts| facts.governor = Some("powersave".into());
     expect(&with(saving), "cpu-clock", failed, advised, "performance");
     let product = |facts: &mut LinuxFacts| {
-        facts.groups = Some(vec![Group { pid: 77, name: "guardd".into(), asks_permission: true }]);
+        facts.groups = Some(vec![Group {
+            pid: 77,
+            name: "guardd".into(),
+            asks_permission: true,
+            marks: "class content, asked about open on mount /".into(),
+        }]);
     };
     expect(&with(product), "other-groups", failed, advised, "stop guardd");
+    let waited_for = |facts: &mut LinuxFacts| {
+        facts.groups =
+            Some(vec![Group { pid: 77, name: "guardd".into(), asks_permission: true, marks: "all".into() }]);
+        facts.waiting = vec!["cat (12)".into(), "sh (9)".into()];
+    };
+    let findings = with(waited_for);
+    let found = &findings.iter().find(|finding| finding.check == "other-groups").unwrap().found;
+    assert!(found.contains("guardd (77; all); 2 threads wait in them now: cat (12), sh (9)"), "{found}");
 }
 
 #[test]
