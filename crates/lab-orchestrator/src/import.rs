@@ -14,7 +14,10 @@ use lab_files::open_regular;
 use lab_model::{Ticks, Timebase};
 use lab_trace::{TraceWriter, WriterOptions};
 
-use crate::{Failure, FailureKind, RunFolder, Runs, review::write_pages};
+use crate::{
+    Failure, FailureKind, RunFolder, Runs,
+    review::{IMPORT, write_pages},
+};
 
 /// Reads a file of `eslogger` lines into a new run below `runs`. `timebase` is that of the machine the lines come from;
 /// without it, Apple silicon's is assumed, and the report says so.
@@ -49,7 +52,7 @@ pub fn import(
         TraceWriter::create(&path, &importer.header(), WriterOptions::default()).map_err(failed)?;
     let found = importer.finish(&mut trace).map_err(|error| unread(&error))?;
     trace.close(Ticks(found.ticks.map_or(1, |(_, last)| last))).map_err(failed)?;
-    let findings = findings(&found, &folder.name(), &format!("lab import {}", file.display()));
+    let findings = findings(&found, &folder.name(), &format!("{IMPORT}{}", file.display()));
     folder.uninstall();
     write_pages(&folder, &findings)?;
     Ok((folder, findings))

@@ -87,22 +87,26 @@ pub fn lab_of(folder: &RunFolder) -> Result<Lab, Failure> {
     })
 }
 
+/// How the line begins that imports a recording again.
+pub(crate) const IMPORT: &str = "lab import ";
+
 /// The findings of a run of the store: from its traces, or, where no lab was run, as its import left them.
 ///
 /// # Errors
 /// As [`review`]; [`FailureKind::Output`] also when the import's `report.json` is damaged.
 pub fn findings_of(folder: &RunFolder) -> Result<Findings, Failure> {
     let imported = folder.root().join("report.json");
-    // What has traces was run, and its lab is missing.
-    if folder.lab().exists() || folder.root().join("traces").exists() || !imported.exists() {
+    if folder.lab().exists() || !imported.exists() {
         return Ok(review(folder)?.findings);
     }
     let text =
         lab_files::read(&imported, REPORT_BYTES_MAX).map_err(|error| Failure::unread(&imported, &error))?;
-    serde_json::from_slice(&text).map_err(|error| {
+    let findings: Findings = serde_json::from_slice(&text).map_err(|error| {
         Failure::new(FailureKind::Output, format!("{} is damaged: {error}", imported.display()))
             .mend("import the lines again")
-    })
+    })?;
+    // What was run has lost its lab, and its stored report says nothing of what the traces hold now.
+    if findings.replay.starts_with(IMPORT) { Ok(findings) } else { Ok(review(folder)?.findings) }
 }
 
 /// Writes `report.json`, `report.html` and a page for every client into a run's folder, each whole or not at all. Two

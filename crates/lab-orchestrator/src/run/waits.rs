@@ -115,6 +115,11 @@ struct Looker {
 
 impl Looker {
     fn run(mut self, asked: &Receiver<Members>) {
+        // It needs to see into other processes, and nothing that the controller has in reserve for what it starts.
+        if let Err(error) = lab_process::privileges::keep_in_reserve(&[]) {
+            tracing::warn!("who waits for whom is not recorded: {error}");
+            return;
+        }
         loop {
             match asked.recv_timeout(GLANCE_EVERY) {
                 Ok(members) => {
