@@ -30,6 +30,14 @@ pub fn spawn_first_process(program: &Path, arguments: &[&str]) -> io::Result<u32
     sys::spawn_first_process(&program, &argv).map(i32::unsigned_abs)
 }
 
+/// Gives the calling thread a mount namespace of its own, a copy of the one that it had.
+///
+/// # Errors
+/// Those of `unshare`: `EPERM` without `CAP_SYS_ADMIN`.
+pub fn own_mounts() -> io::Result<()> {
+    Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?)
+}
+
 /// True when the calling process is what [`spawn_first_process`] starts: process 1 of a PID namespace below the one
 /// that `/proc` still shows, in another mount namespace than the process that started it. Only there does [`enter`]
 /// change nobody's mounts but the lab's.

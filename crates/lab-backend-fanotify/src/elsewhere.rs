@@ -29,6 +29,14 @@ pub mod confine {
         refused()
     }
 
+    /// Gives nothing.
+    ///
+    /// # Errors
+    /// Always `Unsupported`.
+    pub fn own_mounts() -> io::Result<()> {
+        refused()
+    }
+
     /// False: there are no such namespaces.
     #[must_use]
     pub const fn is_first_process() -> bool {

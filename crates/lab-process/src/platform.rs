@@ -46,3 +46,12 @@ pub fn device(facts: &nix::sys::stat::FileStat) -> u32 {
     #[cfg(not(target_os = "linux"))]
     return facts.st_dev.cast_unsigned();
 }
+
+/// A device of `stat` as the numbers `(major, minor)` that `/proc` shows.
+#[must_use]
+pub fn device_numbers(device: u64) -> (u64, u64) {
+    #[cfg(target_os = "linux")]
+    return (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    #[cfg(not(target_os = "linux"))]
+    return (device >> 24 & 0xff, device & 0xff_ffff);
+}

@@ -6,7 +6,10 @@ use lab_backend_fanotify::{
     confine::unread_events,
     foreign::{ForeignGroup, ForeignMark, MarkedPlace, groups},
 };
-use lab_process::proc::{self, mounted};
+use lab_process::{
+    platform::device_numbers,
+    proc::{self, mounted},
+};
 use lab_trace::MarkOn;
 
 use super::questions::Hold;
@@ -62,8 +65,7 @@ impl OwnMounts {
 
     /// The same, with the devices of folders in mount namespaces of products.
     pub(super) fn and_devices(mut self, devices: Vec<u64>) -> OwnMounts {
-        use nix::sys::stat::{major, minor};
-        self.private_devices.extend(devices.into_iter().map(|device| (major(device), minor(device))));
+        self.private_devices.extend(devices.into_iter().map(device_numbers));
         self
     }
 
@@ -115,9 +117,8 @@ pub(super) fn holds(pid: u32, descriptors: &[i32], arena: &Path) -> Vec<Hold> {
 /// Whether a thread is inside the read of a group and waits for something else than its events: the kernel opens an
 /// event's file on its behalf.
 fn hands_over(tid: u32, descriptors: &[i32]) -> bool {
-    let Some((number, argument)) = proc::system_call(tid) else { return false };
-    let reads = number == nix::libc::SYS_read.unsigned_abs()
-        && descriptors.iter().any(|&descriptor| u64::from(descriptor.unsigned_abs()) == argument);
+    let Some(read) = proc::read_descriptor(tid) else { return false };
+    let reads = descriptors.iter().any(|&descriptor| u64::from(descriptor.unsigned_abs()) == read);
     reads
         && proc::wait_channel(tid)
             .is_some_and(|channel| !IDLE_READER.contains(&channel.as_bytes().trim_ascii_end()))

@@ -12,7 +12,6 @@ use std::{
 
 use lab_files::ReadError;
 use lab_model::{External, PrivateFolder};
-use nix::sched::{CloneFlags, unshare};
 
 /// The most that one private folder holds, in bytes.
 const BYTES_MAX: u64 = 256 << 20;
@@ -35,7 +34,7 @@ impl OwnNamespace {
     ) -> Result<(OwnNamespace, Vec<u64>), (Option<PrivateFolder>, io::Error)> {
         // A mount namespace is a thread's; this one's ends with it, and the namespace stays with its descriptor.
         let body = || {
-            unshare(CloneFlags::CLONE_NEWNS).map_err(|error| (None, error.into()))?;
+            lab_backend_fanotify::confine::own_mounts().map_err(|error| (None, error))?;
             let mut devices = Vec::new();
             for folder in &product.private {
                 let failed = |error| (Some(folder.clone()), error);

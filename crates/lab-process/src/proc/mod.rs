@@ -131,10 +131,19 @@ pub fn wait_channel(tid: u32) -> Option<OsString> {
     fs::read(folder(tid).join("wchan")).ok().map(OsString::from_vec)
 }
 
-/// The system call that a thread waits in, and its first argument; `None` when it runs, is gone, or may not be looked at.
+/// The descriptor that a thread waits to read from; `None` when it is in no `read`, is gone, or may not be looked at.
+#[cfg(target_os = "linux")]
 #[must_use]
-pub fn system_call(tid: u32) -> Option<(u64, u64)> {
-    system_call_of(&fs::read(folder(tid).join("syscall")).ok()?)
+pub fn read_descriptor(tid: u32) -> Option<u64> {
+    let (number, descriptor) = system_call_of(&fs::read(folder(tid).join("syscall")).ok()?)?;
+    (number == libc::SYS_read.unsigned_abs()).then_some(descriptor)
+}
+
+/// No system here but Linux says what a thread waits in.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub const fn read_descriptor(_: u32) -> Option<u64> {
+    None
 }
 
 /// The folder of a process's group of control groups version 2, below where that is mounted.
