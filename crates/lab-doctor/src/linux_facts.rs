@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::{fs, path::Path};
 
 #[cfg(target_os = "linux")]
-#[cfg(target_os = "linux")]
 use lab_backend_fanotify::foreign::{ForeignGroup, MarkedPlace};
+#[cfg(target_os = "linux")]
 use lab_process::proc::{self, OpenFilesLimit, control_group, status_field};
 
 #[cfg(target_os = "linux")]
