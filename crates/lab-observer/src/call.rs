@@ -1,6 +1,7 @@
 //! System calls, as `/proc/TID/syscall` shows them (proc_pid_syscall(5)): number and arguments, in the numbers of this
 //! architecture.
 
+use lab_process::proc::SystemCall;
 use lab_waits::Call;
 
 /// The calls whose arguments say what is waited for. Those of older architectures only have no number on newer ones.
@@ -70,8 +71,8 @@ const CALLS: &[(libc::c_long, &str)] = &[
 
 /// Reads the content of `/proc/TID/syscall`; `None` when the thread runs, or is in no call.
 pub(crate) fn parse(content: &[u8]) -> Option<Call> {
-    let (number, arguments) = numbers(content)?;
-    let known = CALLS.iter().find(|(call, _)| *call == number);
+    let SystemCall { number, arguments } = SystemCall::parse(content)?;
+    let known = CALLS.iter().find(|(call, _)| call.unsigned_abs() == number);
     let name = known.map_or_else(|| format!("syscall {number}"), |(_, name)| (*name).to_owned());
     let mut call = Call { name, ..Call::default() };
     let signed = |place: usize| i32::try_from(arguments[place].cast_signed()).ok();
@@ -94,22 +95,6 @@ pub(crate) fn parse(content: &[u8]) -> Option<Call> {
         _ => {}
     }
     Some(call)
-}
-
-/// The number of a call and its six arguments.
-pub(crate) fn numbers(content: &[u8]) -> Option<(libc::c_long, [u64; 6])> {
-    let text = std::str::from_utf8(content).ok()?;
-    let mut words = text.split_ascii_whitespace();
-    let number = words.next()?.parse().ok()?;
-    // -1 is a thread that sleeps outside of any call: in a page fault, or on its way out.
-    if number < 0 {
-        return None;
-    }
-    let mut arguments = [0; 6];
-    for argument in &mut arguments {
-        *argument = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
-    }
-    Some((number, arguments))
 }
 
 /// The lower half of a register, which is all that the kernel takes of an `int`.

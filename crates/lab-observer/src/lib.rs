@@ -24,7 +24,7 @@ mod sockets;
 mod threads;
 
 #[cfg(target_os = "linux")]
-pub use look::{glance, look, look_at};
+pub use look::{count_switches, look, look_at};
 
 /// Looks once at all processes of this machine.
 ///
@@ -38,7 +38,7 @@ pub fn look() -> std::io::Result<lab_waits::Snapshot> {
 /// Counts how often each thread has run.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
-pub fn glance() -> lab_waits::Snapshot {
+pub fn count_switches() -> lab_waits::Snapshot {
     lab_waits::Snapshot::default()
 }
 

@@ -22,7 +22,7 @@ pub fn look() -> io::Result<Snapshot> {
 
 /// Counts how often each thread of all processes has run, and nothing else.
 #[must_use]
-pub fn glance() -> Snapshot {
+pub fn count_switches() -> Snapshot {
     let own = std::process::id();
     let pids = proc::processes().unwrap_or_default().into_iter().filter(|&pid| pid != own);
     let process = |pid| Process { pid, threads: threads::count(pid), ..Process::default() };

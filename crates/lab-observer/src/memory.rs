@@ -2,13 +2,14 @@
 
 use std::io::IoSliceMut;
 
+use lab_process::proc::SystemCall;
 use lab_waits::{Call, Descriptor, Process};
 use nix::{
     sys::uio::{RemoteIoVec, process_vm_readv},
     unistd::Pid,
 };
 
-use crate::call::{low_half, numbers};
+use crate::call::low_half;
 
 /// The longest path (`PATH_MAX`), in bytes.
 const PATH_BYTES_MAX: usize = 4096;
@@ -51,26 +52,22 @@ impl Memory {
 
     /// Adds to a call what the memory says; a thread that has gone on meanwhile is left as it was seen.
     pub(crate) fn read_arguments(&self, pid: u32, tid: u32, call: &mut Call, is_hard: bool) {
-        let place = match call.name.as_str() {
-            "open" | "creat" | "execve" | "stat" => (None, 0),
-            "openat" | "openat2" | "execveat" | "newfstatat" | "statx" => (Some(0), 1),
-            "poll" | "ppoll" | "select" | "pselect6" | "epoll_pwait2" => (None, 0),
+        // Where a path stands among the arguments, behind which folder; a poll has none.
+        let path = match call.name.as_str() {
+            "open" | "creat" | "execve" | "stat" => Some((None, 0)),
+            "openat" | "openat2" | "execveat" | "newfstatat" | "statx" => Some((Some(0), 1)),
+            "poll" | "ppoll" | "select" | "pselect6" | "epoll_pwait2" => None,
             _ => return,
         };
-        let polls = !matches!(
-            call.name.as_str(),
-            "open" | "creat" | "execve" | "stat" | "openat" | "openat2" | "execveat" | "newfstatat" | "statx"
-        );
         // Only of those who wait for somebody it matters which file they open.
-        if self.may_block || (!polls && !is_hard) {
+        if self.may_block || (path.is_some() && !is_hard) {
             return;
         }
         let content = std::fs::read(format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
-        let Some((_, arguments)) = numbers(&content) else { return };
-        if polls {
-            read_polled(pid, call, &arguments);
-        } else if let Some(path) = text(pid, arguments[place.1]) {
-            call.path = self.absolute(path, place.0.and_then(|place: usize| low_half(arguments[place])));
+        let Some(SystemCall { arguments, .. }) = SystemCall::parse(&content) else { return };
+        let Some((folder, place)) = path else { return read_polled(pid, call, &arguments) };
+        if let Some(path) = text(pid, arguments[place]) {
+            call.path = self.absolute(path, folder.and_then(|place: usize| low_half(arguments[place])));
         }
     }
 

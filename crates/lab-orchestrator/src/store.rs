@@ -157,8 +157,7 @@ fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The arena's folder. On Linux it marks a mount point, empty on the outside; on macOS the files lie in it, and the
-/// ending keeps Spotlight from opening them.
+/// The arena's folder: a mount point on Linux; on macOS a folder of files, whose ending keeps Spotlight from opening them.
 const ARENA: &str = if IS_MAC { "arena.noindex" } else { "arena" };
 
 impl RunFolder {

@@ -87,7 +87,7 @@ impl WaitReport {
             lasted_ms: circle.lasted_ms,
             sure: circle.sure,
             sentence: circle_sentence(snapshot, &graph, circle),
-            end: process_to_end(snapshot, &graph, circle).map(|place| name(snapshot, place)),
+            end: process_to_end(&graph, circle).map(|place| name(snapshot, place)),
         });
         let near = reach(snapshot, &graph, about);
         let is_near = |process: &ProcessName| about.is_empty() || near.contains(&process.pid);

@@ -113,22 +113,21 @@ pub(crate) fn circle_sentence(snapshot: &Snapshot, graph: &WaitGraph, circle: &C
     parts.join("; ")
 }
 
-/// The one process of a circle to end: one that the others wait for and that waits in the middle of something itself,
-/// preferring who only holds a connection, lock or lease over a permission client. By its place in the snapshot.
+/// The one process of a circle to end, by its place in the snapshot: a permission client, whose end answers whatever waits for
+/// it. One that waits for a FUSE daemon does not end before that daemon does, and then it is somebody else of the circle.
 #[must_use]
-pub(crate) fn process_to_end(snapshot: &Snapshot, graph: &WaitGraph, circle: &Circle) -> Option<usize> {
-    let holds_group = |place: usize| {
-        let descriptors = snapshot.processes[place].descriptors.values();
-        descriptors.into_iter().any(
-            |one| matches!(one, crate::Descriptor::Group(group) if group.marks.iter().any(|mark| mark.asks)),
-        )
-    };
-    // Ending a permission client lets everything go that waits for its answers, whatever else waits.
-    let by_answer = circle.links.iter().zip(circle.links.iter().skip(1).chain(circle.links.first()));
-    let mut asked = by_answer
+pub(crate) fn process_to_end(graph: &WaitGraph, circle: &Circle) -> Option<usize> {
+    let next = circle.links.iter().skip(1).chain(circle.links.first());
+    let asked = circle
+        .links
+        .iter()
+        .zip(next)
         .filter(|(waiter, _)| graph.waits[**waiter].wait.kind == WaitKind::PermissionEvent)
         .map(|(_, &next)| graph.waits[next].process);
-    asked
-        .find(|&place| holds_group(place))
-        .or_else(|| circle.links.first().map(|&place| graph.waits[place].process))
+    let all = circle.links.iter().map(|&place| graph.waits[place].process);
+    let outlives_a_kill = |process: usize| {
+        let links = circle.links.iter().map(|&place| &graph.waits[place]);
+        links.clone().any(|link| link.process == process && link.wait.kind == WaitKind::Fuse)
+    };
+    asked.chain(all).find(|&process| !outlives_a_kill(process))
 }

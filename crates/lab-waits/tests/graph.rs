@@ -192,6 +192,8 @@ fn a_reader_stuck_in_hand_over_is_in_a_circle_with_the_daemon_that_it_watches() 
     let seen = WaitReport::of(&snapshot, LONG, &[]);
     let client = seen.waits.iter().find(|wait| wait.process.pid == 10).unwrap();
     assert!(client.hand_over && client.kind == WaitKind::Fuse, "{client:?}");
+    // SIGKILL would not end the client before the daemon has answered.
+    assert_eq!(seen.circles[0].end.as_ref().unwrap().name, "bindfs");
 }
 
 #[test]

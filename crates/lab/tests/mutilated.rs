@@ -94,14 +94,15 @@ fn mutilated() {
         }
     });
     // What was measured beside, and what is made of the traces.
-    for file in ["load.json", "call.json", "doctor.json", "report.json", "report.html", "mended.yaml"] {
+    for file in ["load.json", "waits.jsonl", "call.json", "doctor.json", "report.json", "report.html", "mended.yaml"] {
         if !run.join(file).exists() {
             continue;
         }
         let left = reported(&rig, &run, 100, &Harm::Gone(file.into()));
-        let unmeasured =
-            left.not_observed.iter().any(|note| note.contains("disturbed the lab was not measured"));
-        assert_eq!((left.judgement(), unmeasured), (Judgement::Good, file == "load.json"), "{file}");
+        let says = |words: &str| left.not_observed.iter().any(|note| note.contains(words));
+        let said = (says("disturbed the lab was not measured"), says("Nobody looked who waits for whom"));
+        assert_eq!(said, (file == "load.json", file == "waits.jsonl"), "{file}");
+        assert_eq!(left.judgement(), Judgement::Good, "{file}");
     }
     // Without its lab nobody knows what a run was.
     let store = copied(&rig, &run, 200, &Harm::Gone("lab.yaml".into()));

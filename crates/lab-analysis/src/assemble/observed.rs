@@ -64,6 +64,9 @@ impl Assembly<'_> {
             BackendChoice::Live(kernel) => Some(kernel),
             BackendChoice::Auto | BackendChoice::Simulated => None,
         };
+        if live.is_some() {
+            self.wait_notes(&mut notes);
+        }
         let merges = live.is_some_and(Kernel::merges_notices);
         if merges && told().next().is_some() {
             notes.push(
@@ -91,6 +94,28 @@ impl Assembly<'_> {
             );
         }
         notes
+    }
+
+    /// What is not known of who waited for whom beyond the clients.
+    fn wait_notes(&self, notes: &mut Vec<String>) {
+        let Some(record) = self.context.waits else {
+            notes.push(
+                "Nobody looked who waits for whom: circles through products, pipes, sockets, FUSE daemons, leases or locks \
+                 are not known."
+                    .into(),
+            );
+            return;
+        };
+        if record.ended.is_none() {
+            notes.push(
+                "The record of who waits for whom is cut short: what came after it is not known.".into(),
+            );
+        }
+        let missing = record.damaged.saturating_add(record.left_out);
+        if missing > 0 {
+            let lines = agreeing(missing, "change is", "changes are");
+            notes.push(format!("{lines} missing from the record of who waits for whom."));
+        }
     }
 
     fn missing_traces(&self, notes: &mut Vec<String>) {

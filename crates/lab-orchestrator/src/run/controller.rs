@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lab_bundle::Death;
-use lab_model::{Actor, FaultStage, Span, Ticks};
+use lab_model::{Actor, FaultStage, Span};
 use lab_process::clock;
 use lab_protocol::{HelperReady, Order, Reply};
 use lab_trace::{FaultKind, Unwatched};
@@ -17,7 +17,6 @@ use tokio::{
 use super::{
     actors::{HelperPlace, participant_name},
     arena,
-    blame::{self, Blame},
     channels::connect_daemon,
     context::Context,
     ending::{ProcessFailure, describe},
@@ -28,17 +27,18 @@ use super::{
     lifecycle::Lifecycle,
     load::LoadRecorder,
     looks::{Looks, WATCH_EVERY, unwatched_words},
+    overdue::{self, Enforcement},
     participants::{start_client, start_daemon, start_helper, watch_client, watch_daemon, watch_helper},
     privileges::give_up_privileges,
-    process::{LabProcess, State, create_log},
+    process::{LabProcess, State},
     processes::Processes,
     progress::Progress,
     restarts::{RestartStep, Restarts},
     signals::{listen_for_signals, listen_for_the_launcher},
     standstill::{Scene, StandstillWatch},
     stopwatch::Stopwatch,
-    waits::{Member, Members, WaitsRecorder},
-    warden::{Overdue, ProgressSnapshot, Warden},
+    waits::{self, WaitsRecorder},
+    warden::{ProgressSnapshot, Warden},
 };
 use crate::{Failure, FailureKind, Plan, RunFolder};
 
@@ -57,8 +57,8 @@ pub(super) struct Controller {
     looks: Looks,
     kernel_threads: KernelThreads,
     standstill: StandstillWatch,
-    waits: WaitsRecorder,
-    blame: Blame,
+    pub(super) waits: WaitsRecorder,
+    pub(super) enforcement: Enforcement,
     stopwatch: Stopwatch,
 }
 
@@ -88,9 +88,7 @@ impl Controller {
         if daemons.is_some() && lab_process::platform::IS_MAC {
             listen_for_the_launcher(context.events())?;
         }
-        let waits = create_log(&folder.root().join(RunFolder::WAITS))
-            .map_err(|error| Failure::output("cannot record who waits for whom", &error))?;
-        let waits = WaitsRecorder::begin(waits, context.lab().deadline);
+        let waits = WaitsRecorder::begin(folder, context.lab().deadline)?;
         Ok(Controller {
             processes: Processes::new(daemons),
             externals,
@@ -105,7 +103,7 @@ impl Controller {
             kernel_threads: KernelThreads::of(&plan.lab),
             standstill: StandstillWatch::default(),
             waits,
-            blame: Blame::default(),
+            enforcement: Enforcement::default(),
             stopwatch: Stopwatch::start(),
             context,
         })
@@ -448,21 +446,18 @@ impl Controller {
         let (now, deadline_ticks) = (clock::now(), self.context.deadline_ticks());
         let gap = self.looks.look(now, self.warden.has_clients(), self.context.lab().deadline);
         self.note_gap(gap);
-        for overdue in self.warden.overdue(now, deadline_ticks) {
-            self.end_or_excuse(now, overdue);
-        }
+        overdue::end_overdue(self, now, deadline_ticks);
         if self.warden.looks_closely() {
-            self.look_at_hand_overs(now, deadline_ticks);
             let Controller { processes, faults, warden, .. } = self;
             let scene = Scene { lab: self.context.lab(), processes, faults, warden };
-            let waits = scene.something_waits(now);
-            let seen = self.waits.seen(now).filter(|_| waits).map(|(_, seen)| seen);
-            self.standstill.look(&scene, now, waits, seen.as_ref());
-            for words in self.blame.not_ended(now, seen.as_ref()) {
+            let something_waits = scene.something_waits(now);
+            let seen = self.waits.seen(now).filter(|_| something_waits).map(|(_, seen)| seen);
+            self.standstill.look(&scene, now, something_waits, seen.as_ref());
+            for words in self.enforcement.not_ended(now, seen.as_ref()) {
                 self.progress.note(&words);
             }
-            if waits {
-                self.waits.look(|| self.members());
+            if something_waits {
+                self.waits.look(|| waits::members(&self.processes, &self.externals, &self.warden));
             }
             self.progress.stands(self.standstill.current());
         }
@@ -485,64 +480,9 @@ impl Controller {
         }
     }
 
-    /// The processes of the lab, for whoever looks at all of its threads.
-    fn members(&self) -> Members {
-        let named = |tid: u64, name: &str, decides_nothing| {
-            Some((u32::try_from(tid).ok()?, Member { name: name.to_owned(), decides_nothing }))
-        };
-        let own = self.processes.iter().filter_map(|one| {
-            let decides_nothing = one.is_client() && self.warden.decides_nothing(one.actor());
-            named(one.pid().into(), one.name(), decides_nothing)
-        });
-        let helpers = self.processes.living_helpers();
-        let helpers = helpers.filter_map(|(_, one)| named(*one.threads().first()?, one.name(), false));
-        let products = self.externals.processes();
-        let products = products.map(|(pid, name)| (pid, Member { name, decides_nothing: false }));
-        own.chain(helpers).chain(products).collect()
-    }
-
     /// Nobody looks any more who waits for whom.
     pub(super) fn end_waits(&mut self) {
         self.waits.end();
-    }
-
-    /// Ends the client that holds up whoever is overdue.
-    fn end_or_excuse(&mut self, now: Ticks, overdue: Overdue) {
-        let Controller { waits, blame, processes, .. } = self;
-        let seen = waits.seen(now).map(|(_, seen)| seen);
-        let actor =
-            |pid| processes.clients().find(|one| one.pid() == pid && one.alive()).map(LabProcess::actor);
-        if let Some(whom) = blame.whom_to_end(now, overdue, seen.as_ref(), actor) {
-            self.end_overdue(now, whom);
-        }
-    }
-
-    /// Ends the clients that have taken an event a deadline ago which the kernel cannot hand over.
-    fn look_at_hand_overs(&mut self, now: Ticks, deadline_ticks: u64) {
-        let Some((at, seen)) = self.waits.seen(now) else { return };
-        let nanoseconds = |ticks| clock::timebase().nanoseconds(ticks);
-        let late = blame::past_deadline(&seen, nanoseconds(now.since(at)), nanoseconds(deadline_ticks));
-        let late: Vec<u32> = late.collect();
-        let clients = self.processes.clients().filter(|one| one.alive() && late.contains(&one.pid()));
-        let overdue: Vec<Overdue> = clients
-            .filter(|client| self.warden.watches(client.actor()))
-            .map(|client| Overdue { actor: client.actor(), pid: client.pid(), record: None })
-            .collect();
-        for overdue in overdue {
-            self.end_overdue(now, overdue);
-        }
-    }
-
-    fn end_overdue(&mut self, now: Ticks, overdue: Overdue) {
-        let Overdue { actor, pid, record } = overdue;
-        self.context.fault_at(now, FaultKind::DeadlineKill, actor, record.unwrap_or(u64::MAX));
-        self.processes.kill(actor, pid);
-        self.warden.forget(actor);
-        if let Some(process) = self.processes.get(actor) {
-            let (name, deadline) = (process.name(), self.context.lab().deadline);
-            self.blame.killed(name, pid, now);
-            self.progress.note(&format!("{name} missed its deadline of {deadline} and is killed"));
-        }
     }
 
     /// Records a time in which the warden did not look, although there were clients to look at.

@@ -2,7 +2,6 @@
 
 mod actors;
 mod arena;
-mod blame;
 mod channels;
 mod context;
 mod controller;
@@ -21,6 +20,7 @@ mod launchd;
 mod lifecycle;
 mod load;
 mod looks;
+mod overdue;
 mod participants;
 mod phases;
 pub(crate) mod private;

@@ -1,8 +1,10 @@
 //! Who waits for whom in the lab, whoever they are: clients, helpers, daemons, products, and what these wait for in turn.
 //!
 //! While something has waited for a while, a thread of its own looks at all threads of the lab and records what has
-//! changed. It takes at most one fiftieth of a processor: the longer a look takes, the longer the next one waits. While
-//! nothing waits, it only notes four times a second how often each thread has run.
+//! changed. While nothing waits, it only notes four times a second how often each thread has run. It keeps a processor busy
+//! for at most one fiftieth of the time: the longer a look takes, the longer the next one waits.
+//!
+//! Where threads do not show what they wait in, as on macOS, nobody looks and there is no record.
 
 use std::{
     collections::BTreeMap,
@@ -20,16 +22,21 @@ use lab_model::{Span, Ticks};
 use lab_process::{clock, proc, process_id};
 use lab_waits::{Descriptor, Process, RecordLine, Snapshot, Wait, WaitReport};
 
+use super::{external::Externals, process::create_log, processes::Processes, warden::Warden};
+use crate::{Failure, RunFolder};
+
 /// A wait in the middle of something is recorded from this length on; with a short deadline, from half of that on.
 const LASTING: Span = Span::from_millis(500);
-/// What was seen longer ago than this is not what is so now, and says nothing of the waits since.
-const APART_MAX: Duration = Duration::from_secs(2);
+/// Behind the time at which the next look may come, what was seen holds for so long.
+const HOLDS_FOR: Duration = Duration::from_secs(1);
 /// While nothing waits, it is noted so often how often each thread has run.
-const GLANCE_EVERY: Duration = Duration::from_millis(250);
-/// The looks take at most this part of a processor.
+const COUNT_EVERY: Duration = Duration::from_millis(250);
+/// Looking takes at most this part of a processor.
 const PART_OF_PROCESSOR: u32 = 50;
 /// The most changes that are recorded.
-const CHANGES_MAX: u64 = 2_000;
+const CHANGES_MAX: u64 = 1_000;
+/// The most waits of one change that are recorded, the longest first.
+const WAITS_MAX: usize = 64;
 
 /// A process of the lab.
 #[derive(Clone, Debug)]
@@ -43,35 +50,52 @@ pub(super) struct Member {
 /// The processes of the lab, by the numbers of their first threads.
 pub(super) type Members = BTreeMap<u32, Member>;
 
-/// What was seen last, and when.
-type Seen = Arc<Mutex<Option<(Ticks, WaitReport)>>>;
+/// What was seen last.
+#[derive(Debug)]
+struct Seen {
+    at: Ticks,
+    /// Until when it is taken for what is so.
+    until: Ticks,
+    waits: WaitReport,
+}
+
+type LastSeen = Arc<Mutex<Option<Seen>>>;
 
 /// The thread that looks.
 #[derive(Debug)]
 pub(super) struct WaitsRecorder {
     asks: Option<SyncSender<Members>>,
-    seen: Seen,
+    seen: LastSeen,
     thread: Option<JoinHandle<()>>,
 }
 
 impl WaitsRecorder {
-    /// Begins to record into a file, with the deadline of the lab. Nobody looks before it is asked to.
-    pub(super) fn begin(file: File, deadline: Span) -> WaitsRecorder {
+    /// Begins the record of a lab with this deadline. Nobody looks before it is asked to.
+    ///
+    /// # Errors
+    /// [`FailureKind::Output`](crate::FailureKind::Output) when the record cannot be written.
+    pub(super) fn begin(folder: &RunFolder, deadline: Span) -> Result<WaitsRecorder, Failure> {
+        let seen = LastSeen::default();
+        if lab_process::platform::IS_MAC {
+            return Ok(WaitsRecorder { asks: None, seen, thread: None });
+        }
+        let file = create_log(&folder.root().join(RunFolder::WAITS))
+            .map_err(|error| Failure::output("cannot record who waits for whom", &error))?;
         let lasting = LASTING.nanos().min(deadline.nanos() / 2) / 1_000_000;
         let (asks, asked) = sync_channel(1);
-        let seen = Seen::default();
         let looker = Looker {
             file,
             lasting_ms: lasting.max(1),
             seen: Arc::clone(&seen),
+            rests_until: Ticks(0),
             previous: None,
-            said: WaitReport::default(),
+            recorded: WaitReport::default(),
             looks: 0,
             took_us: 0,
             changes: 0,
         };
         let thread = std::thread::spawn(move || looker.run(&asked));
-        WaitsRecorder { asks: Some(asks), seen, thread: Some(thread) }
+        Ok(WaitsRecorder { asks: Some(asks), seen, thread: Some(thread) })
     }
 
     /// Asks for a look; one that is under way serves as well.
@@ -83,11 +107,10 @@ impl WaitsRecorder {
         }
     }
 
-    /// What was seen last, unless that was too long ago.
+    /// What was seen last and when, unless that was too long ago.
     pub(super) fn seen(&self, now: Ticks) -> Option<(Ticks, WaitReport)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = clock::timebase().ticks(u64::try_from(APART_MAX.as_nanos()).unwrap_or(u64::MAX));
-        seen.as_ref().filter(|(at, _)| now.since(*at) <= fresh).cloned()
+        seen.as_ref().filter(|seen| now <= seen.until).map(|seen| (seen.at, seen.waits.clone()))
     }
 
     /// Ends the record.
@@ -101,13 +124,31 @@ impl WaitsRecorder {
     }
 }
 
+/// The processes of a lab, with what their boards show.
+pub(super) fn members(processes: &Processes, externals: &Externals, warden: &Warden) -> Members {
+    let named = |tid: u64, name: &str, decides_nothing| {
+        Some((u32::try_from(tid).ok()?, Member { name: name.to_owned(), decides_nothing }))
+    };
+    let own = processes.iter().filter_map(|one| {
+        let decides_nothing = one.is_client() && warden.decides_nothing(one.actor());
+        named(one.pid().into(), one.name(), decides_nothing)
+    });
+    let helpers = processes.living_helpers();
+    let helpers = helpers.filter_map(|(_, one)| named(*one.threads().first()?, one.name(), false));
+    let products = externals.processes();
+    let products = products.map(|(pid, name)| (pid, Member { name, decides_nothing: false }));
+    own.chain(helpers).chain(products).collect()
+}
+
 /// The state of the thread.
 struct Looker {
     file: File,
     lasting_ms: u64,
-    seen: Seen,
+    seen: LastSeen,
+    /// The next look may come then.
+    rests_until: Ticks,
     previous: Option<(Ticks, Snapshot)>,
-    said: WaitReport,
+    recorded: WaitReport,
     looks: u64,
     took_us: u64,
     changes: u64,
@@ -121,27 +162,32 @@ impl Looker {
             return;
         }
         loop {
-            match asked.recv_timeout(GLANCE_EVERY) {
-                Ok(members) => {
-                    let took = self.look(&members);
-                    std::thread::sleep(took * (PART_OF_PROCESSOR - 1));
-                }
-                Err(RecvTimeoutError::Timeout) => self.glance(),
+            let members = match asked.recv_timeout(COUNT_EVERY) {
+                Ok(members) => Some(members),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if clock::now() < self.rests_until {
+                continue;
+            }
+            let began = clock::thread_time();
+            let waits = members.map(|members| self.look(&members));
+            if waits.is_none() {
+                self.count_switches();
+            }
+            let took = clock::thread_time().saturating_sub(began);
+            self.took_us = self.took_us.saturating_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+            self.rests_until = later(clock::now(), took * (PART_OF_PROCESSOR - 1));
+            if let (Some(waits), Some((at, _))) = (waits, &self.previous) {
+                let seen = Seen { at: *at, until: later(self.rests_until, HOLDS_FOR), waits };
+                *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
             }
         }
-        let at = clock::now().0;
-        if !self.said.is_empty() {
-            self.write(&RecordLine::Seen { at, waits: WaitReport::default() });
-        }
-        let left_out = self.changes.saturating_sub(CHANGES_MAX);
-        let (looks, took_us) = (self.looks, self.took_us);
-        self.write(&RecordLine::End { at, looks, took_us, left_out });
+        self.finish();
     }
 
-    /// Looks once; returns how long that took.
-    fn look(&mut self, members: &Members) -> Duration {
-        let began = clock::thread_time();
+    /// Looks once at all threads, and records what has changed.
+    fn look(&mut self, members: &Members) -> WaitReport {
         let pids: Vec<u32> =
             proc::processes().into_iter().flatten().filter(|&pid| pid != process_id()).collect();
         let mut snapshot = lab_observer::look_at(&pids);
@@ -155,24 +201,23 @@ impl Looker {
             }
         }
         let waits = WaitReport::of(&snapshot, self.lasting_ms, &[]);
-        let took = clock::thread_time().saturating_sub(began);
         self.looks += 1;
-        self.took_us = self.took_us.saturating_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         self.previous = Some((now, snapshot));
-        if !waits.says_the_same(&self.said) {
+        let mut recorded = waits.clone();
+        recorded.waits.truncate(WAITS_MAX);
+        if !recorded.says_the_same(&self.recorded) {
             self.changes += 1;
             if self.changes <= CHANGES_MAX {
-                self.write(&RecordLine::Seen { at: now.0, waits: waits.clone() });
+                self.write(&RecordLine::Seen { at: now.0, waits: recorded.clone() });
             }
-            self.said = waits.clone();
+            self.recorded = recorded;
         }
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, waits));
-        took
+        waits
     }
 
     /// Notes how often each thread has run, so that a later look tells who has slept since before it was asked.
-    fn glance(&mut self) {
-        let mut snapshot = lab_observer::glance();
+    fn count_switches(&mut self) {
+        let mut snapshot = lab_observer::count_switches();
         let now = clock::now();
         self.follow(&mut snapshot, now);
         self.previous = Some((now, snapshot));
@@ -180,11 +225,20 @@ impl Looker {
 
     /// Says of each thread of a snapshot since when it has been as it is.
     fn follow(&mut self, snapshot: &mut Snapshot, now: Ticks) {
-        let Some((then, previous)) = self.previous.take() else { return };
-        let apart = Duration::from_nanos(clock::timebase().nanoseconds(now.since(then)));
-        if apart <= APART_MAX {
-            snapshot.follow(&previous, u64::try_from(apart.as_millis()).unwrap_or(u64::MAX));
+        if let Some((then, previous)) = self.previous.take() {
+            let apart = clock::timebase().nanoseconds(now.since(then)) / 1_000_000;
+            snapshot.follow(&previous, apart);
         }
+    }
+
+    fn finish(mut self) {
+        let at = clock::now().0;
+        if !self.recorded.is_empty() {
+            self.write(&RecordLine::Seen { at, waits: WaitReport::default() });
+        }
+        let left_out = self.changes.saturating_sub(CHANGES_MAX);
+        let (looks, took_us) = (self.looks, self.took_us);
+        self.write(&RecordLine::End { at, looks, took_us, left_out });
     }
 
     /// Writes a line, whole or cut off where the disk ends: whoever reads it counts the damage.
@@ -195,6 +249,11 @@ impl Looker {
             tracing::debug!("who waits for whom is not recorded: {error}");
         }
     }
+}
+
+fn later(at: Ticks, by: Duration) -> Ticks {
+    let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+    Ticks(at.0.saturating_add(clock::timebase().ticks(by)))
 }
 
 /// A client that has nothing to decide, has read all its events and waits for the next one is not who is waited for.

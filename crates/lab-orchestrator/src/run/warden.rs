@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io, path::Path};
 
 use lab_analysis::live::{Originator, Unanswered, UnderWay};
 use lab_model::{Actor, Cause, Ticks};
+use lab_process::clock;
 use lab_trace::{AttachedTrace, Board, Counter, Entry, Record, SlotView};
 
 use super::questions::{OutsideLook, WaitingOperation};
@@ -44,8 +45,11 @@ struct Watched {
     seen: Seen,
     pid: u32,
     queue: Option<i32>,
-    /// Reads when progress was last seen, and since when there were unread events without any.
+    /// How often the reader had returned from a read when that was looked at last.
     reads: u64,
+    /// When it was last seen to have done so, or the watch began.
+    last_read: Ticks,
+    /// Since when there have been unread events without that.
     stuck: Option<Ticks>,
 }
 
@@ -111,7 +115,14 @@ impl Warden {
         pid: u32,
         queue: Option<i32>,
     ) -> io::Result<()> {
-        let watched = Watched { seen: Seen::attach(trace)?, pid, queue, reads: 0, stuck: None };
+        let watched = Watched {
+            seen: Seen::attach(trace)?,
+            pid,
+            queue,
+            reads: 0,
+            last_read: clock::now(),
+            stuck: None,
+        };
         self.clients.insert(actor, watched);
         Ok(())
     }
@@ -129,6 +140,11 @@ impl Warden {
     pub(super) fn forget(&mut self, actor: Actor) {
         self.clients.remove(&actor);
         self.workers.remove(&actor);
+    }
+
+    /// When a client's reader was last seen to have returned from a read, or the watch began; `None` when it is not watched.
+    pub(super) fn last_read(&self, client: Actor) -> Option<Ticks> {
+        self.clients.get(&client).map(|watched| watched.last_read)
     }
 
     /// True while a client is watched: it has not been ended yet.
@@ -157,6 +173,9 @@ impl Warden {
         let mut found = Vec::new();
         for (&actor, watched) in &mut self.clients {
             let pid = watched.pid;
+            if look_at_queues {
+                watched.note_reads(now);
+            }
             let oldest = watched.seen.board.pending().min_by_key(|slot| slot.since);
             let answering = Ticks(watched.seen.board.get(Counter::Answering));
             if let Some(slot) = oldest.filter(|slot| now.since(slot.since) >= deadline_ticks) {
@@ -306,6 +325,14 @@ impl Warden {
 }
 
 impl Watched {
+    /// Notes whether the reader has returned from a read since the last look.
+    fn note_reads(&mut self, now: Ticks) {
+        let reads = self.seen.board.get(Counter::Reads);
+        if reads != self.reads {
+            (self.reads, self.last_read, self.stuck) = (reads, now, None);
+        }
+    }
+
     /// Since when the client has owed an answer about nobody knows whose event: it has not even read it, or its reader is
     /// answering.
     fn owes_since(&self, now: Ticks) -> Option<Ticks> {
@@ -320,10 +347,7 @@ impl Watched {
     /// A process that is stopped on its way out of the read has taken events that neither the kernel's queue nor the
     /// board shows, so with operations under way being stopped is enough.
     fn stuck_since(&mut self, now: Ticks, waited_for: bool) -> Option<Ticks> {
-        let reads = self.seen.board.get(Counter::Reads);
-        if reads != self.reads {
-            self.reads = reads;
-            self.stuck = None;
+        if self.last_read == now {
             return None;
         }
         let waiting = has_unread(self.pid, self.queue) || (waited_for && is_stopped(self.pid));

@@ -30,7 +30,7 @@ pub use load::{ProcessorTimes, Schedule, TICK_NS, stalled_ns};
 pub use mounts::{MountLine, cgroup2_mount, mount_lines, topmost_mount};
 pub use stat::ProcessStat;
 pub use status::status_field;
-pub use system_call::system_call_of;
+pub use system_call::SystemCall;
 
 /// The processes of this PID namespace.
 ///
@@ -135,8 +135,8 @@ pub fn wait_channel(tid: u32) -> Option<OsString> {
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn read_descriptor(tid: u32) -> Option<u64> {
-    let (number, descriptor) = system_call_of(&fs::read(folder(tid).join("syscall")).ok()?)?;
-    (number == libc::SYS_read.unsigned_abs()).then_some(descriptor)
+    let call = SystemCall::parse(&fs::read(folder(tid).join("syscall")).ok()?)?;
+    (call.number == libc::SYS_read.unsigned_abs()).then_some(call.arguments[0])
 }
 
 /// No system here but Linux says what a thread waits in.

@@ -6,24 +6,13 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 /// The ID of the last mount of a device, as `(major, minor)`, in the content of `mountinfo` (proc_pid_mountinfo(5)).
 #[must_use]
 pub fn topmost_mount(content: &[u8], device: (u64, u64)) -> Option<u64> {
-    let wanted = format!("{}:{}", device.0, device.1);
-    content.split(|&byte| byte == b'\n').rev().find_map(|line| {
-        let mut words = line.split(|&byte| byte == b' ');
-        let (mount, _, found) = (words.next()?, words.next()?, words.next()?);
-        if found == wanted.as_bytes() { std::str::from_utf8(mount).ok()?.parse().ok() } else { None }
-    })
+    mount_lines(content).filter(|line| line.device == device).last().map(|line| line.id)
 }
 
 /// Where control groups version 2 are mounted first, by the content of `mountinfo`; `None` when they are not.
 #[must_use]
 pub fn cgroup2_mount(content: &[u8]) -> Option<PathBuf> {
-    content.split(|&byte| byte == b'\n').find_map(|line| {
-        let mut words = line.split(|&byte| byte == b' ');
-        let point = words.nth(4)?;
-        // Behind the options come optional fields, and a dash ends them.
-        let kind = words.skip_while(|word| *word != b"-").nth(1)?;
-        (kind == b"cgroup2").then(|| PathBuf::from(OsString::from_vec(unescaped(point))))
-    })
+    mount_lines(content).find(|line| line.kind == b"cgroup2").map(|line| line.point)
 }
 
 /// A line of `mountinfo`.

@@ -14,7 +14,7 @@ use crate::{arguments::Why, labs::Places, output, terminal};
 const SNAPSHOT_BYTES_MAX: u64 = 64 << 20;
 /// Nothing shorter can be told from two looks.
 const LASTING_MS_MIN: u64 = 20;
-/// Long ago enough for a wait to be shown; further lines of the same kind are only counted.
+/// The most threads outside of circles that are shown; further ones are only counted.
 const LINES_MAX: usize = 40;
 
 /// Nobody waits long.
