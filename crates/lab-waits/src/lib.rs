@@ -19,7 +19,7 @@ mod wait;
 pub use circle::Circle;
 pub use edges::Edge;
 pub use graph::{ThreadWait, WaitGraph};
-pub use record::{RecordLine, Stretch, WaitRecord};
+pub use record::{RecordLine, Sighting, Stretch, WaitRecord};
 pub use report::{ProcessName, WaitCircle, WaitReport, Waiting};
 pub use snapshot::{
     Call, Descriptor, FileLock, Group, Mark, MarkedPlace, Mount, Peer, Process, Snapshot, SnapshotError,

@@ -12,6 +12,8 @@ pub enum RecordLine {
     Seen {
         /// When.
         at: u64,
+        /// When it was looked before: until then at least it was as the line before says.
+        before: u64,
         /// Who waits, and in which circles.
         waits: WaitReport,
     },
@@ -31,8 +33,8 @@ pub enum RecordLine {
 /// A whole record, read back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WaitRecord {
-    /// What was seen, from when on.
-    pub seen: Vec<(u64, WaitReport)>,
+    /// What was seen from when on, and when it was looked before.
+    pub seen: Vec<Sighting>,
     /// When nobody looked any more; `None` when the record was cut short.
     pub ended: Option<u64>,
     /// How often it was looked; 0 when the record was cut short.
@@ -45,6 +47,17 @@ pub struct WaitRecord {
     pub damaged: u64,
 }
 
+/// A change of what was seen, in ticks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sighting {
+    /// When it was seen first.
+    pub at: u64,
+    /// When it was looked before.
+    pub before: u64,
+    /// What was seen.
+    pub waits: WaitReport,
+}
+
 /// Something that was seen over a stretch of time, in ticks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stretch<T> {
@@ -52,8 +65,10 @@ pub struct Stretch<T> {
     pub from: u64,
     /// For how long it had lasted by then at least, in milliseconds.
     pub since_ms: u64,
+    /// When it was seen last, as far as that is recorded; it may have lasted until `gone`.
+    pub last: u64,
     /// When it was seen no more; `None` when it was seen to the end of the record.
-    pub until: Option<u64>,
+    pub gone: Option<u64>,
     /// What was seen, as it was first.
     pub what: T,
 }
@@ -65,7 +80,9 @@ impl WaitRecord {
         let mut record = WaitRecord::default();
         for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line) {
-                Ok(RecordLine::Seen { at, waits }) => record.seen.push((at, waits)),
+                Ok(RecordLine::Seen { at, before, waits }) => {
+                    record.seen.push(Sighting { at, before, waits })
+                }
                 Ok(RecordLine::End { at, looks, took_us, left_out }) => {
                     record.ended = Some(at);
                     (record.looks, record.took_us, record.left_out) = (looks, took_us, left_out);
@@ -96,19 +113,23 @@ impl WaitRecord {
     ) -> Vec<Stretch<T>> {
         let mut all: Vec<Stretch<T>> = Vec::new();
         let mut open: Vec<usize> = Vec::new();
-        for (at, waits) in &self.seen {
+        for Sighting { at, before, waits } in &self.seen {
             let now = of(waits);
             open.retain(|&place| {
                 let goes_on = now.iter().any(|one| same(one, &all[place].what));
-                if !goes_on {
-                    all[place].until = Some(*at);
+                if goes_on {
+                    all[place].last = *at;
+                } else {
+                    all[place].last = (*before).max(all[place].last);
+                    all[place].gone = Some(*at);
                 }
                 goes_on
             });
             for one in now {
                 if !open.iter().any(|&place| same(one, &all[place].what)) {
                     open.push(all.len());
-                    all.push(Stretch { from: *at, since_ms: lasted(one), until: None, what: one.clone() });
+                    let (since_ms, what) = (lasted(one), one.clone());
+                    all.push(Stretch { from: *at, since_ms, last: *at, gone: None, what });
                 }
             }
         }
@@ -170,9 +191,9 @@ mod tests {
     fn a_record_is_read_back_in_stretches_and_damage_is_counted() {
         let of = |waits| WaitReport { waits, ..WaitReport::default() };
         let lines = [
-            RecordLine::Seen { at: 100, waits: of(vec![waiting(7, 500)]) },
-            RecordLine::Seen { at: 200, waits: of(vec![waiting(7, 600), waiting(8, 500)]) },
-            RecordLine::Seen { at: 300, waits: of(vec![waiting(8, 600)]) },
+            RecordLine::Seen { at: 100, before: 50, waits: of(vec![waiting(7, 500)]) },
+            RecordLine::Seen { at: 200, before: 150, waits: of(vec![waiting(7, 600), waiting(8, 500)]) },
+            RecordLine::Seen { at: 300, before: 250, waits: of(vec![waiting(8, 600)]) },
             RecordLine::End { at: 400, looks: 9, took_us: 90, left_out: 0 },
         ];
         let mut text: Vec<u8> = Vec::new();
@@ -183,8 +204,8 @@ mod tests {
         let record = WaitRecord::parse(&text);
         assert_eq!((record.ended, record.looks, record.damaged), (Some(400), 9, 0));
         let stretches = record.waits();
-        let ends: Vec<_> = stretches.iter().map(|one| (one.what.tid, one.from, one.until)).collect();
-        assert_eq!(ends, [(7, 100, Some(300)), (8, 200, None)]);
+        let ends: Vec<_> = stretches.iter().map(|one| (one.what.tid, one.from, one.last, one.gone)).collect();
+        assert_eq!(ends, [(7, 100, 250, Some(300)), (8, 200, 300, None)]);
         let cut = WaitRecord::parse(&text[..text.len() - 3]);
         assert_eq!((cut.ended, cut.damaged), (None, 1));
     }

@@ -75,6 +75,20 @@ pub struct WaitCircle {
     pub end: Option<ProcessName>,
 }
 
+impl WaitCircle {
+    /// The processes in it, each once.
+    #[must_use]
+    pub fn processes(&self) -> Vec<&ProcessName> {
+        let mut processes: Vec<&ProcessName> = Vec::new();
+        for link in &self.links {
+            if !processes.contains(&&link.process) {
+                processes.push(&link.process);
+            }
+        }
+        processes
+    }
+}
+
 impl WaitReport {
     /// What a snapshot shows of waits that have lasted for at least so many milliseconds. With processes named, of those and
     /// whoever they wait for only, whatever their threads wait in.

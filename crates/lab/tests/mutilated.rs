@@ -94,7 +94,9 @@ fn mutilated() {
         }
     });
     // What was measured beside, and what is made of the traces.
-    for file in ["load.json", "waits.jsonl", "call.json", "doctor.json", "report.json", "report.html", "mended.yaml"] {
+    for file in
+        ["load.json", "waits.jsonl", "call.json", "doctor.json", "report.json", "report.html", "mended.yaml"]
+    {
         if !run.join(file).exists() {
             continue;
         }

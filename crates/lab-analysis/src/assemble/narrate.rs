@@ -83,6 +83,10 @@ fn unwatched(findings: &Findings, past_a_deadline: bool) -> Option<Finding> {
 fn deadlock(findings: &Findings) -> Option<Finding> {
     let cycle = findings.wait_cycles.first()?;
     let lasted = match cycle.lasted_ns {
+        // The last look that saw it came before its end.
+        Some(lasted) if cycle.seen => {
+            format!("for at least {}, until {} ended it", time(lasted), article(cycle.ended_by))
+        }
         Some(lasted) => format!("for {}, until {} ended it", time(lasted), article(cycle.ended_by)),
         None => "until the end of the run".into(),
     };
@@ -101,12 +105,23 @@ fn deadlock(findings: &Findings) -> Option<Finding> {
     // Of what its members can set themselves is said only what was tried.
     let own_helpers =
         |name: &String| cycle.members.iter().any(|member| name.starts_with(&format!("{member}.helper-")));
-    let advice = (!cycle.through.iter().all(own_helpers)).then(|| {
+    let advice = if cycle.seen {
+        Some(
+            "Leave one of them out of what the other is asked about, or let it answer before it waits."
+                .to_owned(),
+        )
+    } else {
+        None
+    };
+    let through_others = || {
+        (!cycle.through.iter().all(own_helpers)).then(|| {
         format!(
             "Do not wait for {} before you answer, or mute what it opens by name: no number of workers removes the cycle.",
             list(&cycle.through)
         )
-    });
+    })
+    };
+    let advice = advice.or_else(through_others);
     Some(finding(Weight::Bad, ReportSection::Waiting, text, advice.as_deref()))
 }
 
@@ -232,6 +247,7 @@ fn waits_outside(findings: &Findings) -> Option<Finding> {
             (outside.waiting_for_one_of_them, format!("{}, which cannot be told,", outside.one_of_them()))
         }
     };
+    let seen = findings.wait_cycles.iter().any(|cycle| cycle.seen);
     let text = format!(
         "{} waited for {whom} for up to {}{end}: no client of the lab had their questions then.",
         counted(waiting, "operation"),
@@ -241,7 +257,8 @@ fn waits_outside(findings: &Findings) -> Option<Finding> {
         Weight::Bad,
         ReportSection::Outside,
         text,
-        Some("Look what that product waits for; all it marks waits with it."),
+        // What it waits for is said with the circle that it was seen in.
+        (!seen).then_some("Look what that product waits for; all it marks waits with it."),
     ))
 }
 

@@ -134,6 +134,8 @@ pub enum Standstill {
     },
     /// Some process of the lab is in a circle that reaches beyond its clients.
     Circle {
+        /// Who is in it.
+        members: Vec<String>,
         /// Who is in it, in what, and waits for whom.
         sentence: String,
         /// For how long all of it has lasted at least.
@@ -184,6 +186,19 @@ impl Standstill {
     }
 }
 
+impl Standstill {
+    /// The same for a line that a terminal has no more than one of.
+    #[must_use]
+    pub fn short(&self) -> String {
+        match self {
+            Standstill::Circle { members, lasts, .. } => {
+                format!("deadlock: {} in a circle ({})", members.join(", "), seconds(*lasts))
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Standstill {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -204,7 +219,7 @@ impl fmt::Display for Standstill {
                 }?;
                 write!(out, " (deadline {limit})")
             }
-            Standstill::Circle { sentence, lasts } => {
+            Standstill::Circle { sentence, lasts, .. } => {
                 write!(out, "deadlock: {sentence} ({})", seconds(*lasts))
             }
             Standstill::Unknown { lasts } => {

@@ -24,16 +24,14 @@ pub(crate) struct SeenWaits<'a> {
 }
 
 impl SeenWaits<'_> {
-    /// From when on something was so, from the run's origin.
-    fn began_at<T>(&self, stretch: &Stretch<T>) -> u64 {
-        let seen = self.timebase.nanoseconds(stretch.from);
-        let began = seen.saturating_sub(stretch.since_ms.saturating_mul(1_000_000));
-        began.saturating_sub(self.timeline.origin)
+    /// Ticks of the record as nanoseconds from the run's origin.
+    fn at(&self, ticks: u64) -> u64 {
+        self.timebase.nanoseconds(ticks).saturating_sub(self.timeline.origin)
     }
 
-    fn ended_at<T>(&self, stretch: &Stretch<T>) -> Option<u64> {
-        let until = stretch.until.map(|ticks| self.timebase.nanoseconds(ticks));
-        until.map(|until| until.saturating_sub(self.timeline.origin))
+    /// From when on something was so at least.
+    fn began_at<T>(&self, stretch: &Stretch<T>) -> u64 {
+        self.at(stretch.from).saturating_sub(stretch.since_ms.saturating_mul(1_000_000))
     }
 
     /// The circles that were seen and are not among those that the clients' records show.
@@ -45,33 +43,36 @@ impl SeenWaits<'_> {
 
     fn cycle(&self, stretch: &Stretch<WaitCircle>) -> WaitCycle {
         let members = names(&stretch.what);
-        let (began_ns, until_ns) = (self.began_at(stretch), self.ended_at(stretch));
+        let began_ns = self.began_at(stretch);
+        let (ended_by, ended_ns) = self.end(stretch, began_ns);
         WaitCycle {
             members,
             through: Vec::new(),
             began_ns,
-            lasted_ns: until_ns.map(|until| until.saturating_sub(began_ns)),
-            ended_by: self.ended_by(began_ns, until_ns),
+            lasted_ns: ended_ns.map(|ended| ended.saturating_sub(began_ns)),
+            ended_by,
             evidence: stretch.what.links.iter().map(evidence).collect(),
             seen: true,
         }
     }
 
-    /// What ended a circle, as far as anything is recorded that could have.
-    fn ended_by(&self, began_ns: u64, until_ns: Option<u64>) -> CycleEnd {
-        let Some(until_ns) = until_ns else { return CycleEnd::EndOfRun };
+    /// What ended a circle, as far as anything is recorded that could have, and until when it lasted at least.
+    fn end(&self, stretch: &Stretch<WaitCircle>, began_ns: u64) -> (CycleEnd, Option<u64>) {
+        let Some(gone) = stretch.gone else { return (CycleEnd::EndOfRun, None) };
+        let (last, gone) = (self.at(stretch.last), self.at(gone));
         let within = |at: u64| {
             let at = at.saturating_sub(self.timeline.origin);
-            at >= began_ns && at <= until_ns && at.saturating_add(LOOK_SLACK_NS) >= until_ns
+            let fits = at >= began_ns && at <= gone && at.saturating_add(LOOK_SLACK_NS) >= last;
+            fits.then_some(at.max(last))
         };
-        let mut faults = self.timeline.faults.iter();
-        if faults.any(|fault| fault.kind == FaultKind::DeadlineKill && within(fault.at)) {
-            return CycleEnd::DeadlineKill;
+        let kills = self.timeline.faults.iter().filter(|fault| fault.kind == FaultKind::DeadlineKill);
+        if let Some(at) = kills.filter_map(|fault| within(fault.at)).max() {
+            return (CycleEnd::DeadlineKill, Some(at));
         }
-        if self.timeline.ends.iter().any(|end| within(end.at)) {
-            return CycleEnd::ProcessEnd;
+        match self.timeline.ends.iter().filter_map(|end| within(end.at)).max() {
+            Some(at) => (CycleEnd::ProcessEnd, Some(at)),
+            None => (CycleEnd::Answer, Some(last)),
         }
-        CycleEnd::Answer
     }
 
     /// The threads that were seen waiting long in the middle of something, the longest first.
@@ -93,27 +94,21 @@ impl SeenWaits<'_> {
             waits_for: wait.waits_for.iter().map(|process| process.name.clone()).collect(),
             hand_over: wait.hand_over,
             began_ns,
-            lasted_ns: self.ended_at(stretch).unwrap_or_else(|| self.last_ns()).saturating_sub(began_ns),
-            to_the_end: stretch.until.is_none(),
+            lasted_ns: self.last_ns(stretch).saturating_sub(began_ns),
+            to_the_end: stretch.gone.is_none(),
         }
     }
 
-    /// The last moment that the record tells of, from the run's origin.
-    fn last_ns(&self) -> u64 {
-        let seen = self.record.seen.last().map(|(at, _)| *at);
-        let last = self.record.ended.max(seen).unwrap_or(0);
-        self.timebase.nanoseconds(last).saturating_sub(self.timeline.origin)
+    /// When something was seen last: to the end of the record, or as far as its line says.
+    fn last_ns<T>(&self, stretch: &Stretch<T>) -> u64 {
+        let end = self.record.ended.filter(|_| stretch.gone.is_none());
+        self.at(end.unwrap_or(stretch.last))
     }
 }
 
 /// The processes of a circle, each once; of those that are called alike, with their numbers.
 fn names(circle: &WaitCircle) -> Vec<String> {
-    let mut processes: Vec<&ProcessName> = Vec::new();
-    for link in &circle.links {
-        if !processes.contains(&&link.process) {
-            processes.push(&link.process);
-        }
-    }
+    let processes = circle.processes();
     let alike = |name: &String| processes.iter().filter(|other| other.name == *name).count() > 1;
     let name = |one: &&ProcessName| {
         if alike(&one.name) { format!("{} ({})", one.name, one.pid) } else { one.name.clone() }

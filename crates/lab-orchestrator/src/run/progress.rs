@@ -23,7 +23,7 @@ impl Progress {
     pub(super) fn new(terminal: bool) -> Progress {
         let bar = terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:10} {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:10} {wide_msg}") {
                 bar.set_style(style);
             }
             bar
@@ -60,7 +60,7 @@ impl Progress {
         let course = format!("{:.1} of {:.1} s", elapsed.as_secs_f64(), of.as_secs_f64());
         let pending = snapshot.pending;
         bar.set_message(match standstill {
-            Some(standstill) => format!("{course} · {pending} pending · {standstill}"),
+            Some(standstill) => format!("{course} · {pending} pending · {}", standstill.short()),
             None => {
                 let operations = snapshot.operations.saturating_sub(self.began.operations);
                 let events = snapshot.events.saturating_sub(self.began.events);

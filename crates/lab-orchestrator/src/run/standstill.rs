@@ -51,6 +51,7 @@ impl StandstillWatch {
             && let Some(circle) = seen.and_then(|seen| seen.circles.iter().find(|circle| circle.sure))
         {
             self.current = Some(Standstill::Circle {
+                members: circle.processes().into_iter().map(|process| process.name.clone()).collect(),
                 sentence: circle.sentence.clone(),
                 lasts: Span::from_millis(circle.lasted_ms),
             });

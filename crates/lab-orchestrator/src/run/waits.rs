@@ -89,6 +89,8 @@ impl WaitsRecorder {
             seen: Arc::clone(&seen),
             rests_until: Ticks(0),
             previous: None,
+            looked: Ticks(0),
+            members: Members::new(),
             recorded: WaitReport::default(),
             looks: 0,
             took_us: 0,
@@ -148,6 +150,9 @@ struct Looker {
     /// The next look may come then.
     rests_until: Ticks,
     previous: Option<(Ticks, Snapshot)>,
+    /// The last look.
+    looked: Ticks,
+    members: Members,
     recorded: WaitReport,
     looks: u64,
     took_us: u64,
@@ -162,17 +167,22 @@ impl Looker {
             return;
         }
         loop {
-            let members = match asked.recv_timeout(COUNT_EVERY) {
-                Ok(members) => Some(members),
-                Err(RecvTimeoutError::Timeout) => None,
+            let is_asked = match asked.recv_timeout(COUNT_EVERY) {
+                Ok(members) => {
+                    self.members = members;
+                    true
+                }
+                Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             if clock::now() < self.rests_until {
                 continue;
             }
             let began = clock::thread_time();
-            let waits = members.map(|members| self.look(&members));
-            if waits.is_none() {
+            // What was seen is looked after until it is over.
+            let looks = is_asked || !self.recorded.is_empty();
+            let waits = looks.then(|| self.look());
+            if !looks {
                 self.count_switches();
             }
             let took = clock::thread_time().saturating_sub(began);
@@ -187,14 +197,14 @@ impl Looker {
     }
 
     /// Looks once at all threads, and records what has changed.
-    fn look(&mut self, members: &Members) -> WaitReport {
+    fn look(&mut self) -> WaitReport {
         let pids: Vec<u32> =
             proc::processes().into_iter().flatten().filter(|&pid| pid != process_id()).collect();
         let mut snapshot = lab_observer::look_at(&pids);
         let now = clock::now();
         self.follow(&mut snapshot, now);
         for process in &mut snapshot.processes {
-            let Some(member) = members.get(&process.pid) else { continue };
+            let Some(member) = self.members.get(&process.pid) else { continue };
             process.name.clone_from(&member.name);
             if member.decides_nothing {
                 leave_out(process);
@@ -208,10 +218,11 @@ impl Looker {
         if !recorded.says_the_same(&self.recorded) {
             self.changes += 1;
             if self.changes <= CHANGES_MAX {
-                self.write(&RecordLine::Seen { at: now.0, waits: recorded.clone() });
+                self.write(&RecordLine::Seen { at: now.0, before: self.looked.0, waits: recorded.clone() });
             }
             self.recorded = recorded;
         }
+        self.looked = now;
         waits
     }
 
@@ -234,7 +245,7 @@ impl Looker {
     fn finish(mut self) {
         let at = clock::now().0;
         if !self.recorded.is_empty() {
-            self.write(&RecordLine::Seen { at, waits: WaitReport::default() });
+            self.write(&RecordLine::Seen { at, before: self.looked.0, waits: WaitReport::default() });
         }
         let left_out = self.changes.saturating_sub(CHANGES_MAX);
         let (looks, took_us) = (self.looks, self.took_us);
