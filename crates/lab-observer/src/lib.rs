@@ -24,7 +24,7 @@ mod sockets;
 mod threads;
 
 #[cfg(target_os = "linux")]
-pub use look::{count_switches, look, look_at};
+pub use look::{look, look_at, look_at_threads};
 
 /// Looks once at all processes of this machine.
 ///
@@ -35,10 +35,10 @@ pub fn look() -> std::io::Result<lab_waits::Snapshot> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// Counts how often each thread has run.
+/// Looks at the threads of all processes.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
-pub fn count_switches() -> lab_waits::Snapshot {
+pub fn look_at_threads() -> lab_waits::Snapshot {
     lab_waits::Snapshot::default()
 }
 

@@ -20,12 +20,12 @@ pub fn look() -> io::Result<Snapshot> {
     Ok(look_at(&pids))
 }
 
-/// Counts how often each thread of all processes has run, and nothing else.
+/// Looks at the threads of all processes and at nothing that connects these, to be followed by a whole look.
 #[must_use]
-pub fn count_switches() -> Snapshot {
+pub fn look_at_threads() -> Snapshot {
     let own = std::process::id();
     let pids = proc::processes().unwrap_or_default().into_iter().filter(|&pid| pid != own);
-    let process = |pid| Process { pid, threads: threads::count(pid), ..Process::default() };
+    let process = |pid| Process { pid, threads: threads::read(pid), ..Process::default() };
     Snapshot { version: Snapshot::VERSION, processes: pids.map(process).collect(), ..Snapshot::default() }
 }
 

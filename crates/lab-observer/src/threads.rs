@@ -12,15 +12,6 @@ pub(crate) fn read(pid: u32) -> Vec<Thread> {
     proc::threads(pid).into_iter().filter_map(|tid| thread(pid, tid)).collect()
 }
 
-/// The threads of a process with nothing but how often each has run.
-pub(crate) fn count(pid: u32) -> Vec<Thread> {
-    let thread = |tid| {
-        let status = fs::read(format!("/proc/{pid}/task/{tid}/status")).ok()?;
-        Some(Thread { tid, switches: switches(&status), ..Thread::default() })
-    };
-    proc::threads(pid).into_iter().filter_map(thread).collect()
-}
-
 /// How often a thread has left a processor, by the content of its `status`.
 fn switches(status: &[u8]) -> u64 {
     let count =

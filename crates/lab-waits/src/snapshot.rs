@@ -123,10 +123,12 @@ pub struct Thread {
 impl Thread {
     /// Whether this thread has been in the same wait since an earlier look.
     fn is_still(&self, then: &Thread) -> bool {
-        let same = self.call == then.call && self.channel == then.channel && self.state == then.state;
-        // Whoever waits for a lease is woken again and again to look after it.
-        let timed = self.channel == "__break_lease"
-            || self.call.as_ref().is_some_and(|call| call.timeout_ms.is_some());
+        // What a call says beyond that is not read at every look.
+        let call = |thread: &Thread| thread.call.as_ref().map(|call| (call.name.clone(), call.descriptor));
+        let same = call(self) == call(then) && self.channel == then.channel && self.state == then.state;
+        // Whoever waits for a lease is woken again and again to look after it; who sleeps or polls with a timeout comes back.
+        let comes_back = |call: &Call| call.timeout_ms.is_some() || call.name.ends_with("nanosleep");
+        let timed = self.channel == "__break_lease" || self.call.as_ref().is_some_and(comes_back);
         same && (timed || self.switches == then.switches)
     }
 }

@@ -7,10 +7,10 @@
 //! An event loop may wait for anybody that it is connected with. It is able to go on when one of these has a thread that is
 //! and is no event loop itself: else a bus that everybody is connected with would make everybody able to go on.
 //!
-//! A thread that sleeps may be deciding, slowly. It is not when it has slept since before its process was asked, nor when it
-//! has woken since and gone to sleep again.
+//! A thread that sleeps may be deciding, slowly. It is not when it was in that very sleep, or came back to it, since before
+//! its process was asked, and did not go to sleep when somebody began to wait: such a thread only comes round now and then.
 
-use crate::{graph::ThreadWait, snapshot::Snapshot};
+use crate::{graph::ThreadWait, snapshot::Snapshot, wait::WaitKind};
 
 /// What is made of threads that sleep and may be deciding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +34,11 @@ pub(crate) fn stuck(snapshot: &Snapshot, waits: &[ThreadWait], sleepers: Sleeper
     let mut able = vec![Able::default(); snapshot.processes.len()];
     let mut stuck: Vec<bool> = waits.iter().map(|_| true).collect();
     let may_decide = |wait: &ThreadWait| {
-        let rested = snapshot.processes[wait.process].threads[wait.thread].rested_ms;
-        sleepers == Sleepers::Help && wait.sleeps && rested == asked[wait.process]
+        let thread = &snapshot.processes[wait.process].threads[wait.thread];
+        let asked = &asked[wait.process];
+        let since_before = asked.iter().all(|&asked| thread.since_ms > asked);
+        let with_them = asked.contains(&thread.rested_ms);
+        sleepers == Sleepers::Help && wait.sleeps && (asked.is_empty() || !since_before || with_them)
     };
     loop {
         let mut changed = false;
@@ -53,13 +56,20 @@ pub(crate) fn stuck(snapshot: &Snapshot, waits: &[ThreadWait], sleepers: Sleeper
     }
 }
 
-/// For how long each process has been waited for by who is in the middle of something, in milliseconds.
-fn asked_for_ms(snapshot: &Snapshot, waits: &[ThreadWait]) -> Vec<u64> {
-    let mut asked = vec![0; snapshot.processes.len()];
-    for wait in waits.iter().filter(|wait| wait.wait.kind.is_hard()) {
+/// For how long each process has been waited for, in milliseconds, by everybody who is in the middle of something or has
+/// asked it.
+fn asked_for_ms(snapshot: &Snapshot, waits: &[ThreadWait]) -> Vec<Vec<u64>> {
+    let mut asked = vec![Vec::new(); snapshot.processes.len()];
+    let asks = |wait: &&ThreadWait| {
+        let kind = wait.wait.kind;
+        kind.is_hard()
+            || !wait.event_loop
+                && matches!(kind, WaitKind::SocketInput | WaitKind::PipeInput | WaitKind::Poll)
+    };
+    for wait in waits.iter().filter(asks) {
         let rested = snapshot.processes[wait.process].threads[wait.thread].rested_ms;
         for &process in wait.edge.iter().flat_map(|edge| &edge.on) {
-            asked[process] = rested.max(asked[process]);
+            asked[process].push(rested);
         }
     }
     asked

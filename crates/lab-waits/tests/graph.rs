@@ -151,14 +151,30 @@ fn who_runs_sleeps_or_asks_somebody_elsewhere_is_slow_and_in_no_circle() {
     }
 }
 
-/// A thread that comes round now and then answers nobody: it has slept since before, or woken and gone to sleep again.
+/// A thread that comes round now and then answers nobody: it was in that sleep before anybody waited, woken since or not.
 #[test]
 fn who_only_comes_round_does_not_help() {
     for rested_ms in [100, 3 * LONG] {
         let mut processes = two_pairs();
         let sleeps = thread(77, "hrtimer_nanosleep", named("clock_nanosleep"));
-        processes[0].threads.push(Thread { rested_ms, ..sleeps });
+        processes[0].threads.push(Thread { since_ms: 3 * LONG, rested_ms, ..sleeps });
         assert_eq!(circle(&snapshot(processes)).len(), 4, "{rested_ms}");
+    }
+}
+
+/// Whoever is asked over a connection may sleep over its answer, however often it naps.
+#[test]
+fn who_waits_for_a_slow_one_behind_a_socket_is_not_stuck() {
+    for (since_ms, rested_ms) in [(LONG, 100), (LONG, LONG), (9 * LONG, LONG)] {
+        let asks = thread(11, "unix_stream_read_generic", on("recvfrom", 5));
+        let sleeps = thread(20, "hrtimer_nanosleep", named("clock_nanosleep"));
+        let processes = vec![
+            process(10, "asker", vec![reads_events(10, 4), asks], &[(4, group()), (5, socket(1, 2))]),
+            process(20, "slow", vec![Thread { since_ms, rested_ms, ..sleeps }], &[(5, socket(2, 1))]),
+            process(30, "cat", vec![opens(30, "/a/f")], &[]),
+        ];
+        let seen = WaitReport::of(&snapshot(processes), LONG, &[]);
+        assert!(!seen.waits[0].stuck, "{:#?}", seen.waits);
     }
 }
 

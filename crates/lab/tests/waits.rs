@@ -155,10 +155,10 @@ fn connections() {
     }
 }
 
-/// Its scanner takes longer than a wait must last to be looked at, and answers.
+/// Its scanner takes much longer than a wait must last to be looked at, and answers.
 fn slow() {
     let rig = Rig::new("waits-slow");
-    rig.lab("slow", &asking("unix", "0.8", "5s"));
+    rig.lab("slow", &asking("unix", "1.2", "5s"));
     let finished = rig.run(&["up", "slow", "--json"]);
     let report = finished.report();
     assert_eq!(report.wait_cycles, [], "{}", finished.stderr);

@@ -1,7 +1,7 @@
 //! Who waits for whom in the lab, whoever they are: clients, helpers, daemons, products, and what these wait for in turn.
 //!
 //! While something has waited for a while, a thread of its own looks at all threads of the lab and records what has
-//! changed. While nothing waits, it only notes four times a second how often each thread has run. It keeps a processor busy
+//! changed. While nothing waits, it only notes four times a second what each thread is in. It keeps a processor busy
 //! for at most one fiftieth of the time: the longer a look takes, the longer the next one waits.
 //!
 //! Where threads do not show what they wait in, as on macOS, nobody looks and there is no record.
@@ -29,8 +29,8 @@ use crate::{Failure, RunFolder};
 const LASTING: Span = Span::from_millis(500);
 /// Behind the time at which the next look may come, what was seen holds for so long.
 const HOLDS_FOR: Duration = Duration::from_secs(1);
-/// While nothing waits, it is noted so often how often each thread has run.
-const COUNT_EVERY: Duration = Duration::from_millis(250);
+/// While nothing waits, it is noted so often what each thread is in.
+const THREADS_EVERY: Duration = Duration::from_millis(250);
 /// Looking takes at most this part of a processor.
 const PART_OF_PROCESSOR: u32 = 50;
 /// The most changes that are recorded.
@@ -167,7 +167,7 @@ impl Looker {
             return;
         }
         loop {
-            let is_asked = match asked.recv_timeout(COUNT_EVERY) {
+            let is_asked = match asked.recv_timeout(THREADS_EVERY) {
                 Ok(members) => {
                     self.members = members;
                     true
@@ -183,7 +183,7 @@ impl Looker {
             let looks = is_asked || !self.recorded.is_empty();
             let waits = looks.then(|| self.look());
             if !looks {
-                self.count_switches();
+                self.look_at_threads();
             }
             let took = clock::thread_time().saturating_sub(began);
             self.took_us = self.took_us.saturating_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
@@ -226,9 +226,9 @@ impl Looker {
         waits
     }
 
-    /// Notes how often each thread has run, so that a later look tells who has slept since before it was asked.
-    fn count_switches(&mut self) {
-        let mut snapshot = lab_observer::count_switches();
+    /// Notes what each thread is in, so that a later look tells who has slept since before it was asked.
+    fn look_at_threads(&mut self) {
+        let mut snapshot = lab_observer::look_at_threads();
         let now = clock::now();
         self.follow(&mut snapshot, now);
         self.previous = Some((now, snapshot));
