@@ -88,7 +88,7 @@ impl Controller {
         if daemons.is_some() && lab_process::platform::IS_MAC {
             listen_for_the_launcher(context.events())?;
         }
-        let waits = WaitsRecorder::begin(folder, context.lab().deadline)?;
+        let waits = WaitsRecorder::begin(folder, context.lab())?;
         Ok(Controller {
             processes: Processes::new(daemons),
             externals,

@@ -1,7 +1,8 @@
 //! Who waits for whom in the lab, whoever they are: clients, helpers, daemons, products, and what these wait for in turn.
 //!
 //! While something has waited for a while, a thread of its own looks at all threads of the lab and records what has
-//! changed. While nothing waits, it only notes four times a second what each thread is in. It keeps a processor busy
+//! changed. While nothing waits, it does nothing; in a lab with products, whose threads sleep as they like, it notes four times
+//! a second what each thread is in. It keeps a processor busy
 //! for at most one fiftieth of the time: the longer a look takes, the longer the next one waits.
 //!
 //! Where threads do not show what they wait in, as on macOS, nobody looks and there is no record.
@@ -18,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use lab_model::{Span, Ticks};
+use lab_model::{Lab, Span, Ticks};
 use lab_process::{clock, proc, process_id};
 use lab_waits::{Descriptor, Process, RecordLine, Snapshot, Wait, WaitReport};
 
@@ -31,6 +32,8 @@ const LASTING: Span = Span::from_millis(500);
 const HOLDS_FOR: Duration = Duration::from_secs(1);
 /// While nothing waits, it is noted so often what each thread is in.
 const THREADS_EVERY: Duration = Duration::from_millis(250);
+/// Longer than any lab runs.
+const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 /// Looking takes at most this part of a processor.
 const PART_OF_PROCESSOR: u32 = 50;
 /// The most changes that are recorded.
@@ -70,23 +73,24 @@ pub(super) struct WaitsRecorder {
 }
 
 impl WaitsRecorder {
-    /// Begins the record of a lab with this deadline. Nobody looks before it is asked to.
+    /// Begins the record of a lab. Nobody looks before it is asked to.
     ///
     /// # Errors
     /// [`FailureKind::Output`](crate::FailureKind::Output) when the record cannot be written.
-    pub(super) fn begin(folder: &RunFolder, deadline: Span) -> Result<WaitsRecorder, Failure> {
+    pub(super) fn begin(folder: &RunFolder, lab: &Lab) -> Result<WaitsRecorder, Failure> {
         let seen = LastSeen::default();
         if lab_process::platform::IS_MAC {
             return Ok(WaitsRecorder { asks: None, seen, thread: None });
         }
         let file = create_log(&folder.root().join(RunFolder::WAITS))
             .map_err(|error| Failure::output("cannot record who waits for whom", &error))?;
-        let lasting = LASTING.nanos().min(deadline.nanos() / 2) / 1_000_000;
+        let lasting = LASTING.nanos().min(lab.deadline.nanos() / 2) / 1_000_000;
         let (asks, asked) = sync_channel(1);
         let looker = Looker {
             file,
             lasting_ms: lasting.max(1),
             seen: Arc::clone(&seen),
+            follows_threads: !lab.external.is_empty(),
             rests_until: Ticks(0),
             previous: None,
             looked: Ticks(0),
@@ -147,6 +151,8 @@ struct Looker {
     file: File,
     lasting_ms: u64,
     seen: LastSeen,
+    /// Threads are followed also while nothing waits.
+    follows_threads: bool,
     /// The next look may come then.
     rests_until: Ticks,
     previous: Option<(Ticks, Snapshot)>,
@@ -167,7 +173,9 @@ impl Looker {
             return;
         }
         loop {
-            let is_asked = match asked.recv_timeout(THREADS_EVERY) {
+            let within =
+                if self.follows_threads || !self.recorded.is_empty() { THREADS_EVERY } else { FOR_EVER };
+            let is_asked = match asked.recv_timeout(within) {
                 Ok(members) => {
                     self.members = members;
                     true
