@@ -26,7 +26,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use lab_model::{Kernel, OperationKind, simulated_rules};
+use lab_model::{Kernel, OperationKind, simulated_rules, units};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -413,6 +413,15 @@ pub struct LongWait {
     pub lasted_ns: u64,
     /// It was seen to the end of the record.
     pub to_the_end: bool,
+}
+
+impl WaitCycle {
+    /// For how long it lasted; `None` when it never ended. Of one that was seen, the last look came before its end.
+    #[must_use]
+    pub fn lasted(&self) -> Option<String> {
+        let lasted = units::time(self.lasted_ns?);
+        Some(if self.seen { units::at_least(&lasted) } else { lasted })
+    }
 }
 
 /// What was still asked after the load had stopped: from the storm's end to the end of the run, in nanoseconds and

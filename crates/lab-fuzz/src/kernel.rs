@@ -23,6 +23,9 @@ pub fn proc_files(data: &[u8]) {
     for name in ["CapEff", "Seccomp", "Cpus_allowed_list"] {
         crate::read_only(proc::status_field(data, name));
     }
+    crate::read_only(proc::SystemCall::parse(data));
+    crate::read_only(proc::mount_lines(data).count());
+    who_waits(data);
     crate::read_only(proc::open_files_limit(data));
     let limits = [b"Max open files            1024                 ", data].concat();
     crate::read_only(proc::open_files_limit(&limits));
@@ -39,6 +42,21 @@ pub fn proc_files(data: &[u8]) {
     let (quota, period) = text.split_once(' ').unwrap_or((&text, "100000"));
     let found = machine_files::milli_cpus(quota, period);
     assert!(found != Limit::Unlimited || matches!(quota.trim(), "max" | "unlimited" | "-1"));
+}
+
+/// What `lab why --save` has written of a machine, and what a run has recorded: whoever is in it, a graph is made of it.
+fn who_waits(data: &[u8]) {
+    use lab_waits::{Snapshot, WaitRecord, WaitReport};
+
+    if let Ok(snapshot) = Snapshot::parse(data) {
+        let seen = WaitReport::of(&snapshot, 1, &[]);
+        assert!(seen.circles.iter().all(|circle| !circle.links.is_empty()));
+        let mut later = snapshot.clone();
+        later.follow(&snapshot, u64::MAX);
+    }
+    let record = WaitRecord::parse(data);
+    assert!(record.circles().len() <= record.seen.iter().map(|seen| seen.waits.circles.len()).sum());
+    crate::read_only(record.waits());
 }
 
 /// Descriptors and mounts of other processes.

@@ -82,12 +82,8 @@ fn unwatched(findings: &Findings, past_a_deadline: bool) -> Option<Finding> {
 
 fn deadlock(findings: &Findings) -> Option<Finding> {
     let cycle = findings.wait_cycles.first()?;
-    let lasted = match cycle.lasted_ns {
-        // The last look that saw it came before its end.
-        Some(lasted) if cycle.seen => {
-            format!("for at least {}, until {} ended it", time(lasted), article(cycle.ended_by))
-        }
-        Some(lasted) => format!("for {}, until {} ended it", time(lasted), article(cycle.ended_by)),
+    let lasted = match cycle.lasted() {
+        Some(lasted) => format!("for {lasted}, until {} ended it", article(cycle.ended_by)),
         None => "until the end of the run".into(),
     };
     let who = if cycle.members.len() == 1 {

@@ -1,9 +1,9 @@
 //! Who waits for whom in the lab, whoever they are: clients, helpers, daemons, products, and what these wait for in turn.
 //!
 //! While something has waited for a while, a thread of its own looks at all threads of the lab and records what has
-//! changed. While nothing waits, it does nothing; in a lab with products, whose threads sleep as they like, it notes four times
-//! a second what each thread is in. It keeps a processor busy
-//! for at most one fiftieth of the time: the longer a look takes, the longer the next one waits.
+//! changed. While nothing waits, it does nothing; in a lab with products, whose threads sleep as they like, it notes four
+//! times a second what each thread is in. It keeps a processor busy for at most one fiftieth of the time: the longer a look
+//! takes, the longer the next one waits.
 //!
 //! Where threads do not show what they wait in, as on macOS, nobody looks and there is no record.
 

@@ -166,8 +166,7 @@ fn waiting(waiting: Option<&Waiting>, findings: &Findings) -> Answer {
     let mut details: Vec<String> = pairs.collect();
     if let Some(cycle) = findings.wait_cycles.first() {
         let members: Vec<String> = cycle.members.iter().map(|member| visible(member)).collect();
-        let lasted =
-            cycle.lasted_ns.map_or_else(|| "to the end".to_owned(), |lasted| format!("for {}", time(lasted)));
+        let lasted = cycle.lasted().map_or_else(|| "to the end".to_owned(), |lasted| format!("for {lasted}"));
         let value = match members.as_slice() {
             [alone] => format!("{alone} for itself, {lasted}"),
             several => format!("{} in a circle, {lasted}", listed(several)),

@@ -26,15 +26,16 @@ pub(super) fn waiting(findings: &Findings) -> Section {
     if findings.wait_cycles.is_empty() {
         lead.push("No clients were seen waiting for each other in a circle.".to_owned());
     } else {
+        let who = if findings.wait_cycles.iter().any(|cycle| cycle.seen) { "Processes" } else { "Clients" };
         lead.push(format!(
-            "Clients waited for each other in a circle, {}.",
+            "{who} waited for each other in a circle, {}.",
             times(count_of(findings.wait_cycles.len()))
         ));
     }
     for (place, cycle) in findings.wait_cycles.iter().enumerate().take(WAIT_CYCLES_MAX) {
         let members: Vec<String> = cycle.members.iter().map(|member| visible(member)).collect();
-        let lasted = match cycle.lasted_ns {
-            Some(lasted) => format!("lasted {} and was ended by {}", time(lasted), cycle.ended_by),
+        let lasted = match cycle.lasted() {
+            Some(lasted) => format!("lasted {lasted} and was ended by {}", cycle.ended_by),
             None => format!("never ended ({})", cycle.ended_by),
         };
         let caption = format!(
